@@ -1,0 +1,124 @@
+//! Errors answer what the caller must do next. One enum per verb over one leaf, [`StorageError`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::{InvalidTransaction, SegmentPath, Sequence, StoreId};
+
+/// The disk said no, or its bytes are not what was written. Cheap to clone: one failure may end many calls.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The operating system refused.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it said.
+        source: Arc<std::io::Error>,
+    },
+    /// Bytes that were once written whole are damaged.
+    #[error("damage in store {store}, extent {extent}, byte {byte}: {found}; run `streamkit verify` on the data directory")]
+    Corrupt {
+        /// The store.
+        store: StoreId,
+        /// The extent's number.
+        extent: u64,
+        /// Where in it.
+        byte: u64,
+        /// What stands there.
+        found: String,
+    },
+    /// An earlier write or sync failed: nothing more is written until the store is opened again.
+    #[error("the store accepts no writes since a write failed ({cause}); restart to recover")]
+    Halted {
+        /// The first failure.
+        cause: String,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StorageError {
+    /// Wraps what the operating system said.
+    pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { operation, path: path.into(), source: Arc::new(source) }
+    }
+}
+
+/// Why a store or a directory of stores did not open.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the data directory {} is in use by another process; stop that one, or choose another --data", .0.display())]
+    InUse(PathBuf),
+    /// Written by a newer version.
+    #[error("{} has format version {found}; this program reads up to {supported}: use a newer streamkit", path.display())]
+    NewerFormat {
+        /// The file that says so.
+        path: PathBuf,
+        /// Its version.
+        found: u16,
+        /// Ours.
+        supported: u16,
+    },
+    /// A setting is out of its range.
+    #[error("invalid engine settings: {0}")]
+    Config(String),
+    /// The disk refused, or is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why an append was not acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Nothing was or will be written. Change the request, or retry as the reason says.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// May or may not become durable. Read the head, or retry with the same transaction id.
+    #[error("the outcome is unknown: {0}")]
+    Indeterminate(StorageError),
+}
+
+/// Why nothing was written.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// Another producer was first, or the sequence was never right. Read on from the head.
+    #[error("sequence conflict in {path}: the head is {head}, so {expected} comes next, not {got}", expected = head.next())]
+    Conflict {
+        /// The segment.
+        path: SegmentPath,
+        /// Its durable head.
+        head: Sequence,
+        /// The first sequence the transaction had.
+        got: Sequence,
+    },
+    /// Breaks a limit.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTransaction),
+    /// The segment named by a trim or delete holds nothing, or not that sequence.
+    #[error("{0} holds no such sequence")]
+    NoSuchSequence(SegmentPath),
+    /// No room to go on; free some space and retry.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The store does not accept writes.
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+/// Why a read ended early. An end of stream is never an error, an error never an end of stream.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The disk refused, or is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
