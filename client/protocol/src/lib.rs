@@ -1,0 +1,1 @@
+//! Streamkit wire protocol, version 1.

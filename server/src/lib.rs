@@ -1,0 +1,1 @@
+//! Streamkit server library.

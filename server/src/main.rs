@@ -1,0 +1,2 @@
+//! The `streamkit` command line.
+fn main() {}
