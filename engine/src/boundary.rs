@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use crate::error::{AppendError, OpenError, ReadError};
 use crate::model::{
-    Committed, Entry, LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, Timestamp, Transaction,
+    Committed, Entry, LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, Timestamp,
+    Transaction,
 };
 
 /// Which entries of one segment to read, in sequence order.
@@ -32,7 +33,13 @@ pub struct SegmentRead {
 impl SegmentRead {
     /// The whole segment.
     pub fn all(path: SegmentPath) -> Self {
-        Self { path, from: Sequence::FIRST, to: Sequence(u64::MAX), time: TimeRange::ALL, limit: u64::MAX }
+        Self {
+            path,
+            from: Sequence::FIRST,
+            to: Sequence(u64::MAX),
+            time: TimeRange::ALL,
+            limit: u64::MAX,
+        }
     }
 }
 
@@ -47,7 +54,10 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// Every time.
-    pub const ALL: TimeRange = TimeRange { after: Timestamp(i64::MIN), until: Timestamp(i64::MAX) };
+    pub const ALL: TimeRange = TimeRange {
+        after: Timestamp(i64::MIN),
+        until: Timestamp(i64::MAX),
+    };
 
     /// Whether a commit time passes.
     pub fn contains(&self, time: Timestamp) -> bool {

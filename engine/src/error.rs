@@ -20,7 +20,9 @@ pub enum StorageError {
         source: Arc<std::io::Error>,
     },
     /// Bytes that were once written whole are damaged.
-    #[error("damage in store {store}, extent {extent}, byte {byte}: {found}; run `streamkit verify` on the data directory")]
+    #[error(
+        "damage in store {store}, extent {extent}, byte {byte}: {found}; run `streamkit verify` on the data directory"
+    )]
     Corrupt {
         /// The store.
         store: StoreId,
@@ -45,7 +47,11 @@ pub enum StorageError {
 impl StorageError {
     /// Wraps what the operating system said.
     pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::Io { operation, path: path.into(), source: Arc::new(source) }
+        Self::Io {
+            operation,
+            path: path.into(),
+            source: Arc::new(source),
+        }
     }
 }
 

@@ -106,7 +106,10 @@ impl SegmentPath {
     /// # Errors
     /// The first [`NameError`] found.
     pub fn new(space: &str, segment: &str) -> Result<Self, NameError> {
-        Ok(Self { space: Name::new(space)?, segment: Name::new(segment)? })
+        Ok(Self {
+            space: Name::new(space)?,
+            segment: Name::new(segment)?,
+        })
     }
 }
 
@@ -165,8 +168,10 @@ pub struct Metadata(Bytes);
 impl Metadata {
     /// Encodes pairs, sorted by key; of equal keys the last wins.
     pub fn from_pairs<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        let sorted: BTreeMap<String, String> =
-            pairs.into_iter().map(|(k, v)| (k.as_ref().to_owned(), v.as_ref().to_owned())).collect();
+        let sorted: BTreeMap<String, String> = pairs
+            .into_iter()
+            .map(|(k, v)| (k.as_ref().to_owned(), v.as_ref().to_owned()))
+            .collect();
         let mut out = Vec::new();
         for (key, value) in &sorted {
             for text in [key, value] {
@@ -245,7 +250,10 @@ pub struct Record {
 impl Record {
     /// A record without metadata.
     pub fn new(payload: impl Into<Bytes>) -> Self {
-        Self { payload: payload.into(), metadata: Metadata::default() }
+        Self {
+            payload: payload.into(),
+            metadata: Metadata::default(),
+        }
     }
 
     /// Bytes that count against [`RECORD_BYTES_MAX`].
@@ -283,7 +291,14 @@ pub struct Transaction {
 impl Transaction {
     /// Records for one segment under a fresh random id.
     pub fn single(path: SegmentPath, first_sequence: Sequence, records: Vec<Record>) -> Self {
-        Self { id: Uuid::new_v4(), segments: vec![SegmentAppend { path, first_sequence, records }] }
+        Self {
+            id: Uuid::new_v4(),
+            segments: vec![SegmentAppend {
+                path,
+                first_sequence,
+                records,
+            }],
+        }
     }
 
     /// Checks the limits that need no store.

@@ -1,0 +1,71 @@
+//! What whoever embeds the engine may tune, and what it costs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::clock::{Clock, SystemClock};
+use crate::disk::{Disk, files::Files};
+use crate::error::OpenError;
+use crate::limits::{EXTENT_BYTES_MAX, EXTENT_BYTES_MIN};
+
+/// Settings of one process. Nothing here must match between runs.
+#[derive(Clone)]
+pub struct EngineConfig {
+    /// The folder that holds the stores.
+    pub dir: PathBuf,
+    /// Size to which extents grow. Default 256 MiB; range [`EXTENT_BYTES_MIN`]..=[`EXTENT_BYTES_MAX`]. A store starts
+    /// with the smallest and each extent is four times the one before. Larger: fewer files. Smaller: shorter recovery.
+    pub extent_bytes: u64,
+    /// Bytes of transactions one store queues before producers wait. Default 64 MiB, at least one largest transaction.
+    pub queue_bytes: usize,
+    /// Threads that commit, shared by all stores. Default 8: as many stores can wait for the disk at once.
+    pub commit_threads: usize,
+    /// Threads that read, shared by all stores. Default 4.
+    pub read_threads: usize,
+    /// Where commit times come from.
+    pub clock: Arc<dyn Clock>,
+    /// Where bytes go.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl EngineConfig {
+    /// The defaults, on files in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            extent_bytes: 256 << 20,
+            queue_bytes: 64 << 20,
+            commit_threads: 8,
+            read_threads: 4,
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(Files),
+        }
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`OpenError::Config`], naming all faults.
+    pub fn validate(&self) -> Result<(), OpenError> {
+        let mut faults = Vec::new();
+        if !(EXTENT_BYTES_MIN..=EXTENT_BYTES_MAX).contains(&self.extent_bytes) {
+            faults.push(format!(
+                "extent_bytes must be in {EXTENT_BYTES_MIN}..={EXTENT_BYTES_MAX}"
+            ));
+        }
+        if self.queue_bytes < crate::limits::TRANSACTION_ENCODED_BYTES_MAX {
+            faults.push(format!(
+                "queue_bytes must be at least {}",
+                crate::limits::TRANSACTION_ENCODED_BYTES_MAX
+            ));
+        }
+        if self.commit_threads == 0 || self.read_threads == 0 {
+            faults.push("commit_threads and read_threads must be at least 1".to_owned());
+        }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(OpenError::Config(faults.join("; ")))
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A disk in memory for tests: what was not synced can be lost, torn at sectors, or refused. [`Memory::crash`] hands out
+//! the disk as power loss would leave it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::{Disk, DiskFile, DiskLock, OpenMode};
+
+const SECTOR: usize = 512;
+
+#[derive(Default)]
+struct Content {
+    /// As written.
+    live: Vec<u8>,
+    /// As synced.
+    durable: Vec<u8>,
+    /// Writes since the last sync.
+    pending: Vec<(usize, Vec<u8>)>,
+}
+
+type Shared = Arc<Mutex<Content>>;
+
+#[derive(Default)]
+struct Inner {
+    names: BTreeMap<PathBuf, Shared>,
+    durable_names: BTreeMap<PathBuf, Shared>,
+    /// Syncs still to succeed before one fails, if one shall.
+    syncs_left: Option<usize>,
+}
+
+/// The disk; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<Inner>>);
+
+struct Open {
+    path: PathBuf,
+    content: Shared,
+    disk: Memory,
+}
+
+struct Lock;
+impl DiskLock for Lock {}
+
+impl Memory {
+    /// Lets `count` more syncs succeed, then fails one and all after it.
+    pub(crate) fn fail_sync_after(&self, count: usize) {
+        self.0.lock().unwrap().syncs_left = Some(count);
+    }
+
+    /// Flips one bit of a file, synced and live.
+    pub(crate) fn flip_bit(&self, path: &Path, byte: usize) {
+        let inner = self.0.lock().unwrap();
+        let mut content = inner.names[path].lock().unwrap();
+        content.live[byte] ^= 1;
+        content.durable[byte] ^= 1;
+    }
+
+    /// The files there are.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.0.lock().unwrap().names.keys().cloned().collect()
+    }
+
+    /// The disk after power loss: synced names and bytes, and of each write since then the sectors `survives` chooses.
+    pub(crate) fn crash(&self, mut survives: impl FnMut() -> bool) -> Memory {
+        let inner = self.0.lock().unwrap();
+        let mut names = BTreeMap::new();
+        for (path, content) in &inner.durable_names {
+            let content = content.lock().unwrap();
+            let mut bytes = content.durable.clone();
+            for (offset, write) in &content.pending {
+                let mut at = 0;
+                while at < write.len() {
+                    let end = ((offset + at) / SECTOR + 1) * SECTOR - offset;
+                    let end = end.min(write.len());
+                    if survives() {
+                        // A size that was not synced may or may not be there; either way the bytes decide.
+                        if bytes.len() < offset + end {
+                            bytes.resize(offset + end, 0);
+                        }
+                        bytes[offset + at..offset + end].copy_from_slice(&write[at..end]);
+                    }
+                    at = end;
+                }
+            }
+            let content = Content {
+                live: bytes.clone(),
+                durable: bytes,
+                pending: Vec::new(),
+            };
+            names.insert(path.clone(), Arc::new(Mutex::new(content)));
+        }
+        Memory(Arc::new(Mutex::new(Inner {
+            durable_names: names.clone(),
+            names,
+            syncs_left: None,
+        })))
+    }
+}
+
+fn missing() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl Disk for Memory {
+    fn create_dir(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let inner = self.0.lock().unwrap();
+        let mut names = Vec::new();
+        for file in inner.names.keys().filter_map(|file| file.strip_prefix(path).ok()) {
+            let first = file
+                .components()
+                .next()
+                .unwrap()
+                .as_os_str()
+                .to_str()
+                .unwrap()
+                .to_owned();
+            if names.last() != Some(&first) {
+                names.push(first);
+            }
+        }
+        Ok(names)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let mut inner = self.0.lock().unwrap();
+        if mode == OpenMode::Create {
+            inner.names.insert(path.to_owned(), Shared::default());
+        }
+        let content = inner.names.get(path).ok_or_else(missing)?.clone();
+        Ok(Arc::new(Open {
+            path: path.to_owned(),
+            content,
+            disk: self.clone(),
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inner = self.0.lock().unwrap();
+        let content = inner.names.remove(from).ok_or_else(missing)?;
+        inner.names.insert(to.to_owned(), content);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0
+            .lock()
+            .unwrap()
+            .names
+            .remove(path)
+            .map(|_| ())
+            .ok_or_else(missing)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut inner = self.0.lock().unwrap();
+        inner.durable_names.retain(|file, _| file.parent() != Some(path));
+        let here: Vec<_> = inner
+            .names
+            .iter()
+            .filter(|(f, _)| f.parent() == Some(path))
+            .map(|(f, c)| (f.clone(), c.clone()))
+            .collect();
+        inner.durable_names.extend(here);
+        Ok(())
+    }
+
+    fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        Ok(Some(Box::new(Lock)))
+    }
+}
+
+impl DiskFile for Open {
+    fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.content.lock().unwrap().live.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let content = self.content.lock().unwrap();
+        let from = content.live.get(offset as usize..).unwrap_or_default();
+        let length = from.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&from[..length]);
+        Ok(length)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut content = self.content.lock().unwrap();
+        let offset = offset as usize;
+        let end = offset + bytes.len();
+        if content.live.len() < end {
+            content.live.resize(end, 0);
+        }
+        content.live[offset..end].copy_from_slice(bytes);
+        content.pending.push((offset, bytes.to_vec()));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if let Some(left) = &mut self.disk.0.lock().unwrap().syncs_left {
+            if *left == 0 {
+                return Err(io::Error::other("injected sync failure"));
+            }
+            *left -= 1;
+        }
+        let mut content = self.content.lock().unwrap();
+        content.durable = content.live.clone();
+        content.pending.clear();
+        Ok(())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,250 @@
+//! Many stores in one folder, opened when first asked for, sharing threads.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, watch};
+
+use crate::boundary::{Store, Stores};
+use crate::commit::queue::Queue;
+use crate::config::EngineConfig;
+use crate::disk::{Disk, DiskLock, OpenMode};
+use crate::error::{OpenError, StorageError};
+use crate::format::checkpoint;
+use crate::limits::FORMAT_VERSION;
+use crate::log::extents::Extents;
+use crate::log::recovery::recover;
+use crate::model::StoreId;
+use crate::shared::{Shared, Threads};
+use crate::store::{LocalStore, ROOM_UNIT_BYTES};
+use crate::workers::Workers;
+
+/// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one without [`Stores::close`] is as
+/// safe as a crash: nothing acknowledged is lost, and the next open replays the open extent.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: EngineConfig,
+    threads: Arc<Threads>,
+    stores: Mutex<HashMap<StoreId, Arc<Slot>>>,
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
+}
+
+/// One store's place; its lock makes concurrent opens one.
+#[derive(Default)]
+struct Slot {
+    store: Mutex<Option<LocalStore>>,
+}
+
+/// The folder of a store.
+pub(crate) fn store_dir(dir: &std::path::Path, id: StoreId) -> PathBuf {
+    dir.join("stores").join(id.to_string())
+}
+
+/// Takes the folder and checks that its format is one this program knows.
+pub(crate) fn lock_dir(disk: &dyn Disk, dir: &std::path::Path) -> Result<Box<dyn DiskLock>, OpenError> {
+    let path = dir.join("lock");
+    let lock = disk.lock(&path).map_err(|e| StorageError::io("lock", &path, e))?;
+    lock.ok_or_else(|| OpenError::InUse(dir.to_owned()))
+}
+
+fn check_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), OpenError> {
+    let path = dir.join("format");
+    match disk.open(&path, OpenMode::Read) {
+        Ok(file) => {
+            let text = crate::disk::read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
+            let text = String::from_utf8_lossy(&text);
+            let version = text
+                .strip_prefix("streamkit ")
+                .and_then(|rest| rest.trim_end().parse::<u16>().ok());
+            match version {
+                Some(found) if found > FORMAT_VERSION => Err(OpenError::NewerFormat {
+                    path,
+                    found,
+                    supported: FORMAT_VERSION,
+                }),
+                Some(_) => Ok(()),
+                None => {
+                    let source = std::io::Error::other("it does not say `streamkit` and a version");
+                    Err(StorageError::io("understand", path, source).into())
+                }
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = format!("streamkit {FORMAT_VERSION}\n");
+            let written = crate::disk::replace(disk, &path, text.as_bytes());
+            Ok(written.map_err(|e| StorageError::io("write", path, e))?)
+        }
+        Err(error) => Err(StorageError::io("open", path, error).into()),
+    }
+}
+
+impl Engine {
+    /// Opens a folder, making it if needed. Blocks for some disk accesses; stores are opened later, one by one.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] while another process has it; [`OpenError::NewerFormat`]; [`OpenError::Config`];
+    /// [`OpenError::Storage`].
+    pub fn open(config: EngineConfig) -> Result<Self, OpenError> {
+        config.validate()?;
+        config
+            .disk
+            .create_dir(&config.dir)
+            .map_err(|e| StorageError::io("create", &config.dir, e))?;
+        let lock = lock_dir(&*config.disk, &config.dir)?;
+        check_format(&*config.disk, &config.dir)?;
+        let threads = || -> std::io::Result<Threads> {
+            Ok(Threads {
+                commit: Workers::new("sk-commit", config.commit_threads)?,
+                read: Workers::new("sk-read", config.read_threads)?,
+                background: Workers::new("sk-background", 2)?,
+            })
+        };
+        let threads = threads().map_err(|e| StorageError::io("start threads for", &config.dir, e))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                threads: Arc::new(threads),
+                stores: Mutex::default(),
+                lock: Mutex::new(Some(lock)),
+            }),
+        })
+    }
+
+    /// Opens a store, blocking. See [`Stores::store`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_store(&self, id: StoreId) -> Result<LocalStore, OpenError> {
+        let slot = {
+            let mut stores = self.inner.stores.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(stores.entry(id).or_default())
+        };
+        let mut store = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*store {
+            return Ok(store.clone());
+        }
+        if self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err(StorageError::Closed.into());
+        }
+        let opened = self.inner.recover_store(id)?;
+        *store = Some(opened.clone());
+        Ok(opened)
+    }
+}
+
+impl Inner {
+    fn recover_store(&self, id: StoreId) -> Result<LocalStore, OpenError> {
+        let config = &self.config;
+        let dir = store_dir(&config.dir, id);
+        let recovered = recover(Arc::clone(&config.disk), dir.clone(), id)?;
+        let end = recovered.end;
+        if end.torn {
+            tracing::info!(store = %id, tail = %end.tail, "cut a torn write; nothing acknowledged was in it");
+        }
+        let (writer, catalog) = recovered.into_writer(config.extent_bytes)?;
+        let shared = Shared {
+            id,
+            clock: Arc::clone(&config.clock),
+            threads: Arc::clone(&self.threads),
+            catalog: catalog.into(),
+            extents: Extents::new(Arc::clone(&config.disk), dir.clone(), id),
+            dir,
+            queue: Mutex::new(Queue::default()),
+            latch: Arc::clone(&writer.latch),
+            tail: watch::Sender::new(writer.tail()),
+            writer: Mutex::new(writer),
+            opened: AtomicBool::new(false),
+            buffer: Mutex::default(),
+        };
+        let room = Arc::new(Semaphore::new(config.queue_bytes / ROOM_UNIT_BYTES));
+        Ok(LocalStore {
+            shared: Arc::new(shared),
+            room,
+        })
+    }
+
+    /// Closes one store: refuses new requests, waits for the committer, leaves a checkpoint.
+    fn close_store(&self, store: &LocalStore) {
+        let shared = &store.shared;
+        shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        loop {
+            // The committer holds the writer while it works; it takes everything queued before it lets go.
+            let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = queue.requests.is_empty();
+            drop(queue);
+            if !idle {
+                drop(writer);
+                std::thread::yield_now();
+                continue;
+            }
+            let untouched = writer.open.is_none() || writer.latch.check().is_err();
+            if !untouched && shared.opened.load(std::sync::atomic::Ordering::Acquire) {
+                let bytes = checkpoint::encode(shared.id, writer.tail(), &writer.state, &shared.catalog());
+                if let Err(error) = shared.write_checkpoint(&*self.config.disk, &bytes) {
+                    tracing::warn!(%error, "could not write a checkpoint; the next open replays the open extent");
+                }
+            }
+            return;
+        }
+    }
+}
+
+#[async_trait]
+impl Stores for Engine {
+    async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError> {
+        {
+            let stores = self.inner.stores.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(slot) = stores.get(&id)
+                && let Ok(store) = slot.store.try_lock()
+                && let Some(store) = &*store
+            {
+                return Ok(Arc::new(store.clone()));
+            }
+        }
+        let engine = self.clone();
+        let opened = self.inner.threads.background.run(move || engine.open_store(id)).await;
+        let store = opened.unwrap_or(Err(StorageError::Closed.into()))?;
+        Ok(Arc::new(store))
+    }
+
+    fn ready(&self) -> Result<(), StorageError> {
+        if self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err(StorageError::Closed);
+        }
+        let stores = self.inner.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in stores.values() {
+            if let Ok(store) = slot.store.try_lock()
+                && let Some(store) = &*store
+            {
+                store.shared.latch.check()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {
+        let inner = Arc::clone(&self.inner);
+        let closing = move || {
+            let slots: Vec<_> = {
+                let stores = inner.stores.lock().unwrap_or_else(PoisonError::into_inner);
+                stores.values().cloned().collect()
+            };
+            for slot in slots {
+                if let Some(store) = &*slot.store.lock().unwrap_or_else(PoisonError::into_inner) {
+                    inner.close_store(store);
+                }
+            }
+            // Only now may another process take the folder.
+            *inner.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        };
+        self.inner.threads.background.run(closing).await;
+    }
+}

@@ -1,0 +1,121 @@
+//! The first block of an extent: which log it belongs to and where the log stood when it was added. It is written and
+//! synced before the file gets its `.extent` name, so an extent without a whole header is damage, never a torn write.
+
+use uuid::Uuid;
+
+use super::{Cursor, FormatError};
+use crate::limits::{BLOCK_BYTES, FORMAT_VERSION};
+use crate::model::{StoreId, Timestamp};
+
+const MAGIC: [u8; 8] = *b"SKEXTENT";
+
+/// Bytes the header takes; the first group stands right behind it.
+pub const EXTENT_HEADER_BYTES: usize = BLOCK_BYTES;
+
+/// The header's values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExtentHeader {
+    /// The store whose log this is.
+    pub store: StoreId,
+    /// The extent's number, from 1.
+    pub extent: u64,
+    /// Oldest extent that belonged to the log when this one was added.
+    pub first_extent: u64,
+    /// Bytes of the file.
+    pub capacity: u64,
+    /// Where the groups of the extent before end; 0 in extent 1.
+    pub previous_end: u32,
+    /// The log's state before the first group here.
+    pub state: LogState,
+}
+
+/// What the next group must continue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogState {
+    /// Raised at each open for writing.
+    pub epoch: u64,
+    /// Number of the last group; the next has one more.
+    pub group_number: u64,
+    /// Checksum of the last group's header.
+    pub chain: u32,
+    /// Number of the last transaction.
+    pub trx_number: u64,
+    /// Commit time of the last transaction.
+    pub last_timestamp: Timestamp,
+}
+
+impl ExtentHeader {
+    /// The block to write.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(EXTENT_HEADER_BYTES);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 2 + 4]); // reserved, and the checksum's place
+        out.extend_from_slice(self.store.0.as_bytes());
+        out.extend_from_slice(&self.extent.to_le_bytes());
+        out.extend_from_slice(&self.first_extent.to_le_bytes());
+        out.extend_from_slice(&self.capacity.to_le_bytes());
+        out.extend_from_slice(&self.previous_end.to_le_bytes());
+        self.state.encode(&mut out);
+        out.resize(EXTENT_HEADER_BYTES, 0);
+        let crc = checksum(&out);
+        out[12..16].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Reads a block.
+    ///
+    /// # Errors
+    /// [`FormatError`]; a newer version is told apart before the checksum is looked at.
+    pub fn decode(block: &[u8]) -> Result<Self, FormatError> {
+        let block = block.get(..EXTENT_HEADER_BYTES).ok_or(FormatError::Short)?;
+        let mut cursor = Cursor::new(block);
+        if cursor.array::<8>()? != MAGIC {
+            return Err(FormatError::Magic);
+        }
+        let version = cursor.u16()?;
+        if version > FORMAT_VERSION {
+            return Err(FormatError::Version(version));
+        }
+        cursor.u16()?;
+        if cursor.u32()? != checksum(block) {
+            return Err(FormatError::Checksum);
+        }
+        Ok(Self {
+            store: StoreId(Uuid::from_bytes(cursor.array()?)),
+            extent: cursor.u64()?,
+            first_extent: cursor.u64()?,
+            capacity: cursor.u64()?,
+            previous_end: cursor.u32()?,
+            state: LogState::decode(&mut cursor)?,
+        })
+    }
+}
+
+impl LogState {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.chain.to_le_bytes());
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.group_number.to_le_bytes());
+        out.extend_from_slice(&self.trx_number.to_le_bytes());
+        out.extend_from_slice(&self.last_timestamp.0.to_le_bytes());
+    }
+
+    pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, FormatError> {
+        Ok(Self {
+            chain: cursor.u32()?,
+            epoch: cursor.u64()?,
+            group_number: cursor.u64()?,
+            trx_number: cursor.u64()?,
+            last_timestamp: Timestamp(cursor.i64()?),
+        })
+    }
+}
+
+/// Over the whole block but the checksum itself.
+fn checksum(block: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&block[..12]);
+    hasher.update(&block[16..]);
+    hasher.finalize()
+}

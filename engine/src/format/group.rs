@@ -1,0 +1,117 @@
+//! A group: the transactions made durable by one write. Its header chains it to the group before, so that bytes left
+//! over from an earlier life of the file are never taken for it, and says what was known durable when it was written,
+//! so that damage can be told from a torn write.
+
+use uuid::Uuid;
+
+use super::{Cursor, FormatError, align_group};
+use crate::model::LogPosition;
+
+/// First bytes of each group.
+pub const GROUP_MAGIC: [u8; 4] = *b"SKGR";
+
+/// Bytes of a group's header; its transactions follow, packed.
+pub const GROUP_HEADER_BYTES: usize = 72;
+
+const _: () = assert!(GROUP_HEADER_BYTES.is_multiple_of(8));
+
+/// The header's values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupHeader {
+    /// Checksum of the transactions.
+    pub body_crc: u32,
+    /// Bytes of the transactions.
+    pub body_bytes: u32,
+    /// [`GroupHeader::link`] of the group before.
+    pub chain: u32,
+    /// Transactions in the body.
+    pub transaction_count: u32,
+    /// One more than the group before.
+    pub number: u64,
+    /// The epoch of the open that wrote it.
+    pub epoch: u64,
+    /// Everything before this position was durable when the group was written.
+    pub durable: LogPosition,
+    /// Low half of the extent's number: a group belongs to one place.
+    pub extent: u32,
+    /// The node that wrote it; nil in a store of one host.
+    pub writer: Uuid,
+    /// Checksum of the header; set by [`GroupHeader::decode`] and [`GroupHeader::encode`].
+    pub link: u32,
+}
+
+impl GroupHeader {
+    /// Writes the header in front of a body that already stands behind it in `group`, and sets the checksums.
+    ///
+    /// # Panics
+    /// If `group` is shorter than a header, or its body longer than 4 GiB: a caller's mistake.
+    pub fn seal(mut self, group: &mut [u8]) -> GroupHeader {
+        let (header, body) = group.split_at_mut(GROUP_HEADER_BYTES);
+        self.body_crc = crc32fast::hash(body);
+        self.body_bytes = u32::try_from(body.len()).expect("a group fits in an extent");
+        header[..4].copy_from_slice(&GROUP_MAGIC);
+        header[8..12].copy_from_slice(&self.body_crc.to_le_bytes());
+        header[12..16].copy_from_slice(&self.body_bytes.to_le_bytes());
+        header[16..20].copy_from_slice(&self.chain.to_le_bytes());
+        header[20..24].copy_from_slice(&self.transaction_count.to_le_bytes());
+        header[24..32].copy_from_slice(&self.number.to_le_bytes());
+        header[32..40].copy_from_slice(&self.epoch.to_le_bytes());
+        header[40..48].copy_from_slice(&self.durable.extent.to_le_bytes());
+        header[48..52].copy_from_slice(&self.durable.byte.to_le_bytes());
+        header[52..56].copy_from_slice(&self.extent.to_le_bytes());
+        header[56..72].copy_from_slice(self.writer.as_bytes());
+        self.link = crc32fast::hash(&header[8..]);
+        header[4..8].copy_from_slice(&self.link.to_le_bytes());
+        self
+    }
+
+    /// Reads a header. The body is the caller's to check, with [`GroupHeader::check_body`].
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let header = bytes.get(..GROUP_HEADER_BYTES).ok_or(FormatError::Short)?;
+        let mut cursor = Cursor::new(header);
+        if cursor.array::<4>()? != GROUP_MAGIC {
+            return Err(FormatError::Magic);
+        }
+        let link = cursor.u32()?;
+        if link != crc32fast::hash(&header[8..]) {
+            return Err(FormatError::Checksum);
+        }
+        Ok(Self {
+            link,
+            body_crc: cursor.u32()?,
+            body_bytes: cursor.u32()?,
+            chain: cursor.u32()?,
+            transaction_count: cursor.u32()?,
+            number: cursor.u64()?,
+            epoch: cursor.u64()?,
+            durable: LogPosition {
+                extent: cursor.u64()?,
+                byte: cursor.u32()?,
+            },
+            extent: cursor.u32()?,
+            writer: Uuid::from_bytes(cursor.array()?),
+        })
+    }
+
+    /// Whether these are the transactions the header was written for.
+    ///
+    /// # Errors
+    /// [`FormatError::Checksum`] or [`FormatError::Short`].
+    pub fn check_body(&self, body: &[u8]) -> Result<(), FormatError> {
+        if body.len() != self.body_bytes as usize {
+            Err(FormatError::Short)
+        } else if crc32fast::hash(body) != self.body_crc {
+            Err(FormatError::Checksum)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Bytes from this group's start to where the next may start.
+    pub fn span(&self) -> usize {
+        align_group(GROUP_HEADER_BYTES + self.body_bytes as usize)
+    }
+}

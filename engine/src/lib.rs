@@ -1,0 +1,70 @@
+//! Streamkit's engine: ordered event streams in an append-only log, fsynced before they are acknowledged.
+//!
+//! A **store** holds **spaces**, a space **segments**, a segment **entries** numbered 1, 2, 3 … A producer appends a
+//! **transaction**; it is durable and visible as a whole, or not at all. A store is one log: a row of **extents**, each
+//! with an index file beside it once it is sealed, however many segments there are.
+//!
+//! ```text
+//!  append ─▶ queue ─▶ order (who fits) ─▶ group ─▶ write + sync ─▶ catalog ─▶ acknowledge
+//!  store.rs  commit/queue  commit/order   format/   log/writer     index/     commit/committer
+//!
+//!  read ──▶ catalog and indexes (where) ─▶ window (read, check) ─▶ entries
+//!  store.rs  index/, log/extents            log/window              read/
+//!
+//!  open ──▶ checkpoint ─▶ walk the groups after it ─▶ verdict (end, cut, refuse)
+//!  engine.rs format/checkpoint  log/walk, log/recovery  log/verdict
+//! ```
+//!
+//! **Write path.** [`Store::append`] checks the limits, encodes the transaction on the caller's thread and queues it. One
+//! committer per store at a time takes what is queued, checks each transaction's sequences against the heads, and writes
+//! those that fit as one group: one write, one sync. Then it makes the group visible and answers its producers; whatever
+//! was queued meanwhile forms the next group. A loser is told a head only once that head is durable.
+//!
+//! **Read path.** A reader looks up runs (where a segment's or space's sections are), reads them in large pieces, checks
+//! each transaction's checksum, and hands out entries that share the bytes read.
+//!
+//! **Opening** reads the last checkpoint and the groups written after it. The first bad group is either damage, and the
+//! store refuses to open, or a write that was torn before it was acknowledged, and is cut.
+//!
+//! Nothing here knows a network, a protocol or an environment variable; nothing outside [`disk`] touches a file.
+//!
+//! ```
+//! use streamkit_engine::*;
+//! # let runtime = tokio::runtime::Runtime::new().unwrap();
+//! # let dir = tempfile::tempdir().unwrap();
+//! # runtime.block_on(async {
+//! let engine = Engine::open(EngineConfig::new(dir.path()))?;
+//! let store = engine.store(StoreId(uuid::Uuid::from_u128(1))).await?;
+//! let order = SegmentPath::new("orders", "order-1")?;
+//! store.append(Transaction::single(order.clone(), Sequence::FIRST, vec![Record::new("placed")])).await?;
+//! let last = store.peek(&order).await?.expect("just appended");
+//! assert_eq!(last.payload, "placed");
+//! engine.close().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+pub mod boundary;
+pub mod clock;
+mod commit;
+mod config;
+pub mod disk;
+mod engine;
+mod error;
+pub mod format;
+mod index;
+pub mod limits;
+mod log;
+mod model;
+mod read;
+mod shared;
+mod store;
+mod verify;
+mod workers;
+
+pub use boundary::{EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
+pub use config::EngineConfig;
+pub use engine::Engine;
+pub use error::{AppendError, OpenError, ReadError, Rejection, StorageError};
+pub use model::*;
+pub use store::LocalStore;
+pub use verify::{Damage, StoreReport, VerifyProgress, VerifyReport, verify};

@@ -1,0 +1,10 @@
+//! Extents on a disk: their names, walking their groups, deciding what a bad group means, writing the next one.
+
+pub(crate) mod extents;
+pub mod names;
+pub(crate) mod recovery;
+pub(crate) mod spare;
+pub mod verdict;
+pub(crate) mod walk;
+pub(crate) mod window;
+pub(crate) mod writer;

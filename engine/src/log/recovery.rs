@@ -1,0 +1,413 @@
+//! Opens a store's log: checkpoint, then whatever was written after it, group by group. A recovered log may be inspected;
+//! it becomes a writer only by [`Recovered::into_writer`], so nothing can be appended to a log that was not read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::names::FileName;
+use super::spare::SpareSlot;
+use super::verdict::{Found, Place, Verdict, verdict};
+use super::walk::{Step, Walk};
+use super::writer::{LogWriter, OpenExtent};
+use crate::disk::latch::Latch;
+use crate::disk::{Disk, OpenMode, read_all, replace};
+use crate::error::{OpenError, StorageError};
+use crate::format::FormatError;
+use crate::format::checkpoint::{self, Checkpoint};
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
+use crate::format::group::GROUP_HEADER_BYTES;
+use crate::format::index::{IndexSegment, encode};
+use crate::format::transaction::{Kind, check_structure, open_transaction};
+use crate::index::catalog::Catalog;
+use crate::index::runs::ExtentRuns;
+use crate::index::sealed::IndexFile;
+use crate::limits::FORMAT_VERSION;
+use crate::model::{LogPosition, StoreId};
+
+/// Where a log's replay ends, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogEnd {
+    /// Everything before is whole.
+    pub tail: LogPosition,
+    /// A write was torn behind it; it was never acknowledged and will be overwritten.
+    pub torn: bool,
+}
+
+/// A store's log, read.
+pub(crate) struct Recovered {
+    pub(crate) catalog: Catalog,
+    pub(crate) state: LogState,
+    pub(crate) end: LogEnd,
+    headers: BTreeMap<u64, ExtentHeader>,
+    store: StoreId,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+}
+
+pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<String>) -> StorageError {
+    StorageError::Corrupt {
+        store,
+        extent,
+        byte: u64::from(byte),
+        found: found.into(),
+    }
+}
+
+/// Reads the headers of all extents and checks that none is missing.
+pub(crate) fn read_headers(
+    disk: &dyn Disk,
+    dir: &Path,
+    store: StoreId,
+) -> Result<BTreeMap<u64, ExtentHeader>, OpenError> {
+    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+    let mut headers = BTreeMap::new();
+    for name in names {
+        let Some(FileName::Extent(number)) = FileName::parse(&name) else {
+            continue;
+        };
+        let path = FileName::Extent(number).in_dir(dir);
+        let file = disk
+            .open(&path, OpenMode::Read)
+            .map_err(|e| StorageError::io("open", &path, e))?;
+        let mut block = vec![0; EXTENT_HEADER_BYTES];
+        let read = file
+            .read_at(0, &mut block)
+            .map_err(|e| StorageError::io("read", &path, e))?;
+        let header = match ExtentHeader::decode(&block[..read]) {
+            Ok(header) => header,
+            Err(FormatError::Version(found)) => {
+                return Err(OpenError::NewerFormat {
+                    path,
+                    found,
+                    supported: FORMAT_VERSION,
+                });
+            }
+            Err(error) => return Err(corrupt(store, number, 0, format!("the extent's header: {error}")).into()),
+        };
+        if header.store != store || header.extent != number {
+            let found = format!("the header of extent {} of store {}", header.extent, header.store);
+            return Err(corrupt(store, number, 0, found).into());
+        }
+        let size = file
+            .size()
+            .map_err(|e| StorageError::io("read the size of", &path, e))?;
+        if size < header.capacity {
+            let found = format!("a file of {size} bytes; it was made with {}", header.capacity);
+            return Err(corrupt(store, number, size.min(u64::from(u32::MAX)) as u32, found).into());
+        }
+        headers.insert(number, header);
+    }
+    if let Some(last) = headers.values().next_back() {
+        for number in last.first_extent..last.extent {
+            if !headers.contains_key(&number) {
+                return Err(corrupt(store, number, 0, "nothing: the extent's file is missing").into());
+            }
+        }
+    }
+    Ok(headers)
+}
+
+/// Reads a store's log. Writes nothing but index files that are missing.
+///
+/// # Errors
+/// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole.
+pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Result<Recovered, OpenError> {
+    let headers = read_headers(&*disk, &dir, store)?;
+    let checkpoint = read_checkpoint(&*disk, &dir, store)?;
+    let known_durable = checkpoint.as_ref().map(|checkpoint| checkpoint.position);
+    let usable = checkpoint.filter(|checkpoint| indexes_exist(&*disk, &dir, &headers, checkpoint.position.extent));
+    let first = headers.keys().next().copied();
+    let (mut catalog, mut state, start) = match (usable, first) {
+        (Some(checkpoint), _) => (checkpoint.catalog, checkpoint.state, checkpoint.position),
+        (None, Some(first)) => {
+            let catalog = Catalog::starting_at(first);
+            (
+                catalog,
+                headers[&first].state,
+                LogPosition {
+                    extent: first,
+                    byte: EXTENT_HEADER_BYTES as u32,
+                },
+            )
+        }
+        (None, None) => (
+            Catalog::default(),
+            LogState::default(),
+            LogPosition { extent: 1, byte: 0 },
+        ),
+    };
+    if let Some(known) = known_durable
+        && headers.keys().next_back().is_none_or(|&last| last < known.extent)
+    {
+        return Err(corrupt(
+            store,
+            known.extent,
+            known.byte,
+            "nothing, though the checkpoint tells of it",
+        )
+        .into());
+    }
+    let mut recovered_end = LogEnd {
+        tail: start,
+        torn: false,
+    };
+    for &extent in headers.range(start.extent..).map(|(number, _)| number) {
+        let next = headers.get(&(extent + 1));
+        let at = if extent == start.extent {
+            start
+        } else {
+            LogPosition {
+                extent,
+                byte: EXTENT_HEADER_BYTES as u32,
+            }
+        };
+        let path = FileName::Extent(extent).in_dir(&dir);
+        let file = disk
+            .open(&path, OpenMode::Read)
+            .map_err(|e| StorageError::io("open", &path, e))?;
+        let mut walk = Walk::new(file, at, state)?;
+        recovered_end = replay(&mut walk, &mut catalog, store, next, known_durable)?;
+        state = walk.state;
+        if next.is_some() {
+            let runs = catalog.roll(extent + 1);
+            if !index_is_whole(&*disk, &dir, store, extent, recovered_end.tail.byte, state.chain)? {
+                let segments = index_segments(&catalog, &runs);
+                write_index(
+                    &*disk,
+                    &dir,
+                    store,
+                    extent,
+                    recovered_end.tail.byte,
+                    state.chain,
+                    segments,
+                )?;
+            }
+        }
+    }
+    Ok(Recovered {
+        catalog,
+        state,
+        end: recovered_end,
+        headers,
+        store,
+        disk,
+        dir,
+    })
+}
+
+/// Applies the groups of one extent and decides what their end means.
+fn replay(
+    walk: &mut Walk,
+    catalog: &mut Catalog,
+    store: StoreId,
+    next: Option<&ExtentHeader>,
+    known_durable: Option<LogPosition>,
+) -> Result<LogEnd, StorageError> {
+    let extent = walk.at().extent;
+    loop {
+        let mut numbers = walk.state;
+        let (at, found) = match walk.step()? {
+            Step::Group { at, body } => {
+                let body_at = at + GROUP_HEADER_BYTES as u32;
+                apply_group(catalog, &mut numbers, extent, body_at, body)
+                    .map_err(|(byte, error)| corrupt(store, extent, byte, error.to_string()))?;
+                walk.state.trx_number = numbers.trx_number;
+                walk.state.last_timestamp = numbers.last_timestamp;
+                continue;
+            }
+            Step::End { at, found } => (at, found),
+        };
+        let here = LogPosition { extent, byte: at };
+        let mut durable = None;
+        let place = match next {
+            Some(next) if next.previous_end == at && next.state.chain == walk.state.chain => Place::SealedEnd,
+            Some(_) => Place::InsideSealed,
+            None => {
+                durable = known_durable.filter(|&known| known > here);
+                if durable.is_none() {
+                    durable = walk.durable_beyond()?;
+                }
+                if durable.is_some() {
+                    Place::BeforeDurable
+                } else {
+                    Place::AfterDurable
+                }
+            }
+        };
+        return match verdict(found, place) {
+            Verdict::End => Ok(LogEnd {
+                tail: here,
+                torn: false,
+            }),
+            Verdict::Cut => Ok(LogEnd { tail: here, torn: true }),
+            Verdict::Refuse => {
+                let beyond = durable.map_or_else(String::new, |known| format!(", though {known} was durable"));
+                let what = if found == Found::Nothing {
+                    "no group"
+                } else {
+                    "a damaged group"
+                };
+                Err(corrupt(store, extent, at, format!("{what}{beyond}")))
+            }
+        };
+    }
+}
+
+/// Applies one whole group's transactions. An error names the byte of the extent.
+pub(crate) fn apply_group(
+    catalog: &mut Catalog,
+    state: &mut LogState,
+    extent: u64,
+    body_at: u32,
+    body: &[u8],
+) -> Result<(), (u32, FormatError)> {
+    let mut at = 0;
+    while at < body.len() {
+        let byte = body_at + at as u32;
+        let fail = |error| (byte, error);
+        let (header, transaction) = open_transaction(&body[at..]).map_err(fail)?;
+        check_structure(&header, transaction).map_err(fail)?;
+        if header.number != state.trx_number + 1 {
+            return Err(fail(FormatError::Invalid("a transaction out of order")));
+        }
+        if header.kind != Kind::Open {
+            catalog
+                .apply(&header, transaction, LogPosition { extent, byte })
+                .map_err(fail)?;
+        }
+        state.trx_number = header.number;
+        state.last_timestamp = header.timestamp;
+        at += transaction.len();
+    }
+    Ok(())
+}
+
+fn read_checkpoint(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Option<Checkpoint>, OpenError> {
+    let path = FileName::Checkpoint.in_dir(dir);
+    let file = match disk.open(&path, OpenMode::Read) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| StorageError::io("open", &path, e))?,
+    };
+    let bytes = read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
+    match checkpoint::decode(&bytes) {
+        Ok(checkpoint) if checkpoint.store == store => Ok(Some(checkpoint)),
+        Ok(_) => Err(corrupt(
+            store,
+            0,
+            0,
+            format!("{}: the checkpoint of another store", path.display()),
+        )
+        .into()),
+        Err(FormatError::Version(found)) => Err(OpenError::NewerFormat {
+            path,
+            found,
+            supported: FORMAT_VERSION,
+        }),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "the checkpoint is damaged: replaying the whole log");
+            Ok(None)
+        }
+    }
+}
+
+fn indexes_exist(disk: &dyn Disk, dir: &Path, headers: &BTreeMap<u64, ExtentHeader>, before: u64) -> bool {
+    let names = disk.list(dir).unwrap_or_default();
+    let there: std::collections::HashSet<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
+    headers
+        .range(..before)
+        .all(|(&number, _)| there.contains(&FileName::Index(number)))
+}
+
+fn index_is_whole(
+    disk: &dyn Disk,
+    dir: &Path,
+    store: StoreId,
+    extent: u64,
+    end: u32,
+    chain: u32,
+) -> Result<bool, StorageError> {
+    let path = FileName::Index(extent).in_dir(dir);
+    let file = match disk.open(&path, OpenMode::Read) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        other => other.map_err(|e| StorageError::io("open", &path, e))?,
+    };
+    Ok(IndexFile::open(file)?.is_ok_and(|index| {
+        let header = index.header;
+        (header.store, header.extent, header.end, header.chain) == (store, extent, end, chain)
+    }))
+}
+
+/// What the index of an extent holds, from its runs.
+pub(crate) fn index_segments(catalog: &Catalog, runs: &ExtentRuns) -> Vec<IndexSegment> {
+    runs.by_segment()
+        .map(|(segment, previous_extent, runs)| IndexSegment {
+            path: catalog.path(segment),
+            previous_extent,
+            runs,
+        })
+        .collect()
+}
+
+/// Writes the index of a sealed extent.
+pub(crate) fn write_index(
+    disk: &dyn Disk,
+    dir: &Path,
+    store: StoreId,
+    extent: u64,
+    end: u32,
+    chain: u32,
+    segments: Vec<IndexSegment>,
+) -> Result<(), StorageError> {
+    let bytes = encode(store, extent, end, chain, segments);
+    let path = FileName::Index(extent).in_dir(dir);
+    replace(disk, &path, &bytes).map_err(|e| StorageError::io("write", path, e))
+}
+
+impl Recovered {
+    /// Becomes the writer of this log. Removes what an interrupted preparation left.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub(crate) fn into_writer(self, extent_bytes: u64) -> Result<(LogWriter, Catalog), StorageError> {
+        for name in self
+            .disk
+            .list(&self.dir)
+            .map_err(|e| StorageError::io("list", &self.dir, e))?
+        {
+            if name.ends_with(".tmp") || matches!(FileName::parse(&name), Some(FileName::Spare(_))) {
+                let path = self.dir.join(name);
+                self.disk
+                    .remove(&path)
+                    .map_err(|e| StorageError::io("remove", path, e))?;
+            }
+        }
+        let open = match self.headers.values().next_back() {
+            None => None,
+            Some(header) => {
+                let path = FileName::Extent(header.extent).in_dir(&self.dir);
+                let file = self
+                    .disk
+                    .open(&path, OpenMode::Write)
+                    .map_err(|e| StorageError::io("open", path, e))?;
+                Some(OpenExtent {
+                    number: header.extent,
+                    file,
+                    capacity: header.capacity,
+                    tail: self.end.tail.byte,
+                })
+            }
+        };
+        let writer = LogWriter {
+            disk: self.disk,
+            dir: self.dir,
+            store: self.store,
+            latch: Arc::new(Latch::default()),
+            spare: Arc::new(SpareSlot::default()),
+            extent_bytes,
+            open,
+            state: self.state,
+        };
+        Ok((writer, self.catalog))
+    }
+}

@@ -1,0 +1,73 @@
+//! What the end of a walk means: a pure table. A group that was whole once and is not any more is damage, and the store
+//! refuses to open rather than guess; a group that may never have been whole is a torn write, and is cut.
+
+/// What stands where the next group should.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// No trace of a group of this log.
+    Nothing,
+    /// Something that began as a group, or that does not continue the one before.
+    Broken,
+}
+
+/// Where the walk ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Exactly where the next extent says that this one ends.
+    SealedEnd,
+    /// In a sealed extent, anywhere else.
+    InsideSealed,
+    /// In the open extent, before a position that is known to have been durable.
+    BeforeDurable,
+    /// In the open extent, and nothing says that anything beyond was ever durable.
+    AfterDurable,
+}
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The log ends here.
+    End,
+    /// The log ends here; what stands behind is a torn write and will be overwritten.
+    Cut,
+    /// Acknowledged entries may be gone: stop.
+    Refuse,
+}
+
+/// Decides.
+pub fn verdict(found: Found, place: Place) -> Verdict {
+    match (place, found) {
+        (Place::SealedEnd, Found::Nothing | Found::Broken) => Verdict::End,
+        (Place::InsideSealed | Place::BeforeDurable, Found::Nothing | Found::Broken) => Verdict::Refuse,
+        (Place::AfterDurable, Found::Nothing) => Verdict::End,
+        (Place::AfterDurable, Found::Broken) => Verdict::Cut,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_never_known_durable_is_cut() {
+        for found in [Found::Nothing, Found::Broken] {
+            for place in [
+                Place::SealedEnd,
+                Place::InsideSealed,
+                Place::BeforeDurable,
+                Place::AfterDurable,
+            ] {
+                let cut = verdict(found, place) == Verdict::Cut;
+                assert_eq!(cut, found == Found::Broken && place == Place::AfterDurable);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_durable_once_is_never_an_end() {
+        for found in [Found::Nothing, Found::Broken] {
+            assert_eq!(verdict(found, Place::BeforeDurable), Verdict::Refuse);
+            assert_eq!(verdict(found, Place::InsideSealed), Verdict::Refuse);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Reading: entries by segment in sequence order, and by space in log order. A scan is a plain struct that blocks; the
+//! reader around it runs each batch on the engine's read threads.
+
+pub(crate) mod segment;
+pub(crate) mod spaces;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::boundary::EntryReader;
+use crate::error::{ReadError, StorageError};
+use crate::model::Entry;
+use crate::shared::Threads;
+
+/// Bytes of payload and metadata after which a batch ends.
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
+/// Entries after which a batch ends, so that empty ones stay bounded too.
+pub(crate) const BATCH_ENTRIES: usize = 4096;
+/// Runs looked up at once.
+pub(crate) const RUNS_PER_LOOKUP: u32 = 1024;
+/// Bytes read beyond what is needed when the next run stands close.
+const GAP_BYTES: u32 = 16 << 10;
+
+/// Something that yields batches, blocking.
+pub(crate) trait Scan: Send + 'static {
+    /// As [`EntryReader::next_batch`].
+    fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError>;
+}
+
+/// Runs a scan on the read threads.
+pub(crate) struct Reader<S> {
+    scan: Option<S>,
+    threads: Arc<Threads>,
+}
+
+impl<S> Reader<S> {
+    pub(crate) fn new(scan: S, threads: Arc<Threads>) -> Self {
+        Self {
+            scan: Some(scan),
+            threads,
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Scan> EntryReader for Reader<S> {
+    async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, ReadError> {
+        let Some(mut scan) = self.scan.take() else {
+            return Ok(None);
+        };
+        let outcome = self.threads.read.run(move || {
+            let batch = scan.next_batch();
+            (scan, batch)
+        });
+        // A panic in the scan is a bug; to the caller the read failed, it did not end.
+        let (scan, batch) = outcome.await.ok_or(ReadError::Storage(StorageError::Closed))?;
+        let batch = batch?;
+        if batch.is_some() {
+            self.scan = Some(scan);
+        }
+        Ok(batch)
+    }
+}
+
+/// How many bytes to read at the first of some places in an extent, so that those close behind come with it.
+pub(crate) fn read_ahead(places: impl Iterator<Item = u32>) -> usize {
+    let mut first = None;
+    let mut last = 0;
+    for place in places {
+        let start = *first.get_or_insert(place);
+        if place.saturating_sub(last) > GAP_BYTES && place != start || (place - start) as usize > BATCH_BYTES {
+            break;
+        }
+        last = place;
+    }
+    (last.saturating_sub(first.unwrap_or(0)) as usize + 4096).min(BATCH_BYTES)
+}
+
+/// Whether a batch is full.
+pub(crate) fn full(entries: &[Entry], bytes: usize) -> bool {
+    bytes >= BATCH_BYTES || entries.len() >= BATCH_ENTRIES
+}
+
+/// Bytes that count for a batch.
+pub(crate) fn weight(entries: &[Entry]) -> usize {
+    entries
+        .iter()
+        .map(|entry| entry.payload.len() + entry.metadata.encoded().len())
+        .sum()
+}

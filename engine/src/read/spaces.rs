@@ -1,0 +1,308 @@
+//! Spaces in log order, which is the order in which entries became visible: a reader that goes on after a cursor never
+//! finds an entry before it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::{RUNS_PER_LOOKUP, Scan, full, read_ahead, weight};
+use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
+use crate::error::StorageError;
+use crate::format::transaction::Section;
+use crate::index::runs::{ExtentRuns, SpaceNumber};
+use crate::index::{Place, Run};
+use crate::log::extents::ExtentIndex;
+use crate::log::window::Window;
+use crate::model::{Entry, LogPosition, Name, Sequence, Timestamp};
+use crate::shared::Shared;
+
+/// Where a space's reader goes on.
+enum Start {
+    /// Everything.
+    Beginning,
+    /// After an entry that is there: its place in the log, and its sequence within that section.
+    After {
+        extent: u64,
+        place: Place,
+        sequence: Sequence,
+    },
+    /// After a cursor whose entry is not there (trimmed, or made elsewhere): by the order of its key.
+    AfterKey(SpaceCursor),
+}
+
+struct Found {
+    place: Place,
+    timestamp: Timestamp,
+    space: Name,
+}
+
+/// A scan of some spaces, up to the durable tail of the moment it was made.
+pub(crate) struct SpacesScan {
+    shared: Arc<Shared>,
+    spaces: BTreeMap<Name, Option<SpaceCursor>>,
+    starts: Option<BTreeMap<Name, Start>>,
+    time: TimeRange,
+    left: u64,
+    end: LogPosition,
+    extent: u64,
+    next_place: Place,
+    found: VecDeque<Found>,
+    window: Option<Window>,
+    /// The rest of a section that did not fit the last batch.
+    resume: Option<Sequence>,
+}
+
+impl SpacesScan {
+    pub(crate) fn new(shared: Arc<Shared>, read: SpacesRead) -> Self {
+        let end = *shared.tail.borrow();
+        Self {
+            shared,
+            spaces: read.spaces,
+            starts: None,
+            time: read.time,
+            left: read.limit,
+            end,
+            extent: 0,
+            next_place: (0, 0),
+            found: VecDeque::new(),
+            window: None,
+            resume: None,
+        }
+    }
+
+    /// Finds out where each space goes on, and from which extent to read.
+    fn start(&mut self) -> Result<(), StorageError> {
+        let mut starts = BTreeMap::new();
+        let mut first = u64::MAX;
+        for (space, cursor) in &self.spaces {
+            let start = match cursor {
+                None => Start::Beginning,
+                Some(cursor) => self.resolve(space, cursor)?,
+            };
+            first = first.min(match &start {
+                Start::After { extent, .. } => *extent,
+                Start::Beginning | Start::AfterKey(_) => 1,
+            });
+            starts.insert(space.clone(), start);
+        }
+        self.extent = first;
+        if let [Start::After { place, .. }] = &starts.values().collect::<Vec<_>>()[..] {
+            self.next_place = *place;
+        }
+        self.starts = Some(starts);
+        Ok(())
+    }
+
+    fn resolve(&self, space: &Name, cursor: &SpaceCursor) -> Result<Start, StorageError> {
+        let path = crate::model::SegmentPath {
+            space: space.clone(),
+            segment: cursor.segment.clone(),
+        };
+        Ok(match self.shared.locate(&path, cursor.sequence)? {
+            Some((extent, run)) if run.timestamp == cursor.timestamp => Start::After {
+                extent,
+                place: run.place(),
+                sequence: cursor.sequence,
+            },
+            _ => Start::AfterKey(cursor.clone()),
+        })
+    }
+
+    /// Looks up the next sections, in this extent or the next.
+    fn refill(&mut self) -> Result<(), StorageError> {
+        while self.found.is_empty() && self.extent <= self.end.extent {
+            let (found, next) = self.lookup()?;
+            let extent = self.extent;
+            let end = self.end;
+            self.found = found
+                .into_iter()
+                .filter(|found| {
+                    LogPosition {
+                        extent,
+                        byte: found.place.0,
+                    } < end
+                })
+                .collect();
+            if !self.found.is_empty() && self.window.as_ref().is_none_or(|window| window.extent() != extent) {
+                self.window = Some(Window::new(self.shared.id, extent, self.shared.extents.file(extent)?));
+            }
+            match next {
+                Some(place) => self.next_place = place,
+                // What was found is read from its own window before the next extent's is opened.
+                None => {
+                    self.extent += 1;
+                    self.next_place = (0, 0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sections of the wanted spaces from the next place on, and where to look after them; `None` at the extent's end.
+    fn lookup(&self) -> Result<(Vec<Found>, Option<Place>), StorageError> {
+        {
+            let catalog = self.shared.catalog();
+            if catalog.open.extent == self.extent {
+                return Ok(self.lookup_runs(&catalog.open, |space| catalog.space_number(space)));
+            }
+        }
+        match self.shared.extents.index(self.extent)? {
+            ExtentIndex::Memory(runs) => {
+                let catalog = self.shared.catalog();
+                Ok(self.lookup_runs(&runs, |space| catalog.space_number(space)))
+            }
+            ExtentIndex::File(index) => {
+                let mut found = Vec::new();
+                let mut horizon: Option<Place> = None;
+                for space in self.spaces.keys() {
+                    let postings = index.postings(space, self.next_place, RUNS_PER_LOOKUP)?;
+                    if postings.len() == RUNS_PER_LOOKUP as usize {
+                        // There may be more of this space beyond: what lies further of the others waits.
+                        let last = postings[postings.len() - 1].place;
+                        horizon = Some(horizon.map_or(last, |place| place.min(last)));
+                    }
+                    found.extend(postings.into_iter().map(|posting| Found {
+                        place: posting.place,
+                        timestamp: posting.timestamp,
+                        space: space.clone(),
+                    }));
+                }
+                found.sort_unstable_by_key(|found| found.place);
+                if let Some(horizon) = horizon {
+                    found.retain(|found| found.place <= horizon);
+                }
+                Ok((found, horizon.map(after)))
+            }
+        }
+    }
+
+    fn lookup_runs(
+        &self,
+        runs: &ExtentRuns,
+        number: impl Fn(&Name) -> Option<SpaceNumber>,
+    ) -> (Vec<Found>, Option<Place>) {
+        let wanted: BTreeMap<SpaceNumber, &Name> = self
+            .spaces
+            .keys()
+            .filter_map(|space| Some((number(space)?, space)))
+            .collect();
+        // A bounded slice at a time, so that the committer never waits long for the catalog.
+        let slice = runs.in_order(self.next_place);
+        let looked_at = &slice[..slice.len().min(16 * RUNS_PER_LOOKUP as usize)];
+        let found = looked_at.iter().filter_map(|owned| {
+            let space = (*wanted.get(&owned.space)?).clone();
+            Some(Found {
+                place: owned.run.place(),
+                timestamp: owned.run.timestamp,
+                space,
+            })
+        });
+        let next = (looked_at.len() < slice.len()).then(|| after(looked_at[looked_at.len() - 1].run.place()));
+        (found.collect(), next)
+    }
+
+    /// The first sequence of a section that its space's reader has not seen; `None` if it has seen all of it.
+    fn unseen(&self, found: &Found, extent: u64, path: &crate::model::SegmentPath, run: &Run) -> Option<Sequence> {
+        match self.starts.as_ref()?.get(&found.space)? {
+            Start::Beginning => Some(run.first_sequence),
+            Start::After {
+                extent: seen,
+                place,
+                sequence,
+            } => match (extent, found.place).cmp(&(*seen, *place)) {
+                std::cmp::Ordering::Less => None,
+                std::cmp::Ordering::Equal => Some(sequence.next()),
+                std::cmp::Ordering::Greater => Some(run.first_sequence),
+            },
+            Start::AfterKey(cursor) => {
+                let key = (cursor.timestamp, &cursor.segment);
+                match (run.timestamp, &path.segment).cmp(&key) {
+                    std::cmp::Ordering::Less => None,
+                    std::cmp::Ordering::Equal => Some(cursor.sequence.next().max(run.first_sequence)),
+                    std::cmp::Ordering::Greater => Some(run.first_sequence),
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, found: &Found, ahead: usize, out: &mut Vec<Entry>) -> Result<bool, StorageError> {
+        let window = self.window.as_mut().expect("sections come with their extent's window");
+        let extent = window.extent();
+        let located = window.transaction(found.place.0, ahead)?;
+        let window = self.window.as_ref().expect("as above");
+        let damage = |error| window.damage(found.place.0, error);
+        let section = Section::decode(located.bytes(), found.place.1 as usize).map_err(damage)?;
+        let path = section.path().map_err(damage)?;
+        let run = Run {
+            first_sequence: section.first_sequence,
+            timestamp: located.header.timestamp,
+            trx_byte: found.place.0,
+            section_offset: found.place.1,
+            count: section.record_count,
+        };
+        if run.count == 0 {
+            return Err(damage(crate::format::FormatError::Invalid(
+                "a section without records in the index",
+            )));
+        }
+        let readable = self
+            .shared
+            .catalog()
+            .visible_from(&path, window.position(found.place.0));
+        let unseen = self.unseen(found, extent, &path, &run);
+        let (Some(readable), Some(unseen)) = (readable, unseen) else {
+            return Ok(true);
+        };
+        let from = readable.max(unseen).max(self.resume.take().unwrap_or(Sequence::FIRST));
+        let from = from.max(run.first_sequence);
+        let most = self.left.min(super::BATCH_ENTRIES as u64);
+        let to = Sequence(from.0.saturating_add(most - 1)).min(run.last_sequence());
+        if from > to {
+            return Ok(true);
+        }
+        let before = out.len();
+        self.shared.entries_of(window, &located, &run, &path, from..=to, out)?;
+        self.left -= (out.len() - before) as u64;
+        if to < run.last_sequence() {
+            self.resume = Some(to.next());
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+fn after(place: Place) -> Place {
+    (place.0, place.1 + 1)
+}
+
+impl Scan for SpacesScan {
+    fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
+        if self.spaces.is_empty() || self.end.byte == 0 {
+            return Ok(None);
+        }
+        if self.starts.is_none() {
+            self.start()?;
+        }
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        while self.left > 0 && !full(&out, bytes) {
+            if self.found.is_empty() {
+                self.refill()?;
+            }
+            let ahead = read_ahead(self.found.iter().map(|found| found.place.0));
+            let Some(found) = self.found.pop_front() else { break };
+            if found.timestamp > self.time.until {
+                self.left = 0; // times never go backwards: nothing later can pass
+                break;
+            }
+            if !self.time.contains(found.timestamp) {
+                continue;
+            }
+            let before = out.len();
+            if !self.read(&found, ahead, &mut out)? {
+                self.found.push_front(found);
+            }
+            bytes += weight(&out[before..]);
+        }
+        Ok((!out.is_empty()).then_some(out))
+    }
+}

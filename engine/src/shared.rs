@@ -1,0 +1,296 @@
+//! What a store's readers and its committer share, and the lookups that both need.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::commit::queue::Queue;
+use crate::disk::latch::Latch;
+use crate::error::StorageError;
+use crate::format::FormatError;
+use crate::format::transaction::{Section, entries};
+use crate::index::Run;
+use crate::index::catalog::Catalog;
+use crate::index::runs::SegmentNumber;
+use crate::log::extents::{ExtentIndex, Extents};
+use crate::log::recovery::{index_segments, write_index};
+use crate::log::spare::prepare;
+use crate::log::window::{Located, Window};
+use crate::log::writer::LogWriter;
+use crate::model::{
+    Committed, Entry, LogPosition, SegmentPath, SegmentStatus, Sequence, StoreId, Timestamp, Transaction, Trx,
+};
+use crate::workers::Workers;
+
+/// The threads of an engine, shared by all its stores.
+pub(crate) struct Threads {
+    pub(crate) commit: Workers,
+    pub(crate) read: Workers,
+    pub(crate) background: Workers,
+}
+
+/// One open store.
+pub(crate) struct Shared {
+    pub(crate) id: StoreId,
+    pub(crate) dir: PathBuf,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) threads: Arc<Threads>,
+    pub(crate) catalog: RwLock<Catalog>,
+    pub(crate) extents: Extents,
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) writer: Mutex<LogWriter>,
+    pub(crate) latch: Arc<Latch>,
+    /// Whether this open's own epoch has begun.
+    pub(crate) opened: AtomicBool,
+    /// The last group's buffer, kept for the next.
+    pub(crate) buffer: Mutex<Vec<u8>>,
+    pub(crate) tail: watch::Sender<LogPosition>,
+}
+
+impl Shared {
+    pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest extent before `extent` that holds the segment (0: none), and the segment's first sequence in it.
+    pub(crate) fn first_in(
+        &self,
+        extent: u64,
+        number: SegmentNumber,
+        path: &SegmentPath,
+    ) -> Result<Option<(u64, Sequence)>, StorageError> {
+        {
+            let catalog = self.catalog();
+            if catalog.open.extent == extent {
+                return Ok(catalog.open.first(number));
+            }
+        }
+        match self.extents.index(extent)? {
+            ExtentIndex::Memory(runs) => Ok(runs.first(number)),
+            ExtentIndex::File(index) => Ok(index
+                .segment(path)?
+                .map(|row| (row.previous_extent, row.first_sequence))),
+        }
+    }
+
+    /// Up to `max` of the segment's runs in an extent, from the one that holds `from`, or the next.
+    pub(crate) fn runs_in(
+        &self,
+        extent: u64,
+        number: SegmentNumber,
+        path: &SegmentPath,
+        from: Sequence,
+        max: u32,
+    ) -> Result<Vec<Run>, StorageError> {
+        {
+            let catalog = self.catalog();
+            if catalog.open.extent == extent {
+                return Ok(catalog.open.segment(number, from, max as usize));
+            }
+        }
+        match self.extents.index(extent)? {
+            ExtentIndex::Memory(runs) => Ok(runs.segment(number, from, max as usize)),
+            ExtentIndex::File(index) => index.segment_runs(path, from, max),
+        }
+    }
+
+    /// The extents that hold a segment's entries from `from` on, newest first.
+    pub(crate) fn extents_of(
+        &self,
+        number: SegmentNumber,
+        path: &SegmentPath,
+        newest: u64,
+        from: Sequence,
+    ) -> Result<Vec<u64>, StorageError> {
+        let mut found = Vec::new();
+        let mut extent = newest;
+        while extent != 0 {
+            let Some((previous, first)) = self.first_in(extent, number, path)? else {
+                break;
+            };
+            found.push(extent);
+            if first <= from || previous >= extent {
+                break;
+            }
+            extent = previous;
+        }
+        Ok(found)
+    }
+
+    /// Where a readable entry is.
+    pub(crate) fn locate(&self, path: &SegmentPath, sequence: Sequence) -> Result<Option<(u64, Run)>, StorageError> {
+        let (number, newest) = {
+            let catalog = self.catalog();
+            match catalog.find(path) {
+                Some((number, segment)) if (segment.first_sequence..=segment.head).contains(&sequence) => {
+                    (number, u64::from(segment.last_extent))
+                }
+                _ => return Ok(None),
+            }
+        };
+        let Some(&extent) = self.extents_of(number, path, newest, sequence)?.last() else {
+            return Ok(None);
+        };
+        let runs = self.runs_in(extent, number, path, sequence, 1)?;
+        Ok(runs
+            .first()
+            .filter(|run| run.first_sequence <= sequence)
+            .map(|&run| (extent, run)))
+    }
+
+    /// Decodes a run's entries that are in `wanted`.
+    pub(crate) fn entries_of(
+        &self,
+        window: &Window,
+        located: &Located,
+        run: &Run,
+        path: &SegmentPath,
+        wanted: std::ops::RangeInclusive<Sequence>,
+        out: &mut Vec<Entry>,
+    ) -> Result<(), StorageError> {
+        let damage = |error| window.damage(run.trx_byte, error);
+        let section = Section::decode(located.bytes(), run.section_offset as usize).map_err(damage)?;
+        let names = (section.space, section.segment);
+        let expected = (path.space.as_str().as_bytes(), path.segment.as_str().as_bytes());
+        let agrees = section.first_sequence == run.first_sequence && section.record_count == run.count;
+        if names != expected || !agrees {
+            return Err(damage(FormatError::Invalid("another section than the index says")));
+        }
+        entries(
+            &located.buffer,
+            located.start,
+            &located.header,
+            &section,
+            path,
+            wanted,
+            out,
+        )
+        .map_err(damage)
+    }
+
+    /// What a transaction's producer is told.
+    pub(crate) fn committed(&self, trx: Trx, timestamp: Timestamp, transaction: &Transaction) -> Committed {
+        let catalog = self.catalog();
+        let segments = transaction.segments.iter().map(|part| {
+            let last_sequence = Sequence(part.first_sequence.0 + part.records.len() as u64 - 1);
+            // Trimmed or deleted in the meantime: then only what this transaction did is known.
+            let status = catalog.status(&part.path);
+            let (first_sequence, first_timestamp) = status.map_or((part.first_sequence, timestamp), |s| {
+                (s.first_sequence, s.first_timestamp)
+            });
+            let path = part.path.clone();
+            SegmentStatus {
+                path,
+                first_sequence,
+                first_timestamp,
+                last_sequence,
+                last_timestamp: timestamp,
+            }
+        });
+        Committed {
+            trx,
+            timestamp,
+            segments: segments.collect(),
+        }
+    }
+
+    /// The first commit of this very transaction, if there was one: same id, same records, at those sequences.
+    pub(crate) fn committed_before(&self, transaction: &Transaction) -> Result<Option<Committed>, StorageError> {
+        let mut found: Option<(Trx, Timestamp)> = None;
+        for part in &transaction.segments {
+            let Some((extent, run)) = self.locate(&part.path, part.first_sequence)? else {
+                return Ok(None);
+            };
+            let mut window = Window::new(self.id, extent, self.extents.file(extent)?);
+            let located = window.transaction(run.trx_byte, 4096)?;
+            let matches = located.header.id == transaction.id
+                && run.first_sequence == part.first_sequence
+                && run.count as usize == part.records.len();
+            if !matches {
+                return Ok(None);
+            }
+            let mut entries = Vec::with_capacity(part.records.len());
+            let all = run.first_sequence..=run.last_sequence();
+            self.entries_of(&window, &located, &run, &part.path, all, &mut entries)?;
+            let same = entries
+                .iter()
+                .zip(&part.records)
+                .all(|(entry, record)| entry.payload == record.payload && entry.metadata == record.metadata);
+            let trx = located.header.trx();
+            if !same || found.is_some_and(|(first, _)| first != trx) {
+                return Ok(None);
+            }
+            found = Some((trx, located.header.timestamp));
+        }
+        Ok(found.map(|(trx, timestamp)| self.committed(trx, timestamp, transaction)))
+    }
+
+    /// Follows the writer to its next extent. `sealed` is where the one before ends.
+    pub(crate) fn rolled(self: &Arc<Self>, writer: &LogWriter, sealed: Option<LogPosition>) {
+        let open = writer.tail().extent;
+        let frozen = {
+            let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            let frozen = Arc::new(catalog.roll(open));
+            if sealed.is_some() {
+                // Before anybody can see the next extent, the sealed one's runs are where readers will look.
+                self.extents.freeze(Arc::clone(&frozen));
+            }
+            frozen
+        };
+        let Some(sealed) = sealed else { return };
+        let (shared, chain, state) = (Arc::downgrade(self), writer.state.chain, writer.state);
+        let disk = Arc::clone(&writer.disk);
+        let position = writer.tail();
+        // The catalog is copied here, between two groups: the checkpoint must not tell of anything later.
+        let checkpoint = self
+            .checkpoint_due(position)
+            .then(|| crate::format::checkpoint::encode(self.id, position, &state, &self.catalog()));
+        self.threads.background.spawn(move || {
+            let Some(shared) = shared.upgrade() else { return };
+            let segments = index_segments(&shared.catalog(), &frozen);
+            let written = write_index(
+                &*disk,
+                &shared.dir,
+                shared.id,
+                sealed.extent,
+                sealed.byte,
+                chain,
+                segments,
+            );
+            match written {
+                Ok(()) => shared.extents.indexed(sealed.extent),
+                // The runs stay in memory, and the next open makes the index anew.
+                Err(error) => return tracing::warn!(%error, "could not write an index file"),
+            }
+            if let Some(bytes) = checkpoint
+                && let Err(error) = shared.write_checkpoint(&*disk, &bytes)
+            {
+                tracing::warn!(%error, "could not write a checkpoint");
+            }
+        });
+    }
+
+    /// A checkpoint costs about 80 bytes a segment: it is worth it once the log has grown by more than that.
+    fn checkpoint_due(&self, _position: LogPosition) -> bool {
+        let catalog = self.catalog();
+        let (segments, _) = catalog.counts();
+        segments * 80 < 32 << 20
+    }
+
+    pub(crate) fn write_checkpoint(&self, disk: &dyn crate::disk::Disk, bytes: &[u8]) -> Result<(), StorageError> {
+        let path = crate::log::names::FileName::Checkpoint.in_dir(&self.dir);
+        crate::disk::replace(disk, &path, bytes).map_err(|e| StorageError::io("write", path, e))
+    }
+
+    /// Has the next extent prepared when the open one is half full.
+    pub(crate) fn prepare_ahead(self: &Arc<Self>, writer: &LogWriter) {
+        let Some(wish) = writer.wish() else { return };
+        let (disk, dir, slot) = (Arc::clone(&writer.disk), self.dir.clone(), Arc::clone(&writer.spare));
+        self.threads
+            .background
+            .spawn(move || slot.fill(prepare(&*disk, &dir, wish.extent, wish.capacity)));
+    }
+}

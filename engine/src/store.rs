@@ -1,0 +1,154 @@
+//! A store on a local disk: the façade over queue, log and index. No decision is made here.
+
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
+use crate::commit::committer;
+use crate::commit::order::Claim;
+use crate::commit::queue::{Append, Request};
+use crate::error::{AppendError, ReadError, Rejection, StorageError};
+use crate::format::transaction::Encoded;
+use crate::model::{
+    Committed, Entry, LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, Transaction,
+};
+use crate::read::Reader;
+use crate::read::segment::SegmentScan;
+use crate::read::spaces::SpacesScan;
+use crate::shared::Shared;
+
+/// The queue's room is counted in units of this many bytes.
+pub(crate) const ROOM_UNIT_BYTES: usize = 1024;
+
+/// A store in a folder of this host. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub struct LocalStore {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) room: Arc<Semaphore>,
+}
+
+impl LocalStore {
+    /// Queues a request and sees to it that somebody works on it.
+    fn enqueue(&self, request: Request) -> Result<(), AppendError> {
+        {
+            let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if queue.closed {
+                return Err(Rejection::Storage(StorageError::Closed).into());
+            }
+            queue.requests.push_back(request);
+            if std::mem::replace(&mut queue.running, true) {
+                return Ok(());
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        self.shared.threads.commit.spawn(move || committer::run(&shared));
+        Ok(())
+    }
+
+    async fn answer<T>(receive: oneshot::Receiver<Result<T, AppendError>>) -> Result<T, AppendError> {
+        receive
+            .await
+            .unwrap_or(Err(AppendError::Indeterminate(StorageError::Closed)))
+    }
+}
+
+#[async_trait]
+impl Store for LocalStore {
+    fn id(&self) -> StoreId {
+        self.shared.id
+    }
+
+    async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
+        transaction.validate().map_err(Rejection::Invalid)?;
+        self.writable().map_err(Rejection::Storage)?;
+        let encoded = Encoded::data(&transaction);
+        let units = u32::try_from(encoded.len() / ROOM_UNIT_BYTES + 1).expect("limits keep a transaction below 4 GiB");
+        let room = Arc::clone(&self.room).acquire_many_owned(units).await;
+        let room = room.map_err(|_| Rejection::Storage(StorageError::Closed))?;
+        let claims = transaction.segments.iter().map(|part| Claim {
+            path: part.path.clone(),
+            first: part.first_sequence,
+            count: part.records.len() as u64,
+        });
+        let claims = claims.collect();
+        let (reply, receive) = oneshot::channel();
+        self.enqueue(Request::Append(Append {
+            transaction,
+            encoded,
+            claims,
+            reply,
+            _room: room,
+        }))?;
+        Self::answer(receive).await
+    }
+
+    async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError> {
+        let (reply, receive) = oneshot::channel();
+        self.enqueue(Request::Trim {
+            path: path.clone(),
+            first,
+            reply,
+        })?;
+        Self::answer(receive).await
+    }
+
+    async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError> {
+        let (reply, receive) = oneshot::channel();
+        self.enqueue(Request::Delete {
+            path: path.clone(),
+            reply,
+        })?;
+        Self::answer(receive).await
+    }
+
+    async fn peek(&self, path: &SegmentPath) -> Result<Option<Entry>, ReadError> {
+        let head = self.shared.catalog().head(path);
+        if head == Sequence(0) {
+            return Ok(None);
+        }
+        let read = SegmentRead {
+            from: head,
+            to: head,
+            ..SegmentRead::all(path.clone())
+        };
+        let batch = self.read_segment(read).next_batch().await?;
+        Ok(batch.and_then(|mut entries| entries.pop()))
+    }
+
+    fn read_segment(&self, read: SegmentRead) -> Box<dyn EntryReader> {
+        let scan = SegmentScan::new(Arc::clone(&self.shared), read);
+        Box::new(Reader::new(scan, Arc::clone(&self.shared.threads)))
+    }
+
+    fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
+        let scan = SpacesScan::new(Arc::clone(&self.shared), read);
+        Box::new(Reader::new(scan, Arc::clone(&self.shared.threads)))
+    }
+
+    async fn spaces(&self) -> Result<Vec<Name>, ReadError> {
+        Ok(self.shared.catalog().spaces())
+    }
+
+    async fn segments(&self, space: &Name, after: Bound<Name>, limit: usize) -> Result<Vec<SegmentStatus>, ReadError> {
+        Ok(self.shared.catalog().page(space, after, limit))
+    }
+
+    async fn segment_status(&self, path: &SegmentPath) -> Result<Option<SegmentStatus>, ReadError> {
+        Ok(self.shared.catalog().status(path))
+    }
+
+    async fn status(&self) -> Result<StoreStatus, ReadError> {
+        Ok(self.shared.catalog().totals())
+    }
+
+    fn durable_tail(&self) -> watch::Receiver<LogPosition> {
+        self.shared.tail.subscribe()
+    }
+
+    fn writable(&self) -> Result<(), StorageError> {
+        self.shared.latch.check()
+    }
+}
