@@ -47,6 +47,8 @@ pub mod boundary;
 pub mod clock;
 mod commit;
 mod config;
+#[cfg(test)]
+mod crash_tests;
 pub mod disk;
 mod engine;
 mod error;

@@ -12,7 +12,6 @@ use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::index::encode;
 use crate::index::catalog::Catalog;
-use crate::index::runs::ExtentRuns;
 use crate::log::names::FileName;
 use crate::log::recovery::{apply_group, index_segments, read_headers};
 use crate::log::verdict::{Place, Verdict, verdict};

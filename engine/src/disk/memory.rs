@@ -26,8 +26,10 @@ type Shared = Arc<Mutex<Content>>;
 struct Inner {
     names: BTreeMap<PathBuf, Shared>,
     durable_names: BTreeMap<PathBuf, Shared>,
-    /// Syncs still to succeed before one fails, if one shall.
-    syncs_left: Option<usize>,
+    /// Changes still to succeed before the power goes, if it shall.
+    changes_left: Option<usize>,
+    /// Changes so far.
+    changes: usize,
 }
 
 /// The disk; clones share it.
@@ -44,29 +46,36 @@ struct Lock;
 impl DiskLock for Lock {}
 
 impl Memory {
-    /// Lets `count` more syncs succeed, then fails one and all after it.
-    pub(crate) fn fail_sync_after(&self, count: usize) {
-        self.0.lock().unwrap().syncs_left = Some(count);
+    /// Lets `count` more writes, syncs and renames succeed; every one after that fails.
+    pub(crate) fn cut_power_after(&self, count: usize) {
+        self.0.lock().unwrap().changes_left = Some(count);
     }
 
-    /// Flips one bit of a file, synced and live.
-    pub(crate) fn flip_bit(&self, path: &Path, byte: usize) {
-        let inner = self.0.lock().unwrap();
-        let mut content = inner.names[path].lock().unwrap();
-        content.live[byte] ^= 1;
-        content.durable[byte] ^= 1;
+    /// Writes, syncs and renames so far.
+    pub(crate) fn changes(&self) -> usize {
+        self.0.lock().unwrap().changes
     }
 
-    /// The files there are.
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        self.0.lock().unwrap().names.keys().cloned().collect()
+    fn change(&self) -> io::Result<()> {
+        let mut inner = self.0.lock().unwrap();
+        inner.changes += 1;
+        match &mut inner.changes_left {
+            Some(0) => Err(io::Error::other("the power is gone")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// The disk after power loss: synced names and bytes, and of each write since then the sectors `survives` chooses.
     pub(crate) fn crash(&self, mut survives: impl FnMut() -> bool) -> Memory {
         let inner = self.0.lock().unwrap();
         let mut names = BTreeMap::new();
-        for (path, content) in &inner.durable_names {
+        // Names that were not synced may have reached the disk or not.
+        let surviving = if survives() { &inner.names } else { &inner.durable_names };
+        for (path, content) in surviving {
             let content = content.lock().unwrap();
             let mut bytes = content.durable.clone();
             for (offset, write) in &content.pending {
@@ -94,7 +103,7 @@ impl Memory {
         Memory(Arc::new(Mutex::new(Inner {
             durable_names: names.clone(),
             names,
-            syncs_left: None,
+            ..Inner::default()
         })))
     }
 }
@@ -141,6 +150,7 @@ impl Disk for Memory {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change()?;
         let mut inner = self.0.lock().unwrap();
         let content = inner.names.remove(from).ok_or_else(missing)?;
         inner.names.insert(to.to_owned(), content);
@@ -158,6 +168,7 @@ impl Disk for Memory {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.change()?;
         let mut inner = self.0.lock().unwrap();
         inner.durable_names.retain(|file, _| file.parent() != Some(path));
         let here: Vec<_> = inner
@@ -193,6 +204,8 @@ impl DiskFile for Open {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        // A write that fails may still have reached some sectors.
+        let outcome = self.disk.change();
         let mut content = self.content.lock().unwrap();
         let offset = offset as usize;
         let end = offset + bytes.len();
@@ -201,16 +214,11 @@ impl DiskFile for Open {
         }
         content.live[offset..end].copy_from_slice(bytes);
         content.pending.push((offset, bytes.to_vec()));
-        Ok(())
+        outcome
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if let Some(left) = &mut self.disk.0.lock().unwrap().syncs_left {
-            if *left == 0 {
-                return Err(io::Error::other("injected sync failure"));
-            }
-            *left -= 1;
-        }
+        self.disk.change()?;
         let mut content = self.content.lock().unwrap();
         content.durable = content.live.clone();
         content.pending.clear();

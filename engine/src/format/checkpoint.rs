@@ -7,7 +7,7 @@ use super::extent_header::LogState;
 use super::{Cursor, FormatError};
 use crate::index::Run;
 use crate::index::catalog::{Catalog, Segment};
-use crate::index::runs::{ExtentRuns, OwnedRun, SegmentNumber};
+use crate::index::runs::{OwnedRun, SegmentNumber};
 use crate::limits::FORMAT_VERSION;
 use crate::model::{LogPosition, Name, SegmentPath, Sequence, StoreId, Timestamp};
 

@@ -47,7 +47,10 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// An empty one whose open extent is `extent`.
     pub(crate) fn starting_at(extent: u64) -> Self {
-        Self { open: ExtentRuns::new(extent), ..Self::default() }
+        Self {
+            open: ExtentRuns::new(extent),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn find(&self, path: &SegmentPath) -> Option<(SegmentNumber, &Segment)> {

@@ -1,0 +1,205 @@
+//! Power cut at every point, on the disk in memory: what was acknowledged is there; what was not is there as a whole or
+//! not at all; order and counts agree; and the store goes on from there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::disk::memory::Memory;
+use crate::{
+    AppendError, Engine, EngineConfig, Entry, Record, Rejection, SegmentAppend, SegmentPath, SegmentRead, Sequence,
+    Store, StoreId, Stores, Transaction, limits,
+};
+
+const STORE: StoreId = StoreId(uuid::Uuid::from_u128(7));
+const SEGMENTS: [&str; 3] = ["a", "b", "c"];
+
+/// A small generator: tests need variety, not quality.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// What a client remembers.
+#[derive(Clone, Default)]
+struct Remembered {
+    acknowledged: BTreeMap<&'static str, Vec<String>>,
+    /// The transaction whose outcome nobody told.
+    unknown: BTreeMap<&'static str, Vec<String>>,
+}
+
+fn engine(disk: &Memory) -> Engine {
+    let mut config = EngineConfig::new(PathBuf::from("/data"));
+    config.disk = Arc::new(disk.clone());
+    config.extent_bytes = limits::EXTENT_BYTES_MIN;
+    (config.commit_threads, config.read_threads) = (1, 1);
+    Engine::open(config).expect("a crash never damages a store")
+}
+
+fn path(segment: &str) -> SegmentPath {
+    SegmentPath::new("s", segment).unwrap()
+}
+
+/// Appends until the power goes or `count` are done.
+async fn work(store: &dyn Store, dice: &mut Dice, count: u64, remembered: &mut Remembered) -> bool {
+    for number in 0..count {
+        let mut parts: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        for _ in 0..=dice.roll(2) {
+            let segment = SEGMENTS[dice.roll(3) as usize];
+            let texts = (0..=dice.roll(3)).map(|n| {
+                let padding = "x".repeat(dice.roll(3000) as usize);
+                format!("{segment} {number} {n} {} {padding}", dice.roll(u64::MAX))
+            });
+            parts.insert(segment, texts.collect());
+        }
+        let segments = parts.iter().map(|(segment, texts)| SegmentAppend {
+            path: path(segment),
+            first_sequence: Sequence(remembered.acknowledged.get(segment).map_or(0, Vec::len) as u64 + 1),
+            records: texts.iter().map(|text| Record::new(text.clone())).collect(),
+        });
+        let transaction = Transaction {
+            id: uuid::Uuid::new_v4(),
+            segments: segments.collect(),
+        };
+        match store.append(transaction).await {
+            Ok(_) => {
+                for (segment, texts) in parts {
+                    remembered.acknowledged.entry(segment).or_default().extend(texts);
+                }
+            }
+            Err(AppendError::Indeterminate(_)) => {
+                remembered.unknown = parts;
+                return false;
+            }
+            Err(AppendError::Rejected(Rejection::Storage(_))) => return false,
+            Err(error) => panic!("no reason to refuse: {error}"),
+        }
+    }
+    true
+}
+
+async fn read(store: &dyn Store, segment: &str) -> Vec<Entry> {
+    let mut reader = store.read_segment(SegmentRead::all(path(segment)));
+    let mut all = Vec::new();
+    while let Some(batch) = reader.next_batch().await.expect("a crash never damages a store") {
+        all.extend(batch);
+    }
+    all
+}
+
+/// Compares a store with what the client remembers; takes the unknown transaction in if it is there.
+async fn compare(store: &dyn Store, remembered: &mut Remembered, seed: u64) {
+    let mut unknown_there = None;
+    for segment in SEGMENTS {
+        let entries = read(store, segment).await;
+        let texts: Vec<_> = entries
+            .iter()
+            .map(|e| String::from_utf8(e.payload.to_vec()).unwrap())
+            .collect();
+        assert!(
+            entries.iter().zip(1..).all(|(e, n)| e.sequence == Sequence(n)),
+            "seed {seed}"
+        );
+        let acknowledged = remembered.acknowledged.get(segment).cloned().unwrap_or_default();
+        assert!(
+            texts.len() >= acknowledged.len(),
+            "seed {seed}: acknowledged entries of {segment} are gone"
+        );
+        assert_eq!(texts[..acknowledged.len()], acknowledged, "seed {seed}");
+        let rest = &texts[acknowledged.len()..];
+        let unknown = remembered.unknown.get(segment).cloned().unwrap_or_default();
+        if !rest.is_empty() {
+            assert_eq!(rest, unknown, "seed {seed}: half of a transaction is there");
+        }
+        if !unknown.is_empty() {
+            let there = !rest.is_empty();
+            assert_eq!(
+                *unknown_there.get_or_insert(there),
+                there,
+                "seed {seed}: in one segment, not in another"
+            );
+        }
+    }
+    let unknown = std::mem::take(&mut remembered.unknown);
+    if unknown_there == Some(true) {
+        for (segment, texts) in unknown {
+            remembered.acknowledged.entry(segment).or_default().extend(texts);
+        }
+    }
+}
+
+async fn crash_again_and_again(seed: u64, cuts: impl Fn(&mut Dice) -> usize) {
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut disk = Memory::default();
+    engine(&disk).close().await; // the folder's own files
+    let mut remembered = Remembered::default();
+    for _ in 0..4 {
+        disk.cut_power_after(cuts(&mut dice));
+        let running = engine(&disk);
+        // The power may go while the store is opened: then there is nothing to write to.
+        if let Ok(store) = running.store(STORE).await
+            && work(&*store, &mut dice, 60, &mut remembered).await
+            && dice.roll(2) == 0
+        {
+            running.close().await;
+        }
+        drop(running);
+        let odds = 1 + dice.roll(3);
+        disk = disk.crash(|| dice.roll(4) < odds);
+        let reopened = engine(&disk);
+        let store = reopened
+            .store(STORE)
+            .await
+            .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        compare(&*store, &mut remembered, seed).await;
+        drop((store, reopened));
+    }
+}
+
+#[tokio::test]
+async fn after_any_crash_the_acknowledged_is_there_and_the_rest_is_whole_or_absent() {
+    for seed in 1..=150 {
+        crash_again_and_again(seed, |dice| dice.roll(260) as usize).await;
+    }
+}
+
+#[tokio::test]
+async fn every_point_of_the_first_appends_may_be_the_last() {
+    for cut in 0..60 {
+        for seed in 1..=3 {
+            crash_again_and_again(seed, |_| cut).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_the_store_refuses_writes_and_goes_on_reading() {
+    let disk = Memory::default();
+    let running = engine(&disk);
+    let store = running.store(STORE).await.unwrap();
+    let mut remembered = Remembered::default();
+    assert!(work(&*store, &mut Dice(5), 3, &mut remembered).await);
+    disk.cut_power_after(0);
+    assert!(!work(&*store, &mut Dice(6), 1, &mut remembered).await);
+    assert!(store.writable().is_err() && running.ready().is_err());
+    let refused = store
+        .append(Transaction::single(path("d"), Sequence(1), vec![Record::new("x")]))
+        .await;
+    assert!(
+        matches!(refused, Err(AppendError::Rejected(Rejection::Storage(_)))),
+        "{refused:?}"
+    );
+    let written: usize = remembered.acknowledged.values().map(Vec::len).sum();
+    let mut readable = 0;
+    for segment in SEGMENTS {
+        readable += read(&*store, segment).await.len();
+    }
+    assert_eq!(readable, written);
+    assert!(disk.changes() > 0);
+}
