@@ -1,1 +1,52 @@
-//! Streamkit wire protocol, version 1.
+//! The Streamkit wire protocol, version 1: mux frames, the messages they carry, and LexKey. Bytes in, values out, and back:
+//! no sockets, no clock, no tasks. docs/PROTOCOL.md describes the conversations; here is what each message looks like.
+//!
+//! ```text
+//! WebSocket text frame = one mux frame        frame.rs     {"ControlType","store_id","channel_id","payload"}
+//!   payload of a data frame = one message
+//!     the first of a channel: a request       request.rs   {"$type","content"}      envelope.rs
+//!     then bare messages                      record.rs, entry.rs, status.rs, lease.rs
+//!     the last: a terminal                    terminal.rs  {"type":"mux::close"[,"err"]}
+//! ```
+//!
+//! Everything read here may come from a stranger: decoding returns errors and never panics.
+
+mod base64;
+mod entry;
+mod envelope;
+mod frame;
+mod lease;
+mod lexkey;
+pub mod limits;
+mod object;
+mod record;
+mod request;
+mod status;
+mod terminal;
+mod workers;
+
+pub use base64::Payload;
+pub use entry::{Entry, EntryRef, Trx};
+pub use envelope::{EnvelopeError, encode_envelope};
+pub use frame::{Control, Frame, FrameError, FrameHead, TraceContext};
+pub use lease::LeaseResult;
+pub use lexkey::{LexKey, LexKeyError, SpaceOffset};
+pub use record::{Metadata, Record, RecordRef};
+pub use request::{
+    Consume, ConsumeSegment, ConsumeSpace, GetSegments, GetSpaces, GetStatus, LeaseAcquire, LeaseRelease, Peek,
+    Produce, Request, SubscribeToSegmentStatus, SubscribeWorkers,
+};
+pub use status::{SegmentStatus, Status};
+pub use terminal::Terminal;
+pub use workers::{Presence, Worker, WorkerInventory, WorkerMessage};
+
+/// A message's bytes are not the message expected there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct MessageError(pub(crate) String);
+
+impl From<serde_json::Error> for MessageError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
