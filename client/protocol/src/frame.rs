@@ -154,12 +154,21 @@ impl FrameHead {
         self.frame("error", terminal)
     }
 
+    /// Appends a data frame around a message to `out`.
+    pub fn data_into(&self, message: &[u8], out: &mut Vec<u8>) {
+        self.frame_into("data", message, out);
+    }
+
     fn frame(&self, control: &str, message: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(crate::limits::FRAME_OVERHEAD_BYTES + message.len().div_ceil(3) * 4 + 8);
-        self.write_open(control, &mut out);
-        write_payload(message, &mut out);
-        out.push(b'}');
+        self.frame_into(control, message, &mut out);
         out
+    }
+
+    fn frame_into(&self, control: &str, message: &[u8], out: &mut Vec<u8>) {
+        self.write_open(control, out);
+        write_payload(message, out);
+        out.push(b'}');
     }
 
     fn write_open(&self, control: &str, out: &mut Vec<u8>) {

@@ -1,0 +1,136 @@
+//! The HTTP side: three routes, the token check, and the hand-over of an upgraded connection to a session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use streamkit_engine::Stores;
+use streamkit_protocol::limits::FRAME_BYTES_MAX;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{Access, Key};
+use crate::limits::Limits;
+use crate::session;
+use crate::stores::OpenStores;
+
+/// Buffer of the WebSocket reader and writer, bytes. The library's default of 128 KiB each costs a thousand idle
+/// connections a quarter of a gigabyte.
+const SOCKET_BUFFER_BYTES: usize = 16 << 10;
+
+/// A server over some stores. Cheap to clone; all clones are the same server.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) stores: OpenStores,
+    pub(crate) limits: Limits,
+    key: Key,
+    connections: Arc<Semaphore>,
+    stopping: CancellationToken,
+    sessions: TaskTracker,
+}
+
+impl Server {
+    /// A server that serves `stores` to bearers of tokens signed with `key`.
+    pub fn new(stores: Arc<dyn Stores>, key: Key, limits: Limits) -> Self {
+        let shared = Shared {
+            stores: OpenStores::new(stores, limits.clone()),
+            connections: Arc::new(Semaphore::new(limits.connections)),
+            key,
+            stopping: CancellationToken::new(),
+            sessions: TaskTracker::new(),
+            limits,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable).
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/streamz", get(streamz))
+            .route("/healthz", get(async || "ok"))
+            .route("/readyz", get(readyz))
+            .with_state(self.shared.clone())
+    }
+
+    /// Ends all sessions: commits in flight are finished and answered, every open channel gets a terminal message, then
+    /// the connections close. Returns when they have, or after [`Limits::shutdown_deadline`]. Closing the stores is left
+    /// to whoever opened them.
+    pub async fn shutdown(&self) {
+        self.shared.stopping.cancel();
+        self.shared.sessions.close();
+        let deadline = self.shared.limits.shutdown_deadline;
+        if tokio::time::timeout(deadline, self.shared.sessions.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(sessions = self.shared.sessions.len(), "sessions did not end in time");
+        }
+    }
+}
+
+async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down").into_response();
+    }
+    match shared.stores.all().ready() {
+        Ok(()) => "ok".into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}
+
+async fn streamz(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Some(access) = authenticate(&shared.key, &headers) else {
+        let nosniff = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        return (StatusCode::UNAUTHORIZED, [nosniff], "Unauthorized\n").into_response();
+    };
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    if shared.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+    }
+    let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
+        tracing::warn!(limit = shared.limits.connections, "too many connections");
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
+    };
+    let ending = shared.stopping.child_token();
+    let tracked = shared.sessions.token();
+    upgrade
+        .read_buffer_size(SOCKET_BUFFER_BYTES)
+        .write_buffer_size(SOCKET_BUFFER_BYTES)
+        .max_message_size(FRAME_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .on_upgrade(async move |socket| {
+            let Access { scopes, expires_in } = access;
+            // Timers do not reach further than some years; a token may.
+            let expiry = tokio::time::sleep(expires_in.min(Duration::from_secs(365 * 86_400)));
+            session::run(socket, shared, scopes, expiry, ending).await;
+            drop((permit, tracked));
+        })
+}
+
+/// `Authorization: Bearer <token>`: the scheme in any case, one space, the rest is the token.
+fn authenticate(key: &Key, headers: &HeaderMap) -> Option<Access> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.verify(token))?
+}

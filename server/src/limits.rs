@@ -1,0 +1,55 @@
+//! What one peer may cost, each number named once with its default.
+
+use std::time::Duration;
+
+/// Bounds of a server. The defaults suit a process with a few GB of memory.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Sessions at a time; more are answered 503. Default 10 000.
+    pub connections: usize,
+    /// Open channels of one connection; more get the error `too many active streams`. Default 4096.
+    pub channels: usize,
+    /// Finished channels a connection remembers so that late frames are dropped silently. Default 4096.
+    pub finished_channels: usize,
+    /// Bytes of frames waiting to be sent to one peer; operations wait for room. Default 2 MiB, at least 1 MiB.
+    pub outbound_bytes: usize,
+    /// Bytes of messages one channel may hold unread and uncommitted; the connection stops reading until there is room.
+    /// Default 32 MiB, at least that: a whole transaction must fit.
+    pub channel_inbound_bytes: usize,
+    /// The same over all channels of one connection; the channel that exceeds it is ended with the error
+    /// `stream receive buffer overloaded`. Default 256 MiB.
+    pub connection_inbound_bytes: usize,
+    /// How long a connection waits for a channel to take more messages before it ends that channel with the same error.
+    /// Default 10 s.
+    pub inbound_wait: Duration,
+    /// How long a peer may take to accept up to one outbound queue of bytes before its connection is closed. Default 30 s.
+    pub write_deadline: Duration,
+    /// How long [`crate::Server::shutdown`] waits for sessions to end. Default 10 s.
+    pub shutdown_deadline: Duration,
+    /// Failed openings of a store in a row after which it is not tried again for [`Limits::store_open_pause`]. Default 3.
+    pub store_open_failures: u32,
+    /// How long. Default 30 s.
+    pub store_open_pause: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            channels: 4096,
+            finished_channels: 4096,
+            outbound_bytes: 2 << 20,
+            channel_inbound_bytes: 32 << 20,
+            connection_inbound_bytes: 256 << 20,
+            inbound_wait: Duration::from_secs(10),
+            write_deadline: Duration::from_secs(30),
+            shutdown_deadline: Duration::from_secs(10),
+            store_open_failures: 3,
+            store_open_pause: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Bytes of base64 and names a record takes on the wire beyond three quarters of its message: a full transaction of
+/// records fits in a channel's inbox, so a producer never waits for a commit that waits for the producer.
+const _: () = assert!(streamkit_engine::limits::TRANSACTION_BYTES_MAX / 3 * 4 + (8 << 20) < (32 << 20));

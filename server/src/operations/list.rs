@@ -1,0 +1,55 @@
+//! Lists: the spaces of a store, the segments of a space, sorted by bytes.
+
+use std::ops::Bound;
+
+use streamkit_engine::{Name, Store};
+use streamkit_protocol::GetSegments;
+
+use super::{Failure, name, segment_status};
+use crate::session::Outgoing;
+
+/// Segments read from the store at a time.
+pub(super) const SEGMENT_PAGE: usize = 1000;
+
+pub(super) async fn spaces(store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
+    let mut batch = out.batch();
+    for space in store.spaces().await? {
+        batch.push(&name_message(&space));
+    }
+    out.send(batch).await
+}
+
+pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
+    let space = name("space", &request.space)?;
+    let mut after = match request.after.as_str() {
+        "" => Bound::Unbounded,
+        text => Bound::Excluded(name("after", text)?),
+    };
+    let mut left = match request.limit {
+        0 => usize::MAX,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    };
+    loop {
+        let asked = left.min(SEGMENT_PAGE);
+        let page = store.segments(&space, after, asked).await?;
+        let mut batch = out.batch();
+        for status in &page {
+            if request.with_status {
+                batch.push(&segment_status(status).encode());
+            } else {
+                batch.push(&name_message(&status.path.segment));
+            }
+        }
+        out.send(batch).await?;
+        left -= page.len();
+        match page.last() {
+            Some(last) if page.len() == asked && left > 0 => after = Bound::Excluded(last.path.segment.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn name_message(name: &Name) -> Vec<u8> {
+    // A text always has a JSON form.
+    serde_json::to_vec(name.as_str()).unwrap_or_default()
+}

@@ -1,0 +1,179 @@
+//! The verbs of the protocol, one file each: what a request means to a store, and what it is answered with.
+
+mod consume;
+mod list;
+mod peek;
+mod produce;
+mod status;
+
+use streamkit_engine::{Name, NameError, ReadError, SegmentPath, Store};
+use streamkit_protocol::Request;
+use tracing::Instrument as _;
+
+use crate::auth::Rights;
+use crate::session::Channel;
+
+/// Why an operation did not finish.
+pub(crate) enum Failure {
+    /// The peer is told this text.
+    Told(String),
+    /// The peer ended the channel; it expects nothing more.
+    PeerEnded,
+    /// The session or the connection ends.
+    Ending,
+}
+
+impl Failure {
+    fn told(error: impl std::fmt::Display) -> Self {
+        Failure::Told(error.to_string())
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        tracing::warn!(%error, "a read failed");
+        Failure::told(error)
+    }
+}
+
+/// Whether a session with these rights may ask for it.
+pub(crate) fn allowed(request: &Request, rights: Rights) -> bool {
+    match request {
+        Request::Produce(_) | Request::LeaseAcquire(_) | Request::LeaseRenew(_) | Request::LeaseRelease(_) => {
+            rights.write
+        }
+        Request::Peek(_)
+        | Request::ConsumeSegment(_)
+        | Request::ConsumeSpace(_)
+        | Request::Consume(_)
+        | Request::GetSpaces
+        | Request::GetSegments(_)
+        | Request::GetStatus(_)
+        | Request::SubscribeToSegmentStatus(_)
+        | Request::SubscribeWorkers(_) => rights.read,
+    }
+}
+
+/// Answers a request. Returns when everything is sent but the terminal message.
+pub(crate) async fn run(request: Request, store: &dyn Store, channel: &mut Channel) -> Result<(), Failure> {
+    let kind = request.kind();
+    match request {
+        Request::Produce(produce) => {
+            let span = tracing::info_span!(
+                "streamkit.server.produce",
+                space = produce.space,
+                segment = produce.segment
+            );
+            produce::run(produce, store, channel).instrument(span).await
+        }
+        Request::Peek(peek) => {
+            let span = tracing::info_span!("streamkit.server.peek", space = peek.space, segment = peek.segment);
+            channel
+                .until_ended(async |out| peek::run(peek, store, out).await)
+                .instrument(span)
+                .await
+        }
+        Request::ConsumeSegment(consume) => {
+            let span = tracing::info_span!(
+                "streamkit.server.consume_segment",
+                space = consume.space,
+                segment = consume.segment
+            );
+            channel
+                .until_ended(async |out| consume::segment(consume, store, out).await)
+                .instrument(span)
+                .await
+        }
+        Request::ConsumeSpace(consume) => {
+            let span = tracing::info_span!("streamkit.server.consume_space", space = consume.space);
+            channel
+                .until_ended(async |out| consume::space(consume, store, out).await)
+                .instrument(span)
+                .await
+        }
+        Request::Consume(consume) => {
+            let span = tracing::info_span!("streamkit.server.consume", spaces = consume.offsets.len());
+            channel
+                .until_ended(async |out| consume::spaces(consume, store, out).await)
+                .instrument(span)
+                .await
+        }
+        Request::GetSpaces => {
+            let span = tracing::info_span!("streamkit.server.get_spaces");
+            channel
+                .until_ended(async |out| list::spaces(store, out).await)
+                .instrument(span)
+                .await
+        }
+        Request::GetSegments(list) => {
+            let span = tracing::info_span!("streamkit.server.get_segments", space = list.space);
+            channel
+                .until_ended(async |out| list::segments(list, store, out).await)
+                .instrument(span)
+                .await
+        }
+        Request::GetStatus(status) => {
+            let span = tracing::info_span!(
+                "streamkit.server.get_status",
+                space = status.space,
+                segment = status.segment
+            );
+            channel
+                .until_ended(async |out| status::run(status, store, out).await)
+                .instrument(span)
+                .await
+        }
+        Request::SubscribeToSegmentStatus(_)
+        | Request::SubscribeWorkers(_)
+        | Request::LeaseAcquire(_)
+        | Request::LeaseRenew(_)
+        | Request::LeaseRelease(_) => Err(Failure::Told(format!("not supported by this server yet: {kind}"))),
+    }
+}
+
+fn name(what: &str, text: &str) -> Result<Name, Failure> {
+    Name::new(text).map_err(|error| bad_name(what, error))
+}
+
+fn path(space: &str, segment: &str) -> Result<SegmentPath, Failure> {
+    Ok(SegmentPath {
+        space: name("space", space)?,
+        segment: name("segment", segment)?,
+    })
+}
+
+fn bad_name(what: &str, error: NameError) -> Failure {
+    Failure::Told(format!("invalid {what}: {error}"))
+}
+
+/// The engine's status as the protocol spells it.
+fn segment_status(status: &streamkit_engine::SegmentStatus) -> streamkit_protocol::SegmentStatus {
+    streamkit_protocol::SegmentStatus {
+        space: status.path.space.to_string(),
+        segment: status.path.segment.to_string(),
+        first_sequence: status.first_sequence.0,
+        first_timestamp: status.first_timestamp.0,
+        last_sequence: status.last_sequence.0,
+        last_timestamp: status.last_timestamp.0,
+        heartbeat: false,
+    }
+}
+
+/// Appends an entry's message to `out`.
+fn encode_entry(entry: &streamkit_engine::Entry, out: &mut Vec<u8>) {
+    streamkit_protocol::EntryRef {
+        sequence: entry.sequence.0,
+        timestamp: entry.timestamp.0,
+        trx: streamkit_protocol::Trx {
+            id: entry.trx.id,
+            node: entry.trx.node,
+            number: entry.trx.number,
+        },
+        // Empty payloads are "" and never null: Go clients refuse an entry without payload.
+        payload: Some(&entry.payload),
+        metadata: entry.metadata.iter(),
+        space: entry.path.space.as_str(),
+        segment: entry.path.segment.as_str(),
+    }
+    .encode_into(out);
+}

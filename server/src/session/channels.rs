@@ -1,0 +1,112 @@
+//! Which channels of a connection are open, and which have been: late frames of a finished channel start nothing.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use super::channel::Inbox;
+
+pub(super) struct Channels {
+    inner: Mutex<Inner>,
+    open_max: usize,
+    finished_max: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    open: HashMap<Uuid, Inbox>,
+    finished: HashSet<Uuid>,
+    finished_order: VecDeque<Uuid>,
+}
+
+/// What a channel id in a frame means.
+pub(super) enum Admission {
+    /// A channel at work.
+    Open(Inbox),
+    /// Was one: drop the frame.
+    Finished,
+    /// A new one may start.
+    Unknown,
+    /// A new one, but there are too many.
+    Full,
+}
+
+impl Channels {
+    pub(super) fn new(open_max: usize, finished_max: usize) -> Self {
+        Self {
+            inner: Mutex::default(),
+            open_max,
+            finished_max,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn find(&self, id: Uuid) -> Admission {
+        let inner = self.lock();
+        if let Some(inbox) = inner.open.get(&id) {
+            Admission::Open(inbox.clone())
+        } else if inner.finished.contains(&id) {
+            Admission::Finished
+        } else if inner.open.len() >= self.open_max {
+            Admission::Full
+        } else {
+            Admission::Unknown
+        }
+    }
+
+    pub(super) fn open(&self, id: Uuid, inbox: Inbox) {
+        self.lock().open.insert(id, inbox);
+    }
+
+    /// Forgets a channel's inbox and remembers its id, forgetting the oldest one where there are too many.
+    pub(super) fn finish(&self, id: Uuid) {
+        let mut inner = self.lock();
+        inner.open.remove(&id);
+        if inner.finished.insert(id) {
+            inner.finished_order.push_back(id);
+            if inner.finished_order.len() > self.finished_max
+                && let Some(oldest) = inner.finished_order.pop_front()
+            {
+                inner.finished.remove(&oldest);
+            }
+        }
+    }
+
+    /// Drops all inboxes: no channel receives anything more.
+    pub(super) fn close(&self) {
+        self.lock().open.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::session::channel::Inboxes;
+
+    #[test]
+    fn finished_channels_are_remembered_and_the_oldest_forgotten_first() {
+        let channels = Channels::new(2, 2);
+        let inboxes = Inboxes::new(&Limits::default());
+        let ids: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
+        channels.open(ids[0], inboxes.channel().0);
+        assert!(matches!(channels.find(ids[0]), Admission::Open(_)));
+        assert!(matches!(channels.find(ids[1]), Admission::Unknown));
+        channels.open(ids[1], inboxes.channel().0);
+        assert!(matches!(channels.find(ids[2]), Admission::Full));
+        for id in &ids[..3] {
+            channels.finish(*id);
+        }
+        assert!(
+            matches!(channels.find(ids[0]), Admission::Unknown),
+            "the oldest is forgotten"
+        );
+        assert!(matches!(channels.find(ids[1]), Admission::Finished));
+        assert!(matches!(channels.find(ids[2]), Admission::Finished));
+        assert!(matches!(channels.find(ids[3]), Admission::Unknown));
+    }
+}

@@ -1,0 +1,222 @@
+//! One connection: a reader that routes frames to channels, a writer that sends what they produce, and one task per open
+//! channel. The reader never waits for an operation, only for room: in the outbound queue (the peer does not read) or in a
+//! channel's inbox (the producer is faster than the disk), and for both only so long.
+
+mod channel;
+mod channels;
+mod outbound;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use streamkit_engine::StoreId;
+use streamkit_protocol::limits::{DEAD_AFTER, PING_PERIOD_MAX, PING_PERIOD_MIN};
+use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use channel::{Channel, Outgoing};
+
+use crate::auth::{Rights, Scopes};
+use crate::http::Shared;
+use channel::Inboxes;
+use channels::{Admission, Channels};
+use outbound::Outbound;
+
+/// The error frames' texts, known to deployed clients.
+pub(crate) const ACCESS_DENIED: &str = "access denied";
+pub(crate) const STORE_UNAVAILABLE: &str = "store unavailable";
+const TOO_MANY_STREAMS: &str = "too many active streams";
+const OVERLOADED: &str = "stream receive buffer overloaded";
+const SHUTTING_DOWN: &str = "the server is shutting down";
+const TOKEN_EXPIRED: &str = "the token expired";
+
+/// Why channels are told to end while the connection still works.
+pub(crate) type Ending = Arc<std::sync::OnceLock<&'static str>>;
+
+struct Session {
+    shared: Arc<Shared>,
+    scopes: Scopes,
+    outbound: Outbound,
+    channels: Arc<Channels>,
+    inboxes: Inboxes,
+    /// Cancelled when channels must end; [`Session::why`] then says why, or nothing if the peer is gone.
+    ending: CancellationToken,
+    why: Ending,
+    tasks: TaskTracker,
+}
+
+/// Serves one connection until the peer leaves, the token expires or the server stops.
+pub(crate) async fn run(
+    socket: WebSocket,
+    shared: Arc<Shared>,
+    scopes: Scopes,
+    expiry: tokio::time::Sleep,
+    stopping: CancellationToken,
+) {
+    let (sink, mut frames) = socket.split();
+    let (outbound, writer) = outbound::start(sink, &shared.limits);
+    let session = Session {
+        channels: Arc::new(Channels::new(shared.limits.channels, shared.limits.finished_channels)),
+        inboxes: Inboxes::new(&shared.limits),
+        ending: CancellationToken::new(),
+        why: Ending::default(),
+        tasks: TaskTracker::new(),
+        shared,
+        scopes,
+        outbound,
+    };
+    let mut expiry = pin!(expiry);
+    let mut last_frame = Instant::now();
+    let mut ping = pin!(tokio::time::sleep(ping_period()));
+    let goodbye = loop {
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => break Some(SHUTTING_DOWN),
+            () = session.outbound.closed() => break None,
+            () = &mut expiry => break Some(TOKEN_EXPIRED),
+            () = &mut ping => {
+                if last_frame.elapsed() > DEAD_AFTER {
+                    tracing::debug!("no frame for {DEAD_AFTER:?}: the peer is gone");
+                    break None;
+                }
+                session.outbound.send_frame(Frame::connection(Control::Ping).encode()).await;
+                ping.set(tokio::time::sleep(ping_period()));
+            }
+            received = frames.next() => {
+                let bytes: Bytes = match received {
+                    Some(Ok(Message::Text(text))) => text.into(),
+                    Some(Ok(Message::Binary(bytes))) => bytes,
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                    Some(Ok(Message::Close(_))) | None => break None,
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "the connection broke");
+                        break None;
+                    }
+                };
+                match Frame::decode(&bytes) {
+                    Ok(frame) => {
+                        last_frame = Instant::now();
+                        if session.route(frame).await.is_break() {
+                            break None;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "the connection is closed");
+                        break None;
+                    }
+                }
+            }
+        }
+    };
+    session.end(goodbye, writer).await;
+}
+
+fn ping_period() -> std::time::Duration {
+    rand::random_range(PING_PERIOD_MIN..PING_PERIOD_MAX)
+}
+
+impl Session {
+    async fn route(&self, frame: Frame) -> std::ops::ControlFlow<()> {
+        match frame.control {
+            Control::Data => self.data(frame).await,
+            Control::Error => self.error(frame).await,
+            Control::Ping => {
+                self.outbound
+                    .send_frame(Frame::connection(Control::Pong).encode())
+                    .await
+            }
+            Control::Pong | Control::Unknown(_) => {}
+            Control::Close => return std::ops::ControlFlow::Break(()),
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    async fn data(&self, frame: Frame) {
+        let head = FrameHead::new(frame.store_id, frame.channel_id);
+        let rights = self.scopes.on(StoreId(frame.store_id));
+        if rights == Rights::default() {
+            return self.refuse(head, ACCESS_DENIED).await;
+        }
+        let trace_context = frame.trace_context.clone();
+        let message = frame.message();
+        let terminal = Terminal::decode(&message);
+        match self.channels.find(head.channel_id) {
+            Admission::Open(inbox) => self.deliver(&inbox, head, message, terminal).await,
+            Admission::Finished => {}
+            // A stray end of something we do not know ends nothing and is not answered.
+            Admission::Unknown if terminal.is_some() => {}
+            Admission::Full => {
+                self.channels.finish(head.channel_id);
+                self.refuse(head, TOO_MANY_STREAMS).await;
+            }
+            Admission::Unknown => {
+                let (inbox, received) = self.inboxes.channel();
+                let cancelled = self.ending.child_token();
+                self.channels.open(head.channel_id, inbox);
+                let channel = Channel::new(head, self.outbound.clone(), received, cancelled, self.why.clone());
+                let served = channel.serve(
+                    self.shared.clone(),
+                    rights,
+                    message,
+                    trace_context,
+                    self.channels.clone(),
+                );
+                self.tasks.spawn(served);
+            }
+        }
+    }
+
+    /// An error frame ends the channel as an error message in a data frame does.
+    async fn error(&self, frame: Frame) {
+        let head = FrameHead::new(frame.store_id, frame.channel_id);
+        if let Admission::Open(inbox) = self.channels.find(head.channel_id) {
+            let message = frame.message();
+            let terminal = Terminal::decode(&message).unwrap_or_else(|| Terminal::Error("unknown".to_owned()));
+            self.deliver(&inbox, head, message, Some(terminal)).await;
+        }
+    }
+
+    async fn deliver(&self, inbox: &channel::Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
+        if self.inboxes.deliver(inbox, message, terminal).await.is_err() {
+            self.channels.finish(head.channel_id);
+            inbox.overload();
+            self.refuse(head, OVERLOADED).await;
+        }
+    }
+
+    async fn refuse(&self, head: FrameHead, why: &str) {
+        let terminal = Terminal::Error(why.to_owned()).encode();
+        self.outbound.send_frame(head.error(&terminal)).await;
+    }
+
+    /// Ends every channel, then the connection. With a goodbye the peer still listens and is told.
+    async fn end(self, goodbye: Option<&'static str>, writer: tokio::task::JoinHandle<()>) {
+        if let Some(why) = goodbye {
+            let _ = self.why.set(why);
+        } else {
+            self.outbound.close();
+        }
+        self.ending.cancel();
+        self.channels.close();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if goodbye.is_some() {
+            self.outbound
+                .send_frame(Frame::connection(Control::Close).encode())
+                .await;
+        }
+        drop(self);
+        // The writer ends once the last sender is gone and the queue is empty, or at its deadline.
+        let _ = writer.await;
+    }
+}
+
+/// Sends a WebSocket close after the last frame.
+async fn close_socket(sink: &mut futures_util::stream::SplitSink<WebSocket, Message>) {
+    let _ = sink.send(Message::Close(None)).await;
+}
