@@ -1,1 +1,42 @@
-//! Client of Streamkit.
+//! Client of Streamkit: produce, consume, peek and publish over one WebSocket that carries any number of calls at once.
+//!
+//! ```no_run
+//! use futures_util::TryStreamExt as _;
+//! use streamkit_client::*;
+//! # async fn run() -> Result<(), Error> {
+//! let client = Client::builder("ws://127.0.0.1:8080").token("…").build();
+//! let store = client.store("6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b10".parse().unwrap());
+//! store.publish("orders", "order-1", NewRecord::new("placed")).await?;
+//! let mut entries = store.consume_segment(ConsumeSegment::all("orders", "order-1"));
+//! while let Some(entry) = entries.try_next().await? {
+//!     println!("{} {:?}", entry.sequence, entry.payload);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! ```text
+//! call (store.rs, produce.rs, consume.rs) ─▶ channel.rs ─▶ connection.rs: one reader, one writer ─▶ WebSocket
+//!                                            dial.rs: token, handshake, retries
+//! ```
+//!
+//! Every call has a timeout. A stream that ends without error was ended by the server on purpose; a broken connection, a
+//! missing acknowledgement or a hole in the sequences is always an error.
+
+mod channel;
+mod connection;
+mod consume;
+mod dial;
+mod error;
+mod model;
+mod produce;
+mod retry;
+mod store;
+
+pub use consume::Entries;
+pub use dial::{Builder, Client, Hooks};
+pub use error::Error;
+pub use model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
+pub use produce::Producer;
+pub use retry::RetryPolicy;
+pub use store::StoreClient;
+pub use streamkit_protocol::{LexKey, Metadata, SegmentStatus, SpaceOffset, Status, Trx};

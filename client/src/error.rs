@@ -1,0 +1,101 @@
+//! What can go wrong, by what the caller should do next.
+
+use std::time::Duration;
+
+/// Why a call failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another producer was first, or the sequence was never right: nothing of the refused chunk was stored. Read on from
+    /// `head`, decide again, and retry with `head + 1`.
+    #[error("sequence conflict: the head is {head}, so {} comes next, not {got}", head.saturating_add(1))]
+    Conflict {
+        /// The segment's head at that moment.
+        head: u64,
+        /// The sequence that was sent.
+        got: u64,
+    },
+    /// The server refused the token. Get another one.
+    #[error("unauthorized: the server refused the token; it may be expired, signed with another key, or without scope")]
+    Unauthorized,
+    /// The token does not open this store, or not for this.
+    #[error("access denied: the token does not allow this on this store")]
+    AccessDenied,
+    /// No connection could be made. Transient: the attempts the retry policy allows are used up.
+    #[error("cannot connect to {url}: {cause}")]
+    Connect {
+        /// The address dialled.
+        url: String,
+        /// The last attempt's failure.
+        cause: String,
+    },
+    /// The connection broke during the call. Transient; whether a produce was stored is unknown: peek before retrying.
+    #[error("the connection was lost: {0}")]
+    ConnectionLost(String),
+    /// The server did not answer in time. Transient; whether a produce was stored is unknown: peek before retrying.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The server has, for now, no room or no access to its storage. Transient.
+    #[error("the server cannot do this now: {0}")]
+    Unavailable(String),
+    /// The server refused for a reason that a repetition does not change.
+    #[error("{0}")]
+    Refused(String),
+    /// What the server sent does not keep the protocol's promises. Nothing received after it can be trusted.
+    #[error("protocol violation by the server: {0}")]
+    Protocol(String),
+    /// The call's arguments can never work.
+    #[error("{0}")]
+    Invalid(String),
+    /// The client was closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Whether the same call may succeed later without any change. After a produce, peek first.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Connect { .. } | Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) => true,
+            Error::Conflict { .. }
+            | Error::Unauthorized
+            | Error::AccessDenied
+            | Error::Refused(_)
+            | Error::Protocol(_)
+            | Error::Invalid(_)
+            | Error::Closed => false,
+        }
+    }
+
+    /// What a terminal message's text means. The texts are the protocol's only error codes.
+    pub(crate) fn from_terminal(text: &str) -> Self {
+        if let Some((expected, got)) = text
+            .strip_prefix("sequence gap: expected ")
+            .and_then(|rest| rest.split_once(", got "))
+            && let (Ok(expected), Ok(got)) = (expected.parse::<u64>(), got.parse())
+        {
+            let head = expected.saturating_sub(1);
+            return Error::Conflict { head, got };
+        }
+        match text {
+            "access denied" => Error::AccessDenied,
+            "store unavailable" | "too many active streams" | "stream receive buffer overloaded"
+            | "the server is shutting down" | "the token expired" => Error::Unavailable(text.to_owned()),
+            _ => Error::Refused(text.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_text_is_a_conflict_with_the_actual_head() {
+        let error = Error::from_terminal("sequence gap: expected 3, got 9");
+        assert!(matches!(error, Error::Conflict { head: 2, got: 9 }));
+        assert!(matches!(Error::from_terminal("sequence gap: expected x, got 9"), Error::Refused(_)));
+        assert!(matches!(Error::from_terminal("access denied"), Error::AccessDenied));
+        assert!(Error::from_terminal("store unavailable").is_transient());
+    }
+}

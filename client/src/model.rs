@@ -1,0 +1,151 @@
+//! What callers pass in and get back, beside the protocol's own messages.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use streamkit_protocol::{LexKey, Metadata, SpaceOffset, Trx};
+
+/// A record to append.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct NewRecord {
+    /// The event.
+    pub payload: Bytes,
+    /// Text by text.
+    pub metadata: Metadata,
+}
+
+impl NewRecord {
+    /// A record without metadata.
+    pub fn new(payload: impl Into<Bytes>) -> Self {
+        Self {
+            payload: payload.into(),
+            metadata: Metadata::new(),
+        }
+    }
+
+    /// Adds one pair of metadata.
+    #[must_use]
+    pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+}
+
+/// A stored record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The space it is in.
+    pub space: String,
+    /// The segment it is in.
+    pub segment: String,
+    /// Its number there, from 1 without holes.
+    pub sequence: u64,
+    /// When it was committed, Unix milliseconds.
+    pub timestamp: i64,
+    /// The transaction it came with.
+    pub trx: Trx,
+    /// The event.
+    pub payload: Bytes,
+    /// Text by text.
+    pub metadata: Metadata,
+}
+
+impl Entry {
+    /// The offset from which a consume of the space goes on strictly after this entry.
+    pub fn offset(&self) -> LexKey {
+        SpaceOffset {
+            space: self.space.clone(),
+            timestamp: self.timestamp,
+            segment: self.segment.clone(),
+            sequence: self.sequence,
+        }
+        .encode()
+    }
+
+    pub(crate) fn from_wire(entry: streamkit_protocol::Entry) -> Self {
+        Self {
+            sequence: entry.sequence,
+            timestamp: entry.timestamp,
+            trx: entry.trx,
+            payload: entry.payload.into_bytes(),
+            metadata: entry.metadata,
+            space: entry.space,
+            segment: entry.segment,
+        }
+    }
+}
+
+/// What to read of one segment, in sequence order.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ConsumeSegment {
+    /// The space.
+    pub space: String,
+    /// The segment.
+    pub segment: String,
+    /// First sequence, inclusive; 0: from the start.
+    pub from: u64,
+    /// Last sequence, inclusive; 0: to the head.
+    pub to: u64,
+    /// Only entries committed after this, Unix milliseconds; 0: all.
+    pub after_time: i64,
+    /// Only entries committed up to this, Unix milliseconds; 0: all.
+    pub until_time: i64,
+    /// Most entries; 0: all.
+    pub limit: u64,
+}
+
+impl ConsumeSegment {
+    /// The whole segment.
+    pub fn all(space: impl Into<String>, segment: impl Into<String>) -> Self {
+        Self {
+            space: space.into(),
+            segment: segment.into(),
+            ..Self::default()
+        }
+    }
+
+    /// From this sequence on.
+    #[must_use]
+    pub fn from(mut self, sequence: u64) -> Self {
+        self.from = sequence;
+        self
+    }
+}
+
+/// What to read of one space, in log order.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ConsumeSpace {
+    /// The space.
+    pub space: String,
+    /// Go on after this entry's [`Entry::offset`]; empty: from the start.
+    pub after: LexKey,
+    /// Only entries committed after this, Unix milliseconds; 0: all.
+    pub after_time: i64,
+    /// Only entries committed up to this, Unix milliseconds; 0: all.
+    pub until_time: i64,
+    /// Most entries; 0: all.
+    pub limit: u64,
+}
+
+impl ConsumeSpace {
+    /// The whole space.
+    pub fn all(space: impl Into<String>) -> Self {
+        Self {
+            space: space.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What to read of several spaces, merged by time.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Consume {
+    /// The spaces, each with the [`Entry::offset`] to go on after (empty: from the start).
+    pub spaces: BTreeMap<String, LexKey>,
+    /// Only entries committed after this, Unix milliseconds; 0: all.
+    pub after_time: i64,
+    /// Only entries committed up to this, Unix milliseconds; 0: all.
+    pub until_time: i64,
+    /// Most entries over all spaces; 0: all.
+    pub limit: u64,
+}

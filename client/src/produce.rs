@@ -1,0 +1,130 @@
+//! Producing: records go out in batches, statuses come back per chunk, and the window keeps the two from drifting apart.
+
+use streamkit_protocol::limits::PRODUCE_WINDOW_RECORDS;
+use streamkit_protocol::{Produce, RecordRef, Request, SegmentStatus, Terminal};
+
+use crate::channel::{Batch, Channel};
+use crate::error::Error;
+use crate::model::NewRecord;
+use crate::store::malformed;
+
+/// Bytes of frames gathered before they are sent.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// A stream of records to one segment. Records are durable once a status covers them: [`Producer::acknowledged`] says how
+/// far that is, [`Producer::finish`] waits for all. Dropped before, it asks the server to discard what is not yet chunked.
+pub struct Producer {
+    channel: Channel,
+    batch: Batch,
+    message: Vec<u8>,
+    path: (String, String),
+    next: u64,
+    acknowledged: u64,
+    last: Option<SegmentStatus>,
+}
+
+impl Producer {
+    pub(crate) fn open(channel: Channel, space: &str, segment: &str, first_sequence: u64) -> Result<Self, Error> {
+        if first_sequence == 0 {
+            return Err(Error::Invalid("sequences start at 1".to_owned()));
+        }
+        let request = Request::Produce(Produce {
+            space: space.to_owned(),
+            segment: segment.to_owned(),
+        });
+        let mut batch = channel.batch();
+        batch.push(&request.encode())?;
+        Ok(Self {
+            channel,
+            batch,
+            message: Vec::new(),
+            path: (space.to_owned(), segment.to_owned()),
+            next: first_sequence,
+            acknowledged: first_sequence - 1,
+            last: None,
+        })
+    }
+
+    /// Sends one record and returns its sequence. Waits while the server is a window of 15 000 records behind.
+    ///
+    /// # Errors
+    /// [`Error`]; the stream is then over.
+    pub async fn send(&mut self, record: &NewRecord) -> Result<u64, Error> {
+        let sequence = self.next;
+        self.message.clear();
+        let wire = RecordRef {
+            sequence,
+            payload: Some(&record.payload),
+            metadata: &record.metadata,
+        };
+        wire.encode_into(&mut self.message);
+        self.batch.push(&self.message)?;
+        self.next = self.next.checked_add(1).ok_or_else(|| Error::Invalid("no sequences left".to_owned()))?;
+        if self.batch.len() >= BATCH_BYTES {
+            self.flush().await?;
+        }
+        while self.next - self.acknowledged > PRODUCE_WINDOW_RECORDS {
+            self.flush().await?;
+            let message = self.channel.receive().await?;
+            self.status(message)?;
+        }
+        Ok(sequence)
+    }
+
+    /// The highest sequence known to be durable.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Sends what is gathered, and takes in the statuses that have arrived.
+    async fn flush(&mut self) -> Result<(), Error> {
+        let batch = std::mem::replace(&mut self.batch, self.channel.batch());
+        self.channel.send(batch).await?;
+        while let Some(received) = self.channel.try_receive() {
+            self.status(received?)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream and waits until everything sent is durable. `None` if nothing was sent.
+    ///
+    /// # Errors
+    /// [`Error`]; also [`Error::Protocol`] when the server ends the stream without a status for the last record.
+    pub async fn finish(mut self) -> Result<Option<SegmentStatus>, Error> {
+        self.batch.push(&Terminal::Close.encode())?;
+        let batch = std::mem::replace(&mut self.batch, self.channel.batch());
+        self.channel.send(batch).await?;
+        while let Some(message) = self.channel.receive().await? {
+            self.status(Some(message))?;
+        }
+        let sent = self.next - 1;
+        if self.acknowledged == sent {
+            return Ok(self.last.take());
+        }
+        let acknowledged = self.acknowledged;
+        Err(Error::Protocol(format!(
+            "the produce ended with {acknowledged} acknowledged, but {sent} was sent"
+        )))
+    }
+
+    fn status(&mut self, message: Option<bytes::Bytes>) -> Result<(), Error> {
+        let acknowledged = self.acknowledged;
+        let message = message.ok_or_else(|| {
+            Error::Protocol(format!("the server ended the produce after {acknowledged} while records were sent"))
+        })?;
+        let status = SegmentStatus::decode(&message).map_err(malformed)?;
+        let here = (status.space.as_str(), status.segment.as_str()) == (self.path.0.as_str(), self.path.1.as_str());
+        if !here || status.last_sequence <= acknowledged || status.last_sequence >= self.next {
+            return Err(Error::Protocol(format!(
+                "a status for {}/{} up to {} after {acknowledged} was acknowledged and {} sent",
+                status.space,
+                status.segment,
+                status.last_sequence,
+                self.next - 1
+            )));
+        }
+        self.acknowledged = status.last_sequence;
+        self.last = Some(status);
+        Ok(())
+    }
+}

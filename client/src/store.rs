@@ -1,0 +1,207 @@
+//! The calls on one store.
+
+use streamkit_protocol::{GetSegments, GetStatus, Peek, Request, SegmentStatus, Status};
+use uuid::Uuid;
+
+use crate::channel::Channel;
+use crate::consume::Entries;
+use crate::dial::Client;
+use crate::error::Error;
+use crate::model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
+use crate::produce::Producer;
+
+/// One store of a server.
+#[derive(Clone)]
+pub struct StoreClient {
+    client: Client,
+    id: Uuid,
+}
+
+impl StoreClient {
+    pub(crate) fn new(client: Client, id: Uuid) -> Self {
+        Self { client, id }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    async fn channel(&self) -> Result<Channel, Error> {
+        let connection = self.client.connection().await?;
+        Ok(Channel::open(&connection, self.id, self.client.timeout()))
+    }
+
+    async fn call(&self, request: Request) -> Result<Channel, Error> {
+        let channel = self.channel().await?;
+        channel.request(&request).await?;
+        Ok(channel)
+    }
+
+    /// The names of all spaces, sorted by bytes.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn spaces(&self) -> Result<Vec<String>, Error> {
+        names(self.call(Request::GetSpaces).await?).await
+    }
+
+    /// The names of a space's segments, sorted by bytes.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn segments(&self, space: &str) -> Result<Vec<String>, Error> {
+        let request = GetSegments {
+            space: space.to_owned(),
+            ..GetSegments::default()
+        };
+        names(self.call(Request::GetSegments(request)).await?).await
+    }
+
+    /// The ranges of a space's segments after `after` (empty: from the first), at most `limit` (0: all).
+    ///
+    /// # Errors
+    /// [`Error`]. A Go server answers names only, which is [`Error::Protocol`] here.
+    pub async fn segment_statuses(&self, space: &str, after: &str, limit: u64) -> Result<Vec<SegmentStatus>, Error> {
+        let request = GetSegments {
+            space: space.to_owned(),
+            with_status: true,
+            after: after.to_owned(),
+            limit,
+        };
+        let mut channel = self.call(Request::GetSegments(request)).await?;
+        let mut statuses = Vec::new();
+        while let Some(message) = channel.receive().await? {
+            statuses.push(SegmentStatus::decode(&message).map_err(malformed)?);
+        }
+        Ok(statuses)
+    }
+
+    /// The last entry of a segment; `None` if it holds nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn peek(&self, space: &str, segment: &str) -> Result<Option<Entry>, Error> {
+        let request = Peek {
+            space: space.to_owned(),
+            segment: segment.to_owned(),
+        };
+        let mut channel = self.call(Request::Peek(request)).await?;
+        let message = channel.receive().await?;
+        let message = message.ok_or_else(|| Error::Protocol("a peek ended without an entry".to_owned()))?;
+        let entry = streamkit_protocol::Entry::decode(&message).map_err(malformed)?;
+        if (entry.space.as_str(), entry.segment.as_str()) != (space, segment) {
+            let (s, g) = (&entry.space, &entry.segment);
+            return Err(Error::Protocol(format!("a peek at {space}/{segment} answered {s}/{g}")));
+        }
+        Ok((entry.sequence > 0).then(|| Entry::from_wire(entry)))
+    }
+
+    /// Counts of the store, of a space (`segment` empty), or of a segment.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Refused`] by a Go server, which does not know this call.
+    pub async fn status(&self, space: &str, segment: &str) -> Result<Status, Error> {
+        let request = GetStatus {
+            space: space.to_owned(),
+            segment: segment.to_owned(),
+        };
+        let mut channel = self.call(Request::GetStatus(request)).await?;
+        let message = channel.receive().await?;
+        let message = message.ok_or_else(|| Error::Protocol("a status call ended without a status".to_owned()))?;
+        Status::decode(&message).map_err(malformed)
+    }
+
+    /// Reads a segment in sequence order, up to the head of the moment it is asked for.
+    pub fn consume_segment(&self, read: ConsumeSegment) -> Entries {
+        let first = (read.after_time == 0).then_some(read.from.max(1));
+        let request = streamkit_protocol::ConsumeSegment {
+            space: read.space,
+            segment: read.segment,
+            min_sequence: read.from,
+            min_timestamp: read.after_time,
+            max_sequence: read.to,
+            max_timestamp: read.until_time,
+            limit: read.limit,
+        };
+        self.entries(Request::ConsumeSegment(request), first)
+    }
+
+    /// Reads a space in log order, up to the tail of the moment it is asked for.
+    pub fn consume_space(&self, read: ConsumeSpace) -> Entries {
+        let request = streamkit_protocol::ConsumeSpace {
+            space: read.space,
+            min_timestamp: read.after_time,
+            max_timestamp: read.until_time,
+            offset: read.after,
+            limit: read.limit,
+        };
+        self.entries(Request::ConsumeSpace(request), None)
+    }
+
+    /// Reads several spaces, merged by commit time, up to the tail of the moment they are asked for.
+    pub fn consume(&self, read: Consume) -> Entries {
+        let request = streamkit_protocol::Consume {
+            min_timestamp: read.after_time,
+            max_timestamp: read.until_time,
+            offsets: read.spaces,
+            limit: read.limit,
+        };
+        self.entries(Request::Consume(request), None)
+    }
+
+    fn entries(&self, request: Request, first: Option<u64>) -> Entries {
+        let store = self.clone();
+        Entries::new(request.clone(), first, async move { store.call(request).await })
+    }
+
+    /// Opens a stream of records to a segment; the first of them gets `first_sequence`, which must be its head + 1.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn produce(&self, space: &str, segment: &str, first_sequence: u64) -> Result<Producer, Error> {
+        Producer::open(self.channel().await?, space, segment, first_sequence)
+    }
+
+    /// Appends records, the first at `first_sequence`, and waits until all are durable. Up to 10 000 records of at most
+    /// 16 MiB in all are stored together or not at all; more are stored in such chunks, in order.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`]: another producer was first. [`Error::ConnectionLost`], [`Error::Timeout`]: unknown, peek.
+    pub async fn produce_all(
+        &self,
+        space: &str,
+        segment: &str,
+        first_sequence: u64,
+        records: impl IntoIterator<Item = NewRecord>,
+    ) -> Result<SegmentStatus, Error> {
+        let mut producer = self.produce(space, segment, first_sequence).await?;
+        for record in records {
+            producer.send(&record).await?;
+        }
+        let last = producer.finish().await?;
+        last.ok_or_else(|| Error::Invalid("nothing to produce: there were no records".to_owned()))
+    }
+
+    /// Appends one record after whatever the head is, and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if another producer got in between its peek and its produce; the others as
+    /// [`StoreClient::produce_all`].
+    pub async fn publish(&self, space: &str, segment: &str, record: NewRecord) -> Result<SegmentStatus, Error> {
+        let head = self.peek(space, segment).await?.map_or(0, |entry| entry.sequence);
+        self.produce_all(space, segment, head.saturating_add(1), [record]).await
+    }
+}
+
+async fn names(mut channel: Channel) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    while let Some(message) = channel.receive().await? {
+        names.push(serde_json::from_slice(&message).map_err(malformed)?);
+    }
+    Ok(names)
+}
+
+pub(crate) fn malformed(error: impl std::fmt::Display) -> Error {
+    Error::Protocol(format!("malformed message: {error}"))
+}
