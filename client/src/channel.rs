@@ -78,7 +78,8 @@ impl Channel {
             return Ok(());
         }
         let sent = tokio::time::timeout(self.timeout, self.connection.send(batch.frames, batch.ends)).await;
-        sent.map_err(|_| Error::Timeout(self.timeout))?.map_err(Error::ConnectionLost)
+        sent.map_err(|_| Error::Timeout(self.timeout))?
+            .map_err(Error::ConnectionLost)
     }
 
     /// Sends a request.

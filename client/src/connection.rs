@@ -52,7 +52,11 @@ pub(crate) struct Connection {
 }
 
 enum Outgoing {
-    Frames { frames: Bytes, ends: Vec<usize>, permits: usize },
+    Frames {
+        frames: Bytes,
+        ends: Vec<usize>,
+        permits: usize,
+    },
     Goodbye,
 }
 
@@ -122,7 +126,9 @@ impl Connection {
             ends,
             permits,
         };
-        self.outbound.send(frames).map_err(|_| self.ended().unwrap_or_else(|| "closed".to_owned()))
+        self.outbound
+            .send(frames)
+            .map_err(|_| self.ended().unwrap_or_else(|| "closed".to_owned()))
     }
 
     /// Tells the server that nobody listens to a channel any more. Small, and never waits.

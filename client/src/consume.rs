@@ -99,12 +99,16 @@ impl Check {
         if let Some((space, segment)) = &self.segment {
             if entry.space != *space || entry.segment != *segment {
                 let (s, g) = (&entry.space, &entry.segment);
-                return Err(Error::Protocol(format!("an entry of {s}/{g} in a read of {space}/{segment}")));
+                return Err(Error::Protocol(format!(
+                    "an entry of {s}/{g} in a read of {space}/{segment}"
+                )));
             }
             let expected = self.next.unwrap_or(entry.sequence.max(self.least));
             if entry.sequence != expected {
                 let got = entry.sequence;
-                return Err(Error::Protocol(format!("entries are missing: expected {expected}, got {got}")));
+                return Err(Error::Protocol(format!(
+                    "entries are missing: expected {expected}, got {got}"
+                )));
             }
             self.next = Some(entry.sequence.saturating_add(1));
         } else {

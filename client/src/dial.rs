@@ -239,7 +239,9 @@ impl Inner {
             .map_err(|_| invalid("the token contains characters that no header can carry".to_owned()))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
         // Go servers refuse a handshake without one.
-        request.headers_mut().insert(header::ORIGIN, HeaderValue::from_static("http://localhost"));
+        request
+            .headers_mut()
+            .insert(header::ORIGIN, HeaderValue::from_static("http://localhost"));
         let config = WebSocketConfig::default()
             .read_buffer_size(64 << 10)
             .write_buffer_size(64 << 10)
@@ -250,12 +252,14 @@ impl Inner {
             Err(tungstenite::Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
                 Err(DialError::Permanent(Error::Unauthorized))
             }
-            Err(tungstenite::Error::Http(response)) => {
-                Err(DialError::Transient(format!("the server answered {}", response.status())))
-            }
-            Err(tungstenite::Error::Url(error)) => {
-                Err(invalid(format!("bad address {:?}: {error}; use ws://host:port", self.url)))
-            }
+            Err(tungstenite::Error::Http(response)) => Err(DialError::Transient(format!(
+                "the server answered {}",
+                response.status()
+            ))),
+            Err(tungstenite::Error::Url(error)) => Err(invalid(format!(
+                "bad address {:?}: {error}; use ws://host:port",
+                self.url
+            ))),
             Err(error) => Err(DialError::Transient(error.to_string())),
         }
     }

@@ -79,8 +79,11 @@ impl Error {
         }
         match text {
             "access denied" => Error::AccessDenied,
-            "store unavailable" | "too many active streams" | "stream receive buffer overloaded"
-            | "the server is shutting down" | "the token expired" => Error::Unavailable(text.to_owned()),
+            "store unavailable"
+            | "too many active streams"
+            | "stream receive buffer overloaded"
+            | "the server is shutting down"
+            | "the token expired" => Error::Unavailable(text.to_owned()),
             _ => Error::Refused(text.to_owned()),
         }
     }
@@ -94,7 +97,10 @@ mod tests {
     fn a_gap_text_is_a_conflict_with_the_actual_head() {
         let error = Error::from_terminal("sequence gap: expected 3, got 9");
         assert!(matches!(error, Error::Conflict { head: 2, got: 9 }));
-        assert!(matches!(Error::from_terminal("sequence gap: expected x, got 9"), Error::Refused(_)));
+        assert!(matches!(
+            Error::from_terminal("sequence gap: expected x, got 9"),
+            Error::Refused(_)
+        ));
         assert!(matches!(Error::from_terminal("access denied"), Error::AccessDenied));
         assert!(Error::from_terminal("store unavailable").is_transient());
     }

@@ -59,7 +59,10 @@ impl Producer {
         };
         wire.encode_into(&mut self.message);
         self.batch.push(&self.message)?;
-        self.next = self.next.checked_add(1).ok_or_else(|| Error::Invalid("no sequences left".to_owned()))?;
+        self.next = self
+            .next
+            .checked_add(1)
+            .ok_or_else(|| Error::Invalid("no sequences left".to_owned()))?;
         if self.batch.len() >= BATCH_BYTES {
             self.flush().await?;
         }
@@ -110,7 +113,9 @@ impl Producer {
     fn status(&mut self, message: Option<bytes::Bytes>) -> Result<(), Error> {
         let acknowledged = self.acknowledged;
         let message = message.ok_or_else(|| {
-            Error::Protocol(format!("the server ended the produce after {acknowledged} while records were sent"))
+            Error::Protocol(format!(
+                "the server ended the produce after {acknowledged} while records were sent"
+            ))
         })?;
         let status = SegmentStatus::decode(&message).map_err(malformed)?;
         let here = (status.space.as_str(), status.segment.as_str()) == (self.path.0.as_str(), self.path.1.as_str());

@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_the_longest_and_jitter_stays_within_a_quarter() {
-        let steady: Vec<u128> = (1..=8).map(|n| RetryPolicy::DEFAULT.steady_pause(n).as_millis()).collect();
+        let steady: Vec<u128> = (1..=8)
+            .map(|n| RetryPolicy::DEFAULT.steady_pause(n).as_millis())
+            .collect();
         assert_eq!(steady, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert_eq!(RetryPolicy::AGGRESSIVE.steady_pause(2).as_millis(), 300);
         for _ in 0..100 {

@@ -10,7 +10,6 @@
 //! [`Limits`], every channel ends with a terminal message, and frames of one channel leave in the order they were made.
 
 mod auth;
-pub mod cli;
 mod http;
 mod limits;
 mod operations;

@@ -1,0 +1,72 @@
+//! Which server and which store a client command talks to.
+
+use std::time::Duration;
+
+use streamkit_client::{Client, StoreClient};
+use uuid::Uuid;
+
+use super::failure::Failure;
+
+/// Where to connect; `streamkit dev` prints all three as lines to paste.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Connect {
+    /// Address of the server
+    #[arg(long, env = "STREAMKIT_URL", default_value = "ws://127.0.0.1:8080")]
+    pub(crate) url: String,
+    /// Token that opens the store
+    #[arg(long, env = "STREAMKIT_TOKEN", hide_env_values = true)]
+    pub(crate) token: String,
+    /// The store
+    #[arg(long, env = "STREAMKIT_STORE")]
+    pub(crate) store: Uuid,
+    /// Longest silence of the server within a call
+    #[arg(long, env = "STREAMKIT_TIMEOUT", default_value = "30s")]
+    pub(crate) timeout: humantime::Duration,
+}
+
+impl Connect {
+    pub(crate) fn client(&self) -> Client {
+        let timeout: Duration = self.timeout.into();
+        Client::builder(&self.url).token(&self.token).timeout(timeout).build()
+    }
+
+    pub(crate) fn open(&self) -> StoreClient {
+        self.client().store(self.store)
+    }
+}
+
+/// `SPACE/SEGMENT` with both parts; the first slash separates them.
+pub(crate) fn path(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((space, segment)) if !space.is_empty() && !segment.is_empty() => {
+            Ok((space.to_owned(), segment.to_owned()))
+        }
+        _ => Err("write it as SPACE/SEGMENT".to_owned()),
+    }
+}
+
+/// `SPACE` or `SPACE/SEGMENT`.
+pub(crate) fn space_or_path(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('/') {
+        Some((space, segment)) => (space, Some(segment)),
+        None => (text, None),
+    }
+}
+
+/// A moment as Unix milliseconds: that number, an RFC 3339 time in UTC, or how long ago (`15m`, `2h`).
+pub(crate) fn moment(text: &str) -> Result<i64, Failure> {
+    if let Ok(milliseconds) = text.parse() {
+        return Ok(milliseconds);
+    }
+    let time = match humantime::parse_duration(text) {
+        Ok(ago) => std::time::SystemTime::now().checked_sub(ago),
+        Err(_) => humantime::parse_rfc3339_weak(text).ok(),
+    };
+    time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .ok_or_else(|| {
+            Failure::new(format!(
+                "{text:?} is no time; write 2013-01-31T18:00:00Z, 15m (ago) or Unix milliseconds"
+            ))
+        })
+}
