@@ -6,10 +6,14 @@ use streamkit_client::{Client, ConsumeSegment, NewRecord};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let client = Client::builder(std::env::var("STREAMKIT_URL")?).token(std::env::var("STREAMKIT_TOKEN")?).build();
+    let client = Client::builder(std::env::var("STREAMKIT_URL")?)
+        .token(std::env::var("STREAMKIT_TOKEN")?)
+        .build();
     let store = client.store(std::env::var("STREAMKIT_STORE")?.parse()?);
 
-    let status = store.publish("greetings", "world", NewRecord::new("hello").with("language", "en")).await?;
+    let status = store
+        .publish("greetings", "world", NewRecord::new("hello").with("language", "en"))
+        .await?;
     println!("durable: the head of greetings/world is {}", status.last_sequence);
 
     let mut entries = store.consume_segment(ConsumeSegment::all("greetings", "world"));

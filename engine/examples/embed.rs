@@ -10,7 +10,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let order = SegmentPath::new("orders", "order-1")?;
     let events = vec![Record::new("placed"), Record::new("paid")];
-    store.append(Transaction::single(order.clone(), Sequence::FIRST, events)).await?;
+    store
+        .append(Transaction::single(order.clone(), Sequence::FIRST, events))
+        .await?;
 
     let mut reader = store.read_segment(SegmentRead::all(order));
     while let Some(entries) = reader.next_batch().await? {

@@ -36,7 +36,7 @@ pub struct GroupHeader {
     pub extent: u32,
     /// The node that wrote it; nil in a store of one host.
     pub writer: Uuid,
-    /// Checksum of the header; set by [`GroupHeader::decode`] and [`GroupHeader::encode`].
+    /// Checksum of the header; set by [`GroupHeader::decode`] and when the group is written.
     pub link: u32,
 }
 

@@ -123,7 +123,7 @@ impl LogWriter {
     ///
     /// # Panics
     /// If it does not fit: [`LogWriter::fits`] comes first.
-    pub(crate) fn write(&mut self, group: &mut Vec<u8>, transaction_count: u32) -> Result<LogPosition, StorageError> {
+    pub(crate) fn write(&mut self, group: &mut [u8], transaction_count: u32) -> Result<LogPosition, StorageError> {
         assert!(self.fits(group.len()), "a group is written only where it fits");
         let open = self.open.as_mut().expect("a group that fits has an extent");
         let at = LogPosition {

@@ -1,0 +1,226 @@
+//! The client against the server, over a real socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use streamkit_client::*;
+
+use crate::peer::{Host, STORE, token};
+
+fn client(host: &Host) -> Client {
+    Client::builder(&host.url)
+        .token(token(&["streamkit::*"]))
+        .retry(RetryPolicy::AGGRESSIVE)
+        .build()
+}
+
+fn records(count: usize) -> Vec<NewRecord> {
+    (0..count)
+        .map(|n| NewRecord::new(n.to_string()).with("n", n.to_string()))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_produced_comes_back_with_payload_and_metadata() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    let status = store.produce_all("s", "a", 1, records(25_000)).await.unwrap();
+    assert_eq!((status.first_sequence, status.last_sequence), (1, 25_000));
+    let entries: Vec<Entry> = store
+        .consume_segment(ConsumeSegment::all("s", "a"))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(entries.len(), 25_000);
+    for (n, entry) in entries.iter().enumerate() {
+        assert_eq!(entry.payload, n.to_string());
+        assert_eq!(entry.metadata["n"], n.to_string());
+    }
+    assert_eq!(store.peek("s", "a").await.unwrap().unwrap(), entries[24_999]);
+    assert_eq!(store.spaces().await.unwrap(), ["s"]);
+    assert_eq!(store.segments("s").await.unwrap(), ["a"]);
+    assert_eq!(store.status("", "").await.unwrap().entry_count, 25_000);
+}
+
+#[tokio::test]
+async fn losers_of_a_race_are_told_the_head_and_each_sequence_has_one_winner() {
+    let host = Host::start().await;
+    let clients = [client(&host), client(&host)];
+    let won = Arc::new(AtomicU32::new(0));
+    let tasks = (0..64).map(|n| {
+        let (store, won) = (clients[n % 2].store(STORE), won.clone());
+        tokio::spawn(async move {
+            let mut next = 1;
+            while next <= 50 {
+                match store
+                    .produce_all("s", "order-1", next, [NewRecord::new(format!("{n}"))])
+                    .await
+                {
+                    Ok(status) => {
+                        assert_eq!(status.last_sequence, next);
+                        won.fetch_add(1, Ordering::Relaxed);
+                        next += 1;
+                    }
+                    Err(Error::Conflict { head, got }) => {
+                        assert_eq!(got, next);
+                        assert!(head >= next, "told {head} for {next}");
+                        next = head + 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+    });
+    futures_util::future::join_all(tasks)
+        .await
+        .into_iter()
+        .for_each(|done| done.unwrap());
+    assert_eq!(won.load(Ordering::Relaxed), 50);
+    let entries: Vec<Entry> = clients[0]
+        .store(STORE)
+        .consume_segment(ConsumeSegment::all("s", "order-1"))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(entries.len(), 50);
+}
+
+#[tokio::test]
+async fn a_lost_connection_ends_a_running_consume_with_an_error_and_the_rest_can_be_read_after_reconnecting() {
+    let host = Host::start().await;
+    let reconnected = Arc::new(AtomicU32::new(0));
+    let count = reconnected.clone();
+    let client = Client::builder(&host.url)
+        .token(token(&["streamkit::*"]))
+        .retry(RetryPolicy::AGGRESSIVE)
+        .on_reconnected(move |_| drop(count.fetch_add(1, Ordering::Relaxed)))
+        .build();
+    let store = client.store(STORE);
+    let big = NewRecord::new(vec![b'x'; 10_000]);
+    store.produce_all("s", "a", 1, vec![big; 4000]).await.unwrap();
+    let mut entries = store.consume_segment(ConsumeSegment::all("s", "a"));
+    let mut last = entries.next().await.unwrap().unwrap();
+    let host = host.restart().await;
+    let error = loop {
+        match entries
+            .next()
+            .await
+            .expect("a broken stream must not look like its end")
+        {
+            Ok(entry) => last = entry,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_transient(), "{error:?}");
+    assert!(last.sequence < 4000);
+    let rest: Vec<Entry> = store
+        .consume_segment(ConsumeSegment::all("s", "a").from(last.sequence + 1))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(rest.len() as u64, 4000 - last.sequence);
+    let read = ConsumeSpace {
+        after: last.offset(),
+        ..ConsumeSpace::all("s")
+    };
+    let rest: Vec<Entry> = store.consume_space(read).try_collect().await.unwrap();
+    assert_eq!(rest.len() as u64, 4000 - last.sequence);
+    assert_eq!(reconnected.load(Ordering::Relaxed), 1);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_fresh_token_is_asked_for_at_every_dial_and_a_refused_one_is_permanent() {
+    let host = Host::start().await;
+    let asked = Arc::new(AtomicU32::new(0));
+    let failed = Arc::new(AtomicU32::new(0));
+    let (asking, failing) = (asked.clone(), failed.clone());
+    let client = Client::builder(&host.url)
+        .token_source(move || {
+            let first = asking.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                Ok(if first {
+                    "expired".to_owned()
+                } else {
+                    token(&["streamkit::*"])
+                })
+            }
+        })
+        .on_dial_failed(move |_| drop(failing.fetch_add(1, Ordering::Relaxed)))
+        .build();
+    assert!(matches!(client.connect().await, Err(Error::Unauthorized)));
+    assert_eq!(client.store(STORE).peek("s", "a").await.unwrap(), None);
+    assert_eq!((asked.load(Ordering::Relaxed), failed.load(Ordering::Relaxed)), (2, 1));
+}
+
+#[tokio::test]
+async fn dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    let big = NewRecord::new(vec![b'x'; 10_000]);
+    store.produce_all("s", "a", 1, vec![big; 4000]).await.unwrap();
+    for _ in 0..20 {
+        let mut entries = store.consume_segment(ConsumeSegment::all("s", "a"));
+        entries.next().await.unwrap().unwrap();
+    }
+    assert_eq!(store.peek("s", "a").await.unwrap().unwrap().sequence, 4000);
+}
+
+#[tokio::test]
+async fn calls_have_timeouts_and_errors_have_types() {
+    // A peer that accepts and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", silent.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (tcp, _) = silent.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(tcp).await.unwrap();
+        while socket.next().await.is_some() {}
+    });
+    let client = Client::builder(url)
+        .token("t")
+        .timeout(Duration::from_millis(200))
+        .build();
+    assert!(matches!(
+        client.store(STORE).peek("s", "a").await,
+        Err(Error::Timeout(_))
+    ));
+    let nobody = Client::builder("ws://127.0.0.1:1")
+        .token("t")
+        .retry(RetryPolicy::NEVER)
+        .build();
+    assert!(matches!(
+        nobody.store(STORE).peek("s", "a").await,
+        Err(Error::Connect { .. })
+    ));
+    let bad = Client::builder("http//x").token("t").build();
+    assert!(matches!(
+        bad.connect().await,
+        Err(Error::Invalid(_) | Error::Connect { .. })
+    ));
+    client.close().await;
+    assert!(matches!(client.store(STORE).peek("s", "a").await, Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn a_produce_that_ends_without_a_status_is_an_error() {
+    // A peer that ends every channel cleanly at its half-close.
+    let careless = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", careless.local_addr().unwrap());
+    tokio::spawn(async move {
+        use futures_util::SinkExt as _;
+        let (tcp, _) = careless.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(tcp).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text()
+                && String::from_utf8_lossy(&message.clone().into_data()).contains("eyJ0eXBlIjoibXV4OjpjbG9zZSJ9")
+            {
+                socket.send(message).await.unwrap();
+            }
+        }
+    });
+    let store = Client::builder(url).token("t").build().store(STORE);
+    let error = store.produce_all("s", "a", 1, [NewRecord::new("x")]).await.unwrap_err();
+    assert!(matches!(error, Error::Protocol(_)), "{error:?}");
+}

@@ -1,0 +1,208 @@
+//! A server on a free port, and a peer that speaks raw frames to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
+use streamkit_engine::{Engine, EngineConfig, Stores};
+use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
+use streamkit_server::{Key, Limits, Server};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use uuid::Uuid;
+
+pub const STORE: Uuid = Uuid::from_u128(0x6f1c1e0e_3c0b_4e9e_9a51_0a6f3f2d9b10);
+pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+
+pub struct Host {
+    pub url: String,
+    pub server: Server,
+    pub engine: Engine,
+    serving: tokio::task::JoinHandle<()>,
+    dir: Arc<tempfile::TempDir>,
+}
+
+impl Host {
+    pub async fn start() -> Self {
+        Self::with_limits(Limits::default()).await
+    }
+
+    pub async fn with_limits(limits: Limits) -> Self {
+        Self::on(Arc::new(tempfile::tempdir().unwrap()), limits, "127.0.0.1:0").await
+    }
+
+    async fn on(dir: Arc<tempfile::TempDir>, limits: Limits, address: &str) -> Self {
+        let config = EngineConfig::new(dir.path());
+        let engine = tokio::task::spawn_blocking(|| Engine::open(config))
+            .await
+            .unwrap()
+            .unwrap();
+        Self::over(Arc::new(engine.clone()), engine, dir, limits, address).await
+    }
+
+    pub async fn over(
+        stores: Arc<dyn Stores>,
+        engine: Engine,
+        dir: Arc<tempfile::TempDir>,
+        limits: Limits,
+        address: &str,
+    ) -> Self {
+        let server = Server::new(stores, Key::hs256(SECRET).unwrap(), limits);
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let listener = listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap());
+        let router = server.router();
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            url,
+            server,
+            engine,
+            serving,
+            dir,
+        }
+    }
+
+    /// Stops it and starts it again on the same folder and port.
+    pub async fn restart(self) -> Self {
+        let dir = self.dir.clone();
+        let address = self.url.trim_start_matches("ws://").to_owned();
+        self.stop().await;
+        Self::on(dir, Limits::default(), &address).await
+    }
+
+    pub async fn stop(self) {
+        self.serving.abort();
+        self.server.shutdown().await;
+        self.engine.close().await;
+    }
+
+    pub async fn connect(&self) -> Peer {
+        self.connect_with(&token(&["streamkit::*"])).await.unwrap()
+    }
+
+    pub async fn connect_with(&self, token: &str) -> Result<Peer, Error> {
+        let mut request = format!("{}/streamz", self.url).into_client_request().unwrap();
+        request
+            .headers_mut()
+            .insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let (socket, response) = tokio_tungstenite::connect_async(request).await?;
+        assert!(response.headers().get("sec-websocket-protocol").is_none());
+        assert!(response.headers().get("sec-websocket-extensions").is_none());
+        Ok(Peer { socket })
+    }
+}
+
+pub fn token(scopes: &[&str]) -> String {
+    let scopes: Vec<String> = scopes.iter().map(|s| (*s).to_owned()).collect();
+    Key::hs256(SECRET)
+        .unwrap()
+        .mint(&scopes, Duration::from_secs(3600))
+        .unwrap()
+}
+
+pub struct Peer {
+    pub socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+}
+
+impl Peer {
+    pub async fn send_text(&mut self, text: String) {
+        self.socket.send(Message::Text(text.into())).await.unwrap();
+    }
+
+    pub async fn send(&mut self, head: FrameHead, message: &[u8]) {
+        self.send_text(String::from_utf8(head.data(message)).unwrap()).await;
+    }
+
+    /// Opens a channel with a request.
+    pub async fn open(&mut self, request: &Request) -> FrameHead {
+        let head = FrameHead::new(STORE, Uuid::new_v4());
+        self.send(head, &request.encode()).await;
+        head
+    }
+
+    /// The next frame that is no ping; `None` when the connection ends.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(20), self.socket.next()).await;
+            match next.expect("the server is silent") {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = Frame::decode(text.as_bytes()).unwrap();
+                    if frame.control != Control::Ping {
+                        return Some(frame);
+                    }
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// The messages of a channel and how it ended. Frames of other channels must not come.
+    pub async fn finish(&mut self, head: FrameHead) -> (Vec<String>, Terminal) {
+        let mut messages = Vec::new();
+        loop {
+            let frame = self.frame().await.expect("the connection ended");
+            assert_eq!((frame.store_id, frame.channel_id), (head.store_id, head.channel_id));
+            let message = frame.message();
+            if let Some(terminal) = Terminal::decode(&message) {
+                return (messages, terminal);
+            }
+            messages.push(String::from_utf8(message.to_vec()).unwrap());
+        }
+    }
+
+    /// A request that sends nothing more.
+    pub async fn call(&mut self, request: &Request) -> (Vec<String>, Terminal) {
+        let head = self.open(request).await;
+        self.finish(head).await
+    }
+
+    /// Produces messages as they are and half-closes.
+    pub async fn produce(&mut self, space: &str, segment: &str, records: &[&str]) -> (Vec<String>, Terminal) {
+        let head = self.open(&produce(space, segment)).await;
+        for record in records {
+            self.send(head, record.as_bytes()).await;
+        }
+        self.send(head, &Terminal::Close.encode()).await;
+        self.finish(head).await
+    }
+
+    /// Is the connection alive, and is nothing left over on it?
+    pub async fn answers_ping(&mut self) {
+        self.send_text(String::from_utf8(Frame::connection(Control::Ping).encode()).unwrap())
+            .await;
+        assert_eq!(self.frame().await.expect("the connection ended").control, Control::Pong);
+    }
+}
+
+pub fn produce(space: &str, segment: &str) -> Request {
+    Request::Produce(streamkit_protocol::Produce {
+        space: space.into(),
+        segment: segment.into(),
+    })
+}
+
+pub fn peek(space: &str, segment: &str) -> Request {
+    Request::Peek(streamkit_protocol::Peek {
+        space: space.into(),
+        segment: segment.into(),
+    })
+}
+
+pub fn consume(space: &str, segment: &str) -> streamkit_protocol::ConsumeSegment {
+    streamkit_protocol::ConsumeSegment {
+        space: space.into(),
+        segment: segment.into(),
+        ..Default::default()
+    }
+}
+
+pub fn record(sequence: u64) -> String {
+    format!("{{\"sequence\":{sequence},\"payload\":\"eA==\"}}")
+}
+
+pub fn refused(why: &str) -> Terminal {
+    Terminal::CloseError(why.to_owned())
+}
