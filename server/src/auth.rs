@@ -80,10 +80,10 @@ impl Key {
         if claims.iat.is_some_and(|issued| issued > now as f64) {
             return None;
         }
-        let left = claims.exp as f64 - now as f64;
+        let left = claims.exp.checked_sub(now).filter(|left| *left > 0)?;
         Some(Access {
             scopes: claims.scopes.parse()?,
-            expires_in: Duration::try_from_secs_f64(left).ok()?,
+            expires_in: Duration::from_secs(left),
         })
     }
 }

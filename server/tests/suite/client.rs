@@ -95,7 +95,9 @@ async fn a_lost_connection_ends_a_running_consume_with_an_error_and_the_rest_can
     let client = Client::builder(&host.url)
         .token(token(&["streamkit::*"]))
         .retry(RetryPolicy::AGGRESSIVE)
-        .on_reconnected(move |_| drop(count.fetch_add(1, Ordering::Relaxed)))
+        .on_reconnected(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        })
         .build();
     let store = client.store(STORE);
     let big = NewRecord::new(vec![b'x'; 10_000]);
@@ -148,7 +150,9 @@ async fn a_fresh_token_is_asked_for_at_every_dial_and_a_refused_one_is_permanent
                 })
             }
         })
-        .on_dial_failed(move |_| drop(failing.fetch_add(1, Ordering::Relaxed)))
+        .on_dial_failed(move |_| {
+            failing.fetch_add(1, Ordering::Relaxed);
+        })
         .build();
     assert!(matches!(client.connect().await, Err(Error::Unauthorized)));
     assert_eq!(client.store(STORE).peek("s", "a").await.unwrap(), None);

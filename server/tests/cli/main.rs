@@ -1,0 +1,5 @@
+//! The real binary: commands, exit codes, and what survives SIGKILL.
+
+mod commands;
+mod kill;
+mod program;

@@ -1,0 +1,126 @@
+//! The house rules, checked on the sources themselves.
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn files(extension: &str) -> Vec<(PathBuf, String)> {
+    fn walk(dir: &Path, extension: &str, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" && name != "streamkit-data" {
+                    walk(&path, extension, found);
+                }
+            } else if path.extension().is_some_and(|e| e == extension) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), extension, &mut found);
+    assert!(!found.is_empty());
+    found
+}
+
+#[test]
+fn every_source_file_says_first_what_it_is_and_stays_small() {
+    for (path, text) in files("rs") {
+        assert!(text.starts_with("//! "), "{} has no header", path.display());
+        let lines = text.lines().count();
+        assert!(lines <= 600, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn no_unsafe_outside_the_disk_module_and_no_leftovers() {
+    let marks = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["X", "XX"].concat(),
+        ["unimpl", "emented!"].concat(),
+    ];
+    for (path, text) in files("rs") {
+        for mark in &marks {
+            assert!(!text.contains(mark.as_str()), "{} has a {mark}", path.display());
+        }
+        let word = ["unsafe", " {"].concat();
+        let disk = path.starts_with(root().join("engine/src/disk"));
+        assert!(disk || !text.contains(&word), "{} has unsafe code", path.display());
+    }
+}
+
+#[test]
+fn crates_depend_on_each_other_only_as_the_architecture_says() {
+    let allowed: &[(&str, &[&str])] = &[
+        ("engine", &[]),
+        ("client/protocol", &[]),
+        ("client", &["streamkit-protocol"]),
+        (
+            "server",
+            &["streamkit-client", "streamkit-engine", "streamkit-protocol"],
+        ),
+    ];
+    for (folder, allowed) in allowed {
+        let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let found: Vec<&str> = manifest
+            .lines()
+            .filter(|l| l.starts_with("streamkit-"))
+            .map(|l| l.split('.').next().unwrap())
+            .collect();
+        assert_eq!(&found, allowed, "{folder}");
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{folder} does not share the lints"
+        );
+    }
+    for (path, text) in files("rs") {
+        let library = path.starts_with(root().join("server/src")) && !path.starts_with(root().join("server/src/cli"));
+        assert!(
+            !library || !text.contains("streamkit_client"),
+            "{}: the server's library knows no client",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let list = manifest
+        .split("[workspace.dependencies]")
+        .nth(1)
+        .unwrap()
+        .split("\n[")
+        .next()
+        .unwrap();
+    for line in list
+        .lines()
+        .filter(|line| line.contains('=') && !line.starts_with("streamkit-"))
+    {
+        assert!(line.contains(" # "), "no reason: {line}");
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for (path, text) in files("md") {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("http") || target.starts_with('#') || target.contains('\n') {
+                continue;
+            }
+            let file = path.parent().unwrap().join(target.split('#').next().unwrap());
+            assert!(file.exists(), "{} links to {target}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_architecture_fits_on_a_few_pages() {
+    let text = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    assert!(text.lines().count() <= 300);
+}
