@@ -3,3 +3,4 @@
 
 mod conformance;
 mod files;
+mod format_example;
