@@ -165,18 +165,17 @@ fn an_ndjson_line_is_stored_verbatim_and_a_malformed_one_named() {
 fn damage_is_named_and_exits_6_while_a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut served = Served::start(dir.path());
-    assert!(
-        served
-            .run_with(&["produce", "o/a"], &"a line of some length\n".repeat(3000))
-            .status
-            .success()
-    );
+    // Two groups in the second extent: the later one shows that the earlier one was once whole.
+    for _ in 0..2 {
+        let lines = "a line of some length\n".repeat(3000);
+        assert!(served.run_with(&["produce", "o/a"], &lines).status.success());
+    }
     served.kill();
     let extent = served
         .data
         .join("stores")
         .join(STORE)
-        .join("00000000000000000001.extent");
+        .join("00000000000000000002.extent");
     let mut bytes = std::fs::read(&extent).unwrap();
     bytes[8192] ^= 1;
     std::fs::write(&extent, bytes).unwrap();
