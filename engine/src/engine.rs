@@ -47,42 +47,46 @@ pub(crate) fn store_dir(dir: &std::path::Path, id: StoreId) -> PathBuf {
     dir.join("stores").join(id.to_string())
 }
 
-/// Takes the folder and checks that its format is one this program knows.
+/// Takes the folder for this process.
 pub(crate) fn lock_dir(disk: &dyn Disk, dir: &std::path::Path) -> Result<Box<dyn DiskLock>, OpenError> {
     let path = dir.join("lock");
     let lock = disk.lock(&path).map_err(|e| StorageError::io("lock", &path, e))?;
     lock.ok_or_else(|| OpenError::InUse(dir.to_owned()))
 }
 
-fn check_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), OpenError> {
+/// Whether the folder says of itself that it is one of ours, in a format this program knows.
+///
+/// # Errors
+/// [`OpenError::NewerFormat`]; [`OpenError::Storage`].
+pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<bool, OpenError> {
     let path = dir.join("format");
-    match disk.open(&path, OpenMode::Read) {
-        Ok(file) => {
-            let text = crate::disk::read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
-            let text = String::from_utf8_lossy(&text);
-            let version = text
-                .strip_prefix("streamkit ")
-                .and_then(|rest| rest.trim_end().parse::<u16>().ok());
-            match version {
-                Some(found) if found > FORMAT_VERSION => Err(OpenError::NewerFormat {
-                    path,
-                    found,
-                    supported: FORMAT_VERSION,
-                }),
-                Some(_) => Ok(()),
-                None => {
-                    let source = std::io::Error::other("it does not say `streamkit` and a version");
-                    Err(StorageError::io("understand", path, source).into())
-                }
-            }
+    let text = match disk.open(&path, OpenMode::Read) {
+        Ok(file) => crate::disk::read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(StorageError::io("open", path, error).into()),
+    };
+    let text = String::from_utf8_lossy(&text);
+    let version = text
+        .strip_prefix("streamkit ")
+        .and_then(|rest| rest.trim_end().parse::<u16>().ok());
+    match version {
+        Some(found) if found > FORMAT_VERSION => Err(OpenError::NewerFormat {
+            path,
+            found,
+            supported: FORMAT_VERSION,
+        }),
+        Some(_) => Ok(true),
+        None => {
+            let source = std::io::Error::other("it does not say `streamkit` and a version");
+            Err(StorageError::io("understand", path, source).into())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text = format!("streamkit {FORMAT_VERSION}\n");
-            let written = crate::disk::replace(disk, &path, text.as_bytes());
-            Ok(written.map_err(|e| StorageError::io("write", path, e))?)
-        }
-        Err(error) => Err(StorageError::io("open", path, error).into()),
     }
+}
+
+fn write_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), StorageError> {
+    let path = dir.join("format");
+    let text = format!("streamkit {FORMAT_VERSION}\n");
+    crate::disk::replace(disk, &path, text.as_bytes()).map_err(|e| StorageError::io("write", path, e))
 }
 
 impl Engine {
@@ -98,7 +102,9 @@ impl Engine {
             .create_dir(&config.dir)
             .map_err(|e| StorageError::io("create", &config.dir, e))?;
         let lock = lock_dir(&*config.disk, &config.dir)?;
-        check_format(&*config.disk, &config.dir)?;
+        if !has_known_format(&*config.disk, &config.dir)? {
+            write_format(&*config.disk, &config.dir)?;
+        }
         let threads = || -> std::io::Result<Threads> {
             Ok(Threads {
                 commit: Workers::new("sk-commit", config.commit_threads)?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Disk, OpenMode, files::Files, read_all};
-use crate::engine::{lock_dir, store_dir};
+use crate::engine::{has_known_format, lock_dir, store_dir};
 use crate::error::{OpenError, StorageError};
 use crate::format::checkpoint;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
@@ -82,8 +82,8 @@ impl VerifyReport {
 /// error but a finding.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, OpenError> {
     let disk: Arc<dyn Disk> = Arc::new(Files);
-    if !dir.is_dir() {
-        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+    if !has_known_format(&*disk, dir)? && !dir.join("stores").is_dir() {
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
         return Err(StorageError::io("open", dir, source).into());
     }
     let _lock = lock_dir(&*disk, dir)?;
