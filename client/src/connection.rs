@@ -1,20 +1,18 @@
-//! One live WebSocket: a reader that hands messages to the channels waiting for them, a writer that sends what they queue.
-//! When either ends, every open channel is told that the connection is lost; nobody waits for a dead link.
+//! One live WebSocket: one task that hands what arrives to the channels waiting for it and sends what they queue. When it
+//! ends, every open channel is told that the connection is lost; nobody waits for a dead link.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_protocol::limits::{DEAD_AFTER, PING_PERIOD_MAX, PING_PERIOD_MIN};
 use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
+
+use crate::wire::{Socket, Wire};
 
 /// Bytes waiting to be sent over one connection; callers wait for room.
 const OUTBOUND_BYTES: usize = 4 << 20;
@@ -22,8 +20,6 @@ const OUTBOUND_BYTES: usize = 4 << 20;
 /// Bytes of unread messages one channel may hold. The reader waits for its consumer beyond that: the link then pushes back
 /// on the server, and on the other channels of the connection too.
 const CHANNEL_INBOUND_BYTES: usize = 16 << 20;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A message for a channel, or its end.
 pub(crate) enum Inbound {
@@ -51,19 +47,22 @@ pub(crate) struct Connection {
     ended: watch::Sender<Option<String>>,
 }
 
-enum Outgoing {
+/// What is queued to be sent.
+pub(crate) enum Outgoing {
     Frames {
         frames: Bytes,
+        /// Where each frame ends.
         ends: Vec<usize>,
+        /// Bytes of room to give back once they are sent.
         permits: usize,
     },
+    /// Nothing is sent after it.
     Goodbye,
 }
 
 impl Connection {
     /// Starts the tasks of a fresh socket.
     pub(crate) fn start(socket: Socket) -> Arc<Self> {
-        let (sink, frames) = socket.split();
         let (outbound, queued) = mpsc::unbounded_channel();
         let connection = Arc::new(Self {
             routes: Mutex::default(),
@@ -71,8 +70,7 @@ impl Connection {
             room: Semaphore::new(OUTBOUND_BYTES),
             ended: watch::Sender::new(None),
         });
-        tokio::spawn(read(frames, connection.clone()));
-        tokio::spawn(write(sink, queued, connection.clone()));
+        tokio::spawn(run(Wire::new(socket, queued, connection.clone()), connection.clone()));
         connection
     }
 
@@ -173,6 +171,11 @@ impl Connection {
         self.room.close();
     }
 
+    /// Gives back the room of what was sent.
+    pub(crate) fn sent(&self, permits: usize) {
+        self.room.add_permits(permits);
+    }
+
     /// Hands a message to its channel. Waits only where that channel's consumer is slower than the link.
     async fn deliver(&self, id: Uuid, inbound: Inbound, bytes: usize) {
         let bytes = bytes.clamp(1, CHANNEL_INBOUND_BYTES);
@@ -204,21 +207,26 @@ impl Connection {
     }
 }
 
-async fn read(mut frames: SplitStream<Socket>, connection: Arc<Connection>) {
+/// Reads, routes and writes until the connection is over, in one task: a socket has one waker then, not two that wake each
+/// other for nothing.
+async fn run(mut wire: Wire, connection: Arc<Connection>) {
     let mut last_frame = Instant::now();
+    let mut ping = pin!(tokio::time::sleep(ping_period()));
     let why = loop {
-        let period = rand::random_range(PING_PERIOD_MIN..PING_PERIOD_MAX);
-        let received = match tokio::time::timeout(period, next_frame(&mut frames, &connection)).await {
-            Ok(received) => received,
-            Err(_) => {
+        let received = tokio::select! {
+            biased;
+            // First: the server must hear of a client that is busy receiving.
+            () = &mut ping => {
                 if last_frame.elapsed() > DEAD_AFTER {
                     break "heartbeat timeout".to_owned();
                 }
                 connection.control(Control::Ping);
+                ping.set(tokio::time::sleep(ping_period()));
                 continue;
             }
+            received = wire.next() => received,
         };
-        let frame = match received {
+        let frame = match received.and_then(|bytes| Frame::decode(&bytes).map_err(|error| error.to_string())) {
             Ok(frame) => frame,
             Err(why) => break why,
         };
@@ -232,7 +240,9 @@ async fn read(mut frames: SplitStream<Socket>, connection: Arc<Connection>) {
                     Some(terminal) => Inbound::End(terminal),
                     None => Inbound::Message(message),
                 };
-                connection.deliver(id, inbound, bytes).await;
+                if let Err(why) = wire.while_writing(connection.deliver(id, inbound, bytes)).await {
+                    break why;
+                }
             }
             Control::Error => {
                 let id = frame.channel_id;
@@ -246,74 +256,9 @@ async fn read(mut frames: SplitStream<Socket>, connection: Arc<Connection>) {
         }
     };
     connection.end(&why);
-    let _ = connection.outbound.send(Outgoing::Goodbye);
+    wire.finish().await;
 }
 
-/// The next mux frame. While the link is busy in one direction only, the period of the pings starts anew with each frame:
-/// the server's frames show that it lives.
-async fn next_frame(frames: &mut SplitStream<Socket>, connection: &Connection) -> Result<Frame, String> {
-    loop {
-        let received = tokio::select! {
-            received = frames.next() => received,
-            why = connection.wait_ended() => return Err(why),
-        };
-        let bytes: Bytes = match received {
-            Some(Ok(Message::Text(text))) => text.into(),
-            Some(Ok(Message::Binary(bytes))) => bytes,
-            Some(Ok(Message::Close(_))) | None => return Err("the server closed the connection".to_owned()),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-            Some(Err(error)) => return Err(error.to_string()),
-        };
-        return Frame::decode(&bytes).map_err(|error| error.to_string());
-    }
-}
-
-async fn write(
-    mut sink: SplitSink<Socket, Message>,
-    mut queued: mpsc::UnboundedReceiver<Outgoing>,
-    connection: Arc<Connection>,
-) {
-    while let Some(first) = queued.recv().await {
-        match write_queued(&mut sink, first, &mut queued, &connection.room).await {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => {
-                connection.end(&error.to_string());
-                return;
-            }
-        }
-    }
-    connection.end("closed");
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), sink.close()).await;
-}
-
-/// Writes what is in the queue now and flushes once. `false` after the goodbye.
-async fn write_queued(
-    sink: &mut SplitSink<Socket, Message>,
-    first: Outgoing,
-    queued: &mut mpsc::UnboundedReceiver<Outgoing>,
-    room: &Semaphore,
-) -> Result<bool, tokio_tungstenite::tungstenite::Error> {
-    let mut next = Some(first);
-    while let Some(outgoing) = next {
-        match outgoing {
-            Outgoing::Goodbye => {
-                sink.flush().await?;
-                return Ok(false);
-            }
-            Outgoing::Frames { frames, ends, permits } => {
-                let mut start = 0;
-                for end in ends {
-                    let text = Utf8Bytes::try_from(frames.slice(start..end));
-                    start = end;
-                    // What we encode is UTF-8.
-                    sink.feed(Message::Text(text.unwrap_or_default())).await?;
-                }
-                room.add_permits(permits);
-            }
-        }
-        next = queued.try_recv().ok();
-    }
-    sink.flush().await?;
-    Ok(true)
+fn ping_period() -> std::time::Duration {
+    rand::random_range(PING_PERIOD_MIN..PING_PERIOD_MAX)
 }

@@ -243,8 +243,8 @@ impl Inner {
             .headers_mut()
             .insert(header::ORIGIN, HeaderValue::from_static("http://localhost"));
         let config = WebSocketConfig::default()
-            .read_buffer_size(64 << 10)
-            .write_buffer_size(64 << 10)
+            .read_buffer_size(16 << 10)
+            .write_buffer_size(16 << 10)
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
         match tokio_tungstenite::connect_async_with_config(request, Some(config), true).await {

@@ -31,6 +31,7 @@ mod model;
 mod produce;
 mod retry;
 mod store;
+mod wire;
 
 pub use consume::Entries;
 pub use dial::{Builder, Client, Hooks};

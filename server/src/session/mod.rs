@@ -1,18 +1,18 @@
-//! One connection: a reader that routes frames to channels, a writer that sends what they produce, and one task per open
-//! channel. The reader never waits for an operation, only for room: in the outbound queue (the peer does not read) or in a
-//! channel's inbox (the producer is faster than the disk), and for both only so long.
+//! One connection: one task that reads the socket, routes frames to channels and writes what they send, and one task per
+//! open channel. Reading never waits for an operation, only for room: in the outbound queue (the peer does not read) or in
+//! a channel's inbox (the producer is faster than the disk), for both only so long, and writing goes on meanwhile.
 
 mod channel;
 mod channels;
 mod outbound;
+mod wire;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::WebSocket;
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_engine::StoreId;
 use streamkit_protocol::limits::{DEAD_AFTER, PING_PERIOD_MAX, PING_PERIOD_MIN};
 use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
@@ -26,6 +26,7 @@ use crate::http::Shared;
 use channel::Inboxes;
 use channels::{Admission, Channels};
 use outbound::Outbound;
+use wire::Wire;
 
 /// The error frames' texts, known to deployed clients.
 pub(crate) const ACCESS_DENIED: &str = "access denied";
@@ -58,8 +59,8 @@ pub(crate) async fn run(
     expiry: tokio::time::Sleep,
     stopping: CancellationToken,
 ) {
-    let (sink, mut frames) = socket.split();
-    let (outbound, writer) = outbound::start(sink, &shared.limits);
+    let (outbound, queue) = outbound::queue(&shared.limits);
+    let mut wire = Wire::new(socket, queue, shared.limits.write_deadline);
     let session = Session {
         channels: Arc::new(Channels::new(shared.limits.channels, shared.limits.finished_channels)),
         inboxes: Inboxes::new(&shared.limits),
@@ -77,32 +78,26 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             () = stopping.cancelled() => break Some(SHUTTING_DOWN),
-            () = session.outbound.closed() => break None,
             () = &mut expiry => break Some(TOKEN_EXPIRED),
             () = &mut ping => {
                 if last_frame.elapsed() > DEAD_AFTER {
                     tracing::debug!("no frame for {DEAD_AFTER:?}: the peer is gone");
                     break None;
                 }
-                session.outbound.send_frame(Frame::connection(Control::Ping).encode()).await;
+                let ping_frame = Frame::connection(Control::Ping).encode();
+                if wire.while_writing(session.outbound.send_frame(ping_frame)).await.is_err() {
+                    break None;
+                }
                 ping.set(tokio::time::sleep(ping_period()));
             }
-            received = frames.next() => {
-                let bytes: Bytes = match received {
-                    Some(Ok(Message::Text(text))) => text.into(),
-                    Some(Ok(Message::Binary(bytes))) => bytes,
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Ok(Message::Close(_))) | None => break None,
-                    Some(Err(error)) => {
-                        tracing::debug!(%error, "the connection broke");
-                        break None;
-                    }
-                };
+            received = wire.next() => {
+                let Some(bytes) = received else { break None };
                 match Frame::decode(&bytes) {
                     Ok(frame) => {
                         last_frame = Instant::now();
-                        if session.route(frame).await.is_break() {
-                            break None;
+                        match wire.while_writing(session.route(frame)).await {
+                            Ok(std::ops::ControlFlow::Continue(())) => {}
+                            Ok(std::ops::ControlFlow::Break(())) | Err(wire::Broken) => break None,
                         }
                     }
                     Err(error) => {
@@ -113,7 +108,7 @@ pub(crate) async fn run(
             }
         }
     };
-    session.end(goodbye, writer).await;
+    session.end(goodbye, wire).await;
 }
 
 fn ping_period() -> std::time::Duration {
@@ -195,28 +190,23 @@ impl Session {
     }
 
     /// Ends every channel, then the connection. With a goodbye the peer still listens and is told.
-    async fn end(self, goodbye: Option<&'static str>, writer: tokio::task::JoinHandle<()>) {
+    async fn end(self, goodbye: Option<&'static str>, mut wire: Wire) {
         if let Some(why) = goodbye {
             let _ = self.why.set(why);
         } else {
-            self.outbound.close();
+            wire.close_queue();
         }
         self.ending.cancel();
         self.channels.close();
         self.tasks.close();
-        self.tasks.wait().await;
+        if wire.while_writing(self.tasks.wait()).await.is_err() {
+            // Nobody listens any more, but what was begun is brought to its end.
+            self.tasks.wait().await;
+        }
         if goodbye.is_some() {
-            self.outbound
-                .send_frame(Frame::connection(Control::Close).encode())
-                .await;
+            self.outbound.send_last(Frame::connection(Control::Close).encode());
         }
         drop(self);
-        // The writer ends once the last sender is gone and the queue is empty, or at its deadline.
-        let _ = writer.await;
+        wire.finish().await;
     }
-}
-
-/// Sends a WebSocket close after the last frame.
-async fn close_socket(sink: &mut futures_util::stream::SplitSink<WebSocket, Message>) {
-    let _ = sink.send(Message::Close(None)).await;
 }

@@ -1,13 +1,10 @@
-//! One queue per connection, first in first out, bounded in bytes; one task writes it to the socket. Because every frame
-//! of a channel goes through it in the order it was made, nothing overtakes anything.
+//! One queue per connection, first in first out, bounded in bytes. Because every frame of a channel goes through it in the
+//! order it was made, nothing overtakes anything.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
-use futures_util::SinkExt as _;
-use futures_util::stream::SplitSink;
 use streamkit_protocol::FrameHead;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -22,10 +19,11 @@ pub(super) struct Outbound {
     capacity: usize,
 }
 
-struct Queued {
-    frames: Bytes,
+/// Frames queued together.
+pub(super) struct Queued {
+    pub(super) frames: Bytes,
     /// Where each frame ends.
-    ends: Vec<usize>,
+    pub(super) ends: Vec<usize>,
     permits: usize,
 }
 
@@ -57,13 +55,17 @@ impl Batch {
     }
 }
 
-/// Starts the writer of a connection.
-pub(super) fn start(sink: SplitSink<WebSocket, Message>, limits: &Limits) -> (Outbound, tokio::task::JoinHandle<()>) {
+/// The queue of a connection: where channels send, and what its wire takes from.
+pub(super) fn queue(limits: &Limits) -> (Outbound, Queue) {
     let (queue, queued) = mpsc::unbounded_channel();
     let capacity = limits.outbound_bytes.max(1 << 20);
     let room = Arc::new(Semaphore::new(capacity));
-    let writer = tokio::spawn(write(sink, queued, room.clone(), limits.write_deadline));
-    (Outbound { queue, room, capacity }, writer)
+    let outbound = Outbound {
+        queue,
+        room: room.clone(),
+        capacity,
+    };
+    (outbound, Queue { queued, room })
 }
 
 impl Outbound {
@@ -93,65 +95,43 @@ impl Outbound {
         self.queue.send(Queued { frames, ends, permits }).is_ok()
     }
 
-    /// Resolves when the connection is gone.
-    pub(super) async fn closed(&self) {
-        self.queue.closed().await;
+    /// Queues the connection's last frame, whether there is room or not.
+    pub(super) fn send_last(&self, frame: Vec<u8>) {
+        let ends = vec![frame.len()];
+        let frames = frame.into();
+        let permits = 0;
+        let _ = self.queue.send(Queued { frames, ends, permits });
+    }
+}
+
+/// The other end of the queue. Dropped, it lets nothing more in, and nobody wait.
+pub(super) struct Queue {
+    queued: mpsc::UnboundedReceiver<Queued>,
+    room: Arc<Semaphore>,
+}
+
+impl Queue {
+    /// The next frames, in the order they were queued; `None` once all senders are gone.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Queued>> {
+        match self.queued.try_recv() {
+            Ok(queued) => Poll::Ready(Some(queued)),
+            Err(_) => self.queued.poll_recv(cx),
+        }
     }
 
-    /// Lets nothing more in, and nobody wait.
+    /// Gives back the room of what the socket has taken.
+    pub(super) fn sent(&self, queued: &Queued) {
+        self.room.add_permits(queued.permits);
+    }
+
+    /// Lets nothing more in, and nobody wait. What is queued stays.
     pub(super) fn close(&self) {
         self.room.close();
     }
 }
 
-/// Sends what is queued until all senders are gone. A peer that does not take one queueful within the deadline is dropped.
-async fn write(
-    mut sink: SplitSink<WebSocket, Message>,
-    mut queued: mpsc::UnboundedReceiver<Queued>,
-    room: Arc<Semaphore>,
-    deadline: Duration,
-) {
-    while let Some(first) = queued.recv().await {
-        let written = tokio::time::timeout(deadline, write_queued(&mut sink, first, &mut queued, &room)).await;
-        match written {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "the connection broke");
-                break;
-            }
-            Err(_) => {
-                tracing::warn!("a peer did not read for {deadline:?}: its connection is closed");
-                break;
-            }
-        }
-        // The peer's silence also ends who waits for room; draining continues until the senders are gone.
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
     }
-    room.close();
-    queued.close();
-    let _ = tokio::time::timeout(Duration::from_secs(1), super::close_socket(&mut sink)).await;
-}
-
-/// Writes what is in the queue now and flushes once.
-async fn write_queued(
-    sink: &mut SplitSink<WebSocket, Message>,
-    first: Queued,
-    queued: &mut mpsc::UnboundedReceiver<Queued>,
-    room: &Semaphore,
-) -> Result<(), axum::Error> {
-    let mut next = Some(first);
-    let mut bytes = 0;
-    while let Some(Queued { frames, ends, permits }) = next {
-        let mut start = 0;
-        for end in ends {
-            let frame = frames.slice(start..end);
-            start = end;
-            let text = Utf8Bytes::try_from(frame).map_err(axum::Error::new)?;
-            sink.feed(Message::Text(text)).await?;
-        }
-        room.add_permits(permits);
-        bytes += permits;
-        // One deadline covers a bounded number of bytes.
-        next = if bytes < 1 << 20 { queued.try_recv().ok() } else { None };
-    }
-    sink.flush().await
 }
