@@ -119,7 +119,7 @@ impl Bench {
             })
             .collect();
         let reporter = tokio::spawn(report(load.clone()));
-        let mut latency = Histogram::<u64>::new(3).map_err(|error| Failure::new(error.to_string()))?;
+        let mut latency = floor::microseconds()?;
         for writer in writers {
             let one = writer.await.map_err(|error| Failure::new(error.to_string()))??;
             latency.add(one).map_err(|error| Failure::new(error.to_string()))?;
@@ -203,7 +203,7 @@ struct Load {
 
 impl Load {
     async fn write(self: Arc<Self>, store: StoreClient, segment: usize) -> Result<Histogram<u64>, Failure> {
-        let mut latency = Histogram::new(3).map_err(|error| Failure::new(error.to_string()))?;
+        let mut latency = floor::microseconds()?;
         let name = format!("segment-{segment}");
         let mut calls = 0;
         while calls < self.calls && Instant::now() < self.until {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::development::Development;
 use super::failure::Failure;
+use super::floor;
 use super::import::{self, Source};
 use super::output::{json_lines, table};
 use super::serve::Running;
@@ -204,7 +205,7 @@ async fn check_all(store: &StoreClient) -> Result<(u64, f64), Failure> {
 }
 
 async fn calls(store: &StoreClient) -> Result<Histogram<u64>, Failure> {
-    let mut latency = Histogram::new(3).map_err(|error| Failure::new(error.to_string()))?;
+    let mut latency = floor::microseconds()?;
     let payload = vec![b'x'; 256];
     let head = store.peek("calls", "one").await?.map_or(0, |entry| entry.sequence);
     for sequence in head + 1..=head + CALLS {

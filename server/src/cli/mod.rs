@@ -60,6 +60,8 @@ enum Command {
     Verify(verify::Verify),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),
+    #[command(hide = true)]
+    BareEcho(floor::BareEcho),
 }
 
 /// Runs the program.
@@ -99,6 +101,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Status(status) => interruptible(status.run()).await,
         Command::Verify(verify) => interruptible(verify.run()).await,
         Command::Bench(bench) => interruptible(bench.run()).await,
+        Command::BareEcho(echo) => Ok(echo.run()?),
     }
 }
 

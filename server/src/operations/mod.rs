@@ -59,7 +59,7 @@ pub(crate) async fn run(request: Request, store: &dyn Store, channel: &mut Chann
     let kind = request.kind();
     match request {
         Request::Produce(produce) => {
-            let span = tracing::info_span!(
+            let span = tracing::debug_span!(
                 "streamkit.server.produce",
                 space = produce.space,
                 segment = produce.segment
@@ -67,14 +67,14 @@ pub(crate) async fn run(request: Request, store: &dyn Store, channel: &mut Chann
             produce::run(produce, store, channel).instrument(span).await
         }
         Request::Peek(peek) => {
-            let span = tracing::info_span!("streamkit.server.peek", space = peek.space, segment = peek.segment);
+            let span = tracing::debug_span!("streamkit.server.peek", space = peek.space, segment = peek.segment);
             channel
                 .until_ended(async |out| peek::run(peek, store, out).await)
                 .instrument(span)
                 .await
         }
         Request::ConsumeSegment(consume) => {
-            let span = tracing::info_span!(
+            let span = tracing::debug_span!(
                 "streamkit.server.consume_segment",
                 space = consume.space,
                 segment = consume.segment
@@ -85,35 +85,35 @@ pub(crate) async fn run(request: Request, store: &dyn Store, channel: &mut Chann
                 .await
         }
         Request::ConsumeSpace(consume) => {
-            let span = tracing::info_span!("streamkit.server.consume_space", space = consume.space);
+            let span = tracing::debug_span!("streamkit.server.consume_space", space = consume.space);
             channel
                 .until_ended(async |out| consume::space(consume, store, out).await)
                 .instrument(span)
                 .await
         }
         Request::Consume(consume) => {
-            let span = tracing::info_span!("streamkit.server.consume", spaces = consume.offsets.len());
+            let span = tracing::debug_span!("streamkit.server.consume", spaces = consume.offsets.len());
             channel
                 .until_ended(async |out| consume::spaces(consume, store, out).await)
                 .instrument(span)
                 .await
         }
         Request::GetSpaces => {
-            let span = tracing::info_span!("streamkit.server.get_spaces");
+            let span = tracing::debug_span!("streamkit.server.get_spaces");
             channel
                 .until_ended(async |out| list::spaces(store, out).await)
                 .instrument(span)
                 .await
         }
         Request::GetSegments(list) => {
-            let span = tracing::info_span!("streamkit.server.get_segments", space = list.space);
+            let span = tracing::debug_span!("streamkit.server.get_segments", space = list.space);
             channel
                 .until_ended(async |out| list::segments(list, store, out).await)
                 .instrument(span)
                 .await
         }
         Request::GetStatus(status) => {
-            let span = tracing::info_span!(
+            let span = tracing::debug_span!(
                 "streamkit.server.get_status",
                 space = status.space,
                 segment = status.segment

@@ -169,7 +169,7 @@ impl Channel {
         channels: Arc<Channels>,
     ) {
         let traceparent = trace.as_ref().and_then(|trace| trace.get("traceparent"));
-        let span = tracing::info_span!("streamkit.transport.server.request", store = %self.head.store_id, traceparent);
+        let span = tracing::debug_span!("streamkit.transport.server.request", store = %self.head.store_id, traceparent);
         let end = AssertUnwindSafe(self.dispatch(&shared, rights, message))
             .catch_unwind()
             .instrument(span)
