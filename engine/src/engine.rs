@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use crate::format::checkpoint;
 use crate::limits::FORMAT_VERSION;
 use crate::log::extents::Extents;
 use crate::log::recovery::recover;
-use crate::model::StoreId;
+use crate::model::{LogPosition, StoreId};
 use crate::shared::{Shared, Threads};
 use crate::store::{LocalStore, ROOM_UNIT_BYTES};
 use crate::workers::Workers;
@@ -168,6 +168,8 @@ impl Inner {
             writer: Mutex::new(writer),
             opened: AtomicBool::new(false),
             buffer: Mutex::default(),
+            grown_since_checkpoint: AtomicU64::new(0),
+            checkpointed: Mutex::new(LogPosition { extent: 0, byte: 0 }),
         };
         let room = Arc::new(Semaphore::new(config.queue_bytes / ROOM_UNIT_BYTES));
         Ok(LocalStore {
@@ -193,8 +195,9 @@ impl Inner {
             }
             let untouched = writer.open.is_none() || writer.latch.check().is_err();
             if !untouched && shared.opened.load(std::sync::atomic::Ordering::Acquire) {
-                let bytes = checkpoint::encode(shared.id, writer.tail(), &writer.state, &shared.catalog());
-                if let Err(error) = shared.write_checkpoint(&*self.config.disk, &bytes) {
+                let position = writer.tail();
+                let bytes = checkpoint::encode(shared.id, position, &writer.state, &shared.catalog());
+                if let Err(error) = shared.write_checkpoint(&*self.config.disk, position, &bytes) {
                     tracing::warn!(%error, "could not write a checkpoint; the next open replays the open extent");
                 }
             }

@@ -1,7 +1,7 @@
 //! What a store's readers and its committer share, and the lookups that both need.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::watch;
@@ -48,7 +48,14 @@ pub(crate) struct Shared {
     /// The last group's buffer, kept for the next.
     pub(crate) buffer: Mutex<Vec<u8>>,
     pub(crate) tail: watch::Sender<LogPosition>,
+    /// Bytes of extents sealed since the last checkpoint was due.
+    pub(crate) grown_since_checkpoint: AtomicU64,
+    /// Where the newest checkpoint written by this open stands. Locked while one is written: they share a file.
+    pub(crate) checkpointed: Mutex<LogPosition>,
 }
+
+/// Bytes a segment takes in a checkpoint, about: 40 and its name.
+const CHECKPOINT_SEGMENT_BYTES: u64 = 80;
 
 impl Shared {
     pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
@@ -246,7 +253,7 @@ impl Shared {
         let position = writer.tail();
         // The catalog is copied here, between two groups: the checkpoint must not tell of anything later.
         let checkpoint = self
-            .checkpoint_due(position)
+            .checkpoint_due(u64::from(sealed.byte))
             .then(|| crate::format::checkpoint::encode(self.id, position, &state, &self.catalog()));
         self.threads.background.spawn(move || {
             let Some(shared) = shared.upgrade() else { return };
@@ -266,23 +273,40 @@ impl Shared {
                 Err(error) => return tracing::warn!(%error, "could not write an index file"),
             }
             if let Some(bytes) = checkpoint
-                && let Err(error) = shared.write_checkpoint(&*disk, &bytes)
+                && let Err(error) = shared.write_checkpoint(&*disk, position, &bytes)
             {
                 tracing::warn!(%error, "could not write a checkpoint");
             }
         });
     }
 
-    /// A checkpoint costs about 80 bytes a segment: it is worth it once the log has grown by more than that.
-    fn checkpoint_due(&self, _position: LogPosition) -> bool {
-        let catalog = self.catalog();
-        let (segments, _) = catalog.counts();
-        segments * 80 < 32 << 20
+    /// Writing a checkpoint costs about [`CHECKPOINT_SEGMENT_BYTES`] a segment: it is due once the log has grown by as
+    /// much, so that checkpoints never cost more than the log itself, and a replay never reads more than that and an extent.
+    fn checkpoint_due(&self, sealed_bytes: u64) -> bool {
+        let (segments, _) = self.catalog().counts();
+        let grown = self.grown_since_checkpoint.fetch_add(sealed_bytes, Ordering::Relaxed) + sealed_bytes;
+        let due = grown >= segments * CHECKPOINT_SEGMENT_BYTES;
+        if due {
+            self.grown_since_checkpoint.store(0, Ordering::Relaxed);
+        }
+        due
     }
 
-    pub(crate) fn write_checkpoint(&self, disk: &dyn crate::disk::Disk, bytes: &[u8]) -> Result<(), StorageError> {
+    /// Replaces the checkpoint by one that stands at `position`, unless a newer one is there already.
+    pub(crate) fn write_checkpoint(
+        &self,
+        disk: &dyn crate::disk::Disk,
+        position: LogPosition,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        let mut checkpointed = self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner);
+        if position < *checkpointed {
+            return Ok(());
+        }
         let path = crate::log::names::FileName::Checkpoint.in_dir(&self.dir);
-        crate::disk::replace(disk, &path, bytes).map_err(|e| StorageError::io("write", path, e))
+        crate::disk::replace(disk, &path, bytes).map_err(|e| StorageError::io("write", path, e))?;
+        *checkpointed = position;
+        Ok(())
     }
 
     /// Has the next extent prepared when the open one is half full.

@@ -1,6 +1,7 @@
 //! SIGKILL at random moments. `STREAMKIT_KILL_CYCLES` sets how often; a few times unless set.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,20 +18,45 @@ fn cycles() -> usize {
         .unwrap_or(5)
 }
 
+/// What to import, and by which column: `STREAMKIT_KILL_FILE` (a CSV file, `.gz` too) and `STREAMKIT_KILL_COLUMN`, or rows
+/// made up here.
+fn rows_to_import(dir: &Path) -> (PathBuf, String) {
+    if let Some(file) = std::env::var_os("STREAMKIT_KILL_FILE") {
+        let column = std::env::var("STREAMKIT_KILL_COLUMN").expect("STREAMKIT_KILL_COLUMN names the column");
+        return (file.into(), column);
+    }
+    let file = dir.join("rows.csv");
+    let mut rows = String::from("n,key\n");
+    for n in 0..150_000 {
+        rows.push_str(&format!("{n},key-{}\n", n * 7919 % 500));
+    }
+    std::fs::write(&file, rows).unwrap();
+    (file, "key".to_owned())
+}
+
+/// The numbers of each segment's rows, in the order of the file.
+fn rows_by_segment(file: &Path, column: &str) -> HashMap<String, Vec<String>> {
+    let plain: Box<dyn std::io::Read> = match std::fs::File::open(file).unwrap() {
+        zipped if file.extension().is_some_and(|e| e == "gz") => Box::new(flate2::read::GzDecoder::new(zipped)),
+        plain => Box::new(plain),
+    };
+    let mut rows = csv::Reader::from_reader(plain);
+    let column = rows.headers().unwrap().iter().position(|name| name == column).unwrap();
+    let mut expected = HashMap::<String, Vec<String>>::new();
+    for (row, number) in rows.records().zip(1..) {
+        let segment = row.unwrap()[column].to_owned();
+        expected.entry(segment).or_default().push(format!("{number}"));
+    }
+    expected
+}
+
 #[test]
 fn an_import_killed_again_and_again_ends_with_every_row_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut served = Served::start(dir.path());
-    let file = dir.path().join("rows.csv");
-    let mut rows = String::from("n,key\n");
-    let mut expected = HashMap::<String, Vec<String>>::new();
-    for n in 0..150_000 {
-        let key = format!("key-{}", n * 7919 % 500);
-        rows.push_str(&format!("{n},{key}\n"));
-        expected.entry(key).or_default().push(n.to_string());
-    }
-    std::fs::write(&file, rows).unwrap();
-    let arguments = ["import", "rows", file.to_str().unwrap(), "--segment-by", "key"];
+    let (file, column) = rows_to_import(dir.path());
+    let expected = rows_by_segment(&file, &column);
+    let arguments = ["import", "rows", file.to_str().unwrap(), "--segment-by", &column];
     for cycle in 0..cycles() {
         let mut import = served
             .command(&arguments)
@@ -47,17 +73,21 @@ fn an_import_killed_again_and_again_ends_with_every_row_once() {
             import.kill().unwrap();
         }
         import.wait().unwrap();
+        let stored = served.run(&["status", "--json"]);
+        println!("after kill {}: {}", cycle + 1, text(&stored.stdout).trim());
     }
     let done = served.run(&arguments);
     assert!(done.status.success(), "{}", text(&done.stderr));
     let mut found = HashMap::<String, Vec<String>>::new();
     for line in text(&served.run(&["consume", "rows"]).stdout).lines() {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
-        let row: serde_json::Value = serde_json::from_str(entry["payload"].as_str().unwrap()).unwrap();
-        let numbers = found.entry(entry["segment"].as_str().unwrap().to_owned()).or_default();
-        numbers.push(row["n"].as_str().unwrap().to_owned());
+        let segment = entry["segment"].as_str().unwrap().to_owned();
+        let row = entry["metadata"]["row"].as_str().unwrap().to_owned();
+        found.entry(segment).or_default().push(row);
     }
     assert!(found == expected, "the rows differ");
+    let entries: usize = found.values().map(Vec::len).sum();
+    println!("{entries} rows in {} segments", found.len());
     served.kill();
     assert!(verify(&served.data).status.success());
 }
