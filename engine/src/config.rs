@@ -18,6 +18,9 @@ pub struct EngineConfig {
     pub extent_bytes: u64,
     /// Bytes of transactions one store queues before producers wait. Default 64 MiB, at least one largest transaction.
     pub queue_bytes: usize,
+    /// Stores open at a time. Default 10 000. An idle store costs a file descriptor and 12 KiB; beyond the limit, those
+    /// that nobody holds and that were not asked for the longest are closed.
+    pub open_stores: usize,
     /// Threads that commit, shared by all stores. Default 8: as many stores can wait for the disk at once.
     pub commit_threads: usize,
     /// Threads that read, shared by all stores. Default 4.
@@ -35,6 +38,7 @@ impl EngineConfig {
             dir: dir.into(),
             extent_bytes: 256 << 20,
             queue_bytes: 64 << 20,
+            open_stores: 10_000,
             commit_threads: 8,
             read_threads: 4,
             clock: Arc::new(SystemClock),
@@ -58,6 +62,9 @@ impl EngineConfig {
                 "queue_bytes must be at least {}",
                 crate::limits::TRANSACTION_ENCODED_BYTES_MAX
             ));
+        }
+        if self.open_stores == 0 {
+            faults.push("open_stores must be at least 1".to_owned());
         }
         if self.commit_threads == 0 || self.read_threads == 0 {
             faults.push("commit_threads and read_threads must be at least 1".to_owned());

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
@@ -22,8 +22,9 @@ use crate::shared::{Shared, Threads};
 use crate::store::{LocalStore, ROOM_UNIT_BYTES};
 use crate::workers::Workers;
 
-/// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one without [`Stores::close`] is as
-/// safe as a crash: nothing acknowledged is lost, and the next open replays the open extent.
+/// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one, and the last store and reader of
+/// it, without [`Stores::close`] is as safe as a crash: nothing acknowledged is lost, and the next open replays the open
+/// extent. Until then no other process can take the folder.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -31,15 +32,17 @@ pub struct Engine {
 
 struct Inner {
     config: EngineConfig,
-    threads: Arc<Threads>,
     stores: Mutex<HashMap<StoreId, Arc<Slot>>>,
-    lock: Mutex<Option<Box<dyn DiskLock>>>,
+    /// Counts requests for stores: a slot's latest number tells how long ago that was.
+    asked: AtomicU64,
+    threads: Arc<Threads>,
 }
 
 /// One store's place; its lock makes concurrent opens one.
 #[derive(Default)]
 struct Slot {
     store: Mutex<Option<LocalStore>>,
+    last_asked: AtomicU64,
 }
 
 /// The folder of a store.
@@ -110,15 +113,16 @@ impl Engine {
                 commit: Workers::new("sk-commit", config.commit_threads)?,
                 read: Workers::new("sk-read", config.read_threads)?,
                 background: Workers::new("sk-background", 2)?,
+                lock: Mutex::new(Some(lock)),
             })
         };
         let threads = threads().map_err(|e| StorageError::io("start threads for", &config.dir, e))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 config,
-                threads: Arc::new(threads),
                 stores: Mutex::default(),
-                lock: Mutex::new(Some(lock)),
+                asked: AtomicU64::new(0),
+                threads: Arc::new(threads),
             }),
         })
     }
@@ -128,15 +132,12 @@ impl Engine {
     /// # Errors
     /// [`OpenError`].
     pub fn open_store(&self, id: StoreId) -> Result<LocalStore, OpenError> {
-        let slot = {
-            let mut stores = self.inner.stores.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(stores.entry(id).or_default())
-        };
+        let slot = self.inner.slot(id)?;
         let mut store = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = &*store {
             return Ok(store.clone());
         }
-        if self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if self.inner.is_closed() {
             return Err(StorageError::Closed.into());
         }
         let opened = self.inner.recover_store(id)?;
@@ -146,6 +147,67 @@ impl Engine {
 }
 
 impl Inner {
+    fn is_closed(&self) -> bool {
+        self.threads
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+    }
+
+    fn stores(&self) -> MutexGuard<'_, HashMap<StoreId, Arc<Slot>>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A store's slot; a new one only where there is room.
+    fn slot(&self, id: StoreId) -> Result<Arc<Slot>, OpenError> {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let full = |stores: &HashMap<_, _>| !stores.contains_key(&id) && stores.len() >= self.config.open_stores;
+        if full(&self.stores()) {
+            self.close_idle();
+        }
+        let mut stores = self.stores();
+        if full(&stores) {
+            return Err(OpenError::TooManyStores(self.config.open_stores));
+        }
+        let slot = stores.entry(id).or_default();
+        slot.last_asked.store(asked, Ordering::Relaxed);
+        Ok(Arc::clone(slot))
+    }
+
+    /// Closes stores that nobody holds, those first that were not asked for the longest: a sixteenth of what may be open,
+    /// so that the search is rare.
+    fn close_idle(&self) {
+        let mut unused: Vec<(u64, StoreId, Arc<Slot>)> = self
+            .stores()
+            .iter()
+            .filter(|(_, slot)| Arc::strong_count(slot) == 1)
+            .map(|(&id, slot)| (slot.last_asked.load(Ordering::Relaxed), id, Arc::clone(slot)))
+            .collect();
+        unused.sort_unstable_by_key(|&(asked, id, _)| (asked, id));
+        let mut to_close = (self.config.open_stores / 16).max(1);
+        for (_, id, slot) in unused {
+            if to_close == 0 {
+                return;
+            }
+            // Handles are made under this lock: a store that is idle now stays so until it is closed.
+            let mut store = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
+            if store.as_ref().is_some_and(|store| !store.is_idle()) {
+                continue;
+            }
+            if let Some(store) = store.take() {
+                self.close_store(&store);
+            }
+            drop(store);
+            let mut stores = self.stores();
+            // Two: the map's and ours. With more, somebody waits to open the store again, and needs the one slot.
+            if Arc::strong_count(&slot) == 2 {
+                stores.remove(&id);
+                to_close -= 1;
+            }
+        }
+    }
+
     fn recover_store(&self, id: StoreId) -> Result<LocalStore, OpenError> {
         let config = &self.config;
         let dir = store_dir(&config.dir, id);
@@ -158,7 +220,8 @@ impl Inner {
         let shared = Shared {
             id,
             clock: Arc::clone(&config.clock),
-            threads: Arc::clone(&self.threads),
+            busy: Arc::default(),
+            threads: Arc::downgrade(&self.threads),
             catalog: catalog.into(),
             extents: Extents::new(Arc::clone(&config.disk), dir.clone(), id),
             dir,
@@ -174,6 +237,7 @@ impl Inner {
         let room = Arc::new(Semaphore::new(config.queue_bytes / ROOM_UNIT_BYTES));
         Ok(LocalStore {
             shared: Arc::new(shared),
+            threads: Arc::clone(&self.threads),
             room,
         })
     }
@@ -194,7 +258,7 @@ impl Inner {
                 continue;
             }
             let untouched = writer.open.is_none() || writer.latch.check().is_err();
-            if !untouched && shared.opened.load(std::sync::atomic::Ordering::Acquire) {
+            if !untouched && shared.opened.load(Ordering::Acquire) {
                 let position = writer.tail();
                 let bytes = checkpoint::encode(shared.id, position, &writer.state, &shared.catalog());
                 if let Err(error) = shared.write_checkpoint(&*self.config.disk, position, &bytes) {
@@ -210,11 +274,13 @@ impl Inner {
 impl Stores for Engine {
     async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError> {
         {
-            let stores = self.inner.stores.lock().unwrap_or_else(PoisonError::into_inner);
+            let stores = self.inner.stores();
             if let Some(slot) = stores.get(&id)
                 && let Ok(store) = slot.store.try_lock()
                 && let Some(store) = &*store
             {
+                slot.last_asked
+                    .store(self.inner.asked.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
                 return Ok(Arc::new(store.clone()));
             }
         }
@@ -225,10 +291,10 @@ impl Stores for Engine {
     }
 
     fn ready(&self) -> Result<(), StorageError> {
-        if self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if self.inner.is_closed() {
             return Err(StorageError::Closed);
         }
-        let stores = self.inner.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let stores = self.inner.stores();
         for slot in stores.values() {
             if let Ok(store) = slot.store.try_lock()
                 && let Some(store) = &*store
@@ -243,7 +309,7 @@ impl Stores for Engine {
         let inner = Arc::clone(&self.inner);
         let closing = move || {
             let slots: Vec<_> = {
-                let stores = inner.stores.lock().unwrap_or_else(PoisonError::into_inner);
+                let stores = inner.stores();
                 stores.values().cloned().collect()
             };
             for slot in slots {
@@ -251,9 +317,11 @@ impl Stores for Engine {
                     inner.close_store(store);
                 }
             }
-            // Only now may another process take the folder.
-            *inner.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            // Only when nothing is written any more may another process take the folder.
+            inner.threads.background.drain();
+            *inner.threads.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
         };
-        self.inner.threads.background.run(closing).await;
+        // Not a thread of those it waits for.
+        self.inner.threads.read.run(closing).await;
     }
 }

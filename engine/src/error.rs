@@ -72,6 +72,9 @@ pub enum OpenError {
         /// Ours.
         supported: u16,
     },
+    /// As many stores are open as may be, and all of them are in use.
+    #[error("{0} stores are open and in use, and no more may be; raise open_stores, or release some")]
+    TooManyStores(usize),
     /// A setting is out of its range.
     #[error("invalid engine settings: {0}")]
     Config(String),

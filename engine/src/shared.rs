@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::commit::queue::Queue;
+use crate::disk::DiskLock;
 use crate::disk::latch::Latch;
 use crate::error::StorageError;
 use crate::format::FormatError;
@@ -25,11 +26,14 @@ use crate::model::{
 };
 use crate::workers::Workers;
 
-/// The threads of an engine, shared by all its stores.
+/// What an engine and every handle to one of its stores keep alive. Fields are dropped in their order: the threads finish
+/// what is queued and end before another process may take the folder.
 pub(crate) struct Threads {
     pub(crate) commit: Workers,
     pub(crate) read: Workers,
     pub(crate) background: Workers,
+    /// The folder's; empty once closed.
+    pub(crate) lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
 /// One open store.
@@ -37,7 +41,10 @@ pub(crate) struct Shared {
     pub(crate) id: StoreId,
     pub(crate) dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) threads: Arc<Threads>,
+    /// Held by every background job of this store.
+    pub(crate) busy: Arc<()>,
+    /// Weak, because jobs hold a store, and must not keep the threads alive that they run on.
+    pub(crate) threads: Weak<Threads>,
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) extents: Extents,
     pub(crate) queue: Mutex<Queue>,
@@ -255,7 +262,7 @@ impl Shared {
         let checkpoint = self
             .checkpoint_due(u64::from(sealed.byte))
             .then(|| crate::format::checkpoint::encode(self.id, position, &state, &self.catalog()));
-        self.threads.background.spawn(move || {
+        self.in_background(move || {
             let Some(shared) = shared.upgrade() else { return };
             let segments = index_segments(&shared.catalog(), &frozen);
             let written = write_index(
@@ -309,12 +316,21 @@ impl Shared {
         Ok(())
     }
 
+    /// Runs a job that the log can do without: the next open makes up for it.
+    fn in_background(&self, job: impl FnOnce() + Send + 'static) {
+        let busy = Arc::clone(&self.busy);
+        if let Some(threads) = self.threads.upgrade() {
+            threads.background.spawn(move || {
+                job();
+                drop(busy);
+            });
+        }
+    }
+
     /// Has the next extent prepared when the open one is half full.
     pub(crate) fn prepare_ahead(self: &Arc<Self>, writer: &LogWriter) {
         let Some(wish) = writer.wish() else { return };
         let (disk, dir, slot) = (Arc::clone(&writer.disk), self.dir.clone(), Arc::clone(&writer.spare));
-        self.threads
-            .background
-            .spawn(move || slot.fill(prepare(&*disk, &dir, wish.extent, wish.capacity)));
+        self.in_background(move || slot.fill(prepare(&*disk, &dir, wish.extent, wish.capacity)));
     }
 }

@@ -18,7 +18,7 @@ use crate::model::{
 use crate::read::Reader;
 use crate::read::segment::SegmentScan;
 use crate::read::spaces::SpacesScan;
-use crate::shared::Shared;
+use crate::shared::{Shared, Threads};
 
 /// The queue's room is counted in units of this many bytes.
 pub(crate) const ROOM_UNIT_BYTES: usize = 1024;
@@ -27,6 +27,7 @@ pub(crate) const ROOM_UNIT_BYTES: usize = 1024;
 #[derive(Clone)]
 pub struct LocalStore {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) threads: Arc<Threads>,
     pub(crate) room: Arc<Semaphore>,
 }
 
@@ -44,8 +45,13 @@ impl LocalStore {
             }
         }
         let shared = Arc::clone(&self.shared);
-        self.shared.threads.commit.spawn(move || committer::run(&shared));
+        self.threads.commit.spawn(move || committer::run(&shared));
         Ok(())
+    }
+
+    /// Whether nobody else holds this store, and nothing is done for it in the background.
+    pub(crate) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1 && Arc::strong_count(&self.shared.busy) == 1
     }
 
     async fn answer<T>(receive: oneshot::Receiver<Result<T, AppendError>>) -> Result<T, AppendError> {
@@ -120,12 +126,12 @@ impl Store for LocalStore {
 
     fn read_segment(&self, read: SegmentRead) -> Box<dyn EntryReader> {
         let scan = SegmentScan::new(Arc::clone(&self.shared), read);
-        Box::new(Reader::new(scan, Arc::clone(&self.shared.threads)))
+        Box::new(Reader::new(scan, Arc::clone(&self.threads)))
     }
 
     fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
         let scan = SpacesScan::new(Arc::clone(&self.shared), read);
-        Box::new(Reader::new(scan, Arc::clone(&self.shared.threads)))
+        Box::new(Reader::new(scan, Arc::clone(&self.threads)))
     }
 
     async fn spaces(&self) -> Result<Vec<Name>, ReadError> {

@@ -11,8 +11,17 @@ type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct Queue {
-    jobs: Mutex<(VecDeque<Job>, bool)>,
+    jobs: Mutex<Jobs>,
     wake: Condvar,
+    /// Told when the last job ended.
+    idle: Condvar,
+}
+
+#[derive(Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    running: usize,
+    ending: bool,
 }
 
 /// A fixed number of threads over one queue. Dropping it runs what is queued, then ends the threads.
@@ -45,9 +54,17 @@ impl Workers {
             .jobs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .0
+            .waiting
             .push_back(Box::new(job));
         self.queue.wake.notify_one();
+    }
+
+    /// Waits until nothing is queued or running. Not to be called by a job of these very workers.
+    pub(crate) fn drain(&self) {
+        let mut jobs = self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        while jobs.running > 0 || !jobs.waiting.is_empty() {
+            jobs = self.queue.idle.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Queues a job and waits for its result. `None` only if the job panicked.
@@ -65,10 +82,11 @@ fn run(queue: &Queue) {
         let job = {
             let mut jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
-                if let Some(job) = jobs.0.pop_front() {
+                if let Some(job) = jobs.waiting.pop_front() {
+                    jobs.running += 1;
                     break job;
                 }
-                if jobs.1 {
+                if jobs.ending {
                     return;
                 }
                 jobs = queue.wake.wait(jobs).unwrap_or_else(PoisonError::into_inner);
@@ -78,12 +96,17 @@ fn run(queue: &Queue) {
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!("a storage job panicked");
         }
+        let mut jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.running -= 1;
+        if jobs.running == 0 && jobs.waiting.is_empty() {
+            queue.idle.notify_all();
+        }
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).ending = true;
         self.queue.wake.notify_all();
         let own = std::thread::current().id();
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {

@@ -147,7 +147,7 @@ async fn trims_and_deletes_last_with_and_without_a_checkpoint() {
             count += batch.len();
         }
         assert_eq!(count, 11 + 60);
-        drop((store, engine));
+        drop((reader, store, engine));
         clean(dir.path());
     }
 }
@@ -352,4 +352,41 @@ async fn times_never_go_backwards_though_the_clock_does_also_across_restarts() {
             last = committed.timestamp;
         }
     }
+}
+
+#[tokio::test]
+async fn a_store_that_somebody_holds_keeps_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    let store = engine.store(STORE).await.unwrap();
+    drop(engine);
+    fill(&*store, 1, 1..=3).await;
+    assert!(matches!(Engine::open(config(dir.path())), Err(OpenError::InUse(_))));
+    drop(store);
+    let engine = Engine::open(config(dir.path())).unwrap();
+    check(&*engine.store(STORE).await.unwrap(), 1, 3).await;
+}
+
+#[tokio::test]
+async fn idle_stores_are_closed_for_others_and_come_back_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.open_stores = 8;
+    let engine = Engine::open(config).unwrap();
+    let id = |n| StoreId(uuid::Uuid::from_u128(n));
+    for n in 1..=100 {
+        fill(&*engine.store(id(n)).await.unwrap(), 1, 1..=3).await;
+    }
+    for n in 1..=100 {
+        let store = engine.store(id(n)).await.unwrap();
+        check(&*store, 1, 3).await;
+        fill(&*store, 1, 4..=5).await;
+    }
+    let mut held = Vec::new();
+    for n in 1..=8 {
+        held.push(engine.store(id(n)).await.unwrap());
+    }
+    assert!(matches!(engine.store(id(9)).await, Err(OpenError::TooManyStores(8))));
+    drop(held);
+    check(&*engine.store(id(9)).await.unwrap(), 1, 5).await;
 }
