@@ -2,12 +2,13 @@
 //! that finds none dials, the others wait for it.
 
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -21,6 +22,9 @@ use crate::store::StoreClient;
 
 /// Longest a single attempt to connect may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Publishes to one segment share a lane, in which one runs at a time; two segments share one by chance only.
+const PUBLISH_LANES: usize = 256;
 
 type TokenFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 type TokenSource = Arc<dyn Fn() -> TokenFuture + Send + Sync>;
@@ -98,6 +102,7 @@ impl Builder {
                 url,
                 settings: self,
                 link: Mutex::new(Link::default()),
+                publishing: std::array::from_fn(|_| Mutex::new(())),
             }),
         }
     }
@@ -113,6 +118,7 @@ struct Inner {
     url: String,
     settings: Builder,
     link: Mutex<Link>,
+    publishing: [Mutex<()>; PUBLISH_LANES],
 }
 
 #[derive(Default)]
@@ -159,6 +165,16 @@ impl Client {
 
     pub(crate) fn timeout(&self) -> Duration {
         self.inner.settings.timeout
+    }
+
+    /// Held while something is published to a segment.
+    pub(crate) async fn publishing(&self, segment: impl Hash) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        segment.hash(&mut hasher);
+        let lane = hasher.finish() % PUBLISH_LANES as u64;
+        self.inner.publishing[usize::try_from(lane).expect("fewer than 2^16 lanes")]
+            .lock()
+            .await
     }
 
     /// The live connection, dialled if there is none.

@@ -183,12 +183,14 @@ impl StoreClient {
         last.ok_or_else(|| Error::Invalid("nothing to produce: there were no records".to_owned()))
     }
 
-    /// Appends one record after whatever the head is, and waits until it is durable.
+    /// Appends one record after whatever the head is, and waits until it is durable. A client and its clones publish to one
+    /// segment one at a time, so they are no conflict to each other.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if another producer got in between its peek and its produce; the others as
+    /// [`Error::Conflict`] if another client got in between its peek and its produce; the others as
     /// [`StoreClient::produce_all`].
     pub async fn publish(&self, space: &str, segment: &str, record: NewRecord) -> Result<SegmentStatus, Error> {
+        let _alone = self.client.publishing((self.id, space, segment)).await;
         let head = self.peek(space, segment).await?.map_or(0, |entry| entry.sequence);
         self.produce_all(space, segment, head.saturating_add(1), [record]).await
     }

@@ -11,6 +11,10 @@ pub struct Limits {
     pub channels: usize,
     /// Finished channels a connection remembers so that late frames are dropped silently. Default 4096.
     pub finished_channels: usize,
+    /// For how long. Default 60 s, as Go peers do.
+    pub finished_age: Duration,
+    /// A peer of which nothing was heard for so long is gone. It is pinged at least twice meanwhile. Default 90 s.
+    pub silence: Duration,
     /// Bytes of frames waiting to be sent to one peer; operations wait for room. Default 2 MiB, at least 1 MiB.
     pub outbound_bytes: usize,
     /// Bytes of messages one channel may hold unread and uncommitted; the connection stops reading until there is room.
@@ -38,6 +42,8 @@ impl Default for Limits {
             connections: 10_000,
             channels: 4096,
             finished_channels: 4096,
+            finished_age: Duration::from_secs(60),
+            silence: streamkit_protocol::limits::DEAD_AFTER,
             outbound_bytes: 2 << 20,
             channel_inbound_bytes: 32 << 20,
             connection_inbound_bytes: 256 << 20,

@@ -2,22 +2,39 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::channel::Inbox;
+use crate::limits::Limits;
 
 pub(super) struct Channels {
     inner: Mutex<Inner>,
     open_max: usize,
     finished_max: usize,
+    finished_age: Duration,
 }
 
 #[derive(Default)]
 struct Inner {
     open: HashMap<Uuid, Inbox>,
     finished: HashSet<Uuid>,
-    finished_order: VecDeque<Uuid>,
+    finished_order: VecDeque<(Instant, Uuid)>,
+}
+
+impl Inner {
+    /// Forgets finished channels, the oldest first, until one may be kept: asked with when it finished and how many are
+    /// remembered.
+    fn forget_until(&mut self, keep: impl Fn(&Instant, usize) -> bool) {
+        while let Some((finished, id)) = self.finished_order.front() {
+            if keep(finished, self.finished_order.len()) {
+                return;
+            }
+            self.finished.remove(id);
+            self.finished_order.pop_front();
+        }
+    }
 }
 
 /// What a channel id in a frame means.
@@ -33,11 +50,12 @@ pub(super) enum Admission {
 }
 
 impl Channels {
-    pub(super) fn new(open_max: usize, finished_max: usize) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
             inner: Mutex::default(),
-            open_max,
-            finished_max,
+            open_max: limits.channels,
+            finished_max: limits.finished_channels,
+            finished_age: limits.finished_age,
         }
     }
 
@@ -46,7 +64,8 @@ impl Channels {
     }
 
     pub(super) fn find(&self, id: Uuid) -> Admission {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.forget_until(|finished, _| finished.elapsed() < self.finished_age);
         if let Some(inbox) = inner.open.get(&id) {
             Admission::Open(inbox.clone())
         } else if inner.finished.contains(&id) {
@@ -67,12 +86,8 @@ impl Channels {
         let mut inner = self.lock();
         inner.open.remove(&id);
         if inner.finished.insert(id) {
-            inner.finished_order.push_back(id);
-            if inner.finished_order.len() > self.finished_max
-                && let Some(oldest) = inner.finished_order.pop_front()
-            {
-                inner.finished.remove(&oldest);
-            }
+            inner.finished_order.push_back((Instant::now(), id));
+            inner.forget_until(|_, count| count <= self.finished_max);
         }
     }
 
@@ -85,13 +100,17 @@ impl Channels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
     use crate::session::channel::Inboxes;
 
     #[test]
     fn finished_channels_are_remembered_and_the_oldest_forgotten_first() {
-        let channels = Channels::new(2, 2);
-        let inboxes = Inboxes::new(&Limits::default());
+        let limits = Limits {
+            channels: 2,
+            finished_channels: 2,
+            ..Limits::default()
+        };
+        let channels = Channels::new(&limits);
+        let inboxes = Inboxes::new(&limits);
         let ids: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
         channels.open(ids[0], inboxes.channel().0);
         assert!(matches!(channels.find(ids[0]), Admission::Open(_)));
@@ -108,5 +127,17 @@ mod tests {
         assert!(matches!(channels.find(ids[1]), Admission::Finished));
         assert!(matches!(channels.find(ids[2]), Admission::Finished));
         assert!(matches!(channels.find(ids[3]), Admission::Unknown));
+    }
+
+    #[test]
+    fn a_finished_channel_is_forgotten_with_age_and_its_id_usable_again() {
+        let limits = Limits {
+            finished_age: Duration::ZERO,
+            ..Limits::default()
+        };
+        let channels = Channels::new(&limits);
+        channels.finish(Uuid::from_u128(1));
+        assert!(matches!(channels.find(Uuid::from_u128(1)), Admission::Unknown));
+        assert!(channels.lock().finished.is_empty() && channels.lock().finished_order.is_empty());
     }
 }

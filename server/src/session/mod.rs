@@ -9,12 +9,12 @@ mod wire;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::ws::WebSocket;
 use bytes::Bytes;
 use streamkit_engine::StoreId;
-use streamkit_protocol::limits::{DEAD_AFTER, PING_PERIOD_MAX, PING_PERIOD_MIN};
+use streamkit_protocol::limits::{PING_PERIOD_MAX, PING_PERIOD_MIN};
 use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,7 +62,7 @@ pub(crate) async fn run(
     let (outbound, queue) = outbound::queue(&shared.limits);
     let mut wire = Wire::new(socket, queue, shared.limits.write_deadline);
     let session = Session {
-        channels: Arc::new(Channels::new(shared.limits.channels, shared.limits.finished_channels)),
+        channels: Arc::new(Channels::new(&shared.limits)),
         inboxes: Inboxes::new(&shared.limits),
         ending: CancellationToken::new(),
         why: Ending::default(),
@@ -73,22 +73,23 @@ pub(crate) async fn run(
     };
     let mut expiry = pin!(expiry);
     let mut last_frame = Instant::now();
-    let mut ping = pin!(tokio::time::sleep(ping_period()));
+    let silence = session.shared.limits.silence;
+    let mut ping = pin!(tokio::time::sleep(ping_period(silence)));
     let goodbye = loop {
         tokio::select! {
             biased;
             () = stopping.cancelled() => break Some(SHUTTING_DOWN),
             () = &mut expiry => break Some(TOKEN_EXPIRED),
             () = &mut ping => {
-                if last_frame.elapsed() > DEAD_AFTER {
-                    tracing::debug!("no frame for {DEAD_AFTER:?}: the peer is gone");
+                if last_frame.elapsed() > silence {
+                    tracing::debug!("no frame for {silence:?}: the peer is gone");
                     break None;
                 }
                 let ping_frame = Frame::connection(Control::Ping).encode();
                 if wire.while_writing(session.outbound.send_frame(ping_frame)).await.is_err() {
                     break None;
                 }
-                ping.set(tokio::time::sleep(ping_period()));
+                ping.set(tokio::time::sleep(ping_period(silence)));
             }
             received = wire.next() => {
                 let Some(bytes) = received else { break None };
@@ -111,8 +112,8 @@ pub(crate) async fn run(
     session.end(goodbye, wire).await;
 }
 
-fn ping_period() -> std::time::Duration {
-    rand::random_range(PING_PERIOD_MIN..PING_PERIOD_MAX)
+fn ping_period(silence: Duration) -> Duration {
+    rand::random_range(PING_PERIOD_MIN..PING_PERIOD_MAX).min(silence / 3)
 }
 
 impl Session {
