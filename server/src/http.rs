@@ -57,6 +57,14 @@ impl Server {
         }
     }
 
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.shared.stopping.clone()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
     /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable).
     pub fn router(&self) -> Router {
         Router::new()

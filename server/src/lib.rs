@@ -9,6 +9,7 @@
 //! The server knows storage only as [`streamkit_engine::Stores`]; it never sees a file. A connection's memory is bounded by
 //! [`Limits`], every channel ends with a terminal message, and frames of one channel leave in the order they were made.
 
+mod accept;
 mod auth;
 mod http;
 mod limits;

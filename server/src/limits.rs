@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Sessions at a time; more are answered 503. Default 10 000.
     pub connections: usize,
+    /// How long a connection may take to send a request's head, so also how long it may idle before it is upgraded.
+    /// Default 10 s. [`crate::Server::serve`] alone knows it, not the router.
+    pub handshake: Duration,
     /// Open channels of one connection; more get the error `too many active streams`. Default 4096.
     pub channels: usize,
     /// Finished channels a connection remembers so that late frames are dropped silently. Default 4096.
@@ -40,6 +43,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            handshake: Duration::from_secs(10),
             channels: 4096,
             finished_channels: 4096,
             finished_age: Duration::from_secs(60),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use futures_util::TryStreamExt as _;
 use hdrhistogram::Histogram;
 use streamkit_client::{Client, ConsumeSegment, ConsumeSpace, NewRecord, StoreClient};
+use streamkit_engine::EngineConfig;
 use streamkit_server::Limits;
 use uuid::Uuid;
 
@@ -46,7 +47,13 @@ impl Demo {
         let development = Development::open(&data)?;
         let token = development.token()?;
         let any_port = ([127, 0, 0, 1], 0).into();
-        let running = Running::start(any_port, data.clone(), development.key.clone(), Limits::default()).await?;
+        let running = Running::start(
+            any_port,
+            EngineConfig::new(&data),
+            development.key.clone(),
+            Limits::default(),
+        )
+        .await?;
         eprintln!(
             "streamkit: a server on ws://{} with its data in {}",
             running.address,

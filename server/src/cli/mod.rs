@@ -13,12 +13,14 @@ mod produce;
 mod read;
 mod rows;
 mod serve;
+mod settings;
 mod token;
 mod verify;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use failure::Failure;
 
 /// Ordered event streams, durable before they are acknowledged.
@@ -66,12 +68,22 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let command = Arguments::command();
+    let arguments = match settings::with_file(std::env::args_os().collect(), &command) {
+        Ok(arguments) => arguments,
+        Err(failure) => return failure.report(),
+    };
+    let parsed = command.try_get_matches_from(arguments);
+    let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| "warn,streamkit=info".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

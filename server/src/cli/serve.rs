@@ -5,17 +5,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::serve::ListenerExt as _;
 use streamkit_engine::{Engine, EngineConfig, Stores as _};
 use streamkit_server::{Key, Limits, Server};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use super::development::Development;
 use super::failure::Failure;
 
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Serve {
+    /// TOML file with any of the options below, such as `listen = "0.0.0.0:8080"`
+    #[arg(long, env = "STREAMKIT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Where to listen
     #[arg(long, env = "STREAMKIT_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -25,12 +27,56 @@ pub(crate) struct Serve {
     /// File with the HS256 secret that signs tokens, at least 32 bytes
     #[arg(long, env = "STREAMKIT_JWT_KEY_FILE")]
     jwt_key_file: PathBuf,
-    /// Most sessions at a time
+    /// Stores open at a time; beyond, idle ones are closed
+    #[arg(long, env = "STREAMKIT_OPEN_STORES", default_value_t = 10_000)]
+    open_stores: usize,
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
+/// The server's limits that an operator may want to change.
+#[derive(clap::Args)]
+struct LimitOptions {
+    /// Sessions at a time
     #[arg(long, env = "STREAMKIT_CONNECTIONS", default_value_t = Limits::default().connections)]
     connections: usize,
-    /// Most open channels of one connection
+    /// Time a connection has for its handshake
+    #[arg(long, env = "STREAMKIT_HANDSHAKE", default_value_t = Limits::default().handshake.into())]
+    handshake: humantime::Duration,
+    /// A peer silent for so long is gone
+    #[arg(long, env = "STREAMKIT_SILENCE", default_value_t = Limits::default().silence.into())]
+    silence: humantime::Duration,
+    /// A peer that takes no bytes for so long is gone
+    #[arg(long, env = "STREAMKIT_WRITE_DEADLINE", default_value_t = Limits::default().write_deadline.into())]
+    write_deadline: humantime::Duration,
+    /// Time sessions have to end at shutdown
+    #[arg(long, env = "STREAMKIT_SHUTDOWN_DEADLINE", default_value_t = Limits::default().shutdown_deadline.into())]
+    shutdown_deadline: humantime::Duration,
+    /// Open channels of one connection
     #[arg(long, env = "STREAMKIT_CHANNELS", default_value_t = Limits::default().channels)]
     channels: usize,
+    /// Bytes waiting to be sent to one connection
+    #[arg(long, env = "STREAMKIT_OUTBOUND_BYTES", default_value_t = Limits::default().outbound_bytes)]
+    outbound_bytes: usize,
+    /// Bytes received by one connection and not yet stored
+    #[arg(long, env = "STREAMKIT_CONNECTION_INBOUND_BYTES", default_value_t = Limits::default().connection_inbound_bytes)]
+    connection_inbound_bytes: usize,
+}
+
+impl From<LimitOptions> for Limits {
+    fn from(options: LimitOptions) -> Self {
+        Self {
+            connections: options.connections,
+            handshake: options.handshake.into(),
+            silence: options.silence.into(),
+            write_deadline: options.write_deadline.into(),
+            shutdown_deadline: options.shutdown_deadline.into(),
+            channels: options.channels,
+            outbound_bytes: options.outbound_bytes,
+            connection_inbound_bytes: options.connection_inbound_bytes,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -46,12 +92,14 @@ pub(crate) struct Dev {
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let key = Key::hs256_file(&self.jwt_key_file).map_err(|error| Failure::new(error.to_string()))?;
-        let limits = Limits {
-            connections: self.connections,
-            channels: self.channels,
-            ..Limits::default()
+        if let Some(file) = &self.config {
+            tracing::debug!(file = %file.display(), "settings were read");
+        }
+        let config = EngineConfig {
+            open_stores: self.open_stores,
+            ..EngineConfig::new(self.data)
         };
-        let running = Running::start(self.listen, self.data, key, limits).await?;
+        let running = Running::start(self.listen, config, key, self.limits.into()).await?;
         eprintln!("streamkit: serving on ws://{}", running.address);
         running.until_stopped().await
     }
@@ -61,7 +109,13 @@ impl Dev {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let development = Development::open(&self.data)?;
         let token = development.token()?;
-        let running = Running::start(self.listen, self.data, development.key, Limits::default()).await?;
+        let running = Running::start(
+            self.listen,
+            EngineConfig::new(self.data),
+            development.key,
+            Limits::default(),
+        )
+        .await?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "export STREAMKIT_URL=ws://{}", running.address)?;
         writeln!(out, "export STREAMKIT_TOKEN={token}")?;
@@ -80,13 +134,15 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     engine: Engine,
     server: Server,
-    stop_accepting: CancellationToken,
-    accepting: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl Running {
-    pub(crate) async fn start(listen: SocketAddr, data: PathBuf, key: Key, limits: Limits) -> Result<Self, Failure> {
-        let config = EngineConfig::new(data);
+    pub(crate) async fn start(
+        listen: SocketAddr,
+        config: EngineConfig,
+        key: Key,
+        limits: Limits,
+    ) -> Result<Self, Failure> {
         let opened = tokio::task::spawn_blocking(move || Engine::open(config)).await;
         let engine = opened.map_err(|error| Failure::new(error.to_string()))??;
         let listener = TcpListener::bind(listen).await;
@@ -96,31 +152,18 @@ impl Running {
                 .hint("choose another --listen")
         })?;
         let address = listener.local_addr()?;
-        let listener = listener.tap_io(|stream| {
-            // Frames are small and answers are waited for.
-            let _ = stream.set_nodelay(true);
-        });
         let server = Server::new(Arc::new(engine.clone()), key, limits);
-        let stop_accepting = CancellationToken::new();
-        let stopped = stop_accepting.clone().cancelled_owned();
-        let serving = axum::serve(listener, server.router()).with_graceful_shutdown(stopped);
-        let accepting = tokio::spawn(serving.into_future());
+        let accepting = server.clone();
+        tokio::spawn(async move { accepting.serve(listener).await });
         Ok(Self {
             address,
             engine,
             server,
-            stop_accepting,
-            accepting,
         })
     }
 
-    async fn until_stopped(mut self) -> Result<(), Failure> {
-        tokio::select! {
-            signal = stop_signal() => signal?,
-            ended = &mut self.accepting => {
-                ended.map_err(|error| Failure::new(error.to_string()))??;
-            }
-        }
+    async fn until_stopped(self) -> Result<(), Failure> {
+        stop_signal().await?;
         eprintln!("streamkit: stopping");
         self.stop().await;
         Ok(())
@@ -128,7 +171,6 @@ impl Running {
 
     /// Ends sessions, then closes the stores.
     pub(crate) async fn stop(self) {
-        self.stop_accepting.cancel();
         self.server.shutdown().await;
         self.engine.close().await;
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_engine::{Engine, EngineConfig, Stores};
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
@@ -52,9 +51,8 @@ impl Host {
         let server = Server::new(stores, Key::hs256(SECRET).unwrap(), limits);
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
-        let listener = listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap());
-        let router = server.router();
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let accepting = server.clone();
+        let serving = tokio::spawn(async move { accepting.serve(listener).await });
         Self {
             url,
             server,

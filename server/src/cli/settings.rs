@@ -1,0 +1,109 @@
+//! Settings of `serve` from a file: TOML whose keys are the long options, `-` or `_` between words. An option on the
+//! command line wins over its environment variable, and that over the file.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+
+/// The arguments of the program, with those of the file that `serve --config FILE` names put before the user's own.
+pub(crate) fn with_file(arguments: Vec<OsString>, command: &clap::Command) -> Result<Vec<OsString>, Failure> {
+    if arguments.get(1).is_none_or(|subcommand| subcommand != "serve") {
+        return Ok(arguments);
+    }
+    let Some(path) = named_file(&arguments) else {
+        return Ok(arguments);
+    };
+    let during = |error: Failure| error.during(format!("cannot use the settings in {}", path.display()));
+    let text = std::fs::read_to_string(&path).map_err(|error| during(error.into()))?;
+    let serve = command.find_subcommand("serve").expect("there is such a command");
+    let set = |variable: &str| std::env::var_os(variable).is_some();
+    let from_file = options(&text, serve, set).map_err(|why| during(Failure::new(why)))?;
+    let mut all = arguments;
+    all.splice(2..2, from_file);
+    Ok(all)
+}
+
+fn named_file(arguments: &[OsString]) -> Option<PathBuf> {
+    let mut rest = arguments.iter().skip(2);
+    while let Some(argument) = rest.next() {
+        if argument == "--config" {
+            return rest.next().map(PathBuf::from);
+        }
+        if let Some(path) = argument.to_str().and_then(|text| text.strip_prefix("--config=")) {
+            return Some(Path::new(path).to_owned());
+        }
+    }
+    std::env::var_os("STREAMKIT_CONFIG").map(PathBuf::from)
+}
+
+/// The file's settings as options, but those whose environment variable is set.
+fn options(text: &str, serve: &clap::Command, set: impl Fn(&str) -> bool) -> Result<Vec<OsString>, String> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let known = || {
+        serve
+            .get_arguments()
+            .filter(|a| !matches!(a.get_id().as_str(), "help" | "config"))
+    };
+    let mut options = Vec::new();
+    for (key, value) in table {
+        let name = key.replace('_', "-");
+        let Some(argument) = known().find(|a| a.get_long() == Some(&name)) else {
+            let names: Vec<&str> = known().filter_map(clap::Arg::get_long).collect();
+            return Err(format!("unknown key {key}; the keys are {}", names.join(", ")));
+        };
+        if argument.get_env().and_then(|name| name.to_str()).is_some_and(&set) {
+            continue;
+        }
+        let value = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            other => {
+                return Err(format!(
+                    "{key} has a value of type {}, but only texts and whole numbers have a meaning here",
+                    other.type_str()
+                ));
+            }
+        };
+        options.push(format!("--{name}={value}").into());
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn read(text: &str, set: &str) -> Result<Vec<String>, String> {
+        let command = super::super::Arguments::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let options = options(text, serve, |name| name == set)?;
+        Ok(options.into_iter().map(|o| o.into_string().unwrap()).collect())
+    }
+
+    #[test]
+    fn keys_become_options_unless_the_environment_says_otherwise() {
+        let text = "listen = \"0.0.0.0:80\"\nopen_stores = 5\nhandshake = \"3s\"\n";
+        let all = read(text, "").unwrap();
+        assert_eq!(all.len(), 3);
+        assert!(all.contains(&"--open-stores=5".to_owned()), "{all:?}");
+        assert_eq!(read(text, "STREAMKIT_LISTEN").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn unknown_keys_and_other_values_are_refused_by_name() {
+        assert!(
+            read("listne = \"x\"", "")
+                .unwrap_err()
+                .contains("unknown key listne; the keys are")
+        );
+        assert!(read("config = \"x\"", "").unwrap_err().contains("unknown key config"));
+        assert!(
+            read("channels = [1]", "")
+                .unwrap_err()
+                .contains("channels has a value of type array")
+        );
+        assert!(read("channels = ", "").unwrap_err().contains("line 1"));
+    }
+}
