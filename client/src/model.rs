@@ -149,3 +149,16 @@ pub struct Consume {
     /// Most entries over all spaces; 0: all.
     pub limit: u64,
 }
+
+impl Consume {
+    /// All of some spaces.
+    pub fn all<S: Into<String>>(spaces: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            spaces: spaces
+                .into_iter()
+                .map(|space| (space.into(), LexKey::default()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+}

@@ -88,7 +88,16 @@ fn cursor(space: &str, offset: &LexKey) -> Result<Option<SpaceCursor>, Failure> 
 async fn send_all(mut reader: Box<dyn EntryReader>, out: &Outgoing) -> Result<(), Failure> {
     let mut message = Vec::new();
     let mut batch = out.batch();
-    while let Some(entries) = reader.next_batch().await? {
+    loop {
+        let entries = match reader.next_batch().await {
+            Ok(Some(entries)) => entries,
+            Ok(None) => return out.send(batch).await,
+            Err(error) => {
+                // What was read before is as good as ever; the error comes after it.
+                out.send(batch).await?;
+                return Err(error.into());
+            }
+        };
         for entry in &entries {
             message.clear();
             encode_entry(entry, &mut message);
@@ -103,5 +112,4 @@ async fn send_all(mut reader: Box<dyn EntryReader>, out: &Outgoing) -> Result<()
             }
         }
     }
-    out.send(batch).await
 }

@@ -9,14 +9,14 @@ use streamkit_client::*;
 
 use crate::peer::{Host, STORE, token};
 
-fn client(host: &Host) -> Client {
+pub fn client(host: &Host) -> Client {
     Client::builder(&host.url)
         .token(token(&["streamkit::*"]))
         .retry(RetryPolicy::AGGRESSIVE)
         .build()
 }
 
-fn records(count: usize) -> Vec<NewRecord> {
+pub fn records(count: usize) -> Vec<NewRecord> {
     (0..count)
         .map(|n| NewRecord::new(n.to_string()).with("n", n.to_string()))
         .collect()

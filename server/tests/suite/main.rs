@@ -2,7 +2,10 @@
 
 mod channels;
 mod client;
+mod datasets;
+mod faults;
 mod handshake;
 mod operations;
 mod peer;
 mod recorded;
+mod resilience;

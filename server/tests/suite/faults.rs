@@ -1,0 +1,112 @@
+//! A store that fails in the middle: the peer is told, and never shown an end.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use streamkit_engine::*;
+use streamkit_protocol::{Request, Terminal};
+use streamkit_server::Limits;
+
+use crate::peer::{Host, consume, refused};
+
+/// A real store whose reads break after their first batch, and whose list of spaces panics.
+struct Faulty(Arc<dyn Store>);
+
+struct Breaks(Box<dyn EntryReader>, bool);
+
+#[async_trait::async_trait]
+impl EntryReader for Breaks {
+    async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, ReadError> {
+        if std::mem::replace(&mut self.1, true) {
+            return Err(ReadError::Storage(StorageError::Closed));
+        }
+        self.0.next_batch().await
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for Faulty {
+    fn id(&self) -> StoreId {
+        self.0.id()
+    }
+    async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
+        self.0.append(transaction).await
+    }
+    async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError> {
+        self.0.trim(path, first).await
+    }
+    async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError> {
+        self.0.delete(path).await
+    }
+    async fn peek(&self, path: &SegmentPath) -> Result<Option<Entry>, ReadError> {
+        self.0.peek(path).await
+    }
+    fn read_segment(&self, read: SegmentRead) -> Box<dyn EntryReader> {
+        Box::new(Breaks(self.0.read_segment(read), false))
+    }
+    fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
+        Box::new(Breaks(self.0.read_spaces(read), false))
+    }
+    async fn spaces(&self) -> Result<Vec<Name>, ReadError> {
+        panic!("on purpose")
+    }
+    async fn segments(&self, space: &Name, after: Bound<Name>, limit: usize) -> Result<Vec<SegmentStatus>, ReadError> {
+        self.0.segments(space, after, limit).await
+    }
+    async fn segment_status(&self, path: &SegmentPath) -> Result<Option<SegmentStatus>, ReadError> {
+        self.0.segment_status(path).await
+    }
+    async fn status(&self) -> Result<StoreStatus, ReadError> {
+        self.0.status().await
+    }
+    fn durable_tail(&self) -> tokio::sync::watch::Receiver<LogPosition> {
+        self.0.durable_tail()
+    }
+    fn writable(&self) -> Result<(), StorageError> {
+        self.0.writable()
+    }
+}
+
+struct FaultyStores(Engine);
+
+#[async_trait::async_trait]
+impl Stores for FaultyStores {
+    async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError> {
+        Ok(Arc::new(Faulty(self.0.store(id).await?)))
+    }
+    fn ready(&self) -> Result<(), StorageError> {
+        self.0.ready()
+    }
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let config = EngineConfig::new(dir.path());
+    let opened = tokio::task::spawn_blocking(|| Engine::open(config)).await;
+    let engine = opened.unwrap().unwrap();
+    let stores = Arc::new(FaultyStores(engine.clone()));
+    let host = Host::over(stores, engine, dir, Limits::default(), "127.0.0.1:0").await;
+    let mut peer = host.connect().await;
+    let one = crate::peer::record(1);
+    assert_eq!(peer.produce("s", "a", &[&one]).await.1, Terminal::Close);
+    for request in [
+        Request::ConsumeSegment(consume("s", "a")),
+        Request::ConsumeSpace(streamkit_protocol::ConsumeSpace {
+            space: "s".into(),
+            ..Default::default()
+        }),
+    ] {
+        let (entries, end) = peer.call(&request).await;
+        assert_eq!(entries.len(), 1);
+        assert!(matches!(end, Terminal::CloseError(why) if why.contains("the store is closed")));
+    }
+    assert_eq!(
+        peer.call(&Request::GetSpaces).await,
+        (vec![], refused("panic: on purpose"))
+    );
+    peer.answers_ping().await;
+}

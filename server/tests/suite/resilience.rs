@@ -1,0 +1,314 @@
+//! What a client sees when the link, the server or the token fails under it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
+use streamkit_client::*;
+use streamkit_protocol::{Frame, Terminal};
+use streamkit_server::{Key, Limits};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::{client, records};
+use crate::peer::{Host, SECRET, STORE, token};
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Fault {
+    SocketDrop,
+    Restart,
+    TokenExpires,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Read {
+    Segment,
+    Space,
+    Spaces,
+}
+
+const ENTRIES: u64 = 3000;
+
+/// Reads everything after an entry, or all.
+fn read(store: &StoreClient, read: Read, after: Option<&Entry>) -> streamkit_client::Entries {
+    let offset = after.map(Entry::offset).unwrap_or_default();
+    match read {
+        Read::Segment => {
+            let from = after.map_or(1, |entry| entry.sequence + 1);
+            store.consume_segment(ConsumeSegment::all("s", "a").from(from))
+        }
+        Read::Space => store.consume_space(ConsumeSpace {
+            after: offset,
+            ..ConsumeSpace::all("s")
+        }),
+        Read::Spaces => {
+            let mut all = Consume::all(["s"]);
+            all.spaces.insert("s".to_owned(), offset);
+            store.consume(all)
+        }
+    }
+}
+
+/// Every fault under every way of reading: the stream ends with an error, never as if it were whole; the next call
+/// reconnects, and reading on from the last entry gives exactly the rest.
+#[tokio::test]
+async fn a_broken_read_ends_with_an_error_and_goes_on_without_gap_or_repeat() {
+    let ways = [Read::Segment, Read::Space, Read::Spaces];
+    let faults = [Fault::SocketDrop, Fault::Restart, Fault::TokenExpires];
+    let all = ways
+        .into_iter()
+        .flat_map(|way| faults.map(|fault| broken_read(way, fault)));
+    futures_util::future::join_all(all).await;
+}
+
+async fn broken_read(way: Read, fault: Fault) {
+    let mut host = Host::start().await;
+    let filler = client(&host);
+    let big = NewRecord::new(vec![b'x'; 10_000]);
+    let records = vec![big; ENTRIES as usize];
+    filler.store(STORE).produce_all("s", "a", 1, records).await.unwrap();
+    filler.close().await;
+    let relay = Relay::start(&host.url).await;
+    let (dials, reconnected) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (dialling, counting) = (dials.clone(), reconnected.clone());
+    let client = Client::builder(&relay.url)
+        .token_source(move || {
+            let first = dialling.fetch_add(1, Ordering::Relaxed) == 0;
+            let ttl = Duration::from_secs(if first && fault == Fault::TokenExpires { 1 } else { 3600 });
+            let token = Key::hs256(SECRET).unwrap().mint(&["streamkit::*".to_owned()], ttl);
+            async move { token.map_err(|error| error.to_string()) }
+        })
+        .retry(RetryPolicy::AGGRESSIVE)
+        .on_reconnected(move |_| {
+            counting.fetch_add(1, Ordering::Relaxed);
+        })
+        .build();
+    let store = client.store(STORE);
+    let mut entries = read(&store, way, None);
+    let mut last = entries.next().await.unwrap().unwrap();
+    match fault {
+        Fault::SocketDrop => relay.cut(),
+        Fault::Restart => host = host.restart().await,
+        // Tokens are good to the second.
+        Fault::TokenExpires => tokio::time::sleep(Duration::from_millis(2100)).await,
+    }
+    let error = loop {
+        match entries
+            .next()
+            .await
+            .expect("a broken stream must not look like its end")
+        {
+            Ok(entry) => last = entry,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        last.sequence < ENTRIES,
+        "{way:?} {fault:?}: it was over before the fault"
+    );
+    assert!(
+        error.is_transient() || fault == Fault::TokenExpires,
+        "{way:?} {fault:?}: {error:?}"
+    );
+    let rest: Vec<Entry> = read(&store, way, Some(&last)).try_collect().await.unwrap();
+    let expected: Vec<u64> = (last.sequence + 1..=ENTRIES).collect();
+    assert!(
+        rest.iter().map(|entry| entry.sequence).eq(expected),
+        "{way:?} {fault:?}"
+    );
+    assert_eq!(store.peek("s", "a").await.unwrap().unwrap().sequence, ENTRIES);
+    assert_eq!(reconnected.load(Ordering::Relaxed), 1, "{way:?} {fault:?}");
+    host.stop().await;
+}
+
+/// Passes bytes on until it is told to drop the connections it has.
+struct Relay {
+    url: String,
+    cut: Arc<tokio::sync::Notify>,
+}
+
+impl Relay {
+    async fn start(url: &str) -> Self {
+        let target = url.trim_start_matches("ws://").to_owned();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let cut = Arc::new(tokio::sync::Notify::new());
+        let cutting = cut.clone();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (target, cutting) = (target.clone(), cutting.clone());
+                tokio::spawn(async move {
+                    let Ok(mut far) = tokio::net::TcpStream::connect(target).await else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        () = cutting.notified() => {}
+                    }
+                });
+            }
+        });
+        Self { url, cut }
+    }
+
+    fn cut(&self) {
+        self.cut.notify_waiters();
+    }
+}
+
+#[tokio::test]
+async fn calls_that_find_no_connection_share_one_dial() {
+    let host = Host::start().await;
+    let asked = Arc::new(AtomicU32::new(0));
+    let asking = asked.clone();
+    let client = Client::builder(format!("{}/", host.url))
+        .token_source(move || {
+            asking.fetch_add(1, Ordering::Relaxed);
+            async { Ok(token(&["streamkit::*"])) }
+        })
+        .build();
+    let store = client.store(STORE);
+    let peeks = (0..50).map(|_| store.peek("s", "a"));
+    let peeks = futures_util::future::join_all(peeks).await;
+    assert!(peeks.into_iter().all(|peek| peek.unwrap().is_none()));
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn produces_under_a_stopping_server_end_and_keep_their_word() {
+    let host = Host::start().await;
+    let client = Client::builder(&host.url)
+        .token(token(&["streamkit::*"]))
+        .retry(RetryPolicy::NEVER)
+        .build();
+    let stopped = Arc::new(AtomicBool::new(false));
+    let producers = (0..50).map(|n| {
+        let (store, stopped) = (client.store(STORE), stopped.clone());
+        tokio::spawn(async move {
+            let (segment, mut acknowledged) = (format!("seg-{n:02}"), 0);
+            while !stopped.load(Ordering::Relaxed) {
+                match store.produce_all("s", &segment, acknowledged + 1, records(3)).await {
+                    Ok(status) => acknowledged = status.last_sequence,
+                    Err(_) => break,
+                }
+            }
+            (segment, acknowledged)
+        })
+    });
+    let producers: Vec<_> = producers.collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let host = tokio::time::timeout(Duration::from_secs(20), host.restart())
+        .await
+        .unwrap();
+    stopped.store(true, Ordering::Relaxed);
+    let store = crate::client::client(&host).store(STORE);
+    for producer in producers {
+        let (segment, acknowledged) = tokio::time::timeout(Duration::from_secs(20), producer)
+            .await
+            .expect("a producer hangs")
+            .unwrap();
+        assert!(acknowledged > 0);
+        let read = store.consume_segment(ConsumeSegment::all("s", &segment));
+        let read: Vec<Entry> = read.try_collect().await.unwrap();
+        assert!(
+            read.len() as u64 >= acknowledged,
+            "{segment}: {acknowledged} acknowledged"
+        );
+        assert_eq!(read.len() % 3, 0, "{segment}: half a chunk");
+    }
+}
+
+/// A server that answers the first request with frames of its own.
+async fn scripted(answers: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(tcp).await.unwrap();
+        let first = socket.next().await.unwrap().unwrap();
+        let request = Frame::decode(&first.into_data()).unwrap();
+        for frame in answers(&request) {
+            let text = String::from_utf8(frame).unwrap();
+            socket.send(Message::Text(text.into())).await.unwrap();
+        }
+        while socket.next().await.is_some() {}
+    });
+    Client::builder(url).token("t").build().store(STORE)
+}
+
+const SPACE_NAMES: [&[u8]; 2] = [b"\"one\"", b"\"two\""];
+
+#[tokio::test]
+async fn what_arrived_before_the_end_is_read_first_and_nothing_after_it() {
+    let store = scripted(|request| {
+        let head = streamkit_protocol::FrameHead::new(request.store_id, request.channel_id);
+        let mut frames: Vec<Vec<u8>> = SPACE_NAMES.iter().map(|name| head.data(name)).collect();
+        frames.push(head.data(&Terminal::Close.encode()));
+        frames.push(head.data(b"\"late\""));
+        frames
+    })
+    .await;
+    assert_eq!(store.spaces().await.unwrap(), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn an_error_frame_is_an_error_and_no_end_of_stream() {
+    let store = scripted(|request| {
+        let head = streamkit_protocol::FrameHead::new(request.store_id, request.channel_id);
+        let mut frames: Vec<Vec<u8>> = SPACE_NAMES.iter().map(|name| head.data(name)).collect();
+        frames.push(head.error(&Terminal::Error("access denied".to_owned()).encode()));
+        frames
+    })
+    .await;
+    let error = store.spaces().await.unwrap_err();
+    assert!(matches!(error, Error::AccessDenied), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_is_gone_though_it_is_pinged() {
+    let limits = Limits {
+        silence: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let host = Host::with_limits(limits).await;
+    let mut peer = host.connect().await;
+    let mut pings = 0;
+    let closed = async {
+        loop {
+            match peer.socket.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    assert_eq!(
+                        Frame::decode(text.as_bytes()).unwrap().control,
+                        streamkit_protocol::Control::Ping
+                    );
+                    pings += 1;
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                Some(Ok(_)) => {}
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), closed)
+        .await
+        .expect("it is still connected");
+    assert!(pings >= 2, "{pings}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_cut_off() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let limits = Limits {
+        handshake: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let host = Host::with_limits(limits).await;
+    let mut tcp = tokio::net::TcpStream::connect(host.url.trim_start_matches("ws://"))
+        .await
+        .unwrap();
+    tcp.write_all(b"GET /streamz HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), tcp.read_to_end(&mut answer)).await;
+    ended.expect("it is still connected").unwrap();
+    // Others are served.
+    host.connect().await.answers_ping().await;
+}
