@@ -203,3 +203,37 @@ async fn after_a_failed_sync_the_store_refuses_writes_and_goes_on_reading() {
     assert_eq!(readable, written);
     assert!(disk.changes() > 0);
 }
+
+#[tokio::test]
+async fn a_full_disk_refuses_appends_loses_nothing_and_is_over_once_there_is_room() {
+    let disk = Memory::default();
+    let running = engine(&disk);
+    let store = running.store(STORE).await.unwrap();
+    disk.set_room(Some(disk.used() + 5 * limits::EXTENT_BYTES_MIN as usize));
+    let append = async |sequence: u64| {
+        let records = vec![Record::new("x".repeat(4000))];
+        store
+            .append(Transaction::single(path("a"), Sequence(sequence), records))
+            .await
+    };
+    let mut acknowledged = 0;
+    let refused = loop {
+        match append(acknowledged + 1).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(refused, AppendError::Rejected(Rejection::DiskFull)),
+        "{refused}"
+    );
+    assert!(acknowledged > 15, "{acknowledged}");
+    assert_eq!(read(&*store, "a").await.len() as u64, acknowledged);
+    assert!(store.writable().is_ok(), "a full disk passes");
+    assert!(append(acknowledged + 1).await.is_err());
+    disk.set_room(None);
+    append(acknowledged + 1).await.unwrap();
+    drop((store, running));
+    let store = engine(&disk.crash(|| false)).store(STORE).await.unwrap();
+    assert_eq!(read(&*store, "a").await.len() as u64, acknowledged + 1);
+}

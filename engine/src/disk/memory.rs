@@ -30,6 +30,8 @@ struct Inner {
     changes_left: Option<usize>,
     /// Changes so far.
     changes: usize,
+    /// Bytes all files together may have, if not any number.
+    room: Option<usize>,
 }
 
 /// The disk; clones share it.
@@ -49,6 +51,17 @@ impl Memory {
     /// Lets `count` more writes, syncs and renames succeed; every one after that fails.
     pub(crate) fn cut_power_after(&self, count: usize) {
         self.0.lock().unwrap().changes_left = Some(count);
+    }
+
+    /// Gives all files together room for `bytes`; a write that would take more is refused.
+    pub(crate) fn set_room(&self, bytes: Option<usize>) {
+        self.0.lock().unwrap().room = bytes;
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn used(&self) -> usize {
+        let inner = self.0.lock().unwrap();
+        inner.names.values().map(|file| file.lock().unwrap().live.len()).sum()
     }
 
     /// Writes, syncs and renames so far.
@@ -204,6 +217,11 @@ impl DiskFile for Open {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let grows = (offset as usize + bytes.len()).saturating_sub(self.content.lock().unwrap().live.len());
+        let room = self.disk.0.lock().unwrap().room;
+        if grows > 0 && room.is_some_and(|room| self.disk.used() + grows > room) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         // A write that fails may still have reached some sectors.
         let outcome = self.disk.change();
         let mut content = self.content.lock().unwrap();

@@ -222,6 +222,40 @@ async fn a_flipped_bit_before_the_durable_mark_refuses_to_open() {
 }
 
 #[tokio::test]
+async fn a_truncated_extent_is_an_error_and_never_an_end_of_stream() {
+    for sealed in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(config(dir.path())).unwrap();
+        fill(&*engine.store(STORE).await.unwrap(), 1, 1..=600).await;
+        engine.close().await;
+        drop(engine);
+        let files = extent_files(dir.path(), "extent");
+        let cut = if sealed { &files[1] } else { files.last().unwrap() };
+        let file = std::fs::File::options().write(true).open(cut).unwrap();
+        file.set_len(6_000).unwrap();
+        drop(file);
+        assert!(!verify(dir.path(), &mut |_| {}).unwrap().is_clean());
+        let engine = Engine::open(config(dir.path())).unwrap();
+        let Ok(store) = engine.store(STORE).await else {
+            continue;
+        };
+        assert!(sealed, "a checkpoint tells of more than the open extent holds");
+        let mut reader = store.read_segment(SegmentRead::all(path("seg-0")));
+        let error = loop {
+            match reader.next_batch().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ends as if it were whole"),
+                Err(error) => break error,
+            }
+        };
+        assert!(
+            matches!(error, ReadError::Storage(StorageError::Corrupt { extent: 2, .. })),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_cut_and_is_not_damage() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::open(config(dir.path())).unwrap();

@@ -3,3 +3,4 @@
 mod commands;
 mod kill;
 mod program;
+mod race;
