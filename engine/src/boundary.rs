@@ -94,10 +94,10 @@ pub trait EntryReader: Send {
     /// one transaction's worth where a record is larger), so a slow reader holds no more than that.
     ///
     /// # Errors
-    /// [`ReadError`]; the reader is then finished.
+    /// [`ReadError`]; so does every later call.
     ///
     /// # Cancel safety
-    /// Not cancel safe: after dropping the future the reader may have skipped a batch; drop the reader too.
+    /// Dropping the future may lose a batch; every later call then fails with [`crate::StorageError::Interrupted`].
     async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, ReadError>;
 }
 

@@ -178,6 +178,34 @@ async fn every_point_of_the_first_appends_may_be_the_last() {
     }
 }
 
+/// A killed process leaves writes in the page cache that nobody synced. What the next one shows to readers, or takes for a
+/// retry's answer, must not be lost with the power after all.
+#[tokio::test]
+async fn what_is_read_after_a_kill_survives_a_power_cut_that_follows() {
+    for kill in 0..120 {
+        let disk = Memory::default();
+        engine(&disk).close().await;
+        disk.cut_power_after(kill);
+        let killed = engine(&disk);
+        if let Ok(store) = killed.store(STORE).await {
+            work(&*store, &mut Dice(kill as u64 + 1), 30, &mut Remembered::default()).await;
+        }
+        drop(killed);
+        disk.restore_power();
+        let restarted = engine(&disk);
+        let store = restarted.store(STORE).await.unwrap();
+        let mut seen = BTreeMap::new();
+        for segment in SEGMENTS {
+            seen.insert(segment, read(&*store, segment).await);
+        }
+        let store = engine(&disk.crash(|| false)).store(STORE).await.unwrap();
+        for (segment, seen) in seen {
+            let left = read(&*store, segment).await;
+            assert!(left == seen, "kill {kill}: {} of {} entries of {segment} are left", left.len(), seen.len());
+        }
+    }
+}
+
 #[tokio::test]
 async fn after_a_failed_sync_the_store_refuses_writes_and_goes_on_reading() {
     let disk = Memory::default();

@@ -42,6 +42,9 @@ pub enum StorageError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// A read was given up before it was done, so what it would have returned is missing. Begin a new one.
+    #[error("the read was interrupted; start it again")]
+    Interrupted,
 }
 
 impl StorageError {

@@ -134,14 +134,12 @@ impl Shared {
         Ok(found)
     }
 
-    /// Where a readable entry is.
+    /// Where an entry is, trimmed or not.
     pub(crate) fn locate(&self, path: &SegmentPath, sequence: Sequence) -> Result<Option<(u64, Run)>, StorageError> {
         let (number, newest) = {
             let catalog = self.catalog();
             match catalog.find(path) {
-                Some((number, segment)) if (segment.first_sequence..=segment.head).contains(&sequence) => {
-                    (number, u64::from(segment.last_extent))
-                }
+                Some((number, segment)) if sequence <= segment.head => (number, u64::from(segment.last_extent)),
                 _ => return Ok(None),
             }
         };

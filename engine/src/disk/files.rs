@@ -25,21 +25,25 @@ impl DiskLock for Locked {}
 
 impl Disk for Files {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        if path.is_dir() {
-            return Ok(());
+        let parent = path.parent().map(|parent| match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        });
+        let found = path.is_dir();
+        if !found {
+            if let Some(parent) = parent {
+                self.create_dir(parent)?;
+            }
+            match fs::create_dir(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other?,
+            }
         }
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            self.create_dir(parent)?;
-        }
-        match fs::create_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-            // A folder that power loss could take away would take its log along.
-            Ok(()) => self.sync_dir(
-                path.parent()
-                    .filter(|p| !p.as_os_str().is_empty())
-                    .unwrap_or(Path::new(".")),
-            ),
+        // A folder that power loss could take away would take its log along. Above a folder that somebody else made for us
+        // there may be some that we must not open.
+        match parent.map_or(Ok(()), |parent| self.sync_dir(parent)) {
+            Err(error) if found && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
         }
     }
 

@@ -53,6 +53,11 @@ impl Memory {
         self.0.lock().unwrap().changes_left = Some(count);
     }
 
+    /// Nothing fails any more. What was written stays as it is: a process died, not the host.
+    pub(crate) fn restore_power(&self) {
+        self.0.lock().unwrap().changes_left = None;
+    }
+
     /// Gives all files together room for `bytes`; a write that would take more is refused.
     pub(crate) fn set_room(&self, bytes: Option<usize>) {
         self.0.lock().unwrap().room = bytes;

@@ -27,7 +27,8 @@ pub enum OpenMode {
 
 /// Files in folders.
 pub trait Disk: Send + Sync + 'static {
-    /// Makes a folder and those above it, durably.
+    /// Makes a folder and those above it, durably. One that is there already may have been made by a process that was
+    /// killed before it could sync its name: that is made up for.
     ///
     /// # Errors
     /// What the operating system says; likewise for all below.

@@ -108,7 +108,7 @@ pub(crate) fn read_headers(
     Ok(headers)
 }
 
-/// Reads a store's log. Writes nothing but index files that are missing.
+/// Reads a store's log and makes sure that what it read is durable. Writes nothing but index files that are missing.
 ///
 /// # Errors
 /// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole.
@@ -185,6 +185,9 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
             }
         }
     }
+    if let Some(&open) = headers.keys().next_back() {
+        make_durable(&*disk, &dir, open)?;
+    }
     Ok(Recovered {
         catalog,
         state,
@@ -194,6 +197,17 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         disk,
         dir,
     })
+}
+
+/// Syncs what the process before may have written and not synced when it was killed: groups of the open extent, its name,
+/// the folder's name. They are read from the page cache as if they were durable; shown to a reader, or taken for the
+/// first commit of a retry, before they are, they could still be lost with the power.
+fn make_durable(disk: &dyn Disk, dir: &Path, open: u64) -> Result<(), StorageError> {
+    let path = FileName::Extent(open).in_dir(dir);
+    let synced = disk.open(&path, OpenMode::Write).and_then(|file| file.sync_data());
+    synced.map_err(|e| StorageError::io("sync", path, e))?;
+    let synced = disk.create_dir(dir).and_then(|()| disk.sync_dir(dir));
+    synced.map_err(|e| StorageError::io("sync", dir, e))
 }
 
 /// Applies the groups of one extent and decides what their end means.

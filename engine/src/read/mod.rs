@@ -30,14 +30,22 @@ pub(crate) trait Scan: Send + 'static {
 
 /// Runs a scan on the read threads.
 pub(crate) struct Reader<S> {
-    scan: Option<S>,
+    state: State<S>,
     threads: Arc<Threads>,
+}
+
+enum State<S> {
+    Reading(S),
+    /// Everything was read.
+    Ended,
+    /// A batch was lost: its read failed, or was given up half-way. This must never look like the end.
+    Broken(StorageError),
 }
 
 impl<S> Reader<S> {
     pub(crate) fn new(scan: S, threads: Arc<Threads>) -> Self {
         Self {
-            scan: Some(scan),
+            state: State::Reading(scan),
             threads,
         }
     }
@@ -46,20 +54,29 @@ impl<S> Reader<S> {
 #[async_trait]
 impl<S: Scan> EntryReader for Reader<S> {
     async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, ReadError> {
-        let Some(mut scan) = self.scan.take() else {
-            return Ok(None);
+        let mut scan = match std::mem::replace(&mut self.state, State::Broken(StorageError::Interrupted)) {
+            State::Reading(scan) => scan,
+            State::Ended => {
+                self.state = State::Ended;
+                return Ok(None);
+            }
+            State::Broken(why) => {
+                self.state = State::Broken(why.clone());
+                return Err(why.into());
+            }
         };
         let outcome = self.threads.read.run(move || {
             let batch = scan.next_batch();
             (scan, batch)
         });
-        // A panic in the scan is a bug; to the caller the read failed, it did not end.
-        let (scan, batch) = outcome.await.ok_or(ReadError::Storage(StorageError::Closed))?;
-        let batch = batch?;
-        if batch.is_some() {
-            self.scan = Some(scan);
-        }
-        Ok(batch)
+        // Without an outcome the scan panicked, which is a bug: to the caller the read failed, it did not end.
+        let (scan, batch) = outcome.await.ok_or(StorageError::Interrupted)?;
+        self.state = match &batch {
+            Ok(Some(_)) => State::Reading(scan),
+            Ok(None) => State::Ended,
+            Err(error) => State::Broken(error.clone()),
+        };
+        Ok(batch?)
     }
 }
 

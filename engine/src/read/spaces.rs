@@ -25,8 +25,9 @@ enum Start {
         place: Place,
         sequence: Sequence,
     },
-    /// After a cursor whose entry is not there (trimmed, or made elsewhere): by the order of its key.
-    AfterKey(SpaceCursor),
+    /// After a cursor whose entry is not there (its segment was deleted, or it was made elsewhere): by its time. What else
+    /// was committed in that very millisecond may have been seen or not; it is returned, since it must not be skipped.
+    AfterTime(SpaceCursor),
 }
 
 struct Found {
@@ -80,7 +81,7 @@ impl SpacesScan {
             };
             first = first.min(match &start {
                 Start::After { extent, .. } => *extent,
-                Start::Beginning | Start::AfterKey(_) => 1,
+                Start::Beginning | Start::AfterTime(_) => 1,
             });
             starts.insert(space.clone(), start);
         }
@@ -103,7 +104,7 @@ impl SpacesScan {
                 place: run.place(),
                 sequence: cursor.sequence,
             },
-            _ => Start::AfterKey(cursor.clone()),
+            _ => Start::AfterTime(cursor.clone()),
         })
     }
 
@@ -213,14 +214,11 @@ impl SpacesScan {
                 std::cmp::Ordering::Equal => Some(sequence.next()),
                 std::cmp::Ordering::Greater => Some(run.first_sequence),
             },
-            Start::AfterKey(cursor) => {
-                let key = (cursor.timestamp, &cursor.segment);
-                match (run.timestamp, &path.segment).cmp(&key) {
-                    std::cmp::Ordering::Less => None,
-                    std::cmp::Ordering::Equal => Some(cursor.sequence.next().max(run.first_sequence)),
-                    std::cmp::Ordering::Greater => Some(run.first_sequence),
-                }
-            }
+            Start::AfterTime(cursor) => match run.timestamp.cmp(&cursor.timestamp) {
+                std::cmp::Ordering::Less => None,
+                std::cmp::Ordering::Equal if path.segment == cursor.segment => Some(cursor.sequence.next()),
+                std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => Some(run.first_sequence),
+            },
         }
     }
 

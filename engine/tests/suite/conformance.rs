@@ -329,7 +329,7 @@ async fn several_spaces_are_merged_in_log_order_each_after_its_own_cursor() {
 }
 
 #[tokio::test]
-async fn a_cursor_whose_entry_is_gone_goes_on_by_its_key() {
+async fn a_cursor_whose_entry_never_was_goes_on_by_its_time() {
     let f = fixture().await;
     let store = f.store().await;
     for n in 1..=5 {
@@ -348,6 +348,32 @@ async fn a_cursor_whose_entry_is_gone_goes_on_by_its_key() {
         sequence: Sequence(1),
     };
     assert!(drain(store.read_spaces(space("s", Some(after)))).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_cursor_whose_entry_is_gone_skips_nothing_that_was_committed_with_it() {
+    let f = fixture().await;
+    let store = f.store().await;
+    let part = |segment: &str, sequence| SegmentAppend {
+        path: path("s", segment),
+        first_sequence: Sequence(sequence),
+        records: vec![Record::new("x")],
+    };
+    for sequence in 1..=3 {
+        let segments = vec![part("b", sequence), part("c", sequence), part("a", sequence)];
+        let id = uuid::Uuid::new_v4();
+        store.append(Transaction { id, segments }).await.unwrap();
+    }
+    let all = drain(store.read_spaces(space("s", None))).await;
+    let [seen, rest] = [all[4].clone(), all[5].clone()];
+    assert_eq!((seen.path.segment.as_str(), rest.path.segment.as_str()), ("c", "a"));
+    // Trimmed, its place is still known: nothing is repeated.
+    store.trim(&seen.path, Sequence(3)).await.unwrap();
+    let after = drain(store.read_spaces(space("s", Some(cursor_of(&seen))))).await;
+    assert_eq!(after, all[5..]);
+    store.delete(&seen.path).await.unwrap();
+    let after = drain(store.read_spaces(space("s", Some(cursor_of(&seen))))).await;
+    assert!(after.contains(&rest), "skipped");
 }
 
 #[tokio::test]
@@ -382,6 +408,23 @@ async fn lists_are_sorted_by_bytes_and_paged() {
         ["S", "s"]
     );
     assert_eq!(store.status().await.unwrap().segment_count, 6);
+}
+
+#[tokio::test]
+async fn a_read_that_was_given_up_half_way_never_looks_ended() {
+    let f = fixture().await;
+    let store = f.store().await;
+    let p = path("s", "a");
+    append(&*store, &p, 1, &["x"; 9000]).await.unwrap();
+    let mut reader = store.read_segment(SegmentRead::all(p));
+    // Given up as soon as it has to wait.
+    while let Ok(batch) = tokio::time::timeout(std::time::Duration::ZERO, reader.next_batch()).await {
+        assert!(batch.unwrap().is_some());
+    }
+    for _ in 0..2 {
+        let next = reader.next_batch().await;
+        assert!(matches!(next, Err(ReadError::Storage(StorageError::Interrupted))), "{next:?}");
+    }
 }
 
 #[tokio::test]
