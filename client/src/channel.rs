@@ -42,6 +42,8 @@ impl Batch {
 
 /// An open channel. Dropped before its end, it tells the server to stop.
 pub(crate) struct Channel {
+    /// What it says then.
+    farewell: Terminal,
     head: FrameHead,
     connection: Arc<Connection>,
     received: mpsc::UnboundedReceiver<Received>,
@@ -54,6 +56,7 @@ impl Channel {
     pub(crate) fn open(connection: &Arc<Connection>, store: uuid::Uuid, timeout: Duration) -> Self {
         let (id, received, room) = connection.open();
         Self {
+            farewell: Terminal::Close,
             head: FrameHead::new(store, id),
             connection: connection.clone(),
             received,
@@ -61,6 +64,12 @@ impl Channel {
             timeout,
             ended: false,
         }
+    }
+
+    /// Has the server discard what it has not committed if the channel is dropped: to a server, the clean end of a producer
+    /// means that its records are complete.
+    pub(crate) fn discard_when_dropped(&mut self) {
+        self.farewell = Terminal::CloseError("the producer gave up".to_owned());
     }
 
     /// An empty batch for this channel.
@@ -146,7 +155,7 @@ impl Drop for Channel {
     fn drop(&mut self) {
         if !self.ended {
             self.connection.forget(self.head.channel_id);
-            self.connection.abandon(self.head);
+            self.connection.abandon(self.head, &self.farewell);
         }
     }
 }

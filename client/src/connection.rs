@@ -130,8 +130,8 @@ impl Connection {
     }
 
     /// Tells the server that nobody listens to a channel any more. Small, and never waits.
-    pub(crate) fn abandon(&self, head: FrameHead) {
-        let frame = head.data(&Terminal::Close.encode());
+    pub(crate) fn abandon(&self, head: FrameHead, farewell: &Terminal) {
+        let frame = head.data(&farewell.encode());
         let ends = vec![frame.len()];
         let frames = Outgoing::Frames {
             frames: frame.into(),

@@ -24,10 +24,11 @@ pub struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn open(channel: Channel, space: &str, segment: &str, first_sequence: u64) -> Result<Self, Error> {
+    pub(crate) fn open(mut channel: Channel, space: &str, segment: &str, first_sequence: u64) -> Result<Self, Error> {
         if first_sequence == 0 {
             return Err(Error::Invalid("sequences start at 1".to_owned()));
         }
+        channel.discard_when_dropped();
         let request = Request::Produce(Produce {
             space: space.to_owned(),
             segment: segment.to_owned(),

@@ -201,7 +201,12 @@ async fn what_is_read_after_a_kill_survives_a_power_cut_that_follows() {
         let store = engine(&disk.crash(|| false)).store(STORE).await.unwrap();
         for (segment, seen) in seen {
             let left = read(&*store, segment).await;
-            assert!(left == seen, "kill {kill}: {} of {} entries of {segment} are left", left.len(), seen.len());
+            assert!(
+                left == seen,
+                "kill {kill}: {} of {} entries of {segment} are left",
+                left.len(),
+                seen.len()
+            );
         }
     }
 }

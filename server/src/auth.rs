@@ -76,14 +76,14 @@ impl Key {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules)
             .ok()?
             .claims;
-        let now = unix_seconds();
-        if claims.iat.is_some_and(|issued| issued > now as f64) {
+        let now = unix_seconds() as f64;
+        if claims.iat.is_some_and(|issued| issued > now) {
             return None;
         }
-        let left = claims.exp.checked_sub(now).filter(|left| *left > 0)?;
+        let left = Duration::try_from_secs_f64(claims.exp - now).ok();
         Some(Access {
             scopes: claims.scopes.parse()?,
-            expires_in: Duration::from_secs(left),
+            expires_in: left.filter(|left| !left.is_zero())?,
         })
     }
 }
@@ -103,7 +103,7 @@ struct Minted<'a> {
 
 #[derive(Deserialize)]
 struct Claims {
-    exp: u64,
+    exp: f64,
     iat: Option<f64>,
     #[serde(default)]
     scopes: ScopeClaim,
@@ -304,6 +304,16 @@ mod tests {
                 .is_none()
         );
         assert!(key.verify(&sign(Header::default(), claims)).is_some());
+        let fraction = serde_json::json!({"scopes": scopes, "exp": 4_102_444_800.5});
+        assert!(key.verify(&sign(Header::default(), fraction)).is_some());
+        for unreal in [
+            serde_json::json!(1e300),
+            serde_json::json!(-1.0),
+            serde_json::json!("soon"),
+        ] {
+            let claims = serde_json::json!({"scopes": scopes, "exp": unreal});
+            assert!(key.verify(&sign(Header::default(), claims)).is_none(), "{unreal}");
+        }
         let endless = serde_json::json!({"scopes": ["streamkit::*"]});
         assert!(key.verify(&sign(Header::default(), endless)).is_none());
         for early in ["nbf", "iat"] {

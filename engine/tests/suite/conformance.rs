@@ -423,7 +423,10 @@ async fn a_read_that_was_given_up_half_way_never_looks_ended() {
     }
     for _ in 0..2 {
         let next = reader.next_batch().await;
-        assert!(matches!(next, Err(ReadError::Storage(StorageError::Interrupted))), "{next:?}");
+        assert!(
+            matches!(next, Err(ReadError::Storage(StorageError::Interrupted))),
+            "{next:?}"
+        );
     }
 }
 

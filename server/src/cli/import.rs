@@ -22,6 +22,9 @@ const WINDOW_ROWS: usize = 65_536;
 /// Bytes of payload after which a window is sent even with fewer rows.
 const WINDOW_BYTES: usize = 64 << 20;
 
+/// Times the rows of a segment are tried when others append to it too.
+const ATTEMPTS: u32 = 10;
+
 /// Segments written at the same time.
 const SEGMENTS_AT_ONCE: usize = 512;
 
@@ -256,36 +259,65 @@ fn row_of(entry: &Entry, source: &str) -> Option<u64> {
     same.then(|| entry.metadata.get("row")?.parse().ok())?
 }
 
+/// Appends the rows that the segment does not hold yet. Where somebody else was first (the server may still be committing
+/// what an import that was just killed had sent) it looks again what is there.
 async fn append(
     store: &StoreClient,
     space: &str,
     segment: &str,
-    standing: Standing,
+    mut standing: Standing,
     rows: Vec<(u64, NewRecord)>,
 ) -> Result<(Standing, u64), Failure> {
     let last_row = rows.last().map_or(0, |(number, _)| *number);
-    let new: Vec<NewRecord> = rows
-        .into_iter()
-        .filter(|(number, _)| *number > standing.row)
-        .map(|(_, record)| record)
-        .collect();
-    let count = new.len() as u64;
-    if count > 0 {
-        let done = store.produce_all(space, segment, standing.head + 1, new).await;
-        done.map_err(|error| {
-            let conflict = matches!(error, Error::Conflict { .. });
-            let failure = Failure::from(error).during(format!("{space}/{segment}"));
-            let next = "what was acknowledged is stored, rerun to go on";
-            if conflict {
-                failure.hint(format!("someone else appends to it; {next}"))
-            } else {
-                failure.hint(next)
+    let mut attempts = 1;
+    loop {
+        let new = &rows[rows.partition_point(|(number, _)| *number <= standing.row)..];
+        match produce(store, space, segment, standing.head + 1, new).await {
+            Ok(count) => {
+                let standing = Standing {
+                    head: standing.head + count,
+                    row: standing.row.max(last_row),
+                };
+                return Ok((standing, count));
             }
-        })?;
+            Err(Error::Conflict { .. }) if attempts < ATTEMPTS => {
+                attempts += 1;
+                standing = find_standing(store, space, segment, source_of(&rows)).await?;
+            }
+            Err(error) => {
+                let conflict = matches!(error, Error::Conflict { .. });
+                let failure = Failure::from(error).during(format!("{space}/{segment}"));
+                let next = "what was acknowledged is stored, rerun to go on";
+                return Err(if conflict {
+                    failure.hint(format!("others append to it all the time; {next}"))
+                } else {
+                    failure.hint(next)
+                });
+            }
+        }
     }
-    let standing = Standing {
-        head: standing.head + count,
-        row: standing.row.max(last_row),
-    };
-    Ok((standing, count))
+}
+
+fn source_of(rows: &[(u64, NewRecord)]) -> &str {
+    rows.first()
+        .and_then(|(_, record)| record.metadata.get("source"))
+        .map_or("", String::as_str)
+}
+
+async fn produce(
+    store: &StoreClient,
+    space: &str,
+    segment: &str,
+    first: u64,
+    rows: &[(u64, NewRecord)],
+) -> Result<u64, Error> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let mut producer = store.produce(space, segment, first).await?;
+    for (_, record) in rows {
+        producer.send(record).await?;
+    }
+    producer.finish().await?;
+    Ok(rows.len() as u64)
 }

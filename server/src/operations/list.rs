@@ -8,15 +8,18 @@ use streamkit_protocol::GetSegments;
 use super::{Failure, name, segment_status};
 use crate::session::Outgoing;
 
-/// Segments read from the store at a time.
-pub(super) const SEGMENT_PAGE: usize = 1000;
+/// Names sent at a time, and segments read from the store at a time.
+pub(super) const PAGE: usize = 1000;
 
 pub(super) async fn spaces(store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
-    let mut batch = out.batch();
-    for space in store.spaces().await? {
-        batch.push(&name_message(&space));
+    for spaces in store.spaces().await?.chunks(PAGE) {
+        let mut batch = out.batch();
+        for space in spaces {
+            batch.push(&name_message(space));
+        }
+        out.send(batch).await?;
     }
-    out.send(batch).await
+    Ok(())
 }
 
 pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
@@ -30,7 +33,7 @@ pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outg
         limit => usize::try_from(limit).unwrap_or(usize::MAX),
     };
     loop {
-        let asked = left.min(SEGMENT_PAGE);
+        let asked = left.min(PAGE);
         let page = store.segments(&space, after, asked).await?;
         let mut batch = out.batch();
         for status in &page {

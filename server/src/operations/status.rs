@@ -5,7 +5,7 @@ use std::ops::Bound;
 use streamkit_engine::Store;
 use streamkit_protocol::{GetStatus, Status};
 
-use super::list::SEGMENT_PAGE;
+use super::list::PAGE;
 use super::{Failure, name, path};
 use crate::session::Outgoing;
 
@@ -38,7 +38,7 @@ async fn of_space(space: &str, store: &dyn Store) -> Result<Status, Failure> {
     let space = name("space", space)?;
     let mut after = Bound::Unbounded;
     loop {
-        let page = store.segments(&space, after, SEGMENT_PAGE).await?;
+        let page = store.segments(&space, after, PAGE).await?;
         for segment in &page {
             status.space_count = 1;
             status.segment_count += 1;
@@ -46,7 +46,7 @@ async fn of_space(space: &str, store: &dyn Store) -> Result<Status, Failure> {
             status.last_timestamp = status.last_timestamp.max(segment.last_timestamp.0);
         }
         match page.last() {
-            Some(last) if page.len() == SEGMENT_PAGE => after = Bound::Excluded(last.path.segment.clone()),
+            Some(last) if page.len() == PAGE => after = Bound::Excluded(last.path.segment.clone()),
             _ => return Ok(status),
         }
     }

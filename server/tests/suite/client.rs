@@ -173,6 +173,21 @@ async fn dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
+async fn a_dropped_producer_leaves_nothing_behind() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    let mut producer = store.produce("s", "a", 1).await.unwrap();
+    // Enough for some to be sent.
+    for record in vec![NewRecord::new(vec![b'x'; 10_000]); 50] {
+        producer.send(&record).await.unwrap();
+    }
+    drop(producer);
+    // The server deals with frames in their order: once it has answered, it has seen the end of the producer.
+    store.produce_all("s", "b", 1, records(1)).await.unwrap();
+    assert_eq!(store.peek("s", "a").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn calls_have_timeouts_and_errors_have_types() {
     // A peer that accepts and says nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
