@@ -21,6 +21,8 @@ pub struct EngineConfig {
     /// Stores open at a time. Default 10 000. An idle store costs a file descriptor and 12 KiB; beyond the limit, those
     /// that nobody holds and that were not asked for the longest are closed.
     pub open_stores: usize,
+    /// Extents open for reading at a time, of all stores together, each with two file descriptors. Default 256.
+    pub open_extents: usize,
     /// Threads that commit, shared by all stores. Default 8: as many stores can wait for the disk at once.
     pub commit_threads: usize,
     /// Threads that read, shared by all stores. Default 4.
@@ -39,6 +41,7 @@ impl EngineConfig {
             extent_bytes: 256 << 20,
             queue_bytes: 64 << 20,
             open_stores: 10_000,
+            open_extents: 256,
             commit_threads: 8,
             read_threads: 4,
             clock: Arc::new(SystemClock),
@@ -65,6 +68,9 @@ impl EngineConfig {
         }
         if self.open_stores == 0 {
             faults.push("open_stores must be at least 1".to_owned());
+        }
+        if self.open_extents < 8 {
+            faults.push("open_extents must be at least 8".to_owned());
         }
         if self.commit_threads == 0 || self.read_threads == 0 {
             faults.push("commit_threads and read_threads must be at least 1".to_owned());

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::disk::memory::Memory;
 use crate::{
-    AppendError, Engine, EngineConfig, Entry, Record, Rejection, SegmentAppend, SegmentPath, SegmentRead, Sequence,
-    Store, StoreId, Stores, Transaction, limits,
+    AppendError, Engine, EngineConfig, Entry, OpenError, Record, Rejection, SegmentAppend, SegmentPath, SegmentRead,
+    Sequence, Store, StoreId, Stores, Transaction, limits,
 };
 
 const STORE: StoreId = StoreId(uuid::Uuid::from_u128(7));
@@ -34,12 +34,16 @@ struct Remembered {
     unknown: BTreeMap<&'static str, Vec<String>>,
 }
 
-fn engine(disk: &Memory) -> Engine {
+fn config(disk: &Memory) -> EngineConfig {
     let mut config = EngineConfig::new(PathBuf::from("/data"));
     config.disk = Arc::new(disk.clone());
     config.extent_bytes = limits::EXTENT_BYTES_MIN;
     (config.commit_threads, config.read_threads) = (1, 1);
-    Engine::open(config).expect("a crash never damages a store")
+    config
+}
+
+fn engine(disk: &Memory) -> Engine {
+    Engine::open(config(disk)).expect("a crash never damages a store")
 }
 
 fn path(segment: &str) -> SegmentPath {
@@ -209,6 +213,84 @@ async fn what_is_read_after_a_kill_survives_a_power_cut_that_follows() {
             );
         }
     }
+}
+
+/// Opened again by itself, the store would look sound, and nobody would look after its disk.
+#[tokio::test]
+async fn a_store_that_halted_is_not_closed_to_make_room() {
+    let disk = Memory::default();
+    let running = Engine::open(EngineConfig {
+        open_stores: 1,
+        ..config(&disk)
+    })
+    .unwrap();
+    let other = StoreId(uuid::Uuid::from_u128(8));
+    drop(running.store(other).await.unwrap());
+    let store = running.store(STORE).await.expect("one at rest makes room");
+    let mut remembered = Remembered::default();
+    assert!(work(&*store, &mut Dice(5), 1, &mut remembered).await);
+    disk.cut_power_after(0);
+    assert!(!work(&*store, &mut Dice(6), 1, &mut remembered).await);
+    disk.restore_power();
+    drop(store);
+    assert!(matches!(running.store(other).await, Err(OpenError::TooManyStores(1))));
+    assert!(running.ready().is_err());
+}
+
+#[tokio::test]
+async fn the_last_room_of_a_disk_is_used_by_a_smaller_extent() {
+    let disk = Memory::default();
+    let running = Engine::open(EngineConfig {
+        extent_bytes: 16 * limits::EXTENT_BYTES_MIN,
+        ..config(&disk)
+    })
+    .unwrap();
+    let store = running.store(STORE).await.unwrap();
+    let append = async |sequence: u64| {
+        let records = vec![Record::new("x".repeat(10_000))];
+        store
+            .append(Transaction::single(path("a"), Sequence(sequence), records))
+            .await
+    };
+    append(1).await.unwrap();
+    disk.set_room(Some(disk.used() + 2 * limits::EXTENT_BYTES_MIN as usize));
+    let mut acknowledged = 1;
+    while append(acknowledged + 1).await.is_ok() {
+        acknowledged += 1;
+    }
+    assert!(
+        acknowledged > 10,
+        "{acknowledged} entries of 10 kB, with room for 128 KiB more"
+    );
+    disk.set_room(None);
+    append(acknowledged + 1).await.expect("there is room again");
+    assert_eq!(read(&*store, "a").await.len() as u64, acknowledged + 1);
+}
+
+/// Linux keeps pages it could not write, and calls them clean: what a restarted process reads back from them is on no disk.
+#[tokio::test]
+async fn what_a_failed_sync_left_in_the_page_cache_is_written_again_before_it_counts() {
+    let disk = Memory::default();
+    let running = engine(&disk);
+    let store = running.store(STORE).await.unwrap();
+    let append = |number: u64| {
+        let record = Record::new(format!("entry {number}"));
+        Transaction::single(path("a"), Sequence(number), vec![record])
+    };
+    store.append(append(1)).await.unwrap();
+    let second = append(2);
+    disk.cut_power_after(1); // the write reaches the page cache, its sync fails
+    let outcome = store.append(second.clone()).await;
+    assert!(matches!(outcome, Err(AppendError::Indeterminate(_))), "{outcome:?}");
+    disk.restore_power();
+    drop((store, running));
+    let restarted = engine(&disk);
+    let store = restarted.store(STORE).await.unwrap();
+    store.append(second).await.expect("a retry is answered");
+    store.append(append(3)).await.unwrap();
+    let after = engine(&disk.crash(|| false));
+    let store = after.store(STORE).await.expect("nothing is damaged");
+    assert_eq!(read(&*store, "a").await.len(), 3);
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
@@ -16,11 +17,12 @@ use crate::error::{OpenError, StorageError};
 use crate::format::checkpoint;
 use crate::limits::FORMAT_VERSION;
 use crate::log::extents::Extents;
+use crate::log::handles::ExtentHandles;
 use crate::log::recovery::recover;
 use crate::model::{LogPosition, StoreId};
-use crate::shared::{Shared, Threads};
+use crate::shared::{Folder, Shared, Threads};
 use crate::store::{LocalStore, ROOM_UNIT_BYTES};
-use crate::workers::Workers;
+use crate::workers::{LOOK_MAX, Workers};
 
 /// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one, and the last store and reader of
 /// it, without [`Stores::close`] is as safe as a crash: nothing acknowledged is lost, and the next open replays the open
@@ -33,6 +35,11 @@ pub struct Engine {
 struct Inner {
     config: EngineConfig,
     stores: Mutex<HashMap<StoreId, Arc<Slot>>>,
+    /// Set under the lock of the stores, which none is added to or opened in from then on.
+    closing: AtomicBool,
+    /// Held by whoever closes; the next one finds it done.
+    closes: Mutex<()>,
+    handles: Arc<ExtentHandles>,
     /// Counts requests for stores: a slot's latest number tells how long ago that was.
     asked: AtomicU64,
     threads: Arc<Threads>,
@@ -44,6 +51,9 @@ struct Slot {
     store: Mutex<Option<LocalStore>>,
     last_asked: AtomicU64,
 }
+
+/// An open that read less of the log than this leaves no checkpoint: reading it again costs less.
+const REPLAY_BYTES_UNREMARKED: u64 = 4 << 20;
 
 /// The folder of a store.
 pub(crate) fn store_dir(dir: &std::path::Path, id: StoreId) -> PathBuf {
@@ -110,15 +120,19 @@ impl Engine {
         }
         let threads = || -> std::io::Result<Threads> {
             Ok(Threads {
-                commit: Workers::new("sk-commit", config.commit_threads)?,
-                read: Workers::new("sk-read", config.read_threads)?,
-                background: Workers::new("sk-background", 2)?,
-                lock: Mutex::new(Some(lock)),
+                commit: Workers::new("sk-commit", config.commit_threads, LOOK_MAX)?,
+                read: Workers::new("sk-read", config.read_threads, Duration::ZERO)?,
+                background: Workers::new("sk-background", 2, Duration::ZERO)?,
+                opening: Workers::new("sk-open", 2, Duration::ZERO)?,
+                folder: Arc::new(Folder::new(lock)),
             })
         };
         let threads = threads().map_err(|e| StorageError::io("start threads for", &config.dir, e))?;
         Ok(Self {
             inner: Arc::new(Inner {
+                handles: Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents)),
+                closing: AtomicBool::new(false),
+                closes: Mutex::default(),
                 config,
                 stores: Mutex::default(),
                 asked: AtomicU64::new(0),
@@ -137,7 +151,8 @@ impl Engine {
         if let Some(store) = &*store {
             return Ok(store.clone());
         }
-        if self.inner.is_closed() {
+        // Closing waits for this slot, or was here already.
+        if self.inner.is_closing() {
             return Err(StorageError::Closed.into());
         }
         let opened = self.inner.recover_store(id)?;
@@ -147,12 +162,8 @@ impl Engine {
 }
 
 impl Inner {
-    fn is_closed(&self) -> bool {
-        self.threads
-            .lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     fn stores(&self) -> MutexGuard<'_, HashMap<StoreId, Arc<Slot>>> {
@@ -167,6 +178,9 @@ impl Inner {
             self.close_idle();
         }
         let mut stores = self.stores();
+        if self.is_closing() {
+            return Err(StorageError::Closed.into());
+        }
         if full(&stores) {
             return Err(OpenError::TooManyStores(self.config.open_stores));
         }
@@ -176,7 +190,7 @@ impl Inner {
     }
 
     /// Closes stores that nobody holds, those first that were not asked for the longest: a sixteenth of what may be open,
-    /// so that the search is rare.
+    /// so that the search is rare, yet few enough for one request to wait for.
     fn close_idle(&self) {
         let mut unused: Vec<(u64, StoreId, Arc<Slot>)> = self
             .stores()
@@ -185,7 +199,7 @@ impl Inner {
             .map(|(&id, slot)| (slot.last_asked.load(Ordering::Relaxed), id, Arc::clone(slot)))
             .collect();
         unused.sort_unstable_by_key(|&(asked, id, _)| (asked, id));
-        let mut to_close = (self.config.open_stores / 16).max(1);
+        let mut to_close = (self.config.open_stores / 16).clamp(1, 64);
         for (_, id, slot) in unused {
             if to_close == 0 {
                 return;
@@ -216,24 +230,30 @@ impl Inner {
         if end.torn {
             tracing::info!(store = %id, tail = %end.tail, "cut a torn write; nothing acknowledged was in it");
         }
+        let replayed_bytes = recovered.replayed_bytes;
         let (writer, catalog) = recovered.into_writer(config.extent_bytes)?;
         let shared = Shared {
             id,
             clock: Arc::clone(&config.clock),
             busy: Arc::default(),
             threads: Arc::downgrade(&self.threads),
+            _folder: Arc::clone(&self.threads.folder),
             catalog: catalog.into(),
-            extents: Extents::new(Arc::clone(&config.disk), dir.clone(), id),
+            extents: Extents::new(Arc::clone(&self.handles), dir.clone(), id),
             dir,
             queue: Mutex::new(Queue::default()),
+            idle: Condvar::new(),
             latch: Arc::clone(&writer.latch),
             tail: watch::Sender::new(writer.tail()),
             writer: Mutex::new(writer),
             opened: AtomicBool::new(false),
-            buffer: Mutex::default(),
             grown_since_checkpoint: AtomicU64::new(0),
+            indexing: Mutex::default(),
             checkpointed: Mutex::new(LogPosition { extent: 0, byte: 0 }),
         };
+        if replayed_bytes > REPLAY_BYTES_UNREMARKED {
+            self.leave_checkpoint(&shared);
+        }
         let room = Arc::new(Semaphore::new(config.queue_bytes / ROOM_UNIT_BYTES));
         Ok(LocalStore {
             shared: Arc::new(shared),
@@ -245,28 +265,50 @@ impl Inner {
     /// Closes one store: refuses new requests, waits for the committer, leaves a checkpoint.
     fn close_store(&self, store: &LocalStore) {
         let shared = &store.shared;
-        shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        loop {
-            // The committer holds the writer while it works; it takes everything queued before it lets go.
-            let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let idle = queue.requests.is_empty();
-            drop(queue);
-            if !idle {
-                drop(writer);
-                std::thread::yield_now();
-                continue;
-            }
-            let untouched = writer.open.is_none() || writer.latch.check().is_err();
-            if !untouched && shared.opened.load(Ordering::Acquire) {
-                let position = writer.tail();
-                let bytes = checkpoint::encode(shared.id, position, &writer.state, &shared.catalog());
-                if let Err(error) = shared.write_checkpoint(&*self.config.disk, position, &bytes) {
-                    tracing::warn!(%error, "could not write a checkpoint; the next open replays the open extent");
-                }
-            }
+        let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.closed = true;
+        while queue.running {
+            queue = shared.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(queue);
+        if shared.opened.load(Ordering::Acquire) {
+            self.leave_checkpoint(shared);
+        }
+        shared.extents.close();
+    }
+
+    /// Writes a checkpoint of a store as it stands.
+    fn leave_checkpoint(&self, shared: &Shared) {
+        let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.open.is_none() || writer.latch.check().is_err() {
             return;
         }
+        let position = writer.tail();
+        let bytes = checkpoint::encode(shared.id, position, &writer.state, &shared.catalog());
+        if let Err(error) = shared.write_checkpoint(&*self.config.disk, position, &bytes) {
+            tracing::warn!(%error, "could not write a checkpoint; the next open replays what came after the last one");
+        }
+    }
+
+    /// Closes everything; a second time, waits until it is closed.
+    fn close(&self) {
+        let _one_at_a_time = self.closes.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.threads.folder.is_released() {
+            return;
+        }
+        let slots: Vec<_> = {
+            let stores = self.stores();
+            self.closing.store(true, Ordering::Release);
+            stores.values().cloned().collect()
+        };
+        for slot in slots {
+            if let Some(store) = &*slot.store.lock().unwrap_or_else(PoisonError::into_inner) {
+                self.close_store(store);
+            }
+        }
+        // Only when nothing is written any more may another process take the folder.
+        self.threads.background.drain();
+        self.threads.folder.release();
     }
 }
 
@@ -285,13 +327,16 @@ impl Stores for Engine {
             }
         }
         let engine = self.clone();
-        let opened = self.inner.threads.background.run(move || engine.open_store(id)).await;
+        if self.inner.is_closing() {
+            return Err(StorageError::Closed.into());
+        }
+        let opened = self.inner.threads.opening.run(move || engine.open_store(id)).await;
         let store = opened.unwrap_or(Err(StorageError::Closed.into()))?;
         Ok(Arc::new(store))
     }
 
     fn ready(&self) -> Result<(), StorageError> {
-        if self.inner.is_closed() {
+        if self.inner.is_closing() {
             return Err(StorageError::Closed);
         }
         let stores = self.inner.stores();
@@ -307,21 +352,7 @@ impl Stores for Engine {
 
     async fn close(&self) {
         let inner = Arc::clone(&self.inner);
-        let closing = move || {
-            let slots: Vec<_> = {
-                let stores = inner.stores();
-                stores.values().cloned().collect()
-            };
-            for slot in slots {
-                if let Some(store) = &*slot.store.lock().unwrap_or_else(PoisonError::into_inner) {
-                    inner.close_store(store);
-                }
-            }
-            // Only when nothing is written any more may another process take the folder.
-            inner.threads.background.drain();
-            *inner.threads.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        };
         // Not a thread of those it waits for.
-        self.inner.threads.read.run(closing).await;
+        self.inner.threads.opening.run(move || inner.close()).await;
     }
 }

@@ -42,12 +42,21 @@ pub enum StorageError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// The segment was deleted while it was read: what is missing is gone.
+    #[error("{0} was deleted while it was read")]
+    Deleted(SegmentPath),
     /// A read was given up before it was done, so what it would have returned is missing. Begin a new one.
     #[error("the read was interrupted; start it again")]
     Interrupted,
 }
 
 impl StorageError {
+    /// Whether there is no room on the disk.
+    pub(crate) fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// Wraps what the operating system said.
     pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io {

@@ -2,25 +2,25 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::commit::queue::Queue;
-use crate::disk::DiskLock;
 use crate::disk::latch::Latch;
+use crate::disk::{Disk, DiskLock};
 use crate::error::StorageError;
 use crate::format::FormatError;
 use crate::format::transaction::{Section, entries};
 use crate::index::Run;
 use crate::index::catalog::Catalog;
 use crate::index::runs::SegmentNumber;
-use crate::log::extents::{ExtentIndex, Extents};
+use crate::log::extents::{ExtentIndex, Extents, Frozen};
 use crate::log::recovery::{index_segments, write_index};
 use crate::log::spare::prepare;
 use crate::log::window::{Located, Window};
-use crate::log::writer::LogWriter;
+use crate::log::writer::{LogWriter, Wish};
 use crate::model::{
     Committed, Entry, LogPosition, SegmentPath, SegmentStatus, Sequence, StoreId, Timestamp, Transaction, Trx,
 };
@@ -32,8 +32,26 @@ pub(crate) struct Threads {
     pub(crate) commit: Workers,
     pub(crate) read: Workers,
     pub(crate) background: Workers,
-    /// The folder's; empty once closed.
-    pub(crate) lock: Mutex<Option<Box<dyn DiskLock>>>,
+    /// Threads that open stores: one may take long, and neither another's commit nor its preparation may wait for that.
+    pub(crate) opening: Workers,
+    pub(crate) folder: Arc<Folder>,
+}
+
+/// The data directory, this process's own until it is released or nothing is left that could write to it.
+pub(crate) struct Folder(Mutex<Option<Box<dyn DiskLock>>>);
+
+impl Folder {
+    pub(crate) fn new(lock: Box<dyn DiskLock>) -> Self {
+        Self(Mutex::new(Some(lock)))
+    }
+
+    pub(crate) fn release(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
 }
 
 /// One open store.
@@ -45,18 +63,22 @@ pub(crate) struct Shared {
     pub(crate) busy: Arc<()>,
     /// Weak, because jobs hold a store, and must not keep the threads alive that they run on.
     pub(crate) threads: Weak<Threads>,
+    /// A store may be the last to write there.
+    pub(crate) _folder: Arc<Folder>,
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) extents: Extents,
     pub(crate) queue: Mutex<Queue>,
+    /// Told when nobody works on the queue any more.
+    pub(crate) idle: Condvar,
     pub(crate) writer: Mutex<LogWriter>,
     pub(crate) latch: Arc<Latch>,
     /// Whether this open's own epoch has begun.
     pub(crate) opened: AtomicBool,
-    /// The last group's buffer, kept for the next.
-    pub(crate) buffer: Mutex<Vec<u8>>,
     pub(crate) tail: watch::Sender<LogPosition>,
     /// Bytes of extents sealed since the last checkpoint was due.
     pub(crate) grown_since_checkpoint: AtomicU64,
+    /// Locked while index files are written.
+    pub(crate) indexing: Mutex<()>,
     /// Where the newest checkpoint written by this open stands. Locked while one is written: they share a file.
     pub(crate) checkpointed: Mutex<LogPosition>,
 }
@@ -217,7 +239,7 @@ impl Shared {
                 return Ok(None);
             };
             let mut window = Window::new(self.id, extent, self.extents.file(extent)?);
-            let located = window.transaction(run.trx_byte, 4096)?;
+            let located = window.transaction(run.trx_byte, || 4096)?;
             let matches = located.header.id == transaction.id
                 && run.first_sequence == part.first_sequence
                 && run.count as usize == part.records.len();
@@ -243,17 +265,20 @@ impl Shared {
     /// Follows the writer to its next extent. `sealed` is where the one before ends.
     pub(crate) fn rolled(self: &Arc<Self>, writer: &LogWriter, sealed: Option<LogPosition>) {
         let open = writer.tail().extent;
-        let frozen = {
+        {
             let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
             let frozen = Arc::new(catalog.roll(open));
-            if sealed.is_some() {
+            if let Some(sealed) = sealed {
                 // Before anybody can see the next extent, the sealed one's runs are where readers will look.
-                self.extents.freeze(Arc::clone(&frozen));
+                self.extents.freeze(Frozen {
+                    runs: frozen,
+                    end: sealed.byte,
+                    chain: writer.state.chain,
+                });
             }
-            frozen
-        };
+        }
         let Some(sealed) = sealed else { return };
-        let (shared, chain, state) = (Arc::downgrade(self), writer.state.chain, writer.state);
+        let (shared, state) = (Arc::downgrade(self), writer.state);
         let disk = Arc::clone(&writer.disk);
         let position = writer.tail();
         // The catalog is copied here, between two groups: the checkpoint must not tell of anything later.
@@ -262,20 +287,8 @@ impl Shared {
             .then(|| crate::format::checkpoint::encode(self.id, position, &state, &self.catalog()));
         self.in_background(move || {
             let Some(shared) = shared.upgrade() else { return };
-            let segments = index_segments(&shared.catalog(), &frozen);
-            let written = write_index(
-                &*disk,
-                &shared.dir,
-                shared.id,
-                sealed.extent,
-                sealed.byte,
-                chain,
-                segments,
-            );
-            match written {
-                Ok(()) => shared.extents.indexed(sealed.extent),
-                // The runs stay in memory, and the next open makes the index anew.
-                Err(error) => return tracing::warn!(%error, "could not write an index file"),
+            if let Err(error) = shared.write_indexes(&*disk) {
+                return tracing::warn!(%error, "could not write an index file; it is tried again after the next extent");
             }
             if let Some(bytes) = checkpoint
                 && let Err(error) = shared.write_checkpoint(&*disk, position, &bytes)
@@ -283,6 +296,18 @@ impl Shared {
                 tracing::warn!(%error, "could not write a checkpoint");
             }
         });
+    }
+
+    /// Writes the index files that are not there yet, oldest first: those of before may have failed.
+    fn write_indexes(&self, disk: &dyn Disk) -> Result<(), StorageError> {
+        let _one_at_a_time = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
+        for Frozen { runs, end, chain } in self.extents.frozen() {
+            // One look at the catalog a segment: the committer waits for it.
+            let segments = index_segments(|segment| self.catalog().path(segment), &runs);
+            write_index(disk, &self.dir, self.id, runs.extent, end, chain, segments)?;
+            self.extents.indexed(runs.extent);
+        }
+        Ok(())
     }
 
     /// Writing a checkpoint costs about [`CHECKPOINT_SEGMENT_BYTES`] a segment: it is due once the log has grown by as
@@ -314,6 +339,24 @@ impl Shared {
         Ok(())
     }
 
+    /// Accepts no more writes.
+    pub(crate) fn halt(&self, cause: &str) {
+        let failed: Result<(), StorageError> = self.latch.guard(|| {
+            Err(StorageError::Halted {
+                cause: cause.to_owned(),
+            })
+        });
+        debug_assert!(failed.is_err());
+    }
+
+    /// Runs a job on the threads that may wait for reads; here, if they are ending.
+    pub(crate) fn on_read_threads(&self, job: impl FnOnce() + Send + 'static) {
+        match self.threads.upgrade() {
+            Some(threads) => threads.read.spawn(job),
+            None => job(),
+        }
+    }
+
     /// Runs a job that the log can do without: the next open makes up for it.
     fn in_background(&self, job: impl FnOnce() + Send + 'static) {
         let busy = Arc::clone(&self.busy);
@@ -327,8 +370,10 @@ impl Shared {
 
     /// Has the next extent prepared when the open one is half full.
     pub(crate) fn prepare_ahead(self: &Arc<Self>, writer: &LogWriter) {
-        let Some(wish) = writer.wish() else { return };
-        let (disk, dir, slot) = (Arc::clone(&writer.disk), self.dir.clone(), Arc::clone(&writer.spare));
-        self.in_background(move || slot.fill(prepare(&*disk, &dir, wish.extent, wish.capacity)));
+        let Some(Wish { claim, capacity }) = writer.wish() else {
+            return;
+        };
+        let (disk, dir) = (Arc::clone(&writer.disk), self.dir.clone());
+        self.in_background(move || claim.fulfil(|extent| prepare(&*disk, &dir, extent, capacity)));
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::committer;
@@ -45,13 +45,25 @@ impl LocalStore {
             }
         }
         let shared = Arc::clone(&self.shared);
-        self.threads.commit.spawn(move || committer::run(&shared));
+        self.threads
+            .commit
+            .spawn_in_turns(move |turn| committer::run(shared, turn));
         Ok(())
     }
 
-    /// Whether nobody else holds this store, and nothing is done for it in the background.
+    /// Whether nobody else holds this store, and nothing is done for it in the background. One that a write failed on stays
+    /// open, so that whoever runs it hears of it: it is not as if nothing had happened.
     pub(crate) fn is_idle(&self) -> bool {
-        Arc::strong_count(&self.shared) == 1 && Arc::strong_count(&self.shared.busy) == 1
+        Arc::strong_count(&self.shared) == 1
+            && Arc::strong_count(&self.shared.busy) == 1
+            && self.shared.latch.check().is_ok()
+    }
+
+    /// Waits for room in the queue.
+    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AppendError> {
+        let units = u32::try_from(bytes / ROOM_UNIT_BYTES + 1).expect("limits keep a transaction below 4 GiB");
+        let room = Arc::clone(&self.room).acquire_many_owned(units).await;
+        Ok(room.map_err(|_| Rejection::Storage(StorageError::Closed))?)
     }
 
     async fn answer<T>(receive: oneshot::Receiver<Result<T, AppendError>>) -> Result<T, AppendError> {
@@ -70,10 +82,8 @@ impl Store for LocalStore {
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
         transaction.validate().map_err(Rejection::Invalid)?;
         self.writable().map_err(Rejection::Storage)?;
+        let room = self.room_for(Encoded::data_len(&transaction)).await?;
         let encoded = Encoded::data(&transaction);
-        let units = u32::try_from(encoded.len() / ROOM_UNIT_BYTES + 1).expect("limits keep a transaction below 4 GiB");
-        let room = Arc::clone(&self.room).acquire_many_owned(units).await;
-        let room = room.map_err(|_| Rejection::Storage(StorageError::Closed))?;
         let claims = transaction.segments.iter().map(|part| Claim {
             path: part.path.clone(),
             first: part.first_sequence,
@@ -97,6 +107,7 @@ impl Store for LocalStore {
             path: path.clone(),
             first,
             reply,
+            _room: self.room_for(0).await?,
         })?;
         Self::answer(receive).await
     }
@@ -106,6 +117,7 @@ impl Store for LocalStore {
         self.enqueue(Request::Delete {
             path: path.clone(),
             reply,
+            _room: self.room_for(0).await?,
         })?;
         Self::answer(receive).await
     }

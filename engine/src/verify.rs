@@ -195,7 +195,7 @@ fn verify_store(
                 extent,
                 next.previous_end,
                 next.state.chain,
-                index_segments(&catalog, &runs),
+                index_segments(|segment| catalog.path(segment), &runs),
             );
             context.compare_index(&expected, &mut report)?;
         }
@@ -257,7 +257,7 @@ impl Context<'_> {
             extent: self.extent,
             byte: EXTENT_HEADER_BYTES as u32,
         };
-        let mut walk = Walk::new(file, start, header.state)?;
+        let mut walk = Walk::new(file, header.salt, start, header.state)?;
         loop {
             let mut numbers = walk.state;
             match walk.step()? {

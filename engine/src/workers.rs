@@ -2,19 +2,29 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&Turn<'_>) + Send>;
 
-#[derive(Default)]
+/// How long an idle thread looks for the next job before it sleeps, where jobs come that fast. To wake a sleeping thread
+/// costs the next producer 30 to 40 µs on a small virtual machine, a third of what its durable write takes; a producer at
+/// the other end of a loopback connection is back after 100 to 250 µs (docs/decisions/2026-11-25-latency.md).
+pub(crate) const LOOK_MAX: Duration = Duration::from_micros(300);
+
 struct Queue {
     jobs: Mutex<Jobs>,
+    /// How many jobs wait, for whoever looks without the lock.
+    waiting: AtomicUsize,
     wake: Condvar,
     /// Told when the last job ended.
     idle: Condvar,
+    /// Zero: threads go to sleep at once.
+    look: Duration,
 }
 
 #[derive(Default)]
@@ -22,6 +32,38 @@ struct Jobs {
     waiting: VecDeque<Job>,
     running: usize,
     ending: bool,
+    /// A thread is looking. It looks once more, under the lock, before it sleeps: one job needs no other thread woken.
+    looking: bool,
+    pace: Pace,
+}
+
+/// How soon jobs have lately come after the one before: a thread that looks for a job that comes late only heats the machine.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When the last job ended.
+    ended: Option<Instant>,
+    /// A mean in which the last gap counts a quarter, each gap for at most [`Pace::LONGEST`].
+    gap: Duration,
+}
+
+impl Pace {
+    /// A few quick jobs after a long pause are enough to look again, and the other way round.
+    const LONGEST: Duration = Duration::from_micros(4 * LOOK_MAX.as_micros() as u64);
+
+    fn began(&mut self, now: Instant) {
+        let gap = self
+            .ended
+            .map_or(Self::LONGEST, |ended| now.saturating_duration_since(ended));
+        self.gap = (self.gap * 3 + gap.min(Self::LONGEST)) / 4;
+    }
+
+    fn ended(&mut self, now: Instant) {
+        self.ended = Some(now);
+    }
+
+    fn is_worth_looking(&self, look: Duration) -> bool {
+        self.ended.is_some() && self.gap < look
+    }
 }
 
 /// A fixed number of threads over one queue. Dropping it runs what is queued, then ends the threads.
@@ -31,8 +73,15 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) fn new(name: &str, count: usize) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::default());
+    /// Threads of which one, while jobs follow each other that fast, looks for the next one for up to `look`.
+    pub(crate) fn new(name: &str, count: usize, look: Duration) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue {
+            jobs: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            wake: Condvar::new(),
+            idle: Condvar::new(),
+            look,
+        });
         let mut threads = Vec::with_capacity(count);
         for _ in 0..count {
             let queue = Arc::clone(&queue);
@@ -50,13 +99,12 @@ impl Workers {
 
     /// Queues a job.
     pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        self.queue
-            .jobs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .waiting
-            .push_back(Box::new(job));
-        self.queue.wake.notify_one();
+        self.queue.push(Box::new(|_| job()));
+    }
+
+    /// Queues a job that may want another turn after the others.
+    pub(crate) fn spawn_in_turns(&self, job: impl FnOnce(&Turn<'_>) + Send + 'static) {
+        self.queue.push(Box::new(job));
     }
 
     /// Waits until nothing is queued or running. Not to be called by a job of these very workers.
@@ -78,28 +126,74 @@ impl Workers {
 }
 
 fn run(queue: &Queue) {
-    loop {
-        let job = {
-            let mut jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-            loop {
-                if let Some(job) = jobs.waiting.pop_front() {
-                    jobs.running += 1;
-                    break job;
-                }
-                if jobs.ending {
-                    return;
-                }
-                jobs = queue.wake.wait(jobs).unwrap_or_else(PoisonError::into_inner);
-            }
-        };
+    while let Some(job) = queue.next() {
         // A panic is a bug of ours; it must not take a thread that other stores depend on.
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| job(&Turn(queue)))).is_err() {
             tracing::error!("a storage job panicked");
         }
         let mut jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.running -= 1;
+        jobs.pace.ended(Instant::now());
         if jobs.running == 0 && jobs.waiting.is_empty() {
             queue.idle.notify_all();
+        }
+    }
+}
+
+/// A job's turn on a thread.
+pub(crate) struct Turn<'a>(&'a Queue);
+
+impl Turn<'_> {
+    /// Whether other jobs wait for a thread.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Queues the rest of this job behind the others.
+    pub(crate) fn again(&self, job: impl FnOnce(&Turn<'_>) + Send + 'static) {
+        self.0.push(Box::new(job));
+    }
+}
+
+impl Queue {
+    fn push(&self, job: Job) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.waiting.push_back(job);
+        self.waiting.store(jobs.waiting.len(), Ordering::Release);
+        let taken = jobs.looking && jobs.waiting.len() == 1;
+        drop(jobs);
+        if !taken {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The next job, when there is one; `None` once the threads are to end.
+    fn next(&self) -> Option<Job> {
+        let since = Instant::now();
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(job) = jobs.waiting.pop_front() {
+                self.waiting.store(jobs.waiting.len(), Ordering::Release);
+                jobs.running += 1;
+                jobs.pace.began(Instant::now());
+                return Some(job);
+            }
+            if jobs.ending {
+                return None;
+            }
+            let look = !jobs.looking && jobs.pace.is_worth_looking(self.look) && since.elapsed() < self.look;
+            if look {
+                jobs.looking = true;
+                drop(jobs);
+                while self.waiting.load(Ordering::Acquire) == 0 && since.elapsed() < self.look {
+                    // Whoever has real work goes first.
+                    std::thread::yield_now();
+                }
+                jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+                jobs.looking = false;
+            } else {
+                jobs = self.wake.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+            }
         }
     }
 }
@@ -114,6 +208,49 @@ impl Drop for Workers {
             if thread.thread().id() != own {
                 let _ = thread.join();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Jobs of 100 µs, each `gap` after the one before.
+    fn after(pace: &mut Pace, now: &mut Instant, gap: Duration, jobs: u32) {
+        for _ in 0..jobs {
+            *now += gap;
+            pace.began(*now);
+            *now += Duration::from_micros(100);
+            pace.ended(*now);
+        }
+    }
+
+    #[test]
+    fn threads_look_for_jobs_only_while_they_come_soon_after_each_other() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        assert!(!pace.is_worth_looking(LOOK_MAX), "nothing came yet");
+        after(&mut pace, &mut now, Duration::from_micros(150), 10);
+        assert!(pace.is_worth_looking(LOOK_MAX));
+        assert!(!pace.is_worth_looking(Duration::ZERO), "never, if told so");
+        after(&mut pace, &mut now, Duration::from_millis(2), 1);
+        assert!(!pace.is_worth_looking(LOOK_MAX), "one late job");
+        after(&mut pace, &mut now, Duration::from_micros(150), 10);
+        assert!(pace.is_worth_looking(LOOK_MAX), "and soon again");
+        after(&mut pace, &mut now, Duration::from_millis(1), 1000);
+        assert!(!pace.is_worth_looking(LOOK_MAX));
+    }
+
+    #[tokio::test]
+    async fn every_job_runs_whether_a_thread_looks_or_sleeps() {
+        let workers = Workers::new("test", 2, LOOK_MAX).unwrap();
+        for round in 0..2000_u32 {
+            if round % 500 == 0 {
+                tokio::time::sleep(2 * LOOK_MAX).await;
+            }
+            let job = |add| workers.run(move || round + add);
+            let results = tokio::join!(job(0), job(1), job(2));
+            assert_eq!(results, (Some(round), Some(round + 1), Some(round + 2)));
         }
     }
 }

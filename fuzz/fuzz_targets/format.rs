@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = IndexHeader::decode(bytes);
     let _ = (SegmentRow::decode(bytes), SpaceRow::decode(bytes), Posting::decode(bytes));
     let _ = open_transaction(bytes);
-    if let Ok(header) = GroupHeader::decode(bytes) {
+    if let Ok(header) = GroupHeader::decode(0, bytes) {
         let _ = header.check_body(bytes.get(GROUP_HEADER_BYTES..).unwrap_or_default());
     }
     // As if the checksum had matched.

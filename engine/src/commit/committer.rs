@@ -13,13 +13,20 @@ use crate::format::transaction::{Encoded, open_transaction};
 use crate::log::writer::LogWriter;
 use crate::model::{LogPosition, SegmentPath, Sequence, Timestamp, Trx};
 use crate::shared::Shared;
+use crate::workers::Turn;
 
 /// A group takes no further transaction once it has this many bytes: more would make its first producers wait longer
 /// than they gain.
 const GROUP_BYTES_TARGET: usize = 2 << 20;
 
-/// Runs until the queue is empty.
-pub(crate) fn run(shared: &Arc<Shared>) {
+thread_local! {
+    /// The last group's buffer, kept for the next one of whatever store comes to this thread.
+    static GROUP: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
+}
+
+/// Runs until the queue is empty, or another store waits for the thread: then this one comes again after it.
+pub(crate) fn run(shared: Arc<Shared>, turn: &Turn<'_>) {
+    let halting = HaltOnPanic(&shared);
     let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
     let mut waiting = VecDeque::new();
     loop {
@@ -27,11 +34,37 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.append(&mut queue.requests);
             if waiting.is_empty() {
-                queue.running = false;
+                queue.end();
+                shared.idle.notify_all();
                 return;
             }
         }
-        pass(shared, &mut writer, &mut waiting);
+        pass(&shared, &mut writer, &mut waiting);
+        if turn.is_wanted() {
+            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.append(&mut queue.requests);
+            queue.requests = waiting;
+            drop(queue);
+            drop(writer);
+            drop(halting);
+            return turn.again(move |turn| run(shared, turn));
+        }
+    }
+}
+
+/// A panic is a bug of ours: what it left undone is unknown, so the store must not go on from it, and nobody may wait for
+/// ever.
+struct HaltOnPanic<'a>(&'a Shared);
+
+impl Drop for HaltOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.halt("a panic while committing");
+            let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.requests.clear();
+            queue.end();
+            self.0.idle.notify_all();
+        }
     }
 }
 
@@ -78,13 +111,17 @@ fn pass(shared: &Arc<Shared>, writer: &mut LogWriter, waiting: &mut VecDeque<Req
 }
 
 /// A conflict may be a retry of what is committed already: then it is answered as the first time.
+/// To find that out may take many reads, so it is done elsewhere: the head it conflicts with is durable already.
 fn answer_conflict(shared: &Arc<Shared>, append: Append, path: SegmentPath, head: Sequence, got: Sequence) {
-    let outcome = match shared.committed_before(&append.transaction) {
-        Ok(Some(committed)) => Ok(committed),
-        Ok(None) => Err(Rejection::Conflict { path, head, got }.into()),
-        Err(error) => Err(Rejection::Storage(error).into()),
-    };
-    let _ = append.reply.send(outcome);
+    let own = Arc::clone(shared);
+    shared.on_read_threads(move || {
+        let outcome = match own.committed_before(&append.transaction) {
+            Ok(Some(committed)) => Ok(committed),
+            Ok(None) => Err(Rejection::Conflict { path, head, got }.into()),
+            Err(error) => Err(Rejection::Storage(error).into()),
+        };
+        let _ = append.reply.send(outcome);
+    });
 }
 
 fn commit_appends(shared: &Arc<Shared>, writer: &mut LogWriter, mut accepted: Vec<Append>) {
@@ -112,7 +149,7 @@ fn commit_appends(shared: &Arc<Shared>, writer: &mut LogWriter, mut accepted: Ve
 fn commit_control(shared: &Arc<Shared>, writer: &mut LogWriter, request: Request) {
     match request {
         Request::Append(_) => unreachable!("appends are committed by commit_appends"),
-        Request::Trim { path, first, reply } => {
+        Request::Trim { path, first, reply, .. } => {
             let outcome = trim(shared, writer, &path, first);
             let status = outcome.and_then(|()| {
                 shared
@@ -122,7 +159,7 @@ fn commit_control(shared: &Arc<Shared>, writer: &mut LogWriter, request: Request
             });
             send(reply, status);
         }
-        Request::Delete { path, reply } => {
+        Request::Delete { path, reply, .. } => {
             let outcome = match shared.catalog().find(&path).is_some() {
                 false => Err(Rejection::NoSuchSequence(path).into()),
                 true => Ok(Encoded::delete(&path)),
@@ -164,7 +201,7 @@ fn commit_group<'a>(
     }
     let timestamp = shared.clock.now().max(writer.state.last_timestamp);
     let first_number = writer.state.trx_number + 1;
-    let mut group = std::mem::take(&mut *shared.buffer.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut group = GROUP.take();
     LogWriter::start_group(&mut group);
     let mut number = first_number;
     for encoded in transactions {
@@ -178,7 +215,7 @@ fn commit_group<'a>(
     writer.state.last_timestamp = timestamp;
     publish(shared, writer, at, &group[GROUP_HEADER_BYTES..])?;
     if group.capacity() <= 2 * GROUP_BYTES_TARGET {
-        *shared.buffer.lock().unwrap_or_else(PoisonError::into_inner) = group;
+        GROUP.set(group);
     }
     shared.prepare_ahead(writer);
     Ok((first_number, timestamp))
@@ -216,11 +253,10 @@ fn make_room(shared: &Arc<Shared>, writer: &mut LogWriter, group_bytes: usize) -
 
 /// A failure before anything of the group was written.
 fn rejection(error: StorageError) -> AppendError {
-    match &error {
-        StorageError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            Rejection::DiskFull.into()
-        }
-        _ => Rejection::Storage(error).into(),
+    if error.is_full() {
+        Rejection::DiskFull.into()
+    } else {
+        Rejection::Storage(error).into()
     }
 }
 

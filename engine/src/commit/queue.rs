@@ -21,9 +21,14 @@ pub(crate) enum Request {
         path: SegmentPath,
         first: Sequence,
         reply: Reply<SegmentStatus>,
+        _room: OwnedSemaphorePermit,
     },
     /// Delete a segment.
-    Delete { path: SegmentPath, reply: Reply<()> },
+    Delete {
+        path: SegmentPath,
+        reply: Reply<()>,
+        _room: OwnedSemaphorePermit,
+    },
 }
 
 /// A transaction to append.
@@ -42,4 +47,14 @@ pub(crate) struct Queue {
     pub(crate) requests: VecDeque<Request>,
     pub(crate) running: bool,
     pub(crate) closed: bool,
+}
+
+impl Queue {
+    /// Nobody works on it any more. An idle store holds no memory for what was queued once.
+    pub(crate) fn end(&mut self) {
+        self.running = false;
+        if self.requests.is_empty() {
+            self.requests = VecDeque::new();
+        }
+    }
 }

@@ -240,11 +240,19 @@ impl DiskFile for Open {
         outcome
     }
 
+    /// As Linux does it: a sync that fails marks the pages clean. They stay readable, and no later sync writes them.
     fn sync_data(&self) -> io::Result<()> {
-        self.disk.change()?;
+        let outcome = self.disk.change();
         let mut content = self.content.lock().unwrap();
-        content.durable = content.live.clone();
-        content.pending.clear();
+        let pending = std::mem::take(&mut content.pending);
+        outcome?;
+        for (offset, write) in pending {
+            let end = offset + write.len();
+            if content.durable.len() < end {
+                content.durable.resize(end, 0);
+            }
+            content.durable[offset..end].copy_from_slice(&write);
+        }
         Ok(())
     }
 

@@ -25,6 +25,9 @@ pub struct ExtentHeader {
     pub capacity: u64,
     /// Where the groups of the extent before end; 0 in extent 1.
     pub previous_end: u32,
+    /// A random number in the checksum of each group here. Without it, a payload could hold what looks like a group's
+    /// header, and be taken for one where a torn write makes the reader look for later groups.
+    pub salt: u32,
     /// The log's state before the first group here.
     pub state: LogState,
 }
@@ -57,6 +60,7 @@ impl ExtentHeader {
         out.extend_from_slice(&self.capacity.to_le_bytes());
         out.extend_from_slice(&self.previous_end.to_le_bytes());
         self.state.encode(&mut out);
+        out.extend_from_slice(&self.salt.to_le_bytes());
         out.resize(EXTENT_HEADER_BYTES, 0);
         let crc = checksum(&out);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -81,14 +85,20 @@ impl ExtentHeader {
         if cursor.u32()? != checksum(block) {
             return Err(FormatError::Checksum);
         }
-        Ok(Self {
+        let header = Self {
             store: StoreId(Uuid::from_bytes(cursor.array()?)),
             extent: cursor.u64()?,
             first_extent: cursor.u64()?,
             capacity: cursor.u64()?,
             previous_end: cursor.u32()?,
             state: LogState::decode(&mut cursor)?,
-        })
+            salt: cursor.u32()?,
+        };
+        // Zero stands for none, and the last number must have a next.
+        if header.extent == 0 || header.extent >= u64::from(u32::MAX) || header.first_extent > header.extent {
+            return Err(FormatError::Invalid("an extent number out of range"));
+        }
+        Ok(header)
     }
 }
 

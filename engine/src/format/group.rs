@@ -41,11 +41,12 @@ pub struct GroupHeader {
 }
 
 impl GroupHeader {
-    /// Writes the header in front of a body that already stands behind it in `group`, and sets the checksums.
+    /// Writes the header in front of a body that already stands behind it in `group`, and sets the checksums. `salt` is
+    /// the extent's.
     ///
     /// # Panics
     /// If `group` is shorter than a header, or its body longer than 4 GiB: a caller's mistake.
-    pub fn seal(mut self, group: &mut [u8]) -> GroupHeader {
+    pub fn seal(mut self, salt: u32, group: &mut [u8]) -> GroupHeader {
         let (header, body) = group.split_at_mut(GROUP_HEADER_BYTES);
         self.body_crc = crc32fast::hash(body);
         self.body_bytes = u32::try_from(body.len()).expect("a group fits in an extent");
@@ -60,27 +61,27 @@ impl GroupHeader {
         header[48..52].copy_from_slice(&self.durable.byte.to_le_bytes());
         header[52..56].copy_from_slice(&self.extent.to_le_bytes());
         header[56..72].copy_from_slice(self.writer.as_bytes());
-        self.link = crc32fast::hash(&header[8..]);
+        self.link = link(salt, header);
         header[4..8].copy_from_slice(&self.link.to_le_bytes());
         self
     }
 
-    /// Reads a header. The body is the caller's to check, with [`GroupHeader::check_body`].
+    /// Reads a header that stands in an extent with this salt. The body is the caller's to check, with [`GroupHeader::check_body`].
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+    pub fn decode(salt: u32, bytes: &[u8]) -> Result<Self, FormatError> {
         let header = bytes.get(..GROUP_HEADER_BYTES).ok_or(FormatError::Short)?;
         let mut cursor = Cursor::new(header);
         if cursor.array::<4>()? != GROUP_MAGIC {
             return Err(FormatError::Magic);
         }
-        let link = cursor.u32()?;
-        if link != crc32fast::hash(&header[8..]) {
+        let found = cursor.u32()?;
+        if found != link(salt, header) {
             return Err(FormatError::Checksum);
         }
         Ok(Self {
-            link,
+            link: found,
             body_crc: cursor.u32()?,
             body_bytes: cursor.u32()?,
             chain: cursor.u32()?,
@@ -114,4 +115,12 @@ impl GroupHeader {
     pub fn span(&self) -> usize {
         align_group(GROUP_HEADER_BYTES + self.body_bytes as usize)
     }
+}
+
+/// The checksum of a header's bytes, all but the magic and the checksum itself.
+fn link(salt: u32, header: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&salt.to_le_bytes());
+    hasher.update(&header[8..GROUP_HEADER_BYTES]);
+    hasher.finalize()
 }

@@ -62,15 +62,19 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// Bytes that [`Encoded::data`] makes of a transaction.
+    pub fn data_len(transaction: &Transaction) -> usize {
+        let sections = transaction.segments.iter().map(|part| {
+            let names = part.path.space.as_str().len() + part.path.segment.as_str().len();
+            let records = part.records.iter().map(|record| record.len() + 8);
+            SECTION_HEADER_BYTES + names + records.sum::<usize>()
+        });
+        TRANSACTION_HEADER_BYTES + sections.sum::<usize>()
+    }
+
     /// Encodes records. The caller has checked [`Transaction::validate`].
     pub fn data(transaction: &Transaction) -> Self {
-        let payload: usize = transaction
-            .segments
-            .iter()
-            .flat_map(|s| &s.records)
-            .map(|r| r.len() + 8)
-            .sum();
-        let mut bytes = Vec::with_capacity(payload + TRANSACTION_HEADER_BYTES + 64 * transaction.segments.len());
+        let mut bytes = Vec::with_capacity(Self::data_len(transaction));
         let record_count = transaction.segments.iter().map(|s| s.records.len()).sum();
         start(
             &mut bytes,
@@ -90,6 +94,11 @@ impl Encoded {
             }
             end_section(&mut bytes, section);
         }
+        debug_assert_eq!(
+            bytes.len(),
+            Self::data_len(transaction),
+            "the length is known beforehand"
+        );
         Self { bytes }
     }
 

@@ -193,7 +193,7 @@ impl Catalog {
         };
         segment.head = run.last_sequence();
         segment.last_timestamp = header.timestamp;
-        self.entry_count += u64::from(section.record_count);
+        self.entry_count = self.entry_count.saturating_add(u64::from(section.record_count));
         // The first run here names the extent before; for later ones the list keeps what the first one said.
         let owned = OwnedRun {
             segment: number,
@@ -212,7 +212,7 @@ impl Catalog {
             return Err(FormatError::Invalid("a trim beyond the head"));
         }
         if first > segment.first_sequence {
-            self.entry_count -= first.0 - segment.first_sequence.0;
+            self.entry_count = self.entry_count.saturating_sub(first.0 - segment.first_sequence.0);
             segment.first_sequence = first;
             segment.first_timestamp = timestamp;
         }
@@ -225,7 +225,8 @@ impl Catalog {
         let number = space.and_then(|space| space.segments.remove(&path.segment));
         let number = number.ok_or(FormatError::Invalid("a delete of a segment that is not there"))?;
         let segment = &self.segments[number as usize];
-        self.entry_count -= segment.head.0 - segment.first_sequence.0 + 1;
+        let entries = segment.head.0 - segment.first_sequence.0 + 1;
+        self.entry_count = self.entry_count.saturating_sub(entries);
         self.segment_count -= 1;
         self.open.forget(number);
         self.deleted.insert(path.clone(), at);
@@ -278,7 +279,9 @@ impl Catalog {
 
     /// Restores one segment from a checkpoint.
     pub(crate) fn restore(&mut self, path: &SegmentPath, segment: Segment) -> SegmentNumber {
-        self.entry_count += segment.head.0 - segment.first_sequence.0 + 1;
+        self.entry_count = self
+            .entry_count
+            .saturating_add(segment.head.0 - segment.first_sequence.0 + 1);
         self.trimmed |= segment.first_sequence > Sequence::FIRST;
         self.last_timestamp = self.last_timestamp.max(segment.last_timestamp);
         self.insert(path, segment)

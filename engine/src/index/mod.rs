@@ -25,7 +25,12 @@ pub struct Run {
 impl Run {
     /// The last entry's sequence.
     pub fn last_sequence(&self) -> Sequence {
-        Sequence(self.first_sequence.0 + u64::from(self.count) - 1)
+        Sequence(
+            self.first_sequence
+                .0
+                .saturating_add(u64::from(self.count))
+                .saturating_sub(1),
+        )
     }
 
     /// Its place within the extent; runs are ordered by it.

@@ -1,15 +1,15 @@
-//! The sealed extents of a store, and the open one's file: handles opened when first needed.
+//! The extents of one store as readers find them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::names::FileName;
-use crate::disk::{Disk, DiskFile, OpenMode};
+use super::handles::{ExtentHandles, ExtentId};
+use crate::disk::DiskFile;
 use crate::error::StorageError;
 use crate::index::runs::ExtentRuns;
 use crate::index::sealed::IndexFile;
-use crate::model::StoreId;
+use crate::model::{StoreId, Timestamp};
 
 /// How a sealed extent's runs are found.
 #[derive(Clone)]
@@ -20,87 +20,92 @@ pub(crate) enum ExtentIndex {
     File(Arc<IndexFile>),
 }
 
-#[derive(Clone, Default)]
-struct Handles {
-    file: Option<Arc<dyn DiskFile>>,
-    index: Option<ExtentIndex>,
+/// A sealed extent whose index file is not written yet.
+#[derive(Clone)]
+pub(crate) struct Frozen {
+    pub(crate) runs: Arc<ExtentRuns>,
+    /// Where its groups end.
+    pub(crate) end: u32,
+    /// Chain of its last group.
+    pub(crate) chain: u32,
 }
 
 /// A store's extents.
 pub(crate) struct Extents {
-    disk: Arc<dyn Disk>,
+    handles: Arc<ExtentHandles>,
     dir: PathBuf,
     store: StoreId,
-    handles: RwLock<BTreeMap<u64, Handles>>,
+    frozen: RwLock<BTreeMap<u64, Frozen>>,
 }
 
 impl Extents {
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Self {
+    pub(crate) fn new(handles: Arc<ExtentHandles>, dir: PathBuf, store: StoreId) -> Self {
         Self {
-            disk,
+            handles,
             dir,
             store,
-            handles: RwLock::default(),
+            frozen: RwLock::default(),
         }
     }
 
-    fn with<T>(&self, extent: u64, change: impl FnOnce(&mut Handles) -> T) -> T {
-        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
-        change(handles.entry(extent).or_default())
-    }
-
-    fn get(&self, extent: u64) -> Handles {
-        let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
-        handles.get(&extent).cloned().unwrap_or_default()
+    fn id(&self, extent: u64) -> ExtentId<'_> {
+        ExtentId {
+            store: self.store,
+            extent,
+            dir: &self.dir,
+        }
     }
 
     /// An extent's file.
     pub(crate) fn file(&self, extent: u64) -> Result<Arc<dyn DiskFile>, StorageError> {
-        if let Some(file) = self.get(extent).file {
-            return Ok(file);
-        }
-        let path = FileName::Extent(extent).in_dir(&self.dir);
-        let file = self
-            .disk
-            .open(&path, OpenMode::Read)
-            .map_err(|e| StorageError::io("open", path, e))?;
-        self.with(extent, |handles| handles.file = Some(Arc::clone(&file)));
-        Ok(file)
+        self.handles.file(self.id(extent))
     }
 
     /// A sealed extent's index.
     pub(crate) fn index(&self, extent: u64) -> Result<ExtentIndex, StorageError> {
-        if let Some(index) = self.get(extent).index {
-            return Ok(index);
+        {
+            let frozen = self.frozen.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(frozen) = frozen.get(&extent) {
+                return Ok(ExtentIndex::Memory(Arc::clone(&frozen.runs)));
+            }
         }
-        let path = FileName::Index(extent).in_dir(&self.dir);
-        let file = self
-            .disk
-            .open(&path, OpenMode::Read)
-            .map_err(|e| StorageError::io("open", &path, e))?;
-        let index = IndexFile::open(file)?.map_err(|found| StorageError::Corrupt {
-            store: self.store,
-            extent,
-            byte: 0,
-            found: format!(
-                "index file {}: {found}; remove that file and reopen, it is made anew",
-                path.display()
-            ),
-        })?;
-        let index = ExtentIndex::File(Arc::new(index));
-        self.with(extent, |handles| {
-            handles.index.get_or_insert_with(|| index.clone());
-        });
-        Ok(index)
+        self.handles.index(self.id(extent)).map(ExtentIndex::File)
+    }
+
+    /// The first extent, up to `last`, that can hold anything committed at `time` or later.
+    pub(crate) fn first_since(&self, time: Timestamp, last: u64) -> Result<u64, StorageError> {
+        let (mut low, mut high) = (1, last.max(1));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.handles.started(self.id(middle + 1))? < time {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     /// Keeps a sealed extent's runs in memory until [`Extents::indexed`].
-    pub(crate) fn freeze(&self, runs: Arc<ExtentRuns>) {
-        self.with(runs.extent, |handles| handles.index = Some(ExtentIndex::Memory(runs)));
+    pub(crate) fn freeze(&self, frozen: Frozen) {
+        let mut all = self.frozen.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(frozen.runs.extent, frozen);
+    }
+
+    /// The sealed extents whose index files are to be written, oldest first.
+    pub(crate) fn frozen(&self) -> Vec<Frozen> {
+        let all = self.frozen.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().cloned().collect()
     }
 
     /// The index file is written: the runs in memory may go.
     pub(crate) fn indexed(&self, extent: u64) {
-        self.with(extent, |handles| handles.index = None);
+        let mut all = self.frozen.write().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&extent);
+    }
+
+    /// Closes the files that were open for reading.
+    pub(crate) fn close(&self) {
+        self.handles.forget(self.store);
     }
 }

@@ -1,6 +1,7 @@
 //! Extents on a disk: their names, walking their groups, deciding what a bad group means, writing the next one.
 
 pub(crate) mod extents;
+pub(crate) mod handles;
 pub mod names;
 pub(crate) mod recovery;
 pub(crate) mod spare;

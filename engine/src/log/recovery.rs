@@ -20,10 +20,10 @@ use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::index::{IndexSegment, encode};
 use crate::format::transaction::{Kind, check_structure, open_transaction};
 use crate::index::catalog::Catalog;
-use crate::index::runs::ExtentRuns;
+use crate::index::runs::{ExtentRuns, SegmentNumber};
 use crate::index::sealed::IndexFile;
 use crate::limits::FORMAT_VERSION;
-use crate::model::{LogPosition, StoreId};
+use crate::model::{LogPosition, SegmentPath, StoreId};
 
 /// Where a log's replay ends, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Recovered {
     pub(crate) catalog: Catalog,
     pub(crate) state: LogState,
     pub(crate) end: LogEnd,
+    /// Bytes of the log that were read.
+    pub(crate) replayed_bytes: u64,
     headers: BTreeMap<u64, ExtentHeader>,
     store: StoreId,
     disk: Arc<dyn Disk>,
@@ -108,7 +110,8 @@ pub(crate) fn read_headers(
     Ok(headers)
 }
 
-/// Reads a store's log and makes sure that what it read is durable. Writes nothing but index files that are missing.
+/// Reads a store's log and makes sure that what it read is durable. Writes nothing but that again, and index
+/// files that are missing.
 ///
 /// # Errors
 /// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole.
@@ -152,8 +155,10 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         tail: start,
         torn: false,
     };
+    let mut durable = start;
+    let mut replayed_bytes = 0;
     for &extent in headers.range(start.extent..).map(|(number, _)| number) {
-        let next = headers.get(&(extent + 1));
+        let next = headers.get(&(extent + 1)); // numbers stay below 2^32
         let at = if extent == start.extent {
             start
         } else {
@@ -166,13 +171,15 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         let file = disk
             .open(&path, OpenMode::Read)
             .map_err(|e| StorageError::io("open", &path, e))?;
-        let mut walk = Walk::new(file, at, state)?;
+        replayed_bytes += headers[&extent].capacity - u64::from(at.byte).min(headers[&extent].capacity);
+        let mut walk = Walk::new(file, headers[&extent].salt, at, state)?;
         recovered_end = replay(&mut walk, &mut catalog, store, next, known_durable)?;
         state = walk.state;
+        durable = walk.durable.unwrap_or(durable);
         if next.is_some() {
             let runs = catalog.roll(extent + 1);
             if !index_is_whole(&*disk, &dir, store, extent, recovered_end.tail.byte, state.chain)? {
-                let segments = index_segments(&catalog, &runs);
+                let segments = index_segments(|segment| catalog.path(segment), &runs);
                 write_index(
                     &*disk,
                     &dir,
@@ -186,12 +193,13 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         }
     }
     if let Some(&open) = headers.keys().next_back() {
-        make_durable(&*disk, &dir, open)?;
+        make_durable(&*disk, &dir, open, durable, recovered_end.tail)?;
     }
     Ok(Recovered {
         catalog,
         state,
         end: recovered_end,
+        replayed_bytes,
         headers,
         store,
         disk,
@@ -199,13 +207,43 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
     })
 }
 
-/// Syncs what the process before may have written and not synced when it was killed: groups of the open extent, its name,
-/// the folder's name. They are read from the page cache as if they were durable; shown to a reader, or taken for the
-/// first commit of a retry, before they are, they could still be lost with the power.
-fn make_durable(disk: &dyn Disk, dir: &Path, open: u64) -> Result<(), StorageError> {
+/// Makes durable what the process before may have written and not synced: the groups of the open extent that nothing says
+/// were durable, its name, the folder's name. They are read from the page cache as if they were on the disk; shown to a
+/// reader, or taken for the first commit of a retry, before they are, they could still be lost with the power.
+///
+/// The groups are written again, not only synced: after a sync that failed, the kernel takes pages that it could not write
+/// for clean, and a later sync succeeds without writing them. Written with the bytes that stand there, a group can be
+/// torn by nothing.
+fn make_durable(
+    disk: &dyn Disk,
+    dir: &Path,
+    open: u64,
+    durable: LogPosition,
+    tail: LogPosition,
+) -> Result<(), StorageError> {
     let path = FileName::Extent(open).in_dir(dir);
-    let synced = disk.open(&path, OpenMode::Write).and_then(|file| file.sync_data());
-    synced.map_err(|e| StorageError::io("sync", path, e))?;
+    let file = disk
+        .open(&path, OpenMode::Write)
+        .map_err(|e| StorageError::io("open", &path, e))?;
+    let first = LogPosition {
+        extent: open,
+        byte: EXTENT_HEADER_BYTES as u32,
+    };
+    let mut at = u64::from(durable.max(first).byte);
+    let end = u64::from(tail.byte);
+    let mut bytes = vec![0; end.saturating_sub(at).min(1 << 20) as usize];
+    while at < end {
+        let length = (end - at).min(bytes.len() as u64) as usize;
+        let part = &mut bytes[..length];
+        let read = file.read_at(at, part).map_err(|e| StorageError::io("read", &path, e))?;
+        if read == 0 {
+            break;
+        }
+        file.write_at(at, &part[..read])
+            .map_err(|e| StorageError::io("write", &path, e))?;
+        at += read as u64;
+    }
+    file.sync_data().map_err(|e| StorageError::io("sync", &path, e))?;
     let synced = disk.create_dir(dir).and_then(|()| disk.sync_dir(dir));
     synced.map_err(|e| StorageError::io("sync", dir, e))
 }
@@ -352,11 +390,11 @@ fn index_is_whole(
     }))
 }
 
-/// What the index of an extent holds, from its runs.
-pub(crate) fn index_segments(catalog: &Catalog, runs: &ExtentRuns) -> Vec<IndexSegment> {
+/// What the index of an extent holds, from its runs and the paths of its segments.
+pub(crate) fn index_segments(path: impl Fn(SegmentNumber) -> SegmentPath, runs: &ExtentRuns) -> Vec<IndexSegment> {
     runs.by_segment()
         .map(|(segment, previous_extent, runs)| IndexSegment {
-            path: catalog.path(segment),
+            path: path(segment),
             previous_extent,
             runs,
         })
@@ -406,6 +444,7 @@ impl Recovered {
                     .map_err(|e| StorageError::io("open", path, e))?;
                 Some(OpenExtent {
                     number: header.extent,
+                    salt: header.salt,
                     file,
                     capacity: header.capacity,
                     tail: self.end.tail.byte,
@@ -419,6 +458,7 @@ impl Recovered {
             latch: Arc::new(Latch::default()),
             spare: Arc::new(SpareSlot::default()),
             extent_bytes,
+            disk_is_full: false,
             open,
             state: self.state,
         };

@@ -18,10 +18,13 @@ const WINDOW_BYTES: usize = 4 << 20;
 pub(crate) struct Walk {
     file: Arc<dyn DiskFile>,
     extent: u64,
+    salt: u32,
     limit: u64,
     at: u64,
     /// The log's state after the last group returned; the caller keeps the numbers of transactions in it.
     pub(crate) state: LogState,
+    /// Up to where the log was durable when the last group returned was written.
+    pub(crate) durable: Option<LogPosition>,
     window: Vec<u8>,
     window_at: u64,
 }
@@ -35,8 +38,13 @@ pub(crate) enum Step<'a> {
 }
 
 impl Walk {
-    /// Starts at `at`, where the log's state was `state`.
-    pub(crate) fn new(file: Arc<dyn DiskFile>, at: LogPosition, state: LogState) -> Result<Self, StorageError> {
+    /// Starts at `at`, where the log's state was `state`. `salt` is the extent's.
+    pub(crate) fn new(
+        file: Arc<dyn DiskFile>,
+        salt: u32,
+        at: LogPosition,
+        state: LogState,
+    ) -> Result<Self, StorageError> {
         let limit = file
             .size()
             .map_err(|e| StorageError::io("read the size of", file.path(), e))?;
@@ -45,9 +53,11 @@ impl Walk {
         Ok(Self {
             file,
             extent,
+            salt,
             limit,
             at,
             state,
+            durable: None,
             window: Vec::new(),
             window_at: 0,
         })
@@ -75,6 +85,7 @@ impl Walk {
         self.state.chain = header.link;
         self.state.group_number = header.number;
         self.state.epoch = header.epoch;
+        self.durable = Some(header.durable);
         self.at = at + header.span() as u64;
         let start = (at - self.window_at) as usize + GROUP_HEADER_BYTES;
         let body = &self.window[start..start + header.body_bytes as usize];
@@ -90,6 +101,7 @@ impl Walk {
     }
 
     fn try_at(&mut self, at: u64) -> Result<Result<GroupHeader, Found>, StorageError> {
+        let salt = self.salt;
         let Some(head) = self.load(at, GROUP_HEADER_BYTES)? else {
             return Ok(Err(Found::Nothing));
         };
@@ -100,7 +112,7 @@ impl Walk {
                 Found::Broken
             }));
         }
-        let Ok(header) = GroupHeader::decode(head) else {
+        let Ok(header) = GroupHeader::decode(salt, head) else {
             return Ok(Err(Found::Broken));
         };
         let follows = header.extent == self.extent as u32
@@ -147,7 +159,7 @@ impl Walk {
         let mut at = self.at.next_multiple_of(8);
         while at + GROUP_HEADER_BYTES as u64 <= self.limit {
             let length = (self.limit - at).min(WINDOW_BYTES as u64) as usize;
-            let (extent, number) = (self.extent as u32, self.state.group_number);
+            let (extent, salt, number) = (self.extent, self.salt, self.state.group_number);
             let Some(bytes) = self.load(at, length)? else {
                 return Ok(None);
             };
@@ -155,10 +167,16 @@ impl Walk {
                 if bytes[offset..offset + 4] != GROUP_MAGIC {
                     continue;
                 }
-                if let Ok(header) = GroupHeader::decode(&bytes[offset..])
-                    && header.extent == extent
+                // What a group says was durable lies before it.
+                let here = LogPosition {
+                    extent,
+                    byte: (at as usize + offset) as u32,
+                };
+                if let Ok(header) = GroupHeader::decode(salt, &bytes[offset..])
+                    && header.extent == extent as u32
                     && header.number > number
                     && header.durable > end
+                    && header.durable <= here
                 {
                     return Ok(Some(header.durable));
                 }

@@ -9,6 +9,7 @@ use crate::disk::DiskFile;
 use crate::error::StorageError;
 use crate::format::FormatError;
 use crate::format::transaction::{TRANSACTION_HEADER_BYTES, TransactionHeader, open_transaction};
+use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use crate::model::{LogPosition, StoreId};
 
 /// Bytes of one extent in memory.
@@ -63,9 +64,9 @@ impl Window {
         }
     }
 
-    /// The transaction at `byte`. When it is not in memory, about `read_ahead` bytes from there are read.
-    pub(crate) fn transaction(&mut self, byte: u32, read_ahead: usize) -> Result<Located, StorageError> {
-        self.ensure(byte, TRANSACTION_HEADER_BYTES, read_ahead)?;
+    /// The transaction at `byte`. When it is not in memory, about `read_ahead()` bytes from there are read.
+    pub(crate) fn transaction(&mut self, byte: u32, read_ahead: impl Fn() -> usize) -> Result<Located, StorageError> {
+        self.ensure(byte, TRANSACTION_HEADER_BYTES, &read_ahead)?;
         let start = (u64::from(byte) - self.start) as usize;
         if let Some((at, header)) = self.last
             && at == byte
@@ -78,7 +79,11 @@ impl Window {
             });
         }
         let header = TransactionHeader::decode(&self.bytes[start..]).map_err(|e| self.damage(byte, e))?;
-        self.ensure(byte, header.length as usize, read_ahead)?;
+        // A length comes from the disk: it must not make us read what no transaction can be.
+        if header.length as usize > TRANSACTION_ENCODED_BYTES_MAX {
+            return Err(self.damage(byte, FormatError::Invalid("a transaction longer than any may be")));
+        }
+        self.ensure(byte, header.length as usize, &read_ahead)?;
         let start = (u64::from(byte) - self.start) as usize;
         let (header, _) = open_transaction(&self.bytes[start..]).map_err(|e| self.damage(byte, e))?;
         self.last = Some((byte, header));
@@ -89,12 +94,11 @@ impl Window {
         })
     }
 
-    fn ensure(&mut self, byte: u32, length: usize, read_ahead: usize) -> Result<(), StorageError> {
+    fn ensure(&mut self, byte: u32, length: usize, read_ahead: &impl Fn() -> usize) -> Result<(), StorageError> {
         let at = u64::from(byte);
         if self.start <= at && at + length as u64 <= self.start + self.bytes.len() as u64 {
             return Ok(());
         }
-        // A length comes from the disk: never allocate past the file for it.
         let size = self
             .file
             .size()
@@ -103,7 +107,7 @@ impl Window {
         if available < length {
             return Err(self.damage(byte, FormatError::Short));
         }
-        let mut bytes = vec![0; length.max(read_ahead).min(available)];
+        let mut bytes = vec![0; length.max(read_ahead()).min(available)];
         let read = self.file.read_at(at, &mut bytes);
         let read = read.map_err(|e| StorageError::io("read", self.file.path(), e))?;
         bytes.truncate(read);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::names::FileName;
-use super::spare::{Spare, SpareSlot, prepare};
+use super::spare::{Claim, Spare, SpareSlot, prepare};
 use crate::disk::latch::Latch;
 use crate::disk::{Disk, DiskFile};
 use crate::error::StorageError;
@@ -23,6 +23,8 @@ pub(crate) struct LogWriter {
     pub(crate) latch: Arc<Latch>,
     pub(crate) spare: Arc<SpareSlot>,
     pub(crate) extent_bytes: u64,
+    /// There was no room for the last extent wished for.
+    pub(crate) disk_is_full: bool,
     /// The open extent, unless the store was never written to.
     pub(crate) open: Option<OpenExtent>,
     pub(crate) state: LogState,
@@ -31,6 +33,8 @@ pub(crate) struct LogWriter {
 /// The extent that takes the next group.
 pub(crate) struct OpenExtent {
     pub(crate) number: u64,
+    /// Of the checksums of its groups.
+    pub(crate) salt: u32,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) capacity: u64,
     /// Where the next group goes: everything before is durable.
@@ -39,7 +43,7 @@ pub(crate) struct OpenExtent {
 
 /// An extent to be prepared ahead.
 pub(crate) struct Wish {
-    pub(crate) extent: u64,
+    pub(crate) claim: Claim,
     pub(crate) capacity: u64,
 }
 
@@ -67,8 +71,9 @@ impl LogWriter {
     pub(crate) fn wish(&self) -> Option<Wish> {
         let open = self.open.as_ref()?;
         let half_full = u64::from(open.tail) > open.capacity / 2;
-        (half_full && self.spare.claim()).then(|| Wish {
-            extent: self.next_number(),
+        let claim = half_full.then(|| self.spare.claim(self.next_number()))??;
+        Some(Wish {
+            claim,
             capacity: self.next_capacity(),
         })
     }
@@ -84,7 +89,7 @@ impl LogWriter {
         let needed = (EXTENT_HEADER_BYTES + group_bytes).next_multiple_of(BLOCK_BYTES) as u64;
         let spare = match self.spare.take().filter(|spare| spare.capacity >= needed) {
             Some(spare) => spare,
-            None => prepare(&*self.disk, &self.dir, number, self.next_capacity().max(needed))?,
+            None => self.prepare_now(number, needed)?,
         };
         let header = ExtentHeader {
             store: self.store,
@@ -92,17 +97,36 @@ impl LogWriter {
             first_extent: 1,
             capacity: spare.capacity,
             previous_end: self.open.as_ref().map_or(0, |open| open.tail),
+            salt: random(),
             state: self.state,
         };
         self.latch.guard(|| self.adopt(&spare, &header))?;
         let Spare { file, capacity, .. } = spare;
         self.open = Some(OpenExtent {
             number,
+            salt: header.salt,
             file,
             capacity,
             tail: EXTENT_HEADER_BYTES as u32,
         });
         Ok(())
+    }
+
+    /// Prepares an extent that is needed this moment. On a full disk one that is just large enough may still find room, and
+    /// until it does, nothing larger is tried: that would write all the room that is left full of zeros each time.
+    fn prepare_now(&mut self, number: u64, needed: u64) -> Result<Spare, StorageError> {
+        let smallest = needed.max(EXTENT_BYTES_MIN);
+        let wished = if self.disk_is_full {
+            smallest
+        } else {
+            smallest.max(self.next_capacity())
+        };
+        let mut made = prepare(&*self.disk, &self.dir, number, wished);
+        if wished > smallest && made.as_ref().is_err_and(StorageError::is_full) {
+            made = prepare(&*self.disk, &self.dir, number, smallest);
+        }
+        self.disk_is_full = made.as_ref().is_err_and(StorageError::is_full);
+        made
     }
 
     fn adopt(&self, spare: &Spare, header: &ExtentHeader) -> Result<(), StorageError> {
@@ -142,7 +166,7 @@ impl LogWriter {
             writer: Uuid::nil(),
             link: 0,
         };
-        let header = header.seal(group);
+        let header = header.seal(open.salt, group);
         let file = &open.file;
         self.latch.guard(|| {
             file.write_at(u64::from(at.byte), group)
@@ -171,4 +195,10 @@ impl LogWriter {
         buffer.clear();
         buffer.resize(GROUP_HEADER_BYTES, 0);
     }
+}
+
+/// A number that nobody can foresee.
+fn random() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::hash::RandomState::new().build_hasher().finish() as u32
 }

@@ -19,12 +19,15 @@ pub(crate) const BATCH_BYTES: usize = 256 << 10;
 pub(crate) const BATCH_ENTRIES: usize = 4096;
 /// Runs looked up at once.
 pub(crate) const RUNS_PER_LOOKUP: u32 = 1024;
+/// Runs that a batch may skip before it ends without an entry, so that a read which finds little shares its thread, and
+/// stops when nobody waits for it any more.
+pub(crate) const SKIPPED_RUNS: usize = 64 << 10;
 /// Bytes read beyond what is needed when the next run stands close.
 const GAP_BYTES: u32 = 16 << 10;
 
 /// Something that yields batches, blocking.
 pub(crate) trait Scan: Send + 'static {
-    /// As [`EntryReader::next_batch`].
+    /// As [`EntryReader::next_batch`]; an empty batch says only that there was much to skip.
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError>;
 }
 
@@ -54,6 +57,17 @@ impl<S> Reader<S> {
 #[async_trait]
 impl<S: Scan> EntryReader for Reader<S> {
     async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, ReadError> {
+        loop {
+            match self.next_part().await? {
+                Some(entries) if entries.is_empty() => {}
+                batch => return Ok(batch),
+            }
+        }
+    }
+}
+
+impl<S: Scan> Reader<S> {
+    async fn next_part(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
         let mut scan = match std::mem::replace(&mut self.state, State::Broken(StorageError::Interrupted)) {
             State::Reading(scan) => scan,
             State::Ended => {
@@ -62,7 +76,7 @@ impl<S: Scan> EntryReader for Reader<S> {
             }
             State::Broken(why) => {
                 self.state = State::Broken(why.clone());
-                return Err(why.into());
+                return Err(why);
             }
         };
         let outcome = self.threads.read.run(move || {
@@ -76,7 +90,7 @@ impl<S: Scan> EntryReader for Reader<S> {
             Ok(None) => State::Ended,
             Err(error) => State::Broken(error.clone()),
         };
-        Ok(batch?)
+        batch
     }
 }
 
@@ -86,7 +100,8 @@ pub(crate) fn read_ahead(places: impl Iterator<Item = u32>) -> usize {
     let mut last = 0;
     for place in places {
         let start = *first.get_or_insert(place);
-        if place.saturating_sub(last) > GAP_BYTES && place != start || (place - start) as usize > BATCH_BYTES {
+        let far = place.saturating_sub(last) > GAP_BYTES && place != start;
+        if far || place.saturating_sub(start) as usize > BATCH_BYTES {
             break;
         }
         last = place;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{RUNS_PER_LOOKUP, Scan, full, read_ahead, weight};
+use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, full, read_ahead, weight};
 use crate::boundary::{SegmentRead, TimeRange};
 use crate::error::StorageError;
 use crate::format::FormatError;
@@ -59,13 +59,48 @@ impl SegmentScan {
         }
     }
 
+    /// The extents to read, newest first. Those that end before the wanted time are passed over.
+    fn find_extents(&mut self) -> Result<Vec<u64>, StorageError> {
+        let mut found = self
+            .shared
+            .extents_of(self.number, &self.path, self.newest, self.next)?;
+        self.check_same_life()?;
+        if self.time.after > TimeRange::ALL.after {
+            let first = self.shared.extents.first_since(self.time.after, self.newest)?;
+            let passed_over = found.iter().any(|&extent| extent < first);
+            found.retain(|&extent| extent >= first);
+            match found.last() {
+                _ if !passed_over => {}
+                Some(&extent) => {
+                    let first = self.shared.first_in(extent, self.number, &self.path)?;
+                    self.check_same_life()?;
+                    self.next = first.map_or(self.next, |(_, first)| self.next.max(first));
+                }
+                None => self.left = 0,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Sealed extents are asked by name: after a delete and a new beginning, what they answer is of another segment.
+    fn check_same_life(&self) -> Result<(), StorageError> {
+        let same = {
+            let catalog = self.shared.catalog();
+            catalog
+                .find(&self.path)
+                .is_some_and(|(number, _)| number == self.number)
+        };
+        if same {
+            Ok(())
+        } else {
+            Err(StorageError::Deleted(self.path.clone()))
+        }
+    }
+
     /// The next run, in whichever extent it is.
     fn refill(&mut self) -> Result<(), StorageError> {
         if self.extents.is_none() {
-            let found = self
-                .shared
-                .extents_of(self.number, &self.path, self.newest, self.next)?;
-            self.extents = Some(found);
+            self.extents = Some(self.find_extents()?);
         }
         while self.runs.is_empty() {
             let Some(&extent) = self.extents.as_ref().and_then(|extents| extents.last()) else {
@@ -74,6 +109,7 @@ impl SegmentScan {
             let runs = self
                 .shared
                 .runs_in(extent, self.number, &self.path, self.next, RUNS_PER_LOOKUP)?;
+            self.check_same_life()?;
             if runs.is_empty() {
                 if let Some(extents) = &mut self.extents {
                     extents.pop();
@@ -93,21 +129,15 @@ impl Scan for SegmentScan {
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
         let mut out = Vec::new();
         let mut bytes = 0;
+        let mut skipped = 0;
         while self.left > 0 && self.next <= self.last && !full(&out, bytes) {
             if self.runs.is_empty() {
                 self.refill()?;
-            }
-            let ahead = read_ahead(self.runs.iter().map(|run| run.trx_byte));
-            let Some(run) = self.runs.front().copied() else {
-                // The catalog said there is more. Deleted meanwhile, it ends here; otherwise something is gone.
-                if self
-                    .shared
-                    .catalog()
-                    .find(&self.path)
-                    .is_none_or(|(number, _)| number != self.number)
-                {
+                if self.left == 0 {
                     break;
                 }
+            }
+            let Some(run) = self.runs.front().copied() else {
                 return Err(crate::log::recovery::corrupt(
                     self.shared.id,
                     self.newest,
@@ -127,6 +157,8 @@ impl Scan for SegmentScan {
                 break;
             }
             if self.time.contains(run.timestamp) {
+                let runs = &self.runs;
+                let ahead = || read_ahead(runs.iter().map(|run| run.trx_byte));
                 let located = window.transaction(run.trx_byte, ahead)?;
                 // A transaction of 10 000 records is handed out in parts, like everything else.
                 let most = self.left.min(super::BATCH_ENTRIES as u64);
@@ -140,9 +172,13 @@ impl Scan for SegmentScan {
                 self.next = Sequence(self.next.0 + got);
             } else {
                 self.next = run.last_sequence().next();
+                skipped += 1;
             }
             if self.next > run.last_sequence() {
                 self.runs.pop_front();
+            }
+            if skipped >= SKIPPED_RUNS {
+                return Ok(Some(out));
             }
         }
         Ok((!out.is_empty()).then_some(out))

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{RUNS_PER_LOOKUP, Scan, full, read_ahead, weight};
+use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, full, read_ahead, weight};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
 use crate::format::transaction::Section;
@@ -48,8 +48,8 @@ pub(crate) struct SpacesScan {
     next_place: Place,
     found: VecDeque<Found>,
     window: Option<Window>,
-    /// The rest of a section that did not fit the last batch.
-    resume: Option<Sequence>,
+    /// The rest of a section that did not fit the last batch: its place, and the next sequence.
+    resume: Option<(Place, Sequence)>,
 }
 
 impl SpacesScan {
@@ -81,12 +81,18 @@ impl SpacesScan {
             };
             first = first.min(match &start {
                 Start::After { extent, .. } => *extent,
-                Start::Beginning | Start::AfterTime(_) => 1,
+                Start::Beginning => 1,
+                Start::AfterTime(cursor) => self.shared.extents.first_since(cursor.timestamp, self.end.extent)?,
             });
             starts.insert(space.clone(), start);
         }
+        if self.time.after > TimeRange::ALL.after {
+            first = first.max(self.shared.extents.first_since(self.time.after, self.end.extent)?);
+        }
         self.extent = first;
-        if let [Start::After { place, .. }] = &starts.values().collect::<Vec<_>>()[..] {
+        if let [Start::After { extent, place, .. }] = &starts.values().collect::<Vec<_>>()[..]
+            && *extent == first
+        {
             self.next_place = *place;
         }
         self.starts = Some(starts);
@@ -201,6 +207,18 @@ impl SpacesScan {
         (found.collect(), next)
     }
 
+    /// Whether a section's place or time alone says that its space's reader has seen it: then it need not be read.
+    fn is_seen(&self, found: &Found, extent: u64) -> bool {
+        match self.starts.as_ref().and_then(|starts| starts.get(&found.space)) {
+            None => true,
+            Some(Start::Beginning) => false,
+            Some(Start::After {
+                extent: seen, place, ..
+            }) => (extent, found.place) < (*seen, *place),
+            Some(Start::AfterTime(cursor)) => found.timestamp < cursor.timestamp,
+        }
+    }
+
     /// The first sequence of a section that its space's reader has not seen; `None` if it has seen all of it.
     fn unseen(&self, found: &Found, extent: u64, path: &crate::model::SegmentPath, run: &Run) -> Option<Sequence> {
         match self.starts.as_ref()?.get(&found.space)? {
@@ -222,9 +240,13 @@ impl SpacesScan {
         }
     }
 
-    fn read(&mut self, found: &Found, ahead: usize, out: &mut Vec<Entry>) -> Result<bool, StorageError> {
+    /// Reads a section; `false` if it has more than fits the batch.
+    fn read(&mut self, found: &Found, out: &mut Vec<Entry>) -> Result<bool, StorageError> {
+        let resume = self.resume.take().filter(|(place, _)| *place == found.place);
         let window = self.window.as_mut().expect("sections come with their extent's window");
         let extent = window.extent();
+        let behind = &self.found;
+        let ahead = || read_ahead(std::iter::once(found).chain(behind).map(|found| found.place.0));
         let located = window.transaction(found.place.0, ahead)?;
         let window = self.window.as_ref().expect("as above");
         let damage = |error| window.damage(found.place.0, error);
@@ -250,7 +272,9 @@ impl SpacesScan {
         let (Some(readable), Some(unseen)) = (readable, unseen) else {
             return Ok(true);
         };
-        let from = readable.max(unseen).max(self.resume.take().unwrap_or(Sequence::FIRST));
+        let from = readable
+            .max(unseen)
+            .max(resume.map_or(Sequence::FIRST, |(_, next)| next));
         let from = from.max(run.first_sequence);
         let most = self.left.min(super::BATCH_ENTRIES as u64);
         let to = Sequence(from.0.saturating_add(most - 1)).min(run.last_sequence());
@@ -261,7 +285,7 @@ impl SpacesScan {
         self.shared.entries_of(window, &located, &run, &path, from..=to, out)?;
         self.left -= (out.len() - before) as u64;
         if to < run.last_sequence() {
-            self.resume = Some(to.next());
+            self.resume = Some((found.place, to.next()));
             return Ok(false);
         }
         Ok(true)
@@ -269,7 +293,7 @@ impl SpacesScan {
 }
 
 fn after(place: Place) -> Place {
-    (place.0, place.1 + 1)
+    (place.0, place.1.saturating_add(1))
 }
 
 impl Scan for SpacesScan {
@@ -282,21 +306,26 @@ impl Scan for SpacesScan {
         }
         let mut out = Vec::new();
         let mut bytes = 0;
+        let mut skipped = 0;
         while self.left > 0 && !full(&out, bytes) {
+            if skipped >= SKIPPED_RUNS {
+                return Ok(Some(out));
+            }
             if self.found.is_empty() {
                 self.refill()?;
             }
-            let ahead = read_ahead(self.found.iter().map(|found| found.place.0));
             let Some(found) = self.found.pop_front() else { break };
             if found.timestamp > self.time.until {
                 self.left = 0; // times never go backwards: nothing later can pass
                 break;
             }
-            if !self.time.contains(found.timestamp) {
+            let extent = self.window.as_ref().map_or(0, Window::extent);
+            if !self.time.contains(found.timestamp) || self.is_seen(&found, extent) {
+                skipped += 1;
                 continue;
             }
             let before = out.len();
-            if !self.read(&found, ahead, &mut out)? {
+            if !self.read(&found, &mut out)? {
                 self.found.push_front(found);
             }
             bytes += weight(&out[before..]);

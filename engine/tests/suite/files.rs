@@ -310,6 +310,54 @@ async fn a_second_opener_is_told_that_the_directory_is_in_use() {
     Engine::open(config(dir.path())).unwrap();
 }
 
+/// A payload may hold anything, the header of a group too.
+#[tokio::test]
+async fn a_payload_that_poses_as_a_later_group_does_not_make_a_torn_tail_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut payload = Vec::new();
+    for _ in 0..64 {
+        let mut group = vec![0; format::group::GROUP_HEADER_BYTES];
+        let header = format::group::GroupHeader {
+            body_crc: 0,
+            body_bytes: 0,
+            chain: 0,
+            transaction_count: 0,
+            number: 1000,
+            epoch: 1,
+            durable: LogPosition { extent: 1, byte: 5200 },
+            extent: 1,
+            writer: Uuid::nil(),
+            link: 0,
+        };
+        header.seal(0, &mut group);
+        payload.extend_from_slice(&group);
+        payload.push(0); // so that some stand on a multiple of 8
+    }
+    let tail = {
+        let engine = Engine::open(config(dir.path())).unwrap();
+        let store = engine.store(STORE).await.unwrap();
+        let append = async |sequence, record| {
+            let transaction = Transaction::single(path("a"), Sequence(sequence), vec![record]);
+            store.append(transaction).await.unwrap();
+        };
+        append(1, Record::new("acknowledged")).await;
+        let tail = store.durable_tail().borrow().byte as usize;
+        append(2, Record::new(payload)).await;
+        tail
+    };
+    // The second write as the loss of power may leave it: its first sector is not there.
+    let extent = extent_files(dir.path(), "extent").remove(0);
+    let mut bytes = std::fs::read(&extent).unwrap();
+    bytes[tail..(tail / 512 + 1) * 512].fill(0);
+    std::fs::write(&extent, bytes).unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    let store = engine.store(STORE).await.expect("nothing acknowledged is damaged");
+    assert_eq!(
+        store.peek(&path("a")).await.unwrap().map(|e| e.sequence),
+        Some(Sequence(1))
+    );
+}
+
 #[tokio::test]
 async fn a_newer_format_is_told_apart_from_damage() {
     let dir = tempfile::tempdir().unwrap();

@@ -34,7 +34,7 @@ fn group() -> Vec<u8> {
         writer: Uuid::nil(),
         link: 0,
     };
-    header.seal(&mut group);
+    header.seal(0x5566_7788, &mut group);
     group
 }
 

@@ -4,3 +4,6 @@
 mod conformance;
 mod files;
 mod format_example;
+mod gated;
+mod lifetime;
+mod scans;

@@ -1,0 +1,145 @@
+//! What a read does while the store changes under it, and what it costs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use streamkit_engine::*;
+use uuid::Uuid;
+
+use crate::gated::Gated;
+
+const STORE: StoreId = StoreId(Uuid::from_u128(7));
+
+fn path(segment: &str) -> SegmentPath {
+    SegmentPath::new("s", segment).unwrap()
+}
+
+fn engine(dir: &Path, disk: &Gated) -> Engine {
+    Engine::open(EngineConfig {
+        extent_bytes: limits::EXTENT_BYTES_MIN,
+        disk: Arc::new(disk.clone()),
+        ..EngineConfig::new(dir)
+    })
+    .unwrap()
+}
+
+async fn append(store: &dyn Store, segment: &str, first: u64, records: impl IntoIterator<Item = Record>) {
+    let transaction = Transaction::single(path(segment), Sequence(first), records.into_iter().collect());
+    store.append(transaction).await.unwrap();
+}
+
+fn space(cursor: Option<SpaceCursor>) -> SpacesRead {
+    SpacesRead {
+        spaces: BTreeMap::from([(Name::new("s").unwrap(), cursor)]),
+        time: TimeRange::ALL,
+        limit: u64::MAX,
+    }
+}
+
+#[tokio::test]
+async fn a_segment_deleted_in_the_middle_of_its_section_takes_nothing_else_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = engine(dir.path(), &Gated::default()).store(STORE).await.unwrap();
+    append(&*store, "a", 1, (0..10_000).map(|_| Record::new("x"))).await;
+    append(&*store, "b", 1, (0..10).map(|_| Record::new("y"))).await;
+    let mut reader = store.read_spaces(space(None));
+    let first = reader.next_batch().await.unwrap().unwrap();
+    assert!(first.len() < 10_000, "the section does not fit a batch");
+    store.delete(&path("a")).await.unwrap();
+    let mut seen = 0;
+    while let Some(batch) = reader.next_batch().await.unwrap() {
+        seen += batch.iter().filter(|entry| entry.path == path("b")).count();
+    }
+    assert_eq!(seen, 10);
+}
+
+#[tokio::test]
+async fn a_segment_deleted_while_it_is_read_is_an_error_and_never_its_next_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path(), &Gated::default());
+    let store = engine.store(STORE).await.unwrap();
+    for n in 1..=600 {
+        append(&*store, "a", n, [Record::new(format!("old{}", "x".repeat(1000)))]).await;
+    }
+    let mut reader = store.read_segment(SegmentRead::all(path("a")));
+    let mut seen = reader.next_batch().await.unwrap().unwrap();
+    store.delete(&path("a")).await.unwrap();
+    append(&*store, "a", 1, (0..600).map(|_| Record::new("new"))).await;
+    append(&*store, "b", 1, [Record::new(vec![0; 70_000])]).await; // seals the extent
+    let ended = loop {
+        match reader.next_batch().await {
+            Ok(Some(batch)) => seen.extend(batch),
+            ended => break ended,
+        }
+    };
+    assert!(
+        matches!(&ended, Err(ReadError::Storage(StorageError::Deleted(deleted))) if *deleted == path("a")),
+        "{ended:?}"
+    );
+    assert!(seen.iter().all(|entry| entry.payload.starts_with(b"old")));
+}
+
+#[tokio::test]
+async fn a_cursor_that_lies_late_reads_nothing_of_what_lies_before() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Gated::default());
+    let store = engine(dir.path(), &disk).store(STORE).await.unwrap();
+    for n in 0..40 {
+        append(&*store, "a", n * 100 + 1, (0..100).map(|_| Record::new(vec![0; 1000]))).await;
+    }
+    disk.take_bytes_read();
+    let late = Timestamp(i64::MAX);
+    let cursor = SpaceCursor {
+        timestamp: late,
+        segment: Name::new("gone").unwrap(),
+        sequence: Sequence(1),
+    };
+    let mut by_cursor = store.read_spaces(space(Some(cursor)));
+    assert_eq!(by_cursor.next_batch().await.unwrap(), None);
+    let time = TimeRange {
+        after: Timestamp(i64::MAX - 1),
+        ..TimeRange::ALL
+    };
+    let mut by_time = store.read_spaces(SpacesRead { time, ..space(None) });
+    assert_eq!(by_time.next_batch().await.unwrap(), None);
+    let mut of_segment = store.read_segment(SegmentRead {
+        time,
+        ..SegmentRead::all(path("a"))
+    });
+    assert_eq!(of_segment.next_batch().await.unwrap(), None);
+    let read = disk.take_bytes_read();
+    assert!(read < 40 * 4096 * 2, "{read} bytes of 4 MB, to find nothing");
+}
+
+#[tokio::test]
+async fn a_time_in_the_middle_of_many_extents_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = engine(dir.path(), &Gated::default()).store(STORE).await.unwrap();
+    let mut times = Vec::new();
+    for n in 1..=30 {
+        append(&*store, "a", n, [Record::new(vec![0; 20_000])]).await;
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        times.push(store.peek(&path("a")).await.unwrap().unwrap().timestamp);
+    }
+    for (at, &after) in times.iter().enumerate() {
+        let time = TimeRange {
+            after,
+            ..TimeRange::ALL
+        };
+        let of_segment = SegmentRead {
+            time,
+            ..SegmentRead::all(path("a"))
+        };
+        for mut reader in [
+            store.read_segment(of_segment),
+            store.read_spaces(SpacesRead { time, ..space(None) }),
+        ] {
+            let mut seen = 0;
+            while let Some(batch) = reader.next_batch().await.unwrap() {
+                assert!(batch.iter().all(|entry| entry.timestamp > after));
+                seen += batch.len();
+            }
+            assert_eq!(seen, times.len() - at - 1);
+        }
+    }
+}
