@@ -4,6 +4,7 @@
 
 mod channel;
 mod channels;
+mod inbox;
 mod outbound;
 mod wire;
 
@@ -16,15 +17,18 @@ use bytes::Bytes;
 use streamkit_engine::StoreId;
 use streamkit_protocol::limits::{PING_PERIOD_MAX, PING_PERIOD_MIN};
 use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use channel::{Channel, Outgoing};
+pub(crate) use inbox::Room;
 
 use crate::auth::{Rights, Scopes};
 use crate::http::Shared;
-use channel::Inboxes;
+use channel::Opening;
 use channels::{Admission, Channels};
+use inbox::Inboxes;
 use outbound::Outbound;
 use wire::Wire;
 
@@ -36,6 +40,9 @@ const OVERLOADED: &str = "stream receive buffer overloaded";
 const SHUTTING_DOWN: &str = "the server is shutting down";
 const TOKEN_EXPIRED: &str = "the token expired";
 
+/// Longest `traceparent` kept: more than twice what its version 00 has.
+const TRACEPARENT_BYTES_MAX: usize = 128;
+
 /// Why channels are told to end while the connection still works.
 pub(crate) type Ending = Arc<std::sync::OnceLock<&'static str>>;
 
@@ -45,6 +52,8 @@ struct Session {
     outbound: Outbound,
     channels: Arc<Channels>,
     inboxes: Inboxes,
+    /// How many reads may hold entries.
+    reads: Arc<Semaphore>,
     /// Cancelled when channels must end; [`Session::why`] then says why, or nothing if the peer is gone.
     ending: CancellationToken,
     why: Ending,
@@ -64,6 +73,7 @@ pub(crate) async fn run(
     let session = Session {
         channels: Arc::new(Channels::new(&shared.limits)),
         inboxes: Inboxes::new(&shared.limits),
+        reads: Arc::new(Semaphore::new(shared.limits.reads.clamp(1, Semaphore::MAX_PERMITS))),
         ending: CancellationToken::new(),
         why: Ending::default(),
         tasks: TaskTracker::new(),
@@ -112,6 +122,12 @@ pub(crate) async fn run(
     session.end(goodbye, wire).await;
 }
 
+/// The caller's span, if it is one; the rest of a trace context means nothing to us, and may be of any size.
+fn traceparent(frame: &Frame) -> Option<String> {
+    let text = frame.trace_context.as_ref()?.get("traceparent")?;
+    (text.len() <= TRACEPARENT_BYTES_MAX).then(|| text.clone())
+}
+
 fn ping_period(silence: Duration) -> Duration {
     rand::random_range(PING_PERIOD_MIN..PING_PERIOD_MAX).min(silence / 3)
 }
@@ -138,33 +154,42 @@ impl Session {
         if rights == Rights::default() {
             return self.refuse(head, ACCESS_DENIED).await;
         }
-        let trace_context = frame.trace_context.clone();
+        let traceparent = traceparent(&frame);
         let message = frame.message();
         let terminal = Terminal::decode(&message);
         match self.channels.find(head.channel_id) {
             Admission::Open(inbox) => self.deliver(&inbox, head, message, terminal).await,
             Admission::Finished => {}
             // A stray end of something we do not know ends nothing and is not answered.
-            Admission::Unknown if terminal.is_some() => {}
+            Admission::Unknown | Admission::Full if terminal.is_some() => {}
             Admission::Full => {
                 self.channels.finish(head.channel_id);
                 self.refuse(head, TOO_MANY_STREAMS).await;
             }
             Admission::Unknown => {
-                let (inbox, received) = self.inboxes.channel();
-                let cancelled = self.ending.child_token();
-                self.channels.open(head.channel_id, inbox);
-                let channel = Channel::new(head, self.outbound.clone(), received, cancelled, self.why.clone());
-                let served = channel.serve(
-                    self.shared.clone(),
-                    rights,
+                let Some(room) = self.inboxes.request(message.len()) else {
+                    self.channels.finish(head.channel_id);
+                    return self.refuse(head, OVERLOADED).await;
+                };
+                let opening = Opening {
                     message,
-                    trace_context,
-                    self.channels.clone(),
-                );
-                self.tasks.spawn(served);
+                    room,
+                    traceparent,
+                    rights,
+                };
+                self.open(head, opening);
             }
         }
+    }
+
+    fn open(&self, head: FrameHead, opening: Opening) {
+        let (inbox, received) = self.inboxes.channel();
+        self.channels.open(head.channel_id, inbox);
+        let (outbound, reads) = (self.outbound.clone(), self.reads.clone());
+        let (ending, why) = (self.ending.child_token(), self.why.clone());
+        let channel = Channel::new(head, outbound, received, reads, ending, why);
+        self.tasks
+            .spawn(channel.serve(self.shared.clone(), opening, self.channels.clone()));
     }
 
     /// An error frame ends the channel as an error message in a data frame does.
@@ -177,8 +202,13 @@ impl Session {
         }
     }
 
-    async fn deliver(&self, inbox: &channel::Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
-        if self.inboxes.deliver(inbox, message, terminal).await.is_err() {
+    async fn deliver(&self, inbox: &inbox::Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
+        if self
+            .inboxes
+            .deliver(inbox, message, terminal, &self.channels)
+            .await
+            .is_err()
+        {
             self.channels.finish(head.channel_id);
             inbox.overload();
             self.refuse(head, OVERLOADED).await;

@@ -7,5 +7,6 @@ mod faults;
 mod handshake;
 mod operations;
 mod peer;
+mod pressure;
 mod recorded;
 mod resilience;
