@@ -10,6 +10,9 @@ use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, FRAME_BYTES_MAX};
 pub struct Limits {
     /// Sessions at a time; more are answered 503. Default 10 000.
     pub connections: usize,
+    /// Connections that are not upgraded yet; more are not accepted until one is, or is gone. Default 1024.
+    /// [`crate::Server::serve`] alone knows it, not the router.
+    pub handshakes: usize,
     /// How long a connection may take to send a request's head, so also how long it may idle before it is upgraded.
     /// Default 10 s. [`crate::Server::serve`] alone knows it, not the router.
     pub handshake: Duration,
@@ -36,7 +39,8 @@ pub struct Limits {
     /// Reads of one connection at work at a time, each with a few hundred KiB of entries, at most some 15 MiB. Others wait
     /// for their turn, batch by batch. Default 16.
     pub reads: usize,
-    /// How long a peer may take to accept up to one outbound queue of bytes before its connection is closed. Default 30 s.
+    /// How long a peer may take no byte of what waits for it before its connection is closed. Default 30 s. (Under a router
+    /// served by something else than [`crate::Server::serve`]: no whole frame.)
     pub write_deadline: Duration,
     /// How long [`crate::Server::shutdown`] waits for sessions to end. Default 10 s.
     pub shutdown_deadline: Duration,
@@ -50,6 +54,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            handshakes: 1024,
             handshake: Duration::from_secs(10),
             channels: 4096,
             finished_channels: 4096,

@@ -1,6 +1,6 @@
 //! One connection: one task that reads the socket, routes frames to channels and writes what they send, and one task per
-//! open channel. Reading never waits for an operation, only for room: in the outbound queue (the peer does not read) or in
-//! a channel's inbox (the producer is faster than the disk), for both only so long, and writing goes on meanwhile.
+//! open channel. Reading never waits for an operation, only for room in a channel's inbox (the producer is faster than
+//! the disk), and only so long; writing goes on meanwhile.
 
 mod channel;
 mod channels;
@@ -8,11 +8,12 @@ mod inbox;
 mod outbound;
 mod wire;
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::WebSocket;
+use axum::extract::ws::{CloseCode, CloseFrame, WebSocket, close_code};
 use bytes::Bytes;
 use streamkit_engine::StoreId;
 use streamkit_protocol::limits::{PING_PERIOD_MAX, PING_PERIOD_MIN};
@@ -26,19 +27,41 @@ pub(crate) use inbox::Room;
 
 use crate::auth::{Rights, Scopes};
 use crate::http::Shared;
+use crate::socket::Taken;
 use channel::Opening;
 use channels::{Admission, Channels};
 use inbox::Inboxes;
 use outbound::Outbound;
-use wire::Wire;
+use wire::{Next, Wire};
 
 /// The error frames' texts, known to deployed clients.
 pub(crate) const ACCESS_DENIED: &str = "access denied";
 pub(crate) const STORE_UNAVAILABLE: &str = "store unavailable";
 const TOO_MANY_STREAMS: &str = "too many active streams";
 const OVERLOADED: &str = "stream receive buffer overloaded";
-const SHUTTING_DOWN: &str = "the server is shutting down";
-const TOKEN_EXPIRED: &str = "the token expired";
+
+/// Why a connection ends whose peer still listens: open channels are told the text, the WebSocket the code.
+struct Goodbye {
+    why: &'static str,
+    code: Option<CloseCode>,
+}
+
+const SHUTTING_DOWN: Goodbye = Goodbye {
+    why: "the server is shutting down",
+    code: None,
+};
+const TOKEN_EXPIRED: Goodbye = Goodbye {
+    why: "the token expired",
+    code: None,
+};
+const MALFORMED: Goodbye = Goodbye {
+    why: "the peer sent a malformed frame",
+    code: Some(close_code::PROTOCOL),
+};
+const TOO_LARGE: Goodbye = Goodbye {
+    why: "the peer sent a frame that is too large",
+    code: Some(close_code::SIZE),
+};
 
 /// Longest `traceparent` kept: more than twice what its version 00 has.
 const TRACEPARENT_BYTES_MAX: usize = 128;
@@ -63,13 +86,14 @@ struct Session {
 /// Serves one connection until the peer leaves, the token expires or the server stops.
 pub(crate) async fn run(
     socket: WebSocket,
+    taken: Option<Taken>,
     shared: Arc<Shared>,
     scopes: Scopes,
     expiry: tokio::time::Sleep,
     stopping: CancellationToken,
 ) {
     let (outbound, queue) = outbound::queue(&shared.limits);
-    let mut wire = Wire::new(socket, queue, shared.limits.write_deadline);
+    let mut wire = Wire::new(socket, taken, queue, shared.limits.write_deadline);
     let session = Session {
         channels: Arc::new(Channels::new(&shared.limits)),
         inboxes: Inboxes::new(&shared.limits),
@@ -95,25 +119,26 @@ pub(crate) async fn run(
                     tracing::debug!("no frame for {silence:?}: the peer is gone");
                     break None;
                 }
-                let ping_frame = Frame::connection(Control::Ping).encode();
-                if wire.while_writing(session.outbound.send_frame(ping_frame)).await.is_err() {
-                    break None;
-                }
+                session.outbound.ping();
                 ping.set(tokio::time::sleep(ping_period(silence)));
             }
-            received = wire.next() => {
-                let Some(bytes) = received else { break None };
+            next = wire.next() => {
+                let bytes = match next {
+                    Next::Frame(bytes) => bytes,
+                    Next::Unreadable { too_large } => break Some(if too_large { TOO_LARGE } else { MALFORMED }),
+                    Next::Over => break None,
+                };
                 match Frame::decode(&bytes) {
                     Ok(frame) => {
                         last_frame = Instant::now();
                         match wire.while_writing(session.route(frame)).await {
-                            Ok(std::ops::ControlFlow::Continue(())) => {}
-                            Ok(std::ops::ControlFlow::Break(())) | Err(wire::Broken) => break None,
+                            Ok(ControlFlow::Continue(())) => {}
+                            Ok(ControlFlow::Break(())) | Err(wire::Broken) => break None,
                         }
                     }
                     Err(error) => {
                         tracing::debug!(%error, "the connection is closed");
-                        break None;
+                        break Some(MALFORMED);
                     }
                 }
             }
@@ -133,19 +158,15 @@ fn ping_period(silence: Duration) -> Duration {
 }
 
 impl Session {
-    async fn route(&self, frame: Frame) -> std::ops::ControlFlow<()> {
+    async fn route(&self, frame: Frame) -> ControlFlow<()> {
         match frame.control {
             Control::Data => self.data(frame).await,
             Control::Error => self.error(frame).await,
-            Control::Ping => {
-                self.outbound
-                    .send_frame(Frame::connection(Control::Pong).encode())
-                    .await
-            }
+            Control::Ping => self.outbound.pong(),
             Control::Pong | Control::Unknown(_) => {}
-            Control::Close => return std::ops::ControlFlow::Break(()),
+            Control::Close => return ControlFlow::Break(()),
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 
     async fn data(&self, frame: Frame) {
@@ -217,13 +238,13 @@ impl Session {
 
     async fn refuse(&self, head: FrameHead, why: &str) {
         let terminal = Terminal::Error(why.to_owned()).encode();
-        self.outbound.send_frame(head.error(&terminal)).await;
+        self.outbound.refuse(head.error(&terminal)).await;
     }
 
     /// Ends every channel, then the connection. With a goodbye the peer still listens and is told.
-    async fn end(self, goodbye: Option<&'static str>, mut wire: Wire) {
-        if let Some(why) = goodbye {
-            let _ = self.why.set(why);
+    async fn end(self, goodbye: Option<Goodbye>, mut wire: Wire) {
+        if let Some(goodbye) = &goodbye {
+            let _ = self.why.set(goodbye.why);
         } else {
             wire.close_queue();
         }
@@ -235,9 +256,13 @@ impl Session {
             self.tasks.wait().await;
         }
         if goodbye.is_some() {
-            self.outbound.send_last(Frame::connection(Control::Close).encode());
+            self.outbound.close();
         }
         drop(self);
-        wire.finish().await;
+        let close = goodbye.and_then(|Goodbye { why, code }| {
+            let reason = why.into();
+            code.map(|code| CloseFrame { code, reason })
+        });
+        wire.finish(close).await;
     }
 }

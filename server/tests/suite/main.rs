@@ -5,6 +5,7 @@ mod client;
 mod datasets;
 mod faults;
 mod handshake;
+mod leaving;
 mod operations;
 mod peer;
 mod pressure;
