@@ -30,8 +30,9 @@ pub struct Limits {
     /// Default 32 MiB; less counts as that, because a whole transaction must fit.
     pub channel_inbound_bytes: usize,
     /// The same over all channels of one connection. When they are used up, its largest open chunks are committed early
-    /// and the connection stops reading until there is room; requests at work may take half as much again. Smaller: bulk
-    /// producers that share a connection get smaller transactions. Default 256 MiB.
+    /// and the connection stops reading until there is room; requests at work may take half as much again. A message larger
+    /// than all of it ends its channel at once. Smaller: bulk producers that share a connection get smaller transactions.
+    /// Default 256 MiB.
     pub connection_inbound_bytes: usize,
     /// How long a connection waits for room for a message before it ends the channel with the error
     /// `stream receive buffer overloaded`: the disk does not move, or the peer does not read. Default 10 s.

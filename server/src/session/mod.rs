@@ -266,3 +266,20 @@ impl Session {
         wire.finish(close).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_trace_context_only_a_short_traceparent_is_kept() {
+        let frame = |text: &str| Frame {
+            trace_context: Some([("traceparent".to_owned(), text.to_owned())].into()),
+            ..Frame::default()
+        };
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(traceparent(&frame(text)).as_deref(), Some(text));
+        assert_eq!(traceparent(&frame(&"0".repeat(129))), None);
+        assert_eq!(traceparent(&Frame::default()), None);
+    }
+}

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::peer::*;
 
-const ENTRIES: u64 = 4000;
+const ENTRIES: u64 = 2000;
 
 /// A peer with more on its way to it than fits between the two, and how that read is told apart.
 async fn stuck(host: &Host) -> (Peer, FrameHead) {

@@ -11,3 +11,4 @@ mod peer;
 mod pressure;
 mod recorded;
 mod resilience;
+mod stopping;

@@ -111,9 +111,9 @@ fn wide(spaces: usize) -> Request {
     })
 }
 
-async fn forty_megabytes(host: &Host) -> Peer {
+async fn thirty_megabytes(host: &Host) -> Peer {
     let mut peer = host.connect().await;
-    let records: Vec<String> = (1..=4000).map(|n| record_of(n, 10_000)).collect();
+    let records: Vec<String> = (1..=2000).map(|n| record_of(n, 10_000)).collect();
     let records: Vec<&str> = records.iter().map(String::as_str).collect();
     assert_eq!(peer.produce("s", "a", &records).await.1, Terminal::Close);
     peer
@@ -126,7 +126,7 @@ async fn a_request_has_a_size_limit_and_large_ones_share_room() {
         ..Limits::default()
     };
     let host = Host::with_limits(limits).await;
-    let mut peer = forty_megabytes(&host).await;
+    let mut peer = thirty_megabytes(&host).await;
     let (_, end) = peer.call(&wide(11_000)).await;
     assert!(
         matches!(&end, Terminal::CloseError(why) if why.starts_with("request too large: ")),
@@ -155,7 +155,7 @@ async fn reads_of_one_connection_take_turns_and_all_come_to_their_end() {
         ..Limits::default()
     };
     let host = Host::with_limits(limits).await;
-    let mut peer = forty_megabytes(&host).await;
+    let mut peer = thirty_megabytes(&host).await;
     let mut next = std::collections::HashMap::new();
     for _ in 0..4 {
         let read = Request::ConsumeSegment(consume("s", "a"));
@@ -167,7 +167,7 @@ async fn reads_of_one_connection_take_turns_and_all_come_to_their_end() {
         let id = frame.channel_id;
         let message = frame.message();
         if let Some(end) = Terminal::decode(&message) {
-            assert_eq!((end, next[&id]), (Terminal::Close, 4001));
+            assert_eq!((end, next[&id]), (Terminal::Close, 2001));
             ended += 1;
             if ended == 1 {
                 begun_when_first_ended = next.values().filter(|next| **next > 1).count();
