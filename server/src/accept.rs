@@ -1,4 +1,5 @@
-//! Accepting connections: each has a deadline for its handshake, and none of them can stop the others from being accepted.
+//! Accepting connections: each has a deadline for its handshake, only so many are in it at a time, and none of them can stop
+//! the others from being accepted for longer than that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::http::Server;
+use crate::socket::{Socket, Taken};
 
 /// Pause after an error that more accepting cannot help: no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -20,14 +23,26 @@ impl Server {
     /// Cancel safe: dropped, it accepts no more; sessions go on.
     pub async fn serve(&self, listener: TcpListener) {
         let stopping = self.stopping();
+        let handshakes = Arc::new(Semaphore::new(
+            self.limits().handshakes.clamp(1, Semaphore::MAX_PERMITS),
+        ));
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            let next = async {
+                // Who comes when too many are here waits in the listener's queue.
+                let place = handshakes.clone().acquire_owned().await;
+                (place, listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
+                next = next => next,
                 () = stopping.cancelled() => return,
             };
             match accepted {
                 Ok((stream, _)) => {
-                    tokio::spawn(Arc::new(self.clone()).handshake(stream));
+                    let handshake = Arc::new(self.clone()).handshake(stream);
+                    tokio::spawn(async move {
+                        handshake.await;
+                        drop(place);
+                    });
                 }
                 // The peer was gone before we came to it.
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
@@ -43,10 +58,15 @@ impl Server {
     async fn handshake(self: Arc<Self>, stream: TcpStream) {
         // Frames are small and answers are waited for.
         let _ = stream.set_nodelay(true);
+        let taken = Taken::default();
+        let router = self.router().layer(axum::Extension(taken.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits().handshake)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router()))
+            .serve_connection(
+                TokioIo::new(Socket::new(stream, taken)),
+                TowerToHyperService::new(router),
+            )
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let stopping = self.stopping();

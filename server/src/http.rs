@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use streamkit_engine::Stores;
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
 use tokio::sync::Semaphore;
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Access, Key};
 use crate::limits::Limits;
 use crate::session;
+use crate::socket::Taken;
 use crate::stores::OpenStores;
 
 /// Buffer of the WebSocket reader and writer, bytes. The library's default of 128 KiB each costs a thousand idle
@@ -102,6 +103,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn streamz(
     State(shared): State<Arc<Shared>>,
+    taken: Option<Extension<Taken>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -131,7 +133,8 @@ async fn streamz(
             let Access { scopes, expires_in } = access;
             // Timers do not reach further than some years; a token may.
             let expiry = tokio::time::sleep(expires_in.min(Duration::from_secs(365 * 86_400)));
-            session::run(socket, shared, scopes, expiry, ending).await;
+            let taken = taken.map(|Extension(taken)| taken);
+            session::run(socket, taken, shared, scopes, expiry, ending).await;
             drop((permit, tracked));
         })
 }

@@ -15,6 +15,7 @@ mod http;
 mod limits;
 mod operations;
 mod session;
+mod socket;
 mod stores;
 
 pub use auth::{Access, Key, KeyError, Rights, Scopes};

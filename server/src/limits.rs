@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use streamkit_engine::limits::TRANSACTION_BYTES_MAX;
+use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, FRAME_BYTES_MAX};
+
 /// Bounds of a server. The defaults suit a process with a few GB of memory.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Sessions at a time; more are answered 503. Default 10 000.
     pub connections: usize,
+    /// Connections that are not upgraded yet; more are not accepted until one is, or is gone. Default 1024.
+    /// [`crate::Server::serve`] alone knows it, not the router.
+    pub handshakes: usize,
     /// How long a connection may take to send a request's head, so also how long it may idle before it is upgraded.
     /// Default 10 s. [`crate::Server::serve`] alone knows it, not the router.
     pub handshake: Duration,
@@ -21,15 +27,21 @@ pub struct Limits {
     /// Bytes of frames waiting to be sent to one peer; operations wait for room. Default 2 MiB, at least 1 MiB.
     pub outbound_bytes: usize,
     /// Bytes of messages one channel may hold unread and uncommitted; the connection stops reading until there is room.
-    /// Default 32 MiB, at least that: a whole transaction must fit.
+    /// Default 32 MiB; less counts as that, because a whole transaction must fit.
     pub channel_inbound_bytes: usize,
-    /// The same over all channels of one connection; the channel that exceeds it is ended with the error
-    /// `stream receive buffer overloaded`. Default 256 MiB.
+    /// The same over all channels of one connection. When they are used up, its largest open chunks are committed early
+    /// and the connection stops reading until there is room; requests at work may take half as much again. A message larger
+    /// than all of it ends its channel at once. Smaller: bulk producers that share a connection get smaller transactions.
+    /// Default 256 MiB.
     pub connection_inbound_bytes: usize,
-    /// How long a connection waits for a channel to take more messages before it ends that channel with the same error.
-    /// Default 10 s.
+    /// How long a connection waits for room for a message before it ends the channel with the error
+    /// `stream receive buffer overloaded`: the disk does not move, or the peer does not read. Default 10 s.
     pub inbound_wait: Duration,
-    /// How long a peer may take to accept up to one outbound queue of bytes before its connection is closed. Default 30 s.
+    /// Reads of one connection at work at a time, each with a few hundred KiB of entries, at most some 15 MiB. Others wait
+    /// for their turn, batch by batch. Default 16.
+    pub reads: usize,
+    /// How long a peer may take no byte of what waits for it before its connection is closed. Default 30 s. (Under a router
+    /// served by something else than [`crate::Server::serve`]: no whole frame.)
     pub write_deadline: Duration,
     /// How long [`crate::Server::shutdown`] waits for sessions to end. Default 10 s.
     pub shutdown_deadline: Duration,
@@ -43,15 +55,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            handshakes: 1024,
             handshake: Duration::from_secs(10),
             channels: 4096,
             finished_channels: 4096,
             finished_age: Duration::from_secs(60),
             silence: streamkit_protocol::limits::DEAD_AFTER,
             outbound_bytes: 2 << 20,
-            channel_inbound_bytes: 32 << 20,
+            channel_inbound_bytes: CHANNEL_INBOUND_BYTES_MIN,
             connection_inbound_bytes: 256 << 20,
             inbound_wait: Duration::from_secs(10),
+            reads: 16,
             write_deadline: Duration::from_secs(30),
             shutdown_deadline: Duration::from_secs(10),
             store_open_failures: 3,
@@ -60,6 +74,14 @@ impl Default for Limits {
     }
 }
 
-/// Bytes of base64 and names a record takes on the wire beyond three quarters of its message: a full transaction of
-/// records fits in a channel's inbox, so a producer never waits for a commit that waits for the producer.
-const _: () = assert!(streamkit_engine::limits::TRANSACTION_BYTES_MAX / 3 * 4 + (8 << 20) < (32 << 20));
+/// What a record costs in an inbox beside its bytes.
+pub(crate) const RECORD_OVERHEAD_BYTES: usize = 64;
+
+/// Smallest [`Limits::channel_inbound_bytes`]: a whole open chunk and one more message fit, so that a producer never waits
+/// for a commit that waits for the producer.
+pub(crate) const CHANNEL_INBOUND_BYTES_MIN: usize = 32 << 20;
+
+const _: () = assert!(
+    TRANSACTION_BYTES_MAX + (CHUNK_RECORDS_MAX + 1) * RECORD_OVERHEAD_BYTES + FRAME_BYTES_MAX
+        < CHANNEL_INBOUND_BYTES_MIN
+);

@@ -17,6 +17,9 @@ pub const FRAME_OVERHEAD_BYTES: usize = 137;
 /// Largest message we send: its frame still fits [`PEER_FRAME_BYTES_MAX`].
 pub const MESSAGE_BYTES_MAX: usize = (PEER_FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES) / 4 * 3;
 
+/// Largest request a server takes: offsets of some thousand spaces fit. Records and entries have limits of their own.
+pub const REQUEST_BYTES_MAX: usize = 1 << 20;
+
 /// Records after which a produce is committed without waiting for more: one commit, one status.
 pub const CHUNK_RECORDS_MAX: usize = 10_000;
 

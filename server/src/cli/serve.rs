@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use streamkit_engine::{Engine, EngineConfig, Stores as _};
 use streamkit_server::{Key, Limits, Server};
@@ -11,6 +12,9 @@ use tokio::net::TcpListener;
 
 use super::development::Development;
 use super::failure::Failure;
+
+/// How long the stores may take to close. Their work is synced long before; a disk that hangs would keep us for ever.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args)]
 #[command(args_override_self = true)]
@@ -40,6 +44,9 @@ struct LimitOptions {
     /// Sessions at a time
     #[arg(long, env = "STREAMKIT_CONNECTIONS", default_value_t = Limits::default().connections)]
     connections: usize,
+    /// Connections not upgraded yet
+    #[arg(long, env = "STREAMKIT_HANDSHAKES", default_value_t = Limits::default().handshakes)]
+    handshakes: usize,
     /// Time a connection has for its handshake
     #[arg(long, env = "STREAMKIT_HANDSHAKE", default_value_t = Limits::default().handshake.into())]
     handshake: humantime::Duration,
@@ -61,12 +68,34 @@ struct LimitOptions {
     /// Bytes received by one connection and not yet stored
     #[arg(long, env = "STREAMKIT_CONNECTION_INBOUND_BYTES", default_value_t = Limits::default().connection_inbound_bytes)]
     connection_inbound_bytes: usize,
+    /// Bytes received by one channel and not yet stored, at least 32 MiB
+    #[arg(long, env = "STREAMKIT_CHANNEL_INBOUND_BYTES", default_value_t = Limits::default().channel_inbound_bytes)]
+    channel_inbound_bytes: usize,
+    /// Time a connection waits for room before it ends a channel
+    #[arg(long, env = "STREAMKIT_INBOUND_WAIT", default_value_t = Limits::default().inbound_wait.into())]
+    inbound_wait: humantime::Duration,
+    /// Reads of one connection that hold entries at a time
+    #[arg(long, env = "STREAMKIT_READS", default_value_t = Limits::default().reads)]
+    reads: usize,
+    /// Finished channels a connection remembers
+    #[arg(long, env = "STREAMKIT_FINISHED_CHANNELS", default_value_t = Limits::default().finished_channels)]
+    finished_channels: usize,
+    /// Time it remembers them
+    #[arg(long, env = "STREAMKIT_FINISHED_AGE", default_value_t = Limits::default().finished_age.into())]
+    finished_age: humantime::Duration,
+    /// Failed openings of a store in a row before a pause
+    #[arg(long, env = "STREAMKIT_STORE_OPEN_FAILURES", default_value_t = Limits::default().store_open_failures)]
+    store_open_failures: u32,
+    /// Time before such a store is tried again
+    #[arg(long, env = "STREAMKIT_STORE_OPEN_PAUSE", default_value_t = Limits::default().store_open_pause.into())]
+    store_open_pause: humantime::Duration,
 }
 
 impl From<LimitOptions> for Limits {
     fn from(options: LimitOptions) -> Self {
         Self {
             connections: options.connections,
+            handshakes: options.handshakes,
             handshake: options.handshake.into(),
             silence: options.silence.into(),
             write_deadline: options.write_deadline.into(),
@@ -74,7 +103,13 @@ impl From<LimitOptions> for Limits {
             channels: options.channels,
             outbound_bytes: options.outbound_bytes,
             connection_inbound_bytes: options.connection_inbound_bytes,
-            ..Self::default()
+            channel_inbound_bytes: options.channel_inbound_bytes,
+            inbound_wait: options.inbound_wait.into(),
+            reads: options.reads,
+            finished_channels: options.finished_channels,
+            finished_age: options.finished_age.into(),
+            store_open_failures: options.store_open_failures,
+            store_open_pause: options.store_open_pause.into(),
         }
     }
 }
@@ -162,11 +197,27 @@ impl Running {
         })
     }
 
+    /// Serves until a signal, then leaves in good order; or at once on a second signal, or when a disk does not let the
+    /// stores close. What was acknowledged is stored either way.
     async fn until_stopped(self) -> Result<(), Failure> {
-        stop_signal().await?;
+        let mut signals = StopSignals::new()?;
+        signals.next().await?;
         eprintln!("streamkit: stopping");
-        self.stop().await;
-        Ok(())
+        let engine = self.engine.clone();
+        let in_order = async {
+            self.server.shutdown().await;
+            let closed = tokio::time::timeout(CLOSE_DEADLINE, self.engine.close()).await;
+            closed.map_err(|_| Failure::new(format!("the stores did not close within {CLOSE_DEADLINE:?}")))
+        };
+        let stopped = tokio::select! {
+            stopped = in_order => stopped,
+            again = signals.next() => again.map_err(Failure::from).and(Err(Failure::interrupted())),
+        };
+        if stopped.is_err() {
+            // Dropped for the last time, an engine waits for its threads, and they for the disk.
+            std::mem::forget(engine);
+        }
+        stopped
     }
 
     /// Ends sessions, then closes the stores.
@@ -176,17 +227,43 @@ impl Running {
     }
 }
 
+/// SIGINT and SIGTERM, from the moment it is made.
 #[cfg(unix)]
-async fn stop_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        Ok(())
     }
 }
 
+/// Ctrl-C.
 #[cfg(not(unix))]
-async fn stop_signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct StopSignals;
+
+#[cfg(not(unix))]
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }

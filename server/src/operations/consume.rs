@@ -9,7 +9,7 @@ use streamkit_engine::{
 use streamkit_protocol::limits::MESSAGE_BYTES_MAX;
 use streamkit_protocol::{Consume, ConsumeSegment, ConsumeSpace, LexKey, SpaceOffset};
 
-use super::{Failure, encode_entry, name, path};
+use super::{Failure, does_not_fit, encode_entry, name, path};
 use crate::session::Outgoing;
 
 /// Bytes of frames sent at a time: large enough that queueing costs nothing, small enough that channels take turns.
@@ -87,29 +87,28 @@ fn cursor(space: &str, offset: &LexKey) -> Result<Option<SpaceCursor>, Failure> 
 
 async fn send_all(mut reader: Box<dyn EntryReader>, out: &Outgoing) -> Result<(), Failure> {
     let mut message = Vec::new();
-    let mut batch = out.batch();
     loop {
-        let entries = match reader.next_batch().await {
-            Ok(Some(entries)) => entries,
-            Ok(None) => return out.send(batch).await,
-            Err(error) => {
-                // What was read before is as good as ever; the error comes after it.
-                out.send(batch).await?;
-                return Err(error.into());
-            }
+        // Nothing is held between turns but the reader itself.
+        let _turn = out.turn().await?;
+        let Some(entries) = reader.next_batch().await? else {
+            return Ok(());
         };
+        let mut batch = out.batch();
         for entry in &entries {
             message.clear();
             encode_entry(entry, &mut message);
             if message.len() > MESSAGE_BYTES_MAX {
+                // What was read before is as good as ever; the error comes after it.
                 out.send(batch).await?;
-                let what = format!("entry {}/{} does not fit in a frame", entry.path, entry.sequence);
-                return Err(Failure::Told(what));
+                return Err(does_not_fit(entry));
             }
             batch.push(&message);
             if batch.len() >= BATCH_BYTES {
                 out.send(std::mem::replace(&mut batch, out.batch())).await?;
             }
         }
+        out.send(batch).await?;
+        // A large entry leaves a large buffer.
+        message.shrink_to(BATCH_BYTES);
     }
 }

@@ -12,6 +12,7 @@ use crate::session::Outgoing;
 pub(super) const PAGE: usize = 1000;
 
 pub(super) async fn spaces(store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
+    let _turn = out.turn().await?;
     for spaces in store.spaces().await?.chunks(PAGE) {
         let mut batch = out.batch();
         for space in spaces {
@@ -33,6 +34,7 @@ pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outg
         limit => usize::try_from(limit).unwrap_or(usize::MAX),
     };
     loop {
+        let _turn = out.turn().await?;
         let asked = left.min(PAGE);
         let page = store.segments(&space, after, asked).await?;
         let mut batch = out.batch();

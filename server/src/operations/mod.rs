@@ -6,6 +6,7 @@ mod peek;
 mod produce;
 mod status;
 
+use streamkit_engine::limits::NAME_BYTES_MAX;
 use streamkit_engine::{Name, NameError, ReadError, SegmentPath, Store};
 use streamkit_protocol::Request;
 use tracing::Instrument as _;
@@ -157,6 +158,35 @@ fn segment_status(status: &streamkit_engine::SegmentStatus) -> streamkit_protoco
         last_timestamp: status.last_timestamp.0,
         heartbeat: false,
     }
+}
+
+/// Most bytes that an entry's message has beyond its record's: numbers and ids at their longest, names of which each byte
+/// is written as an escape.
+const ENTRY_OVERHEAD_BYTES_MAX: usize = 512 + 2 * 6 * NAME_BYTES_MAX;
+
+/// Bytes that a record may take as an entry, whatever sequence and transaction it gets.
+fn entry_bytes_max(path: &SegmentPath, record: &streamkit_engine::Record) -> usize {
+    let entry = streamkit_protocol::EntryRef {
+        sequence: u64::MAX,
+        timestamp: i64::MIN,
+        trx: streamkit_protocol::Trx {
+            number: u64::MAX,
+            ..Default::default()
+        },
+        payload: Some(&record.payload),
+        metadata: record.metadata.iter(),
+        space: path.space.as_str(),
+        segment: path.segment.as_str(),
+    };
+    let mut message = Vec::new();
+    entry.encode_into(&mut message);
+    message.len()
+}
+
+/// An entry that no peer could receive. Produce takes none; a store filled by other means may hold one.
+fn does_not_fit(entry: &streamkit_engine::Entry) -> Failure {
+    let what = format!("entry {}/{} does not fit in a frame", entry.path, entry.sequence);
+    Failure::Told(what)
 }
 
 /// Appends an entry's message to `out`.

@@ -1,14 +1,13 @@
-//! Produce: records in, one durable transaction and one status per chunk. A chunk ends when it is full or when the peer
-//! ends its side; a gap, a malformed record or an abort discards the open chunk, and what was acknowledged stays.
+//! Produce: records in, one durable transaction and one status per chunk. A chunk ends when it is full, when the peer
+//! ends its side, or when others of the connection need the room that it takes; a gap, a malformed record or an abort discards the open chunk, and what was acknowledged stays.
 
 use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use streamkit_engine::{AppendError, Metadata, Record, Rejection, SegmentPath, Sequence, Store, Transaction};
-use streamkit_protocol::limits::CHUNK_RECORDS_MAX;
+use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use streamkit_protocol::{Produce, Terminal};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Failure, segment_status};
-use crate::session::Channel;
+use super::{ENTRY_OVERHEAD_BYTES_MAX, Failure, entry_bytes_max, segment_status};
+use crate::session::{Channel, Room};
 
 /// Records that will be committed together.
 #[derive(Default)]
@@ -16,8 +15,8 @@ struct Chunk {
     first: Sequence,
     records: Vec<Record>,
     bytes: usize,
-    /// Room the records still take in the channel's inbox, per semaphore.
-    room: Vec<OwnedSemaphorePermit>,
+    /// Room the records still take in the channel's inbox.
+    room: Room,
 }
 
 pub(super) async fn run(request: Produce, store: &dyn Store, channel: &mut Channel) -> Result<(), Failure> {
@@ -29,7 +28,11 @@ pub(super) async fn run(request: Produce, store: &dyn Store, channel: &mut Chann
     let mut expected = None;
     let mut chunk = Chunk::default();
     loop {
-        let mut received = channel.receive().await?;
+        let Some(mut received) = channel.receive(chunk.room.bytes()).await? else {
+            // Others of this connection wait for the room that the chunk takes.
+            commit(&path, std::mem::take(&mut chunk), store, channel).await?;
+            continue;
+        };
         match received.terminal {
             None => {}
             Some(Terminal::Close) => {
@@ -40,7 +43,8 @@ pub(super) async fn run(request: Produce, store: &dyn Store, channel: &mut Chann
             }
             Some(aborted) => return Err(Failure::Told(aborted.into_error().unwrap_or_default())),
         }
-        let (sequence, record) = decode(&received.message)?;
+        let (sequence, record) = decode(&received.message, &path)?;
+        received.room.shrink(record.len());
         let next = match expected {
             Some(next) => next,
             // The durable head at the time the produce began. Whether it still holds is decided at commit.
@@ -56,28 +60,28 @@ pub(super) async fn run(request: Produce, store: &dyn Store, channel: &mut Chann
         if chunk.records.len() == CHUNK_RECORDS_MAX || chunk.bytes + record.len() > TRANSACTION_BYTES_MAX {
             commit(&path, std::mem::take(&mut chunk), store, channel).await?;
         }
-        chunk.push(sequence, record, &mut received.room);
+        chunk.push(sequence, record, received.room);
     }
 }
 
 impl Chunk {
-    fn push(&mut self, sequence: Sequence, record: Record, room: &mut Vec<OwnedSemaphorePermit>) {
+    fn push(&mut self, sequence: Sequence, record: Record, room: Room) {
         if self.records.is_empty() {
             self.first = sequence;
         }
         self.bytes += record.len();
         self.records.push(record);
-        if self.room.is_empty() {
-            self.room.append(room);
-        } else {
-            for (held, more) in self.room.iter_mut().zip(room.drain(..)) {
-                held.merge(more);
-            }
-        }
+        self.room.merge(room);
     }
 }
 
-fn decode(message: &[u8]) -> Result<(Sequence, Record), Failure> {
+fn decode(message: &[u8], path: &SegmentPath) -> Result<(Sequence, Record), Failure> {
+    if message.len() > PEER_MESSAGE_BYTES_MAX {
+        let bytes = message.len();
+        return Err(too_large(format!(
+            "a message of {bytes} bytes, at most {PEER_MESSAGE_BYTES_MAX} are allowed"
+        )));
+    }
     let wire = streamkit_protocol::Record::decode(message)
         .map_err(|error| Failure::Told(format!("invalid record: {error}")))?;
     let sequence = Sequence(wire.sequence);
@@ -87,12 +91,26 @@ fn decode(message: &[u8]) -> Result<(Sequence, Record), Failure> {
         metadata,
     };
     if record.len() > RECORD_BYTES_MAX {
-        return Err(Failure::Told(format!(
-            "record too large: sequence {sequence} has {} bytes of payload and metadata, at most {RECORD_BYTES_MAX} are allowed",
+        return Err(too_large(format!(
+            "sequence {sequence} has {} bytes of payload and metadata, at most {RECORD_BYTES_MAX} are allowed",
             record.len()
         )));
     }
+    // What is taken must be able to go out again. A record as we write it is never longer than as it came, so nearly all
+    // are known to fit without being written.
+    if message.len() + ENTRY_OVERHEAD_BYTES_MAX > MESSAGE_BYTES_MAX {
+        let bytes = entry_bytes_max(path, &record);
+        if bytes > MESSAGE_BYTES_MAX {
+            return Err(too_large(format!(
+                "sequence {sequence} would be read as {bytes} bytes, at most {MESSAGE_BYTES_MAX} can be"
+            )));
+        }
+    }
     Ok((sequence, record))
+}
+
+fn too_large(what: String) -> Failure {
+    Failure::Told(format!("record too large: {what}"))
 }
 
 /// Commits a chunk and acknowledges it. Runs to its end once begun: what the store commits, the peer is told if it listens.
@@ -109,7 +127,7 @@ async fn commit(path: &SegmentPath, chunk: Chunk, store: &dyn Store, channel: &m
     for status in &committed.segments {
         batch.push(&segment_status(status).encode());
     }
-    channel.send(batch).await
+    channel.acknowledge(batch).await
 }
 
 fn refused(error: AppendError) -> Failure {

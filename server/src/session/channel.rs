@@ -2,135 +2,46 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use streamkit_engine::StoreId;
-use streamkit_protocol::{FrameHead, Terminal, TraceContext};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use streamkit_protocol::limits::REQUEST_BYTES_MAX;
+use streamkit_protocol::{FrameHead, Terminal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::channels::Channels;
+use super::inbox::{InboxReader, Next, Received};
 use super::outbound::{Batch, Outbound};
 use super::{ACCESS_DENIED, Ending, STORE_UNAVAILABLE};
 use crate::auth::Rights;
 use crate::http::Shared;
-use crate::limits::Limits;
 use crate::operations::{self, Failure};
-
-/// What a message costs in an inbox beside its bytes.
-const MESSAGE_OVERHEAD_BYTES: usize = 64;
-
-/// Makes inboxes that share a connection's bound.
-pub(super) struct Inboxes {
-    connection: Arc<Semaphore>,
-    channel_bytes: usize,
-    wait: Duration,
-}
-
-/// The sending end of a channel's inbox.
-#[derive(Clone)]
-pub(super) struct Inbox {
-    queue: mpsc::UnboundedSender<Received>,
-    room: Arc<Semaphore>,
-    overloaded: CancellationToken,
-}
-
-/// The channel did not take its messages.
-pub(super) struct Overloaded;
-
-/// One message of the peer, or its end. Holds its room in the inbox until dropped.
-pub(crate) struct Received {
-    pub(crate) message: Bytes,
-    pub(crate) terminal: Option<Terminal>,
-    pub(crate) room: Vec<OwnedSemaphorePermit>,
-}
-
-impl Inboxes {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let most = u32::MAX as usize >> 4;
-        Self {
-            connection: Arc::new(Semaphore::new(limits.connection_inbound_bytes.min(most))),
-            channel_bytes: limits.channel_inbound_bytes.min(most),
-            wait: limits.inbound_wait,
-        }
-    }
-
-    pub(super) fn channel(&self) -> (Inbox, InboxReader) {
-        let (queue, received) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(self.channel_bytes));
-        let overloaded = CancellationToken::new();
-        let reader = InboxReader {
-            received,
-            overloaded: overloaded.clone(),
-        };
-        (
-            Inbox {
-                queue,
-                room,
-                overloaded,
-            },
-            reader,
-        )
-    }
-
-    /// Puts a message into an inbox, waiting for room there but not forever.
-    pub(super) async fn deliver(
-        &self,
-        inbox: &Inbox,
-        message: Bytes,
-        terminal: Option<Terminal>,
-    ) -> Result<(), Overloaded> {
-        let bytes = (message.len() + MESSAGE_OVERHEAD_BYTES).min(self.channel_bytes);
-        let bytes = u32::try_from(bytes).map_err(|_| Overloaded)?;
-        let whole = self
-            .connection
-            .clone()
-            .try_acquire_many_owned(bytes)
-            .map_err(|_| Overloaded)?;
-        let own = match inbox.room.clone().try_acquire_many_owned(bytes) {
-            Ok(permit) => permit,
-            Err(_) => tokio::select! {
-                permit = tokio::time::timeout(self.wait, inbox.room.clone().acquire_many_owned(bytes)) => {
-                    permit.map_err(|_| Overloaded)?.map_err(|_| Overloaded)?
-                }
-                // The operation ended meanwhile: the message is late, and dropped.
-                () = inbox.queue.closed() => return Ok(()),
-            },
-        };
-        let room = vec![whole, own];
-        let _ = inbox.queue.send(Received {
-            message,
-            terminal,
-            room,
-        });
-        Ok(())
-    }
-}
-
-impl Inbox {
-    /// Ends the channel: it was told so by an error frame already.
-    pub(super) fn overload(&self) {
-        self.overloaded.cancel();
-    }
-}
-
-/// The receiving end of a channel's inbox.
-pub(super) struct InboxReader {
-    received: mpsc::UnboundedReceiver<Received>,
-    overloaded: CancellationToken,
-}
 
 /// A channel as its operation sees it.
 pub(crate) struct Channel {
     head: FrameHead,
     outbound: Outbound,
     inbox: InboxReader,
+    reads: Arc<Semaphore>,
     ending: CancellationToken,
     why: Ending,
 }
+
+/// What opened a channel.
+pub(super) struct Opening {
+    pub(super) message: Bytes,
+    /// Room that the request takes while its operation runs.
+    pub(super) room: OwnedSemaphorePermit,
+    /// Where the caller's trace is. The rest of its context is not kept.
+    pub(super) traceparent: Option<String>,
+    pub(super) rights: Rights,
+}
+
+/// Why a read ended before it was complete, as Go servers say it.
+const CANCELLED: &str = "context canceled";
 
 /// How an operation's channel ends.
 enum End {
@@ -147,6 +58,7 @@ impl Channel {
         head: FrameHead,
         outbound: Outbound,
         inbox: InboxReader,
+        reads: Arc<Semaphore>,
         ending: CancellationToken,
         why: Ending,
     ) -> Self {
@@ -154,21 +66,20 @@ impl Channel {
             head,
             outbound,
             inbox,
+            reads,
             ending,
             why,
         }
     }
 
-    /// Runs the operation that `message` asks for and ends the channel, whatever happens in between.
-    pub(super) async fn serve(
-        mut self,
-        shared: Arc<Shared>,
-        rights: Rights,
-        message: Bytes,
-        trace: Option<TraceContext>,
-        channels: Arc<Channels>,
-    ) {
-        let traceparent = trace.as_ref().and_then(|trace| trace.get("traceparent"));
+    /// Runs the operation that a request asks for and ends the channel, whatever happens in between.
+    pub(super) async fn serve(mut self, shared: Arc<Shared>, opening: Opening, channels: Arc<Channels>) {
+        let Opening {
+            message,
+            room,
+            traceparent,
+            rights,
+        } = opening;
         let span = tracing::debug_span!("streamkit.transport.server.request", store = %self.head.store_id, traceparent);
         let end = AssertUnwindSafe(self.dispatch(&shared, rights, message))
             .catch_unwind()
@@ -181,7 +92,10 @@ impl Channel {
             });
         // From here on late frames of the channel are dropped, so that nothing follows the terminal message.
         channels.finish(self.head.channel_id);
-        if self.inbox.overloaded.is_cancelled() {
+        let overloaded = self.inbox.overloaded().is_cancelled();
+        // Sending the last message may have to wait; nobody shall wait meanwhile for what is not needed any more.
+        drop((self.inbox, room));
+        if overloaded {
             return;
         }
         match end {
@@ -199,6 +113,11 @@ impl Channel {
     }
 
     async fn dispatch(&mut self, shared: &Shared, rights: Rights, message: Bytes) -> End {
+        if message.len() > REQUEST_BYTES_MAX {
+            let bytes = message.len();
+            let why = format!("request too large: {bytes} bytes, at most {REQUEST_BYTES_MAX} are allowed");
+            return End::Terminal(Terminal::CloseError(why));
+        }
         let request = match streamkit_protocol::Request::decode(&message) {
             Ok(request) => request,
             Err(error) => return End::Terminal(Terminal::CloseError(error.to_string())),
@@ -217,7 +136,8 @@ impl Channel {
         match operations::run(request, &*store, self).await {
             Ok(()) => End::Terminal(Terminal::Close),
             Err(Failure::Told(why)) => End::Terminal(Terminal::CloseError(why)),
-            Err(Failure::PeerEnded) => End::Terminal(Terminal::Close),
+            // Never as if everything had been sent: a peer that only ended its own side would take it for the end.
+            Err(Failure::PeerEnded) => End::Terminal(Terminal::CloseError(CANCELLED.to_owned())),
             Err(Failure::Ending) => self.ended(),
         }
     }
@@ -234,29 +154,35 @@ impl Channel {
         Batch::new(self.head)
     }
 
-    /// Sends a batch, waiting for the peer to make room, unless the channel ends first.
+    /// Sends what was committed, waiting for the peer to make room. It is told even when its session ends: it would not
+    /// know otherwise that its records are stored.
     ///
     /// # Errors
     /// [`Failure::Ending`]: stop; nobody will read more.
-    pub(crate) async fn send(&self, batch: Batch) -> Result<(), Failure> {
+    pub(crate) async fn acknowledge(&self, batch: Batch) -> Result<(), Failure> {
         tokio::select! {
             biased;
             sent = self.outbound.send(batch) => if sent { Ok(()) } else { Err(Failure::Ending) },
-            () = self.inbox.overloaded.cancelled() => Err(Failure::Ending),
-            () = self.ending.cancelled() => Err(Failure::Ending),
+            () = self.inbox.overloaded().cancelled() => Err(Failure::Ending),
         }
     }
 
-    /// The peer's next message or end.
+    /// The peer's next message or end. `None` if the connection is short of room, nothing is waiting to be received, and
+    /// `held` bytes are too much to keep.
     ///
     /// # Errors
     /// [`Failure::Ending`]: the channel or the connection ends.
-    pub(crate) async fn receive(&mut self) -> Result<Received, Failure> {
+    pub(crate) async fn receive(&mut self, held: usize) -> Result<Option<Received>, Failure> {
+        let overloaded = self.inbox.overloaded().clone();
         tokio::select! {
             biased;
             () = self.ending.cancelled() => Err(Failure::Ending),
-            () = self.inbox.overloaded.cancelled() => Err(Failure::Ending),
-            received = self.inbox.received.recv() => received.ok_or(Failure::Ending),
+            () = overloaded.cancelled() => Err(Failure::Ending),
+            next = self.inbox.next(held) => match next {
+                Next::Received(received) => Ok(Some(received)),
+                Next::TooLarge => Ok(None),
+                Next::Over => Err(Failure::Ending),
+            },
         }
     }
 
@@ -271,8 +197,11 @@ impl Channel {
         let outgoing = Outgoing {
             head: self.head,
             outbound: self.outbound.clone(),
+            reads: self.reads.clone(),
         };
         tokio::select! {
+            biased;
+            // What is complete is not given up, and its peer often ends its side just then.
             done = work(&outgoing) => done,
             ended = self.peer_ended() => Err(ended),
         }
@@ -280,8 +209,8 @@ impl Channel {
 
     async fn peer_ended(&mut self) -> Failure {
         loop {
-            match self.receive().await {
-                Ok(received) if received.terminal.is_some() => return Failure::PeerEnded,
+            match self.receive(0).await {
+                Ok(Some(received)) if received.terminal.is_some() => return Failure::PeerEnded,
                 Ok(_) => {}
                 Err(failure) => return failure,
             }
@@ -293,9 +222,23 @@ impl Channel {
 pub(crate) struct Outgoing {
     head: FrameHead,
     outbound: Outbound,
+    reads: Arc<Semaphore>,
 }
 
+/// The right to hold entries in memory.
+pub(crate) struct Turn(#[expect(dead_code, reason = "held, not used")] OwnedSemaphorePermit);
+
 impl Outgoing {
+    /// Waits until this read may hold entries. To be given back after every batch, so that reads of a connection whose peer
+    /// takes little hold little together.
+    ///
+    /// # Errors
+    /// [`Failure::Ending`]: the connection is gone.
+    pub(crate) async fn turn(&self) -> Result<Turn, Failure> {
+        let permit = self.reads.clone().acquire_owned().await;
+        permit.map(Turn).map_err(|_| Failure::Ending)
+    }
+
     /// An empty batch for this channel.
     pub(crate) fn batch(&self) -> Batch {
         Batch::new(self.head)

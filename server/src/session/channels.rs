@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::channel::Inbox;
+use super::inbox::Inbox;
 use crate::limits::Limits;
 
 pub(super) struct Channels {
@@ -91,6 +91,11 @@ impl Channels {
         }
     }
 
+    /// How many open channels hold room for messages.
+    pub(super) fn holding_room(&self) -> usize {
+        self.lock().open.values().filter(|inbox| inbox.holds_room()).count()
+    }
+
     /// Drops all inboxes: no channel receives anything more.
     pub(super) fn close(&self) {
         self.lock().open.clear();
@@ -100,7 +105,7 @@ impl Channels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::channel::Inboxes;
+    use crate::session::inbox::Inboxes;
 
     #[test]
     fn finished_channels_are_remembered_and_the_oldest_forgotten_first() {

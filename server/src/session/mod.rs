@@ -1,40 +1,70 @@
 //! One connection: one task that reads the socket, routes frames to channels and writes what they send, and one task per
-//! open channel. Reading never waits for an operation, only for room: in the outbound queue (the peer does not read) or in
-//! a channel's inbox (the producer is faster than the disk), for both only so long, and writing goes on meanwhile.
+//! open channel. Reading never waits for an operation, only for room in a channel's inbox (the producer is faster than
+//! the disk), and only so long; writing goes on meanwhile.
 
 mod channel;
 mod channels;
+mod inbox;
 mod outbound;
 mod wire;
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::WebSocket;
+use axum::extract::ws::{CloseCode, CloseFrame, WebSocket, close_code};
 use bytes::Bytes;
 use streamkit_engine::StoreId;
 use streamkit_protocol::limits::{PING_PERIOD_MAX, PING_PERIOD_MIN};
 use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use channel::{Channel, Outgoing};
+pub(crate) use inbox::Room;
 
 use crate::auth::{Rights, Scopes};
 use crate::http::Shared;
-use channel::Inboxes;
+use crate::socket::Taken;
+use channel::Opening;
 use channels::{Admission, Channels};
+use inbox::Inboxes;
 use outbound::Outbound;
-use wire::Wire;
+use wire::{Next, Wire};
 
 /// The error frames' texts, known to deployed clients.
 pub(crate) const ACCESS_DENIED: &str = "access denied";
 pub(crate) const STORE_UNAVAILABLE: &str = "store unavailable";
 const TOO_MANY_STREAMS: &str = "too many active streams";
 const OVERLOADED: &str = "stream receive buffer overloaded";
-const SHUTTING_DOWN: &str = "the server is shutting down";
-const TOKEN_EXPIRED: &str = "the token expired";
+
+/// Why a connection ends whose peer still listens: open channels are told the text, the WebSocket the code.
+struct Goodbye {
+    why: &'static str,
+    code: Option<CloseCode>,
+}
+
+const SHUTTING_DOWN: Goodbye = Goodbye {
+    why: "the server is shutting down",
+    code: None,
+};
+const TOKEN_EXPIRED: Goodbye = Goodbye {
+    why: "the token expired",
+    code: None,
+};
+const MALFORMED: Goodbye = Goodbye {
+    why: "the peer sent a malformed frame",
+    code: Some(close_code::PROTOCOL),
+};
+const TOO_LARGE: Goodbye = Goodbye {
+    why: "the peer sent a frame that is too large",
+    code: Some(close_code::SIZE),
+};
+
+/// Longest `traceparent` kept: more than twice what its version 00 has.
+const TRACEPARENT_BYTES_MAX: usize = 128;
 
 /// Why channels are told to end while the connection still works.
 pub(crate) type Ending = Arc<std::sync::OnceLock<&'static str>>;
@@ -45,6 +75,8 @@ struct Session {
     outbound: Outbound,
     channels: Arc<Channels>,
     inboxes: Inboxes,
+    /// How many reads may hold entries.
+    reads: Arc<Semaphore>,
     /// Cancelled when channels must end; [`Session::why`] then says why, or nothing if the peer is gone.
     ending: CancellationToken,
     why: Ending,
@@ -54,16 +86,18 @@ struct Session {
 /// Serves one connection until the peer leaves, the token expires or the server stops.
 pub(crate) async fn run(
     socket: WebSocket,
+    taken: Option<Taken>,
     shared: Arc<Shared>,
     scopes: Scopes,
     expiry: tokio::time::Sleep,
     stopping: CancellationToken,
 ) {
     let (outbound, queue) = outbound::queue(&shared.limits);
-    let mut wire = Wire::new(socket, queue, shared.limits.write_deadline);
+    let mut wire = Wire::new(socket, taken, queue, shared.limits.write_deadline);
     let session = Session {
         channels: Arc::new(Channels::new(&shared.limits)),
         inboxes: Inboxes::new(&shared.limits),
+        reads: Arc::new(Semaphore::new(shared.limits.reads.clamp(1, Semaphore::MAX_PERMITS))),
         ending: CancellationToken::new(),
         why: Ending::default(),
         tasks: TaskTracker::new(),
@@ -85,25 +119,26 @@ pub(crate) async fn run(
                     tracing::debug!("no frame for {silence:?}: the peer is gone");
                     break None;
                 }
-                let ping_frame = Frame::connection(Control::Ping).encode();
-                if wire.while_writing(session.outbound.send_frame(ping_frame)).await.is_err() {
-                    break None;
-                }
+                session.outbound.ping();
                 ping.set(tokio::time::sleep(ping_period(silence)));
             }
-            received = wire.next() => {
-                let Some(bytes) = received else { break None };
+            next = wire.next() => {
+                let bytes = match next {
+                    Next::Frame(bytes) => bytes,
+                    Next::Unreadable { too_large } => break Some(if too_large { TOO_LARGE } else { MALFORMED }),
+                    Next::Over => break None,
+                };
                 match Frame::decode(&bytes) {
                     Ok(frame) => {
                         last_frame = Instant::now();
                         match wire.while_writing(session.route(frame)).await {
-                            Ok(std::ops::ControlFlow::Continue(())) => {}
-                            Ok(std::ops::ControlFlow::Break(())) | Err(wire::Broken) => break None,
+                            Ok(ControlFlow::Continue(())) => {}
+                            Ok(ControlFlow::Break(())) | Err(wire::Broken) => break None,
                         }
                     }
                     Err(error) => {
                         tracing::debug!(%error, "the connection is closed");
-                        break None;
+                        break Some(MALFORMED);
                     }
                 }
             }
@@ -112,24 +147,26 @@ pub(crate) async fn run(
     session.end(goodbye, wire).await;
 }
 
+/// The caller's span, if it is one; the rest of a trace context means nothing to us, and may be of any size.
+fn traceparent(frame: &Frame) -> Option<String> {
+    let text = frame.trace_context.as_ref()?.get("traceparent")?;
+    (text.len() <= TRACEPARENT_BYTES_MAX).then(|| text.clone())
+}
+
 fn ping_period(silence: Duration) -> Duration {
     rand::random_range(PING_PERIOD_MIN..PING_PERIOD_MAX).min(silence / 3)
 }
 
 impl Session {
-    async fn route(&self, frame: Frame) -> std::ops::ControlFlow<()> {
+    async fn route(&self, frame: Frame) -> ControlFlow<()> {
         match frame.control {
             Control::Data => self.data(frame).await,
             Control::Error => self.error(frame).await,
-            Control::Ping => {
-                self.outbound
-                    .send_frame(Frame::connection(Control::Pong).encode())
-                    .await
-            }
+            Control::Ping => self.outbound.pong(),
             Control::Pong | Control::Unknown(_) => {}
-            Control::Close => return std::ops::ControlFlow::Break(()),
+            Control::Close => return ControlFlow::Break(()),
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 
     async fn data(&self, frame: Frame) {
@@ -138,33 +175,42 @@ impl Session {
         if rights == Rights::default() {
             return self.refuse(head, ACCESS_DENIED).await;
         }
-        let trace_context = frame.trace_context.clone();
+        let traceparent = traceparent(&frame);
         let message = frame.message();
         let terminal = Terminal::decode(&message);
         match self.channels.find(head.channel_id) {
             Admission::Open(inbox) => self.deliver(&inbox, head, message, terminal).await,
             Admission::Finished => {}
             // A stray end of something we do not know ends nothing and is not answered.
-            Admission::Unknown if terminal.is_some() => {}
+            Admission::Unknown | Admission::Full if terminal.is_some() => {}
             Admission::Full => {
                 self.channels.finish(head.channel_id);
                 self.refuse(head, TOO_MANY_STREAMS).await;
             }
             Admission::Unknown => {
-                let (inbox, received) = self.inboxes.channel();
-                let cancelled = self.ending.child_token();
-                self.channels.open(head.channel_id, inbox);
-                let channel = Channel::new(head, self.outbound.clone(), received, cancelled, self.why.clone());
-                let served = channel.serve(
-                    self.shared.clone(),
-                    rights,
+                let Some(room) = self.inboxes.request(message.len()) else {
+                    self.channels.finish(head.channel_id);
+                    return self.refuse(head, OVERLOADED).await;
+                };
+                let opening = Opening {
                     message,
-                    trace_context,
-                    self.channels.clone(),
-                );
-                self.tasks.spawn(served);
+                    room,
+                    traceparent,
+                    rights,
+                };
+                self.open(head, opening);
             }
         }
+    }
+
+    fn open(&self, head: FrameHead, opening: Opening) {
+        let (inbox, received) = self.inboxes.channel();
+        self.channels.open(head.channel_id, inbox);
+        let (outbound, reads) = (self.outbound.clone(), self.reads.clone());
+        let (ending, why) = (self.ending.child_token(), self.why.clone());
+        let channel = Channel::new(head, outbound, received, reads, ending, why);
+        self.tasks
+            .spawn(channel.serve(self.shared.clone(), opening, self.channels.clone()));
     }
 
     /// An error frame ends the channel as an error message in a data frame does.
@@ -177,8 +223,13 @@ impl Session {
         }
     }
 
-    async fn deliver(&self, inbox: &channel::Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
-        if self.inboxes.deliver(inbox, message, terminal).await.is_err() {
+    async fn deliver(&self, inbox: &inbox::Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
+        if self
+            .inboxes
+            .deliver(inbox, message, terminal, &self.channels)
+            .await
+            .is_err()
+        {
             self.channels.finish(head.channel_id);
             inbox.overload();
             self.refuse(head, OVERLOADED).await;
@@ -187,13 +238,13 @@ impl Session {
 
     async fn refuse(&self, head: FrameHead, why: &str) {
         let terminal = Terminal::Error(why.to_owned()).encode();
-        self.outbound.send_frame(head.error(&terminal)).await;
+        self.outbound.refuse(head.error(&terminal)).await;
     }
 
     /// Ends every channel, then the connection. With a goodbye the peer still listens and is told.
-    async fn end(self, goodbye: Option<&'static str>, mut wire: Wire) {
-        if let Some(why) = goodbye {
-            let _ = self.why.set(why);
+    async fn end(self, goodbye: Option<Goodbye>, mut wire: Wire) {
+        if let Some(goodbye) = &goodbye {
+            let _ = self.why.set(goodbye.why);
         } else {
             wire.close_queue();
         }
@@ -205,9 +256,30 @@ impl Session {
             self.tasks.wait().await;
         }
         if goodbye.is_some() {
-            self.outbound.send_last(Frame::connection(Control::Close).encode());
+            self.outbound.close();
         }
         drop(self);
-        wire.finish().await;
+        let close = goodbye.and_then(|Goodbye { why, code }| {
+            let reason = why.into();
+            code.map(|code| CloseFrame { code, reason })
+        });
+        wire.finish(close).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_trace_context_only_a_short_traceparent_is_kept() {
+        let frame = |text: &str| Frame {
+            trace_context: Some([("traceparent".to_owned(), text.to_owned())].into()),
+            ..Frame::default()
+        };
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(traceparent(&frame(text)).as_deref(), Some(text));
+        assert_eq!(traceparent(&frame(&"0".repeat(129))), None);
+        assert_eq!(traceparent(&Frame::default()), None);
     }
 }

@@ -6,12 +6,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::Sleep;
 
 use super::outbound::{Queue, Queued};
+use crate::socket::Taken;
 
 /// Bytes written before the other direction has its turn.
 const TURN_BYTES: usize = 256 << 10;
@@ -26,8 +27,9 @@ pub(super) struct Wire {
     /// Frames the socket has taken in part, and how many of them.
     current: Option<(Queued, usize)>,
     unflushed: bool,
-    /// Runs while the socket takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs while the socket takes nothing, since it had taken so much.
+    stalled: Option<(Pin<Box<Sleep>>, u64)>,
+    taken: Option<Taken>,
     write_deadline: Duration,
     ended: bool,
 }
@@ -35,37 +37,49 @@ pub(super) struct Wire {
 /// Nothing more can be sent or received.
 pub(super) struct Broken;
 
+/// What arrives from the peer.
+pub(super) enum Next {
+    Frame(Bytes),
+    /// Something that is no frame: nothing more can be read, but the peer can be told.
+    Unreadable {
+        too_large: bool,
+    },
+    /// The peer is gone.
+    Over,
+}
+
 impl Wire {
-    pub(super) fn new(socket: WebSocket, queue: Queue, write_deadline: Duration) -> Self {
+    pub(super) fn new(socket: WebSocket, taken: Option<Taken>, queue: Queue, write_deadline: Duration) -> Self {
         Self {
             socket,
             queue,
             current: None,
             unflushed: false,
             stalled: None,
+            taken,
             write_deadline,
             ended: false,
         }
     }
 
-    /// The peer's next frame, while what is queued is written. `None` when the connection is over.
+    /// What the peer sends next, while what is queued is written.
     ///
     /// Cancel safe.
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
+    pub(super) async fn next(&mut self) -> Next {
         poll_fn(|cx| {
             if let Poll::Ready(Err(Broken)) = self.poll_write(cx) {
-                return Poll::Ready(None);
+                return Poll::Ready(Next::Over);
             }
             loop {
                 return Poll::Ready(match ready!(self.socket.poll_next_unpin(cx)) {
-                    Some(Ok(Message::Text(text))) => Some(text.into()),
-                    Some(Ok(Message::Binary(bytes))) => Some(bytes),
+                    Some(Ok(Message::Text(text))) => Next::Frame(text.into()),
+                    Some(Ok(Message::Binary(bytes))) => Next::Frame(bytes),
                     // Answered by the library below us.
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Ok(Message::Close(_))) | None => None,
+                    Some(Ok(Message::Close(_))) | None => Next::Over,
                     Some(Err(error)) => {
                         tracing::debug!(%error, "the connection broke");
-                        None
+                        unreadable(&error)
                     }
                 });
             }
@@ -97,10 +111,18 @@ impl Wire {
     }
 
     /// Writes what is queued, then closes the WebSocket. To be called when all senders are gone.
-    pub(super) async fn finish(mut self) {
-        if poll_fn(|cx| self.poll_write(cx)).await.is_ok() {
-            let _ = tokio::time::timeout(GOODBYE, self.socket.send(Message::Close(None))).await;
+    pub(super) async fn finish(mut self, close: Option<CloseFrame>) {
+        if poll_fn(|cx| self.poll_write(cx)).await.is_err() {
+            return;
         }
+        // What the peer has sent meanwhile is read, and dropped, until it closes too: with bytes unread, the kernel would
+        // not deliver what is still on its way.
+        let closed = async {
+            if self.socket.send(Message::Close(close)).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, closed).await;
     }
 
     /// Writes what is queued. Ready when nothing will be queued any more and all is written; pending while the queue is
@@ -119,12 +141,20 @@ impl Wire {
             self.stalled = None;
         } else if written.is_pending() {
             let deadline = self.write_deadline;
-            let stalled = self
-                .stalled
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)));
-            if stalled.as_mut().poll(cx).is_ready() {
-                tracing::warn!("a peer did not read for {deadline:?}: its connection is closed");
-                return self.broken();
+            loop {
+                let taken = self.taken.as_ref().map_or(0, Taken::bytes);
+                let (stalled, before) = self
+                    .stalled
+                    .get_or_insert_with(|| (Box::pin(tokio::time::sleep(deadline)), taken));
+                if stalled.as_mut().poll(cx).is_pending() {
+                    break;
+                }
+                if taken == *before {
+                    tracing::warn!("a peer took nothing for {deadline:?}: its connection is closed");
+                    return self.broken();
+                }
+                // A frame may be larger than what a slow link carries in that time.
+                self.stalled = None;
             }
         }
         written.map(|_| Ok(()))
@@ -171,4 +201,22 @@ impl Wire {
         }
         if over { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
+}
+
+/// Whether the peer broke the rules, or the connection.
+fn unreadable(error: &axum::Error) -> Next {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.is::<std::io::Error>() {
+            return Next::Over;
+        }
+        source = error.source();
+    }
+    // The library's errors are not ours to name, only to read.
+    let text = error.to_string();
+    if text.contains("without closing handshake") {
+        return Next::Over;
+    }
+    let too_large = text.contains("too long");
+    Next::Unreadable { too_large }
 }

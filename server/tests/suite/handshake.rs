@@ -101,3 +101,23 @@ async fn shutdown_ends_every_open_channel_with_a_terminal_message() {
     assert_eq!(peer.frame().await.unwrap().control, streamkit_protocol::Control::Close);
     stopping.await.unwrap();
 }
+
+#[tokio::test]
+async fn connections_that_are_not_upgraded_have_a_limit_and_the_next_one_waits_for_a_place() {
+    let limits = streamkit_server::Limits {
+        handshakes: 1,
+        ..Default::default()
+    };
+    let host = std::sync::Arc::new(Host::with_limits(limits).await);
+    let idle = tokio::net::TcpStream::connect(host.url.trim_start_matches("ws://"))
+        .await
+        .unwrap();
+    let connecting = host.clone();
+    let mut connecting = tokio::spawn(async move { connecting.connect().await });
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut connecting).await;
+    assert!(early.is_err(), "both were let in");
+    drop(idle);
+    connecting.await.unwrap().answers_ping().await;
+    // Those who are in do not count.
+    host.connect().await.answers_ping().await;
+}

@@ -81,15 +81,19 @@ impl Host {
     }
 
     pub async fn connect_with(&self, token: &str) -> Result<Peer, Error> {
-        let mut request = format!("{}/streamz", self.url).into_client_request().unwrap();
-        request
-            .headers_mut()
-            .insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let (socket, response) = tokio_tungstenite::connect_async(request).await?;
-        assert!(response.headers().get("sec-websocket-protocol").is_none());
-        assert!(response.headers().get("sec-websocket-extensions").is_none());
-        Ok(Peer { socket })
+        connect(&self.url, token).await
     }
+}
+
+pub async fn connect(url: &str, token: &str) -> Result<Peer, Error> {
+    let mut request = format!("{url}/streamz").into_client_request().unwrap();
+    request
+        .headers_mut()
+        .insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let (socket, response) = tokio_tungstenite::connect_async(request).await?;
+    assert!(response.headers().get("sec-websocket-protocol").is_none());
+    assert!(response.headers().get("sec-websocket-extensions").is_none());
+    Ok(Peer { socket })
 }
 
 pub fn token(scopes: &[&str]) -> String {

@@ -1,0 +1,232 @@
+//! Inboxes: what a connection has received and its channels have not dealt with. Each byte takes room of its channel and
+//! of its connection until its record is stored or dropped, so that neither can make the server hold more than its share.
+//!
+//! **Nobody waits for ever.** Reading the socket is the only thing that waits for room, so while it waits nothing comes in.
+//! Let the message that waits need `M` of the connection's `C` bytes, and `N` channels hold some room. Each byte of it is
+//! 1. in an inbox: its operation takes it as soon as it is not busy;
+//! 2. in a chunk being committed, or before the answer to one: both end by themselves, as the disk works and the peer reads;
+//! 3. in an open chunk, which alone would wait for more of what cannot come. So while the wait lasts, a chunk of more than
+//!    `(C - M) / N` is committed as soon as its inbox is empty.
+//!
+//! When all is at rest, `N` channels hold at most `(C - M) / N` each: there is room for `M`. The room of one channel needs
+//! no such rule, because a whole open chunk and the largest message fit ([`CHANNEL_INBOUND_BYTES_MIN`]). A disk that does
+//! not move, or a peer that does not read, is what [`Limits::inbound_wait`] is for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use streamkit_protocol::Terminal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::channels::Channels;
+use crate::limits::{CHANNEL_INBOUND_BYTES_MIN, Limits, RECORD_OVERHEAD_BYTES};
+
+/// What a request costs for each of its bytes, and once: a map of short offsets grows about so much when it is read.
+const REQUEST_GROWTH: usize = 16;
+
+/// No chunk is too large.
+const ROOM_ENOUGH: usize = usize::MAX;
+
+/// Makes inboxes that share a connection's bound.
+pub(super) struct Inboxes {
+    connection: Arc<Semaphore>,
+    connection_bytes: usize,
+    channel_bytes: usize,
+    requests: Arc<Semaphore>,
+    requests_bytes: usize,
+    wait: Duration,
+    /// What an open chunk may hold just now.
+    chunk_bytes: watch::Sender<usize>,
+}
+
+/// The sending end of a channel's inbox.
+#[derive(Clone)]
+pub(super) struct Inbox {
+    queue: mpsc::UnboundedSender<Received>,
+    room: Arc<Semaphore>,
+    capacity: usize,
+    overloaded: CancellationToken,
+}
+
+/// The channel did not take its messages.
+pub(super) struct Overloaded;
+
+/// One message of the peer, or its end. Holds its room until dropped.
+pub(crate) struct Received {
+    pub(crate) message: Bytes,
+    pub(crate) terminal: Option<Terminal>,
+    pub(crate) room: Room,
+}
+
+/// Room of a channel and of its connection.
+#[derive(Default)]
+pub(crate) struct Room(Option<[OwnedSemaphorePermit; 2]>);
+
+impl Room {
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |[connection, _]| connection.num_permits())
+    }
+
+    /// Gives back what a message took on the wire beyond the record in it.
+    pub(crate) fn shrink(&mut self, record_bytes: usize) {
+        for permit in self.0.iter_mut().flatten() {
+            let more = permit
+                .num_permits()
+                .saturating_sub(record_bytes + RECORD_OVERHEAD_BYTES);
+            drop(permit.split(more));
+        }
+    }
+
+    /// Takes over another's.
+    pub(crate) fn merge(&mut self, other: Room) {
+        match (&mut self.0, other.0) {
+            (Some(held), Some(more)) => {
+                for (held, more) in held.iter_mut().zip(more) {
+                    held.merge(more);
+                }
+            }
+            (held @ None, more) => *held = more,
+            (Some(_), None) => {}
+        }
+    }
+}
+
+impl Inboxes {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let most = u32::MAX as usize >> 4;
+        let connection_bytes = limits.connection_inbound_bytes.min(most);
+        let requests_bytes = connection_bytes / 2;
+        Self {
+            connection: Arc::new(Semaphore::new(connection_bytes)),
+            connection_bytes,
+            channel_bytes: limits.channel_inbound_bytes.clamp(CHANNEL_INBOUND_BYTES_MIN, most),
+            requests: Arc::new(Semaphore::new(requests_bytes)),
+            requests_bytes,
+            wait: limits.inbound_wait,
+            chunk_bytes: watch::Sender::new(ROOM_ENOUGH),
+        }
+    }
+
+    pub(super) fn channel(&self) -> (Inbox, InboxReader) {
+        let (queue, received) = mpsc::unbounded_channel();
+        let overloaded = CancellationToken::new();
+        let reader = InboxReader {
+            received,
+            overloaded: overloaded.clone(),
+            chunk_bytes: self.chunk_bytes.subscribe(),
+        };
+        let inbox = Inbox {
+            queue,
+            room: Arc::new(Semaphore::new(self.channel_bytes)),
+            capacity: self.channel_bytes,
+            overloaded,
+        };
+        (inbox, reader)
+    }
+
+    /// Room for a request and what it becomes, to be held while its operation runs: at once or not at all, because running
+    /// operations may take as long as they like. One request has room whatever its size.
+    pub(super) fn request(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = ((bytes + 1) * REQUEST_GROWTH).min(self.requests_bytes);
+        let bytes = u32::try_from(bytes).ok()?;
+        self.requests.clone().try_acquire_many_owned(bytes).ok()
+    }
+
+    /// Puts a message into an inbox, waiting for room there and in the connection but not for ever.
+    pub(super) async fn deliver(
+        &self,
+        inbox: &Inbox,
+        message: Bytes,
+        terminal: Option<Terminal>,
+        channels: &Channels,
+    ) -> Result<(), Overloaded> {
+        let bytes = message.len() + RECORD_OVERHEAD_BYTES;
+        if bytes > self.connection_bytes {
+            return Err(Overloaded);
+        }
+        let permits = u32::try_from(bytes).map_err(|_| Overloaded)?;
+        let room = async {
+            let connection = match self.connection.clone().try_acquire_many_owned(permits) {
+                Ok(permit) => permit,
+                Err(_) => {
+                    let holders = channels.holding_room().max(1);
+                    self.chunk_bytes.send_replace((self.connection_bytes - bytes) / holders);
+                    let permit = self.connection.clone().acquire_many_owned(permits).await;
+                    self.chunk_bytes.send_replace(ROOM_ENOUGH);
+                    permit.map_err(|_| Overloaded)?
+                }
+            };
+            let own = inbox.room.clone().acquire_many_owned(permits).await;
+            Ok(Room(Some([connection, own.map_err(|_| Overloaded)?])))
+        };
+        let room = tokio::select! {
+            biased;
+            room = tokio::time::timeout(self.wait, room) => room,
+            // The operation ended meanwhile: the message is late, and dropped.
+            () = inbox.queue.closed() => {
+                self.chunk_bytes.send_replace(ROOM_ENOUGH);
+                return Ok(());
+            }
+        };
+        let Ok(room) = room else {
+            self.chunk_bytes.send_replace(ROOM_ENOUGH);
+            return Err(Overloaded);
+        };
+        let _ = inbox.queue.send(Received {
+            message,
+            terminal,
+            room: room?,
+        });
+        Ok(())
+    }
+}
+
+impl Inbox {
+    /// Ends the channel: it was told so by an error frame already.
+    pub(super) fn overload(&self) {
+        self.overloaded.cancel();
+    }
+
+    /// Whether its channel holds any room.
+    pub(super) fn holds_room(&self) -> bool {
+        self.room.available_permits() < self.capacity
+    }
+}
+
+/// What an operation finds in its inbox.
+pub(super) enum Next {
+    /// A message, or the peer's end.
+    Received(Received),
+    /// Nothing, and others wait for the room that this operation holds.
+    TooLarge,
+    /// Nothing more can come.
+    Over,
+}
+
+/// The receiving end of a channel's inbox.
+pub(super) struct InboxReader {
+    received: mpsc::UnboundedReceiver<Received>,
+    overloaded: CancellationToken,
+    chunk_bytes: watch::Receiver<usize>,
+}
+
+impl InboxReader {
+    /// What comes next for an operation that holds so many bytes.
+    ///
+    /// Cancel safe.
+    pub(super) async fn next(&mut self, held: usize) -> Next {
+        tokio::select! {
+            biased;
+            received = self.received.recv() => received.map_or(Next::Over, Next::Received),
+            Ok(_) = self.chunk_bytes.wait_for(|most| held > *most) => Next::TooLarge,
+        }
+    }
+
+    /// Cancelled when the channel was ended for what it did not take.
+    pub(super) fn overloaded(&self) -> &CancellationToken {
+        &self.overloaded
+    }
+}
