@@ -9,3 +9,4 @@ mod operations;
 mod peer;
 mod recorded;
 mod resilience;
+mod slow;
