@@ -179,7 +179,7 @@ impl Channel {
                 return Ok(inbound);
             }
             let all_sent = self.unsent.all_sent();
-            if all_sent <= since {
+            if all_sent <= since || self.connection.progress().stalled_for() >= self.timeout {
                 return Err(Error::Timeout(self.timeout));
             }
             since = all_sent;

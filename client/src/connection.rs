@@ -108,17 +108,23 @@ pub(crate) enum Outgoing {
 impl Connection {
     /// Starts the task of a fresh socket, whose writes move `progress`.
     pub(crate) fn start(socket: Socket, progress: Arc<Progress>) -> Arc<Self> {
+        let (connection, queued) = Self::unstarted(progress);
+        let wire = Wire::new(socket, queued, connection.clone(), WRITE_DEADLINE);
+        tokio::spawn(run(wire, connection.clone()));
+        connection
+    }
+
+    /// A connection without its task, and what that has to send.
+    pub(crate) fn unstarted(progress: Arc<Progress>) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
         let (outbound, queued) = mpsc::unbounded_channel();
-        let connection = Arc::new(Self {
+        let connection = Self {
             routes: Mutex::default(),
             outbound,
             room: Semaphore::new(OUTBOUND_BYTES),
             progress,
             ended: watch::Sender::new(None),
-        });
-        let wire = Wire::new(socket, queued, connection.clone(), WRITE_DEADLINE);
-        tokio::spawn(run(wire, connection.clone()));
-        connection
+        };
+        (Arc::new(connection), queued)
     }
 
     /// Why it ended; `None` while it lives.
@@ -271,7 +277,7 @@ fn permits(bytes: usize) -> u32 {
 
 /// Reads, routes and writes until the connection is over, in one task: a socket has one waker then, not two that wake each
 /// other for nothing.
-async fn run(mut wire: Wire, connection: Arc<Connection>) {
+pub(crate) async fn run(mut wire: Wire, connection: Arc<Connection>) {
     let mut last_frame = Instant::now();
     let mut ping = pin!(tokio::time::sleep(ping_period()));
     let why = loop {

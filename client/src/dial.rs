@@ -94,8 +94,8 @@ impl Dialler {
         request
             .headers_mut()
             .insert(header::ORIGIN, HeaderValue::from_static("http://localhost"));
-        let address = address(request.uri())
-            .ok_or_else(|| invalid(format!("bad address {:?}: use ws://host:port", self.url)))?;
+        let address =
+            address(request.uri()).ok_or_else(|| invalid(format!("bad address {:?}: use ws://host:port", self.url)))?;
         let tcp = TcpStream::connect(address).await;
         let tcp = tcp.map_err(|error| DialError::Transient(error.to_string()))?;
         tcp.set_nodelay(true)

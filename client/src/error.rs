@@ -38,7 +38,7 @@ pub enum Error {
     /// The server's disk failed while it stored: it cannot say whether the chunk is there. Transient; peek before retrying.
     #[error("the server cannot tell whether it was stored: {0}")]
     Unknown(String),
-    /// The server has, for now, no room or no access to its storage; of what it refuses so, nothing is stored. Transient.
+    /// The server has, for now, no room or no access to its storage. Transient; after a produce, peek before retrying.
     #[error("the server cannot do this now: {0}")]
     Unavailable(String),
     /// The server refused for a reason that a repetition does not change.

@@ -4,8 +4,8 @@ use streamkit_protocol::{GetSegments, GetStatus, Peek, Request, SegmentStatus, S
 use uuid::Uuid;
 
 use crate::channel::Channel;
-use crate::consume::Entries;
 use crate::client::Client;
+use crate::consume::Entries;
 use crate::error::Error;
 use crate::model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 use crate::produce::Producer;
@@ -52,7 +52,11 @@ impl StoreClient {
     }
 
     /// Does a call whose answer is a list.
-    async fn list<T>(&self, request: &Request, item: impl Fn(&[u8]) -> Result<T, Error> + Copy) -> Result<Vec<T>, Error> {
+    async fn list<T>(
+        &self,
+        request: &Request,
+        item: impl Fn(&[u8]) -> Result<T, Error> + Copy,
+    ) -> Result<Vec<T>, Error> {
         let call = async |mut channel: Channel| {
             channel.request(request).await?;
             let mut items = Vec::new();
@@ -129,7 +133,8 @@ impl StoreClient {
         Entries::new(self.clone(), Request::ConsumeSegment(request))
     }
 
-    /// Reads a space in log order, up to the tail of the moment it is asked for.
+    /// Reads a space in log order, up to the tail of the moment it is asked for. Holes are looked for in the first 65 536
+    /// segments it meets.
     pub fn consume_space(&self, read: ConsumeSpace) -> Entries {
         let request = streamkit_protocol::ConsumeSpace {
             space: read.space,
@@ -141,7 +146,8 @@ impl StoreClient {
         Entries::new(self.clone(), Request::ConsumeSpace(request))
     }
 
-    /// Reads several spaces, merged by commit time, up to the tail of the moment they are asked for.
+    /// Reads several spaces, merged by commit time, up to the tail of the moment they are asked for. Holes are looked for in
+    /// the first 65 536 segments it meets.
     pub fn consume(&self, read: Consume) -> Entries {
         let request = streamkit_protocol::Consume {
             min_timestamp: read.after_time,

@@ -9,4 +9,5 @@ mod operations;
 mod peer;
 mod recorded;
 mod resilience;
+mod scripts;
 mod slow;

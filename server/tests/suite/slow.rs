@@ -113,7 +113,10 @@ async fn a_paused_consumer_holds_up_nobody_and_then_reads_the_rest() {
     }
     assert_eq!(store.spaces().await.unwrap(), ["s", "t", "u"]);
     let [space, spaces, limited] = paused;
-    assert_eq!(space.try_collect::<Vec<_>>().await.unwrap().len() as u64, EACH * 3 / 2 - 1);
+    assert_eq!(
+        space.try_collect::<Vec<_>>().await.unwrap().len() as u64,
+        EACH * 3 / 2 - 1
+    );
     assert_eq!(spaces.try_collect::<Vec<_>>().await.unwrap().len() as u64, EACH * 3 - 1);
     assert_eq!(limited.try_collect::<Vec<_>>().await.unwrap().len(), 3999);
 }
