@@ -1,8 +1,10 @@
-//! One live WebSocket: one task that hands what arrives to the channels waiting for it and sends what they queue. When it
-//! ends, every open channel is told that the connection is lost; nobody waits for a dead link.
+//! One live WebSocket: one task that hands what arrives to the channels waiting for it and sends what they queue. It never
+//! waits for a channel: whose consumer is too slow loses its channel, and nobody else notices. When it ends, every open
+//! channel is told that the connection is lost; nobody waits for a dead link.
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,37 +14,78 @@ use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
 use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 
-use crate::wire::{Socket, Wire};
+use crate::progress::{Progress, Unsent};
+use crate::wire::{Socket, WRITE_DEADLINE, Wire};
 
 /// Bytes waiting to be sent over one connection; callers wait for room.
 const OUTBOUND_BYTES: usize = 4 << 20;
 
-/// Bytes of unread messages one channel may hold. The reader waits for its consumer beyond that: the link then pushes back
-/// on the server, and on the other channels of the connection too.
-const CHANNEL_INBOUND_BYTES: usize = 16 << 20;
+/// Bytes of unread messages a channel may hold; with more its inbox overruns.
+pub(crate) const INBOX_BYTES: usize = 16 << 20;
 
-/// A message for a channel, or its end.
+/// What a message costs in an inbox beside its bytes.
+const MESSAGE_OVERHEAD_BYTES: usize = 64;
+
+/// What arrives for a channel.
 pub(crate) enum Inbound {
     Message(Bytes),
     End(Terminal),
+    /// The inbox was full: what comes after is discarded, and the server was told to stop.
+    Overrun,
 }
 
-/// One received item and the room it takes.
-pub(crate) struct Received {
-    pub(crate) inbound: Inbound,
-    pub(crate) bytes: usize,
+/// The receiving end of a channel.
+pub(crate) struct Inbox {
+    queue: mpsc::UnboundedReceiver<Inbound>,
+    /// Bytes in the queue.
+    unread: Arc<AtomicUsize>,
 }
 
+impl Inbox {
+    /// What arrives next; `None` once the connection is lost.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn recv(&mut self) -> Option<Inbound> {
+        let inbound = self.queue.recv().await;
+        self.taken(inbound)
+    }
+
+    /// What is already here; the outer `None` if nothing is, the inner once the connection is lost.
+    pub(crate) fn try_recv(&mut self) -> Option<Option<Inbound>> {
+        match self.queue.try_recv() {
+            Ok(inbound) => Some(self.taken(Some(inbound))),
+            Err(mpsc::error::TryRecvError::Empty) => None,
+            Err(mpsc::error::TryRecvError::Disconnected) => Some(None),
+        }
+    }
+
+    fn taken(&self, inbound: Option<Inbound>) -> Option<Inbound> {
+        if let Some(Inbound::Message(message)) = &inbound {
+            self.unread.fetch_sub(cost(message), Ordering::Relaxed);
+        }
+        inbound
+    }
+}
+
+fn cost(message: &Bytes) -> usize {
+    message.len() + MESSAGE_OVERHEAD_BYTES
+}
+
+/// The sending end of an inbox.
 struct Route {
-    queue: mpsc::UnboundedSender<Received>,
-    room: Arc<Semaphore>,
+    head: FrameHead,
+    queue: mpsc::UnboundedSender<Inbound>,
+    unread: Arc<AtomicUsize>,
+    bytes_max: usize,
 }
 
-/// The state of a connection that its tasks and channels share.
+/// The state of a connection that its task and channels share.
 pub(crate) struct Connection {
     routes: Mutex<HashMap<Uuid, Route>>,
     outbound: mpsc::UnboundedSender<Outgoing>,
     room: Semaphore,
+    /// When the server last took something.
+    progress: Arc<Progress>,
     /// Why the connection ended, once it has.
     ended: watch::Sender<Option<String>>,
 }
@@ -55,23 +98,33 @@ pub(crate) enum Outgoing {
         ends: Vec<usize>,
         /// Bytes of room to give back once they are sent.
         permits: usize,
+        /// Whose they are.
+        sender: Option<Arc<Unsent>>,
     },
     /// Nothing is sent after it.
     Goodbye,
 }
 
 impl Connection {
-    /// Starts the tasks of a fresh socket.
-    pub(crate) fn start(socket: Socket) -> Arc<Self> {
+    /// Starts the task of a fresh socket, whose writes move `progress`.
+    pub(crate) fn start(socket: Socket, progress: Arc<Progress>) -> Arc<Self> {
+        let (connection, queued) = Self::unstarted(progress);
+        let wire = Wire::new(socket, queued, connection.clone(), WRITE_DEADLINE);
+        tokio::spawn(run(wire, connection.clone()));
+        connection
+    }
+
+    /// A connection without its task, and what that has to send.
+    pub(crate) fn unstarted(progress: Arc<Progress>) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
         let (outbound, queued) = mpsc::unbounded_channel();
-        let connection = Arc::new(Self {
+        let connection = Self {
             routes: Mutex::default(),
             outbound,
             room: Semaphore::new(OUTBOUND_BYTES),
+            progress,
             ended: watch::Sender::new(None),
-        });
-        tokio::spawn(run(Wire::new(socket, queued, connection.clone()), connection.clone()));
-        connection
+        };
+        (Arc::new(connection), queued)
     }
 
     /// Why it ended; `None` while it lives.
@@ -88,21 +141,28 @@ impl Connection {
         }
     }
 
-    /// Opens a channel under a fresh id.
-    pub(crate) fn open(self: &Arc<Self>) -> (Uuid, mpsc::UnboundedReceiver<Received>, Arc<Semaphore>) {
-        let id = Uuid::new_v4();
-        let (queue, received) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(CHANNEL_INBOUND_BYTES));
+    /// When the server last took something.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Opens a channel under a fresh id, with an inbox for so many bytes.
+    pub(crate) fn open(&self, store: Uuid, bytes_max: usize) -> (FrameHead, Inbox) {
+        let head = FrameHead::new(store, Uuid::new_v4());
+        let (sender, queue) = mpsc::unbounded_channel();
+        let unread = Arc::<AtomicUsize>::default();
         let route = Route {
-            queue,
-            room: room.clone(),
+            head,
+            queue: sender,
+            unread: unread.clone(),
+            bytes_max,
         };
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        // After the end nobody would deliver anything: dropping the route closes the receiver at once.
+        // After the end nobody would deliver anything: dropping the route closes the inbox at once.
         if self.ended.borrow().is_none() {
-            routes.insert(id, route);
+            routes.insert(head.channel_id, route);
         }
-        (id, received, room)
+        (head, Inbox { queue, unread })
     }
 
     /// Forgets a channel; late frames for it are dropped.
@@ -110,51 +170,61 @@ impl Connection {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Queues frames as soon as there is room.
+    /// Waits for room to queue so many bytes of frames; the room is then taken.
     ///
-    /// Cancel safe: dropped early, none of them is sent.
-    pub(crate) async fn send(&self, frames: Vec<u8>, ends: Vec<usize>) -> Result<(), String> {
-        let permits = frames.len().min(OUTBOUND_BYTES);
-        match self.room.acquire_many(u32::try_from(permits).unwrap_or(u32::MAX)).await {
+    /// Cancel safe: dropped early, no room is taken.
+    pub(crate) async fn room_for(&self, bytes: usize) -> Result<(), String> {
+        match self.room.acquire_many(permits(bytes)).await {
             Ok(room) => room.forget(),
             Err(_) => return Err(self.ended().unwrap_or_else(|| "closed".to_owned())),
         }
+        Ok(())
+    }
+
+    /// Queues frames that have their room.
+    pub(crate) fn send(&self, frames: Vec<u8>, ends: Vec<usize>, sender: Arc<Unsent>) -> Result<(), String> {
+        sender.queued();
+        let permits = permits(frames.len()) as usize;
         let frames = Outgoing::Frames {
             frames: frames.into(),
             ends,
             permits,
+            sender: Some(sender),
         };
         self.outbound
             .send(frames)
             .map_err(|_| self.ended().unwrap_or_else(|| "closed".to_owned()))
     }
 
-    /// Tells the server that nobody listens to a channel any more. Small, and never waits.
+    /// Tells the server that nobody listens to a channel any more. Waits for no room: it is smaller than the request that
+    /// had room before it.
     pub(crate) fn abandon(&self, head: FrameHead, farewell: &Terminal) {
-        let frame = head.data(&farewell.encode());
-        let ends = vec![frame.len()];
-        let frames = Outgoing::Frames {
-            frames: frame.into(),
-            ends,
-            permits: 0,
-        };
-        let _ = self.outbound.send(frames);
+        self.queue(head.data(&farewell.encode()), 0);
     }
 
+    /// Queues a frame of the connection if there is room. Without, what waits to be sent shows as well that we live.
     fn control(&self, control: Control) {
         let frame = Frame::connection(control).encode();
+        if let Ok(room) = self.room.try_acquire_many(permits(frame.len())) {
+            room.forget();
+            let permits = frame.len();
+            self.queue(frame, permits);
+        }
+    }
+
+    fn queue(&self, frame: Vec<u8>, permits: usize) {
         let ends = vec![frame.len()];
-        let frames = Outgoing::Frames {
+        let _ = self.outbound.send(Outgoing::Frames {
             frames: frame.into(),
             ends,
-            permits: 0,
-        };
-        let _ = self.outbound.send(frames);
+            permits,
+            sender: None,
+        });
     }
 
     /// Ends the connection after what is queued.
     pub(crate) fn close(&self) {
-        self.control(Control::Close);
+        self.queue(Frame::connection(Control::Close).encode(), 0);
         let _ = self.outbound.send(Outgoing::Goodbye);
     }
 
@@ -176,40 +246,38 @@ impl Connection {
         self.room.add_permits(permits);
     }
 
-    /// Hands a message to its channel. Waits only where that channel's consumer is slower than the link.
-    async fn deliver(&self, id: Uuid, inbound: Inbound, bytes: usize) {
-        let bytes = bytes.clamp(1, CHANNEL_INBOUND_BYTES);
-        let (queue, room) = {
-            let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(route) = routes.get(&id) else { return };
-            let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-            let last = matches!(inbound, Inbound::End(_));
-            let at_once = last || route.room.try_acquire_many(permits).map(|room| room.forget()).is_ok();
-            if at_once {
-                let bytes = if last { 0 } else { bytes };
-                let _ = route.queue.send(Received { inbound, bytes });
-                if last {
-                    routes.remove(&id);
-                }
+    /// Hands a message to its channel. Never waits: a channel whose consumer left its inbox full is over, which its consumer
+    /// learns after what is in the inbox, and the server at once.
+    fn deliver(&self, id: Uuid, inbound: Inbound) {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(route) = routes.get(&id) else { return };
+        if let Inbound::Message(message) = &inbound {
+            let cost = cost(message);
+            let unread = route.unread.fetch_add(cost, Ordering::Relaxed);
+            if unread == 0 || unread.saturating_add(cost) <= route.bytes_max {
+                let _ = route.queue.send(inbound);
                 return;
             }
-            (route.queue.clone(), route.room.clone())
-        };
-        tokio::select! {
-            room = room.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX)) => {
-                if let Ok(room) = room {
-                    room.forget();
-                    let _ = queue.send(Received { inbound, bytes });
-                }
-            }
-            () = queue.closed() => {}
+            self.abandon(
+                route.head,
+                &Terminal::CloseError("the reader is too far behind".to_owned()),
+            );
+            let _ = route.queue.send(Inbound::Overrun);
+        } else {
+            let _ = route.queue.send(inbound);
         }
+        routes.remove(&id);
     }
+}
+
+/// Room that frames take; those larger than all of it take all.
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes.min(OUTBOUND_BYTES)).unwrap_or(u32::MAX)
 }
 
 /// Reads, routes and writes until the connection is over, in one task: a socket has one waker then, not two that wake each
 /// other for nothing.
-async fn run(mut wire: Wire, connection: Arc<Connection>) {
+pub(crate) async fn run(mut wire: Wire, connection: Arc<Connection>) {
     let mut last_frame = Instant::now();
     let mut ping = pin!(tokio::time::sleep(ping_period()));
     let why = loop {
@@ -235,20 +303,18 @@ async fn run(mut wire: Wire, connection: Arc<Connection>) {
             Control::Data => {
                 let id = frame.channel_id;
                 let message = frame.message();
-                let bytes = message.len();
                 let inbound = match Terminal::decode(&message) {
                     Some(terminal) => Inbound::End(terminal),
                     None => Inbound::Message(message),
                 };
-                if let Err(why) = wire.while_writing(connection.deliver(id, inbound, bytes)).await {
-                    break why;
-                }
+                connection.deliver(id, inbound);
             }
             Control::Error => {
                 let id = frame.channel_id;
-                let terminal = Terminal::decode(&frame.message());
+                // Whatever it says, an error frame is no clean end.
+                let terminal = Terminal::decode(&frame.message()).filter(|terminal| *terminal != Terminal::Close);
                 let terminal = terminal.unwrap_or_else(|| Terminal::Error("unknown error".to_owned()));
-                connection.deliver(id, Inbound::End(terminal), 0).await;
+                connection.deliver(id, Inbound::End(terminal));
             }
             Control::Ping => connection.control(Control::Pong),
             Control::Pong | Control::Unknown(_) => {}

@@ -1,4 +1,5 @@
-//! Entries as a stream, with what the server promises of their order checked on the way.
+//! Entries as a stream. The server sends as fast as the link is, and a consumer may be slower: when its inbox overruns,
+//! the channel ends, and once the inbox is read empty the rest is asked for, from the position after the last entry.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,27 +7,34 @@ use std::task::{Context, Poll};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use streamkit_protocol::Request;
 
-use crate::channel::Channel;
+use crate::channel::{Arrival, Channel};
 use crate::error::Error;
 use crate::model::Entry;
-use crate::store::malformed;
+use crate::position::Position;
+use crate::store::{StoreClient, status_over};
 
 /// Entries of a consume. Ends with `None` only if the server ended it cleanly; after an error it is over. Dropping it ends
 /// the consume on the server.
+///
+/// It may be read as slowly as one likes, and nobody else waits for it. Of what the server sends ahead 16 MiB are kept; the
+/// rest of a slow read is asked for again later, over the same connection, and no entry is missed or repeated. Such a read
+/// may go on beyond the moment it was asked for: to the moment at which it had fallen behind for the first time (with a Go
+/// server, which cannot be asked for that, the last time).
 pub struct Entries {
     inner: Pin<Box<dyn Stream<Item = Result<Entry, Error>> + Send>>,
 }
 
 impl Entries {
-    pub(crate) fn new(
-        request: Request,
-        first: Option<u64>,
-        open: impl Future<Output = Result<Channel, Error>> + Send + 'static,
-    ) -> Self {
-        let check = Check::new(&request, first);
-        let state = State::Opening(Box::pin(open), check);
+    pub(crate) fn new(store: StoreClient, request: Request) -> Self {
+        let reading = Box::new(Reading {
+            store,
+            position: Position::new(request),
+            channel: None,
+            repeated: false,
+            bounded: false,
+        });
         Self {
-            inner: Box::pin(stream::unfold(state, step).fuse()),
+            inner: Box::pin(stream::unfold(Some(reading), step).fuse()),
         }
     }
 }
@@ -39,84 +47,84 @@ impl Stream for Entries {
     }
 }
 
-enum State {
-    Opening(Pin<Box<dyn Future<Output = Result<Channel, Error>> + Send>>, Check),
-    Open(Box<Channel>, Check),
-    Over,
+/// A consume under way.
+struct Reading {
+    store: StoreClient,
+    position: Position,
+    /// `None` before it is opened.
+    channel: Option<Channel>,
+    /// Whether it was opened a second time because the first connection was lost before its first entry.
+    repeated: bool,
+    /// Whether it ends at a moment already.
+    bounded: bool,
 }
 
-async fn step(state: State) -> Option<(Result<Entry, Error>, State)> {
-    let (mut channel, mut check) = match state {
-        State::Opening(open, check) => match open.await {
-            Ok(channel) => (Box::new(channel), check),
-            Err(error) => return Some((Err(error), State::Over)),
-        },
-        State::Open(channel, check) => (channel, check),
-        State::Over => return None,
-    };
-    match channel.receive().await {
+type Step = (Result<Entry, Error>, Option<Box<Reading>>);
+
+/// The next entry; after an error nothing.
+async fn step(reading: Option<Box<Reading>>) -> Option<Step> {
+    let mut reading = reading?;
+    match reading.next().await {
+        Ok(Some(entry)) => Some((Ok(entry), Some(reading))),
         Ok(None) => None,
-        Ok(Some(message)) => match check.entry(&message) {
-            Ok(entry) => Some((Ok(entry), State::Open(channel, check))),
-            Err(error) => Some((Err(error), State::Over)),
-        },
-        Err(error) => Some((Err(error), State::Over)),
+        Err(error) => Some((Err(error), None)),
     }
 }
 
-/// What must hold of the next entry.
-struct Check {
-    /// The one segment that is read, if it is one.
-    segment: Option<(String, String)>,
-    /// The sequence it must have; unknown before the first entry when a time bound or a trim may skip some.
-    next: Option<u64>,
-    /// The least sequence it may have.
-    least: u64,
-    /// The space and time of the last entry, whose times never go backwards within a space.
-    last_time: Option<i64>,
-}
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        loop {
+            let channel = match &mut self.channel {
+                Some(channel) => channel,
+                None => {
+                    let Some(request) = self.position.rest() else {
+                        return Ok(None);
+                    };
+                    self.channel.insert(self.store.open(&request).await?)
+                }
+            };
+            match channel.next().await {
+                Ok(Arrival::Message(message)) => {
+                    if let Some(entry) = self.position.take(&message)? {
+                        return Ok(Some(entry));
+                    }
+                }
+                Ok(Arrival::End) => return Ok(None),
+                Ok(Arrival::Overrun) => {
+                    let next = channel.another();
+                    if !self.reopen(next).await? {
+                        return Ok(None);
+                    }
+                }
+                // The link may have been dead for long, and this call the first to notice.
+                Err(Error::ConnectionLost(_)) if self.position.at_beginning() && !self.repeated => {
+                    self.repeated = true;
+                    self.channel = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
 
-impl Check {
-    fn new(request: &Request, first: Option<u64>) -> Self {
-        let segment = match request {
-            Request::ConsumeSegment(read) => Some((read.space.clone(), read.segment.clone())),
-            _ => None,
+    /// Asks for the rest, over a channel of the same connection: a lost one is the consumer's to know. False if nothing is
+    /// left.
+    async fn reopen(&mut self, mut channel: Channel) -> Result<bool, Error> {
+        if !self.bounded {
+            // Without it a consumer that appends to what it reads would never reach the end.
+            match status_over(channel.another(), "", "").await {
+                Ok(status) if status.last_timestamp > 0 => self.position.end_at(status.last_timestamp),
+                // A Go server does not know the question.
+                Ok(_) | Err(Error::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+            self.bounded = true;
+        }
+        let Some(rest) = self.position.rest() else {
+            return Ok(false);
         };
-        Self {
-            segment,
-            next: None,
-            least: first.unwrap_or(1),
-            last_time: None,
-        }
-    }
-
-    fn entry(&mut self, message: &[u8]) -> Result<Entry, Error> {
-        let wire = streamkit_protocol::Entry::decode(message).map_err(malformed)?;
-        if wire.sequence == 0 || wire.payload.0.is_none() {
-            return Err(Error::Protocol("an entry without sequence or payload".to_owned()));
-        }
-        let entry = Entry::from_wire(wire);
-        if let Some((space, segment)) = &self.segment {
-            if entry.space != *space || entry.segment != *segment {
-                let (s, g) = (&entry.space, &entry.segment);
-                return Err(Error::Protocol(format!(
-                    "an entry of {s}/{g} in a read of {space}/{segment}"
-                )));
-            }
-            let expected = self.next.unwrap_or(entry.sequence.max(self.least));
-            if entry.sequence != expected {
-                let got = entry.sequence;
-                return Err(Error::Protocol(format!(
-                    "entries are missing: expected {expected}, got {got}"
-                )));
-            }
-            self.next = Some(entry.sequence.saturating_add(1));
-        } else {
-            if self.last_time.is_some_and(|last| entry.timestamp < last) {
-                return Err(Error::Protocol("an entry older than the one before it".to_owned()));
-            }
-            self.last_time = Some(entry.timestamp);
-        }
-        Ok(entry)
+        channel.request(&rest).await?;
+        self.position.reopened();
+        self.channel = Some(channel);
+        Ok(true)
     }
 }

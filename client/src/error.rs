@@ -35,7 +35,10 @@ pub enum Error {
     /// The server did not answer in time. Transient; whether a produce was stored is unknown: peek before retrying.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The server has, for now, no room or no access to its storage. Transient.
+    /// The server's disk failed while it stored: it cannot say whether the chunk is there. Transient; peek before retrying.
+    #[error("the server cannot tell whether it was stored: {0}")]
+    Unknown(String),
+    /// The server has, for now, no room or no access to its storage. Transient; after a produce, peek before retrying.
     #[error("the server cannot do this now: {0}")]
     Unavailable(String),
     /// The server refused for a reason that a repetition does not change.
@@ -56,7 +59,11 @@ impl Error {
     /// Whether the same call may succeed later without any change. After a produce, peek first.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Connect { .. } | Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) => true,
+            Error::Connect { .. }
+            | Error::ConnectionLost(_)
+            | Error::Timeout(_)
+            | Error::Unknown(_)
+            | Error::Unavailable(_) => true,
             Error::Conflict { .. }
             | Error::Unauthorized
             | Error::AccessDenied
@@ -77,13 +84,21 @@ impl Error {
             let head = expected.saturating_sub(1);
             return Error::Conflict { head, got };
         }
-        match text {
+        let storage = text.strip_prefix("failed to write transaction: ").unwrap_or(text);
+        if let Some(why) = storage.strip_prefix("the outcome is unknown: ") {
+            return Error::Unknown(why.to_owned());
+        }
+        match storage {
             "access denied" => Error::AccessDenied,
             "store unavailable"
             | "too many active streams"
             | "stream receive buffer overloaded"
             | "the server is shutting down"
-            | "the token expired" => Error::Unavailable(text.to_owned()),
+            | "the token expired"
+            | "the disk is full"
+            | "the store is closed"
+            | "the read was interrupted; start it again" => Error::Unavailable(text.to_owned()),
+            halted if halted.starts_with("the store accepts no writes since ") => Error::Unavailable(text.to_owned()),
             _ => Error::Refused(text.to_owned()),
         }
     }
@@ -103,5 +118,20 @@ mod tests {
         ));
         assert!(matches!(Error::from_terminal("access denied"), Error::AccessDenied));
         assert!(Error::from_terminal("store unavailable").is_transient());
+    }
+
+    #[test]
+    fn a_failing_disk_is_no_refusal() {
+        let error = Error::from_terminal("failed to write transaction: the outcome is unknown: sync x: I/O error");
+        assert!(matches!(error, Error::Unknown(why) if why == "sync x: I/O error"));
+        for text in [
+            "failed to write transaction: the disk is full",
+            "failed to write transaction: the store is closed",
+            "failed to write transaction: the store accepts no writes since a write failed (x); restart to recover",
+        ] {
+            assert!(matches!(Error::from_terminal(text), Error::Unavailable(_)), "{text}");
+        }
+        let error = Error::from_terminal("failed to write transaction: a transaction without records");
+        assert!(matches!(error, Error::Refused(_)));
     }
 }

@@ -16,25 +16,31 @@
 //!
 //! ```text
 //! call (store.rs, produce.rs, consume.rs) ─▶ channel.rs ─▶ connection.rs: one reader, one writer ─▶ WebSocket
-//!                                            dial.rs: token, handshake, retries
+//!                                            link.rs: one dial for all ─▶ dial.rs: token, handshake, retries
 //! ```
 //!
 //! Every call has a timeout. A stream that ends without error was ended by the server on purpose; a broken connection, a
-//! missing acknowledgement or a hole in the sequences is always an error.
+//! missing acknowledgement or a hole in the sequences is always an error. No call waits for the consumer of another:
+//! whoever reads may publish over the same client in between, or stop reading for a while.
 
 mod channel;
+mod client;
 mod connection;
 mod consume;
 mod dial;
 mod error;
+mod link;
 mod model;
+mod position;
 mod produce;
+mod progress;
 mod retry;
 mod store;
 mod wire;
 
+pub use client::{Builder, Client};
 pub use consume::Entries;
-pub use dial::{Builder, Client, Hooks};
+pub use dial::Hooks;
 pub use error::Error;
 pub use model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 pub use produce::Producer;

@@ -6,7 +6,7 @@ use streamkit_protocol::{Produce, RecordRef, Request, SegmentStatus, Terminal};
 use crate::channel::{Batch, Channel};
 use crate::error::Error;
 use crate::model::NewRecord;
-use crate::store::malformed;
+use crate::store::{malformed, peek_over};
 
 /// Bytes of frames gathered before they are sent.
 const BATCH_BYTES: usize = 64 << 10;
@@ -48,10 +48,23 @@ impl Producer {
 
     /// Sends one record and returns its sequence. Waits while the server is a window of 15 000 records behind.
     ///
+    /// Cancel safe: given up while it waits, the record is not part of the stream and its sequence goes to the next one.
+    ///
     /// # Errors
     /// [`Error`]; the stream is then over.
     pub async fn send(&mut self, record: &NewRecord) -> Result<u64, Error> {
+        // All waiting comes first.
+        if self.batch.len() >= BATCH_BYTES {
+            self.flush().await?;
+        }
+        while self.next - self.acknowledged > PRODUCE_WINDOW_RECORDS {
+            self.flush().await?;
+            let message = self.receive().await?;
+            self.status(message)?;
+        }
         let sequence = self.next;
+        let next = sequence.checked_add(1);
+        let next = next.ok_or_else(|| Error::Invalid("no sequences left".to_owned()))?;
         self.message.clear();
         let wire = RecordRef {
             sequence,
@@ -60,18 +73,7 @@ impl Producer {
         };
         wire.encode_into(&mut self.message);
         self.batch.push(&self.message)?;
-        self.next = self
-            .next
-            .checked_add(1)
-            .ok_or_else(|| Error::Invalid("no sequences left".to_owned()))?;
-        if self.batch.len() >= BATCH_BYTES {
-            self.flush().await?;
-        }
-        while self.next - self.acknowledged > PRODUCE_WINDOW_RECORDS {
-            self.flush().await?;
-            let message = self.channel.receive().await?;
-            self.status(message)?;
-        }
+        self.next = next;
         Ok(sequence)
     }
 
@@ -80,14 +82,50 @@ impl Producer {
         self.acknowledged
     }
 
-    /// Sends what is gathered, and takes in the statuses that have arrived.
+    /// Sends what is gathered, and takes in the statuses that have arrived. Cancel safe.
     async fn flush(&mut self) -> Result<(), Error> {
-        let batch = std::mem::replace(&mut self.batch, self.channel.batch());
-        self.channel.send(batch).await?;
+        let sent = self.channel.send(&mut self.batch).await;
+        // Even if sending failed, and then first: what has arrived may tell the reason.
+        self.arrived().await?;
+        sent
+    }
+
+    async fn arrived(&mut self) -> Result<(), Error> {
         while let Some(received) = self.channel.try_receive() {
-            self.status(received?)?;
+            match received {
+                Ok(message) => self.status(message)?,
+                Err(error) => return Err(self.explain(error).await),
+            }
         }
         Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        match self.channel.receive().await {
+            Err(error) => Err(self.explain(error).await),
+            received => received,
+        }
+    }
+
+    /// What an error means to a producer.
+    async fn explain(&self, error: Error) -> Error {
+        match error {
+            // The conflict of one Go backend, which does not say where the head is.
+            Error::Refused(text) if text == "sequence mismatch" => {
+                let (space, segment) = &self.path;
+                let got = self.acknowledged.saturating_add(1);
+                match peek_over(self.channel.another(), space, segment).await {
+                    Ok(last) => Error::Conflict {
+                        head: last.map_or(0, |entry| entry.sequence),
+                        got,
+                    },
+                    Err(_) => Error::Refused(text),
+                }
+            }
+            // Perhaps after the commit.
+            Error::Refused(text) if text.starts_with("panic: ") => Error::Unknown(text),
+            error => error,
+        }
     }
 
     /// Ends the stream and waits until everything sent is durable. `None` if nothing was sent.
@@ -96,9 +134,11 @@ impl Producer {
     /// [`Error`]; also [`Error::Protocol`] when the server ends the stream without a status for the last record.
     pub async fn finish(mut self) -> Result<Option<SegmentStatus>, Error> {
         self.batch.push(&Terminal::Close.encode())?;
-        let batch = std::mem::replace(&mut self.batch, self.channel.batch());
-        self.channel.send(batch).await?;
-        while let Some(message) = self.channel.receive().await? {
+        if let Err(error) = self.channel.send(&mut self.batch).await {
+            self.arrived().await?;
+            return Err(error);
+        }
+        while let Some(message) = self.receive().await? {
             self.status(Some(message))?;
         }
         let sent = self.next - 1;

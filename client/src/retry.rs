@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Attempts with growing pauses. Only connecting is retried; a call that reached the server is not repeated behind the
-/// caller's back.
+/// Attempts to connect, with growing pauses. Calls are not retried, but for one that changes nothing and whose connection
+/// is lost before it is answered: it is done once more.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetryPolicy {
     /// Attempts in all, at least 1.

@@ -4,8 +4,8 @@ use streamkit_protocol::{GetSegments, GetStatus, Peek, Request, SegmentStatus, S
 use uuid::Uuid;
 
 use crate::channel::Channel;
+use crate::client::Client;
 use crate::consume::Entries;
-use crate::dial::Client;
 use crate::error::Error;
 use crate::model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 use crate::produce::Producer;
@@ -32,10 +32,40 @@ impl StoreClient {
         Ok(Channel::open(&connection, self.id, self.client.timeout()))
     }
 
-    async fn call(&self, request: Request) -> Result<Channel, Error> {
-        let channel = self.channel().await?;
-        channel.request(&request).await?;
+    /// A channel opened with a request.
+    pub(crate) async fn open(&self, request: &Request) -> Result<Channel, Error> {
+        let mut channel = self.channel().await?;
+        channel.request(request).await?;
         Ok(channel)
+    }
+
+    /// Does a call that changes nothing, and does it once more if the connection is lost during it: the link may have been
+    /// dead for long, and this call the first to notice.
+    async fn ask<T, Asked>(&self, call: impl Fn(Channel) -> Asked) -> Result<T, Error>
+    where
+        Asked: Future<Output = Result<T, Error>>,
+    {
+        match call(self.channel().await?).await {
+            Err(Error::ConnectionLost(_)) => call(self.channel().await?).await,
+            done => done,
+        }
+    }
+
+    /// Does a call whose answer is a list.
+    async fn list<T>(
+        &self,
+        request: &Request,
+        item: impl Fn(&[u8]) -> Result<T, Error> + Copy,
+    ) -> Result<Vec<T>, Error> {
+        let call = async |mut channel: Channel| {
+            channel.request(request).await?;
+            let mut items = Vec::new();
+            while let Some(message) = channel.receive().await? {
+                items.push(item(&message)?);
+            }
+            Ok(items)
+        };
+        self.ask(|channel| call(channel.for_a_list())).await
     }
 
     /// The names of all spaces, sorted by bytes.
@@ -43,7 +73,7 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn spaces(&self) -> Result<Vec<String>, Error> {
-        names(self.call(Request::GetSpaces).await?).await
+        self.list(&Request::GetSpaces, name).await
     }
 
     /// The names of a space's segments, sorted by bytes.
@@ -55,7 +85,7 @@ impl StoreClient {
             space: space.to_owned(),
             ..GetSegments::default()
         };
-        names(self.call(Request::GetSegments(request)).await?).await
+        self.list(&Request::GetSegments(request), name).await
     }
 
     /// The ranges of a space's segments after `after` (empty: from the first), at most `limit` (0: all).
@@ -69,12 +99,8 @@ impl StoreClient {
             after: after.to_owned(),
             limit,
         };
-        let mut channel = self.call(Request::GetSegments(request)).await?;
-        let mut statuses = Vec::new();
-        while let Some(message) = channel.receive().await? {
-            statuses.push(SegmentStatus::decode(&message).map_err(malformed)?);
-        }
-        Ok(statuses)
+        let status = |message: &[u8]| SegmentStatus::decode(message).map_err(malformed);
+        self.list(&Request::GetSegments(request), status).await
     }
 
     /// The last entry of a segment; `None` if it holds nothing.
@@ -82,19 +108,7 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn peek(&self, space: &str, segment: &str) -> Result<Option<Entry>, Error> {
-        let request = Peek {
-            space: space.to_owned(),
-            segment: segment.to_owned(),
-        };
-        let mut channel = self.call(Request::Peek(request)).await?;
-        let message = channel.receive().await?;
-        let message = message.ok_or_else(|| Error::Protocol("a peek ended without an entry".to_owned()))?;
-        let entry = streamkit_protocol::Entry::decode(&message).map_err(malformed)?;
-        if (entry.space.as_str(), entry.segment.as_str()) != (space, segment) {
-            let (s, g) = (&entry.space, &entry.segment);
-            return Err(Error::Protocol(format!("a peek at {space}/{segment} answered {s}/{g}")));
-        }
-        Ok((entry.sequence > 0).then(|| Entry::from_wire(entry)))
+        self.ask(|channel| peek_over(channel, space, segment)).await
     }
 
     /// Counts of the store, of a space (`segment` empty), or of a segment.
@@ -102,19 +116,11 @@ impl StoreClient {
     /// # Errors
     /// [`Error`]; [`Error::Refused`] by a Go server, which does not know this call.
     pub async fn status(&self, space: &str, segment: &str) -> Result<Status, Error> {
-        let request = GetStatus {
-            space: space.to_owned(),
-            segment: segment.to_owned(),
-        };
-        let mut channel = self.call(Request::GetStatus(request)).await?;
-        let message = channel.receive().await?;
-        let message = message.ok_or_else(|| Error::Protocol("a status call ended without a status".to_owned()))?;
-        Status::decode(&message).map_err(malformed)
+        self.ask(|channel| status_over(channel, space, segment)).await
     }
 
     /// Reads a segment in sequence order, up to the head of the moment it is asked for.
     pub fn consume_segment(&self, read: ConsumeSegment) -> Entries {
-        let first = (read.after_time == 0).then_some(read.from.max(1));
         let request = streamkit_protocol::ConsumeSegment {
             space: read.space,
             segment: read.segment,
@@ -124,10 +130,11 @@ impl StoreClient {
             max_timestamp: read.until_time,
             limit: read.limit,
         };
-        self.entries(Request::ConsumeSegment(request), first)
+        Entries::new(self.clone(), Request::ConsumeSegment(request))
     }
 
-    /// Reads a space in log order, up to the tail of the moment it is asked for.
+    /// Reads a space in log order, up to the tail of the moment it is asked for. Holes are looked for in the first 65 536
+    /// segments it meets.
     pub fn consume_space(&self, read: ConsumeSpace) -> Entries {
         let request = streamkit_protocol::ConsumeSpace {
             space: read.space,
@@ -136,10 +143,11 @@ impl StoreClient {
             offset: read.after,
             limit: read.limit,
         };
-        self.entries(Request::ConsumeSpace(request), None)
+        Entries::new(self.clone(), Request::ConsumeSpace(request))
     }
 
-    /// Reads several spaces, merged by commit time, up to the tail of the moment they are asked for.
+    /// Reads several spaces, merged by commit time, up to the tail of the moment they are asked for. Holes are looked for in
+    /// the first 65 536 segments it meets.
     pub fn consume(&self, read: Consume) -> Entries {
         let request = streamkit_protocol::Consume {
             min_timestamp: read.after_time,
@@ -147,12 +155,7 @@ impl StoreClient {
             offsets: read.spaces,
             limit: read.limit,
         };
-        self.entries(Request::Consume(request), None)
-    }
-
-    fn entries(&self, request: Request, first: Option<u64>) -> Entries {
-        let store = self.clone();
-        Entries::new(request.clone(), first, async move { store.call(request).await })
+        Entries::new(self.clone(), Request::Consume(request))
     }
 
     /// Opens a stream of records to a segment; the first of them gets `first_sequence`, which must be its head + 1.
@@ -167,7 +170,8 @@ impl StoreClient {
     /// 16 MiB in all are stored together or not at all; more are stored in such chunks, in order.
     ///
     /// # Errors
-    /// [`Error::Conflict`]: another producer was first. [`Error::ConnectionLost`], [`Error::Timeout`]: unknown, peek.
+    /// [`Error::Conflict`]: another producer was first. [`Error::ConnectionLost`], [`Error::Timeout`], [`Error::Unknown`]:
+    /// whether it is stored is unknown, peek.
     pub async fn produce_all(
         &self,
         space: &str,
@@ -196,12 +200,35 @@ impl StoreClient {
     }
 }
 
-async fn names(mut channel: Channel) -> Result<Vec<String>, Error> {
-    let mut names = Vec::new();
-    while let Some(message) = channel.receive().await? {
-        names.push(serde_json::from_slice(&message).map_err(malformed)?);
+fn name(message: &[u8]) -> Result<String, Error> {
+    serde_json::from_slice(message).map_err(malformed)
+}
+
+pub(crate) async fn peek_over(mut channel: Channel, space: &str, segment: &str) -> Result<Option<Entry>, Error> {
+    let request = Peek {
+        space: space.to_owned(),
+        segment: segment.to_owned(),
+    };
+    channel.request(&Request::Peek(request)).await?;
+    let message = channel.receive().await?;
+    let message = message.ok_or_else(|| Error::Protocol("a peek ended without an entry".to_owned()))?;
+    let entry = streamkit_protocol::Entry::decode(&message).map_err(malformed)?;
+    if (entry.space.as_str(), entry.segment.as_str()) != (space, segment) {
+        let (s, g) = (&entry.space, &entry.segment);
+        return Err(Error::Protocol(format!("a peek at {space}/{segment} answered {s}/{g}")));
     }
-    Ok(names)
+    Ok((entry.sequence > 0).then(|| Entry::from_wire(entry)))
+}
+
+pub(crate) async fn status_over(mut channel: Channel, space: &str, segment: &str) -> Result<Status, Error> {
+    let request = GetStatus {
+        space: space.to_owned(),
+        segment: segment.to_owned(),
+    };
+    channel.request(&Request::GetStatus(request)).await?;
+    let message = channel.receive().await?;
+    let message = message.ok_or_else(|| Error::Protocol("a status call ended without a status".to_owned()))?;
+    Status::decode(&message).map_err(malformed)
 }
 
 pub(crate) fn malformed(error: impl std::fmt::Display) -> Error {

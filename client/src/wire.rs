@@ -1,7 +1,7 @@
 //! The socket of a connection, read and written by one task.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,18 +10,24 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::connection::{Connection, Outgoing};
+use crate::progress::Metered;
 
 /// Bytes written before the other direction has its turn.
 const TURN_BYTES: usize = 256 << 10;
 
-/// How long a server may take to answer the WebSocket close.
+/// How long a server may take to answer the WebSocket close, and how long what it sent is waited for once nothing can be
+/// written any more.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// A server that takes not one byte of what waits for it for so long is gone.
+pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) type Socket = WebSocketStream<Metered<TcpStream>>;
 
 /// A connection's socket and what is queued for it.
 pub(crate) struct Wire {
@@ -31,52 +37,67 @@ pub(crate) struct Wire {
     /// Frames the socket has taken in part, and how many of them.
     current: Option<(Outgoing, usize)>,
     unflushed: bool,
-    over: bool,
+    write_deadline: Duration,
+    /// Runs while something waits to be written.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Why nothing more can be written, and for how long it is still read.
+    broken: Option<(String, Pin<Box<Sleep>>)>,
 }
 
 impl Wire {
-    pub(crate) fn new(socket: Socket, queued: mpsc::UnboundedReceiver<Outgoing>, connection: Arc<Connection>) -> Self {
+    pub(crate) fn new(
+        socket: Socket,
+        queued: mpsc::UnboundedReceiver<Outgoing>,
+        connection: Arc<Connection>,
+        write_deadline: Duration,
+    ) -> Self {
         Self {
             socket,
             queued,
             connection,
             current: None,
             unflushed: false,
-            over: false,
+            write_deadline,
+            stalled: None,
+            broken: None,
         }
     }
 
-    /// The server's next frame, while what is queued is written; or why there will be none.
+    /// The server's next frame, while what is queued is written; or why there will be none. When writing fails, what the
+    /// server has sent before is returned first: acknowledgements, and perhaps its reason.
     ///
     /// Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Bytes, String> {
         poll_fn(|cx| {
-            if let Poll::Ready(why) = self.poll_write(cx) {
-                return Poll::Ready(Err(why));
+            if self.broken.is_none() {
+                match self.poll_write(cx) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Err("closed".to_owned())),
+                    Poll::Ready(Err(why)) => self.broken = Some((why, Box::pin(sleep(GOODBYE)))),
+                    Poll::Pending => {}
+                }
             }
-            loop {
-                return Poll::Ready(match ready!(self.socket.poll_next_unpin(cx)) {
-                    Some(Ok(Message::Text(text))) => Ok(text.into()),
-                    Some(Ok(Message::Binary(bytes))) => Ok(bytes),
-                    Some(Ok(Message::Close(_))) | None => Err("the server closed the connection".to_owned()),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                    Some(Err(error)) => Err(error.to_string()),
-                });
+            let Some((why, patience)) = &mut self.broken else {
+                return self.poll_read(cx);
+            };
+            if patience.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(why.clone()));
             }
+            let why = why.clone();
+            self.poll_read(cx).map_err(|_| why)
         })
         .await
     }
 
-    /// Does `work`, which may wait for a channel's consumer, while what is queued is written; or why that cannot go on.
-    pub(crate) async fn while_writing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, String> {
-        let mut work = pin!(work);
-        poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
-            }
-            self.poll_write(cx).map(Err)
-        })
-        .await
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, String>> {
+        loop {
+            return Poll::Ready(match ready!(self.socket.poll_next_unpin(cx)) {
+                Some(Ok(Message::Text(text))) => Ok(text.into()),
+                Some(Ok(Message::Binary(bytes))) => Ok(bytes),
+                Some(Ok(Message::Close(_))) | None => Err("the server closed the connection".to_owned()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Err(error)) => Err(error.to_string()),
+            });
+        }
     }
 
     /// Closes the WebSocket.
@@ -84,17 +105,23 @@ impl Wire {
         let _ = tokio::time::timeout(GOODBYE, self.socket.close(None)).await;
     }
 
-    /// Writes what is queued. Ready, with the reason, when nothing more can or will be written.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<String> {
-        if self.over {
-            return Poll::Ready("closed".to_owned());
+    /// Writes what is queued. Ready when all is written up to the goodbye, or with the reason when nothing more can be.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), String>> {
+        let written = self.poll_written(cx).map_err(|error| error.to_string());
+        if written.is_ready() || !(self.unflushed || self.current.is_some()) {
+            self.stalled = None;
+            return written;
         }
-        let why = match ready!(self.poll_written(cx)) {
-            Ok(()) => "closed".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        self.over = true;
-        Poll::Ready(why)
+        let deadline = self.write_deadline;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(deadline)));
+        while stalled.as_mut().poll(cx).is_ready() {
+            let left = deadline.saturating_sub(self.connection.progress().stalled_for());
+            if left.is_zero() {
+                return Poll::Ready(Err(format!("the server took no bytes for {deadline:?}")));
+            }
+            stalled.as_mut().reset(Instant::now() + left);
+        }
+        Poll::Pending
     }
 
     /// Ready once all is written up to the goodbye.
@@ -109,7 +136,13 @@ impl Wire {
                     Poll::Pending => break false,
                 },
             };
-            let Outgoing::Frames { frames, ends, permits } = outgoing else {
+            let Outgoing::Frames {
+                frames,
+                ends,
+                permits,
+                sender,
+            } = outgoing
+            else {
                 break true;
             };
             while let Some(&end) = ends.get(*sent) {
@@ -123,6 +156,9 @@ impl Wire {
             }
             turn = turn.saturating_sub(frames.len());
             self.connection.sent(*permits);
+            if let Some(sender) = sender {
+                sender.sent();
+            }
             self.current = None;
             if turn == 0 {
                 cx.waker().wake_by_ref();
@@ -141,5 +177,73 @@ impl Wire {
             Ok(outgoing) => Poll::Ready(Some(outgoing)),
             Err(_) => self.queued.poll_recv(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+    use super::*;
+    use crate::progress::{Progress, Unsent};
+
+    /// A socket to a server that does what it is told with its end.
+    async fn socket(progress: Arc<Progress>) -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        let config = WebSocketConfig::default();
+        let metered = Metered::new(near, progress);
+        (
+            WebSocketStream::from_raw_socket(metered, Role::Client, Some(config)).await,
+            far,
+        )
+    }
+
+    #[tokio::test]
+    async fn a_server_that_takes_nothing_is_given_up() {
+        let progress = Progress::new();
+        let (socket, _far) = socket(progress.clone()).await;
+        let (connection, queued) = Connection::unstarted(progress);
+        for _ in 0..20 {
+            let frame = vec![b'x'; 1 << 20];
+            let ends = vec![frame.len()];
+            connection.send(frame, ends, Unsent::new()).unwrap();
+        }
+        let mut wire = Wire::new(socket, queued, connection, Duration::from_millis(200));
+        let why = tokio::time::timeout(Duration::from_secs(60), wire.next())
+            .await
+            .unwrap();
+        assert!(why.unwrap_err().contains("took no bytes"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_pings_and_reads_nothing_does_not_fill_the_memory() {
+        let progress = Progress::new();
+        let (socket, mut far) = socket(progress.clone()).await;
+        let (connection, mut queued) = Connection::unstarted(progress);
+        // Nobody takes from the queue.
+        let (_held, nothing) = mpsc::unbounded_channel();
+        let wire = Wire::new(socket, nothing, connection.clone(), WRITE_DEADLINE);
+        let pings = tokio::spawn(async move {
+            let ping = streamkit_protocol::Frame::connection(streamkit_protocol::Control::Ping).encode();
+            let mut frame = vec![0x81, 126];
+            frame.extend_from_slice(&u16::try_from(ping.len()).unwrap().to_be_bytes());
+            frame.extend_from_slice(&ping);
+            far.write_all(&frame.repeat(100_000)).await.unwrap();
+        });
+        tokio::time::timeout(Duration::from_secs(60), crate::connection::run(wire, connection))
+            .await
+            .unwrap();
+        pings.await.unwrap();
+        let mut bytes = 0;
+        while let Ok(outgoing) = queued.try_recv() {
+            if let Outgoing::Frames { frames, .. } = outgoing {
+                bytes += frames.len();
+            }
+        }
+        assert!(bytes > 0 && bytes <= 4 << 20, "{bytes}");
     }
 }

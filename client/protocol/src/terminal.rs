@@ -34,12 +34,12 @@ impl Terminal {
         }
         let wire: Wire = serde_json::from_slice(message).ok()?;
         let kind = wire.kind.as_ref()?.as_str()?.strip_prefix("mux::")?;
-        let err = wire
-            .err
-            .as_ref()
-            .and_then(|e| e.as_str())
-            .unwrap_or_default()
-            .to_owned();
+        let err = match wire.err {
+            None => String::new(),
+            Some(serde_json::Value::String(text)) => text,
+            // No peer sends it, but whatever it says, it says that something failed.
+            Some(other) => other.to_string(),
+        };
         Some(match kind {
             "close" if err.is_empty() => Terminal::Close,
             "close" => Terminal::CloseError(err),

@@ -83,6 +83,7 @@ impl From<Error> for Failure {
             Error::Unauthorized => (4, "; get a fresh one with `streamkit token` and set STREAMKIT_TOKEN"),
             Error::AccessDenied => (4, "; check STREAMKIT_STORE, or get a token with another scope"),
             Error::Connect { .. } => (5, "; is the server running, and is STREAMKIT_URL right?"),
+            Error::Unknown(_) => (5, "; peek before you try again"),
             Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) => (5, "; try again"),
             _ => (1, ""),
         };

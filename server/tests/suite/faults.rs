@@ -9,7 +9,8 @@ use streamkit_server::Limits;
 
 use crate::peer::{Host, consume, refused};
 
-/// A real store whose reads break after their first batch, and whose list of spaces panics.
+/// A real store whose reads break after their first batch, whose list of spaces panics, and whose appends fail as the
+/// segment's name says.
 struct Faulty(Arc<dyn Store>);
 
 struct Breaks(Box<dyn EntryReader>, bool);
@@ -30,7 +31,15 @@ impl Store for Faulty {
         self.0.id()
     }
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        self.0.append(transaction).await
+        match transaction.segments[0].path.segment.as_str() {
+            "unknown" => Err(AppendError::Indeterminate(StorageError::Closed)),
+            "full" => Err(Rejection::DiskFull.into()),
+            "halted" => {
+                let cause = "sync: I/O error".to_owned();
+                Err(Rejection::Storage(StorageError::Halted { cause }).into())
+            }
+            _ => self.0.append(transaction).await,
+        }
     }
     async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError> {
         self.0.trim(path, first).await
@@ -109,4 +118,15 @@ async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
         (vec![], refused("panic: on purpose"))
     );
     peer.answers_ping().await;
+    let store = crate::client::client(&host).store(crate::peer::STORE);
+    let publish = async |segment| {
+        let record = streamkit_client::NewRecord::new("x");
+        store.produce_all("s", segment, 1, [record]).await.unwrap_err()
+    };
+    use streamkit_client::Error;
+    assert!(matches!(publish("unknown").await, Error::Unknown(why) if why == "the store is closed"));
+    for segment in ["full", "halted"] {
+        let error = publish(segment).await;
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    }
 }

@@ -12,3 +12,5 @@ mod pressure;
 mod recorded;
 mod resilience;
 mod stopping;
+mod scripts;
+mod slow;

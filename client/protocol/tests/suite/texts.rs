@@ -109,6 +109,14 @@ fn only_objects_whose_type_begins_with_mux_end_a_stream() {
         Terminal::decode(br#"{"type":"mux::close","err":"x"}"#),
         Some(Terminal::CloseError("x".into()))
     );
+    assert_eq!(
+        Terminal::decode(br#"{"type":"mux::close","err":{"code":5}}"#),
+        Some(Terminal::CloseError("{\"code\":5}".into()))
+    );
+    assert_eq!(
+        Terminal::decode(br#"{"type":"mux::close","err":null}"#),
+        Some(Terminal::Close)
+    );
     let unknown = Terminal::decode(br#"{"type":"mux::later","err":"x"}"#).unwrap();
     assert_eq!(unknown.into_error().unwrap(), r#"unknown error type "mux::later": x"#);
     assert_eq!(

@@ -1,0 +1,101 @@
+//! How far sending has come, so that time spent on a slow uplink is not taken for the server's silence.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// When a socket last took bytes.
+pub(crate) struct Progress(Mutex<Instant>);
+
+impl Progress {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Instant::now())))
+    }
+
+    fn moved(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long it has taken none.
+    pub(crate) fn stalled_for(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+/// What one channel has queued and the socket not taken yet.
+pub(crate) struct Unsent(Mutex<(usize, Instant)>);
+
+impl Unsent {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new((0, Instant::now()))))
+    }
+
+    pub(crate) fn queued(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+    }
+
+    pub(crate) fn sent(&self) {
+        let mut unsent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *unsent = (unsent.0.saturating_sub(1), Instant::now());
+    }
+
+    /// Since when all is sent: now, while something waits.
+    pub(crate) fn all_sent(&self) -> Instant {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            (0, last) => last,
+            _ => Instant::now(),
+        }
+    }
+}
+
+/// A socket that notes when it takes bytes.
+pub(crate) struct Metered<S> {
+    socket: S,
+    progress: Arc<Progress>,
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(socket: S, progress: Arc<Progress>) -> Self {
+        Self { socket, progress }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let taken = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
+        self.progress.moved();
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let taken = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, bytes))?;
+        self.progress.moved();
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,122 @@
+//! Consumers slower than the link: nobody else waits for them, and they miss and repeat nothing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use streamkit_client::*;
+
+use crate::peer::{Host, STORE, token};
+
+const SEGMENTS: [&str; 3] = ["a", "b", "c"];
+
+/// Entries of each segment: 45 MB of payload in all, 60 MB of messages.
+const EACH: u64 = 1500;
+
+/// A client whose calls soon give up.
+fn client(host: &Host) -> Client {
+    Client::builder(&host.url)
+        .token(token(&["streamkit::*"]))
+        .timeout(Duration::from_secs(10))
+        .build()
+}
+
+/// Fills two spaces, three segments each, in small transactions at the same time: many share a millisecond.
+async fn fill(store: &StoreClient) {
+    let fills = ["s", "t"].into_iter().flat_map(|space| {
+        SEGMENTS.map(|segment| async move {
+            for first in (1..=EACH / 2).step_by(50) {
+                let big = NewRecord::new(vec![b'x'; 10_000]);
+                store.produce_all(space, segment, first, vec![big; 50]).await.unwrap();
+            }
+        })
+    });
+    join_all(fills).await;
+}
+
+/// Counts what a read returns, per segment in order without gap or repeat; does `meanwhile` after every 100 entries.
+async fn read_all(mut entries: Entries, mut meanwhile: impl AsyncFnMut()) -> HashMap<(String, String), u64> {
+    let mut heads = HashMap::new();
+    let mut count = 0;
+    while let Some(entry) = entries.try_next().await.unwrap() {
+        let head = heads.entry((entry.space, entry.segment)).or_insert(0);
+        assert_eq!(entry.sequence, *head + 1);
+        *head += 1;
+        count += 1;
+        if count % 100 == 0 {
+            meanwhile().await;
+        }
+    }
+    heads
+}
+
+#[tokio::test]
+async fn a_consumer_may_publish_over_the_connection_it_reads_from() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    fill(&store).await;
+    let big = NewRecord::new(vec![b'x'; 10_000]);
+    store.produce_all("s", "long", 1, vec![big; 4500]).await.unwrap();
+    let publish = async || {
+        store.publish("log", "read", NewRecord::new("100 more")).await.unwrap();
+    };
+    let segment = store.consume_segment(ConsumeSegment::all("s", "long"));
+    let read = read_all(segment, publish).await;
+    assert_eq!(read[&("s".to_owned(), "long".to_owned())], 4500);
+    let space = read_all(store.consume_space(ConsumeSpace::all("s")), publish).await;
+    assert_eq!(space.len(), 4);
+    assert_eq!(space.values().sum::<u64>(), 4500 + EACH * 3 / 2);
+    let spaces = read_all(store.consume(Consume::all(["s", "t"])), publish).await;
+    assert_eq!(spaces.len(), 7);
+    assert_eq!(spaces.values().sum::<u64>(), 4500 + EACH * 3);
+}
+
+#[tokio::test]
+async fn a_read_ends_though_its_consumer_appends_to_what_it_reads() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    let big = NewRecord::new(vec![b'x'; 100_000]);
+    store.produce_all("s", "a", 1, vec![big.clone(); 400]).await.unwrap();
+    let mut entries = store.consume_segment(ConsumeSegment::all("s", "a"));
+    let mut last = 0;
+    while let Some(entry) = entries.try_next().await.unwrap() {
+        assert_eq!(entry.sequence, last + 1);
+        last = entry.sequence;
+        store.publish("s", "a", big.clone()).await.unwrap();
+        assert!(last < 1200, "it reads what it appends");
+    }
+    assert!(last >= 400);
+}
+
+#[tokio::test]
+async fn a_paused_consumer_holds_up_nobody_and_then_reads_the_rest() {
+    let host = Host::start().await;
+    let client = client(&host);
+    let store = client.store(STORE);
+    fill(&store).await;
+    let limited = Consume {
+        limit: 4000,
+        ..Consume::all(["s", "t"])
+    };
+    let mut paused = [
+        store.consume_space(ConsumeSpace::all("s")),
+        store.consume(Consume::all(["s", "t"])),
+        store.consume(limited),
+    ];
+    for entries in &mut paused {
+        entries.next().await.unwrap().unwrap();
+    }
+    for n in 1..=200 {
+        let status = store.publish("u", "a", NewRecord::new("x")).await.unwrap();
+        assert_eq!(status.last_sequence, n);
+    }
+    assert_eq!(store.spaces().await.unwrap(), ["s", "t", "u"]);
+    let [space, spaces, limited] = paused;
+    assert_eq!(
+        space.try_collect::<Vec<_>>().await.unwrap().len() as u64,
+        EACH * 3 / 2 - 1
+    );
+    assert_eq!(spaces.try_collect::<Vec<_>>().await.unwrap().len() as u64, EACH * 3 - 1);
+    assert_eq!(limited.try_collect::<Vec<_>>().await.unwrap().len(), 3999);
+}
