@@ -21,7 +21,7 @@ pub(crate) struct Bench {
     /// Writers, each with one call in flight
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     writers: u64,
-    /// Segments they write to, one a writer unless given; writers of the same segment take turns
+    /// Segments they write to; who shares one takes turns [default: all own]
     #[arg(long, value_name = "COUNT")]
     segments: Option<u64>,
     /// Bytes of a record's payload
@@ -42,7 +42,7 @@ pub(crate) struct Bench {
     /// Read this space back instead of writing
     #[arg(long, value_name = "SPACE")]
     read: Option<String>,
-    /// Also measure the bare disk in this folder and bare loopback TCP, before and after
+    /// Also measure the bare disk of this folder and bare loopback TCP
     #[arg(long, value_name = "DIR")]
     floor: Option<PathBuf>,
     /// Print JSON

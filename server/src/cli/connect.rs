@@ -10,19 +10,30 @@ use super::failure::Failure;
 
 /// Where to connect; `streamkit dev` prints all three as lines to paste.
 #[derive(clap::Args, Clone)]
-#[command(next_help_heading = "Connection")]
+#[command(next_help_heading = "Connection", next_line_help = true)]
 pub(crate) struct Connect {
-    /// Address of the server
-    #[arg(long, env = "STREAMKIT_URL", default_value = "ws://127.0.0.1:8080")]
+    /// Server's address
+    #[arg(
+        long,
+        env = "STREAMKIT_URL",
+        hide_env_values = true,
+        default_value = "ws://127.0.0.1:8080"
+    )]
     pub(crate) url: String,
     /// Token that opens the store
     #[arg(long, env = "STREAMKIT_TOKEN", hide_env_values = true)]
     pub(crate) token: String,
     /// The store
-    #[arg(long, env = "STREAMKIT_STORE", value_name = "UUID")]
+    #[arg(long, env = "STREAMKIT_STORE", hide_env_values = true, value_name = "UUID")]
     pub(crate) store: Uuid,
-    /// Longest silence of the server within a call
-    #[arg(long, env = "STREAMKIT_TIMEOUT", value_name = "TIME", default_value = "30s")]
+    /// Longest silence in a call
+    #[arg(
+        long,
+        env = "STREAMKIT_TIMEOUT",
+        hide_env_values = true,
+        value_name = "TIME",
+        default_value = "30s"
+    )]
     pub(crate) timeout: humantime::Duration,
 }
 

@@ -31,7 +31,7 @@ const CALLS: u64 = 200;
 
 #[derive(clap::Args)]
 pub(crate) struct Demo {
-    /// Folder for the data; a fresh one in the system's folder for temporary files unless given
+    /// Folder for the data [default: a fresh temporary one]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Print the figures as JSON

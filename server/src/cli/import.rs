@@ -33,12 +33,12 @@ pub(crate) struct Import {
     /// The space to import into
     #[arg(value_parser = space)]
     space: String,
-    /// CSV (with a head line) or NDJSON (.ndjson, .jsonl, .json); .gz is unpacked; - is standard input
+    /// CSV with a head line, or NDJSON; .gz too; - is standard input
     file: String,
-    /// Column or field whose value names a row's segment; without it, all rows go to the segment "all"
+    /// Column that names each row's segment; without it, all go to "all"
     #[arg(long, value_name = "FIELD")]
     segment_by: Option<String>,
-    /// Name under which a rerun finds the rows again, instead of FILE as it is written; needed for standard input
+    /// Name that tells a rerun what is stored, instead of the file's
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// Print the result as JSON

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Ordered event streams, durable before they are acknowledged
 #[derive(Parser)]
-#[command(name = "streamkit", version, max_term_width = 100, after_help = exit_codes())]
+#[command(name = "streamkit", version, after_help = exit_codes())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -39,7 +39,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a server for development, and print the lines to paste that connect to it
+    /// Start a server for development, and print how to connect to it
     Dev(serve::Dev),
     /// Start the server
     Serve(serve::Serve),
@@ -49,7 +49,7 @@ enum Command {
     Token(token::Token),
     /// Append records from a file or standard input, one a line
     Produce(produce::Produce),
-    /// Append the rows of a CSV or NDJSON file; run again, it goes on where it stopped
+    /// Append the rows of a CSV or NDJSON file; run again, it goes on
     Import(import::Import),
     /// Print entries as JSON lines, up to the head of now
     Consume(read::Consume),
@@ -61,7 +61,7 @@ enum Command {
     Segments(lists::Segments),
     /// Count what a store, a space or a segment holds
     Status(lists::Status),
-    /// Check a data directory that no server is using: every checksum and chain
+    /// Check every byte of a data directory that no server is using
     Verify(verify::Verify),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),

@@ -35,10 +35,10 @@ pub(crate) struct Produce {
     target: (String, String),
     /// File with one record a line; - or nothing: standard input
     file: Option<String>,
-    /// The head that must hold, 0 for a new segment; without it, records go after whatever the head is
+    /// Head that must hold, 0 for a new segment; without it, any will do
     #[arg(long, value_name = "HEAD")]
     expect: Option<u64>,
-    /// Lines are {"payload":…, "metadata":{…}} or with "payload_base64"; the result is JSON too
+    /// Read lines as {"payload":…,"metadata":{…}}, and print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -114,7 +114,7 @@ impl Produce {
             out.json(&serde_json::json!({"space": space, "segment": segment, "produced": lines, "head": head}))?;
         } else {
             out.text(format_args!(
-                "{lines} records appended to {space}/{segment}, its head is {head}"
+                "{lines} lines appended to {space}/{segment}, its head is {head}"
             ))?;
         }
         out.flush()?;

@@ -23,10 +23,10 @@ pub(crate) struct Consume {
     /// Go on after this offset, of a space
     #[arg(long, value_name = "OFFSET", value_parser = LexKey::from_hex, conflicts_with = "offset_file")]
     after: Option<LexKey>,
-    /// Go on after the offset in this file if it is there, and write how far was printed into it
+    /// Go on after the offset in this file, and keep it up to date
     #[arg(long, value_name = "FILE")]
     offset_file: Option<PathBuf>,
-    /// Only entries committed after this: a time, Unix milliseconds, or how long ago
+    /// Only what was committed after this time, or this long ago (15m)
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Most entries; 0 for all

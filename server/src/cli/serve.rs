@@ -15,25 +15,38 @@ use super::output::{Out, note};
 #[derive(clap::Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Serve {
-    /// TOML file with any of the options below, such as `listen = "0.0.0.0:8080"`
-    #[arg(long, env = "STREAMKIT_CONFIG", value_name = "FILE")]
+    /// TOML file with any of the options below
+    #[arg(long, env = "STREAMKIT_CONFIG", hide_env_values = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to listen
     #[arg(
         long,
         env = "STREAMKIT_LISTEN",
+        hide_env_values = true,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:8080"
     )]
     listen: SocketAddr,
     /// Folder of the stores
-    #[arg(long, env = "STREAMKIT_DATA", value_name = "DIR", default_value = "streamkit-data")]
+    #[arg(
+        long,
+        env = "STREAMKIT_DATA",
+        hide_env_values = true,
+        value_name = "DIR",
+        default_value = "streamkit-data"
+    )]
     data: PathBuf,
-    /// File with the HS256 secret that signs tokens, at least 32 bytes
-    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", value_name = "FILE")]
+    /// File with the HS256 secret, ≥ 32 bytes
+    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     jwt_key_file: PathBuf,
-    /// Stores open at a time; beyond, idle ones are closed
-    #[arg(long, env = "STREAMKIT_OPEN_STORES", value_name = "COUNT", default_value_t = 10_000)]
+    /// Stores open at a time
+    #[arg(
+        long,
+        env = "STREAMKIT_OPEN_STORES",
+        hide_env_values = true,
+        value_name = "COUNT",
+        default_value_t = 10_000
+    )]
     open_stores: usize,
     #[command(flatten)]
     limits: LimitOptions,
@@ -85,17 +98,25 @@ impl From<LimitOptions> for Limits {
 }
 
 #[derive(clap::Args)]
+#[command(next_line_help = true)]
 pub(crate) struct Dev {
     /// Where to listen
     #[arg(
         long,
         env = "STREAMKIT_LISTEN",
+        hide_env_values = true,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:8080"
     )]
     listen: SocketAddr,
-    /// Folder of the stores, the development key and the store id
-    #[arg(long, env = "STREAMKIT_DATA", value_name = "DIR", default_value = "streamkit-data")]
+    /// Folder of all data
+    #[arg(
+        long,
+        env = "STREAMKIT_DATA",
+        hide_env_values = true,
+        value_name = "DIR",
+        default_value = "streamkit-data"
+    )]
     data: PathBuf,
 }
 

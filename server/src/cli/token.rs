@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::output::Out;
 
 #[derive(clap::Args)]
+#[command(next_line_help = true)]
 pub(crate) struct Token {
     /// The store it opens, or '*' for all
     #[arg(long, value_name = "UUID|*", value_parser = store)]
@@ -22,8 +23,8 @@ pub(crate) struct Token {
     /// Allow writing only
     #[arg(long)]
     write_only: bool,
-    /// File with the HS256 secret that the server has
-    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", value_name = "FILE")]
+    /// File with the server's secret
+    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     jwt_key_file: PathBuf,
     /// Print {"token":…}
     #[arg(long)]
