@@ -1,50 +1,49 @@
 //! `bench`: load a server. Writers append to segments of their own, one durable call after the other; or, with --read, a
 //! space is read back. What was acknowledged is checked afterwards.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use hdrhistogram::Histogram;
+use indicatif::ProgressBar;
 use streamkit_client::{Client, ConsumeSpace, NewRecord, StoreClient};
 use uuid::Uuid;
 
 use super::connect::Connect;
 use super::failure::Failure;
 use super::floor;
-use super::output::{json_lines, table};
+use super::output::{Out, json_lines};
 
 #[derive(clap::Args)]
 pub(crate) struct Bench {
     /// Writers, each with one call in flight
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
     writers: u64,
-    /// Segments they write to, at most one per writer is used by it; writers of the same segment take turns
-    #[arg(long)]
+    /// Segments they write to; who shares one takes turns [default: all own]
+    #[arg(long, value_name = "COUNT")]
     segments: Option<u64>,
     /// Bytes of a record's payload
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, value_name = "BYTES", default_value_t = 256)]
     size: usize,
     /// Records per call
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
     batch: u64,
     /// How long to write
-    #[arg(long, default_value = "5s")]
+    #[arg(long, value_name = "TIME", default_value = "5s")]
     duration: humantime::Duration,
-    /// Stop after so many calls of each writer
-    #[arg(long)]
+    /// Write so many calls a writer, however long that takes
+    #[arg(long, value_name = "COUNT")]
     calls: Option<u64>,
     /// Connections the writers share
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
     connections: usize,
     /// Read this space back instead of writing
-    #[arg(long)]
+    #[arg(long, value_name = "SPACE")]
     read: Option<String>,
-    /// Also measure the bare disk in this folder and bare loopback TCP, before and after
-    #[arg(long)]
+    /// Also measure the bare disk of this folder and bare loopback TCP
+    #[arg(long, value_name = "DIR")]
     floor: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -66,25 +65,34 @@ impl Bench {
         let started = Instant::now();
         let mut entries = store.consume_space(ConsumeSpace::all(space));
         let (mut count, mut bytes) = (0_u64, 0_u64);
+        let progress = spinner();
         while let Some(entry) = entries.try_next().await? {
             count += 1;
             bytes += entry.payload.len() as u64;
+            if count % 10_000 == 0 {
+                let rate = count as f64 / started.elapsed().as_secs_f64();
+                progress.set_message(format!("{count} entries, {rate:.0} entries/s"));
+            }
         }
+        progress.finish_and_clear();
         let seconds = started.elapsed().as_secs_f64();
         let rate = count as f64 / seconds;
+        let mut out = Out::new();
         if json_lines(self.json) {
-            println!(
-                "{}",
-                serde_json::json!({"read": space, "entries": count, "payload_bytes": bytes, "seconds": seconds,
-                    "entries_per_second": rate.round()})
-            );
+            out.json(&serde_json::json!({
+                "read": space,
+                "entries": count,
+                "payload_bytes": bytes,
+                "seconds": seconds,
+                "entries_per_second": rate.round(),
+            }))?;
         } else {
-            println!(
+            out.text(format_args!(
                 "{count} entries, {:.1} MB of payload in {seconds:.2} s: {rate:.0} entries/s",
                 bytes as f64 / 1e6
-            );
+            ))?;
         }
-        Ok(())
+        out.flush()
     }
 
     async fn write(&self) -> Result<(), Failure> {
@@ -106,7 +114,7 @@ impl Bench {
                 } else {
                     self.duration.into()
                 },
-            done: AtomicU64::new(0),
+            recent: Mutex::new(floor::microseconds()?),
         });
         let writers: Vec<_> = (0..self.writers)
             .map(|writer| {
@@ -118,7 +126,8 @@ impl Bench {
                 )
             })
             .collect();
-        let reporter = tokio::spawn(report(load.clone()));
+        let progress = spinner();
+        let reporter = tokio::spawn(report(load.clone(), progress.clone()));
         let mut latency = floor::microseconds()?;
         for writer in writers {
             let one = writer.await.map_err(|error| Failure::new(error.to_string()))??;
@@ -126,6 +135,7 @@ impl Bench {
         }
         let seconds = started.elapsed().as_secs_f64();
         reporter.abort();
+        progress.finish_and_clear();
         load.check(&clients[0].store(self.connect.store)).await?;
         self.measure_floor(&mut floors).await?;
         self.print(&latency, seconds, &floors)
@@ -148,41 +158,54 @@ impl Bench {
     fn print(&self, latency: &Histogram<u64>, seconds: f64, floors: &[Floor]) -> Result<(), Failure> {
         let rate = latency.len() as f64 / seconds;
         let q = |h: &Histogram<u64>, q| h.value_at_quantile(q);
+        let mut out = Out::new();
         if json_lines(self.json) {
             let floors: Vec<_> = floors
                 .iter()
                 .map(|f| {
-                    serde_json::json!({"disk_p50_us": q(&f.disk, 0.5), "disk_p99_us": q(&f.disk, 0.99),
-                    "tcp_p50_us": q(&f.tcp, 0.5), "tcp_p99_us": q(&f.tcp, 0.99)})
+                    serde_json::json!({
+                        "disk_p50_us": q(&f.disk, 0.5),
+                        "disk_p99_us": q(&f.disk, 0.99),
+                        "tcp_p50_us": q(&f.tcp, 0.5),
+                        "tcp_p99_us": q(&f.tcp, 0.99),
+                    })
                 })
                 .collect();
-            println!(
-                "{}",
-                serde_json::json!({"writers": self.writers, "batch": self.batch, "size": self.size, "calls": latency.len(),
-                    "seconds": seconds, "calls_per_second": rate.round(),
-                    "records_per_second": (rate * self.batch as f64).round(),
-                    "latency_us": {"p50": q(latency, 0.5), "p99": q(latency, 0.99), "p99.9": q(latency, 0.999), "max": latency.max()},
-                    "floors": floors})
-            );
-            return Ok(());
+            out.json(&serde_json::json!({
+                "writers": self.writers,
+                "batch": self.batch,
+                "size": self.size,
+                "calls": latency.len(),
+                "seconds": seconds,
+                "calls_per_second": rate.round(),
+                "records_per_second": (rate * self.batch as f64).round(),
+                "latency_us": {
+                    "p50": q(latency, 0.5),
+                    "p99": q(latency, 0.99),
+                    "p99.9": q(latency, 0.999),
+                    "max": latency.max(),
+                },
+                "floors": floors,
+            }))?;
+            return out.flush();
         }
         let row = |name: &str, h: &Histogram<u64>| {
             let cells = [0.5, 0.99, 0.999].map(|quantile| format!("{} µs", q(h, quantile)));
             std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>()
         };
-        println!(
+        out.text(format_args!(
             "{} calls in {seconds:.2} s: {rate:.0} calls/s, {:.0} records/s",
             latency.len(),
             rate * self.batch as f64
-        );
+        ))?;
         let mut rows = vec![row("durable call over the wire", latency)];
         for (floor, when) in floors.iter().zip(["before", "after"]) {
             rows.push(row(&format!("bare disk, {when}"), &floor.disk));
             rows.push(row(&format!("bare TCP, {when}"), &floor.tcp));
         }
-        table(&["latency", "p50", "p99", "p99.9"], &rows)?;
-        println!("every acknowledged record was found again");
-        Ok(())
+        out.table(&["latency", "p50", "p99", "p99.9"], &rows)?;
+        out.text("every acknowledged record was found again")?;
+        out.flush()
     }
 }
 
@@ -198,7 +221,8 @@ struct Load {
     batch: u64,
     calls: u64,
     until: Instant,
-    done: AtomicU64,
+    /// Latency of the calls since the last look at it.
+    recent: Mutex<Histogram<u64>>,
 }
 
 impl Load {
@@ -211,7 +235,9 @@ impl Load {
             let records = (0..self.batch).map(|_| NewRecord::new(self.payload.clone()));
             let started = Instant::now();
             let status = store.produce_all(&self.space, &name, *head + 1, records).await?;
-            latency.saturating_record(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
+            let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            latency.saturating_record(took);
+            self.recent().saturating_record(took);
             *head += self.batch;
             if status.last_sequence != *head {
                 return Err(Failure::new(format!(
@@ -220,9 +246,12 @@ impl Load {
                 )));
             }
             calls += 1;
-            self.done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(latency)
+    }
+
+    fn recent(&self) -> std::sync::MutexGuard<'_, Histogram<u64>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the space back and compares with what was acknowledged.
@@ -245,16 +274,26 @@ impl Load {
     }
 }
 
-/// Shows the rate of each second on a terminal.
-async fn report(load: Arc<Load>) {
-    if !std::io::stderr().is_terminal() {
-        return;
-    }
-    let mut before = 0;
+/// One line on a terminal, drawn again and again; elsewhere nothing.
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Shows each second's rate and latency.
+async fn report(load: Arc<Load>, progress: ProgressBar) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.tick().await;
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = load.done.load(Ordering::Relaxed);
-        eprintln!("{} calls/s", now - before);
-        before = now;
+        seconds.tick().await;
+        let mut recent = load.recent();
+        progress.set_message(format!(
+            "{} calls/s, p50 {} µs, p99 {} µs",
+            recent.len(),
+            recent.value_at_quantile(0.5),
+            recent.value_at_quantile(0.99)
+        ));
+        recent.reset();
     }
 }

@@ -3,24 +3,37 @@
 use std::time::Duration;
 
 use streamkit_client::{Client, StoreClient};
+use streamkit_engine::Name;
 use uuid::Uuid;
 
 use super::failure::Failure;
 
 /// Where to connect; `streamkit dev` prints all three as lines to paste.
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Connection", next_line_help = true)]
 pub(crate) struct Connect {
-    /// Address of the server
-    #[arg(long, env = "STREAMKIT_URL", default_value = "ws://127.0.0.1:8080")]
+    /// Server's address
+    #[arg(
+        long,
+        env = "STREAMKIT_URL",
+        hide_env_values = true,
+        default_value = "ws://127.0.0.1:8080"
+    )]
     pub(crate) url: String,
     /// Token that opens the store
     #[arg(long, env = "STREAMKIT_TOKEN", hide_env_values = true)]
     pub(crate) token: String,
     /// The store
-    #[arg(long, env = "STREAMKIT_STORE")]
+    #[arg(long, env = "STREAMKIT_STORE", hide_env_values = true, value_name = "UUID")]
     pub(crate) store: Uuid,
-    /// Longest silence of the server within a call
-    #[arg(long, env = "STREAMKIT_TIMEOUT", default_value = "30s")]
+    /// Longest silence in a call
+    #[arg(
+        long,
+        env = "STREAMKIT_TIMEOUT",
+        hide_env_values = true,
+        value_name = "TIME",
+        default_value = "30s"
+    )]
     pub(crate) timeout: humantime::Duration,
 }
 
@@ -35,21 +48,33 @@ impl Connect {
     }
 }
 
+/// The name of a space or of a segment.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    Name::new(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// The name of a space alone.
+pub(crate) fn space(text: &str) -> Result<String, String> {
+    match text.contains('/') {
+        true => Err("write the SPACE only, without a segment".to_owned()),
+        false => name(text),
+    }
+}
+
 /// `SPACE/SEGMENT` with both parts; the first slash separates them.
 pub(crate) fn path(text: &str) -> Result<(String, String), String> {
     match text.split_once('/') {
-        Some((space, segment)) if !space.is_empty() && !segment.is_empty() => {
-            Ok((space.to_owned(), segment.to_owned()))
-        }
+        Some((space, segment)) if !space.is_empty() && !segment.is_empty() => Ok((name(space)?, name(segment)?)),
         _ => Err("write it as SPACE/SEGMENT".to_owned()),
     }
 }
 
 /// `SPACE` or `SPACE/SEGMENT`.
-pub(crate) fn space_or_path(text: &str) -> (&str, Option<&str>) {
+pub(crate) fn space_or_path(text: &str) -> Result<(String, Option<String>), String> {
     match text.split_once('/') {
-        Some((space, segment)) => (space, Some(segment)),
-        None => (text, None),
+        Some(_) => path(text).map(|(space, segment)| (space, Some(segment))),
+        None => Ok((name(text)?, None)),
     }
 }
 

@@ -14,8 +14,9 @@ use super::development::Development;
 use super::failure::Failure;
 use super::floor;
 use super::import::{self, Source};
-use super::output::{json_lines, table};
-use super::serve::Running;
+use super::output::{Out, json_lines, note};
+use super::rows::Format;
+use super::serve::Ready;
 
 /// Departures from New York City in January 2013; server/data/README.md says where they come from.
 const FLIGHTS: &[u8] = include_bytes!("../../data/flights-2013-01.csv.gz");
@@ -30,8 +31,8 @@ const CALLS: u64 = 200;
 
 #[derive(clap::Args)]
 pub(crate) struct Demo {
-    /// Folder for the data; a fresh one in the system's folder for temporary files unless given
-    #[arg(long)]
+    /// Folder for the data [default: a fresh temporary one]
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
@@ -44,21 +45,16 @@ impl Demo {
             Some(data) => data,
             None => std::env::temp_dir().join(format!("streamkit-demo-{}", &Uuid::new_v4().simple().to_string()[..8])),
         };
+        let any_port = ([127, 0, 0, 1], 0).into();
+        let ready = Ready::open(any_port, EngineConfig::new(&data)).await?;
         let development = Development::open(&data)?;
         let token = development.token()?;
-        let any_port = ([127, 0, 0, 1], 0).into();
-        let running = Running::start(
-            any_port,
-            EngineConfig::new(&data),
-            development.key.clone(),
-            Limits::default(),
-        )
-        .await?;
-        eprintln!(
+        let running = ready.serve(development.key, Limits::default());
+        note(format_args!(
             "streamkit: a server on ws://{} with its data in {}",
             running.address,
             data.display()
-        );
+        ));
         let client = Client::builder(format!("ws://{}", running.address))
             .token(token)
             .build();
@@ -67,17 +63,20 @@ impl Demo {
         running.stop().await;
         let figures = figures?;
         let dir = data.display();
+        let mut out = Out::new();
         if json_lines(self.json) {
-            println!("{}", figures.json(&data));
-            return Ok(());
+            out.json(&figures.json(&data))?;
+            return out.flush();
         }
-        figures.print()?;
-        println!();
-        println!("Every entry was fsynced before it was acknowledged. Next, try:");
-        println!("  cargo run --release -- verify {dir}");
-        println!("  cargo run --release -- dev --data {dir}");
-        println!("  cargo run --release -- consume flights/{AIRCRAFT} --limit 3   (with the lines that dev prints)");
-        Ok(())
+        figures.print(&mut out)?;
+        out.text("")?;
+        out.text("Every entry was fsynced before it was acknowledged. Next, try:")?;
+        out.text(format_args!("  cargo run --release -- verify {dir}"))?;
+        out.text(format_args!("  cargo run --release -- dev --data {dir}"))?;
+        out.text(format_args!(
+            "  cargo run --release -- consume flights/{AIRCRAFT} --limit 3   (with the lines that dev prints)"
+        ))?;
+        out.flush()
     }
 }
 
@@ -93,6 +92,9 @@ impl Figures {
     async fn take(store: &StoreClient) -> Result<Self, Failure> {
         let source = Source {
             name: FLIGHTS_NAME.to_owned(),
+            named: true,
+            format: Format::Csv,
+            zipped: true,
             segment_by: Some("tailnum".to_owned()),
         };
         let bar = import::progress(FLIGHTS.len() as u64);
@@ -124,7 +126,7 @@ impl Figures {
         ]
     }
 
-    fn print(&self) -> std::io::Result<()> {
+    fn print(&self, out: &mut Out) -> Result<(), Failure> {
         let rows: Vec<Vec<String>> = self
             .rows()
             .into_iter()
@@ -137,18 +139,17 @@ impl Figures {
                 ]
             })
             .collect();
-        table(&["over the wire", "entries", "time", "rate"], &rows)?;
-        println!();
-        println!(
+        out.table(&["over the wire", "entries", "time", "rate"], &rows)?;
+        out.text("")?;
+        out.text(format_args!(
             "{} segments; aircraft {AIRCRAFT} flew {} times, sequences 1 to {} without a hole",
             self.imported.segments, self.aircraft, self.aircraft
-        );
-        println!(
+        ))?;
+        out.text(format_args!(
             "latency of one durable call: p50 {} µs, p99 {} µs",
             self.latency.value_at_quantile(0.5),
             self.latency.value_at_quantile(0.99)
-        );
-        Ok(())
+        ))
     }
 
     fn json(&self, data: &std::path::Path) -> serde_json::Value {

@@ -8,6 +8,7 @@ use streamkit_server::Key;
 use uuid::Uuid;
 
 use super::failure::Failure;
+use super::files::replace;
 
 const KEY_FILE: &str = "development-key";
 const STORE_FILE: &str = "development-store";
@@ -19,9 +20,8 @@ pub(crate) struct Development {
 }
 
 impl Development {
-    /// Reads both from the folder, or makes them there.
+    /// Reads both from the folder, or makes them there. The folder's engine is open by then: nobody else has it.
     pub(crate) fn open(dir: &Path) -> Result<Self, Failure> {
-        std::fs::create_dir_all(dir).map_err(|error| Failure::from(error).during(dir.display()))?;
         let secret = kept(&dir.join(KEY_FILE), || {
             format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
         })?;
@@ -32,7 +32,12 @@ impl Development {
                 dir.join(STORE_FILE).display()
             ))
         })?;
-        let key = Key::hs256(secret.trim().as_bytes()).map_err(|error| Failure::new(error.to_string()))?;
+        let key = Key::hs256(secret.trim().as_bytes()).map_err(|error| {
+            let file = dir.join(KEY_FILE);
+            Failure::new(error.to_string())
+                .during(file.display())
+                .hint("or remove the file to get a new one")
+        })?;
         Ok(Self { key, store })
     }
 
@@ -48,7 +53,7 @@ fn kept(path: &Path, make: impl FnOnce() -> String) -> Result<String, Failure> {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let text = make();
-            let written = std::fs::write(path, format!("{text}\n"));
+            let written = replace(path, format!("{text}\n").as_bytes());
             written.map_err(|error| Failure::from(error).during(path.display()))?;
             Ok(text)
         }

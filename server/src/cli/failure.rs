@@ -1,38 +1,84 @@
 //! How a command fails: what happened and why on standard error, and an exit code a script can act on.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use streamkit_client::Error;
 
+/// The exit codes, each with what it says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Also where the reader of our output went away: that is its right.
+    Done = 0,
+    Failed = 1,
+    Arguments = 2,
+    Conflict = 3,
+    Token = 4,
+    NoAnswer = 5,
+    Damage = 6,
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// All of them, as help and documentation list them.
+    pub(crate) const ALL: [(Exit, &str); 8] = [
+        (Exit::Done, "done"),
+        (Exit::Failed, "failed, for another reason than those below"),
+        (Exit::Arguments, "wrong arguments, nothing was done"),
+        (Exit::Conflict, "sequence conflict: another producer was first"),
+        (Exit::Token, "the token was refused, or does not allow this"),
+        (Exit::NoAnswer, "no connection, or no answer"),
+        (Exit::Damage, "damage found"),
+        (Exit::Interrupted, "interrupted by Ctrl-C"),
+    ];
+}
+
 /// A failure to report.
 pub(crate) struct Failure {
     message: String,
-    code: u8,
+    exit: Exit,
 }
 
 impl Failure {
-    /// Exit code 1.
+    fn of(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            exit,
+        }
+    }
+
+    /// For a reason without a code of its own.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            code: 1,
-        }
+        Self::of(Exit::Failed, message)
     }
 
-    /// Exit code 6.
+    /// Arguments that exclude each other, or do not suffice.
+    pub(crate) fn arguments(message: impl Into<String>) -> Self {
+        Self::of(Exit::Arguments, message)
+    }
+
+    /// The head is not the expected one.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::of(Exit::Conflict, message)
+    }
+
+    /// Stored bytes are not what was written.
     pub(crate) fn damage(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            code: 6,
-        }
+        Self::of(Exit::Damage, message)
     }
 
-    /// Exit code 130.
+    /// Ctrl-C.
     pub(crate) fn interrupted() -> Self {
-        Self {
-            message: "interrupted".to_owned(),
-            code: 130,
+        Self::of(Exit::Interrupted, "interrupted")
+    }
+
+    /// Standard output took no more. Whoever reads it may stop at any time: `streamkit consume … | head`.
+    pub(crate) fn output(error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::of(Exit::Done, "");
         }
+        Self::new(format!("cannot write to standard output: {error}"))
     }
 
     /// Puts what was being done before the message.
@@ -42,8 +88,8 @@ impl Failure {
     }
 
     /// Says it in other words.
-    pub(crate) fn because(mut self, message: String) -> Self {
-        self.message = message;
+    pub(crate) fn because(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
         self
     }
 
@@ -53,42 +99,47 @@ impl Failure {
         self
     }
 
-    pub(crate) fn report(self) -> ExitCode {
-        if self.code != 0 {
-            eprintln!("streamkit: {}", self.message);
+    /// The same after Ctrl-C.
+    pub(crate) fn hint_if_interrupted(self, next: impl std::fmt::Display) -> Self {
+        match self.exit {
+            Exit::Interrupted => self.hint(next),
+            _ => self,
         }
-        ExitCode::from(self.code)
+    }
+
+    pub(crate) fn report(self) -> ExitCode {
+        if self.exit != Exit::Done {
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "streamkit: {}", self.message);
+        }
+        ExitCode::from(self.exit as u8)
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        // Whoever reads our output may stop at any time: `streamkit consume … | head`.
-        let code = if error.kind() == std::io::ErrorKind::BrokenPipe {
-            0
-        } else {
-            1
-        };
-        Self {
-            message: error.to_string(),
-            code,
-        }
+        Self::new(error.to_string())
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let (code, next) = match &error {
-            Error::Conflict { .. } => (3, ""),
-            Error::Unauthorized => (4, "; get a fresh one with `streamkit token` and set STREAMKIT_TOKEN"),
-            Error::AccessDenied => (4, "; check STREAMKIT_STORE, or get a token with another scope"),
-            Error::Connect { .. } => (5, "; is the server running, and is STREAMKIT_URL right?"),
-            Error::Unknown(_) => (5, "; peek before you try again"),
-            Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) => (5, "; try again"),
-            _ => (1, ""),
+        let (exit, next) = match &error {
+            Error::Conflict { .. } => (Exit::Conflict, ""),
+            Error::Unauthorized => (
+                Exit::Token,
+                "; get a fresh one with `streamkit token` and set STREAMKIT_TOKEN",
+            ),
+            Error::AccessDenied => (
+                Exit::Token,
+                "; check STREAMKIT_STORE, or get a token with another scope",
+            ),
+            Error::Connect { .. } => (Exit::NoAnswer, "; is the server running, and is STREAMKIT_URL right?"),
+            Error::Unknown(_) => (Exit::NoAnswer, "; peek before you try again"),
+            Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) => (Exit::NoAnswer, "; try again"),
+            _ => (Exit::Failed, ""),
         };
-        let message = format!("{error}{next}");
-        Self { message, code }
+        Self::of(exit, format!("{error}{next}"))
     }
 }
 

@@ -2,21 +2,24 @@
 //! run again: rows of a segment are stored in the file's order, and each entry's metadata says which row it was, so the
 //! head of a segment tells which of its rows are stored. Nothing else needs to be remembered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal as _, Read};
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use streamkit_client::{ConsumeSegment, Entry, Error, NewRecord, StoreClient};
+use streamkit_client::{Error, StoreClient};
 use tokio::sync::mpsc;
 
-use super::connect::Connect;
+use super::connect::{Connect, space};
 use super::failure::Failure;
-use super::output::json_lines;
+use super::output::{Out, json_lines};
+use super::records;
 use super::rows::{Format, Row, Rows};
+use super::standing::{Numbered, SEGMENTS_AT_ONCE, Standing, Standings, Target};
 
-/// Rows gathered before they are sent, by segment: large enough that most segments get several rows per transaction.
+/// Rows gathered before they are sent, by segment: large enough that most segments get several rows per transaction. An
+/// import that was interrupted is resumed with the same windows: with others, it may be taken for another file's.
 const WINDOW_ROWS: usize = 65_536;
 
 /// Bytes of payload after which a window is sent even with fewer rows.
@@ -25,18 +28,19 @@ const WINDOW_BYTES: usize = 64 << 20;
 /// Times the rows of a segment are tried when others append to it too.
 const ATTEMPTS: u32 = 10;
 
-/// Segments written at the same time.
-const SEGMENTS_AT_ONCE: usize = 512;
-
 #[derive(clap::Args)]
 pub(crate) struct Import {
     /// The space to import into
+    #[arg(value_parser = space)]
     space: String,
-    /// CSV (with a head line) or NDJSON file; .gz is unpacked; - is standard input, CSV
+    /// CSV with a head line, or NDJSON; .gz too; - is standard input
     file: String,
-    /// The column or field whose value names the segment of a row; without it all rows go to the segment "all"
-    #[arg(long)]
+    /// Column that names each row's segment; without it, all go to "all"
+    #[arg(long, value_name = "FIELD")]
     segment_by: Option<String>,
+    /// Name that tells a rerun what is stored, instead of the file's
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -57,18 +61,32 @@ pub(crate) struct Imported {
 impl Import {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let during = |error: std::io::Error| Failure::from(error).during(&self.file);
-        let input: Box<dyn Read + Send> = match self.file.as_str() {
-            "-" => Box::new(std::io::stdin()),
-            file => Box::new(std::fs::File::open(file).map_err(during)?),
+        let is_file = self.file != "-";
+        let input: Box<dyn Read + Send> = match is_file {
+            true => Box::new(std::fs::File::open(&self.file).map_err(during)?),
+            false => Box::new(std::io::stdin()),
+        };
+        let named = self.source.is_some();
+        let name = match self.source {
+            Some(name) => name,
+            None if is_file => self.file.clone(),
+            None => {
+                return Err(
+                    Failure::arguments("standard input has no name that a rerun could go on under")
+                        .hint("give it one with --source NAME"),
+                );
+            }
+        };
+        let source = Source {
+            named,
+            format: Format::of(if is_file { &self.file } else { &name }),
+            zipped: is_file && self.file.ends_with(".gz"),
+            name,
+            segment_by: self.segment_by,
         };
         let bytes = std::fs::metadata(&self.file).map_or(0, |meta| meta.len());
         let progress = progress(bytes);
-        let store = self.connect.open();
-        let source = Source {
-            name: self.file,
-            segment_by: self.segment_by,
-        };
-        let imported = run(&store, &self.space, source, input, &progress).await;
+        let imported = run(&self.connect.open(), &self.space, source, input, &progress).await;
         progress.finish_and_clear();
         let imported = imported?;
         let Imported {
@@ -78,19 +96,23 @@ impl Import {
             seconds,
         } = imported;
         let rate = stored as f64 / seconds.max(1e-9);
+        let mut out = Out::new();
         if json_lines(self.json) {
-            println!(
-                "{}",
-                serde_json::json!({"rows": rows, "stored": stored, "stored_before": rows - stored, "segments": segments,
-                    "seconds": seconds, "rows_per_second": rate.round()})
-            );
+            out.json(&serde_json::json!({
+                "rows": rows,
+                "stored": stored,
+                "stored_before": rows - stored,
+                "segments": segments,
+                "seconds": seconds,
+                "rows_per_second": rate.round(),
+            }))?;
         } else {
-            println!(
+            out.text(format_args!(
                 "{rows} rows in {segments} segments: {stored} stored now, {} before; {seconds:.2} s, {rate:.0} rows/s",
                 rows - stored
-            );
+            ))?;
         }
-        Ok(())
+        out.flush()
     }
 }
 
@@ -107,8 +129,13 @@ pub(crate) fn progress(bytes: u64) -> ProgressBar {
 
 /// Where rows come from.
 pub(crate) struct Source {
-    /// Name of the file, kept in every entry's metadata.
+    /// What is kept in every entry's metadata.
     pub(crate) name: String,
+    /// Whether that is more than the way a file was written.
+    pub(crate) named: bool,
+    pub(crate) format: Format,
+    /// Whether it is to be unpacked.
+    pub(crate) zipped: bool,
     pub(crate) segment_by: Option<String>,
 }
 
@@ -117,12 +144,15 @@ pub(crate) struct Source {
 struct Window {
     rows: u64,
     bytes: usize,
-    segments: HashMap<String, Vec<(u64, NewRecord)>>,
+    /// Number of the last row.
+    last: u64,
+    segments: HashMap<String, Numbered>,
 }
 
 impl Window {
     fn push(&mut self, row: Row) {
         self.rows += 1;
+        self.last = row.number;
         self.bytes += row.record.payload.len();
         self.segments
             .entry(row.segment)
@@ -135,14 +165,6 @@ impl Window {
     }
 }
 
-/// Where a segment stands.
-#[derive(Clone, Copy, Default)]
-struct Standing {
-    head: u64,
-    /// The last row of this source in it.
-    row: u64,
-}
-
 /// Imports everything; what stands before a broken row is stored when the error is returned.
 pub(crate) async fn run(
     store: &StoreClient,
@@ -153,34 +175,32 @@ pub(crate) async fn run(
 ) -> Result<Imported, Failure> {
     let started = Instant::now();
     let (send, mut windows) = mpsc::channel(1);
-    let name = source.name.clone();
+    let target = Target {
+        store: store.clone(),
+        space: space.to_owned(),
+        source: source.name.clone(),
+        named: source.named,
+    };
     let input = progress.wrap_read(input);
     let reading = tokio::task::spawn_blocking(move || read(&source, input, &send));
-    let known = store.segment_statuses(space, "", 0).await?;
-    let mut standings: HashMap<String, Option<Standing>> = known.into_iter().map(|s| (s.segment, None)).collect();
+    let mut standings = Standings::of(target.clone()).await?;
     let mut imported = Imported {
         rows: 0,
         stored: 0,
         segments: 0,
         seconds: 0.0,
     };
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     while let Some(window) = windows.recv().await {
         let window: Window = window;
-        imported.rows += window.rows;
+        let examined = standings.examine(&window.segments, window.last).await;
+        examined.map_err(|failure| failure.hint(stored_now(imported.stored)))?;
+        seen.extend(window.segments.keys().cloned());
         let work = window.segments.into_iter().map(|(segment, rows)| {
-            let standing = standings.get(&segment).copied().unwrap_or(Some(Standing::default()));
-            let (store, space, name) = (store.clone(), space.to_owned(), name.clone());
-            if !seen.contains(&segment) {
-                seen.insert(segment.clone());
-            }
+            let (target, standing) = (target.clone(), standings.get(&segment));
             async move {
                 let task = tokio::spawn(async move {
-                    let standing = match standing {
-                        Some(standing) => standing,
-                        None => find_standing(&store, &space, &segment, &name).await?,
-                    };
-                    let (standing, stored) = append(&store, &space, &segment, standing, rows).await?;
+                    let (standing, stored) = append(&target, &segment, standing, rows, window.last).await?;
                     Ok::<_, Failure>((segment, standing, stored))
                 });
                 task.await.map_err(|error| Failure::new(error.to_string()))?
@@ -191,9 +211,10 @@ pub(crate) async fn run(
             .try_collect()
             .await?;
         for (segment, standing, stored) in done {
-            standings.insert(segment, Some(standing));
+            standings.set(segment, standing);
             imported.stored += stored;
         }
+        imported.rows += window.rows;
         let seconds = started.elapsed().as_secs_f64();
         progress.set_message(format!(
             "{} rows, {:.0} rows/s",
@@ -206,17 +227,26 @@ pub(crate) async fn run(
     let read = reading.await.map_err(|error| Failure::new(error.to_string()))?;
     read.map_err(|fault| {
         let stored = imported.rows;
-        Failure::new(format!("{name}: {fault}")).hint(format!(
+        Failure::new(format!("{}: {fault}", target.source)).hint(format!(
             "the {stored} rows before it are stored; mend the line and rerun"
         ))
     })?;
+    let proven = standings.prove_all();
+    proven.map_err(|failure| failure.hint(stored_now(imported.stored)))?;
     Ok(imported)
+}
+
+fn stored_now(rows: u64) -> String {
+    match rows {
+        0 => "no row was stored now".to_owned(),
+        _ => format!("{rows} rows were stored now"),
+    }
 }
 
 fn read(source: &Source, input: impl Read, send: &mpsc::Sender<Window>) -> Result<(), String> {
     let rows = Rows {
         source: &source.name,
-        format: Format::of(&source.name),
+        format: source.format,
         segment_by: source.segment_by.as_deref(),
         segment: "all",
     };
@@ -225,7 +255,7 @@ fn read(source: &Source, input: impl Read, send: &mpsc::Sender<Window>) -> Resul
         window.push(row);
         !window.is_full() || send.blocking_send(std::mem::take(&mut window)).is_ok()
     };
-    let read = if source.name.ends_with(".gz") {
+    let read = if source.zipped {
         rows.read(flate2::read::MultiGzDecoder::new(input), &mut each)
     } else {
         rows.read(input, &mut each)
@@ -236,57 +266,35 @@ fn read(source: &Source, input: impl Read, send: &mpsc::Sender<Window>) -> Resul
     read
 }
 
-/// Which rows of this source a segment holds. Its head says so, unless something else was appended after the import:
-/// then the whole segment is read.
-async fn find_standing(store: &StoreClient, space: &str, segment: &str, source: &str) -> Result<Standing, Failure> {
-    let Some(last) = store.peek(space, segment).await? else {
-        return Ok(Standing::default());
-    };
-    let head = last.sequence;
-    if let Some(row) = row_of(&last, source) {
-        return Ok(Standing { head, row });
-    }
-    let mut entries = store.consume_segment(ConsumeSegment::all(space, segment));
-    let mut row = 0;
-    while let Some(entry) = entries.try_next().await? {
-        row = row_of(&entry, source).unwrap_or(row);
-    }
-    Ok(Standing { head, row })
-}
-
-fn row_of(entry: &Entry, source: &str) -> Option<u64> {
-    let same = entry.metadata.get("source").is_some_and(|from| from == source);
-    same.then(|| entry.metadata.get("row")?.parse().ok())?
-}
-
 /// Appends the rows that the segment does not hold yet. Where somebody else was first (the server may still be committing
 /// what an import that was just killed had sent) it looks again what is there.
 async fn append(
-    store: &StoreClient,
-    space: &str,
+    target: &Target,
     segment: &str,
     mut standing: Standing,
-    rows: Vec<(u64, NewRecord)>,
+    rows: Numbered,
+    read: u64,
 ) -> Result<(Standing, u64), Failure> {
+    let path = (target.space.as_str(), segment);
     let last_row = rows.last().map_or(0, |(number, _)| *number);
     let mut attempts = 1;
     loop {
-        let new = &rows[rows.partition_point(|(number, _)| *number <= standing.row)..];
-        match produce(store, space, segment, standing.head + 1, new).await {
-            Ok(count) => {
-                let standing = Standing {
-                    head: standing.head + count,
-                    row: standing.row.max(last_row),
-                };
+        let new = standing.new_rows(&rows);
+        let records = new.iter().map(|(_, record)| record);
+        match records::append(&target.store, path, standing.head + 1, records).await {
+            Ok(()) => {
+                let count = new.len() as u64;
+                standing.advance(count, last_row);
                 return Ok((standing, count));
             }
             Err(Error::Conflict { .. }) if attempts < ATTEMPTS => {
                 attempts += 1;
-                standing = find_standing(store, space, segment, source_of(&rows)).await?;
+                standing = target.find(segment).await?;
+                target.prove(segment, &mut standing, &rows, read)?;
             }
             Err(error) => {
                 let conflict = matches!(error, Error::Conflict { .. });
-                let failure = Failure::from(error).during(format!("{space}/{segment}"));
+                let failure = Failure::from(error).during(format!("{}/{segment}", target.space));
                 let next = "what was acknowledged is stored, rerun to go on";
                 return Err(if conflict {
                     failure.hint(format!("others append to it all the time; {next}"))
@@ -296,28 +304,4 @@ async fn append(
             }
         }
     }
-}
-
-fn source_of(rows: &[(u64, NewRecord)]) -> &str {
-    rows.first()
-        .and_then(|(_, record)| record.metadata.get("source"))
-        .map_or("", String::as_str)
-}
-
-async fn produce(
-    store: &StoreClient,
-    space: &str,
-    segment: &str,
-    first: u64,
-    rows: &[(u64, NewRecord)],
-) -> Result<u64, Error> {
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let mut producer = store.produce(space, segment, first).await?;
-    for (_, record) in rows {
-        producer.send(record).await?;
-    }
-    producer.finish().await?;
-    Ok(rows.len() as u64)
 }

@@ -1,12 +1,10 @@
 //! `spaces`, `segments` and `status`: what a store holds.
 
-use std::io::{BufWriter, Write as _};
-
 use serde_json::json;
 
-use super::connect::{Connect, space_or_path};
+use super::connect::{Connect, name, space_or_path};
 use super::failure::Failure;
-use super::output::{json_lines, line, table, time};
+use super::output::{Out, json_lines, time};
 
 #[derive(clap::Args)]
 pub(crate) struct Spaces {
@@ -20,21 +18,22 @@ pub(crate) struct Spaces {
 impl Spaces {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let spaces = self.connect.open().spaces().await?;
-        let mut out = BufWriter::new(std::io::stdout().lock());
+        let mut out = Out::new();
         for space in spaces {
             if json_lines(self.json) {
-                line(&mut out, &json!({ "space": space }))?;
+                out.json(&json!({ "space": space }))?;
             } else {
-                writeln!(out, "{space}")?;
+                out.text(space)?;
             }
         }
-        Ok(out.flush()?)
+        out.flush()
     }
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Segments {
     /// The space
+    #[arg(value_parser = name)]
     space: String,
     /// Print JSON lines
     #[arg(long)]
@@ -46,21 +45,18 @@ pub(crate) struct Segments {
 impl Segments {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let segments = self.connect.open().segment_statuses(&self.space, "", 0).await?;
+        let mut out = Out::new();
         if json_lines(self.json) {
-            let mut out = BufWriter::new(std::io::stdout().lock());
             for s in segments {
-                line(
-                    &mut out,
-                    &json!({
-                        "segment": s.segment,
-                        "first_sequence": s.first_sequence,
-                        "last_sequence": s.last_sequence,
-                        "first_timestamp": s.first_timestamp,
-                        "last_timestamp": s.last_timestamp,
-                    }),
-                )?;
+                out.json(&json!({
+                    "segment": s.segment,
+                    "first_sequence": s.first_sequence,
+                    "last_sequence": s.last_sequence,
+                    "first_timestamp": s.first_timestamp,
+                    "last_timestamp": s.last_timestamp,
+                }))?;
             }
-            return Ok(out.flush()?);
+            return out.flush();
         }
         let rows: Vec<Vec<String>> = segments
             .into_iter()
@@ -73,15 +69,16 @@ impl Segments {
                 ]
             })
             .collect();
-        Ok(table(&["segment", "first", "last", "last committed"], &rows)?)
+        out.table(&["segment", "first", "last", "last committed"], &rows)?;
+        out.flush()
     }
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Status {
-    /// SPACE or SPACE/SEGMENT; without it, the whole store
-    #[arg(default_value = "")]
-    target: String,
+    /// What to count; without it, the whole store
+    #[arg(value_name = "SPACE[/SEGMENT]", value_parser = space_or_path)]
+    target: Option<(String, Option<String>)>,
     /// Print a JSON line
     #[arg(long)]
     json: bool,
@@ -91,10 +88,14 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let (space, segment) = space_or_path(&self.target);
-        let status = self.connect.open().status(space, segment.unwrap_or_default()).await?;
+        let (space, segment) = self.target.unwrap_or_default();
+        let one_segment = segment.is_some();
+        let segment = segment.unwrap_or_default();
+        let status = self.connect.open().status(&space, &segment).await?;
+        let mut out = Out::new();
         if json_lines(self.json) {
-            return Ok(line(&mut std::io::stdout().lock(), &status)?);
+            out.json(&status)?;
+            return out.flush();
         }
         let row = |name: &str, value: String| vec![name.to_owned(), value];
         let mut rows = vec![
@@ -102,14 +103,19 @@ impl Status {
             row("segments", status.segment_count.to_string()),
             row("entries", status.entry_count.to_string()),
         ];
-        if segment.is_some() {
+        if one_segment {
             rows.push(row("first sequence", status.first_sequence.to_string()));
             rows.push(row("last sequence", status.last_sequence.to_string()));
         }
         if status.last_timestamp > 0 {
             rows.push(row("last committed", time(status.last_timestamp)));
         }
-        let what = if self.target.is_empty() { "store" } else { &self.target };
-        Ok(table(&[what, ""], &rows)?)
+        let what = match (space.as_str(), one_segment) {
+            ("", _) => "store".to_owned(),
+            (space, false) => space.to_owned(),
+            (space, true) => format!("{space}/{segment}"),
+        };
+        out.table(&[&what, ""], &rows)?;
+        out.flush()
     }
 }

@@ -5,30 +5,33 @@ mod connect;
 mod demo;
 mod development;
 mod failure;
+mod files;
 mod floor;
 mod import;
+mod lines;
 mod lists;
 mod output;
 mod produce;
 mod read;
+mod records;
 mod rows;
 mod serve;
 mod settings;
+mod standing;
 mod token;
 mod verify;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use failure::Failure;
+use failure::{Exit, Failure};
+use tokio_util::sync::CancellationToken;
 
-/// Ordered event streams, durable before they are acknowledged.
-///
-/// Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 sequence conflict; 4 token refused; 5 no connection or no answer;
-/// 6 damage found; 130 interrupted.
+/// Ordered event streams, durable before they are acknowledged
 #[derive(Parser)]
-#[command(name = "streamkit", version, max_term_width = 100)]
+#[command(name = "streamkit", version, after_help = exit_codes())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -36,17 +39,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a server for development: key and store are made on first use, and printed as lines to paste
+    /// Start a server for development, and print how to connect to it
     Dev(serve::Dev),
     /// Start the server
     Serve(serve::Serve),
-    /// Show the main job on real events: import, durable, read back, checked
+    /// Import real events, durable, read them back and check them
     Demo(demo::Demo),
     /// Mint a token from the server's key
     Token(token::Token),
     /// Append records from a file or standard input, one a line
     Produce(produce::Produce),
-    /// Append the rows of a CSV or NDJSON file (.gz too); run again after an interruption, it goes on where it stopped
+    /// Append the rows of a CSV or NDJSON file; run again, it goes on
     Import(import::Import),
     /// Print entries as JSON lines, up to the head of now
     Consume(read::Consume),
@@ -58,12 +61,17 @@ enum Command {
     Segments(lists::Segments),
     /// Count what a store, a space or a segment holds
     Status(lists::Status),
-    /// Check every checksum and chain of a data directory that no server is using
+    /// Check every byte of a data directory that no server is using
     Verify(verify::Verify),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),
     #[command(hide = true)]
     BareEcho(floor::BareEcho),
+}
+
+fn exit_codes() -> String {
+    let lines = Exit::ALL.map(|(exit, meaning)| format!("\n  {:<5}{meaning}", exit as u8));
+    format!("Exit codes:{}", lines.concat())
 }
 
 /// Runs the program.
@@ -76,13 +84,15 @@ pub(crate) fn main() -> ExitCode {
     let parsed = command.try_get_matches_from(arguments);
     let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+        Err(error) => with_next_step(error).exit(),
     };
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| "warn,streamkit=info".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would panic where standard error is gone.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -98,15 +108,37 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Says where to get what is missing.
+fn with_next_step(mut error: clap::Error) -> clap::Error {
+    let missing = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) => missing.join(" "),
+        _ => return error,
+    };
+    let has = |name: &str| missing.contains(name);
+    let next = if has("--jwt-key-file") {
+        "make a key with `openssl rand -hex 32 >key` and name that file here or in STREAMKIT_JWT_KEY_FILE; for \
+         development, `streamkit dev` does without"
+    } else if has("--token") || has("--store <UUID>") {
+        "run `streamkit dev` in another terminal and paste the three export lines it prints; for a server that runs \
+         already, set STREAMKIT_URL, STREAMKIT_TOKEN (from `streamkit token`) and STREAMKIT_STORE"
+    } else {
+        return error;
+    };
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![next.into()]));
+    error
+}
+
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Dev(dev) => dev.run().await,
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => interruptible(demo.run()).await,
         Command::Token(token) => token.run(),
-        Command::Produce(produce) => interruptible(produce.run()).await,
-        Command::Import(import) => interruptible(import.run()).await,
-        Command::Consume(consume) => interruptible(consume.run()).await,
+        Command::Produce(produce) => stoppable(|stop| produce.run(stop)).await,
+        Command::Import(import) => interruptible(import.run()).await.map_err(|failure| {
+            failure.hint_if_interrupted("what was acknowledged is stored, run the same command again to go on")
+        }),
+        Command::Consume(consume) => stoppable(|stop| consume.run(stop)).await,
         Command::Peek(peek) => interruptible(peek.run()).await,
         Command::Spaces(spaces) => interruptible(spaces.run()).await,
         Command::Segments(segments) => interruptible(segments.run()).await,
@@ -121,5 +153,21 @@ async fn interruptible(work: impl Future<Output = Result<(), Failure>>) -> Resul
     tokio::select! {
         done = work => done,
         _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+    }
+}
+
+/// The first Ctrl-C asks the work to come to its end, the second ends it.
+async fn stoppable<F: Future<Output = Result<(), Failure>>>(
+    work: impl FnOnce(CancellationToken) -> F,
+) -> Result<(), Failure> {
+    let stop = CancellationToken::new();
+    let twice = async {
+        let _ = tokio::signal::ctrl_c().await;
+        stop.cancel();
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    tokio::select! {
+        done = work(stop.clone()) => done,
+        () = twice => Err(Failure::interrupted()),
     }
 }

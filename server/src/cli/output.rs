@@ -1,10 +1,12 @@
 //! How results look: one JSON object a line, or a table on a terminal.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _};
 
 use serde::Serialize;
 use serde::ser::SerializeMap as _;
 use streamkit_client::{Entry, Metadata, Trx};
+
+use super::failure::Failure;
 
 /// Whether to print JSON lines rather than a table.
 pub(crate) fn json_lines(asked: bool) -> bool {
@@ -51,34 +53,59 @@ impl Serialize for EntryLine<'_> {
     }
 }
 
-/// Prints one JSON line.
-pub(crate) fn line(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
-}
+/// Standard output, buffered. Its failures are of their own kind: [`Failure::output`].
+pub(crate) struct Out(BufWriter<Stdout>);
 
-/// Prints a table: the first column to the left, the others to the right.
-pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
-    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
+impl Out {
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::with_capacity(64 << 10, std::io::stdout()))
     }
-    let mut out = std::io::stdout().lock();
-    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    for row in std::iter::once(&head).chain(rows) {
-        let mut text = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            if column == 0 {
-                text.push_str(&format!("{cell:<width$}"));
-            } else {
-                text.push_str(&format!("  {cell:>width$}"));
+
+    /// One JSON line.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let written = serde_json::to_writer(&mut self.0, value).map_err(std::io::Error::from);
+        written
+            .and_then(|()| self.0.write_all(b"\n"))
+            .map_err(|error| Failure::output(&error))
+    }
+
+    /// One line of text.
+    pub(crate) fn text(&mut self, line: impl std::fmt::Display) -> Result<(), Failure> {
+        writeln!(self.0, "{line}").map_err(|error| Failure::output(&error))
+    }
+
+    /// A table: the first column to the left, the others to the right.
+    pub(crate) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+        let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
             }
         }
-        writeln!(out, "{}", text.trim_end())?;
+        let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+        for row in std::iter::once(&head).chain(rows) {
+            let mut text = String::new();
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                if column == 0 {
+                    text.push_str(&format!("{cell:<width$}"));
+                } else {
+                    text.push_str(&format!("  {cell:>width$}"));
+                }
+            }
+            self.text(text.trim_end())?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Hands over what is buffered.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.0.flush().map_err(|error| Failure::output(&error))
+    }
+}
+
+/// A line for people, on standard error. Nobody may be there to read it.
+pub(crate) fn note(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A commit time for people.

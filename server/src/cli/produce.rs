@@ -1,25 +1,44 @@
-//! `produce`: lines in, entries out.
+//! `produce`: lines in, entries out. Lines leave in chunks, one call each: after a failure it is known to the line what is
+//! stored, or which lines may be.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
+use std::time::Duration;
 
 use serde::Deserialize;
-use streamkit_client::{Error, Metadata, NewRecord};
+use streamkit_client::{Error, Metadata, NewRecord, StoreClient};
+use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::connect::{Connect, path};
 use super::failure::Failure;
-use super::output::json_lines;
+use super::lines::Lines;
+use super::output::{Out, json_lines};
+use super::records::{append, record_bytes};
+
+/// Bytes after which a chunk leaves, such that one more record cannot make it two transactions.
+const CHUNK_BYTES: usize = TRANSACTION_BYTES_MAX - RECORD_BYTES_MAX;
+
+/// Time after its first line at which a chunk leaves as it is: an input that trickles is stored while it is open.
+const CHUNK_AGE: Duration = Duration::from_millis(100);
+
+/// Lines read ahead of the chunk being sent.
+const LINES_AHEAD: usize = 64;
+
+/// Times a chunk is tried that may go after any head.
+const ATTEMPTS: u32 = 10;
 
 #[derive(clap::Args)]
 pub(crate) struct Produce {
-    /// SPACE/SEGMENT
-    #[arg(value_parser = path)]
+    /// Where they go
+    #[arg(value_name = "SPACE/SEGMENT", value_parser = path)]
     target: (String, String),
     /// File with one record a line; - or nothing: standard input
     file: Option<String>,
-    /// The head that must hold: 0 for a new segment. Without it, records go after whatever the head is
-    #[arg(long)]
+    /// Head that must hold, 0 for a new segment; without it, any will do
+    #[arg(long, value_name = "HEAD")]
     expect: Option<u64>,
-    /// Lines are JSON objects {"payload":…, "payload_base64":…, "metadata":{…}}; the result is printed as JSON too
+    /// Read lines as {"payload":…,"metadata":{…}}, and print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -35,90 +54,225 @@ struct Line {
     metadata: Metadata,
 }
 
+/// A record, or why there is none and no more are read.
+type Parsed = Result<NewRecord, Failure>;
+
+/// Why no more lines come.
+enum End {
+    Input,
+    Broken(Failure),
+    Stopped,
+}
+
+/// Lines that are sent together.
+#[derive(Default)]
+struct Chunk {
+    records: Vec<NewRecord>,
+    bytes: usize,
+}
+
+/// How far the input is stored.
+struct Progress {
+    /// Lines stored.
+    lines: u64,
+    /// The head after them: what must hold for the next.
+    head: u64,
+}
+
 impl Produce {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    /// `stop` ends the input; what was read until then is still stored.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         let (space, segment) = &self.target;
         let store = self.connect.open();
         let input: Box<dyn Read + Send> = match self.file.as_deref() {
             None | Some("-") => Box::new(std::io::stdin()),
             Some(file) => Box::new(std::fs::File::open(file).map_err(|error| Failure::from(error).during(file))?),
         };
-        let (send, mut lines) = tokio::sync::mpsc::channel(1024);
-        let as_json = self.json;
-        tokio::task::spawn_blocking(move || {
-            for (number, line) in BufReader::new(input).split(b'\n').enumerate() {
-                let record = line.map_err(Failure::from).and_then(|line| record(line, as_json));
-                let record = record.map_err(|failure| failure.during(format!("line {}", number + 1)));
-                let last = record.is_err();
-                if send.blocking_send(record).is_err() || last {
-                    return;
-                }
-            }
-        });
+        let mut lines = read(input, self.json);
         let head = match self.expect {
             Some(head) => head,
-            None => store.peek(space, segment).await?.map_or(0, |entry| entry.sequence),
+            None => head_of(&store, &self.target).await?,
         };
-        let told = |error: Error| match error {
-            Error::Conflict { head: actual, .. } if self.expect.is_some() => {
-                let message = format!("sequence conflict: expected head {head}, it is {actual}");
-                Failure::from(error)
-                    .because(message)
-                    .hint(format!("rerun with --expect {actual}"))
+        let mut progress = Progress { lines: 0, head };
+        let end = loop {
+            let (chunk, end) = Chunk::gather(&mut lines, &stop).await;
+            self.store(&store, &chunk.records, &mut progress).await?;
+            if let Some(end) = end {
+                break end;
             }
-            Error::Conflict { .. } => Failure::from(error).hint("another producer was first, rerun"),
-            error => Failure::from(error),
         };
-        let mut producer = store
-            .produce(space, segment, head.saturating_add(1))
-            .await
-            .map_err(told)?;
-        let mut broken = None;
-        while let Some(record) = lines.recv().await {
-            match record {
-                Ok(record) => {
-                    producer.send(&record).await.map_err(told)?;
-                }
-                Err(failure) => {
-                    broken = Some(failure);
-                    break;
-                }
+        let Progress { lines, head } = progress;
+        if let (0, Some(expected)) = (lines, self.expect) {
+            // No call has checked it.
+            let actual = head_of(&store, &self.target).await?;
+            if actual != expected {
+                return Err(progress.conflict(actual));
             }
         }
-        let status = producer.finish().await.map_err(told)?;
-        let last = status.as_ref().map_or(head, |status| status.last_sequence);
+        let mut out = Out::new();
         if json_lines(self.json) {
-            println!(
-                "{}",
-                serde_json::json!({"space": space, "segment": segment, "produced": last - head, "head": last})
-            );
+            out.json(&serde_json::json!({"space": space, "segment": segment, "produced": lines, "head": head}))?;
         } else {
-            println!(
-                "{} records appended to {space}/{segment}, its head is {last}",
-                last - head
-            );
+            out.text(format_args!(
+                "{lines} lines appended to {space}/{segment}, its head is {head}"
+            ))?;
         }
-        broken.map_or(Ok(()), |failure| Err(failure.hint("the lines before it are stored")))
+        out.flush()?;
+        match end {
+            End::Input => Ok(()),
+            End::Broken(failure) => Err(progress.go_on(failure)),
+            End::Stopped => Err(progress.go_on(Failure::interrupted())),
+        }
+    }
+
+    /// Stores a chunk. Where any head will do, it goes after what others have appended in the meantime.
+    async fn store(&self, store: &StoreClient, chunk: &[NewRecord], progress: &mut Progress) -> Result<(), Failure> {
+        let (space, segment) = &self.target;
+        let mut left = chunk;
+        let mut attempts = 1;
+        loop {
+            match append(store, (space, segment), progress.head.saturating_add(1), left.iter()).await {
+                Ok(()) => {
+                    progress.advance(left.len() as u64);
+                    return Ok(());
+                }
+                Err(Error::Conflict { head: actual, got }) => {
+                    // A server that had to split the chunk has stored what comes before the refused sequence.
+                    let stored = got
+                        .saturating_sub(progress.head.saturating_add(1))
+                        .min(left.len() as u64);
+                    progress.advance(stored);
+                    left = &left[stored as usize..];
+                    if self.expect.is_some() || attempts == ATTEMPTS {
+                        return Err(progress.conflict(actual));
+                    }
+                    attempts += 1;
+                    progress.head = actual;
+                }
+                Err(error) => return Err(self.failed(error, left.len() as u64, progress)),
+            }
+        }
+    }
+
+    /// What is known after a failed call with so many lines.
+    fn failed(&self, error: Error, sent: u64, progress: &Progress) -> Failure {
+        let nothing_stored = matches!(
+            error,
+            Error::Connect { .. } | Error::Unauthorized | Error::AccessDenied | Error::Invalid(_)
+        );
+        if nothing_stored {
+            return progress.go_on(Failure::from(error));
+        }
+        let (space, segment) = &self.target;
+        let (lines, head) = (progress.lines, progress.head);
+        let text = error.to_string();
+        // Not the usual advice: to try again at once could store the lines twice.
+        Failure::from(error).because(text).hint(format!(
+            "the first {lines} lines are stored; whether the next {sent} are is unknown: look with `streamkit peek \
+             {space}/{segment}` before you go on, its sequence is {head} if none of them is stored and {} if all are",
+            head.saturating_add(sent)
+        ))
     }
 }
 
-fn record(mut line: Vec<u8>, as_json: bool) -> Result<NewRecord, Failure> {
-    if line.last() == Some(&b'\r') {
-        line.pop();
+impl Progress {
+    fn advance(&mut self, lines: u64) {
+        self.lines += lines;
+        self.head = self.head.saturating_add(lines);
     }
+
+    /// The head is another than expected.
+    fn conflict(&self, actual: u64) -> Failure {
+        let expected = self.head;
+        let failure = Failure::conflict(format!("sequence conflict: expected head {expected}, it is {actual}"));
+        match self.lines {
+            0 => failure.hint(format!("rerun with --expect {actual}")),
+            _ => Self {
+                lines: self.lines,
+                head: actual,
+            }
+            .go_on(failure),
+        }
+    }
+
+    /// Adds where to go on.
+    fn go_on(&self, failure: Failure) -> Failure {
+        let (lines, head) = (self.lines, self.head);
+        failure.hint(match lines {
+            0 => "nothing was stored".to_owned(),
+            _ => format!(
+                "the first {lines} lines are stored; go on with line {} at --expect {head}",
+                lines + 1
+            ),
+        })
+    }
+}
+
+impl Chunk {
+    /// Gathers lines until the chunk is full, old, or the input has ended.
+    async fn gather(lines: &mut mpsc::Receiver<Parsed>, stop: &CancellationToken) -> (Self, Option<End>) {
+        let mut chunk = Self::default();
+        let mut old = tokio::time::Instant::now() + CHUNK_AGE;
+        loop {
+            let read = tokio::select! {
+                read = lines.recv() => read,
+                () = stop.cancelled() => return (chunk, Some(End::Stopped)),
+                () = tokio::time::sleep_until(old), if !chunk.records.is_empty() => return (chunk, None),
+            };
+            match read {
+                None => return (chunk, Some(End::Input)),
+                Some(Err(failure)) => return (chunk, Some(End::Broken(failure))),
+                Some(Ok(record)) => {
+                    if chunk.records.is_empty() {
+                        old = tokio::time::Instant::now() + CHUNK_AGE;
+                    }
+                    chunk.bytes += record_bytes(&record).unwrap_or(RECORD_BYTES_MAX);
+                    chunk.records.push(record);
+                }
+            }
+            if chunk.records.len() == TRANSACTION_RECORDS_MAX || chunk.bytes >= CHUNK_BYTES {
+                return (chunk, None);
+            }
+        }
+    }
+}
+
+async fn head_of(store: &StoreClient, (space, segment): &(String, String)) -> Result<u64, Failure> {
+    Ok(store.peek(space, segment).await?.map_or(0, |entry| entry.sequence))
+}
+
+/// Reads on a thread of its own.
+fn read(input: Box<dyn Read + Send>, as_json: bool) -> mpsc::Receiver<Parsed> {
+    let (send, lines) = mpsc::channel(LINES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        for line in Lines::new(input) {
+            let record = line.and_then(|(number, line)| {
+                let record = record(line, as_json).and_then(|record| record_bytes(&record).map(|_| record));
+                record.map_err(|why| format!("line {number}: {why}"))
+            });
+            let last = record.is_err();
+            if send.blocking_send(record.map_err(Failure::new)).is_err() || last {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+fn record(line: Vec<u8>, as_json: bool) -> Result<NewRecord, String> {
     if !as_json {
         return Ok(NewRecord::new(line));
     }
-    let line: Line = serde_json::from_slice(&line).map_err(|error| Failure::new(error.to_string()))?;
+    let line: Line = serde_json::from_slice(&line).map_err(|error| error.to_string())?;
     let payload = match (line.payload, line.payload_base64) {
         (Some(text), None) => text.into_bytes(),
         (None, Some(text)) => {
             use base64::Engine as _;
             let decoded = base64::engine::general_purpose::STANDARD.decode(text);
-            decoded.map_err(|error| Failure::new(format!("payload_base64: {error}")))?
+            decoded.map_err(|error| format!("payload_base64: {error}"))?
         }
         (None, None) => Vec::new(),
-        (Some(_), Some(_)) => return Err(Failure::new("payload and payload_base64 exclude each other")),
+        (Some(_), Some(_)) => return Err("payload and payload_base64 exclude each other".to_owned()),
     };
     Ok(NewRecord {
         payload: payload.into(),

@@ -1,9 +1,13 @@
 //! The rows of a CSV or NDJSON file, compressed or not, as records of segments. Reading ends at the first broken row.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 
 use serde_json::Value;
 use streamkit_client::NewRecord;
+use streamkit_engine::Name;
+
+use super::lines::Lines;
+use super::records::record_bytes;
 
 /// Which row format a file has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +35,7 @@ pub(crate) struct Row {
 
 /// What all rows of an import have in common.
 pub(crate) struct Rows<'a> {
-    /// The file as it was named: written into every record.
+    /// The name that tells a rerun whose rows these are: written into every record.
     pub(crate) source: &'a str,
     pub(crate) format: Format,
     pub(crate) segment_by: Option<&'a str>,
@@ -48,15 +52,18 @@ impl Rows<'_> {
         }
     }
 
-    fn row(&self, number: u64, segment: &str, payload: Vec<u8>) -> Row {
+    /// Refuses what the server would refuse, which could not tell the line.
+    fn row(&self, line: u64, number: u64, segment: &str, payload: Vec<u8>) -> Result<Row, String> {
+        Name::new(segment).map_err(|error| format!("line {line}: the field that names the segment: {error}"))?;
         let record = NewRecord::new(payload)
             .with("source", self.source)
             .with("row", number.to_string());
-        Row {
+        record_bytes(&record).map_err(|why| format!("line {line}: {why}"))?;
+        Ok(Row {
             number,
             segment: segment.to_owned(),
             record,
-        }
+        })
     }
 
     fn read_csv(&self, input: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), String> {
@@ -94,11 +101,8 @@ impl Rows<'_> {
                 Some(column) => record.get(column).unwrap_or_default(),
                 None => self.segment,
             };
-            if segment.is_empty() {
-                let line = record.position().map_or(0, csv::Position::line);
-                return Err(format!("line {line}: the field that names the segment is empty"));
-            }
-            if !each(self.row(number, segment, payload)) {
+            let line = record.position().map_or(0, csv::Position::line);
+            if !each(self.row(line, number, segment, payload)?) {
                 return Ok(());
             }
         }
@@ -107,12 +111,9 @@ impl Rows<'_> {
 
     fn read_ndjson(&self, input: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), String> {
         let mut number = 0;
-        for (index, line) in BufReader::with_capacity(256 << 10, input).split(b'\n').enumerate() {
-            let fault = |what: &str| format!("line {}: {what}", index + 1);
-            let mut line = line.map_err(|error| fault(&error.to_string()))?;
-            if line.last() == Some(&b'\r') {
-                line.pop();
-            }
+        for line in Lines::new(input) {
+            let (line_number, line) = line?;
+            let fault = |what: &str| format!("line {line_number}: {what}");
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
@@ -120,7 +121,7 @@ impl Rows<'_> {
             let segment = match self.segment_by {
                 None => self.segment.to_owned(),
                 Some(field) => match value.get(field) {
-                    Some(Value::String(text)) if !text.is_empty() => text.clone(),
+                    Some(Value::String(text)) => text.clone(),
                     Some(number @ Value::Number(_)) => number.to_string(),
                     _ => {
                         return Err(fault(&format!(
@@ -130,7 +131,7 @@ impl Rows<'_> {
                 },
             };
             number += 1;
-            if !each(self.row(number, &segment, line)) {
+            if !each(self.row(line_number, number, &segment, line)?) {
                 return Ok(());
             }
         }

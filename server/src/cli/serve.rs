@@ -1,6 +1,5 @@
 //! `serve` and `dev`: open the engine, listen, and leave in good order on SIGINT or SIGTERM.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use tokio::net::TcpListener;
 
 use super::development::Development;
 use super::failure::Failure;
+use super::output::{Out, note};
 
 /// How long the stores may take to close. Their work is synced long before; a disk that hangs would keep us for ever.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
@@ -19,20 +19,38 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
 #[derive(clap::Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Serve {
-    /// TOML file with any of the options below, such as `listen = "0.0.0.0:8080"`
-    #[arg(long, env = "STREAMKIT_CONFIG", value_name = "FILE")]
+    /// TOML file with any of the options below
+    #[arg(long, env = "STREAMKIT_CONFIG", hide_env_values = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to listen
-    #[arg(long, env = "STREAMKIT_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "STREAMKIT_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     listen: SocketAddr,
     /// Folder of the stores
-    #[arg(long, env = "STREAMKIT_DATA", default_value = "streamkit-data")]
+    #[arg(
+        long,
+        env = "STREAMKIT_DATA",
+        hide_env_values = true,
+        value_name = "DIR",
+        default_value = "streamkit-data"
+    )]
     data: PathBuf,
-    /// File with the HS256 secret that signs tokens, at least 32 bytes
-    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE")]
+    /// File with the HS256 secret, ≥ 32 bytes
+    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     jwt_key_file: PathBuf,
-    /// Stores open at a time; beyond, idle ones are closed
-    #[arg(long, env = "STREAMKIT_OPEN_STORES", default_value_t = 10_000)]
+    /// Stores open at a time
+    #[arg(
+        long,
+        env = "STREAMKIT_OPEN_STORES",
+        hide_env_values = true,
+        value_name = "COUNT",
+        default_value_t = 10_000
+    )]
     open_stores: usize,
     #[command(flatten)]
     limits: LimitOptions,
@@ -115,12 +133,25 @@ impl From<LimitOptions> for Limits {
 }
 
 #[derive(clap::Args)]
+#[command(next_line_help = true)]
 pub(crate) struct Dev {
     /// Where to listen
-    #[arg(long, env = "STREAMKIT_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "STREAMKIT_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     listen: SocketAddr,
-    /// Folder of the stores, the development key and the store id
-    #[arg(long, env = "STREAMKIT_DATA", default_value = "streamkit-data")]
+    /// Folder of all data
+    #[arg(
+        long,
+        env = "STREAMKIT_DATA",
+        hide_env_values = true,
+        value_name = "DIR",
+        default_value = "streamkit-data"
+    )]
     data: PathBuf,
 }
 
@@ -134,33 +165,66 @@ impl Serve {
             open_stores: self.open_stores,
             ..EngineConfig::new(self.data)
         };
-        let running = Running::start(self.listen, config, key, self.limits.into()).await?;
-        eprintln!("streamkit: serving on ws://{}", running.address);
+        let ready = Ready::open(self.listen, config).await?;
+        let running = ready.serve(key, self.limits.into());
+        note(format_args!("streamkit: serving on ws://{}", running.address));
         running.until_stopped().await
     }
 }
 
 impl Dev {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let ready = Ready::open(self.listen, EngineConfig::new(&self.data)).await?;
         let development = Development::open(&self.data)?;
         let token = development.token()?;
-        let running = Running::start(
-            self.listen,
-            EngineConfig::new(self.data),
-            development.key,
-            Limits::default(),
-        )
-        .await?;
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "export STREAMKIT_URL=ws://{}", running.address)?;
-        writeln!(out, "export STREAMKIT_TOKEN={token}")?;
-        writeln!(out, "export STREAMKIT_STORE={}", development.store)?;
+        let running = ready.serve(development.key, Limits::default());
+        let mut out = Out::new();
+        out.text(format_args!("export STREAMKIT_URL=ws://{}", running.address))?;
+        out.text(format_args!("export STREAMKIT_TOKEN={token}"))?;
+        out.text(format_args!("export STREAMKIT_STORE={}", development.store))?;
         out.flush()?;
-        drop(out);
-        eprintln!("streamkit: paste the three lines above into another terminal, then try");
-        eprintln!("  echo hello | streamkit produce greetings/world");
-        eprintln!("  streamkit consume greetings/world");
+        note("streamkit: paste the three lines above into another terminal, then try");
+        note("  echo hello | streamkit produce greetings/world");
+        note("  streamkit consume greetings/world");
         running.until_stopped().await
+    }
+}
+
+/// A data folder that is ours and an address that is ours, not yet served.
+pub(crate) struct Ready {
+    engine: Engine,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Ready {
+    /// Takes both. Nothing is written into a folder that another process has, or that is of a newer format.
+    pub(crate) async fn open(listen: SocketAddr, config: EngineConfig) -> Result<Self, Failure> {
+        let opened = tokio::task::spawn_blocking(move || Engine::open(config)).await;
+        let engine = opened.map_err(|error| Failure::new(error.to_string()))??;
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|error| {
+            Failure::from(error)
+                .during(format!("cannot listen on {listen}"))
+                .hint("choose another --listen")
+        })?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            engine,
+            listener,
+            address,
+        })
+    }
+
+    pub(crate) fn serve(self, key: Key, limits: Limits) -> Running {
+        let server = Server::new(Arc::new(self.engine.clone()), key, limits);
+        let (accepting, listener) = (server.clone(), self.listener);
+        tokio::spawn(async move { accepting.serve(listener).await });
+        Running {
+            address: self.address,
+            engine: self.engine,
+            server,
+        }
     }
 }
 
@@ -172,37 +236,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) async fn start(
-        listen: SocketAddr,
-        config: EngineConfig,
-        key: Key,
-        limits: Limits,
-    ) -> Result<Self, Failure> {
-        let opened = tokio::task::spawn_blocking(move || Engine::open(config)).await;
-        let engine = opened.map_err(|error| Failure::new(error.to_string()))??;
-        let listener = TcpListener::bind(listen).await;
-        let listener = listener.map_err(|error| {
-            Failure::from(error)
-                .during(format!("cannot listen on {listen}"))
-                .hint("choose another --listen")
-        })?;
-        let address = listener.local_addr()?;
-        let server = Server::new(Arc::new(engine.clone()), key, limits);
-        let accepting = server.clone();
-        tokio::spawn(async move { accepting.serve(listener).await });
-        Ok(Self {
-            address,
-            engine,
-            server,
-        })
-    }
-
     /// Serves until a signal, then leaves in good order; or at once on a second signal, or when a disk does not let the
     /// stores close. What was acknowledged is stored either way.
     async fn until_stopped(self) -> Result<(), Failure> {
         let mut signals = StopSignals::new()?;
         signals.next().await?;
-        eprintln!("streamkit: stopping");
+        note("streamkit: stopping");
         let engine = self.engine.clone();
         let in_order = async {
             self.server.shutdown().await;

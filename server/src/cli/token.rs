@@ -6,14 +6,16 @@ use streamkit_server::Key;
 use uuid::Uuid;
 
 use super::failure::Failure;
+use super::output::Out;
 
 #[derive(clap::Args)]
+#[command(next_line_help = true)]
 pub(crate) struct Token {
     /// The store it opens, or '*' for all
-    #[arg(long, value_parser = store)]
+    #[arg(long, value_name = "UUID|*", value_parser = store)]
     store: String,
     /// How long it is valid
-    #[arg(long, default_value = "1h")]
+    #[arg(long, value_name = "TIME", default_value = "1h")]
     ttl: humantime::Duration,
     /// Allow reading only
     #[arg(long, conflicts_with = "write_only")]
@@ -21,8 +23,8 @@ pub(crate) struct Token {
     /// Allow writing only
     #[arg(long)]
     write_only: bool,
-    /// File with the HS256 secret
-    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE")]
+    /// File with the server's secret
+    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     jwt_key_file: PathBuf,
     /// Print {"token":…}
     #[arg(long)]
@@ -49,11 +51,12 @@ impl Token {
         let scope = format!("streamkit::{}{right}", self.store);
         let token = key.mint(&[scope], self.ttl.into());
         let token = token.map_err(|error| Failure::new(format!("cannot sign a token: {error}")))?;
+        let mut out = Out::new();
         if self.json {
-            println!("{}", serde_json::json!({ "token": token }));
+            out.json(&serde_json::json!({ "token": token }))?;
         } else {
-            println!("{token}");
+            out.text(token)?;
         }
-        Ok(())
+        out.flush()
     }
 }

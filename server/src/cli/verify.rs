@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use super::failure::Failure;
-use super::output::json_lines;
+use super::output::{Out, json_lines};
 
 #[derive(clap::Args)]
 pub(crate) struct Verify {
@@ -31,6 +31,7 @@ impl Verify {
             report
         });
         let report = checked.await.map_err(|error| Failure::new(error.to_string()))??;
+        let mut out = Out::new();
         let mut damaged = 0;
         for store in &report.stores {
             damaged += usize::from(!store.damage.is_empty());
@@ -40,38 +41,43 @@ impl Verify {
                     .iter()
                     .map(|d| serde_json::json!({"file": d.path, "extent": d.extent, "byte": d.byte, "found": d.found}))
                     .collect();
-                println!(
-                    "{}",
-                    serde_json::json!({"store": store.store.0, "extents": store.extents, "groups": store.groups,
-                        "segments": store.segments, "entries": store.entries, "log_bytes": store.log_bytes,
-                        "torn_tail": store.torn_tail.is_some(), "damage": damage})
-                );
+                out.json(&serde_json::json!({
+                    "store": store.store.0,
+                    "extents": store.extents,
+                    "groups": store.groups,
+                    "segments": store.segments,
+                    "entries": store.entries,
+                    "log_bytes": store.log_bytes,
+                    "torn_tail": store.torn_tail.is_some(),
+                    "damage": damage,
+                }))?;
                 continue;
             }
-            println!(
+            out.text(format_args!(
                 "store {}: {} extents, {} groups, {} entries in {} segments",
                 store.store, store.extents, store.groups, store.entries, store.segments
-            );
+            ))?;
             if let Some(torn) = &store.torn_tail {
-                println!(
+                out.text(format_args!(
                     "  torn tail at {torn}: a write that was never acknowledged; the next start removes it. No damage."
-                );
+                ))?;
             }
             for damage in &store.damage {
-                println!(
+                out.text(format_args!(
                     "  DAMAGE {} byte {}: {}",
                     damage.path.display(),
                     damage.byte,
                     damage.found
-                );
+                ))?;
             }
         }
+        if damaged == 0 && !json_lines(self.json) {
+            out.text(format_args!("{} stores, no damage", report.stores.len()))?;
+        }
+        out.flush()?;
         if damaged > 0 {
             let what = format!("{damaged} of {} stores are damaged", report.stores.len());
             return Err(Failure::damage(what).hint("restore them from a backup"));
-        }
-        if !json_lines(self.json) {
-            println!("{} stores, no damage", report.stores.len());
         }
         Ok(())
     }

@@ -1,15 +1,6 @@
 //! Each command as a script uses it.
 
-use serde_json::Value;
-
 use crate::program::*;
-
-fn lines(bytes: &[u8]) -> Vec<Value> {
-    text(bytes)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
 
 #[test]
 fn the_demo_imports_reads_back_and_checks_all_events() {

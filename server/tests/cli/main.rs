@@ -1,6 +1,11 @@
 //! The real binary: commands, exit codes, and what survives SIGKILL.
 
 mod commands;
+mod consume;
+mod development;
+mod documented;
+mod import;
 mod kill;
+mod produce;
 mod program;
 mod race;

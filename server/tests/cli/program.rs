@@ -50,6 +50,11 @@ impl Served {
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
     /// Starts again on the same port.
     pub fn restart(&mut self) {
         let address = self.url.trim_start_matches("ws://").to_owned();
@@ -107,6 +112,35 @@ fn launch(data: &Path, key: &Path, address: &str) -> (Child, String) {
     assert!(url.starts_with("ws://"), "{first}");
     std::thread::spawn(move || lines.for_each(drop));
     (child, url)
+}
+
+/// Sends a process a signal by name.
+pub fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+/// Waits until a segment's head is at least this, and returns it.
+pub fn wait_for_head(served: &Served, path: &str, head: u64) -> u64 {
+    for _ in 0..600 {
+        let status = served.run(&["status", path]);
+        let last = lines(&status.stdout)[0]["last_sequence"].as_u64().unwrap();
+        if last >= head {
+            return last;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{path} never came to {head}");
+}
+
+/// JSON lines.
+pub fn lines(bytes: &[u8]) -> Vec<serde_json::Value> {
+    text(bytes)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -11,6 +11,6 @@ mod peer;
 mod pressure;
 mod recorded;
 mod resilience;
-mod stopping;
 mod scripts;
 mod slow;
+mod stopping;

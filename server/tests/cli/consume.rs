@@ -1,0 +1,78 @@
+//! `consume` of a space in parts, and what a reader that goes away does to a command.
+
+use std::process::Stdio;
+
+use crate::program::*;
+
+#[test]
+fn an_offset_file_lets_the_next_consume_go_on_where_the_last_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    assert!(served.run_with(&["produce", "s/a"], "1\n2\n").status.success());
+    assert!(served.run_with(&["produce", "s/b"], "3\n").status.success());
+    let file = dir.path().join("offset");
+    let file = file.to_str().unwrap();
+    let next = |more: &[&str]| {
+        let done = served.run(&[&["consume", "s", "--offset-file", file], more].concat());
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        let entries = lines(&done.stdout);
+        entries
+            .into_iter()
+            .map(|e| e["payload"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(next(&["--limit", "2"]), ["1", "2"]);
+    assert_eq!(next(&[]), ["3"]);
+    assert!(next(&[]).is_empty());
+    assert!(served.run_with(&["produce", "s/a"], "4\n").status.success());
+    let offset = std::fs::read_to_string(file).unwrap();
+    let after = served.run(&["consume", "s", "--after", offset.trim()]);
+    assert_eq!(lines(&after.stdout)[0]["payload"], "4");
+    assert_eq!(next(&[]), ["4"]);
+    std::fs::write(file, "").unwrap();
+    let empty = served.run(&["consume", "s", "--offset-file", file]);
+    assert_eq!(empty.status.code(), Some(1));
+    for wrong in [
+        &["s/a", "--offset-file", file][..],
+        &["s", "--from", "1"],
+        &["s", "--after", "0x"],
+    ] {
+        let done = served.run(&[&["consume"], wrong].concat());
+        assert_eq!(done.status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_in_silence_and_a_full_output_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    assert!(served.run_with(&["produce", "s/a"], "1\n").status.success());
+    for command in [
+        &["consume", "s"][..],
+        &["peek", "s/a"],
+        &["spaces"],
+        &["segments", "s"],
+        &["status"],
+        &["produce", "s/b"],
+        &["bench", "--calls", "1"],
+        &["bench", "--read", "s"],
+    ] {
+        let gone = std::io::pipe().unwrap().1;
+        let mut gone_command = served.command(command);
+        gone_command.stdin(Stdio::null()).stdout(gone).stderr(Stdio::piped());
+        let done = gone_command.spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(
+            (done.status.code(), text(&done.stderr).as_str()),
+            (Some(0), ""),
+            "{command:?}"
+        );
+        #[cfg(target_os = "linux")]
+        {
+            let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            let mut full_command = served.command(command);
+            let done = full_command.stdin(Stdio::null()).stdout(full).output().unwrap();
+            assert_eq!(done.status.code(), Some(1), "{command:?}");
+            assert!(text(&done.stderr).contains("standard output"), "{command:?}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `produce` when something goes wrong: what it says to do next neither loses nor doubles a line.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::program::*;
+
+#[test]
+fn a_conflict_between_chunks_tells_which_line_to_go_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let mut child = served
+        .command(&["produce", "s/a", "--expect", "0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let line = |n: u32| format!("line {n}\n");
+    input
+        .write_all((1..=15_000).map(line).collect::<String>().as_bytes())
+        .unwrap();
+    let head = wait_for_head(&served, "s/a", 15_000);
+    assert_eq!(head, 15_000);
+    assert!(served.run_with(&["produce", "s/a"], "another's\n").status.success());
+    let _ = input.write_all((15_001..=25_000).map(line).collect::<String>().as_bytes());
+    drop(input);
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(3));
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("sequence conflict: expected head 15000, it is 15001")
+            && said.contains("the first 15000 lines are stored")
+            && said.contains("go on with line 15001 at --expect 15001"),
+        "{said}"
+    );
+    // What it says is so, and what it says to do works.
+    let rest: String = (15_001..=25_000).map(line).collect();
+    let on = served.run_with(&["produce", "s/a", "--expect", "15001"], &rest);
+    assert!(on.status.success(), "{}", text(&on.stderr));
+    let stored = lines(&served.run(&["consume", "s/a"]).stdout);
+    let own: Vec<String> = stored
+        .iter()
+        .map(|entry| format!("{}\n", entry["payload"].as_str().unwrap()))
+        .filter(|payload| payload != "another's\n")
+        .collect();
+    assert!(own.into_iter().eq((1..=25_000).map(line)));
+}
+
+#[test]
+fn without_expect_records_go_after_whatever_the_head_is_by_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let mut child = served
+        .command(&["produce", "s/a"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // Nothing ends the input: lines are stored while it is open.
+    input.write_all(b"one\n").unwrap();
+    wait_for_head(&served, "s/a", 1);
+    assert!(served.run_with(&["produce", "s/a"], "another's\n").status.success());
+    input.write_all(b"two\n").unwrap();
+    wait_for_head(&served, "s/a", 3);
+    drop(input);
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success());
+    let result = &lines(&done.stdout)[0];
+    assert_eq!((&result["produced"], &result["head"]), (&2.into(), &3.into()));
+}
+
+#[test]
+fn an_expectation_is_checked_even_without_a_line_of_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let wrong = served.run_with(&["produce", "s/a", "--expect", "5"], "");
+    assert_eq!(wrong.status.code(), Some(3), "{}", text(&wrong.stdout));
+    assert!(text(&wrong.stderr).contains("expected head 5, it is 0"));
+    let right = served.run_with(&["produce", "s/a", "--expect", "0"], "");
+    assert!(right.status.success());
+    assert_eq!(lines(&right.stdout)[0]["head"], 0);
+}
+
+#[test]
+fn a_line_that_cannot_be_stored_is_named_and_the_lines_before_it_are_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let large = "x".repeat((4 << 20) + 1);
+    let done = served.run_with(&["produce", "s/a"], &format!("1\n2\n{large}\n4\n"));
+    assert_eq!(done.status.code(), Some(1));
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("line 3: ") && said.contains("go on with line 3 at --expect 2"),
+        "{said}"
+    );
+    let malformed = served.run_with(&["produce", "s/a", "--json"], "{\"payload\":\"3\"}\n{\"pay\":1}\n");
+    assert!(text(&malformed.stderr).contains("line 2: "));
+    assert_eq!(lines(&served.run(&["peek", "s/a"]).stdout)[0]["sequence"], 3);
+    for name in [format!("s/{}", "x".repeat(513)), format!("{}/a", "x".repeat(513))] {
+        let refused = served.run_with(&["produce", &name], "1\n");
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains("at most 512 bytes"));
+    }
+}
+
+#[test]
+fn a_lost_connection_says_that_the_outcome_is_unknown_and_how_to_find_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let mut child = served
+        .command(&["produce", "s/a"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one\ntwo\n").unwrap();
+    wait_for_head(&served, "s/a", 2);
+    // Stopped, it takes the next lines and never answers.
+    served.signal("STOP");
+    input.write_all(b"three\n").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    served.kill();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(5));
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("the first 2 lines are stored")
+            && said.contains("unknown")
+            && said.contains("streamkit peek s/a"),
+        "{said}"
+    );
+    assert!(!said.contains("try again"), "{said}");
+}
+
+#[test]
+fn ctrl_c_stores_what_was_read_and_tells_how_far_that_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let mut child = served
+        .command(&["produce", "s/a"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one\ntwo\n").unwrap();
+    wait_for_head(&served, "s/a", 2);
+    signal(child.id(), "INT");
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(130));
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("interrupted") && said.contains("go on with line 3"),
+        "{said}"
+    );
+}
