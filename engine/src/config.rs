@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
-use crate::disk::{Disk, files::Files};
+use crate::disk::{self, Disk};
 use crate::error::OpenError;
 use crate::limits::{EXTENT_BYTES_MAX, EXTENT_BYTES_MIN};
 
@@ -23,7 +23,8 @@ pub struct EngineConfig {
     pub open_stores: usize,
     /// Extents open for reading at a time, of all stores together, each with two file descriptors. Default 256.
     pub open_extents: usize,
-    /// Threads that commit, shared by all stores. Default 8: as many stores can wait for the disk at once.
+    /// Threads that commit, shared by all stores. Default 8. Without io_uring as many stores can wait for the disk at once;
+    /// with it, they do only what takes longer than a write.
     pub commit_threads: usize,
     /// Threads that read, shared by all stores. Default 4.
     pub read_threads: usize,
@@ -45,7 +46,7 @@ impl EngineConfig {
             commit_threads: 8,
             read_threads: 4,
             clock: Arc::new(SystemClock),
-            disk: Arc::new(Files),
+            disk: disk::best(),
         }
     }
 

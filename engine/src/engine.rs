@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 
 use crate::boundary::{Store, Stores};
+use crate::commit::Committing;
 use crate::commit::queue::Queue;
 use crate::config::EngineConfig;
 use crate::disk::{Disk, DiskLock, OpenMode};
@@ -20,9 +21,10 @@ use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
 use crate::log::recovery::recover;
 use crate::model::{LogPosition, StoreId};
+use crate::pace::LOOK_MAX;
 use crate::shared::{Folder, Shared, Threads};
 use crate::store::{LocalStore, ROOM_UNIT_BYTES};
-use crate::workers::{LOOK_MAX, Workers};
+use crate::workers::Workers;
 
 /// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one, and the last store and reader of
 /// it, without [`Stores::close`] is as safe as a crash: nothing acknowledged is lost, and the next open replays the open
@@ -118,9 +120,12 @@ impl Engine {
         if !has_known_format(&*config.disk, &config.dir)? {
             write_format(&*config.disk, &config.dir)?;
         }
+        // With one processor, whoever looks keeps away whom it looks for.
+        let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
+        let look = if alone { Duration::ZERO } else { LOOK_MAX };
         let threads = || -> std::io::Result<Threads> {
             Ok(Threads {
-                commit: Workers::new("sk-commit", config.commit_threads, LOOK_MAX)?,
+                commit: Committing::start(&config.disk, config.commit_threads, look)?,
                 read: Workers::new("sk-read", config.read_threads, Duration::ZERO)?,
                 background: Workers::new("sk-background", 2, Duration::ZERO)?,
                 opening: Workers::new("sk-open", 2, Duration::ZERO)?,
@@ -128,6 +133,7 @@ impl Engine {
             })
         };
         let threads = threads().map_err(|e| StorageError::io("start threads for", &config.dir, e))?;
+        tracing::info!(dir = %config.dir.display(), commits = threads.commit.method(), "opened a data directory");
         Ok(Self {
             inner: Arc::new(Inner {
                 handles: Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents)),
@@ -139,6 +145,11 @@ impl Engine {
                 threads: Arc::new(threads),
             }),
         })
+    }
+
+    /// How commits reach the disk: `io_uring`, or `threads` where that is not to be had.
+    pub fn commit_method(&self) -> &'static str {
+        self.inner.threads.commit.method()
     }
 
     /// Opens a store, blocking. See [`Stores::store`].

@@ -5,8 +5,8 @@
 //! with an index file beside it once it is sealed, however many segments there are.
 //!
 //! ```text
-//!  append ─▶ queue ─▶ order (who fits) ─▶ group ─▶ write + sync ─▶ catalog ─▶ acknowledge
-//!  store.rs  commit/queue  commit/order   format/   log/writer     index/     commit/committer
+//!  append ─▶ queue ─▶ order (who fits) ─▶ group ─▶ durable write ─▶ catalog ─▶ acknowledge
+//!  store.rs  commit/queue  commit/order   log/writer   disk/        index/     commit/flight
 //!
 //!  read ──▶ catalog and indexes (where) ─▶ window (read, check) ─▶ entries
 //!  store.rs  index/, log/extents            log/window              read/
@@ -17,8 +17,10 @@
 //!
 //! **Write path.** [`Store::append`] checks the limits, encodes the transaction on the caller's thread and queues it. One
 //! committer per store at a time takes what is queued, checks each transaction's sequences against the heads, and writes
-//! those that fit as one group: one write, one sync. Then it makes the group visible and answers its producers; whatever
-//! was queued meanwhile forms the next group. A loser is told a head only once that head is durable.
+//! those that fit as one group, with one durable write. Then it makes the group visible and answers its producers;
+//! whatever was queued meanwhile forms the next group. A loser is told a head only once that head is durable. The committer
+//! is an I/O thread that has writes of many stores under way, or a commit thread, or the caller of
+//! [`LocalStore::append_blocking`] itself.
 //!
 //! **Read path.** A reader looks up runs (where a segment's or space's sections are), reads them in large pieces, checks
 //! each transaction's checksum, and hands out entries that share the bytes read.
@@ -43,6 +45,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+mod blocking;
 pub mod boundary;
 pub mod clock;
 mod commit;
@@ -57,6 +60,7 @@ mod index;
 pub mod limits;
 mod log;
 mod model;
+mod pace;
 mod read;
 mod shared;
 mod store;

@@ -1,5 +1,6 @@
 //! What a store's readers and its committer share, and the lookups that both need.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -7,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak}
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::commit::queue::Queue;
+use crate::commit::Committing;
+use crate::commit::queue::{Queue, Request};
 use crate::disk::latch::Latch;
 use crate::disk::{Disk, DiskLock};
 use crate::error::StorageError;
@@ -29,7 +31,7 @@ use crate::workers::Workers;
 /// What an engine and every handle to one of its stores keep alive. Fields are dropped in their order: the threads finish
 /// what is queued and end before another process may take the folder.
 pub(crate) struct Threads {
-    pub(crate) commit: Workers,
+    pub(crate) commit: Committing,
     pub(crate) read: Workers,
     pub(crate) background: Workers,
     /// Threads that open stores: one may take long, and neither another's commit nor its preparation may wait for that.
@@ -347,6 +349,25 @@ impl Shared {
             })
         });
         debug_assert!(failed.is_err());
+    }
+
+    /// Takes what is queued; `false` if there is nothing, and then nobody works on the queue any more.
+    pub(crate) fn take_queued(&self, waiting: &mut VecDeque<Request>) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.append(&mut queue.requests);
+        if waiting.is_empty() {
+            queue.end();
+            self.idle.notify_all();
+        }
+        !waiting.is_empty()
+    }
+
+    /// Gives requests back to the queue's front, for whoever goes on with it; `false` if there is nothing to go on with.
+    pub(crate) fn put_back(&self, waiting: &mut VecDeque<Request>) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.append(&mut queue.requests);
+        std::mem::swap(&mut queue.requests, waiting);
+        !queue.requests.is_empty()
     }
 
     /// Runs a job on the threads that may wait for reads; here, if they are ending.

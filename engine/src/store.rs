@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use crate::blocking;
 use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
-use crate::commit::committer;
+use crate::commit::committer::{self, Rest};
 use crate::commit::order::Claim;
 use crate::commit::queue::{Append, Request};
 use crate::error::{AppendError, ReadError, Rejection, StorageError};
@@ -19,6 +20,8 @@ use crate::read::Reader;
 use crate::read::segment::SegmentScan;
 use crate::read::spaces::SpacesScan;
 use crate::shared::{Shared, Threads};
+
+type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;
 
 /// The queue's room is counted in units of this many bytes.
 pub(crate) const ROOM_UNIT_BYTES: usize = 1024;
@@ -32,23 +35,53 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Queues a request and sees to it that somebody works on it.
-    fn enqueue(&self, request: Request) -> Result<(), AppendError> {
-        {
-            let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.closed {
-                return Err(Rejection::Storage(StorageError::Closed).into());
-            }
-            queue.requests.push_back(request);
-            if std::mem::replace(&mut queue.running, true) {
-                return Ok(());
+    /// Commits a transaction, blocking this thread. When nobody else is committing to the store, this very thread writes to
+    /// the disk: that saves two changes of threads, a third of the time it takes.
+    ///
+    /// # Durability, errors
+    /// As [`Store::append`].
+    ///
+    /// # Panics
+    /// Not by itself; but within an async runtime it holds up whatever else its thread is to run.
+    pub fn append_blocking(&self, transaction: Transaction) -> Result<Committed, AppendError> {
+        let room = blocking::wait(self.room_for(self.admit(&transaction)?))?;
+        let (request, receive) = append_request(transaction, room);
+        if self.push(request)? {
+            let answered = || !receive.is_empty() || receive.is_terminated();
+            if let Rest::Some = committer::work(&self.shared, || !answered()) {
+                self.start_committer();
             }
         }
-        let shared = Arc::clone(&self.shared);
-        self.threads
-            .commit
-            .spawn_in_turns(move |turn| committer::run(shared, turn));
+        blocking::wait(Self::answer(receive))
+    }
+
+    /// Checks a transaction that is to be appended; returns the bytes it needs in the queue.
+    fn admit(&self, transaction: &Transaction) -> Result<usize, AppendError> {
+        transaction.validate().map_err(Rejection::Invalid)?;
+        self.writable().map_err(Rejection::Storage)?;
+        Ok(Encoded::data_len(transaction))
+    }
+
+    /// Queues a request. `true`: nobody works on the queue, and the caller has to see to it.
+    fn push(&self, request: Request) -> Result<bool, AppendError> {
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.closed {
+            return Err(Rejection::Storage(StorageError::Closed).into());
+        }
+        queue.requests.push_back(request);
+        Ok(!std::mem::replace(&mut queue.running, true))
+    }
+
+    /// Queues a request and sees to it that somebody works on it.
+    fn enqueue(&self, request: Request) -> Result<(), AppendError> {
+        if self.push(request)? {
+            self.start_committer();
+        }
         Ok(())
+    }
+
+    fn start_committer(&self) {
+        self.threads.commit.commit(Arc::clone(&self.shared));
     }
 
     /// Whether nobody else holds this store, and nothing is done for it in the background. One that a write failed on stays
@@ -66,11 +99,30 @@ impl LocalStore {
         Ok(room.map_err(|_| Rejection::Storage(StorageError::Closed))?)
     }
 
-    async fn answer<T>(receive: oneshot::Receiver<Result<T, AppendError>>) -> Result<T, AppendError> {
+    async fn answer<T>(receive: Receiver<T>) -> Result<T, AppendError> {
         receive
             .await
             .unwrap_or(Err(AppendError::Indeterminate(StorageError::Closed)))
     }
+}
+
+fn append_request(transaction: Transaction, room: OwnedSemaphorePermit) -> (Request, Receiver<Committed>) {
+    let encoded = Encoded::data(&transaction);
+    let claims = transaction.segments.iter().map(|part| Claim {
+        path: part.path.clone(),
+        first: part.first_sequence,
+        count: part.records.len() as u64,
+    });
+    let claims = claims.collect();
+    let (reply, receive) = oneshot::channel();
+    let request = Request::Append(Append {
+        transaction,
+        encoded,
+        claims,
+        reply,
+        _room: room,
+    });
+    (request, receive)
 }
 
 #[async_trait]
@@ -80,24 +132,9 @@ impl Store for LocalStore {
     }
 
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        transaction.validate().map_err(Rejection::Invalid)?;
-        self.writable().map_err(Rejection::Storage)?;
-        let room = self.room_for(Encoded::data_len(&transaction)).await?;
-        let encoded = Encoded::data(&transaction);
-        let claims = transaction.segments.iter().map(|part| Claim {
-            path: part.path.clone(),
-            first: part.first_sequence,
-            count: part.records.len() as u64,
-        });
-        let claims = claims.collect();
-        let (reply, receive) = oneshot::channel();
-        self.enqueue(Request::Append(Append {
-            transaction,
-            encoded,
-            claims,
-            reply,
-            _room: room,
-        }))?;
+        let room = self.room_for(self.admit(&transaction)?).await?;
+        let (request, receive) = append_request(transaction, room);
+        self.enqueue(request)?;
         Self::answer(receive).await
     }
 

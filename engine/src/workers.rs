@@ -9,12 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-type Job = Box<dyn FnOnce(&Turn<'_>) + Send>;
+use crate::pace::{Pace, look};
 
-/// How long an idle thread looks for the next job before it sleeps, where jobs come that fast. To wake a sleeping thread
-/// costs the next producer 30 to 40 µs on a small virtual machine, a third of what its durable write takes; a producer at
-/// the other end of a loopback connection is back after 100 to 250 µs (docs/decisions/2026-11-25-latency.md).
-pub(crate) const LOOK_MAX: Duration = Duration::from_micros(300);
+type Job = Box<dyn FnOnce(&Turn<'_>) + Send>;
 
 struct Queue {
     jobs: Mutex<Jobs>,
@@ -35,35 +32,6 @@ struct Jobs {
     /// A thread is looking. It looks once more, under the lock, before it sleeps: one job needs no other thread woken.
     looking: bool,
     pace: Pace,
-}
-
-/// How soon jobs have lately come after the one before: a thread that looks for a job that comes late only heats the machine.
-#[derive(Debug, Default)]
-struct Pace {
-    /// When the last job ended.
-    ended: Option<Instant>,
-    /// A mean in which the last gap counts a quarter, each gap for at most [`Pace::LONGEST`].
-    gap: Duration,
-}
-
-impl Pace {
-    /// A few quick jobs after a long pause are enough to look again, and the other way round.
-    const LONGEST: Duration = Duration::from_micros(4 * LOOK_MAX.as_micros() as u64);
-
-    fn began(&mut self, now: Instant) {
-        let gap = self
-            .ended
-            .map_or(Self::LONGEST, |ended| now.saturating_duration_since(ended));
-        self.gap = (self.gap * 3 + gap.min(Self::LONGEST)) / 4;
-    }
-
-    fn ended(&mut self, now: Instant) {
-        self.ended = Some(now);
-    }
-
-    fn is_worth_looking(&self, look: Duration) -> bool {
-        self.ended.is_some() && self.gap < look
-    }
 }
 
 /// A fixed number of threads over one queue. Dropping it runs what is queued, then ends the threads.
@@ -181,14 +149,11 @@ impl Queue {
             if jobs.ending {
                 return None;
             }
-            let look = !jobs.looking && jobs.pace.is_worth_looking(self.look) && since.elapsed() < self.look;
-            if look {
+            let worth = !jobs.looking && jobs.pace.is_worth_looking(self.look) && since.elapsed() < self.look;
+            if worth {
                 jobs.looking = true;
                 drop(jobs);
-                while self.waiting.load(Ordering::Acquire) == 0 && since.elapsed() < self.look {
-                    // Whoever has real work goes first.
-                    std::thread::yield_now();
-                }
+                look(since, self.look, || self.waiting.load(Ordering::Acquire) > 0);
                 jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
                 jobs.looking = false;
             } else {
@@ -215,31 +180,7 @@ impl Drop for Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Jobs of 100 µs, each `gap` after the one before.
-    fn after(pace: &mut Pace, now: &mut Instant, gap: Duration, jobs: u32) {
-        for _ in 0..jobs {
-            *now += gap;
-            pace.began(*now);
-            *now += Duration::from_micros(100);
-            pace.ended(*now);
-        }
-    }
-
-    #[test]
-    fn threads_look_for_jobs_only_while_they_come_soon_after_each_other() {
-        let (mut pace, mut now) = (Pace::default(), Instant::now());
-        assert!(!pace.is_worth_looking(LOOK_MAX), "nothing came yet");
-        after(&mut pace, &mut now, Duration::from_micros(150), 10);
-        assert!(pace.is_worth_looking(LOOK_MAX));
-        assert!(!pace.is_worth_looking(Duration::ZERO), "never, if told so");
-        after(&mut pace, &mut now, Duration::from_millis(2), 1);
-        assert!(!pace.is_worth_looking(LOOK_MAX), "one late job");
-        after(&mut pace, &mut now, Duration::from_micros(150), 10);
-        assert!(pace.is_worth_looking(LOOK_MAX), "and soon again");
-        after(&mut pace, &mut now, Duration::from_millis(1), 1000);
-        assert!(!pace.is_worth_looking(LOOK_MAX));
-    }
+    use crate::pace::LOOK_MAX;
 
     #[tokio::test]
     async fn every_job_runs_whether_a_thread_looks_or_sleeps() {

@@ -1,17 +1,18 @@
-//! The commit loop: takes what is queued, rules on it, writes one group, makes it visible, answers. Order per group:
-//! durable first, then visible, then acknowledged.
+//! Commits what is queued for a store, on a thread that may block: rules on it, makes one group after the other.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::flight::{self, Group};
 use super::order::{Order, Ruling};
 use super::queue::{Append, Reply, Request};
-use crate::error::{AppendError, Rejection, StorageError};
+use crate::disk::blocks::Blocks;
+use crate::error::{AppendError, Rejection};
 use crate::format::group::GROUP_HEADER_BYTES;
-use crate::format::transaction::{Encoded, open_transaction};
+use crate::format::transaction::Encoded;
 use crate::log::writer::LogWriter;
-use crate::model::{LogPosition, SegmentPath, Sequence, Timestamp, Trx};
+use crate::model::{SegmentPath, Sequence};
 use crate::shared::Shared;
 use crate::workers::Turn;
 
@@ -21,40 +22,46 @@ const GROUP_BYTES_TARGET: usize = 2 << 20;
 
 thread_local! {
     /// The last group's buffer, kept for the next one of whatever store comes to this thread.
-    static GROUP: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
+    static BLOCKS: std::cell::Cell<Blocks> = std::cell::Cell::default();
+}
+
+/// Whether anything is left in the queue, and somebody has to go on.
+#[must_use]
+pub(crate) enum Rest {
+    None,
+    Some,
 }
 
 /// Runs until the queue is empty, or another store waits for the thread: then this one comes again after it.
 pub(crate) fn run(shared: Arc<Shared>, turn: &Turn<'_>) {
-    let halting = HaltOnPanic(&shared);
+    if let Rest::Some = work(&shared, || !turn.is_wanted()) {
+        turn.again(move |turn| run(shared, turn));
+    }
+}
+
+/// Commits what is queued, group by group, as long as `goes_on()`. Only for who set [`Queue::running`](super::queue::Queue).
+pub(crate) fn work(shared: &Arc<Shared>, goes_on: impl Fn() -> bool) -> Rest {
+    let _halting = HaltOnPanic(shared);
     let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
     let mut waiting = VecDeque::new();
     loop {
-        {
-            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.append(&mut queue.requests);
-            if waiting.is_empty() {
-                queue.end();
-                shared.idle.notify_all();
-                return;
-            }
+        if !shared.take_queued(&mut waiting) {
+            return Rest::None;
         }
-        pass(&shared, &mut writer, &mut waiting);
-        if turn.is_wanted() {
-            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.append(&mut queue.requests);
-            queue.requests = waiting;
-            drop(queue);
-            drop(writer);
-            drop(halting);
-            return turn.again(move |turn| run(shared, turn));
+        match select(shared, &mut waiting) {
+            Selected::Appends { accepted, bytes } => commit_appends(shared, &mut writer, accepted, bytes),
+            Selected::Control(control) => commit_control(shared, &mut writer, control),
+            Selected::Nothing => {}
+        }
+        if !goes_on() && shared.put_back(&mut waiting) {
+            return Rest::Some;
         }
     }
 }
 
 /// A panic is a bug of ours: what it left undone is unknown, so the store must not go on from it, and nobody may wait for
 /// ever.
-struct HaltOnPanic<'a>(&'a Shared);
+pub(crate) struct HaltOnPanic<'a>(pub(crate) &'a Shared);
 
 impl Drop for HaltOnPanic<'_> {
     fn drop(&mut self) {
@@ -68,12 +75,28 @@ impl Drop for HaltOnPanic<'_> {
     }
 }
 
-/// One group. Takes at least one request off `waiting`.
-fn pass(shared: &Arc<Shared>, writer: &mut LogWriter, waiting: &mut VecDeque<Request>) {
+/// What the next group is of.
+pub(crate) enum Selected {
+    Appends {
+        accepted: Vec<Append>,
+        /// Bytes of the group.
+        bytes: usize,
+    },
+    /// What a trim or delete refers to must be durable, and nothing may refer to what it changes before it is: it is a group
+    /// of its own.
+    Control(Request),
+    /// All that was taken is answered.
+    Nothing,
+}
+
+/// Takes the next group's requests off `waiting`, at least one; nothing may be in flight. Those that do not fit what is
+/// durable are answered.
+pub(crate) fn select(shared: &Arc<Shared>, waiting: &mut VecDeque<Request>) -> Selected {
     let mut order = Order::default();
     let mut accepted = Vec::new();
     let mut later = VecDeque::new();
     let mut bytes = GROUP_HEADER_BYTES;
+    let mut control = None;
     while let Some(request) = waiting.pop_front() {
         match request {
             Request::Append(append) => {
@@ -90,14 +113,12 @@ fn pass(shared: &Arc<Shared>, writer: &mut LogWriter, waiting: &mut VecDeque<Req
                     Ruling::Conflict { path, head, got } => answer_conflict(shared, append, path, head, got),
                 }
             }
-            // What a trim or delete refers to must be durable, and nothing may refer to what it changes before it is:
-            // it is a group of its own.
-            control if accepted.is_empty() && later.is_empty() => {
-                commit_control(shared, writer, control);
+            request if accepted.is_empty() && later.is_empty() => {
+                control = Some(request);
                 break;
             }
-            control => {
-                waiting.push_front(control);
+            request => {
+                waiting.push_front(request);
                 break;
             }
         }
@@ -105,8 +126,10 @@ fn pass(shared: &Arc<Shared>, writer: &mut LogWriter, waiting: &mut VecDeque<Req
     while let Some(request) = later.pop_back() {
         waiting.push_front(request);
     }
-    if !accepted.is_empty() {
-        commit_appends(shared, writer, accepted);
+    match control {
+        Some(control) => Selected::Control(control),
+        None if accepted.is_empty() => Selected::Nothing,
+        None => Selected::Appends { accepted, bytes },
     }
 }
 
@@ -124,26 +147,64 @@ fn answer_conflict(shared: &Arc<Shared>, append: Append, path: SegmentPath, head
     });
 }
 
-fn commit_appends(shared: &Arc<Shared>, writer: &mut LogWriter, mut accepted: Vec<Append>) {
-    let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
-    match commit_group(shared, writer, encoded) {
-        Ok((first_number, timestamp)) => {
-            for (number, append) in (first_number..).zip(accepted) {
-                let trx = Trx {
-                    id: append.transaction.id,
-                    node: uuid::Uuid::nil(),
-                    number,
-                };
-                let committed = shared.committed(trx, timestamp, &append.transaction);
-                let _ = append.reply.send(Ok(committed));
-            }
+fn commit_appends(shared: &Arc<Shared>, writer: &mut LogWriter, mut accepted: Vec<Append>, bytes: usize) {
+    if let Err(error) = make_ready(shared, writer, bytes) {
+        for append in accepted {
+            let _ = append.reply.send(Err(error.clone()));
         }
-        Err(error) => {
-            for append in accepted {
-                let _ = append.reply.send(Err(error.clone()));
-            }
-        }
+        return;
     }
+    let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
+    let group = Group::make(shared, writer, BLOCKS.take(), encoded);
+    let outcome = write(shared, writer, &group);
+    flight::answer(shared, &group, accepted, &outcome);
+    if group.blocks.capacity() <= 2 * GROUP_BYTES_TARGET {
+        BLOCKS.set(group.blocks);
+    }
+}
+
+fn write(shared: &Arc<Shared>, writer: &mut LogWriter, group: &Group) -> Result<(), AppendError> {
+    let pending = &group.pending;
+    let written = pending.file.write(pending.offset, &group.blocks);
+    writer
+        .durable(pending, written)
+        .map_err(AppendError::Indeterminate)
+        .and_then(|()| group.landed(shared, writer))
+}
+
+/// Sees to it that a group of these bytes can be written: this open's epoch has begun, and there is room.
+fn make_ready(shared: &Arc<Shared>, writer: &mut LogWriter, bytes: usize) -> Result<(), AppendError> {
+    writer.latch.check().map_err(Rejection::Storage)?;
+    if !shared.opened.load(Ordering::Acquire) {
+        open_for_writing(shared, writer)?;
+    }
+    make_room(shared, writer, bytes)
+}
+
+/// The first group of an open: alone, and durable before any other, so that the epoch it starts is never used twice.
+fn open_for_writing(shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), AppendError> {
+    if writer.open.is_none() {
+        let made = writer.disk.create_dir(&writer.dir);
+        made.map_err(|e| flight::rejection(crate::StorageError::io("create", &writer.dir, e)))?;
+    }
+    let mut opening = Encoded::open();
+    make_room(shared, writer, GROUP_HEADER_BYTES + opening.len())?;
+    writer.state.epoch += 1;
+    let group = Group::make(shared, writer, Blocks::default(), std::iter::once(&mut opening));
+    write(shared, writer, &group)?;
+    shared.opened.store(true, Ordering::Release);
+    Ok(())
+}
+
+fn make_room(shared: &Arc<Shared>, writer: &mut LogWriter, group_bytes: usize) -> Result<(), AppendError> {
+    if writer.fits(group_bytes) {
+        return Ok(());
+    }
+    let sealed = writer.tail();
+    let first = writer.open.is_none();
+    writer.roll(group_bytes).map_err(flight::rejection)?;
+    shared.rolled(writer, (!first).then_some(sealed));
+    Ok(())
 }
 
 fn commit_control(shared: &Arc<Shared>, writer: &mut LogWriter, request: Request) {
@@ -164,8 +225,7 @@ fn commit_control(shared: &Arc<Shared>, writer: &mut LogWriter, request: Request
                 false => Err(Rejection::NoSuchSequence(path).into()),
                 true => Ok(Encoded::delete(&path)),
             };
-            let outcome = outcome.and_then(|mut encoded| commit_group(shared, writer, [&mut encoded].into_iter()));
-            send(reply, outcome.map(|_| ()));
+            send(reply, outcome.and_then(|encoded| commit_alone(shared, writer, encoded)));
         }
     }
 }
@@ -185,110 +245,11 @@ fn trim(shared: &Arc<Shared>, writer: &mut LogWriter, path: &SegmentPath, first:
     }
     let run = shared.locate(path, first).map_err(Rejection::Storage)?;
     let (_, run) = run.ok_or_else(|| Rejection::NoSuchSequence(path.clone()))?;
-    let mut encoded = Encoded::trim(path, first, run.timestamp);
-    commit_group(shared, writer, [&mut encoded].into_iter()).map(|_| ())
+    commit_alone(shared, writer, Encoded::trim(path, first, run.timestamp))
 }
 
-/// Writes transactions as one group and makes them visible. Returns the first one's number, and their time.
-fn commit_group<'a>(
-    shared: &Arc<Shared>,
-    writer: &mut LogWriter,
-    transactions: impl Iterator<Item = &'a mut Encoded>,
-) -> Result<(u64, Timestamp), AppendError> {
-    writer.latch.check().map_err(Rejection::Storage)?;
-    if !shared.opened.load(Ordering::Acquire) {
-        open_for_writing(shared, writer)?;
-    }
-    let timestamp = shared.clock.now().max(writer.state.last_timestamp);
-    let first_number = writer.state.trx_number + 1;
-    let mut group = GROUP.take();
-    LogWriter::start_group(&mut group);
-    let mut number = first_number;
-    for encoded in transactions {
-        encoded.commit_into(number, timestamp, &mut group);
-        number += 1;
-    }
-    let count = u32::try_from(number - first_number).expect("a group has fewer than 2^32 transactions");
-    let at = make_room(shared, writer, group.len())
-        .and_then(|()| writer.write(&mut group, count).map_err(AppendError::Indeterminate))?;
-    writer.state.trx_number = number - 1;
-    writer.state.last_timestamp = timestamp;
-    publish(shared, writer, at, &group[GROUP_HEADER_BYTES..])?;
-    if group.capacity() <= 2 * GROUP_BYTES_TARGET {
-        GROUP.set(group);
-    }
-    shared.prepare_ahead(writer);
-    Ok((first_number, timestamp))
-}
-
-/// The first group of an open: alone, and durable before any other, so that the epoch it starts is never used twice.
-fn open_for_writing(shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), AppendError> {
-    if writer.open.is_none() {
-        let made = writer.disk.create_dir(&writer.dir);
-        made.map_err(|e| rejection(StorageError::io("create", &writer.dir, e)))?;
-    }
-    let mut group = Vec::new();
-    LogWriter::start_group(&mut group);
-    let timestamp = shared.clock.now().max(writer.state.last_timestamp);
-    Encoded::open().commit_into(writer.state.trx_number + 1, timestamp, &mut group);
-    make_room(shared, writer, group.len())?;
-    writer.state.epoch += 1;
-    writer.write(&mut group, 1).map_err(AppendError::Indeterminate)?;
-    writer.state.trx_number += 1;
-    writer.state.last_timestamp = timestamp;
-    shared.opened.store(true, Ordering::Release);
-    Ok(())
-}
-
-fn make_room(shared: &Arc<Shared>, writer: &mut LogWriter, group_bytes: usize) -> Result<(), AppendError> {
-    if writer.fits(group_bytes) {
-        return Ok(());
-    }
-    let sealed = writer.tail();
-    let first = writer.open.is_none();
-    writer.roll(group_bytes).map_err(rejection)?;
-    shared.rolled(writer, (!first).then_some(sealed));
-    Ok(())
-}
-
-/// A failure before anything of the group was written.
-fn rejection(error: StorageError) -> AppendError {
-    if error.is_full() {
-        Rejection::DiskFull.into()
-    } else {
-        Rejection::Storage(error).into()
-    }
-}
-
-/// Makes a durable group visible, all at once.
-fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8]) -> Result<(), AppendError> {
-    let mut catalog = shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
-    let mut offset = 0;
-    while offset < body.len() {
-        let byte = at.byte + GROUP_HEADER_BYTES as u32 + offset as u32;
-        let applied = open_transaction(&body[offset..]).and_then(|(header, transaction)| {
-            catalog.apply(
-                &header,
-                transaction,
-                LogPosition {
-                    extent: at.extent,
-                    byte,
-                },
-            )?;
-            Ok(transaction.len())
-        });
-        match applied {
-            Ok(length) => offset += length,
-            // The rules were checked before the write, so this is a bug; the store must not go on from it.
-            Err(error) => {
-                let error = crate::log::recovery::corrupt(shared.id, at.extent, byte, error.to_string());
-                let halted: Result<(), StorageError> = writer.latch.guard(|| Err(error.clone()));
-                debug_assert!(halted.is_err(), "what was ruled acceptable can be applied: {error}");
-                return Err(AppendError::Indeterminate(error));
-            }
-        }
-    }
-    drop(catalog);
-    shared.tail.send_replace(writer.tail());
-    Ok(())
+fn commit_alone(shared: &Arc<Shared>, writer: &mut LogWriter, mut encoded: Encoded) -> Result<(), AppendError> {
+    make_ready(shared, writer, GROUP_HEADER_BYTES + encoded.len())?;
+    let group = Group::make(shared, writer, Blocks::default(), std::iter::once(&mut encoded));
+    write(shared, writer, &group)
 }

@@ -2,5 +2,52 @@
 //! store, on threads shared by all stores.
 
 pub(crate) mod committer;
+pub(crate) mod flight;
+pub(crate) mod io_thread;
 pub mod order;
 pub(crate) mod queue;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::disk::Disk;
+use crate::shared::Shared;
+use crate::workers::Workers;
+use io_thread::IoThread;
+
+/// The threads that commit.
+pub(crate) struct Committing {
+    /// Dropped first: what it hands over is still done.
+    io: Option<IoThread>,
+    threads: Arc<Workers>,
+}
+
+impl Committing {
+    /// Starts them; the disk decides whether there is an I/O thread.
+    pub(crate) fn start(disk: &Arc<dyn Disk>, threads: usize, look: Duration) -> io::Result<Self> {
+        // Without one, the commit threads meet the producers themselves.
+        let threads = Arc::new(Workers::new("sk-commit", threads, look)?);
+        let io = IoThread::start(Arc::clone(disk), &threads, look).unwrap_or_else(|error| {
+            tracing::warn!(%error, "io_uring is not to be had here: committing with threads, which is slower for many stores");
+            None
+        });
+        Ok(Self { io, threads })
+    }
+
+    /// How writes reach the disk, for people.
+    pub(crate) fn method(&self) -> &'static str {
+        match self.io {
+            Some(_) => "io_uring",
+            None => "threads",
+        }
+    }
+
+    /// Works on a store's queue. Only for who set [`queue::Queue::running`].
+    pub(crate) fn commit(&self, shared: Arc<Shared>) {
+        match &self.io {
+            Some(io) => io.commit(shared),
+            None => self.threads.spawn_in_turns(move |turn| committer::run(shared, turn)),
+        }
+    }
+}

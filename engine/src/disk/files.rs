@@ -6,7 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskFile, DiskLock, OpenMode};
+use super::blocks::Blocks;
+use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
+
+/// Bytes of zeros written at once.
+pub(super) const FILL_BYTES: u64 = 1 << 20;
 
 /// Files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,15 +66,12 @@ impl Disk for Files {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(mode != OpenMode::Read);
-        options
-            .create(mode == OpenMode::Create)
-            .truncate(mode == OpenMode::Create);
-        Ok(Arc::new(OpenFile {
-            file: options.open(path)?,
-            path: path.to_owned(),
-        }))
+        Ok(Arc::new(OpenFile::open(path, mode)?))
+    }
+
+    fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
+        let mode = if create { OpenMode::Create } else { OpenMode::Write };
+        Ok(Arc::new(OpenFile::open(path, mode)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -99,6 +100,46 @@ impl Disk for Files {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+impl OpenFile {
+    fn open(path: &Path, mode: OpenMode) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(mode != OpenMode::Read);
+        options
+            .create(mode == OpenMode::Create)
+            .truncate(mode == OpenMode::Create);
+        Ok(Self {
+            file: options.open(path)?,
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl LogFile for OpenFile {
+    fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
+    fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        self.write_at(offset, blocks)?;
+        self.sync_data()
+    }
+
+    fn fill(&self, size: u64) -> io::Result<()> {
+        let zeros = Blocks::zeros(size.min(FILL_BYTES) as usize);
+        let mut at = 0;
+        while at < size {
+            let length = (size - at).min(FILL_BYTES) as usize;
+            self.write_at(at, &zeros[..length])?;
+            at += length as u64;
+        }
+        self.sync_all()
     }
 }
 

@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::{Disk, DiskFile, DiskLock, OpenMode};
+use super::blocks::Blocks;
+use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
 
 const SECTOR: usize = 512;
 
@@ -72,6 +73,19 @@ impl Memory {
     /// Writes, syncs and renames so far.
     pub(crate) fn changes(&self) -> usize {
         self.0.lock().unwrap().changes
+    }
+
+    fn open_file(&self, path: &Path, create: bool) -> io::Result<Open> {
+        let mut inner = self.0.lock().unwrap();
+        if create {
+            inner.names.insert(path.to_owned(), Shared::default());
+        }
+        let content = inner.names.get(path).ok_or_else(missing)?.clone();
+        Ok(Open {
+            path: path.to_owned(),
+            content,
+            disk: self.clone(),
+        })
     }
 
     fn change(&self) -> io::Result<()> {
@@ -155,16 +169,11 @@ impl Disk for Memory {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut inner = self.0.lock().unwrap();
-        if mode == OpenMode::Create {
-            inner.names.insert(path.to_owned(), Shared::default());
-        }
-        let content = inner.names.get(path).ok_or_else(missing)?.clone();
-        Ok(Arc::new(Open {
-            path: path.to_owned(),
-            content,
-            disk: self.clone(),
-        }))
+        Ok(Arc::new(self.open_file(path, mode == OpenMode::Create)?))
+    }
+
+    fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
+        Ok(Arc::new(self.open_file(path, create)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -201,6 +210,31 @@ impl Disk for Memory {
 
     fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         Ok(Some(Box::new(Lock)))
+    }
+}
+
+impl LogFile for Open {
+    fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
+    fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        assert!(
+            offset.is_multiple_of(4096) && blocks.len().is_multiple_of(4096),
+            "whole blocks"
+        );
+        assert!(offset + blocks.len() as u64 <= self.size()?, "the size does not change");
+        self.write_at(offset, blocks)?;
+        self.sync_data()
+    }
+
+    fn fill(&self, size: u64) -> io::Result<()> {
+        self.write_at(0, &vec![0; size as usize])?;
+        self.sync_all()
     }
 }
 

@@ -5,14 +5,22 @@
 //! - a file's name survives once [`Disk::sync_dir`] of its folder returned;
 //! - a write may be torn between sectors of 512 bytes, never inside one.
 
+pub mod blocks;
+#[cfg(target_os = "linux")]
+pub mod direct;
 pub mod files;
 pub mod latch;
 #[cfg(test)]
 pub(crate) mod memory;
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the kernel reads and writes memory that the ring points to")]
+pub mod ring;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use blocks::Blocks;
 
 /// How a file is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +45,12 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file of the log for durable writes; `create` makes it anew, empty.
+    fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>>;
+    /// A queue for many writes at a time, used by the calling thread alone; `None` if this backend has none.
+    fn write_queue(&self) -> io::Result<Option<Box<dyn WriteQueue>>> {
+        Ok(None)
+    }
     /// Renames a file over whatever has the name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -67,6 +81,58 @@ pub trait DiskFile: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Makes bytes and size durable.
     fn sync_all(&self) -> io::Result<()>;
+}
+
+/// An extent as the log's writer sees it.
+pub trait LogFile: Send + Sync {
+    /// Its path when it was opened, for messages.
+    fn path(&self) -> &PathBuf;
+    /// Writes whole blocks at a multiple of [`BLOCK_BYTES`](crate::limits::BLOCK_BYTES), where the file's size does not
+    /// change. They are durable when it returns; the blocks of a write that failed may hold anything.
+    ///
+    /// # Errors
+    /// What the operating system says; likewise below.
+    fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
+    /// Itself, for the backend that made it.
+    fn as_any(&self) -> &dyn std::any::Any;
+    /// Fills a file made anew with zeros up to `size`, a multiple of [`BLOCK_BYTES`](crate::limits::BLOCK_BYTES); durable,
+    /// size and all.
+    fn fill(&self, size: u64) -> io::Result<()>;
+}
+
+/// A write that [`WriteQueue::start`] started, at its end.
+pub struct Ended {
+    /// As given.
+    pub ticket: u64,
+    /// As [`LogFile::write`] returns it.
+    pub outcome: io::Result<()>,
+    /// As given.
+    pub blocks: Blocks,
+}
+
+/// Many durable writes at a time, of one thread: whoever made it uses it.
+pub trait WriteQueue {
+    /// Starts what [`LogFile::write`] does. `ticket` is not that of another write under way.
+    fn start(&mut self, ticket: u64, file: Arc<dyn LogFile>, offset: u64, blocks: Blocks);
+    /// Waits until a write has ended or somebody wakes it; adds the writes that have ended, in any order.
+    fn wait(&mut self, ended: &mut Vec<Ended>);
+    /// What ends a wait, from any thread.
+    fn waker(&self) -> Arc<dyn Waker>;
+}
+
+/// Ends the wait of a [`WriteQueue`], this or the next one.
+pub trait Waker: Send + Sync {
+    /// Does it.
+    fn wake(&self);
+}
+
+/// The best backend there is on this system.
+pub fn best() -> Arc<dyn Disk> {
+    #[cfg(target_os = "linux")]
+    let disk = direct::Direct::default();
+    #[cfg(not(target_os = "linux"))]
+    let disk = files::Files;
+    Arc::new(disk)
 }
 
 /// Writes a small file so that its name always stands for either its old or its new content.

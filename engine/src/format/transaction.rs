@@ -138,8 +138,8 @@ impl Encoded {
         self.bytes.is_empty()
     }
 
-    /// Fills in what the commit decided and appends the transaction to a group's body.
-    pub fn commit_into(&mut self, number: u64, timestamp: Timestamp, group: &mut Vec<u8>) {
+    /// Fills in what the commit decides; returns the transaction as it stands in a group's body.
+    pub fn commit(&mut self, number: u64, timestamp: Timestamp) -> &[u8] {
         let bytes = &mut self.bytes;
         let total = length(bytes.len());
         bytes[..4].copy_from_slice(&total.to_le_bytes());
@@ -147,7 +147,7 @@ impl Encoded {
         bytes[24..32].copy_from_slice(&timestamp.0.to_le_bytes());
         let crc = crc32fast::hash(&bytes[8..]);
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
-        group.extend_from_slice(bytes);
+        bytes
     }
 }
 

@@ -22,7 +22,7 @@ use crate::format::transaction::{Kind, check_structure, open_transaction};
 use crate::index::catalog::Catalog;
 use crate::index::runs::{ExtentRuns, SegmentNumber};
 use crate::index::sealed::IndexFile;
-use crate::limits::FORMAT_VERSION;
+use crate::limits::{BLOCK_BYTES, FORMAT_VERSION};
 use crate::model::{LogPosition, SegmentPath, StoreId};
 
 /// Where a log's replay ends, and why.
@@ -438,16 +438,32 @@ impl Recovered {
             None => None,
             Some(header) => {
                 let path = FileName::Extent(header.extent).in_dir(&self.dir);
+                let tail = self.end.tail.byte;
+                let mut begun = vec![0; tail as usize % BLOCK_BYTES];
+                let at = u64::from(tail) - begun.len() as u64;
+                let read = self
+                    .disk
+                    .open(&path, OpenMode::Read)
+                    .and_then(|file| file.read_at(at, &mut begun));
+                if read.map_err(|e| StorageError::io("read", &path, e))? < begun.len() {
+                    return Err(corrupt(
+                        self.store,
+                        header.extent,
+                        tail,
+                        "nothing, though it was just read",
+                    ));
+                }
                 let file = self
                     .disk
-                    .open(&path, OpenMode::Write)
+                    .open_log(&path, false)
                     .map_err(|e| StorageError::io("open", path, e))?;
                 Some(OpenExtent {
                     number: header.extent,
                     salt: header.salt,
                     file,
                     capacity: header.capacity,
-                    tail: self.end.tail.byte,
+                    tail,
+                    begun,
                 })
             }
         };

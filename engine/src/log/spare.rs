@@ -6,38 +6,33 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::names::FileName;
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::disk::{Disk, LogFile};
 use crate::error::StorageError;
 
 /// An extent's file, zero-filled, not yet part of the log.
 pub(crate) struct Spare {
     pub(crate) path: PathBuf,
-    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) file: Arc<dyn LogFile>,
     pub(crate) capacity: u64,
 }
 
 /// Makes one, now.
 pub(crate) fn prepare(disk: &dyn Disk, dir: &Path, extent: u64, capacity: u64) -> Result<Spare, StorageError> {
     let path = FileName::Spare(extent).in_dir(dir);
-    let io = |operation| move |source| (operation, source);
-    let made = || -> Result<Arc<dyn DiskFile>, (&'static str, std::io::Error)> {
-        let file = disk.open(&path, OpenMode::Create).map_err(io("create"))?;
-        let zeros = vec![0; 1 << 20];
-        let mut at = 0;
-        while at < capacity {
-            let length = (capacity - at).min(zeros.len() as u64) as usize;
-            file.write_at(at, &zeros[..length]).map_err(io("prepare"))?;
-            at += length as u64;
-        }
-        file.sync_all().map_err(io("sync"))?;
-        Ok(file)
+    let io = |operation: &'static str| {
+        let path = path.clone();
+        move |source| StorageError::io(operation, path, source)
     };
-    match made() {
+    let made = disk.open_log(&path, true).map_err(io("create")).and_then(|file| {
+        file.fill(capacity).map_err(io("prepare"))?;
+        Ok(file)
+    });
+    match made {
         Ok(file) => Ok(Spare { path, file, capacity }),
-        Err((operation, source)) => {
+        Err(error) => {
             // A half-made spare only holds space that may be what is missing.
             let _ = disk.remove(&path);
-            Err(StorageError::io(operation, path, source))
+            Err(error)
         }
     }
 }

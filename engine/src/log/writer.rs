@@ -1,5 +1,6 @@
 //! Writes the log's next group, and its next extent when the open one is full.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use uuid::Uuid;
 
 use super::names::FileName;
 use super::spare::{Claim, Spare, SpareSlot, prepare};
+use crate::disk::blocks::Blocks;
 use crate::disk::latch::Latch;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, LogFile};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
@@ -35,10 +37,24 @@ pub(crate) struct OpenExtent {
     pub(crate) number: u64,
     /// Of the checksums of its groups.
     pub(crate) salt: u32,
-    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) file: Arc<dyn LogFile>,
     pub(crate) capacity: u64,
     /// Where the next group goes: everything before is durable.
     pub(crate) tail: u32,
+    /// What stands in the tail's block before it: it is written again with the next group, byte for byte.
+    pub(crate) begun: Vec<u8>,
+}
+
+/// A group that is made, and where it goes.
+pub(crate) struct Pending {
+    pub(crate) at: LogPosition,
+    pub(crate) file: Arc<dyn LogFile>,
+    /// Of its first block in the file.
+    pub(crate) offset: u64,
+    /// Where the next group may start, counted from `offset`.
+    end: usize,
+    /// Checksum of its header.
+    link: u32,
 }
 
 /// An extent to be prepared ahead.
@@ -108,6 +124,7 @@ impl LogWriter {
             file,
             capacity,
             tail: EXTENT_HEADER_BYTES as u32,
+            begun: Vec::new(),
         });
         Ok(())
     }
@@ -131,11 +148,9 @@ impl LogWriter {
 
     fn adopt(&self, spare: &Spare, header: &ExtentHeader) -> Result<(), StorageError> {
         let io = |operation| move |source| StorageError::io(operation, &spare.path, source);
-        spare
-            .file
-            .write_at(0, &header.encode())
-            .map_err(io("write the header of"))?;
-        spare.file.sync_data().map_err(io("sync"))?;
+        let mut block = Blocks::with_capacity(EXTENT_HEADER_BYTES);
+        block.extend_from_slice(&header.encode());
+        spare.file.write(0, &block).map_err(io("write the header of"))?;
         let path = FileName::Extent(header.extent).in_dir(&self.dir);
         self.disk.rename(&spare.path, &path).map_err(io("rename"))?;
         self.disk
@@ -143,13 +158,18 @@ impl LogWriter {
             .map_err(|source| StorageError::io("sync", &self.dir, source))
     }
 
-    /// Writes a group durably. `group` holds room for the header, then the transactions. Returns where it starts.
+    /// Completes a group: `blocks` as [`LogWriter::start_group`] began them, then the transactions. It may then be written.
     ///
     /// # Panics
     /// If it does not fit: [`LogWriter::fits`] comes first.
-    pub(crate) fn write(&mut self, group: &mut [u8], transaction_count: u32) -> Result<LogPosition, StorageError> {
-        assert!(self.fits(group.len()), "a group is written only where it fits");
-        let open = self.open.as_mut().expect("a group that fits has an extent");
+    pub(crate) fn seal(&self, blocks: &mut Blocks, transaction_count: u32) -> Pending {
+        let open = self.open.as_ref().expect("a group is begun in an extent");
+        let begun = open.begun.len();
+        let length = blocks.len() - begun;
+        assert!(
+            u64::from(open.tail) + length as u64 <= open.capacity,
+            "a group is written only where it fits"
+        );
         let at = LogPosition {
             extent: open.number,
             byte: open.tail,
@@ -166,18 +186,34 @@ impl LogWriter {
             writer: Uuid::nil(),
             link: 0,
         };
-        let header = header.seal(open.salt, group);
-        let file = &open.file;
-        self.latch.guard(|| {
-            file.write_at(u64::from(at.byte), group)
-                .map_err(|e| StorageError::io("write", file.path(), e))?;
-            file.sync_data().map_err(|e| StorageError::io("sync", file.path(), e))
-        })?;
-        // Groups start on multiples of eight; a capacity is one of those too, so the tail never passes it.
-        open.tail += header.span() as u32;
-        self.state.chain = header.link;
-        self.state.group_number = header.number;
-        Ok(at)
+        let header = header.seal(open.salt, &mut blocks[begun..]);
+        let end = begun + header.span();
+        blocks.pad_to(end.next_multiple_of(BLOCK_BYTES));
+        Pending {
+            at,
+            file: Arc::clone(&open.file),
+            offset: u64::from(at.byte) - begun as u64,
+            end,
+            link: header.link,
+        }
+    }
+
+    /// What becomes of the store when a group was written, or was not.
+    pub(crate) fn durable(&self, pending: &Pending, written: io::Result<()>) -> Result<(), StorageError> {
+        self.latch
+            .guard(|| written.map_err(|e| StorageError::io("write", pending.file.path(), e)))
+    }
+
+    /// The group is durable: the next one goes behind it.
+    pub(crate) fn landed(&mut self, pending: &Pending, blocks: &Blocks) {
+        let open = self.open.as_mut().expect("a group is begun in an extent");
+        // Groups start on multiples of eight; a capacity is one of whole blocks, so the tail never passes it.
+        open.tail = (pending.offset + pending.end as u64) as u32;
+        open.begun.clear();
+        open.begun
+            .extend_from_slice(&blocks[pending.end / BLOCK_BYTES * BLOCK_BYTES..pending.end]);
+        self.state.chain = pending.link;
+        self.state.group_number += 1;
     }
 
     /// Everything before it is durable.
@@ -190,10 +226,14 @@ impl LogWriter {
             })
     }
 
-    /// A group's buffer: the header's place.
-    pub(crate) fn start_group(buffer: &mut Vec<u8>) {
-        buffer.clear();
-        buffer.resize(GROUP_HEADER_BYTES, 0);
+    /// Begins a group: what stands in its first block before it, and the header's place. Returns where its transactions go.
+    pub(crate) fn start_group(&self, group: &mut Blocks) -> usize {
+        group.clear();
+        if let Some(open) = &self.open {
+            group.extend_from_slice(&open.begun);
+        }
+        group.pad_to(group.len() + GROUP_HEADER_BYTES);
+        group.len()
     }
 }
 

@@ -16,6 +16,7 @@ struct Fixture {
 async fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let mut config = EngineConfig::new(dir.path());
+    config.disk = super::disk();
     config.extent_bytes = limits::EXTENT_BYTES_MIN; // many extents, so that every promise crosses some
     Fixture {
         stores: Arc::new(Engine::open(config).unwrap()),

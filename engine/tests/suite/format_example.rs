@@ -21,7 +21,7 @@ fn group() -> Vec<u8> {
         }],
     };
     let mut group = vec![0; GROUP_HEADER_BYTES];
-    Encoded::data(&transaction).commit_into(9, Timestamp(1_700_000_000_000), &mut group);
+    group.extend_from_slice(Encoded::data(&transaction).commit(9, Timestamp(1_700_000_000_000)));
     let header = GroupHeader {
         body_crc: 0,
         body_bytes: 0,

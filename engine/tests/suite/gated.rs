@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use streamkit_engine::disk::blocks::Blocks;
 use streamkit_engine::disk::files::Files;
-use streamkit_engine::disk::{Disk, DiskFile, DiskLock, OpenMode};
+use streamkit_engine::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
 
 #[derive(Default)]
 struct State {
@@ -59,7 +60,7 @@ impl Gate {
 
 #[derive(Clone, Default)]
 pub(crate) struct Gated {
-    /// In front of each sync of an extent.
+    /// In front of each durable write to an extent.
     pub(crate) syncs: Arc<Gate>,
     /// In front of the making of each checkpoint.
     pub(crate) checkpoints: Arc<Gate>,
@@ -97,6 +98,13 @@ impl Disk for Gated {
         }))
     }
 
+    fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
+        Ok(Arc::new(GatedLog {
+            file: Files.open_log(path, create)?,
+            disk: self.clone(),
+        }))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         Files.rename(from, to)
     }
@@ -111,6 +119,30 @@ impl Disk for Gated {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         Files.lock(path)
+    }
+}
+
+struct GatedLog {
+    file: Arc<dyn LogFile>,
+    disk: Gated,
+}
+
+impl LogFile for GatedLog {
+    fn path(&self) -> &PathBuf {
+        self.file.path()
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
+    fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        self.disk.syncs.pass();
+        self.file.write(offset, blocks)
+    }
+
+    fn fill(&self, size: u64) -> io::Result<()> {
+        self.file.fill(size)
     }
 }
 
@@ -136,7 +168,6 @@ impl DiskFile for GatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.disk.syncs.pass();
         self.file.sync_data()
     }
 

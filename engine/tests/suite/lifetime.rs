@@ -160,6 +160,53 @@ async fn a_busy_store_takes_turns_with_the_others() {
     }
 }
 
+#[test]
+fn threads_without_a_runtime_append_and_take_turns_with_those_that_have_one() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Gated::default());
+    let engine = Engine::open(config(dir.path(), &disk)).unwrap();
+    let store = engine.open_store(STORE).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let append = |writer: usize, number: u64| {
+        let record = Record::new(format!("{writer} {number}"));
+        Transaction::single(path(&format!("w{writer}")), Sequence(number), vec![record])
+    };
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 1..=200 {
+                    let committed = store.append_blocking(append(writer, number)).unwrap();
+                    assert_eq!(committed.segments[0].last_sequence, Sequence(number));
+                }
+                // A loser and a retry are answered as ever.
+                let lost = store.append_blocking(append(writer, 100)).unwrap_err();
+                assert!(
+                    matches!(lost, AppendError::Rejected(Rejection::Conflict { .. })),
+                    "{lost}"
+                );
+            });
+        }
+        for writer in 4..8 {
+            let store = store.clone();
+            runtime.spawn(async move {
+                for number in 1..=200 {
+                    store.append(append(writer, number)).await.unwrap();
+                }
+            });
+        }
+    });
+    for writer in 0..4 {
+        let head = runtime.block_on(store.peek(&path(&format!("w{writer}")))).unwrap();
+        assert_eq!(head.map(|entry| entry.sequence), Some(Sequence(200)));
+    }
+    runtime.block_on(engine.close());
+    let closed = store.append_blocking(append(0, 201)).unwrap_err();
+    assert!(
+        matches!(closed, AppendError::Rejected(Rejection::Storage(StorageError::Closed))),
+        "{closed}"
+    );
+}
+
 #[tokio::test]
 async fn a_long_replay_is_done_once() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Gated::default());

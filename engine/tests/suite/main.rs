@@ -1,7 +1,32 @@
 //! What users of the engine rely on. `conformance` is written against the [`Stores`](streamkit_engine::Stores) boundary
 //! alone, so any implementation can run it; the rest is about this one's files.
 
-mod conformance;
+/// On the backend that this system gets.
+#[path = "."]
+mod best {
+    use std::sync::Arc;
+
+    pub(crate) fn disk() -> Arc<dyn streamkit_engine::disk::Disk> {
+        streamkit_engine::disk::best()
+    }
+
+    #[path = "conformance.rs"]
+    mod conformance;
+}
+
+/// On the backend that any system has.
+#[path = "."]
+mod portable {
+    use std::sync::Arc;
+
+    pub(crate) fn disk() -> Arc<dyn streamkit_engine::disk::Disk> {
+        Arc::new(streamkit_engine::disk::files::Files)
+    }
+
+    #[path = "conformance.rs"]
+    mod conformance;
+}
+
 mod files;
 mod format_example;
 mod gated;

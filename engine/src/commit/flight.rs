@@ -1,0 +1,127 @@
+//! One group from its making to its acknowledgement. Order, always: durable first, then visible, then acknowledged.
+
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
+
+use super::queue::Append;
+use crate::disk::blocks::Blocks;
+use crate::error::{AppendError, Rejection, StorageError};
+use crate::format::group::GROUP_HEADER_BYTES;
+use crate::format::transaction::{Encoded, open_transaction};
+use crate::log::writer::{LogWriter, Pending};
+use crate::model::{LogPosition, Timestamp, Trx};
+use crate::shared::Shared;
+
+/// A group that is made and may be written.
+pub(crate) struct Group {
+    pub(crate) blocks: Blocks,
+    /// Where its transactions stand in `blocks`.
+    body: Range<usize>,
+    pub(crate) pending: Pending,
+    pub(crate) first_number: u64,
+    pub(crate) timestamp: Timestamp,
+    transaction_count: u64,
+}
+
+impl Group {
+    /// Makes a group of transactions, which must fit the open extent.
+    pub(crate) fn make<'a>(
+        shared: &Shared,
+        writer: &LogWriter,
+        mut blocks: Blocks,
+        transactions: impl Iterator<Item = &'a mut Encoded>,
+    ) -> Self {
+        let timestamp = shared.clock.now().max(writer.state.last_timestamp);
+        let first_number = writer.state.trx_number + 1;
+        let start = writer.start_group(&mut blocks);
+        let mut number = first_number;
+        for encoded in transactions {
+            blocks.extend_from_slice(encoded.commit(number, timestamp));
+            number += 1;
+        }
+        let body = start..blocks.len();
+        let transaction_count = number - first_number;
+        let count = u32::try_from(transaction_count).expect("a group has fewer than 2^32 transactions");
+        let pending = writer.seal(&mut blocks, count);
+        Self {
+            blocks,
+            body,
+            pending,
+            first_number,
+            timestamp,
+            transaction_count,
+        }
+    }
+
+    /// The group is durable: makes it visible, all at once.
+    ///
+    /// # Errors
+    /// [`AppendError::Indeterminate`] if it breaks the rules; they were checked before, so that is a bug.
+    pub(crate) fn landed(&self, shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), AppendError> {
+        writer.landed(&self.pending, &self.blocks);
+        writer.state.trx_number += self.transaction_count;
+        writer.state.last_timestamp = self.timestamp;
+        publish(shared, writer, self.pending.at, &self.blocks[self.body.clone()])?;
+        shared.prepare_ahead(writer);
+        Ok(())
+    }
+}
+
+/// Acknowledges the transactions of a group, or tells why not.
+pub(crate) fn answer(shared: &Shared, group: &Group, accepted: Vec<Append>, outcome: &Result<(), AppendError>) {
+    for (number, append) in (group.first_number..).zip(accepted) {
+        let answer = match outcome {
+            Ok(()) => {
+                let trx = Trx {
+                    id: append.transaction.id,
+                    node: uuid::Uuid::nil(),
+                    number,
+                };
+                Ok(shared.committed(trx, group.timestamp, &append.transaction))
+            }
+            Err(error) => Err(error.clone()),
+        };
+        let _ = append.reply.send(answer);
+    }
+}
+
+/// A failure before anything of the group was written.
+pub(crate) fn rejection(error: StorageError) -> AppendError {
+    if error.is_full() {
+        Rejection::DiskFull.into()
+    } else {
+        Rejection::Storage(error).into()
+    }
+}
+
+fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8]) -> Result<(), AppendError> {
+    let mut catalog = shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
+    let mut offset = 0;
+    while offset < body.len() {
+        let byte = at.byte + GROUP_HEADER_BYTES as u32 + offset as u32;
+        let applied = open_transaction(&body[offset..]).and_then(|(header, transaction)| {
+            catalog.apply(
+                &header,
+                transaction,
+                LogPosition {
+                    extent: at.extent,
+                    byte,
+                },
+            )?;
+            Ok(transaction.len())
+        });
+        match applied {
+            Ok(length) => offset += length,
+            // The rules were checked before the write, so this is a bug; the store must not go on from it.
+            Err(error) => {
+                let error = crate::log::recovery::corrupt(shared.id, at.extent, byte, error.to_string());
+                let halted: Result<(), StorageError> = writer.latch.guard(|| Err(error.clone()));
+                debug_assert!(halted.is_err(), "what was ruled acceptable can be applied: {error}");
+                return Err(AppendError::Indeterminate(error));
+            }
+        }
+    }
+    drop(catalog);
+    shared.tail.send_replace(writer.tail());
+    Ok(())
+}
