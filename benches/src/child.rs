@@ -15,6 +15,9 @@ use crate::ours::VARIANTS;
 use crate::rows::reads::read_all;
 use crate::{Outcome, Usage, payload};
 
+/// What [`Work::Die`] appends.
+pub const APPENDS_BEFORE_DEATH: u64 = 100;
+
 /// What to measure in a child; the numbers are the child's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -141,7 +144,7 @@ fn die(runtime: &Runtime, dir: &Path) -> Outcome<Figures> {
     run_load(
         runtime,
         &Subject::Ours(ours),
-        Load::single(1, Until::Calls(100)),
+        Load::single(1, Until::Calls(APPENDS_BEFORE_DEATH)),
         &mut heads,
     )?;
     std::process::abort();

@@ -33,7 +33,8 @@ impl Figures {
         self
     }
 
-    /// Medians of a floor's repetitions, with what its first number was at the start and at the end of the run.
+    /// Medians of a floor's repetitions, with what its first number was at the start and at the end of the run, and how many
+    /// times the smallest of all its largest was.
     pub fn floor(repetitions: &[Self]) -> Self {
         let median = Self::median(repetitions);
         let Some((name, _)) = median.0.first() else {
@@ -41,7 +42,12 @@ impl Figures {
         };
         let at = |one: Option<&Self>| one.map_or(f64::NAN, |one| one.get(name));
         let (before, after) = (at(repetitions.first()), at(repetitions.last()));
-        median.with("before", before).with("after", after)
+        let all = || repetitions.iter().map(|one| one.get(name));
+        let spread = all().fold(f64::NAN, f64::max) / all().fold(f64::NAN, f64::min);
+        median
+            .with("before", before)
+            .with("after", after)
+            .with("spread", spread)
     }
 
     /// The median of each number over repetitions.

@@ -5,6 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::figures::{Figures, number};
 use crate::peers;
 
+/// How many times its smallest repetition a floor's largest may be: beyond it, other work ran on the machine, and the ratio
+/// says nothing.
+pub const SPREAD_MAX: f64 = 2.0;
+
 /// One measured piece of work beside its floor, its peers and its bar.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
@@ -22,7 +26,7 @@ pub struct Row {
     pub ratio: Option<f64>,
     /// The bar in words.
     pub bar: String,
-    /// Whether it is met; `None` where it cannot be judged in this build.
+    /// Whether it is met; `None` where it cannot be judged in this build. An unsteady floor makes it `None` too.
     pub pass: Option<bool>,
 }
 
@@ -46,9 +50,13 @@ impl Row {
             "peers": peers.collect::<Map<_, _>>(),
             "ratio": self.ratio.map_or(Value::Null, number),
             "bar": self.bar,
-            "pass": self.pass,
+            "pass": self.pass.filter(|_| !is_unsteady(self.floor.get("spread"))),
         })
     }
+}
+
+fn is_unsteady(spread: f64) -> bool {
+    spread > SPREAD_MAX
 }
 
 /// The heads of [`cells`].
@@ -71,6 +79,7 @@ pub fn cells(row: &Value) -> Vec<String> {
     cells.push(match row["pass"].as_bool() {
         Some(true) => "pass".into(),
         Some(false) => "FAIL".into(),
+        None if row["floor"]["spread"].as_f64().is_some_and(is_unsteady) => "noisy".into(),
         None => "—".into(),
     });
     cells
@@ -81,7 +90,7 @@ fn cell(figures: &Value) -> String {
     let Some(figures) = figures.as_object() else {
         return figures.as_str().unwrap_or_default().to_owned();
     };
-    let percentiles: Vec<String> = ["p50_us", "p99_us", "p99.9_us"]
+    let percentiles: Vec<String> = ["p50_us", "p99_us", "p99.9_us", "max_us"]
         .iter()
         .filter_map(|name| figures.get(*name)?.as_f64().map(short))
         .collect();
@@ -93,11 +102,11 @@ fn cell(figures: &Value) -> String {
 
 fn unit(name: &str) -> String {
     match name {
+        "per_s" => "/s".into(),
         "mb_per_s" => "MB/s".into(),
         "bytes_per_byte" => "×".into(),
         "bytes_per_segment" => "B/segment".into(),
         name => match name.strip_suffix("_per_s") {
-            Some("per" | "") => "/s".into(),
             Some(what) => format!("{what}/s"),
             None => name
                 .strip_suffix("_ms")
@@ -142,6 +151,18 @@ mod tests {
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["id", "work", "floor", "ours", "peers", "ratio", "bar", "pass"]);
         assert_eq!(cells(&json).len(), heads().len());
+    }
+
+    #[test]
+    fn nothing_passes_against_an_unsteady_floor() {
+        let row = |spread| Row {
+            floor: Figures(vec![("p50_us", 1.0), ("spread", spread)]),
+            pass: Some(true),
+            ..Row::default()
+        };
+        assert_eq!(row(1.2).to_json()["pass"], true);
+        assert!(row(2.5).to_json()["pass"].is_null());
+        assert_eq!(cells(&row(2.5).to_json()).last().map(String::as_str), Some("noisy"));
     }
 
     #[test]

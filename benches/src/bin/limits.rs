@@ -100,7 +100,7 @@ impl Limits {
                 .chain(rows.iter().map(report::cells))
                 .collect();
             print!("{}", report::table(&cells));
-            println!("\nlatencies are p50/p99/p99.9; everything that was measured was read back and found whole");
+            println!("\nlatencies are p50/p99/p99.9/max; everything that was measured was read back and found whole");
         }
         if self.record {
             history::append(&rows, &machine)?;

@@ -10,7 +10,12 @@ use crate::figures::Figures;
 use crate::load::{self, Load, Subject, Until};
 use crate::ours::VARIANTS;
 use crate::report::Row;
-use crate::{Outcome, floor, payload};
+use crate::{Outcome, floor, payload, verify};
+
+const BYTES: usize = 256;
+
+/// Appends that make the small store.
+const FIRST_APPENDS: u64 = 10;
 
 /// Segments of a transaction while filling.
 const TOGETHER: usize = 1000;
@@ -18,13 +23,14 @@ const TOGETHER: usize = 1000;
 pub(super) fn rows(bench: &Bench) -> Outcome<Vec<Row>> {
     let (segments, entries) = bench.scaled((1_000_000, 10), (50_000, 2));
     let calls = bench.scaled(2000, 200);
+    let repetitions = bench.scaled(3, 2);
     let dir = bench.fresh("segments")?;
     let small = bench.fresh("small")?;
     fill(bench, &dir, segments, entries)?;
     // A store of one segment, for the append that P7's is compared with.
     append_to_small(bench, &small)?;
     let (mut clean, mut killed, mut smalls, mut floors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..bench.scaled(3, 2) {
+    for _ in 0..repetitions {
         floors.push(floor::one_at_a_time(&bench.dir, floor::GROUP_BYTES, calls)?);
         let open = |dir: &Path| Outcome::Ok(child::figures(&child::ask(Work::Open, dir, &[calls as u64])?));
         clean.push(open(&dir)?);
@@ -39,14 +45,11 @@ pub(super) fn rows(bench: &Bench) -> Outcome<Vec<Row>> {
         Figures::median(&killed),
         Figures::median(&smalls),
     );
-    let expected = segments as u64 * entries;
-    if (clean.get("entries") as u64) < expected {
-        return Err(format!(
-            "{expected} entries were acknowledged, the store has {}",
-            clean.get("entries")
-        )
-        .into());
-    }
+    let mut heads = vec![entries; segments];
+    heads[0] += repetitions * (2 * calls as u64 + child::APPENDS_BEFORE_DEATH);
+    verify::ours(&bench.runtime, &VARIANTS[0], &dir, 1, &heads, BYTES)?;
+    let heads = vec![FIRST_APPENDS + repetitions * calls as u64];
+    verify::ours(&bench.runtime, &VARIANTS[0], &small, 1, &heads, BYTES)?;
     remove(&dir)?;
     remove(&small)?;
     let name = payload::path(0).segment.as_str().len() as f64;
@@ -99,7 +102,7 @@ fn fill(bench: &Bench, dir: &Path, segments: usize, entries: u64) -> Outcome {
     for entry in 1..=entries {
         for first in (0..segments).step_by(TOGETHER) {
             let parts = (first..(first + TOGETHER).min(segments)).flat_map(|segment| {
-                let record = Record::new(payload::record(segment, entry, 64));
+                let record = Record::new(payload::record(segment, entry, BYTES));
                 Transaction::single(payload::path(segment), Sequence(entry), vec![record]).segments
             });
             let transaction = Transaction {
@@ -119,7 +122,7 @@ fn append_to_small(bench: &Bench, dir: &Path) -> Outcome {
     load::run(
         &bench.runtime,
         &subject,
-        Load::single(1, Until::Calls(10)),
+        Load::single(1, Until::Calls(FIRST_APPENDS)),
         &mut Vec::new(),
     )?;
     ours.close(&bench.runtime);

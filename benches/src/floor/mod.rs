@@ -1,26 +1,26 @@
 //! Floors: what the disk does for a bare loop without checksum, index or thread hand-over. Same preparation as an extent's:
 //! files are filled with zeros and synced first, so that no write changes their metadata.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod depth;
+mod prepared;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use rustix::fs::OFlags;
 
 use crate::Outcome;
 use crate::figures::{self, Figures};
+pub use depth::at_depth;
+use prepared::{Aligned, Prepared};
 
 /// Bytes of the group that one record of 256 bytes makes, rounded up.
 pub const GROUP_BYTES: usize = 512;
 
 /// The unit in which a device writes without reading first.
 pub const BLOCK_BYTES: usize = 4096;
-
-/// Bytes of the file that one loop goes round in.
-const FILE_BYTES: usize = 64 << 20;
 
 /// One durable write after the other: a write and a data sync of `bytes`, and an O_DIRECT|O_DSYNC write of the blocks
 /// they take. The figures are those of the faster way, with the median of each beside them.
@@ -47,46 +47,6 @@ pub fn one_at_a_time(dir: &Path, bytes: usize, rounds: usize) -> Outcome<Figures
     Ok(faster
         .with("write_and_sync_p50_us", with_sync)
         .with("direct_p50_us", with_dsync))
-}
-
-/// Durable O_DIRECT|O_DSYNC writes of `block` bytes, so many at a time, each in the next of the files.
-///
-/// # Errors
-/// Of the file system.
-pub fn at_depth(dir: &Path, files: usize, depth: usize, block: usize, time: Duration) -> Outcome<Figures> {
-    let blocks = (FILE_BYTES / block / files).max(4);
-    let prepared = Prepared::direct(dir, files, blocks * block)?;
-    let next = AtomicUsize::new(0);
-    let started = Instant::now();
-    let threads = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..depth)
-            .map(|_| {
-                scope.spawn(|| -> Outcome<Histogram<u64>> {
-                    let content = Aligned::new(block);
-                    let mut latency = figures::nanoseconds()?;
-                    while started.elapsed() < time {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        let at = number / files % blocks * block;
-                        let began = Instant::now();
-                        prepared.files[number % files].write_all_at(content.bytes(), at as u64)?;
-                        figures::record(&mut latency, began.elapsed());
-                    }
-                    Ok(latency)
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a loop does not panic"))
-            .collect::<Vec<_>>()
-    });
-    let seconds = started.elapsed().as_secs_f64();
-    let mut latency = figures::nanoseconds()?;
-    for one in threads {
-        latency.add(one?)?;
-    }
-    let bandwidth = latency.len() as f64 * block as f64 / 1e6 / seconds;
-    Ok(figures::latency(&latency, seconds).with("mb_per_s", bandwidth))
 }
 
 /// Durable sequential writes of 1 MiB, one at a time or four: the faster.
@@ -188,73 +148,4 @@ fn rounds_of(rounds: usize, mut round: impl FnMut(usize) -> std::io::Result<()>)
         figures::record(&mut latency, began.elapsed());
     }
     Ok((latency, started.elapsed().as_secs_f64()))
-}
-
-/// Files filled with zeros, removed when done.
-struct Prepared {
-    files: Vec<File>,
-    paths: Vec<PathBuf>,
-}
-
-impl Prepared {
-    fn direct(dir: &Path, files: usize, bytes: usize) -> Outcome<Self> {
-        Self::new(dir, files, bytes, (OFlags::DIRECT | OFlags::DSYNC).bits())
-    }
-
-    fn new(dir: &Path, files: usize, bytes: usize, flags: u32) -> Outcome<Self> {
-        let mut prepared = Self {
-            files: Vec::with_capacity(files),
-            paths: Vec::with_capacity(files),
-        };
-        let zeros = vec![0; bytes.min(1 << 20)];
-        for number in 0..files {
-            let path = dir.join(format!("floor-{number}"));
-            let file = File::create(&path)?;
-            prepared.paths.push(path.clone());
-            let mut at = 0;
-            while at < bytes {
-                let piece = zeros.len().min(bytes - at);
-                file.write_all_at(&zeros[..piece], at as u64)?;
-                at += piece;
-            }
-            file.sync_all()?;
-            prepared.files.push(
-                OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .custom_flags(flags.cast_signed())
-                    .open(path)?,
-            );
-        }
-        File::open(dir)?.sync_all()?;
-        Ok(prepared)
-    }
-}
-
-impl Drop for Prepared {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            // What stays behind goes with the folder.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Bytes that start at a multiple of a block's size, as O_DIRECT wants them.
-struct Aligned {
-    bytes: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl Aligned {
-    fn new(length: usize) -> Self {
-        let bytes = vec![b'x'; length + BLOCK_BYTES];
-        let start = bytes.as_ptr().align_offset(BLOCK_BYTES);
-        Self { bytes, start, length }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..self.start + self.length]
-    }
 }
