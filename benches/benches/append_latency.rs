@@ -14,9 +14,9 @@ fn append_latency(criterion: &mut Criterion) {
         let mut heads = Vec::new();
         group.bench_function(variant.name, |bencher| {
             bencher.iter_custom(|calls| {
-                let started = std::time::Instant::now();
-                load::run(&runtime, &subject, Load::single(1, Until::Calls(calls)), &mut heads).expect("appends");
-                started.elapsed()
+                let load = Load::single(1, Until::Calls(calls));
+                let figures = load::run(&runtime, &subject, load, &mut heads).expect("appends");
+                load::elapsed(&figures, load, calls)
             });
         });
         ours.close(&runtime);

@@ -20,9 +20,8 @@ fn append_throughput(criterion: &mut Criterion) {
                         records,
                         ..Load::single(writers, Until::Calls(calls))
                     };
-                    let started = std::time::Instant::now();
-                    load::run(&runtime, &subject, load, &mut heads).expect("appends");
-                    started.elapsed()
+                    let figures = load::run(&runtime, &subject, load, &mut heads).expect("appends");
+                    load::elapsed(&figures, load, calls)
                 });
             });
             ours.close(&runtime);

@@ -113,6 +113,11 @@ pub fn run(runtime: &Runtime, subject: &Subject, load: Load, heads: &mut Heads) 
     Ok(figures::latency(&latency, seconds).with("records_per_s", records))
 }
 
+/// How long the appends of [`run`] took in all, without starting and adding up.
+pub fn elapsed(figures: &Figures, load: Load, calls: u64) -> Duration {
+    Duration::from_secs_f64(load.writers as f64 * calls as f64 / figures.get("per_s"))
+}
+
 type Done = (Histogram<u64>, u64);
 
 fn tasks(runtime: &Runtime, ours: &Ours, load: Load, heads: &Heads, started: Instant) -> Outcome<Vec<Done>> {

@@ -66,8 +66,13 @@ pub fn draw(history: &[Value]) -> Option<String> {
         );
     }
     let commit = rows.last()?["commit"].as_str().unwrap_or_default();
+    let scaled = if rows.iter().any(|row| row["quick"] == true) {
+        "; scaled down: no result"
+    } else {
+        ""
+    };
     let note = format!(
-        "durable appends of one 256 B record, closed loop, 1 to 512 writers; solid p50, dashed p99; {newest}, {commit}"
+        "durable appends of one 256 B record, closed loop, 1 to 512 writers; solid p50, dashed p99; {newest}, {commit}{scaled}"
     );
     let _ = writeln!(
         svg,
@@ -160,11 +165,10 @@ fn grid(svg: &mut String, x: &Axis, y: &Axis) {
             top + 4.0
         );
     }
+    let (left, top) = (x.pixels.1, y.pixels.0 + 36.0);
     let _ = writeln!(
         svg,
-        "<text x=\"{}\" y=\"{}\">appends a second</text>",
-        x.pixels.1 + 8.0,
-        y.pixels.0 + 18.0
+        "<text x=\"{left}\" y=\"{top}\" text-anchor=\"end\">appends a second</text>"
     );
 }
 

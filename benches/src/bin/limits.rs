@@ -93,6 +93,9 @@ impl Limits {
         } else {
             self.rows(&bench)?
         };
+        if self.record {
+            history::append(&rows, &machine)?;
+        }
         if self.json || self.load {
             rows.iter().for_each(|row| println!("{row}"));
         } else {
@@ -101,9 +104,6 @@ impl Limits {
                 .collect();
             print!("{}", report::table(&cells));
             println!("\nlatencies are p50/p99/p99.9/max; everything that was measured was read back and found whole");
-        }
-        if self.record {
-            history::append(&rows, &machine)?;
         }
         Ok(())
     }

@@ -30,8 +30,10 @@ fn rare(filler: u64) -> Outcome<SegmentPath> {
 pub(super) fn rows(bench: &Bench) -> Outcome<Vec<Row>> {
     // Whole rounds, so that all segments are equally long: each round of a filler is one transaction to each of its
     // segments, ninety-nine times over all, and one to the small space.
-    let rounds = bench.scaled(10_000_000, 500_000) / (FILLERS * RECORDS * RARE) / SEGMENTS_EACH * SEGMENTS_EACH;
-    let rounds = rounds.max(SEGMENTS_EACH);
+    let rounds = bench
+        .scaled(10_000_000_u64, 500_000)
+        .div_ceil(FILLERS * RECORDS * RARE)
+        .next_multiple_of(SEGMENTS_EACH);
     let entries = rounds * RARE * RECORDS * FILLERS;
     let dir = bench.fresh("large")?;
     fill(bench, &dir, rounds)?;
