@@ -329,7 +329,7 @@ fn make(shared: Arc<Shared>, blocks: Blocks) -> Next {
     let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
     let mut waiting = VecDeque::new();
     let at_once = shared.opened.load(Ordering::Acquire) && writer.latch.check().is_ok();
-    let group = loop {
+    loop {
         if !shared.take_queued(&mut waiting) {
             break Next::Rest;
         }
@@ -359,8 +359,7 @@ fn make(shared: Arc<Shared>, blocks: Blocks) -> Next {
                 });
             }
         }
-    };
-    group
+    }
 }
 
 fn slow(shared: &Arc<Shared>, mut waiting: VecDeque<Request>) -> Next {

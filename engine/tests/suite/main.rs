@@ -1,6 +1,8 @@
 //! What users of the engine rely on. `conformance` is written against the [`Stores`](streamkit_engine::Stores) boundary
 //! alone, so any implementation can run it; the rest is about this one's files.
 
+#![allow(clippy::duplicate_mod, reason = "one suite, run on two backends")]
+
 /// On the backend that this system gets.
 #[path = "."]
 mod best {

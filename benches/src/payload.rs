@@ -1,0 +1,69 @@
+//! What the writers write: records that say who wrote them and which they are, so that reading back proves each one.
+
+use bytes::Bytes;
+use streamkit_engine::{SegmentPath, StoreId};
+
+/// The space all writers write to.
+pub const SPACE: &str = "orders";
+
+/// A store by number.
+pub fn store_id(number: usize) -> StoreId {
+    StoreId(uuid::Uuid::from_u128(number as u128 + 1))
+}
+
+/// A writer's segment.
+///
+/// # Panics
+/// Never: the name is a fine one.
+pub fn path(writer: usize) -> SegmentPath {
+    SegmentPath::new(SPACE, &format!("order-{writer:07}")).expect("a fine name")
+}
+
+/// The writer a segment belongs to.
+pub fn writer_of(segment: &str) -> Option<usize> {
+    segment.strip_prefix("order-")?.parse().ok()
+}
+
+/// The record of a writer at a sequence.
+pub fn record(writer: usize, sequence: u64, bytes: usize) -> Bytes {
+    let mut record = vec![fill(writer, sequence); bytes];
+    let mark = mark(writer, sequence);
+    let marked = mark.len().min(bytes);
+    record[..marked].copy_from_slice(&mark[..marked]);
+    record.into()
+}
+
+/// Whether these are the bytes of [`record`].
+pub fn is_record(found: &[u8], writer: usize, sequence: u64, bytes: usize) -> bool {
+    let mark = mark(writer, sequence);
+    let marked = mark.len().min(bytes);
+    let fill = fill(writer, sequence);
+    found.len() == bytes && found[..marked] == mark[..marked] && found[marked..].iter().all(|byte| *byte == fill)
+}
+
+fn mark(writer: usize, sequence: u64) -> [u8; 16] {
+    ((writer as u128) << 64 | u128::from(sequence)).to_le_bytes()
+}
+
+fn fill(writer: usize, sequence: u64) -> u8 {
+    (writer as u64 ^ sequence) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_known_by_all_its_bytes() {
+        for bytes in [0, 1, 16, 256] {
+            let mut made = record(7, 9, bytes).to_vec();
+            assert!(is_record(&made, 7, 9, bytes));
+            if let Some(last) = made.last_mut() {
+                *last ^= 1;
+                assert!(!is_record(&made, 7, 9, bytes));
+            }
+        }
+        assert!(!is_record(&record(7, 9, 256), 7, 10, 256));
+        assert_eq!(writer_of(path(7).segment.as_str()), Some(7));
+    }
+}
