@@ -133,7 +133,7 @@ impl Engine {
             })
         };
         let threads = threads().map_err(|e| StorageError::io("start threads for", &config.dir, e))?;
-        tracing::info!(dir = %config.dir.display(), commits = threads.commit.method(), "opened a data directory");
+        tracing::debug!(dir = %config.dir.display(), commits = threads.commit.method(), "opened a data directory");
         Ok(Self {
             inner: Arc::new(Inner {
                 handles: Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents)),
