@@ -7,7 +7,7 @@ use std::sync::Arc;
 use streamkit_engine::*;
 use uuid::Uuid;
 
-/// Where the stores under test come from.
+/// Where the stores under test come from: of many extents, so that every promise crosses some.
 struct Fixture {
     stores: Arc<dyn Stores>,
     _dir: tempfile::TempDir,
@@ -16,8 +16,7 @@ struct Fixture {
 async fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let mut config = EngineConfig::new(dir.path());
-    config.disk = super::disk();
-    config.extent_bytes = limits::EXTENT_BYTES_MIN; // many extents, so that every promise crosses some
+    (config.disk, config.extent_bytes) = (super::disk(), limits::EXTENT_BYTES_MIN);
     Fixture {
         stores: Arc::new(Engine::open(config).unwrap()),
         _dir: dir,
