@@ -1,6 +1,10 @@
 //! How a channel ends: `mux::close` without text is a clean end, anything else is an error. A message is a terminal exactly
 //! if it is an object whose `type` begins with `mux::`; other objects with a `type` are the application's.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::object::object;
 
 /// The last message of a channel.
@@ -16,6 +20,9 @@ pub enum Terminal {
     Unknown(String, String),
 }
 
+/// What a terminal's type contains: itself, or an escape in its place.
+static MARKS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [b"mux:", b"\\u00"].map(Finder::new));
+
 #[derive(Default)]
 struct Wire {
     kind: Option<serde_json::Value>,
@@ -29,7 +36,7 @@ impl Terminal {
     pub fn decode(message: &[u8]) -> Option<Self> {
         // Cheap test first: nearly every message is an entry or a record.
         let head = &message[..message.len().min(4096)];
-        if !head.windows(4).any(|w| w == b"mux:" || w == b"\\u00") {
+        if MARKS.iter().all(|mark| mark.find(head).is_none()) {
             return None;
         }
         let wire: Wire = serde_json::from_slice(message).ok()?;
