@@ -38,7 +38,7 @@ pub struct Limits {
     /// `stream receive buffer overloaded`: the disk does not move, or the peer does not read. Default 10 s.
     pub inbound_wait: Duration,
     /// Reads of one connection at work at a time, each with a few hundred KiB of entries, at most some 15 MiB. Others wait
-    /// for their turn, batch by batch. Default 16.
+    /// for their turn, batch by batch. Default 4: what they read goes through one queue anyway.
     pub reads: usize,
     /// How long a peer may take no byte of what waits for it before its connection is closed. Default 30 s. (Under a router
     /// served by something else than [`crate::Server::serve`]: no whole frame.)
@@ -65,7 +65,7 @@ impl Default for Limits {
             channel_inbound_bytes: CHANNEL_INBOUND_BYTES_MIN,
             connection_inbound_bytes: 256 << 20,
             inbound_wait: Duration::from_secs(10),
-            reads: 16,
+            reads: 4,
             write_deadline: Duration::from_secs(30),
             shutdown_deadline: Duration::from_secs(10),
             store_open_failures: 3,

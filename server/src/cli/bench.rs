@@ -19,7 +19,7 @@ use super::output::{Out, json_lines};
 #[derive(clap::Args)]
 pub(crate) struct Bench {
     /// Writers, each with one call in flight
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), default_value_t = 1)]
     writers: u64,
     /// Segments they write to; who shares one takes turns [default: all own]
     #[arg(long, value_name = "COUNT")]
@@ -28,7 +28,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "BYTES", default_value_t = 256)]
     size: usize,
     /// Records per call
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), default_value_t = 1)]
     batch: u64,
     /// How long to write
     #[arg(long, value_name = "TIME", default_value = "5s")]
@@ -37,7 +37,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "COUNT")]
     calls: Option<u64>,
     /// Connections the writers share
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", value_parser = super::connect::count, default_value_t = 1)]
     connections: usize,
     /// Read this space back instead of writing
     #[arg(long, value_name = "SPACE")]

@@ -90,8 +90,33 @@ pub(crate) fn moment(text: &str) -> Result<i64, Failure> {
     time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
         .and_then(|since| i64::try_from(since.as_millis()).ok())
         .ok_or_else(|| {
-            Failure::new(format!(
+            Failure::arguments(format!(
                 "{text:?} is no time; write 2013-01-31T18:00:00Z, 15m (ago) or Unix milliseconds"
             ))
         })
+}
+
+/// A count of which there is at least one.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    at_least(1)(text)
+}
+
+/// A number that is at least `least`.
+pub(crate) fn at_least(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if number >= least => Ok(number),
+        Ok(_) => Err(format!("it must be at least {least}")),
+        Err(error) => Err(std::num::ParseIntError::to_string(&error)),
+    }
+}
+
+/// A time that is not nothing.
+pub(crate) fn some_time(text: &str) -> Result<humantime::Duration, String> {
+    let time: humantime::Duration = text
+        .parse()
+        .map_err(|error: humantime::DurationError| error.to_string())?;
+    match time.is_zero() {
+        true => Err("it must be longer than nothing".to_owned()),
+        false => Ok(time),
+    }
 }

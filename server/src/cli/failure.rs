@@ -126,6 +126,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (exit, next) = match &error {
             Error::Conflict { .. } => (Exit::Conflict, ""),
+            Error::Invalid(_) => (Exit::Arguments, ""),
             Error::Unauthorized => (
                 Exit::Token,
                 "; get a fresh one with `streamkit token` and set STREAMKIT_TOKEN",

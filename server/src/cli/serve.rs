@@ -9,6 +9,7 @@ use streamkit_engine::{Engine, EngineConfig, Stores as _};
 use streamkit_server::{Key, Limits, Server};
 use tokio::net::TcpListener;
 
+use super::connect::{at_least, count, some_time};
 use super::development::Development;
 use super::failure::Failure;
 use super::output::{Out, note};
@@ -60,43 +61,43 @@ pub(crate) struct Serve {
 #[derive(clap::Args)]
 struct LimitOptions {
     /// Sessions at a time
-    #[arg(long, env = "STREAMKIT_CONNECTIONS", default_value_t = Limits::default().connections)]
+    #[arg(long, env = "STREAMKIT_CONNECTIONS", value_parser = count, default_value_t = Limits::default().connections)]
     connections: usize,
     /// Connections not upgraded yet
-    #[arg(long, env = "STREAMKIT_HANDSHAKES", default_value_t = Limits::default().handshakes)]
+    #[arg(long, env = "STREAMKIT_HANDSHAKES", value_parser = count, default_value_t = Limits::default().handshakes)]
     handshakes: usize,
     /// Time a connection has for its handshake
-    #[arg(long, env = "STREAMKIT_HANDSHAKE", default_value_t = Limits::default().handshake.into())]
+    #[arg(long, env = "STREAMKIT_HANDSHAKE", value_parser = some_time, default_value_t = Limits::default().handshake.into())]
     handshake: humantime::Duration,
     /// A peer silent for so long is gone
-    #[arg(long, env = "STREAMKIT_SILENCE", default_value_t = Limits::default().silence.into())]
+    #[arg(long, env = "STREAMKIT_SILENCE", value_parser = some_time, default_value_t = Limits::default().silence.into())]
     silence: humantime::Duration,
     /// A peer that takes no bytes for so long is gone
-    #[arg(long, env = "STREAMKIT_WRITE_DEADLINE", default_value_t = Limits::default().write_deadline.into())]
+    #[arg(long, env = "STREAMKIT_WRITE_DEADLINE", value_parser = some_time, default_value_t = Limits::default().write_deadline.into())]
     write_deadline: humantime::Duration,
     /// Time sessions have to end at shutdown
     #[arg(long, env = "STREAMKIT_SHUTDOWN_DEADLINE", default_value_t = Limits::default().shutdown_deadline.into())]
     shutdown_deadline: humantime::Duration,
     /// Open channels of one connection
-    #[arg(long, env = "STREAMKIT_CHANNELS", default_value_t = Limits::default().channels)]
+    #[arg(long, env = "STREAMKIT_CHANNELS", value_parser = count, default_value_t = Limits::default().channels)]
     channels: usize,
     /// Bytes waiting to be sent to one connection
-    #[arg(long, env = "STREAMKIT_OUTBOUND_BYTES", default_value_t = Limits::default().outbound_bytes)]
+    #[arg(long, env = "STREAMKIT_OUTBOUND_BYTES", value_parser = at_least(1 << 20), default_value_t = Limits::default().outbound_bytes)]
     outbound_bytes: usize,
     /// Bytes received by one connection and not yet stored
-    #[arg(long, env = "STREAMKIT_CONNECTION_INBOUND_BYTES", default_value_t = Limits::default().connection_inbound_bytes)]
+    #[arg(long, env = "STREAMKIT_CONNECTION_INBOUND_BYTES", value_parser = at_least(1 << 20), default_value_t = Limits::default().connection_inbound_bytes)]
     connection_inbound_bytes: usize,
     /// Bytes received by one channel and not yet stored, at least 32 MiB
-    #[arg(long, env = "STREAMKIT_CHANNEL_INBOUND_BYTES", default_value_t = Limits::default().channel_inbound_bytes)]
+    #[arg(long, env = "STREAMKIT_CHANNEL_INBOUND_BYTES", value_parser = at_least(32 << 20), default_value_t = Limits::default().channel_inbound_bytes)]
     channel_inbound_bytes: usize,
     /// Time a connection waits for room before it ends a channel
-    #[arg(long, env = "STREAMKIT_INBOUND_WAIT", default_value_t = Limits::default().inbound_wait.into())]
+    #[arg(long, env = "STREAMKIT_INBOUND_WAIT", value_parser = some_time, default_value_t = Limits::default().inbound_wait.into())]
     inbound_wait: humantime::Duration,
     /// Reads of one connection that hold entries at a time
-    #[arg(long, env = "STREAMKIT_READS", default_value_t = Limits::default().reads)]
+    #[arg(long, env = "STREAMKIT_READS", value_parser = count, default_value_t = Limits::default().reads)]
     reads: usize,
     /// Finished channels a connection remembers
-    #[arg(long, env = "STREAMKIT_FINISHED_CHANNELS", default_value_t = Limits::default().finished_channels)]
+    #[arg(long, env = "STREAMKIT_FINISHED_CHANNELS", value_parser = count, default_value_t = Limits::default().finished_channels)]
     finished_channels: usize,
     /// Time it remembers them
     #[arg(long, env = "STREAMKIT_FINISHED_AGE", default_value_t = Limits::default().finished_age.into())]

@@ -15,7 +15,7 @@ pub(crate) struct Token {
     #[arg(long, value_name = "UUID|*", value_parser = store)]
     store: String,
     /// How long it is valid
-    #[arg(long, value_name = "TIME", default_value = "1h")]
+    #[arg(long, value_name = "TIME", value_parser = super::connect::some_time, default_value = "1h")]
     ttl: humantime::Duration,
     /// Allow reading only
     #[arg(long, conflicts_with = "write_only")]

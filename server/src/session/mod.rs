@@ -43,24 +43,28 @@ const OVERLOADED: &str = "stream receive buffer overloaded";
 /// Why a connection ends whose peer still listens: open channels are told the text, the WebSocket the code.
 struct Goodbye {
     why: &'static str,
-    code: Option<CloseCode>,
+    code: CloseCode,
 }
 
 const SHUTTING_DOWN: Goodbye = Goodbye {
     why: "the server is shutting down",
-    code: None,
+    code: close_code::NORMAL,
 };
 const TOKEN_EXPIRED: Goodbye = Goodbye {
     why: "the token expired",
-    code: None,
+    code: close_code::NORMAL,
+};
+const PEER_LEAVES: Goodbye = Goodbye {
+    why: "the peer closed the connection",
+    code: close_code::NORMAL,
 };
 const MALFORMED: Goodbye = Goodbye {
     why: "the peer sent a malformed frame",
-    code: Some(close_code::PROTOCOL),
+    code: close_code::PROTOCOL,
 };
 const TOO_LARGE: Goodbye = Goodbye {
     why: "the peer sent a frame that is too large",
-    code: Some(close_code::SIZE),
+    code: close_code::SIZE,
 };
 
 /// Longest `traceparent` kept: more than twice what its version 00 has.
@@ -133,7 +137,8 @@ pub(crate) async fn run(
                         last_frame = Instant::now();
                         match wire.while_writing(session.route(frame)).await {
                             Ok(ControlFlow::Continue(())) => {}
-                            Ok(ControlFlow::Break(())) | Err(wire::Broken) => break None,
+                            Ok(ControlFlow::Break(())) => break Some(PEER_LEAVES),
+                            Err(wire::Broken) => break None,
                         }
                     }
                     Err(error) => {
@@ -259,9 +264,11 @@ impl Session {
             self.outbound.close();
         }
         drop(self);
-        let close = goodbye.and_then(|Goodbye { why, code }| {
-            let reason = why.into();
-            code.map(|code| CloseFrame { code, reason })
+        let close = goodbye.map(|Goodbye { why, code }| {
+            // An end in good order needs no reason.
+            let reason = if code == close_code::NORMAL { "" } else { why };
+            let reason = reason.into();
+            CloseFrame { code, reason }
         });
         wire.finish(close).await;
     }

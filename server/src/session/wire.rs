@@ -118,6 +118,10 @@ impl Wire {
         // What the peer has sent meanwhile is read, and dropped, until it closes too: with bytes unread, the kernel would
         // not deliver what is still on its way.
         let closed = async {
+            // If the peer closed first, the library has its answer ready, and refuses another.
+            if close.is_none() {
+                let _ = self.socket.flush().await;
+            }
             if self.socket.send(Message::Close(close)).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.next().await {}
             }

@@ -77,6 +77,16 @@ fn failures_have_their_exit_codes_and_say_what_next() {
     assert_eq!(served.run(&["peek", "o/none"]).status.code(), Some(1));
     assert_eq!(served.run(&["peek", "no-slash"]).status.code(), Some(2));
     assert_eq!(served.run(&["spaces", "--token", "forged"]).status.code(), Some(4));
+    for wrong in [
+        &["consume", "o", "--since", "yesterday"][..],
+        &["spaces", "--url", "http://127.0.0.1:1"],
+        &["bench", "--writers", "0"],
+        &["serve", "--channel-inbound-bytes", "5"],
+        &["serve", "--channels", "0"],
+        &["serve", "--silence", "0s"],
+    ] {
+        assert_eq!(served.run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
     let nobody = served
         .command(&["spaces", "--url", "ws://127.0.0.1:1"])
         .output()

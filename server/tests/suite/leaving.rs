@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
 use streamkit_server::Limits;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::peer::*;
 
@@ -179,4 +181,44 @@ async fn a_frame_that_cannot_be_read_ends_channels_with_a_reason_and_the_connect
         }
     }
     assert_eq!(host.connect().await.call(&Request::GetSpaces).await.1, Terminal::Close);
+}
+
+/// The next thing that is no ping.
+async fn message(peer: &mut Peer) -> Option<Message> {
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(20), peer.socket.next()).await;
+        match next.expect("nothing came")? {
+            Ok(Message::Ping(_) | Message::Pong(_)) => {}
+            Ok(message) => return Some(message),
+            Err(_) => return None,
+        }
+    }
+}
+
+fn is_normal(message: Option<&Message>) -> bool {
+    matches!(message, Some(Message::Close(Some(close))) if close.code == CloseCode::Normal)
+}
+
+#[tokio::test]
+async fn a_peer_that_closes_is_answered_in_kind() {
+    let host = Host::start().await;
+    let mut peer = host.connect().await;
+    peer.answers_ping().await;
+    let close = Frame::connection(Control::Close).encode();
+    peer.send_text(String::from_utf8(close).unwrap()).await;
+    let answer = message(&mut peer).await.expect("an answer");
+    let frame = Frame::decode(&answer.into_data()).expect("a frame");
+    assert_eq!(frame.control, Control::Close);
+    let close = message(&mut peer).await;
+    assert!(is_normal(close.as_ref()), "{close:?}");
+
+    let mut peer = host.connect().await;
+    peer.answers_ping().await;
+    let close = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "".into(),
+    };
+    peer.socket.send(Message::Close(Some(close))).await.unwrap();
+    let close = message(&mut peer).await;
+    assert!(is_normal(close.as_ref()), "{close:?}");
 }
