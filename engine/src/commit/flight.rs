@@ -7,7 +7,7 @@ use super::queue::Append;
 use crate::disk::blocks::Blocks;
 use crate::error::{AppendError, Rejection, StorageError};
 use crate::format::group::GROUP_HEADER_BYTES;
-use crate::format::transaction::{Encoded, open_transaction};
+use crate::format::transaction::{Encoded, take_transaction};
 use crate::log::writer::{LogWriter, Pending};
 use crate::model::{LogPosition, Timestamp, Trx};
 use crate::shared::Shared;
@@ -99,7 +99,7 @@ fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8
     let mut offset = 0;
     while offset < body.len() {
         let byte = at.byte + GROUP_HEADER_BYTES as u32 + offset as u32;
-        let applied = open_transaction(&body[offset..]).and_then(|(header, transaction)| {
+        let applied = take_transaction(&body[offset..]).and_then(|(header, transaction)| {
             catalog.apply(
                 &header,
                 transaction,

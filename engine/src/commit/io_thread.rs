@@ -252,9 +252,8 @@ impl Loop {
     }
 
     fn launch(&mut self, shared: Arc<Shared>, alone: bool) {
-        let blocks = self.blocks.pop().unwrap_or_default();
         // A panic halts the store it came from; the thread goes on for the others.
-        let next = catch_unwind(AssertUnwindSafe(|| make(shared, blocks)));
+        let next = catch_unwind(AssertUnwindSafe(|| make(shared, &mut self.blocks)));
         match next.unwrap_or(Next::Rest) {
             Next::Rest => {}
             Next::Slow(shared) => {
@@ -323,8 +322,8 @@ impl Loop {
     }
 }
 
-/// Makes the next group of a store, if that can be done at once.
-fn make(shared: Arc<Shared>, blocks: Blocks) -> Next {
+/// Makes the next group of a store, in a spare buffer, if that can be done at once.
+fn make(shared: Arc<Shared>, spare: &mut Vec<Blocks>) -> Next {
     let _halting = HaltOnPanic(&shared);
     let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
     let mut waiting = VecDeque::new();
@@ -351,6 +350,7 @@ fn make(shared: Arc<Shared>, blocks: Blocks) -> Next {
             Selected::Appends { mut accepted, .. } => {
                 shared.put_back(&mut waiting);
                 let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
+                let blocks = spare.pop().unwrap_or_default();
                 let group = Group::make(&shared, &writer, blocks, encoded);
                 break Next::Fly(Flight {
                     shared: Arc::clone(&shared),

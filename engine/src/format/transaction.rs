@@ -251,11 +251,20 @@ impl TransactionHeader {
 /// # Errors
 /// [`FormatError::Short`] when `bytes` end before it does; otherwise what is wrong with it.
 pub fn open_transaction(bytes: &[u8]) -> Result<(TransactionHeader, &[u8]), FormatError> {
-    let header = TransactionHeader::decode(bytes)?;
-    let all = bytes.get(..header.length as usize).ok_or(FormatError::Short)?;
+    let (header, all) = take_transaction(bytes)?;
     if crc32fast::hash(&all[8..]) != header.crc {
         return Err(FormatError::Checksum);
     }
+    Ok((header, all))
+}
+
+/// Returns the header and the bytes of the transaction at the front of `bytes`, whose checksum was just made or checked.
+///
+/// # Errors
+/// As [`open_transaction`], but for the checksum.
+pub(crate) fn take_transaction(bytes: &[u8]) -> Result<(TransactionHeader, &[u8]), FormatError> {
+    let header = TransactionHeader::decode(bytes)?;
+    let all = bytes.get(..header.length as usize).ok_or(FormatError::Short)?;
     Ok((header, all))
 }
 

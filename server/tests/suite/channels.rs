@@ -189,6 +189,16 @@ async fn closing_with_open_channels_does_not_hang() {
     }
     peer.send_text(String::from_utf8(Frame::connection(Control::Close).encode()).unwrap())
         .await;
+    // Each channel is ended, then the connection.
+    let mut ended = 0;
+    let last = loop {
+        let frame = peer.frame().await.expect("an answer to its close");
+        match frame.control {
+            Control::Data => ended += usize::from(Terminal::decode(&frame.message()).is_some()),
+            other => break other,
+        }
+    };
+    assert_eq!((ended, last), (50, Control::Close));
     assert!(peer.frame().await.is_none());
     tokio::time::timeout(Duration::from_secs(10), host.stop())
         .await

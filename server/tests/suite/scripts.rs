@@ -34,6 +34,8 @@ async fn scripted(answer: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> S
 
 async fn accept(listener: &TcpListener) -> WebSocketStream<TcpStream> {
     let (tcp, _) = listener.accept().await.unwrap();
+    // What is sent is on its way at once: a reset would discard what waits to be sent with the next.
+    tcp.set_nodelay(true).unwrap();
     tokio_tungstenite::accept_async(tcp).await.unwrap()
 }
 
