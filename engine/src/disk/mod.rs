@@ -1,5 +1,7 @@
-//! The only door to the operating system. Everything above speaks to [`Disk`] and [`DiskFile`]; nothing else in the
-//! engine opens, writes, renames or syncs. What the engine may assume of an implementation:
+//! The only door to the operating system. Everything above speaks to [`Disk`], [`DiskFile`], [`LogFile`] and
+//! [`WriteQueue`]; nothing else in the engine opens, writes, renames or syncs. What the engine may assume of an
+//! implementation:
+//! - a [`LogFile::write`] that returned, or ended well in a [`WriteQueue`], survives power loss;
 //! - a write that returned and was followed by a successful [`DiskFile::sync_data`] survives power loss, if the file's
 //!   size did not change since its last [`DiskFile::sync_all`];
 //! - a file's name survives once [`Disk::sync_dir`] of its folder returned;

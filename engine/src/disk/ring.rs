@@ -28,8 +28,7 @@ struct Held {
 
 /// One ring.
 pub struct Ring {
-    /// Dropped first: that waits for nothing, but ends the kernel's use of what stands below only once it is idle, which
-    /// [`Drop`] sees to.
+    /// Dropping it waits for nothing; that the kernel uses none of what stands below any more is for [`Drop`] to see to.
     ring: IoUring,
     held: HashMap<u64, Held>,
     /// Writes that could not be given to the ring, and were made the plain way.

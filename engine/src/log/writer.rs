@@ -95,7 +95,7 @@ impl LogWriter {
     }
 
     /// Adds an extent that a group of these bytes fits in. Nothing acknowledged depends on it before it is there whole:
-    /// 1. the header is written and synced while the file still has its spare name;
+    /// 1. the header is written, durably, while the file still has its spare name;
     /// 2. the rename makes it part of the log; 3. the folder is synced before the first group is.
     ///
     /// A crash in between leaves either no extent or one with a whole header and no group.

@@ -17,12 +17,9 @@ use super::output::{Out, note};
 /// How long the stores may take to close. Their work is synced long before; a disk that hangs would keep us for ever.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
 
+/// Where a server is, on the network and on the disk.
 #[derive(clap::Args)]
-#[command(args_override_self = true)]
-pub(crate) struct Serve {
-    /// TOML file with any of the options below
-    #[arg(long, env = "STREAMKIT_CONFIG", hide_env_values = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+struct Place {
     /// Where to listen
     #[arg(
         long,
@@ -41,6 +38,16 @@ pub(crate) struct Serve {
         default_value = "streamkit-data"
     )]
     data: PathBuf,
+}
+
+#[derive(clap::Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Serve {
+    /// TOML file with any of the options below
+    #[arg(long, env = "STREAMKIT_CONFIG", hide_env_values = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// File with the HS256 secret, ≥ 32 bytes
     #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     jwt_key_file: PathBuf,
@@ -136,24 +143,8 @@ impl From<LimitOptions> for Limits {
 #[derive(clap::Args)]
 #[command(next_line_help = true)]
 pub(crate) struct Dev {
-    /// Where to listen
-    #[arg(
-        long,
-        env = "STREAMKIT_LISTEN",
-        hide_env_values = true,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
-    )]
-    listen: SocketAddr,
-    /// Folder of all data
-    #[arg(
-        long,
-        env = "STREAMKIT_DATA",
-        hide_env_values = true,
-        value_name = "DIR",
-        default_value = "streamkit-data"
-    )]
-    data: PathBuf,
+    #[command(flatten)]
+    place: Place,
 }
 
 impl Serve {
@@ -164,9 +155,9 @@ impl Serve {
         }
         let config = EngineConfig {
             open_stores: self.open_stores,
-            ..EngineConfig::new(self.data)
+            ..EngineConfig::new(self.place.data)
         };
-        let ready = Ready::open(self.listen, config).await?;
+        let ready = Ready::open(self.place.listen, config).await?;
         let running = ready.serve(key, self.limits.into());
         note(format_args!("streamkit: serving on ws://{}", running.address));
         running.until_stopped().await
@@ -175,8 +166,8 @@ impl Serve {
 
 impl Dev {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let ready = Ready::open(self.listen, EngineConfig::new(&self.data)).await?;
-        let development = Development::open(&self.data)?;
+        let ready = Ready::open(self.place.listen, EngineConfig::new(&self.place.data)).await?;
+        let development = Development::open(&self.place.data)?;
         let token = development.token()?;
         let running = ready.serve(development.key, Limits::default());
         let mut out = Out::new();
