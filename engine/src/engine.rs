@@ -295,7 +295,10 @@ impl Inner {
             return;
         }
         let position = writer.tail();
-        let bytes = checkpoint::encode(shared.id, position, &writer.state, &shared.catalog());
+        let bytes = {
+            let catalog = shared.catalog();
+            checkpoint::encode(shared.id, position, &writer.state, catalog.segments(), &catalog.open)
+        };
         if let Err(error) = shared.write_checkpoint(&*self.config.disk, position, &bytes) {
             tracing::warn!(%error, "could not write a checkpoint; the next open replays what came after the last one");
         }

@@ -48,14 +48,19 @@ impl Name {
     /// # Errors
     /// [`NameError`], one variant per broken rule.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() {
+        Self::check(text.as_bytes()).map(|text| Self(text.into()))
+    }
+
+    /// The text that bytes are, if it can name something.
+    pub(crate) fn check(bytes: &[u8]) -> Result<&str, NameError> {
+        if bytes.is_empty() {
             Err(NameError::Empty)
-        } else if text.len() > NAME_BYTES_MAX {
-            Err(NameError::TooLong(text.len()))
-        } else if text.as_bytes().contains(&0) {
+        } else if bytes.len() > NAME_BYTES_MAX {
+            Err(NameError::TooLong(bytes.len()))
+        } else if bytes.contains(&0) {
             Err(NameError::Nul)
         } else {
-            Ok(Self(text.into()))
+            std::str::from_utf8(bytes).map_err(|_| NameError::NotUtf8)
         }
     }
 
@@ -64,7 +69,7 @@ impl Name {
     /// # Errors
     /// [`NameError`], one variant per broken rule.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NameError> {
-        Self::new(std::str::from_utf8(bytes).map_err(|_| NameError::NotUtf8)?)
+        Self::check(bytes).map(|text| Self(text.into()))
     }
 
     /// The text.

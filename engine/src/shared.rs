@@ -13,11 +13,12 @@ use crate::commit::queue::{Queue, Request};
 use crate::disk::latch::Latch;
 use crate::disk::{Disk, DiskLock};
 use crate::error::StorageError;
-use crate::format::FormatError;
 use crate::format::transaction::{Section, entries};
+use crate::format::{FormatError, checkpoint};
 use crate::index::Run;
 use crate::index::catalog::Catalog;
-use crate::index::runs::SegmentNumber;
+use crate::index::runs::{ExtentRuns, SegmentNumber};
+use crate::index::segments::Segments;
 use crate::log::extents::{ExtentIndex, Extents, Frozen};
 use crate::log::recovery::{index_segments, write_index};
 use crate::log::spare::prepare;
@@ -283,29 +284,32 @@ impl Shared {
         let (shared, state) = (Arc::downgrade(self), writer.state);
         let disk = Arc::clone(&writer.disk);
         let position = writer.tail();
-        // The catalog is copied here, between two groups: the checkpoint must not tell of anything later.
-        let checkpoint = self
-            .checkpoint_due(u64::from(sealed.byte))
-            .then(|| crate::format::checkpoint::encode(self.id, position, &state, &self.catalog()));
+        let is_due = self.checkpoint_due(u64::from(sealed.byte));
+        // Taken here, between two groups: the checkpoint must not tell of anything later. What is made of it is made
+        // beside the commits.
+        let segments = self.catalog().segments().clone();
         self.in_background(move || {
             let Some(shared) = shared.upgrade() else { return };
-            if let Err(error) = shared.write_indexes(&*disk) {
+            if let Err(error) = shared.write_indexes(&*disk, &segments, open) {
                 return tracing::warn!(%error, "could not write an index file; it is tried again after the next extent");
             }
-            if let Some(bytes) = checkpoint
-                && let Err(error) = shared.write_checkpoint(&*disk, position, &bytes)
-            {
-                tracing::warn!(%error, "could not write a checkpoint");
+            if is_due {
+                let bytes = checkpoint::encode(shared.id, position, &state, &segments, &ExtentRuns::new(open));
+                if let Err(error) = shared.write_checkpoint(&*disk, position, &bytes) {
+                    tracing::warn!(%error, "could not write a checkpoint");
+                }
             }
         });
     }
 
-    /// Writes the index files that are not there yet, oldest first: those of before may have failed.
-    fn write_indexes(&self, disk: &dyn Disk) -> Result<(), StorageError> {
+    /// Writes the index files of extents before `open` that are not there yet, oldest first: those of before may have
+    /// failed. Later ones hold segments that `segments` knows nothing of.
+    fn write_indexes(&self, disk: &dyn Disk, segments: &Segments, open: u64) -> Result<(), StorageError> {
         let _one_at_a_time = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
-        for Frozen { runs, end, chain } in self.extents.frozen() {
-            // One look at the catalog a segment: the committer waits for it.
-            let segments = index_segments(|segment| self.catalog().path(segment), &runs);
+        let mut frozen = self.extents.frozen();
+        frozen.retain(|frozen| frozen.runs.extent < open);
+        for Frozen { runs, end, chain } in frozen {
+            let segments = index_segments(|segment| segments.path(segment), &runs);
             write_index(disk, &self.dir, self.id, runs.extent, end, chain, segments)?;
             self.extents.indexed(runs.extent);
         }
@@ -315,7 +319,7 @@ impl Shared {
     /// Writing a checkpoint costs about [`CHECKPOINT_SEGMENT_BYTES`] a segment: it is due once the log has grown by as
     /// much, so that checkpoints never cost more than the log itself, and a replay never reads more than that and an extent.
     fn checkpoint_due(&self, sealed_bytes: u64) -> bool {
-        let (segments, _) = self.catalog().counts();
+        let segments = self.catalog().segments().len() as u64;
         let grown = self.grown_since_checkpoint.fetch_add(sealed_bytes, Ordering::Relaxed) + sealed_bytes;
         let due = grown >= segments * CHECKPOINT_SEGMENT_BYTES;
         if due {

@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use super::extent_header::LogState;
 use super::{Cursor, FormatError};
-use crate::index::Run;
-use crate::index::catalog::{Catalog, Segment};
-use crate::index::runs::{OwnedRun, SegmentNumber};
+use crate::index::catalog::{Catalog, Restored};
+use crate::index::runs::ExtentRuns;
+use crate::index::segments::Segments;
 use crate::limits::FORMAT_VERSION;
-use crate::model::{LogPosition, Name, SegmentPath, Sequence, StoreId, Timestamp};
+use crate::model::{LogPosition, Name, Sequence, StoreId, Timestamp};
 
 const MAGIC: [u8; 8] = *b"SKCHECKP";
 const PREFIX_BYTES: usize = 16;
@@ -23,76 +23,111 @@ pub(crate) struct Checkpoint {
     pub(crate) catalog: Catalog,
 }
 
-fn put_name(out: &mut Vec<u8>, name: &Name) {
-    let length = u16::try_from(name.as_str().len()).expect("names have at most 512 bytes");
+/// Bytes of a segment at least: its space's name, which may stand before, its name, an extent, a range and two times.
+const SEGMENT_BYTES_MIN: usize = 2 + 3 + 4 + 4 * 8;
+/// What stands for "no ordinal".
+const NONE: u32 = u32::MAX;
+
+fn put_name(out: &mut Vec<u8>, name: &[u8]) {
+    let length = u16::try_from(name.len()).expect("names have at most 512 bytes");
     out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(name);
 }
 
-fn take_name(cursor: &mut Cursor<'_>) -> Result<Name, FormatError> {
+fn put_position(out: &mut Vec<u8>, position: LogPosition) {
+    out.extend_from_slice(&position.extent.to_le_bytes());
+    out.extend_from_slice(&position.byte.to_le_bytes());
+}
+
+fn take_position(cursor: &mut Cursor<'_>) -> Result<LogPosition, FormatError> {
+    Ok(LogPosition {
+        extent: cursor.u64()?,
+        byte: cursor.u32()?,
+    })
+}
+
+fn take_name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, FormatError> {
     let length = cursor.u16()? as usize;
-    Name::from_bytes(cursor.slice(length)?).map_err(|_| FormatError::Invalid("a name against the rules"))
+    name(cursor.slice(length)?)
 }
 
-/// Encodes a checkpoint.
-pub(crate) fn encode(store: StoreId, position: LogPosition, state: &LogState, catalog: &Catalog) -> Vec<u8> {
-    let (segment_count, _) = catalog.counts();
-    let mut out = Vec::with_capacity(4096 + segment_count as usize * 80 + catalog.open.all().len() * 32);
+fn name(bytes: &[u8]) -> Result<&str, FormatError> {
+    Name::check(bytes).map_err(|_| FormatError::Invalid("a name against the rules"))
+}
+
+/// Encodes a checkpoint of segments and of the runs of the extent that is open at `position`.
+pub(crate) fn encode(
+    store: StoreId,
+    position: LogPosition,
+    state: &LogState,
+    segments: &Segments,
+    open: &ExtentRuns,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4096 + segments.len() * 72 + open.len() * 36);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     out.extend_from_slice(&[0; 2 + 4]);
     out.extend_from_slice(store.0.as_bytes());
-    out.extend_from_slice(&position.extent.to_le_bytes());
-    out.extend_from_slice(&position.byte.to_le_bytes());
+    put_position(&mut out, position);
     state.encode(&mut out);
-    out.extend_from_slice(&segment_count.to_le_bytes());
-    let mut ordinals = std::collections::HashMap::new();
-    let mut last_space: Option<&Name> = None;
-    for (ordinal, (space, number, segment)) in catalog.iter().enumerate() {
-        // Segments come sorted: a space's name stands once, before its first.
-        if last_space == Some(space) {
-            out.extend_from_slice(&0u16.to_le_bytes());
-        } else {
-            put_name(&mut out, space);
-            last_space = Some(space);
-        }
-        put_name(&mut out, &segment.name);
-        out.extend_from_slice(&segment.last_extent.to_le_bytes());
-        out.extend_from_slice(&segment.first_sequence.0.to_le_bytes());
-        out.extend_from_slice(&segment.first_timestamp.0.to_le_bytes());
-        out.extend_from_slice(&segment.head.0.to_le_bytes());
-        out.extend_from_slice(&segment.last_timestamp.0.to_le_bytes());
-        if catalog.open.previous_extent(number).is_some() {
-            ordinals.insert(number, u32::try_from(ordinal).expect("fewer than 2^32 segments"));
-        }
-    }
-    let kept = || {
-        catalog
-            .open
-            .all()
-            .iter()
-            .filter_map(|owned| Some((owned, *ordinals.get(&owned.segment)?)))
-    };
-    out.extend_from_slice(&(kept().count() as u64).to_le_bytes());
-    for (owned, ordinal) in kept() {
-        let previous = catalog.open.previous_extent(owned.segment).unwrap_or(0);
-        out.extend_from_slice(&ordinal.to_le_bytes());
-        out.extend_from_slice(&(previous as u32).to_le_bytes());
-        super::index::put_run(&mut out, &owned.run);
-    }
-    out.extend_from_slice(&(catalog.deleted().count() as u64).to_le_bytes());
-    for (path, at) in catalog.deleted() {
-        put_name(&mut out, &path.space);
-        put_name(&mut out, &path.segment);
-        out.extend_from_slice(&at.extent.to_le_bytes());
-        out.extend_from_slice(&at.byte.to_le_bytes());
+    let ordinals = put_segments(&mut out, segments, open);
+    put_runs(&mut out, open, &ordinals);
+    out.extend_from_slice(&(segments.deletions.len() as u64).to_le_bytes());
+    for deletion in segments.deletions.iter_from(0) {
+        put_name(&mut out, segments.spaces[deletion.space].as_str().as_bytes());
+        put_name(&mut out, segments.names.bytes(deletion.name));
+        put_position(&mut out, deletion.at);
     }
     let crc = crc32fast::hash(&out[PREFIX_BYTES..]);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
     out
 }
 
-/// Decodes a checkpoint.
+/// Encodes the segments, in order; for each number which of them it is, if there are runs that need it.
+fn put_segments(out: &mut Vec<u8>, segments: &Segments, open: &ExtentRuns) -> Vec<u32> {
+    let mut ordinals = vec![NONE; if open.len() > 0 { segments.rows.len() } else { 0 }];
+    let mut last_space = None;
+    out.extend_from_slice(&(segments.len() as u64).to_le_bytes());
+    for (ordinal, number) in segments.order.iter().enumerate() {
+        let row = &segments.rows[number];
+        // A space's name stands once, before its first segment.
+        if last_space.replace(row.space) == Some(row.space) {
+            out.extend_from_slice(&0u16.to_le_bytes());
+        } else {
+            put_name(out, segments.spaces[row.space].as_str().as_bytes());
+        }
+        put_name(out, segments.names.bytes(row.name));
+        out.extend_from_slice(&row.last_extent.to_le_bytes());
+        out.extend_from_slice(&row.first_sequence.0.to_le_bytes());
+        out.extend_from_slice(&row.first_timestamp.0.to_le_bytes());
+        out.extend_from_slice(&row.head.0.to_le_bytes());
+        out.extend_from_slice(&row.last_timestamp.0.to_le_bytes());
+        if let Some(place) = ordinals.get_mut(number as usize) {
+            *place = u32::try_from(ordinal).expect("fewer than 2^32 segments");
+        }
+    }
+    ordinals
+}
+
+/// Encodes the runs, but for those of deleted segments, which are not among the ordinals.
+fn put_runs(out: &mut Vec<u8>, open: &ExtentRuns, ordinals: &[u32]) {
+    let count_at = out.len();
+    let mut count = 0_u64;
+    out.extend_from_slice(&count.to_le_bytes());
+    for owned in open.in_order((0, 0)) {
+        let ordinal = ordinals[owned.segment as usize];
+        if ordinal != NONE {
+            let previous = open.previous_extent(owned.segment).unwrap_or(0);
+            out.extend_from_slice(&ordinal.to_le_bytes());
+            out.extend_from_slice(&previous.to_le_bytes());
+            super::index::put_run(out, &owned.run);
+            count += 1;
+        }
+    }
+    out[count_at..count_at + 8].copy_from_slice(&count.to_le_bytes());
+}
+
+/// Decodes a checkpoint. Its checksum says that an engine wrote it; still nothing in it is taken for granted.
 ///
 /// # Errors
 /// [`FormatError`].
@@ -110,61 +145,15 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
         return Err(FormatError::Checksum);
     }
     let store = StoreId(Uuid::from_bytes(cursor.array()?));
-    let position = LogPosition {
-        extent: cursor.u64()?,
-        byte: cursor.u32()?,
-    };
+    let position = take_position(&mut cursor)?;
     let state = LogState::decode(&mut cursor)?;
-    let mut catalog = Catalog::starting_at(position.extent);
-    let mut numbers: Vec<SegmentNumber> = Vec::new();
-    let mut space: Option<Name> = None;
+    let mut catalog = take_segments(&mut cursor, position.extent)?;
+    take_runs(&mut cursor, &mut catalog)?;
     for _ in 0..cursor.u64()? {
-        let length = cursor.u16()? as usize;
-        if length > 0 {
-            let name = Name::from_bytes(cursor.slice(length)?);
-            space = Some(name.map_err(|_| FormatError::Invalid("a name against the rules"))?);
-        }
-        let space = space.clone().ok_or(FormatError::Invalid("a segment without a space"))?;
-        let path = SegmentPath {
-            space,
-            segment: take_name(&mut cursor)?,
-        };
-        let segment = Segment {
-            name: path.segment.clone(),
-            space: 0,
-            last_extent: cursor.u32()?,
-            first_sequence: Sequence(cursor.u64()?),
-            first_timestamp: Timestamp(cursor.i64()?),
-            head: Sequence(cursor.u64()?),
-            last_timestamp: Timestamp(cursor.i64()?),
-        };
-        if segment.first_sequence > segment.head || segment.first_sequence < Sequence::FIRST {
-            return Err(FormatError::Invalid("a segment whose range is empty"));
-        }
-        numbers.push(catalog.restore(&path, segment));
-    }
-    for _ in 0..cursor.u64()? {
-        let ordinal = cursor.u32()? as usize;
-        let previous = cursor.u32()?;
-        let run: Run = super::index::take_run(&mut cursor)?;
-        let &segment = numbers
-            .get(ordinal)
-            .ok_or(FormatError::Invalid("a run of no segment"))?;
-        let space = catalog.space_of(segment);
-        catalog.open.push(OwnedRun { segment, space, run }, previous);
-    }
-    for _ in 0..cursor.u64()? {
-        let path = SegmentPath {
-            space: take_name(&mut cursor)?,
-            segment: take_name(&mut cursor)?,
-        };
-        catalog.restore_deleted(
-            path,
-            LogPosition {
-                extent: cursor.u64()?,
-                byte: cursor.u32()?,
-            },
-        );
+        let space = Name::from_bytes(take_name(&mut cursor)?.as_bytes());
+        let space = space.map_err(|_| FormatError::Invalid("a name against the rules"))?;
+        let segment = take_name(&mut cursor)?;
+        catalog.restore_deletion(&space, segment, take_position(&mut cursor)?);
     }
     catalog.set_last_timestamp(state.last_timestamp);
     Ok(Checkpoint {
@@ -173,4 +162,50 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
         state,
         catalog,
     })
+}
+
+fn take_segments(cursor: &mut Cursor<'_>, extent: u64) -> Result<Catalog, FormatError> {
+    let count = cursor.u64()?;
+    if count > (cursor.remaining() / SEGMENT_BYTES_MIN) as u64 {
+        return Err(FormatError::Short);
+    }
+    let mut catalog = Catalog::with_capacity(extent, count as usize);
+    let mut space: Option<Name> = None;
+    for _ in 0..count {
+        let length = cursor.u16()? as usize;
+        if length > 0 {
+            let name = Name::from_bytes(cursor.slice(length)?);
+            space = Some(name.map_err(|_| FormatError::Invalid("a name against the rules"))?);
+        }
+        let segment = Restored {
+            name: take_name(cursor)?,
+            last_extent: cursor.u32()?,
+            first_sequence: Sequence(cursor.u64()?),
+            first_timestamp: Timestamp(cursor.i64()?),
+            head: Sequence(cursor.u64()?),
+            last_timestamp: Timestamp(cursor.i64()?),
+        };
+        let space = space
+            .as_ref()
+            .ok_or(FormatError::Invalid("a segment without a space"))?;
+        // The numbers are given from 0: they are the ordinals by which the runs name the segments.
+        catalog.restore(space, &segment)?;
+    }
+    Ok(catalog)
+}
+
+fn take_runs(cursor: &mut Cursor<'_>, catalog: &mut Catalog) -> Result<(), FormatError> {
+    for _ in 0..cursor.u64()? {
+        let ordinal = cursor.u32()?;
+        let previous = cursor.u32()?;
+        let run = super::index::take_run(cursor)?;
+        if ordinal as usize >= catalog.segments().len() {
+            return Err(FormatError::Invalid("a run of no segment"));
+        }
+        if catalog.open.last_place().is_some_and(|last| last >= run.place()) {
+            return Err(FormatError::Invalid("runs out of order"));
+        }
+        catalog.open.push(ordinal, &run, previous);
+    }
+    Ok(())
 }

@@ -1,21 +1,54 @@
 //! The heads of all segments, and the runs of the open extent. One authority for what is readable: whatever is applied
 //! here is durable, and is visible to every reader from then on, in log order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 
 use super::Run;
-use super::runs::{ExtentRuns, OwnedRun, SegmentNumber, SpaceNumber};
+use super::names::NameAt;
+use super::runs::{ExtentRuns, SegmentNumber};
+use super::segments::{Deletion, Segment, Segments, SpaceNumber};
+use super::table::Table;
 use crate::format::FormatError;
 use crate::format::transaction::{Kind, Section, TransactionHeader, sections};
 use crate::model::{LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreStatus, Timestamp};
 
-/// What is known of one segment.
-#[derive(Clone, Debug)]
-pub(crate) struct Segment {
-    pub(crate) name: Name,
-    pub(crate) space: SpaceNumber,
-    /// Newest extent that holds entries of it.
+#[derive(Clone, Copy, Debug)]
+struct Space {
+    number: SpaceNumber,
+    /// How many it holds; one that holds none any more is not shown.
+    segments: u32,
+}
+
+/// All segments of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    spaces: BTreeMap<Name, Space>,
+    /// Spaces that hold segments.
+    space_count: u64,
+    segments: Segments,
+    /// The segments by path.
+    by_path: Table,
+    /// The deletions by path.
+    deleted: Table,
+    hashing: RandomState,
+    entry_count: u64,
+    last_timestamp: Timestamp,
+    trimmed: bool,
+    pub(crate) open: ExtentRuns,
+}
+
+fn hash(hashing: &RandomState, space: SpaceNumber, name: &[u8]) -> u64 {
+    let mut hasher = hashing.build_hasher();
+    hasher.write_u32(space);
+    hasher.write(name);
+    hasher.finish()
+}
+
+/// A segment as a checkpoint has it.
+pub(crate) struct Restored<'a> {
+    pub(crate) name: &'a str,
     pub(crate) last_extent: u32,
     pub(crate) first_sequence: Sequence,
     pub(crate) first_timestamp: Timestamp,
@@ -23,39 +56,46 @@ pub(crate) struct Segment {
     pub(crate) last_timestamp: Timestamp,
 }
 
-#[derive(Debug, Default)]
-struct Space {
-    number: SpaceNumber,
-    segments: BTreeMap<Name, SegmentNumber>,
-}
-
-/// All segments of a store.
-#[derive(Debug, Default)]
-pub(crate) struct Catalog {
-    spaces: BTreeMap<Name, Space>,
-    space_names: Vec<Name>,
-    segments: Vec<Segment>,
-    segment_count: u64,
-    entry_count: u64,
-    last_timestamp: Timestamp,
-    /// Entries of these segments before these positions were deleted.
-    deleted: HashMap<SegmentPath, LogPosition>,
-    trimmed: bool,
-    pub(crate) open: ExtentRuns,
-}
-
 impl Catalog {
     /// An empty one whose open extent is `extent`.
     pub(crate) fn starting_at(extent: u64) -> Self {
+        Self::with_capacity(extent, 0)
+    }
+
+    /// The same, for about so many segments.
+    pub(crate) fn with_capacity(extent: u64, segments: usize) -> Self {
         Self {
             open: ExtentRuns::new(extent),
+            by_path: Table::with_capacity(segments),
             ..Self::default()
         }
     }
 
+    fn hash(&self, space: SpaceNumber, name: &str) -> u64 {
+        hash(&self.hashing, space, name.as_bytes())
+    }
+
+    fn is_named(&self, (space, name): (SpaceNumber, NameAt), wanted: (SpaceNumber, &str)) -> bool {
+        space == wanted.0 && self.segments.names.bytes(name) == wanted.1.as_bytes()
+    }
+
+    fn find_number(&self, space: SpaceNumber, name: &str) -> Option<SegmentNumber> {
+        self.by_path.find(self.hash(space, name), |number| {
+            let row = &self.segments.rows[number];
+            self.is_named((row.space, row.name), (space, name))
+        })
+    }
+
+    fn find_deletion(&self, space: SpaceNumber, name: &str) -> Option<u32> {
+        self.deleted.find(self.hash(space, name), |number| {
+            let row = &self.segments.deletions[number];
+            self.is_named((row.space, row.name), (space, name))
+        })
+    }
+
     pub(crate) fn find(&self, path: &SegmentPath) -> Option<(SegmentNumber, &Segment)> {
-        let number = *self.spaces.get(&path.space)?.segments.get(&path.segment)?;
-        Some((number, &self.segments[number as usize]))
+        let number = self.find_number(self.space_number(&path.space)?, path.segment.as_str())?;
+        Some((number, &self.segments.rows[number]))
     }
 
     pub(crate) fn head(&self, path: &SegmentPath) -> Sequence {
@@ -66,53 +106,58 @@ impl Catalog {
         self.spaces.get(space).map(|space| space.number)
     }
 
-    pub(crate) fn path(&self, segment: SegmentNumber) -> SegmentPath {
-        let segment = &self.segments[segment as usize];
-        SegmentPath {
-            space: self.space_names[segment.space as usize].clone(),
-            segment: segment.name.clone(),
-        }
+    pub(crate) fn space_of(&self, number: SegmentNumber) -> SpaceNumber {
+        self.segments.rows[number].space
     }
 
-    fn status_of(&self, space: &Name, segment: &Segment) -> SegmentStatus {
-        SegmentStatus {
-            path: SegmentPath {
-                space: space.clone(),
-                segment: segment.name.clone(),
-            },
-            first_sequence: segment.first_sequence,
-            first_timestamp: segment.first_timestamp,
-            last_sequence: segment.head,
-            last_timestamp: segment.last_timestamp,
-        }
+    pub(crate) fn path(&self, segment: SegmentNumber) -> SegmentPath {
+        self.segments.path(segment)
     }
 
     pub(crate) fn status(&self, path: &SegmentPath) -> Option<SegmentStatus> {
-        self.find(path).map(|(_, segment)| self.status_of(&path.space, segment))
+        self.find(path).map(|(_, segment)| status(path.clone(), segment))
     }
 
     pub(crate) fn spaces(&self) -> Vec<Name> {
         self.spaces
             .iter()
-            .filter(|(_, space)| !space.segments.is_empty())
+            .filter(|(_, space)| space.segments > 0)
             .map(|(name, _)| name.clone())
             .collect()
     }
 
     pub(crate) fn page(&self, space: &Name, after: Bound<Name>, limit: usize) -> Vec<SegmentStatus> {
-        let Some(entry) = self.spaces.get(space) else {
+        let Some(number) = self.space_number(space) else {
             return Vec::new();
         };
-        let range = entry.segments.range((after, Bound::Unbounded)).take(limit);
-        range
-            .map(|(_, &number)| self.status_of(space, &self.segments[number as usize]))
+        let (from, without) = match &after {
+            Bound::Included(name) => (name.as_str(), None),
+            Bound::Excluded(name) => (name.as_str(), Some(name.as_str().as_bytes())),
+            Bound::Unbounded => ("", None),
+        };
+        let start = self.segments.find(number, from);
+        let rows = self
+            .segments
+            .order
+            .iter_from(start)
+            .map(|segment| &self.segments.rows[segment]);
+        rows.take_while(|row| row.space == number)
+            .skip_while(|row| without == Some(self.segments.names.bytes(row.name)))
+            .take(limit)
+            .map(|row| {
+                let path = SegmentPath {
+                    space: space.clone(),
+                    segment: self.segments.names.name(row.name),
+                };
+                status(path, row)
+            })
             .collect()
     }
 
     pub(crate) fn totals(&self) -> StoreStatus {
         StoreStatus {
-            space_count: self.spaces.values().filter(|space| !space.segments.is_empty()).count() as u64,
-            segment_count: self.segment_count,
+            space_count: self.space_count,
+            segment_count: self.segments.len() as u64,
             entry_count: self.entry_count,
             last_timestamp: self.last_timestamp,
         }
@@ -120,10 +165,12 @@ impl Catalog {
 
     /// Which of a run's entries may be read: `None` if it was deleted, else the first readable sequence.
     pub(crate) fn visible_from(&self, path: &SegmentPath, at: LogPosition) -> Option<Sequence> {
-        if !self.trimmed && self.deleted.is_empty() {
+        if !self.trimmed && self.segments.deletions.len() == 0 {
             return Some(Sequence::FIRST);
         }
-        if self.deleted.get(path).is_some_and(|&deleted| at < deleted) {
+        let space = self.space_number(&path.space)?;
+        let deletion = self.find_deletion(space, path.segment.as_str());
+        if deletion.is_some_and(|number| at < self.segments.deletions[number].at) {
             return None;
         }
         self.find(path).map(|(_, segment)| segment.first_sequence)
@@ -163,27 +210,12 @@ impl Catalog {
         path: &SegmentPath,
         at: LogPosition,
     ) -> Result<(), FormatError> {
-        if self.head(path).next() != section.first_sequence {
+        let found = self.find(path);
+        let head = found.map_or(Sequence(0), |(_, segment)| segment.head);
+        if head.next() != section.first_sequence {
             return Err(FormatError::Invalid("a section that does not continue its segment"));
         }
         let extent = u32::try_from(at.extent).map_err(|_| FormatError::Invalid("an extent number out of range"))?;
-        let number = match self.find(path) {
-            Some((number, _)) => number,
-            None => self.insert(
-                path,
-                Segment {
-                    name: path.segment.clone(),
-                    space: 0,
-                    last_extent: 0,
-                    first_sequence: section.first_sequence,
-                    first_timestamp: header.timestamp,
-                    head: Sequence(0),
-                    last_timestamp: header.timestamp,
-                },
-            ),
-        };
-        let segment = &mut self.segments[number as usize];
-        let previous_extent = std::mem::replace(&mut segment.last_extent, extent);
         let run = Run {
             first_sequence: section.first_sequence,
             timestamp: header.timestamp,
@@ -191,23 +223,40 @@ impl Catalog {
             section_offset: section.offset,
             count: section.record_count,
         };
-        segment.head = run.last_sequence();
-        segment.last_timestamp = header.timestamp;
+        let (number, previous_extent) = match found {
+            Some((number, _)) => {
+                let segment = &mut self.segments.rows[number];
+                segment.head = run.last_sequence();
+                segment.last_timestamp = header.timestamp;
+                (number, std::mem::replace(&mut segment.last_extent, extent))
+            }
+            None => {
+                let space = self.intern(&path.space);
+                let at = self.segments.find(space, path.segment.as_str());
+                let row = Segment {
+                    name: self.segments.names.add(path.segment.as_str()),
+                    space,
+                    last_extent: extent,
+                    first_sequence: section.first_sequence,
+                    first_timestamp: header.timestamp,
+                    head: run.last_sequence(),
+                    last_timestamp: header.timestamp,
+                };
+                let number = self.add(&path.space, row);
+                self.segments.order.insert(number, at);
+                (number, 0)
+            }
+        };
         self.entry_count = self.entry_count.saturating_add(u64::from(section.record_count));
         // The first run here names the extent before; for later ones the list keeps what the first one said.
-        let owned = OwnedRun {
-            segment: number,
-            space: segment.space,
-            run,
-        };
-        self.open.push(owned, previous_extent);
+        self.open.push(number, &run, previous_extent);
         Ok(())
     }
 
     fn trim(&mut self, path: &SegmentPath, first: Sequence, timestamp: Timestamp) -> Result<(), FormatError> {
         let number = self.find(path).map(|(number, _)| number);
         let number = number.ok_or(FormatError::Invalid("a trim of a segment that is not there"))?;
-        let segment = &mut self.segments[number as usize];
+        let segment = &mut self.segments.rows[number];
         if first > segment.head {
             return Err(FormatError::Invalid("a trim beyond the head"));
         }
@@ -221,36 +270,61 @@ impl Catalog {
     }
 
     fn delete(&mut self, path: &SegmentPath, at: LogPosition) -> Result<(), FormatError> {
-        let space = self.spaces.get_mut(&path.space);
-        let number = space.and_then(|space| space.segments.remove(&path.segment));
-        let number = number.ok_or(FormatError::Invalid("a delete of a segment that is not there"))?;
-        let segment = &self.segments[number as usize];
+        let (number, segment) = self
+            .find(path)
+            .ok_or(FormatError::Invalid("a delete of a segment that is not there"))?;
+        let (space, name) = (segment.space, segment.name);
         let entries = segment.head.0 - segment.first_sequence.0 + 1;
         self.entry_count = self.entry_count.saturating_sub(entries);
-        self.segment_count -= 1;
+        self.by_path.remove(self.hash(space, path.segment.as_str()), number);
+        let place = self.segments.find(space, path.segment.as_str());
+        self.segments.order.remove(place);
+        if let Some(space) = self.spaces.get_mut(&path.space) {
+            space.segments -= 1;
+            self.space_count -= u64::from(space.segments == 0);
+        }
         self.open.forget(number);
-        self.deleted.insert(path.clone(), at);
+        self.note_deletion(space, path.segment.as_str(), name, at);
         Ok(())
     }
 
-    fn insert(&mut self, path: &SegmentPath, mut segment: Segment) -> SegmentNumber {
-        let number = SegmentNumber::try_from(self.segments.len()).expect("fewer than 2^32 segments");
-        if !self.spaces.contains_key(&path.space) {
-            let space = SpaceNumber::try_from(self.space_names.len()).expect("fewer than 2^32 spaces");
-            self.space_names.push(path.space.clone());
-            self.spaces.insert(
-                path.space.clone(),
-                Space {
-                    number: space,
-                    segments: BTreeMap::new(),
-                },
-            );
+    fn note_deletion(&mut self, space: SpaceNumber, text: &str, name: NameAt, at: LogPosition) {
+        if let Some(number) = self.find_deletion(space, text) {
+            self.segments.deletions[number].at = at;
+            return;
         }
-        let space = self.spaces.get_mut(&path.space).expect("inserted above");
-        segment.space = space.number;
-        space.segments.insert(path.segment.clone(), number);
-        self.segments.push(segment);
-        self.segment_count += 1;
+        let number = self.segments.deletions.push(Deletion { name, space, at });
+        let (segments, hashing) = (&self.segments, &self.hashing);
+        let hash_of = |number| {
+            let row: &Deletion = &segments.deletions[number];
+            hash(hashing, row.space, segments.names.bytes(row.name))
+        };
+        self.deleted.insert(hash_of(number), number, hash_of);
+    }
+
+    /// The number of a space, which need not hold anything yet.
+    pub(crate) fn intern(&mut self, space: &Name) -> SpaceNumber {
+        if let Some(number) = self.space_number(space) {
+            return number;
+        }
+        let number = self.segments.spaces.push(space.clone());
+        self.spaces.insert(space.clone(), Space { number, segments: 0 });
+        number
+    }
+
+    /// Adds a segment, but for its place in the order.
+    fn add(&mut self, space: &Name, row: Segment) -> SegmentNumber {
+        let number = self.segments.rows.push(row);
+        let (segments, hashing) = (&self.segments, &self.hashing);
+        let hash_of = |number| {
+            let row: &Segment = &segments.rows[number];
+            hash(hashing, row.space, segments.names.bytes(row.name))
+        };
+        self.by_path.insert(hash_of(number), number, hash_of);
+        if let Some(space) = self.spaces.get_mut(space) {
+            self.space_count += u64::from(space.segments == 0);
+            space.segments += 1;
+        }
         number
     }
 
@@ -259,44 +333,59 @@ impl Catalog {
         std::mem::replace(&mut self.open, ExtentRuns::new(extent))
     }
 
-    /// The segments in order, each with its space's name and its number.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Name, SegmentNumber, &Segment)> {
-        self.spaces.iter().flat_map(move |(name, space)| {
-            space
-                .segments
-                .values()
-                .map(move |&number| (name, number, &self.segments[number as usize]))
-        })
+    /// All segments.
+    pub(crate) fn segments(&self) -> &Segments {
+        &self.segments
     }
 
-    pub(crate) fn counts(&self) -> (u64, usize) {
-        (self.segment_count, self.space_names.len())
-    }
-
-    pub(crate) fn deleted(&self) -> impl Iterator<Item = (&SegmentPath, LogPosition)> {
-        self.deleted.iter().map(|(path, &at)| (path, at))
-    }
-
-    /// Restores one segment from a checkpoint.
-    pub(crate) fn restore(&mut self, path: &SegmentPath, segment: Segment) -> SegmentNumber {
-        self.entry_count = self
-            .entry_count
-            .saturating_add(segment.head.0 - segment.first_sequence.0 + 1);
+    /// Restores one segment from a checkpoint, behind those restored before.
+    ///
+    /// # Errors
+    /// A segment that does not come behind them, or that holds nothing.
+    pub(crate) fn restore(&mut self, space: &Name, segment: &Restored<'_>) -> Result<SegmentNumber, FormatError> {
+        if segment.first_sequence > segment.head || segment.first_sequence < Sequence::FIRST {
+            return Err(FormatError::Invalid("a segment whose range is empty"));
+        }
+        let number = self.intern(space);
+        if !self.segments.is_behind_all(number, segment.name) {
+            return Err(FormatError::Invalid("segments out of order"));
+        }
+        let entries = segment.head.0 - segment.first_sequence.0 + 1;
+        self.entry_count = self.entry_count.saturating_add(entries);
         self.trimmed |= segment.first_sequence > Sequence::FIRST;
         self.last_timestamp = self.last_timestamp.max(segment.last_timestamp);
-        self.insert(path, segment)
+        let row = Segment {
+            name: self.segments.names.add(segment.name),
+            space: number,
+            last_extent: segment.last_extent,
+            first_sequence: segment.first_sequence,
+            first_timestamp: segment.first_timestamp,
+            head: segment.head,
+            last_timestamp: segment.last_timestamp,
+        };
+        let number = self.add(space, row);
+        self.segments.order.push(number);
+        Ok(number)
     }
 
     /// Restores one deletion from a checkpoint.
-    pub(crate) fn restore_deleted(&mut self, path: SegmentPath, at: LogPosition) {
-        self.deleted.insert(path, at);
+    pub(crate) fn restore_deletion(&mut self, space: &Name, segment: &str, at: LogPosition) {
+        let space = self.intern(space);
+        let name = self.segments.names.add(segment);
+        self.note_deletion(space, segment, name, at);
     }
 
     pub(crate) fn set_last_timestamp(&mut self, timestamp: Timestamp) {
         self.last_timestamp = timestamp;
     }
+}
 
-    pub(crate) fn space_of(&self, number: SegmentNumber) -> SpaceNumber {
-        self.segments[number as usize].space
+fn status(path: SegmentPath, segment: &Segment) -> SegmentStatus {
+    SegmentStatus {
+        path,
+        first_sequence: segment.first_sequence,
+        first_timestamp: segment.first_timestamp,
+        last_sequence: segment.head,
+        last_timestamp: segment.last_timestamp,
     }
 }

@@ -2,8 +2,14 @@
 //! file per sealed extent. All of it is derived from the log and can be made anew from it.
 
 pub(crate) mod catalog;
+mod lists;
+mod names;
+mod order;
+mod rows;
 pub(crate) mod runs;
 pub(crate) mod sealed;
+pub(crate) mod segments;
+mod table;
 
 use crate::model::{Sequence, Timestamp};
 

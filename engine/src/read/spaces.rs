@@ -8,7 +8,9 @@ use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, full, read_ahead, weight};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
 use crate::format::transaction::Section;
-use crate::index::runs::{ExtentRuns, SpaceNumber};
+use crate::index::catalog::Catalog;
+use crate::index::runs::ExtentRuns;
+use crate::index::segments::SpaceNumber;
 use crate::index::{Place, Run};
 use crate::log::extents::ExtentIndex;
 use crate::log::window::Window;
@@ -149,13 +151,13 @@ impl SpacesScan {
         {
             let catalog = self.shared.catalog();
             if catalog.open.extent == self.extent {
-                return Ok(self.lookup_runs(&catalog.open, |space| catalog.space_number(space)));
+                return Ok(self.lookup_runs(&catalog.open, &catalog));
             }
         }
         match self.shared.extents.index(self.extent)? {
             ExtentIndex::Memory(runs) => {
                 let catalog = self.shared.catalog();
-                Ok(self.lookup_runs(&runs, |space| catalog.space_number(space)))
+                Ok(self.lookup_runs(&runs, &catalog))
             }
             ExtentIndex::File(index) => {
                 let mut found = Vec::new();
@@ -182,29 +184,27 @@ impl SpacesScan {
         }
     }
 
-    fn lookup_runs(
-        &self,
-        runs: &ExtentRuns,
-        number: impl Fn(&Name) -> Option<SpaceNumber>,
-    ) -> (Vec<Found>, Option<Place>) {
+    fn lookup_runs(&self, runs: &ExtentRuns, catalog: &Catalog) -> (Vec<Found>, Option<Place>) {
         let wanted: BTreeMap<SpaceNumber, &Name> = self
             .spaces
             .keys()
-            .filter_map(|space| Some((number(space)?, space)))
+            .filter_map(|space| Some((catalog.space_number(space)?, space)))
             .collect();
-        // A bounded slice at a time, so that the committer never waits long for the catalog.
-        let slice = runs.in_order(self.next_place);
-        let looked_at = &slice[..slice.len().min(16 * RUNS_PER_LOOKUP as usize)];
-        let found = looked_at.iter().filter_map(|owned| {
-            let space = (*wanted.get(&owned.space)?).clone();
-            Some(Found {
-                place: owned.run.place(),
-                timestamp: owned.run.timestamp,
-                space,
-            })
-        });
-        let next = (looked_at.len() < slice.len()).then(|| after(looked_at[looked_at.len() - 1].run.place()));
-        (found.collect(), next)
+        let mut found = Vec::new();
+        let mut last = (0, 0);
+        let mut runs = runs.in_order(self.next_place);
+        // A bounded number at a time, so that the committer never waits long for the catalog.
+        for owned in runs.by_ref().take(16 * RUNS_PER_LOOKUP as usize) {
+            last = owned.run.place();
+            if let Some(&space) = wanted.get(&catalog.space_of(owned.segment)) {
+                found.push(Found {
+                    place: last,
+                    timestamp: owned.run.timestamp,
+                    space: space.clone(),
+                });
+            }
+        }
+        (found, runs.next().map(|_| after(last)))
     }
 
     /// Whether a section's place or time alone says that its space's reader has seen it: then it need not be read.

@@ -1,0 +1,87 @@
+//! What the catalog knows of every segment, in a form of which copies are cheap: a snapshot shares all of it with the
+//! catalog, which goes on changing. Checkpoints and index files are made from snapshots, beside the commits.
+
+use std::cmp::Ordering;
+
+use super::names::{NameAt, Names};
+use super::order::{At, Order, before};
+use super::rows::Rows;
+use super::runs::SegmentNumber;
+use crate::model::{LogPosition, Name, SegmentPath, Sequence, Timestamp};
+
+/// Number of a space in the catalog; never used twice.
+pub(crate) type SpaceNumber = u32;
+
+/// What is known of one segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) name: NameAt,
+    pub(crate) space: SpaceNumber,
+    /// Newest extent that holds entries of it.
+    pub(crate) last_extent: u32,
+    pub(crate) first_sequence: Sequence,
+    pub(crate) first_timestamp: Timestamp,
+    pub(crate) head: Sequence,
+    pub(crate) last_timestamp: Timestamp,
+}
+
+/// That a path's entries before a position were deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct Deletion {
+    pub(crate) name: NameAt,
+    pub(crate) space: SpaceNumber,
+    pub(crate) at: LogPosition,
+}
+
+/// The segments of a store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Segments {
+    pub(crate) names: Names,
+    /// The names of spaces.
+    pub(crate) spaces: Rows<Name>,
+    /// By number; deleted ones too.
+    pub(crate) rows: Rows<Segment>,
+    /// Those that are there, by path.
+    pub(crate) order: Order,
+    pub(crate) deletions: Rows<Deletion>,
+}
+
+impl Segments {
+    /// Whether a segment stands before, at or behind a path. Most comparisons are within a space, whose number, if it has
+    /// one, spares them the space's name.
+    fn compare(&self, number: SegmentNumber, space: (SpaceNumber, &Name), name: &str) -> Ordering {
+        let row = &self.rows[number];
+        let spaces = if row.space == space.0 {
+            Ordering::Equal
+        } else {
+            self.spaces[row.space].cmp(space.1)
+        };
+        spaces.then_with(|| self.names.bytes(row.name).cmp(name.as_bytes()))
+    }
+
+    /// The place of a path in the order.
+    pub(crate) fn find(&self, space: SpaceNumber, name: &str) -> At {
+        let space = (space, &self.spaces[space]);
+        self.order.find(before(|number| self.compare(number, space, name)))
+    }
+
+    /// Whether a path comes behind all segments.
+    pub(crate) fn is_behind_all(&self, space: SpaceNumber, name: &str) -> bool {
+        let space = (space, &self.spaces[space]);
+        let last = self.order.last();
+        last.is_none_or(|last| self.compare(last, space, name) == Ordering::Less)
+    }
+
+    pub(crate) fn path(&self, number: SegmentNumber) -> SegmentPath {
+        let row = &self.rows[number];
+        SegmentPath {
+            space: self.spaces[row.space].clone(),
+            segment: self.names.name(row.name),
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+}
