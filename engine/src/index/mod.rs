@@ -10,6 +10,8 @@ pub(crate) mod runs;
 pub(crate) mod sealed;
 pub(crate) mod segments;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::model::{Sequence, Timestamp};
 
