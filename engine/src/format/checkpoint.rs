@@ -169,7 +169,7 @@ fn take_segments(cursor: &mut Cursor<'_>, extent: u64) -> Result<Catalog, Format
     if count > (cursor.remaining() / SEGMENT_BYTES_MIN) as u64 {
         return Err(FormatError::Short);
     }
-    let mut catalog = Catalog::with_capacity(extent, count as usize);
+    let mut catalog = Catalog::starting_at(extent);
     let mut space: Option<Name> = None;
     for _ in 0..count {
         let length = cursor.u16()? as usize;
@@ -191,6 +191,7 @@ fn take_segments(cursor: &mut Cursor<'_>, extent: u64) -> Result<Catalog, Format
         // The numbers are given from 0: they are the ordinals by which the runs name the segments.
         catalog.restore(space, &segment)?;
     }
+    catalog.restored();
     Ok(catalog)
 }
 

@@ -46,6 +46,11 @@ fn hash(hashing: &RandomState, space: SpaceNumber, name: &[u8]) -> u64 {
     hasher.finish()
 }
 
+fn hash_of_segment(hashing: &RandomState, segments: &Segments, number: SegmentNumber) -> u64 {
+    let row = &segments.rows[number];
+    hash(hashing, row.space, segments.names.bytes(row.name))
+}
+
 /// A segment as a checkpoint has it.
 pub(crate) struct Restored<'a> {
     pub(crate) name: &'a str,
@@ -59,14 +64,8 @@ pub(crate) struct Restored<'a> {
 impl Catalog {
     /// An empty one whose open extent is `extent`.
     pub(crate) fn starting_at(extent: u64) -> Self {
-        Self::with_capacity(extent, 0)
-    }
-
-    /// The same, for about so many segments.
-    pub(crate) fn with_capacity(extent: u64, segments: usize) -> Self {
         Self {
             open: ExtentRuns::new(extent),
-            by_path: Table::with_capacity(segments),
             ..Self::default()
         }
     }
@@ -244,6 +243,9 @@ impl Catalog {
                 };
                 let number = self.add(&path.space, row);
                 self.segments.order.insert(number, at);
+                let (segments, hashing) = (&self.segments, &self.hashing);
+                let hash_of = |number| hash_of_segment(hashing, segments, number);
+                self.by_path.insert(hash_of(number), number, hash_of);
                 (number, 0)
             }
         };
@@ -312,20 +314,13 @@ impl Catalog {
         number
     }
 
-    /// Adds a segment, but for its place in the order.
+    /// Adds a segment, but for its place in the order and in the table.
     fn add(&mut self, space: &Name, row: Segment) -> SegmentNumber {
-        let number = self.segments.rows.push(row);
-        let (segments, hashing) = (&self.segments, &self.hashing);
-        let hash_of = |number| {
-            let row: &Segment = &segments.rows[number];
-            hash(hashing, row.space, segments.names.bytes(row.name))
-        };
-        self.by_path.insert(hash_of(number), number, hash_of);
         if let Some(space) = self.spaces.get_mut(space) {
             self.space_count += u64::from(space.segments == 0);
             space.segments += 1;
         }
-        number
+        self.segments.rows.push(row)
     }
 
     /// Starts the next extent; returns the runs of the one before.
@@ -338,7 +333,8 @@ impl Catalog {
         &self.segments
     }
 
-    /// Restores one segment from a checkpoint, behind those restored before.
+    /// Restores one segment from a checkpoint, behind those restored before. None is found by its path until
+    /// [`Catalog::restored`].
     ///
     /// # Errors
     /// A segment that does not come behind them, or that holds nothing.
@@ -366,6 +362,13 @@ impl Catalog {
         let number = self.add(space, row);
         self.segments.order.push(number);
         Ok(number)
+    }
+
+    /// Ends the restoring of segments.
+    pub(crate) fn restored(&mut self) {
+        let (segments, hashing) = (&self.segments, &self.hashing);
+        let count = u32::try_from(segments.rows.len()).expect("rows have numbers of 32 bits");
+        self.by_path = Table::of_all_below(count, |number| hash_of_segment(hashing, segments, number));
     }
 
     /// Restores one deletion from a checkpoint.

@@ -16,23 +16,26 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// One that holds `count` without growing.
-    pub(crate) fn with_capacity(count: usize) -> Self {
-        let shards = count.div_ceil(SHARD_NUMBERS);
-        // Those that a next split would take have as many as two others.
-        let level = shards.next_power_of_two() / 2;
-        let room = |shard: usize| {
-            let share = if shard >= level || shard + level < shards {
-                2 * level
-            } else {
-                level
-            };
-            HashTable::with_capacity(count / share.max(1))
+    /// Makes one of the numbers below `count`, one shard after the other: in the order of the numbers each addition would
+    /// wait for another part of memory.
+    pub(crate) fn of_all_below(count: u32, hash_of: impl Fn(u32) -> u64) -> Self {
+        let shards = (count as usize).div_ceil(SHARD_NUMBERS);
+        let mut table = Self {
+            shards: (0..shards).map(|_| HashTable::new()).collect(),
+            len: count as usize,
         };
-        Self {
-            shards: (0..shards).map(room).collect(),
-            len: 0,
+        let mut parts = vec![Vec::new(); shards];
+        for number in 0..count {
+            let hash = hash_of(number);
+            parts[table.shard(hash)].push((hash, number));
         }
+        for (shard, part) in table.shards.iter_mut().zip(parts) {
+            shard.reserve(part.len(), |&number| hash_of(number));
+            for (hash, number) in part {
+                shard.insert_unique(hash, number, |&number| hash_of(number));
+            }
+        }
+        table
     }
 
     /// Which shard a hash belongs to. Within a shard the low bits choose the place and the highest seven are compared, so
@@ -102,12 +105,9 @@ mod tests {
     fn every_number_is_found_at_every_size_until_it_is_removed() {
         let hasher = std::hash::RandomState::new();
         let hash_of = |number: u32| hasher.hash_one(number);
-        for mut table in [
-            Table::default(),
-            Table::with_capacity(3000),
-            Table::with_capacity(20_000),
-        ] {
-            for number in 0..20_000 {
+        for before in [0, 1, 399, 400, 401, 3000, 20_000] {
+            let mut table = Table::of_all_below(before, hash_of);
+            for number in before..20_000 {
                 assert_eq!(table.find(hash_of(number), |found| found == number), None);
                 table.insert(hash_of(number), number, hash_of);
             }

@@ -39,7 +39,7 @@ pub(crate) struct Recovered {
     pub(crate) catalog: Catalog,
     pub(crate) state: LogState,
     pub(crate) end: LogEnd,
-    /// Bytes of the log that were read.
+    /// Bytes of groups that were read and applied.
     pub(crate) replayed_bytes: u64,
     headers: BTreeMap<u64, ExtentHeader>,
     store: StoreId,
@@ -171,9 +171,10 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         let file = disk
             .open(&path, OpenMode::Read)
             .map_err(|e| StorageError::io("open", &path, e))?;
-        replayed_bytes += headers[&extent].capacity - u64::from(at.byte).min(headers[&extent].capacity);
         let mut walk = Walk::new(file, headers[&extent].salt, at, state)?;
         recovered_end = replay(&mut walk, &mut catalog, store, next, known_durable)?;
+        // Not what lies behind the end: it is looked through at each open, whatever the checkpoint says.
+        replayed_bytes += u64::from(recovered_end.tail.byte.saturating_sub(at.byte));
         state = walk.state;
         durable = walk.durable.unwrap_or(durable);
         if next.is_some() {
