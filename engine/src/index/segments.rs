@@ -47,8 +47,8 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Whether a segment stands before, at or behind a path. Most comparisons are within a space, whose number, if it has
-    /// one, spares them the space's name.
+    /// Whether a segment stands before, at or behind a path. Most comparisons are within one space, where its number says
+    /// that the names of spaces need not be compared.
     fn compare(&self, number: SegmentNumber, space: (SpaceNumber, &Name), name: &str) -> Ordering {
         let row = &self.rows[number];
         let spaces = if row.space == space.0 {
