@@ -125,7 +125,7 @@ impl Engine {
         let look = if alone { Duration::ZERO } else { LOOK_MAX };
         let threads = || -> std::io::Result<Threads> {
             Ok(Threads {
-                commit: Committing::start(&config.disk, config.commit_threads, look)?,
+                commit: Committing::new(&config.disk, config.commit_threads, look)?,
                 read: Workers::new("sk-read", config.read_threads, Duration::ZERO)?,
                 background: Workers::new("sk-background", 2, Duration::ZERO)?,
                 opening: Workers::new("sk-open", 2, Duration::ZERO)?,

@@ -21,7 +21,6 @@ use crate::index::runs::{ExtentRuns, SegmentNumber};
 use crate::index::segments::Segments;
 use crate::log::extents::{ExtentIndex, Extents, Frozen};
 use crate::log::recovery::{index_segments, write_index};
-use crate::log::spare::prepare;
 use crate::log::window::{Located, Window};
 use crate::log::writer::{LogWriter, Wish};
 use crate::model::{
@@ -282,7 +281,7 @@ impl Shared {
         }
         let Some(sealed) = sealed else { return };
         let (shared, state) = (Arc::downgrade(self), writer.state);
-        let disk = Arc::clone(&writer.disk);
+        let disk = Arc::clone(&writer.place.disk);
         let position = writer.tail();
         let is_due = self.checkpoint_due(u64::from(sealed.byte));
         // Taken here, between two groups: the checkpoint must not tell of anything later. What is made of it is made
@@ -345,8 +344,17 @@ impl Shared {
         Ok(())
     }
 
+    /// Accepts no more writes, and answers none of those that are queued: nobody works on them.
+    pub(crate) fn give_up(&self, cause: &str) {
+        self.halt(cause);
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.requests.clear();
+        queue.end();
+        self.idle.notify_all();
+    }
+
     /// Accepts no more writes.
-    pub(crate) fn halt(&self, cause: &str) {
+    fn halt(&self, cause: &str) {
         let failed: Result<(), StorageError> = self.latch.guard(|| {
             Err(StorageError::Halted {
                 cause: cause.to_owned(),
@@ -355,23 +363,27 @@ impl Shared {
         debug_assert!(failed.is_err());
     }
 
-    /// Takes what is queued; `false` if there is nothing, and then nobody works on the queue any more.
+    /// Takes what is queued behind `waiting`; `false` if there is nothing at all, and then nobody works on the queue any more.
     pub(crate) fn take_queued(&self, waiting: &mut VecDeque<Request>) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.append(&mut queue.requests);
-        if waiting.is_empty() {
+        let some = queue.take(waiting);
+        if !some {
             queue.end();
             self.idle.notify_all();
         }
-        !waiting.is_empty()
+        some
+    }
+
+    /// As [`Shared::take_queued`], but whoever works on the queue still does.
+    pub(crate) fn take_some(&self, waiting: &mut VecDeque<Request>) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.take(waiting)
     }
 
     /// Gives requests back to the queue's front, for whoever goes on with it; `false` if there is nothing to go on with.
     pub(crate) fn put_back(&self, waiting: &mut VecDeque<Request>) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.append(&mut queue.requests);
-        std::mem::swap(&mut queue.requests, waiting);
-        !queue.requests.is_empty()
+        queue.put_back(waiting)
     }
 
     /// Runs a job on the threads that may wait for reads; here, if they are ending.
@@ -393,12 +405,10 @@ impl Shared {
         }
     }
 
-    /// Has the next extent prepared when the open one is half full.
-    pub(crate) fn prepare_ahead(self: &Arc<Self>, writer: &LogWriter) {
-        let Some(Wish { claim, capacity }) = writer.wish() else {
-            return;
-        };
-        let (disk, dir) = (Arc::clone(&writer.disk), self.dir.clone());
-        self.in_background(move || claim.fulfil(|extent| prepare(&*disk, &dir, extent, capacity)));
+    /// Has the next extent filled as far as it is due.
+    pub(crate) fn prepare_ahead(self: &Arc<Self>, writer: &mut LogWriter) {
+        if let Some(Wish { claim, place }) = writer.wish() {
+            self.in_background(move || claim.fulfil(&place));
+        }
     }
 }

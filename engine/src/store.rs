@@ -10,7 +10,7 @@ use crate::blocking;
 use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::committer::{self, Rest};
 use crate::commit::order::Claim;
-use crate::commit::queue::{Append, Request};
+use crate::commit::queue::{Append, Needs, Request};
 use crate::error::{AppendError, ReadError, Rejection, StorageError};
 use crate::format::transaction::Encoded;
 use crate::model::{
@@ -49,7 +49,7 @@ impl LocalStore {
         if self.push(request)? {
             let answered = || !receive.is_empty() || receive.is_terminated();
             if let Rest::Some = committer::work(&self.shared, || !answered()) {
-                self.start_committer();
+                self.threads.commit.start(Arc::clone(&self.shared));
             }
         }
         blocking::wait(Self::answer(receive))
@@ -68,20 +68,20 @@ impl LocalStore {
         if queue.closed {
             return Err(Rejection::Storage(StorageError::Closed).into());
         }
-        queue.requests.push_back(request);
-        Ok(!std::mem::replace(&mut queue.running, true))
+        let needs = queue.push(request);
+        drop(queue);
+        if needs == Needs::Call {
+            self.threads.commit.call(Arc::clone(&self.shared));
+        }
+        Ok(needs == Needs::Start)
     }
 
     /// Queues a request and sees to it that somebody works on it.
     fn enqueue(&self, request: Request) -> Result<(), AppendError> {
         if self.push(request)? {
-            self.start_committer();
+            self.threads.commit.start(Arc::clone(&self.shared));
         }
         Ok(())
-    }
-
-    fn start_committer(&self) {
-        self.threads.commit.commit(Arc::clone(&self.shared));
     }
 
     /// Whether nobody else holds this store, and nothing is done for it in the background. One that a write failed on stays

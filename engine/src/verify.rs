@@ -147,7 +147,7 @@ fn verify_store(
             });
             return Ok(report);
         }
-        other => other?,
+        other => other?.log,
     };
     let checkpoint_path = FileName::Checkpoint.in_dir(dir);
     let checkpoint = match disk.open(&checkpoint_path, OpenMode::Read) {

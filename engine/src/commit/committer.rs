@@ -48,7 +48,8 @@ pub(crate) fn work(shared: &Arc<Shared>, goes_on: impl Fn() -> bool) -> Rest {
         if !shared.take_queued(&mut waiting) {
             return Rest::None;
         }
-        match select(shared, &mut waiting) {
+        match select(shared, &mut Order::default(), &mut waiting, |_| true) {
+            Selected::Full => unreachable!("there is room for any group"),
             Selected::Appends { accepted, bytes } => commit_appends(shared, &mut writer, accepted, bytes),
             Selected::Control(control) => commit_control(shared, &mut writer, control),
             Selected::Nothing => {}
@@ -66,11 +67,7 @@ pub(crate) struct HaltOnPanic<'a>(pub(crate) &'a Shared);
 impl Drop for HaltOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.halt("a panic while committing");
-            let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.requests.clear();
-            queue.end();
-            self.0.idle.notify_all();
+            self.0.give_up("a panic while committing");
         }
     }
 }
@@ -85,28 +82,37 @@ pub(crate) enum Selected {
     /// What a trim or delete refers to must be durable, and nothing may refer to what it changes before it is: it is a group
     /// of its own.
     Control(Request),
-    /// All that was taken is answered.
+    /// What comes next does not fit the open extent.
+    Full,
+    /// What is left, if anything, waits for groups under way.
     Nothing,
 }
 
-/// Takes the next group's requests off `waiting`, at least one; nothing may be in flight. Those that do not fit what is
-/// durable are answered.
-pub(crate) fn select(shared: &Arc<Shared>, waiting: &mut VecDeque<Request>) -> Selected {
-    let mut order = Order::default();
+/// Takes the next group's requests off `waiting`. `order` knows of the groups under way, `fits` what a group may take.
+/// Those that do not fit what is durable are answered.
+pub(crate) fn select(
+    shared: &Arc<Shared>,
+    order: &mut Order,
+    waiting: &mut VecDeque<Request>,
+    fits: impl Fn(usize) -> bool,
+) -> Selected {
     let mut accepted = Vec::new();
     let mut later = VecDeque::new();
     let mut bytes = GROUP_HEADER_BYTES;
-    let mut control = None;
+    let (mut control, mut full) = (None, false);
     while let Some(request) = waiting.pop_front() {
         match request {
             Request::Append(append) => {
-                if !accepted.is_empty() && bytes + append.encoded.len() > GROUP_BYTES_TARGET {
+                let grown = bytes + append.encoded.len();
+                let large = !accepted.is_empty() && grown > GROUP_BYTES_TARGET;
+                if large || !fits(grown) {
+                    full = accepted.is_empty();
                     waiting.push_front(Request::Append(append));
                     break;
                 }
                 match order.rule(&append.claims, |path| shared.catalog().head(path)) {
                     Ruling::Accept => {
-                        bytes += append.encoded.len();
+                        bytes = grown;
                         accepted.push(append);
                     }
                     Ruling::Later => later.push_back(Request::Append(append)),
@@ -128,6 +134,7 @@ pub(crate) fn select(shared: &Arc<Shared>, waiting: &mut VecDeque<Request>) -> S
     }
     match control {
         Some(control) => Selected::Control(control),
+        None if full => Selected::Full,
         None if accepted.is_empty() => Selected::Nothing,
         None => Selected::Appends { accepted, bytes },
     }
@@ -184,8 +191,8 @@ fn make_ready(shared: &Arc<Shared>, writer: &mut LogWriter, bytes: usize) -> Res
 /// The first group of an open: alone, and durable before any other, so that the epoch it starts is never used twice.
 fn open_for_writing(shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), AppendError> {
     if writer.open.is_none() {
-        let made = writer.disk.create_dir(&writer.dir);
-        made.map_err(|e| flight::rejection(crate::StorageError::io("create", &writer.dir, e)))?;
+        let made = writer.place.disk.create_dir(&writer.place.dir);
+        made.map_err(|e| flight::rejection(crate::StorageError::io("create", &writer.place.dir, e)))?;
     }
     let mut opening = Encoded::open();
     make_room(shared, writer, GROUP_HEADER_BYTES + opening.len())?;

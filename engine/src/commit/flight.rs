@@ -20,14 +20,13 @@ pub(crate) struct Group {
     pub(crate) pending: Pending,
     pub(crate) first_number: u64,
     pub(crate) timestamp: Timestamp,
-    transaction_count: u64,
 }
 
 impl Group {
-    /// Makes a group of transactions, which must fit the open extent.
+    /// Makes a group of transactions, which must fit the open extent. From here on the log goes on behind it.
     pub(crate) fn make<'a>(
         shared: &Shared,
-        writer: &LogWriter,
+        writer: &mut LogWriter,
         mut blocks: Blocks,
         transactions: impl Iterator<Item = &'a mut Encoded>,
     ) -> Self {
@@ -40,8 +39,9 @@ impl Group {
             number += 1;
         }
         let body = start..blocks.len();
-        let transaction_count = number - first_number;
-        let count = u32::try_from(transaction_count).expect("a group has fewer than 2^32 transactions");
+        let count = u32::try_from(number - first_number).expect("a group has fewer than 2^32 transactions");
+        writer.state.trx_number = number - 1;
+        writer.state.last_timestamp = timestamp;
         let pending = writer.seal(&mut blocks, count);
         Self {
             blocks,
@@ -49,18 +49,15 @@ impl Group {
             pending,
             first_number,
             timestamp,
-            transaction_count,
         }
     }
 
-    /// The group is durable: makes it visible, all at once.
+    /// The group, the oldest under way, is durable: makes it visible, all at once.
     ///
     /// # Errors
     /// [`AppendError::Indeterminate`] if it breaks the rules; they were checked before, so that is a bug.
     pub(crate) fn landed(&self, shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), AppendError> {
         writer.landed(&self.pending, &self.blocks);
-        writer.state.trx_number += self.transaction_count;
-        writer.state.last_timestamp = self.timestamp;
         publish(shared, writer, self.pending.at, &self.blocks[self.body.clone()])?;
         shared.prepare_ahead(writer);
         Ok(())

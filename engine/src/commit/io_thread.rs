@@ -1,6 +1,6 @@
 //! One thread that commits for all stores, with many of their writes under way at a time. What takes longer than making a
 //! group (the first group of an open, a new extent, trims and deletes) it hands to the commit threads, and goes on with the
-//! store when they have done it.
+//! store when they have done it. What is under way for each store is in [`super::course`].
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,12 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::committer::{self, HaltOnPanic, Rest, Selected, select};
-use super::flight::{self, Group};
-use super::queue::{Append, Request};
+use super::committer::{self, Rest};
+use super::course::{Course, Next};
 use crate::disk::blocks::Blocks;
 use crate::disk::{Disk, Ended, Waker, WriteQueue};
-use crate::error::AppendError;
 use crate::pace::Pace;
 use crate::shared::Shared;
 use crate::workers::Workers;
@@ -37,11 +35,24 @@ enum At {
     Queue,
 }
 
+/// Why a store is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Its queue is the thread's from now on.
+    Start,
+    /// Something changed. Nothing, if its queue is not the thread's any more.
+    Look,
+}
+
+type Ready = VecDeque<(Arc<Shared>, Why)>;
+
 #[derive(Default)]
 struct State {
-    ready: VecDeque<Arc<Shared>>,
+    ready: Ready,
     at: At,
     ending: bool,
+    /// The thread is no more.
+    ended: bool,
 }
 
 /// Stores that have something to commit.
@@ -65,7 +76,7 @@ impl IoThread {
     ///
     /// # Errors
     /// Why there is no such queue: the portable way is then the way.
-    pub(crate) fn start(disk: Arc<dyn Disk>, slow: &Arc<Workers>, look: Duration) -> std::io::Result<Option<Self>> {
+    pub(crate) fn spawn(disk: Arc<dyn Disk>, slow: &Arc<Workers>, look: Duration) -> std::io::Result<Option<Self>> {
         let (send, receive) = mpsc::channel();
         let slow = Arc::clone(slow);
         // The queue is made by the thread that uses it.
@@ -83,6 +94,7 @@ impl IoThread {
             });
             let started = send.send(Ok(Some(Arc::clone(&inbox))));
             if started.is_ok() {
+                let _end = EndOfThread(Arc::clone(&inbox));
                 Loop::new(queue, inbox, slow).run();
             }
         })?;
@@ -93,9 +105,15 @@ impl IoThread {
         }))
     }
 
-    /// Works on a store's queue. Only for who set [`Queue::running`](super::queue::Queue).
-    pub(crate) fn commit(&self, shared: Arc<Shared>) {
-        self.inbox.push(shared);
+    /// Works on a store's queue. Only for who set [`Queue::running`](super::queue::Queue). Gives the store back if the thread
+    /// is no more.
+    pub(crate) fn start(&self, shared: Arc<Shared>) -> Option<Arc<Shared>> {
+        self.inbox.push(shared, Why::Start)
+    }
+
+    /// Looks at a store's queue again.
+    pub(crate) fn call(&self, shared: Arc<Shared>) {
+        let _ = self.inbox.push(shared, Why::Look);
     }
 }
 
@@ -115,11 +133,15 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, shared: Arc<Shared>) {
+    fn push(&self, shared: Arc<Shared>, why: Why) -> Option<Arc<Shared>> {
         let mut state = self.lock();
-        state.ready.push_back(shared);
+        if state.ended {
+            return Some(shared);
+        }
+        state.ready.push_back((shared, why));
         self.filled.store(true, Ordering::Release);
         self.notify(state);
+        None
     }
 
     fn end(&self) {
@@ -141,7 +163,7 @@ impl Inbox {
     }
 
     /// Moves what is there to `ready`.
-    fn take(&self, ready: &mut VecDeque<Arc<Shared>>) {
+    fn take(&self, ready: &mut Ready) {
         if self.filled.load(Ordering::Acquire) {
             let mut state = self.lock();
             ready.append(&mut state.ready);
@@ -150,7 +172,7 @@ impl Inbox {
     }
 
     /// Waits until something is there; `false` at the end. Looks for it for a moment first, if that has been worth it.
-    fn wait(&self, pace: &Pace, ready: &mut VecDeque<Arc<Shared>>) -> bool {
+    fn wait(&self, pace: &Pace, ready: &mut Ready) -> bool {
         let since = Instant::now();
         if pace.is_worth_looking(self.look) {
             crate::pace::look(since, self.look, || self.filled.load(Ordering::Acquire));
@@ -186,31 +208,50 @@ impl Inbox {
     }
 }
 
-/// A group under way.
-struct Flight {
-    shared: Arc<Shared>,
-    group: Group,
-    accepted: Vec<Append>,
+/// Whatever ends the thread: nobody waits for it for ever.
+struct EndOfThread(Arc<Inbox>);
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.ended = true;
+        let left = std::mem::take(&mut state.ready);
+        drop(state);
+        if std::thread::panicking() {
+            tracing::error!("the I/O thread was ended by a bug: the stores it was at accept no more writes");
+            for (shared, _) in left {
+                shared.give_up("a panic of the I/O thread");
+            }
+        }
+    }
 }
 
-/// What becomes of a store that is ready.
-enum Next {
-    Fly(Flight),
-    /// Nothing is left to do for it.
-    Rest,
-    Slow(Arc<Shared>),
-}
+/// Of a store among those under way.
+type Key = *const Shared;
 
 struct Loop {
     queue: Box<dyn WriteQueue>,
     inbox: Arc<Inbox>,
     slow: Arc<Workers>,
-    ready: VecDeque<Arc<Shared>>,
-    flights: HashMap<u64, Flight>,
+    ready: Ready,
+    courses: HashMap<Key, Course>,
+    /// Whose each write is.
+    tickets: HashMap<u64, Key>,
     next_ticket: u64,
+    /// The last group was one transaction with nothing beside it.
+    lonely: bool,
     blocks: Vec<Blocks>,
     ended: Vec<Ended>,
     pace: Pace,
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // Empty, unless a panic came between: what is under way then has an unknown outcome.
+        for course in self.courses.values() {
+            course.shared.give_up("a panic of the I/O thread");
+        }
+    }
 }
 
 impl Loop {
@@ -220,8 +261,10 @@ impl Loop {
             inbox,
             slow,
             ready: VecDeque::new(),
-            flights: HashMap::new(),
+            courses: HashMap::new(),
+            tickets: HashMap::new(),
             next_ticket: 0,
+            lonely: true,
             blocks: Vec::new(),
             ended: Vec::new(),
             pace: Pace::default(),
@@ -231,53 +274,80 @@ impl Loop {
     fn run(mut self) {
         loop {
             self.inbox.take(&mut self.ready);
-            if self.ready.is_empty() && self.flights.is_empty() {
+            if self.ready.is_empty() && self.tickets.is_empty() {
                 self.pace.ended(Instant::now());
                 if !self.inbox.wait(&self.pace, &mut self.ready) {
                     return;
                 }
                 self.pace.began(Instant::now());
             }
-            // With nothing else to do, to write in place saves a change of threads.
-            let alone = self.ready.len() == 1 && self.flights.is_empty();
-            while self.flights.len() < FLIGHTS_MAX
-                && let Some(shared) = self.ready.pop_front()
+            while self.tickets.len() < FLIGHTS_MAX
+                && let Some((shared, why)) = self.ready.pop_front()
             {
-                self.launch(shared, alone);
+                self.look_at(shared, why);
             }
-            if !self.flights.is_empty() {
+            if !self.tickets.is_empty() {
                 self.land_some();
             }
         }
     }
 
-    fn launch(&mut self, shared: Arc<Shared>, alone: bool) {
-        // A panic halts the store it came from; the thread goes on for the others.
-        let next = catch_unwind(AssertUnwindSafe(|| make(shared, &mut self.blocks)));
-        match next.unwrap_or(Next::Rest) {
-            Next::Rest => {}
-            Next::Slow(shared) => {
-                let inbox = Arc::clone(&self.inbox);
-                self.slow.spawn(move || {
-                    if let Rest::Some = committer::work(&shared, || false) {
-                        inbox.push(shared);
-                    }
-                });
-            }
-            Next::Fly(mut flight) => {
-                let pending = &flight.group.pending;
-                if alone {
-                    let written = pending.file.write(pending.offset, &flight.group.blocks);
-                    return self.land(flight, written);
+    /// Starts as many writes of a store as make sense now.
+    fn look_at(&mut self, shared: Arc<Shared>, why: Why) {
+        let key = Arc::as_ptr(&shared);
+        let course = match why {
+            Why::Start => self.courses.entry(key).or_insert_with(|| Course::new(shared)),
+            Why::Look => match self.courses.get_mut(&key) {
+                Some(course) => course,
+                None => return,
+            },
+        };
+        while self.tickets.len() < FLIGHTS_MAX {
+            // A panic halts the store it came from; the thread goes on for the others.
+            let next = catch_unwind(AssertUnwindSafe(|| course.next(&mut self.blocks)));
+            match next.unwrap_or_else(|_| course.after_panic()) {
+                Next::Wait => return,
+                Next::Rest => {
+                    self.courses.remove(&key);
+                    return;
                 }
-                let ticket = self.next_ticket;
-                self.next_ticket += 1;
-                let (file, offset) = (Arc::clone(&pending.file), pending.offset);
-                self.queue
-                    .start(ticket, file, offset, std::mem::take(&mut flight.group.blocks));
-                self.flights.insert(ticket, flight);
+                Next::Slow => {
+                    if let Some(course) = self.courses.remove(&key) {
+                        self.hand_over(course.shared);
+                    }
+                    return;
+                }
+                Next::Fly(mut flight) => {
+                    // With nothing else to do, to write in place saves a change of threads.
+                    let lone = flight.is_one_transaction() && self.tickets.is_empty() && self.ready.is_empty();
+                    if std::mem::replace(&mut self.lonely, lone) && lone {
+                        flight.write();
+                        course.start(flight);
+                        Self::land(course, &mut self.blocks);
+                        continue;
+                    }
+                    let ticket = self.next_ticket;
+                    self.next_ticket += 1;
+                    let (file, offset, blocks) = flight.depart(ticket);
+                    self.queue.start(ticket, file, offset, blocks);
+                    self.tickets.insert(ticket, key);
+                    course.start(flight);
+                }
             }
         }
+        self.ready.push_back((Arc::clone(&course.shared), Why::Look));
+    }
+
+    fn hand_over(&self, shared: Arc<Shared>) {
+        let inbox = Arc::clone(&self.inbox);
+        self.slow.spawn(move || {
+            if let Rest::Some = committer::work(&shared, || false)
+                && let Some(shared) = inbox.push(shared, Why::Start)
+            {
+                // The I/O thread is no more.
+                let _ = committer::work(&shared, || true);
+            }
+        });
     }
 
     fn land_some(&mut self) {
@@ -287,82 +357,34 @@ impl Loop {
         let mut ended = std::mem::take(&mut self.ended);
         self.queue.wait(&mut ended);
         self.inbox.works();
-        for Ended {
-            ticket,
-            outcome,
-            blocks,
-        } in ended.drain(..)
-        {
-            if let Some(mut flight) = self.flights.remove(&ticket) {
-                flight.group.blocks = blocks;
-                self.land(flight, outcome);
+        for ended in ended.drain(..) {
+            let Some(course) = self
+                .tickets
+                .remove(&ended.ticket)
+                .and_then(|key| self.courses.get_mut(&key))
+            else {
+                continue;
+            };
+            course.written(ended);
+            if Self::land(course, &mut self.blocks) {
+                self.ready.push_back((Arc::clone(&course.shared), Why::Look));
             }
         }
         self.ended = ended;
     }
 
-    fn land(&mut self, flight: Flight, written: std::io::Result<()>) {
-        let landed = catch_unwind(AssertUnwindSafe(|| {
-            let _halting = HaltOnPanic(&flight.shared);
-            let mut writer = flight.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let durable = writer.durable(&flight.group.pending, written);
-            let outcome = durable
-                .map_err(AppendError::Indeterminate)
-                .and_then(|()| flight.group.landed(&flight.shared, &mut writer));
-            drop(writer);
-            flight::answer(&flight.shared, &flight.group, flight.accepted, &outcome);
-        }));
-        if landed.is_ok() {
-            self.ready.push_back(flight.shared);
-        }
-        let blocks = flight.group.blocks;
-        if self.blocks.len() < SPARE_BLOCKS && blocks.capacity() <= SPARE_BLOCKS_BYTES {
-            self.blocks.push(blocks);
-        }
-    }
-}
-
-/// Makes the next group of a store, in a spare buffer, if that can be done at once.
-fn make(shared: Arc<Shared>, spare: &mut Vec<Blocks>) -> Next {
-    let _halting = HaltOnPanic(&shared);
-    let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut waiting = VecDeque::new();
-    let at_once = shared.opened.load(Ordering::Acquire) && writer.latch.check().is_ok();
-    loop {
-        if !shared.take_queued(&mut waiting) {
-            break Next::Rest;
-        }
-        if !at_once {
-            break slow(&shared, waiting);
-        }
-        match select(&shared, &mut waiting) {
-            Selected::Nothing => {}
-            Selected::Control(control) => {
-                waiting.push_front(control);
-                break slow(&shared, waiting);
-            }
-            Selected::Appends { accepted, bytes } if !writer.fits(bytes) => {
-                for append in accepted.into_iter().rev() {
-                    waiting.push_front(Request::Append(append));
+    /// Lands what may be of a store; whether anything did.
+    fn land(course: &mut Course, spare: &mut Vec<Blocks>) -> bool {
+        let mut landed = false;
+        while let Some(flight) = course.take_landing() {
+            landed = true;
+            // As above: the store is halted, and what is under way for it comes here too.
+            let _ = catch_unwind(AssertUnwindSafe(|| course.land(flight))).map(|blocks| {
+                if spare.len() < SPARE_BLOCKS && blocks.capacity() <= SPARE_BLOCKS_BYTES {
+                    spare.push(blocks);
                 }
-                break slow(&shared, waiting);
-            }
-            Selected::Appends { mut accepted, .. } => {
-                shared.put_back(&mut waiting);
-                let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
-                let blocks = spare.pop().unwrap_or_default();
-                let group = Group::make(&shared, &writer, blocks, encoded);
-                break Next::Fly(Flight {
-                    shared: Arc::clone(&shared),
-                    group,
-                    accepted,
-                });
-            }
+            });
         }
+        landed
     }
-}
-
-fn slow(shared: &Arc<Shared>, mut waiting: VecDeque<Request>) -> Next {
-    shared.put_back(&mut waiting);
-    Next::Slow(Arc::clone(shared))
 }

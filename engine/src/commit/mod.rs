@@ -2,6 +2,7 @@
 //! store, on threads shared by all stores.
 
 pub(crate) mod committer;
+mod course;
 pub(crate) mod flight;
 pub(crate) mod io_thread;
 pub mod order;
@@ -25,10 +26,10 @@ pub(crate) struct Committing {
 
 impl Committing {
     /// Starts them; the disk decides whether there is an I/O thread.
-    pub(crate) fn start(disk: &Arc<dyn Disk>, threads: usize, look: Duration) -> io::Result<Self> {
+    pub(crate) fn new(disk: &Arc<dyn Disk>, threads: usize, look: Duration) -> io::Result<Self> {
         // Without one, the commit threads meet the producers themselves.
         let threads = Arc::new(Workers::new("sk-commit", threads, look)?);
-        let io = IoThread::start(Arc::clone(disk), &threads, look).unwrap_or_else(|error| {
+        let io = IoThread::spawn(Arc::clone(disk), &threads, look).unwrap_or_else(|error| {
             tracing::warn!(%error, "io_uring is not to be had here: committing with threads, which is slower for many stores");
             None
         });
@@ -44,10 +45,21 @@ impl Committing {
     }
 
     /// Works on a store's queue. Only for who set [`queue::Queue::running`].
-    pub(crate) fn commit(&self, shared: Arc<Shared>) {
-        match &self.io {
-            Some(io) => io.commit(shared),
-            None => self.threads.spawn_in_turns(move |turn| committer::run(shared, turn)),
+    pub(crate) fn start(&self, shared: Arc<Shared>) {
+        let left = match &self.io {
+            Some(io) => io.start(shared),
+            None => Some(shared),
+        };
+        // An I/O thread that is no more was ended by a bug, and the stores that it was at are halted. The others go on.
+        if let Some(shared) = left {
+            self.threads.spawn_in_turns(move |turn| committer::run(shared, turn));
+        }
+    }
+
+    /// Calls whoever works on a store's queue and waits for a write.
+    pub(crate) fn call(&self, shared: Arc<Shared>) {
+        if let Some(io) = &self.io {
+            io.call(shared);
         }
     }
 }

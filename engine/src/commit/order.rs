@@ -29,15 +29,25 @@ pub enum Ruling {
         /// What the transaction wanted to write first.
         got: Sequence,
     },
-    /// It does not fit what this very group will make of a segment. Nobody is told of a head that power loss could still
-    /// take back, so it is ruled on again once the group is durable.
+    /// It does not fit what groups that are not durable yet will make of a segment. Nobody is told of a head that power loss
+    /// could still take back, so it is ruled on again once they are.
     Later,
 }
 
-/// The heads as the group being formed will leave them.
+/// The heads as the groups under way, and the one being formed, will leave them.
 #[derive(Debug, Default)]
 pub struct Order {
-    ahead: HashMap<SegmentPath, Sequence>,
+    ahead: HashMap<SegmentPath, Ahead>,
+    /// Number of the group being formed.
+    forming: u64,
+}
+
+/// What a group that is not durable yet makes of a segment.
+#[derive(Debug)]
+struct Ahead {
+    head: Sequence,
+    /// The last group that extends it.
+    group: u64,
 }
 
 impl Order {
@@ -46,7 +56,7 @@ impl Order {
         let mut later = false;
         for claim in claims {
             match self.ahead.get(&claim.path) {
-                Some(head) => later |= head.next() != claim.first,
+                Some(ahead) => later |= ahead.head.next() != claim.first,
                 None => {
                     let head = durable_head(&claim.path);
                     if head.next() != claim.first {
@@ -63,10 +73,28 @@ impl Order {
             return Ruling::Later;
         }
         for claim in claims {
-            self.ahead
-                .insert(claim.path.clone(), Sequence(claim.first.0 + claim.count - 1));
+            let ahead = Ahead {
+                head: Sequence(claim.first.0 + claim.count - 1),
+                group: self.forming,
+            };
+            self.ahead.insert(claim.path.clone(), ahead);
         }
         Ruling::Accept
+    }
+
+    /// The group is formed and under way; what is accepted from here on goes into the next one. Returns its number.
+    pub fn formed(&mut self) -> u64 {
+        self.forming += 1;
+        self.forming - 1
+    }
+
+    /// A group is durable: of the segments that no later one extends, the durable head is the head again.
+    pub fn landed<'a>(&mut self, group: u64, claims: impl Iterator<Item = &'a Claim>) {
+        for claim in claims {
+            if self.ahead.get(&claim.path).is_some_and(|ahead| ahead.group == group) {
+                self.ahead.remove(&claim.path);
+            }
+        }
     }
 }
 
@@ -114,6 +142,26 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_claim_may_continue_a_group_under_way_and_no_other_is_told_of_its_head() {
+        let mut order = Order::default();
+        let rule = |order: &mut Order, first, ruling| {
+            assert_eq!(order.rule(&[claim("a", first, 1)], heads), ruling);
+            order.formed()
+        };
+        let first = rule(&mut order, 6, Ruling::Accept);
+        let second = rule(&mut order, 7, Ruling::Accept);
+        rule(&mut order, 7, Ruling::Later);
+        order.landed(first, [claim("a", 6, 1)].iter());
+        rule(&mut order, 7, Ruling::Later);
+        rule(&mut order, 9, Ruling::Later);
+        order.landed(second, [claim("a", 7, 1)].iter());
+        assert!(matches!(
+            order.rule(&[claim("a", 7, 1)], heads),
+            Ruling::Conflict { .. }
+        ));
     }
 
     #[test]

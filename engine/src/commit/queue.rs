@@ -47,14 +47,94 @@ pub(crate) struct Queue {
     pub(crate) requests: VecDeque<Request>,
     pub(crate) running: bool,
     pub(crate) closed: bool,
+    /// Who works on it waits for a write, and is to be called when as many bytes more are there.
+    call_after: Option<usize>,
+}
+
+/// What a request that was just queued needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Needs {
+    /// Whoever works on the queue comes to it.
+    Nothing,
+    /// Nobody works on the queue: the caller has to see to it.
+    Start,
+    /// Whoever works on it has to be called.
+    Call,
 }
 
 impl Queue {
+    pub(crate) fn push(&mut self, request: Request) -> Needs {
+        let bytes = request.bytes();
+        self.requests.push_back(request);
+        if !std::mem::replace(&mut self.running, true) {
+            return Needs::Start;
+        }
+        match self.call_after {
+            Some(missing) if missing <= bytes => {
+                self.call_after = None;
+                Needs::Call
+            }
+            Some(missing) => {
+                self.call_after = Some(missing - bytes);
+                Needs::Nothing
+            }
+            None => Needs::Nothing,
+        }
+    }
+
+    /// Moves all requests behind `waiting`; whether that holds any.
+    pub(crate) fn take(&mut self, waiting: &mut VecDeque<Request>) -> bool {
+        if waiting.is_empty() {
+            std::mem::swap(waiting, &mut self.requests); // a long queue is not copied
+        } else {
+            waiting.append(&mut self.requests);
+        }
+        !waiting.is_empty()
+    }
+
+    /// The reverse of [`Queue::take`]; whether there are any requests.
+    pub(crate) fn put_back(&mut self, waiting: &mut VecDeque<Request>) -> bool {
+        if !waiting.is_empty() {
+            waiting.append(&mut self.requests);
+            std::mem::swap(&mut self.requests, waiting);
+        }
+        !self.requests.is_empty()
+    }
+
+    /// Whether appends of so many bytes are there; if not, whoever brings the last of them calls.
+    pub(crate) fn holds_or_calls(&mut self, bytes: usize) -> bool {
+        let mut missing = bytes;
+        for request in &self.requests {
+            missing = missing.saturating_sub(request.bytes());
+            if missing == 0 {
+                break;
+            }
+        }
+        self.call_after = (missing > 0).then_some(missing);
+        missing == 0
+    }
+
+    /// Whoever works on it comes back without being called.
+    pub(crate) fn call_nobody(&mut self) {
+        self.call_after = None;
+    }
+
     /// Nobody works on it any more. An idle store holds no memory for what was queued once.
     pub(crate) fn end(&mut self) {
         self.running = false;
+        self.call_after = None;
         if self.requests.is_empty() {
             self.requests = VecDeque::new();
+        }
+    }
+}
+
+impl Request {
+    /// Bytes it will take in a group.
+    fn bytes(&self) -> usize {
+        match self {
+            Request::Append(append) => append.encoded.len(),
+            Request::Trim { .. } | Request::Delete { .. } => 0,
         }
     }
 }

@@ -67,6 +67,14 @@ impl Blocks {
     }
 }
 
+impl From<&[u8]> for Blocks {
+    fn from(bytes: &[u8]) -> Self {
+        let mut blocks = Self::with_capacity(bytes.len());
+        blocks.extend_from_slice(bytes);
+        blocks
+    }
+}
+
 impl std::ops::Deref for Blocks {
     type Target = [u8];
 

@@ -3,13 +3,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blocks::Blocks;
-use super::files::{FILL_BYTES, Files};
+use super::files::Files;
 use super::ring::Ring;
 use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 use crate::limits::BLOCK_BYTES;
@@ -78,14 +79,12 @@ impl LogFile for DirectFile {
         self.file.write_all_at(blocks, offset)
     }
 
-    fn fill(&self, size: u64) -> io::Result<()> {
-        let zeros = Blocks::zeros(size.min(FILL_BYTES) as usize);
-        let mut at = 0;
-        while at < size {
-            let length = (size - at).min(FILL_BYTES) as usize;
-            self.file.write_all_at(&zeros[..length], at)?;
-            at += length as u64;
-        }
+    fn zero(&self, bytes: Range<u64>) -> io::Result<()> {
+        let zeros = Blocks::zeros((bytes.end - bytes.start) as usize);
+        self.file.write_all_at(&zeros, bytes.start)
+    }
+
+    fn settle(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 }

@@ -3,14 +3,12 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blocks::Blocks;
 use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
-
-/// Bytes of zeros written at once.
-pub(super) const FILL_BYTES: u64 = 1 << 20;
 
 /// Files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,14 +129,11 @@ impl LogFile for OpenFile {
         self.sync_data()
     }
 
-    fn fill(&self, size: u64) -> io::Result<()> {
-        let zeros = Blocks::zeros(size.min(FILL_BYTES) as usize);
-        let mut at = 0;
-        while at < size {
-            let length = (size - at).min(FILL_BYTES) as usize;
-            self.write_at(at, &zeros[..length])?;
-            at += length as u64;
-        }
+    fn zero(&self, bytes: Range<u64>) -> io::Result<()> {
+        self.write_at(bytes.start, &Blocks::zeros((bytes.end - bytes.start) as usize))
+    }
+
+    fn settle(&self) -> io::Result<()> {
         self.sync_all()
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -232,8 +233,11 @@ impl LogFile for Open {
         self.sync_data()
     }
 
-    fn fill(&self, size: u64) -> io::Result<()> {
-        self.write_at(0, &vec![0; size as usize])?;
+    fn zero(&self, bytes: Range<u64>) -> io::Result<()> {
+        self.write_at(bytes.start, &vec![0; (bytes.end - bytes.start) as usize])
+    }
+
+    fn settle(&self) -> io::Result<()> {
         self.sync_all()
     }
 }

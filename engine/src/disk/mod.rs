@@ -19,6 +19,7 @@ pub(crate) mod memory;
 pub mod ring;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -97,9 +98,11 @@ pub trait LogFile: Send + Sync {
     fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
     /// Itself, for the backend that made it.
     fn as_any(&self) -> &dyn std::any::Any;
-    /// Fills a file made anew with zeros up to `size`, a multiple of [`BLOCK_BYTES`](crate::limits::BLOCK_BYTES); durable,
-    /// size and all.
-    fn fill(&self, size: u64) -> io::Result<()>;
+    /// Writes zeros over whole blocks of a file made anew, which grows by what is behind its end. Durable, size and all, once
+    /// [`LogFile::settle`] returned.
+    fn zero(&self, bytes: Range<u64>) -> io::Result<()>;
+    /// Makes zeros and size durable.
+    fn settle(&self) -> io::Result<()>;
 }
 
 /// A write that [`WriteQueue::start`] started, at its end.

@@ -1,5 +1,7 @@
-//! The first block of an extent: which log it belongs to and where the log stood when it was added. It is written and
-//! synced before the file gets its `.extent` name, so an extent without a whole header is damage, never a torn write.
+//! The first block of an extent: which log it belongs to and where the log stood when it was added. A file gets its
+//! `.extent` name with a header that says it is only prepared; the one that makes it part of the log is written over that.
+//! All that differs stands in one sector, which a device writes whole or not at all, so an extent without a whole header is
+//! damage, never a torn write.
 
 use uuid::Uuid;
 
@@ -19,6 +21,9 @@ pub struct ExtentHeader {
     pub store: StoreId,
     /// The extent's number, from 1.
     pub extent: u64,
+    /// Whether the log has come to it. Until then the extent is only prepared, and nothing else here but `store`, `extent`
+    /// and `capacity` means anything.
+    pub begun: bool,
     /// Oldest extent that belonged to the log when this one was added.
     pub first_extent: u64,
     /// Bytes of the file.
@@ -48,12 +53,27 @@ pub struct LogState {
 }
 
 impl ExtentHeader {
+    /// Of an extent that is prepared and waits for the log.
+    pub fn prepared(store: StoreId, extent: u64, capacity: u64) -> Self {
+        Self {
+            store,
+            extent,
+            begun: false,
+            first_extent: 1,
+            capacity,
+            previous_end: 0,
+            salt: 0,
+            state: LogState::default(),
+        }
+    }
+
     /// The block to write.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(EXTENT_HEADER_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&[0; 2 + 4]); // reserved, and the checksum's place
+        out.extend_from_slice(&u16::from(!self.begun).to_le_bytes());
+        out.extend_from_slice(&[0; 4]); // the checksum's place
         out.extend_from_slice(self.store.0.as_bytes());
         out.extend_from_slice(&self.extent.to_le_bytes());
         out.extend_from_slice(&self.first_extent.to_le_bytes());
@@ -81,13 +101,18 @@ impl ExtentHeader {
         if version > FORMAT_VERSION {
             return Err(FormatError::Version(version));
         }
-        cursor.u16()?;
+        let stage = cursor.u16()?;
         if cursor.u32()? != checksum(block) {
             return Err(FormatError::Checksum);
         }
         let header = Self {
             store: StoreId(Uuid::from_bytes(cursor.array()?)),
             extent: cursor.u64()?,
+            begun: match stage {
+                0 => true,
+                1 => false,
+                _ => return Err(FormatError::Invalid("an extent in a stage that this version does not know")),
+            },
             first_extent: cursor.u64()?,
             capacity: cursor.u64()?,
             previous_end: cursor.u32()?,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::names::FileName;
-use super::spare::SpareSlot;
+use super::spare::{Place as SparePlace, Spare, SpareSlot};
 use super::verdict::{Found, Place, Verdict, verdict};
 use super::walk::{Step, Walk};
 use super::writer::{LogWriter, OpenExtent};
@@ -42,9 +42,18 @@ pub(crate) struct Recovered {
     /// Bytes of groups that were read and applied.
     pub(crate) replayed_bytes: u64,
     headers: BTreeMap<u64, ExtentHeader>,
+    prepared: Option<ExtentHeader>,
     store: StoreId,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+}
+
+/// The headers of a store's extents.
+pub(crate) struct Headers {
+    /// Of those that the log has come to, by number.
+    pub(crate) log: BTreeMap<u64, ExtentHeader>,
+    /// Of the one behind them, if it is prepared.
+    pub(crate) prepared: Option<ExtentHeader>,
 }
 
 pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<String>) -> StorageError {
@@ -57,13 +66,9 @@ pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<S
 }
 
 /// Reads the headers of all extents and checks that none is missing.
-pub(crate) fn read_headers(
-    disk: &dyn Disk,
-    dir: &Path,
-    store: StoreId,
-) -> Result<BTreeMap<u64, ExtentHeader>, OpenError> {
+pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Headers, OpenError> {
     let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    let mut headers = BTreeMap::new();
+    let (mut headers, mut prepared) = (BTreeMap::new(), BTreeMap::new());
     for name in names {
         let Some(FileName::Extent(number)) = FileName::parse(&name) else {
             continue;
@@ -98,7 +103,8 @@ pub(crate) fn read_headers(
             let found = format!("a file of {size} bytes; it was made with {}", header.capacity);
             return Err(corrupt(store, number, size.min(u64::from(u32::MAX)) as u32, found).into());
         }
-        headers.insert(number, header);
+        let stage = if header.begun { &mut headers } else { &mut prepared };
+        stage.insert(number, header);
     }
     if let Some(last) = headers.values().next_back() {
         for number in last.first_extent..last.extent {
@@ -107,7 +113,13 @@ pub(crate) fn read_headers(
             }
         }
     }
-    Ok(headers)
+    let next = headers.keys().next_back().map_or(1, |last| last + 1);
+    if let Some(&number) = prepared.keys().find(|&&number| number != next) {
+        let found = "an extent that was never begun, though its number is not the log's next";
+        return Err(corrupt(store, number, 0, found).into());
+    }
+    let prepared = prepared.remove(&next);
+    Ok(Headers { log: headers, prepared })
 }
 
 /// Reads a store's log and makes sure that what it read is durable. Writes nothing but that again, and index
@@ -116,7 +128,7 @@ pub(crate) fn read_headers(
 /// # Errors
 /// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole.
 pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Result<Recovered, OpenError> {
-    let headers = read_headers(&*disk, &dir, store)?;
+    let Headers { log: headers, prepared } = read_headers(&*disk, &dir, store)?;
     let checkpoint = read_checkpoint(&*disk, &dir, store)?;
     let known_durable = checkpoint.as_ref().map(|checkpoint| checkpoint.position);
     let usable = checkpoint.filter(|checkpoint| indexes_exist(&*disk, &dir, &headers, checkpoint.position.extent));
@@ -202,6 +214,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         end: recovered_end,
         replayed_bytes,
         headers,
+        prepared,
         store,
         disk,
         dir,
@@ -463,17 +476,26 @@ impl Recovered {
                     salt: header.salt,
                     file,
                     capacity: header.capacity,
-                    tail,
+                    durable: tail,
+                    made: tail,
                     begun,
                 })
             }
         };
+        let prepared = self.prepared.map(|header| Spare {
+            extent: header.extent,
+            capacity: header.capacity,
+            file: None,
+        });
         let writer = LogWriter {
-            disk: self.disk,
-            dir: self.dir,
-            store: self.store,
+            place: SparePlace {
+                disk: self.disk,
+                dir: self.dir,
+                store: self.store,
+            },
             latch: Arc::new(Latch::default()),
-            spare: Arc::new(SpareSlot::default()),
+            spare: Arc::new(SpareSlot::new(prepared)),
+            prepare_at: 0,
             extent_bytes,
             disk_is_full: false,
             open,

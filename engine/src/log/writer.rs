@@ -1,34 +1,34 @@
 //! Writes the log's next group, and its next extent when the open one is full.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::names::FileName;
-use super::spare::{Claim, Spare, SpareSlot, prepare};
+use super::spare::{Claim, Place, STEP_BYTES, Spare, SpareSlot, due, prepare};
+use crate::disk::LogFile;
 use crate::disk::blocks::Blocks;
 use crate::disk::latch::Latch;
-use crate::disk::{Disk, LogFile};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MIN};
-use crate::model::{LogPosition, StoreId};
+use crate::model::LogPosition;
 
 /// The open end of a store's log.
 pub(crate) struct LogWriter {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) dir: PathBuf,
-    pub(crate) store: StoreId,
+    pub(crate) place: Place,
     pub(crate) latch: Arc<Latch>,
     pub(crate) spare: Arc<SpareSlot>,
+    /// Where in the open extent the next one is to be filled further.
+    pub(crate) prepare_at: u64,
     pub(crate) extent_bytes: u64,
     /// There was no room for the last extent wished for.
     pub(crate) disk_is_full: bool,
     /// The open extent, unless the store was never written to.
     pub(crate) open: Option<OpenExtent>,
+    /// What the next group must continue: the state after the last one made.
     pub(crate) state: LogState,
 }
 
@@ -39,9 +39,12 @@ pub(crate) struct OpenExtent {
     pub(crate) salt: u32,
     pub(crate) file: Arc<dyn LogFile>,
     pub(crate) capacity: u64,
-    /// Where the next group goes: everything before is durable.
-    pub(crate) tail: u32,
-    /// What stands in the tail's block before it: it is written again with the next group, byte for byte.
+    /// Everything before is durable.
+    pub(crate) durable: u32,
+    /// Where the last group made ends. Beyond `durable` while groups are under way.
+    pub(crate) made: u32,
+    /// What stands in `made`'s block before it, when nothing is under way: it is written again with the next group, byte for
+    /// byte.
     pub(crate) begun: Vec<u8>,
 }
 
@@ -53,14 +56,24 @@ pub(crate) struct Pending {
     pub(crate) offset: u64,
     /// Where the next group may start, counted from `offset`.
     end: usize,
-    /// Checksum of its header.
-    link: u32,
 }
 
-/// An extent to be prepared ahead.
+/// The next extent is to be filled further.
 pub(crate) struct Wish {
     pub(crate) claim: Claim,
-    pub(crate) capacity: u64,
+    pub(crate) place: Place,
+}
+
+impl OpenExtent {
+    /// Where the next group starts. While another is under way, not in a block of its: two writes of one block could end in
+    /// either order.
+    fn next(&self) -> u32 {
+        if self.made == self.durable {
+            self.made
+        } else {
+            self.made.next_multiple_of(BLOCK_BYTES as u32)
+        }
+    }
 }
 
 impl LogWriter {
@@ -68,7 +81,12 @@ impl LogWriter {
     pub(crate) fn fits(&self, group_bytes: usize) -> bool {
         self.open
             .as_ref()
-            .is_some_and(|open| u64::from(open.tail) + group_bytes as u64 <= open.capacity)
+            .is_some_and(|open| u64::from(open.next()) + group_bytes as u64 <= open.capacity)
+    }
+
+    /// Whether all groups made have landed.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| open.made == open.durable)
     }
 
     fn next_number(&self) -> u64 {
@@ -83,47 +101,57 @@ impl LogWriter {
         grown.clamp(EXTENT_BYTES_MIN, self.extent_bytes)
     }
 
-    /// The extent to prepare now, if the open one is half full and nobody does already.
-    pub(crate) fn wish(&self) -> Option<Wish> {
+    /// What to do now for the next extent, if anything and nobody does already.
+    pub(crate) fn wish(&mut self) -> Option<Wish> {
+        let next_capacity = self.next_capacity();
         let open = self.open.as_ref()?;
-        let half_full = u64::from(open.tail) > open.capacity / 2;
-        let claim = half_full.then(|| self.spare.claim(self.next_number()))??;
-        Some(Wish {
-            claim,
-            capacity: self.next_capacity(),
-        })
+        let tail = u64::from(open.durable);
+        if tail < self.prepare_at {
+            return None;
+        }
+        let due = due(tail, open.capacity, next_capacity);
+        // The next step is due when as much of this extent is filled as it is of the next.
+        self.prepare_at = tail + (STEP_BYTES * open.capacity / next_capacity).max(BLOCK_BYTES as u64);
+        if due == 0 {
+            return None;
+        }
+        let claim = self.spare.claim(self.next_number(), next_capacity, due)?;
+        let place = self.place.clone();
+        Some(Wish { claim, place })
     }
 
-    /// Adds an extent that a group of these bytes fits in. Nothing acknowledged depends on it before it is there whole:
-    /// 1. the header is written, durably, while the file still has its spare name;
-    /// 2. the rename makes it part of the log; 3. the folder is synced before the first group is.
-    ///
-    /// A crash in between leaves either no extent or one with a whole header and no group.
+    /// Adds an extent that a group of these bytes fits in; all groups have landed. It is there already, durable by its name,
+    /// and becomes part of the log by its header, before the first group in it is written. A crash leaves either no new
+    /// extent or one with no group.
     pub(crate) fn roll(&mut self, group_bytes: usize) -> Result<(), StorageError> {
+        assert!(self.is_settled(), "an extent is sealed when all its groups have landed");
         self.latch.check()?;
         let number = self.next_number();
         let needed = (EXTENT_HEADER_BYTES + group_bytes).next_multiple_of(BLOCK_BYTES) as u64;
-        let spare = match self.spare.take().filter(|spare| spare.capacity >= needed) {
+        let prepared = self.spare.take(&self.place);
+        let spare = match prepared.filter(|spare| spare.extent == number && spare.capacity >= needed) {
             Some(spare) => spare,
             None => self.prepare_now(number, needed)?,
         };
         let header = ExtentHeader {
-            store: self.store,
+            store: self.place.store,
             extent: number,
+            begun: true,
             first_extent: 1,
             capacity: spare.capacity,
-            previous_end: self.open.as_ref().map_or(0, |open| open.tail),
+            previous_end: self.open.as_ref().map_or(0, |open| open.durable),
             salt: random(),
             state: self.state,
         };
-        self.latch.guard(|| self.adopt(&spare, &header))?;
-        let Spare { file, capacity, .. } = spare;
+        let file = self.latch.guard(|| self.adopt(spare, &header))?;
+        self.prepare_at = 0;
         self.open = Some(OpenExtent {
             number,
             salt: header.salt,
             file,
-            capacity,
-            tail: EXTENT_HEADER_BYTES as u32,
+            capacity: header.capacity,
+            durable: EXTENT_HEADER_BYTES as u32,
+            made: EXTENT_HEADER_BYTES as u32,
             begun: Vec::new(),
         });
         Ok(())
@@ -138,41 +166,57 @@ impl LogWriter {
         } else {
             smallest.max(self.next_capacity())
         };
-        let mut made = prepare(&*self.disk, &self.dir, number, wished);
+        let mut made = prepare(&self.place, number, wished);
         if wished > smallest && made.as_ref().is_err_and(StorageError::is_full) {
-            made = prepare(&*self.disk, &self.dir, number, smallest);
+            made = prepare(&self.place, number, smallest);
         }
         self.disk_is_full = made.as_ref().is_err_and(StorageError::is_full);
         made
     }
 
-    fn adopt(&self, spare: &Spare, header: &ExtentHeader) -> Result<(), StorageError> {
-        let io = |operation| move |source| StorageError::io(operation, &spare.path, source);
-        let mut block = Blocks::with_capacity(EXTENT_HEADER_BYTES);
-        block.extend_from_slice(&header.encode());
-        spare.file.write(0, &block).map_err(io("write the header of"))?;
-        let path = FileName::Extent(header.extent).in_dir(&self.dir);
-        self.disk.rename(&spare.path, &path).map_err(io("rename"))?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(|source| StorageError::io("sync", &self.dir, source))
+    fn adopt(&self, spare: Spare, header: &ExtentHeader) -> Result<Arc<dyn LogFile>, StorageError> {
+        let path = FileName::Extent(header.extent).in_dir(&self.place.dir);
+        let file = match spare.file {
+            Some(file) => file,
+            None => {
+                let opened = self.place.disk.open_log(&path, false);
+                opened.map_err(|source| StorageError::io("open", &path, source))?
+            }
+        };
+        let written = file.write(0, &Blocks::from(header.encode().as_slice()));
+        written.map_err(|source| StorageError::io("write the header of", &path, source))?;
+        Ok(file)
     }
 
-    /// Completes a group: `blocks` as [`LogWriter::start_group`] began them, then the transactions. It may then be written.
+    /// Begins a group: what stands in its first block before it, and the header's place. Returns where its transactions go.
+    pub(crate) fn start_group(&self, group: &mut Blocks) -> usize {
+        group.clear();
+        if let Some(open) = &self.open
+            && open.made == open.durable
+        {
+            group.extend_from_slice(&open.begun);
+        }
+        group.pad_to(group.len() + GROUP_HEADER_BYTES);
+        group.len()
+    }
+
+    /// Completes a group: `blocks` as [`LogWriter::start_group`] began them, then the transactions, which `state` counts in
+    /// already. It may then be written, and the next one be made, which continues this.
     ///
     /// # Panics
     /// If it does not fit: [`LogWriter::fits`] comes first.
-    pub(crate) fn seal(&self, blocks: &mut Blocks, transaction_count: u32) -> Pending {
-        let open = self.open.as_ref().expect("a group is begun in an extent");
-        let begun = open.begun.len();
+    pub(crate) fn seal(&mut self, blocks: &mut Blocks, transaction_count: u32) -> Pending {
+        let open = self.open.as_mut().expect("a group is begun in an extent");
+        let next = open.next();
+        let begun = next as usize % BLOCK_BYTES;
         let length = blocks.len() - begun;
         assert!(
-            u64::from(open.tail) + length as u64 <= open.capacity,
+            u64::from(next) + length as u64 <= open.capacity,
             "a group is written only where it fits"
         );
-        let at = LogPosition {
+        let at = |byte| LogPosition {
             extent: open.number,
-            byte: open.tail,
+            byte,
         };
         let header = GroupHeader {
             body_crc: 0,
@@ -181,7 +225,7 @@ impl LogWriter {
             transaction_count,
             number: self.state.group_number + 1,
             epoch: self.state.epoch,
-            durable: at,
+            durable: at(open.durable),
             extent: open.number as u32,
             writer: Uuid::nil(),
             link: 0,
@@ -189,13 +233,17 @@ impl LogWriter {
         let header = header.seal(open.salt, &mut blocks[begun..]);
         let end = begun + header.span();
         blocks.pad_to(end.next_multiple_of(BLOCK_BYTES));
-        Pending {
-            at,
+        let pending = Pending {
+            at: at(next),
             file: Arc::clone(&open.file),
-            offset: u64::from(at.byte) - begun as u64,
+            offset: u64::from(next) - begun as u64,
             end,
-            link: header.link,
-        }
+        };
+        // Groups start on multiples of eight; a capacity is one of whole blocks, so the end never passes it.
+        open.made = (pending.offset + end as u64) as u32;
+        self.state.chain = header.link;
+        self.state.group_number = header.number;
+        pending
     }
 
     /// What becomes of the store when a group was written, or was not.
@@ -204,16 +252,15 @@ impl LogWriter {
             .guard(|| written.map_err(|e| StorageError::io("write", pending.file.path(), e)))
     }
 
-    /// The group is durable: the next one goes behind it.
+    /// The oldest group under way is durable.
     pub(crate) fn landed(&mut self, pending: &Pending, blocks: &Blocks) {
         let open = self.open.as_mut().expect("a group is begun in an extent");
-        // Groups start on multiples of eight; a capacity is one of whole blocks, so the tail never passes it.
-        open.tail = (pending.offset + pending.end as u64) as u32;
-        open.begun.clear();
-        open.begun
-            .extend_from_slice(&blocks[pending.end / BLOCK_BYTES * BLOCK_BYTES..pending.end]);
-        self.state.chain = pending.link;
-        self.state.group_number += 1;
+        open.durable = (pending.offset + pending.end as u64) as u32;
+        if open.durable == open.made {
+            open.begun.clear();
+            open.begun
+                .extend_from_slice(&blocks[pending.end / BLOCK_BYTES * BLOCK_BYTES..pending.end]);
+        }
     }
 
     /// Everything before it is durable.
@@ -222,18 +269,8 @@ impl LogWriter {
             .as_ref()
             .map_or(LogPosition { extent: 1, byte: 0 }, |open| LogPosition {
                 extent: open.number,
-                byte: open.tail,
+                byte: open.durable,
             })
-    }
-
-    /// Begins a group: what stands in its first block before it, and the header's place. Returns where its transactions go.
-    pub(crate) fn start_group(&self, group: &mut Blocks) -> usize {
-        group.clear();
-        if let Some(open) = &self.open {
-            group.extend_from_slice(&open.begun);
-        }
-        group.pad_to(group.len() + GROUP_HEADER_BYTES);
-        group.len()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Files whose syncs a test lets through one by one, and which count what is read of extents.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -141,8 +142,12 @@ impl LogFile for GatedLog {
         self.file.write(offset, blocks)
     }
 
-    fn fill(&self, size: u64) -> io::Result<()> {
-        self.file.fill(size)
+    fn zero(&self, bytes: Range<u64>) -> io::Result<()> {
+        self.file.zero(bytes)
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        self.file.settle()
     }
 }
 

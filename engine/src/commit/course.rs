@@ -1,0 +1,200 @@
+//! One store on the I/O thread: its groups under way, which land in the order they were made, and what comes next.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::committer::{HaltOnPanic, Selected, select};
+use super::flight::{self, Group};
+use super::order::Order;
+use super::queue::Append;
+use crate::disk::blocks::Blocks;
+use crate::disk::{Ended, LogFile};
+use crate::error::AppendError;
+use crate::limits::BLOCK_BYTES;
+use crate::shared::Shared;
+
+/// Groups of one store under way at a time: more would be a device's depth for one store alone.
+const GROUPS_MAX: usize = 8;
+
+/// A group beside others under way starts on a fresh block, and pads the last one's: it is made once it has bytes for a
+/// block of its own, so that no more than half of the log is padding.
+const FRESH_BYTES_MIN: usize = BLOCK_BYTES;
+
+/// A group under way.
+pub(super) struct Flight {
+    ticket: u64,
+    /// Its number in the store's [`Order`].
+    formed: u64,
+    group: Group,
+    accepted: Vec<Append>,
+    written: Option<io::Result<()>>,
+}
+
+impl Flight {
+    pub(super) fn is_one_transaction(&self) -> bool {
+        self.accepted.len() == 1
+    }
+
+    /// Writes it here and now.
+    pub(super) fn write(&mut self) {
+        let pending = &self.group.pending;
+        self.written = Some(pending.file.write(pending.offset, &self.group.blocks));
+    }
+
+    /// What is to be written where; the blocks come back with [`Course::written`].
+    pub(super) fn depart(&mut self, ticket: u64) -> (Arc<dyn LogFile>, u64, Blocks) {
+        self.ticket = ticket;
+        let pending = &self.group.pending;
+        let (file, offset) = (Arc::clone(&pending.file), pending.offset);
+        (file, offset, std::mem::take(&mut self.group.blocks))
+    }
+}
+
+/// What comes next for a store.
+pub(super) enum Next {
+    /// A group, to be written.
+    Fly(Flight),
+    /// Nothing before one of those under way has landed, or more is queued.
+    Wait,
+    /// Nothing at all: its queue is nobody's.
+    Rest,
+    /// Something that takes longer.
+    Slow,
+}
+
+/// A store whose queue is the I/O thread's.
+pub(super) struct Course {
+    pub(super) shared: Arc<Shared>,
+    order: Order,
+    /// Oldest first.
+    flights: VecDeque<Flight>,
+    /// Bytes of the last group made.
+    last_bytes: usize,
+}
+
+impl Course {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            order: Order::default(),
+            flights: VecDeque::new(),
+            last_bytes: 0,
+        }
+    }
+
+    /// Makes the next group, in a spare buffer, if it is time for it and can be done at once.
+    pub(super) fn next(&mut self, spare: &mut Vec<Blocks>) -> Next {
+        let shared = Arc::clone(&self.shared);
+        let _halting = HaltOnPanic(&shared);
+        if !self.flights.is_empty() && !self.is_time() {
+            return Next::Wait;
+        }
+        let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_once = shared.opened.load(Ordering::Acquire) && writer.latch.check().is_ok();
+        let mut waiting = VecDeque::new();
+        loop {
+            let settled = self.flights.is_empty();
+            if settled && !shared.take_queued(&mut waiting) {
+                return Next::Rest;
+            }
+            if !settled && !shared.take_some(&mut waiting) {
+                return Next::Wait;
+            }
+            let not_now = if settled { Next::Slow } else { Next::Wait };
+            if !at_once {
+                shared.put_back(&mut waiting);
+                return not_now;
+            }
+            match select(&shared, &mut self.order, &mut waiting, |bytes| writer.fits(bytes)) {
+                Selected::Nothing if waiting.is_empty() => {}
+                Selected::Nothing => {
+                    assert!(!settled, "with nothing under way, something of what is queued goes next");
+                    shared.put_back(&mut waiting);
+                    return Next::Wait;
+                }
+                Selected::Full => {
+                    shared.put_back(&mut waiting);
+                    return not_now;
+                }
+                Selected::Control(control) => {
+                    waiting.push_front(control);
+                    shared.put_back(&mut waiting);
+                    return not_now;
+                }
+                Selected::Appends { mut accepted, bytes } => {
+                    shared.put_back(&mut waiting);
+                    let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
+                    let blocks = spare.pop().unwrap_or_default();
+                    let group = Group::make(&shared, &mut writer, blocks, encoded);
+                    self.last_bytes = bytes;
+                    return Next::Fly(Flight {
+                        ticket: 0,
+                        formed: self.order.formed(),
+                        group,
+                        accepted,
+                        written: None,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether one more group beside those under way is worth it. With few producers they would only be more and smaller
+    /// ones: half of what the last one had has to be there.
+    fn is_time(&self) -> bool {
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.flights.len() >= GROUPS_MAX {
+            queue.call_nobody();
+            return false;
+        }
+        queue.holds_or_calls(FRESH_BYTES_MIN.max(self.last_bytes / 2))
+    }
+
+    /// What comes next after a panic, which has halted the store.
+    pub(super) fn after_panic(&self) -> Next {
+        if self.flights.is_empty() { Next::Rest } else { Next::Wait }
+    }
+
+    /// A group is under way, or written.
+    pub(super) fn start(&mut self, flight: Flight) {
+        self.flights.push_back(flight);
+    }
+
+    /// A write has ended.
+    pub(super) fn written(&mut self, ended: Ended) {
+        let flight = self.flights.iter_mut().find(|flight| flight.ticket == ended.ticket);
+        if let Some(flight) = flight {
+            flight.group.blocks = ended.blocks;
+            flight.written = Some(ended.outcome);
+        }
+    }
+
+    /// The oldest group, if its write has ended.
+    pub(super) fn take_landing(&mut self) -> Option<Flight> {
+        self.flights.pop_front_if(|flight| flight.written.is_some())
+    }
+
+    /// Lands a group: durable, visible, answered. Gives its buffer back.
+    pub(super) fn land(&mut self, flight: Flight) -> Blocks {
+        let shared = &self.shared;
+        let _halting = HaltOnPanic(shared);
+        let written = flight.written.expect("only groups that are written land");
+        let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a failure nothing behind it counts, written or not: the latch says so.
+        let durable = writer.durable(&flight.group.pending, written);
+        let outcome = durable
+            .map_err(AppendError::Indeterminate)
+            .and_then(|()| flight.group.landed(shared, &mut writer));
+        drop(writer);
+        if self.flights.is_empty() {
+            self.order = Order::default();
+        } else {
+            let claims = flight.accepted.iter().flat_map(|append| &append.claims);
+            self.order.landed(flight.formed, claims);
+        }
+        flight::answer(shared, &flight.group, flight.accepted, &outcome);
+        flight.group.blocks
+    }
+}
