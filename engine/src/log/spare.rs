@@ -17,9 +17,12 @@ use crate::format::extent_header::ExtentHeader;
 use crate::limits::BLOCK_BYTES;
 use crate::model::StoreId;
 
-/// Bytes of zeros written at once. Larger ones hold up commits, smaller ones cost the device more than they write:
-/// docs/decisions/2026-11-25-commit-path.md has the measurements.
+/// Bytes of zeros written at once, where that keeps up with the log. Larger ones hold up commits, smaller ones cost the
+/// device more than they write: docs/decisions/2026-11-25-commit-path.md has the measurements.
 pub(crate) const STEP_BYTES: u64 = 128 << 10;
+
+/// Bytes of zeros written at once when more than that is due: then the log takes the device's bandwidth, not its latency.
+const LARGE_STEP_BYTES: u64 = 1 << 20;
 
 /// An extent that is prepared, and not part of the log before its header is written anew.
 pub(crate) struct Spare {
@@ -61,8 +64,10 @@ impl Filling {
         })
     }
 
-    fn step(&mut self) -> Result<(), StorageError> {
-        let to = self.capacity.min(self.filled + STEP_BYTES);
+    /// One step on the way to `due`, which may go beyond it.
+    fn step(&mut self, due: u64) -> Result<(), StorageError> {
+        let behind = due.saturating_sub(self.filled);
+        let to = self.capacity.min(self.filled + behind.clamp(STEP_BYTES, LARGE_STEP_BYTES));
         let filled = self.file.zero(self.filled..to);
         filled.map_err(|e| StorageError::io("prepare", &self.path, e))?;
         self.filled = to;
@@ -72,7 +77,7 @@ impl Filling {
     /// Fills what is left, and gives the file its name in the log. Its header says that it has not begun.
     fn finish(mut self, place: &Place) -> Result<Spare, StorageError> {
         while self.filled < self.capacity {
-            self.step()?;
+            self.step(self.capacity)?;
         }
         let io = |operation| {
             let path = self.path.clone();
@@ -252,13 +257,14 @@ impl Claim {
                 return Ok(());
             }
             let mut slot = self.slot.lock();
-            if filling.filled >= self.slot.due.load(Ordering::Relaxed) {
+            let due = self.slot.due.load(Ordering::Relaxed);
+            if filling.filled >= due {
                 *slot = Slot::Begun(filling);
                 self.slot.changed.notify_all();
                 return Ok(());
             }
             drop(slot);
-            filling.step()?;
+            filling.step(due)?;
         }
     }
 }
