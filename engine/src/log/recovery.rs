@@ -497,6 +497,7 @@ impl Recovered {
             spare: Arc::new(SpareSlot::new(prepared)),
             prepare_at: 0,
             extent_bytes,
+            log_bytes: self.headers.values().map(|header| header.capacity).sum(),
             disk_is_full: false,
             open,
             state: self.state,

@@ -16,6 +16,12 @@ use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MIN};
 use crate::model::LogPosition;
 
+/// An extent takes no more than this part of the log: of the open one and the one being prepared as much may be zeros.
+const LOG_PER_EXTENT: u64 = 6;
+
+/// But no less than this, once the first ones are full: a log of many small extents takes longer to read.
+const GROWING_BYTES: u64 = 4 << 20;
+
 /// The open end of a store's log.
 pub(crate) struct LogWriter {
     pub(crate) place: Place,
@@ -24,6 +30,8 @@ pub(crate) struct LogWriter {
     /// Where in the open extent the next one is to be filled further.
     pub(crate) prepare_at: u64,
     pub(crate) extent_bytes: u64,
+    /// Bytes of all extents, the open one among them.
+    pub(crate) log_bytes: u64,
     /// There was no room for the last extent wished for.
     pub(crate) disk_is_full: bool,
     /// The open extent, unless the store was never written to.
@@ -93,12 +101,16 @@ impl LogWriter {
         self.open.as_ref().map_or(1, |open| open.number + 1)
     }
 
+    /// Extents grow with the log, so that what the last ones hold of zeros stays a small part of it.
     fn next_capacity(&self) -> u64 {
-        let grown = self
-            .open
-            .as_ref()
-            .map_or(EXTENT_BYTES_MIN, |open| open.capacity.saturating_mul(4));
-        grown.clamp(EXTENT_BYTES_MIN, self.extent_bytes)
+        let Some(open) = &self.open else {
+            return EXTENT_BYTES_MIN;
+        };
+        let grown = (self.log_bytes / LOG_PER_EXTENT).max(GROWING_BYTES) / EXTENT_BYTES_MIN * EXTENT_BYTES_MIN;
+        // In a folder whose extents were allowed to be larger once, the next ones are not.
+        grown
+            .min(open.capacity.saturating_mul(4))
+            .clamp(EXTENT_BYTES_MIN, self.extent_bytes)
     }
 
     /// What to do now for the next extent, if anything and nobody does already.
@@ -145,6 +157,7 @@ impl LogWriter {
         };
         let file = self.latch.guard(|| self.adopt(spare, &header))?;
         self.prepare_at = 0;
+        self.log_bytes += header.capacity;
         self.open = Some(OpenExtent {
             number,
             salt: header.salt,
