@@ -110,7 +110,10 @@ impl Course {
             match select(&shared, &mut self.order, &mut waiting, |bytes| writer.fits(bytes)) {
                 Selected::Nothing if waiting.is_empty() => {}
                 Selected::Nothing => {
-                    assert!(!settled, "with nothing under way, something of what is queued goes next");
+                    assert!(
+                        !settled,
+                        "with nothing under way, something of what is queued goes next"
+                    );
                     shared.put_back(&mut waiting);
                     return Next::Wait;
                 }
@@ -154,7 +157,11 @@ impl Course {
 
     /// What comes next after a panic, which has halted the store.
     pub(super) fn after_panic(&self) -> Next {
-        if self.flights.is_empty() { Next::Rest } else { Next::Wait }
+        if self.flights.is_empty() {
+            Next::Rest
+        } else {
+            Next::Wait
+        }
     }
 
     /// A group is under way, or written.

@@ -3,7 +3,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::ops::Range;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -79,12 +78,12 @@ impl LogFile for DirectFile {
         self.file.write_all_at(blocks, offset)
     }
 
-    fn zero(&self, bytes: Range<u64>) -> io::Result<()> {
-        let zeros = Blocks::zeros((bytes.end - bytes.start) as usize);
-        self.file.write_all_at(&zeros, bytes.start)
+    fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        self.file.write_all_at(blocks, offset)
     }
 
-    fn settle(&self) -> io::Result<()> {
+    fn settle(&self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)?;
         self.file.sync_all()
     }
 }

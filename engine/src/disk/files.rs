@@ -3,7 +3,6 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -129,11 +128,12 @@ impl LogFile for OpenFile {
         self.sync_data()
     }
 
-    fn zero(&self, bytes: Range<u64>) -> io::Result<()> {
-        self.write_at(bytes.start, &Blocks::zeros((bytes.end - bytes.start) as usize))
+    fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        self.write_at(offset, blocks)
     }
 
-    fn settle(&self) -> io::Result<()> {
+    fn settle(&self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)?;
         self.sync_all()
     }
 }

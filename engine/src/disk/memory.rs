@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +19,17 @@ struct Content {
     durable: Vec<u8>,
     /// Writes since the last sync.
     pending: Vec<(usize, Vec<u8>)>,
+}
+
+impl Content {
+    /// As a journal does it: what was cut off does not come back, the rest is as durable as before.
+    fn cut(&mut self, size: usize) {
+        self.live.truncate(size);
+        self.durable.truncate(size);
+        for (offset, write) in &mut self.pending {
+            write.truncate(size.saturating_sub(*offset));
+        }
+    }
 }
 
 type Shared = Arc<Mutex<Content>>;
@@ -233,11 +243,13 @@ impl LogFile for Open {
         self.sync_data()
     }
 
-    fn zero(&self, bytes: Range<u64>) -> io::Result<()> {
-        self.write_at(bytes.start, &vec![0; (bytes.end - bytes.start) as usize])
+    fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        self.write_at(offset, blocks)
     }
 
-    fn settle(&self) -> io::Result<()> {
+    fn settle(&self, size: u64) -> io::Result<()> {
+        self.disk.change()?;
+        self.content.lock().unwrap().cut(size as usize);
         self.sync_all()
     }
 }

@@ -19,11 +19,12 @@ pub(crate) mod memory;
 pub mod ring;
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blocks::Blocks;
+
+use crate::limits::BLOCK_BYTES;
 
 /// How a file is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,7 +49,7 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
-    /// Opens a file of the log for durable writes; `create` makes it anew, empty.
+    /// Opens a file for durable writes of whole blocks, as the log's are; `create` makes it anew, empty.
     fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>>;
     /// A queue for many writes at a time, used by the calling thread alone; `None` if this backend has none.
     fn write_queue(&self) -> io::Result<Option<Box<dyn WriteQueue>>> {
@@ -86,7 +87,7 @@ pub trait DiskFile: Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
 }
 
-/// An extent as the log's writer sees it.
+/// A file that is written durably, block by block.
 pub trait LogFile: Send + Sync {
     /// Its path when it was opened, for messages.
     fn path(&self) -> &PathBuf;
@@ -98,11 +99,10 @@ pub trait LogFile: Send + Sync {
     fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
     /// Itself, for the backend that made it.
     fn as_any(&self) -> &dyn std::any::Any;
-    /// Writes zeros over whole blocks of a file made anew, which grows by what is behind its end. Durable, size and all, once
-    /// [`LogFile::settle`] returned.
-    fn zero(&self, bytes: Range<u64>) -> io::Result<()>;
-    /// Makes zeros and size durable.
-    fn settle(&self) -> io::Result<()>;
+    /// Writes whole blocks at the end of a file made anew. Durable, size and all, once [`LogFile::settle`] returned.
+    fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
+    /// Cuts a file made anew to `size`, which is at most what was written, and makes it durable.
+    fn settle(&self, size: u64) -> io::Result<()>;
 }
 
 /// A write that [`WriteQueue::start`] started, at its end.
@@ -140,15 +140,26 @@ pub fn best() -> Arc<dyn Disk> {
     Arc::new(disk)
 }
 
-/// Writes a small file so that its name always stands for either its old or its new content.
+/// Bytes that are written at once where nobody waits for them. Larger writes hold up the commits behind them in the device's
+/// queue, smaller ones cost the device more than they write: docs/decisions/2026-11-25-commit-path.md has the
+/// measurements.
+pub const STEP_BYTES: usize = 128 << 10;
+
+/// Writes a file so that its name always stands for either its old or its new content.
 ///
 /// # Errors
 /// What the operating system says; the old content is then still there.
 pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let file = disk.open(&temporary, OpenMode::Create)?;
-    file.write_at(0, bytes)?;
-    file.sync_all()?;
+    let file = disk.open_log(&temporary, true)?;
+    let mut blocks = Blocks::with_capacity(STEP_BYTES);
+    for (step, bytes) in bytes.chunks(STEP_BYTES).enumerate() {
+        blocks.clear();
+        blocks.extend_from_slice(bytes);
+        blocks.pad_to(bytes.len().next_multiple_of(BLOCK_BYTES));
+        file.grow((step * STEP_BYTES) as u64, &blocks)?;
+    }
+    file.settle(bytes.len() as u64)?;
     drop(file);
     disk.rename(&temporary, path)?;
     disk.sync_dir(path.parent().unwrap_or(Path::new(".")))

@@ -213,7 +213,8 @@ mod tests {
         };
         let writes = 3 * u64::from(ENTRIES);
         let file = disk.open_log(&dir.path().join("file"), true).unwrap();
-        file.zero(0..(writes + 1) * BLOCK_BYTES as u64).unwrap();
+        file.grow(0, &Blocks::zeros((writes as usize + 1) * BLOCK_BYTES))
+            .unwrap();
         for ticket in 0..writes {
             ring.start(ticket, Arc::clone(&file), ticket * BLOCK_BYTES as u64, block(ticket));
         }

@@ -111,7 +111,11 @@ impl ExtentHeader {
             begun: match stage {
                 0 => true,
                 1 => false,
-                _ => return Err(FormatError::Invalid("an extent in a stage that this version does not know")),
+                _ => {
+                    return Err(FormatError::Invalid(
+                        "an extent in a stage that this version does not know",
+                    ));
+                }
             },
             first_extent: cursor.u64()?,
             capacity: cursor.u64()?,

@@ -11,15 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::names::FileName;
 use crate::disk::blocks::Blocks;
-use crate::disk::{Disk, LogFile};
+use crate::disk::{Disk, LogFile, STEP_BYTES};
 use crate::error::StorageError;
 use crate::format::extent_header::ExtentHeader;
 use crate::limits::BLOCK_BYTES;
 use crate::model::StoreId;
-
-/// Bytes of zeros written at once, where that keeps up with the log. Larger ones hold up commits, smaller ones cost the
-/// device more than they write: docs/decisions/2026-11-25-commit-path.md has the measurements.
-pub(crate) const STEP_BYTES: u64 = 128 << 10;
 
 /// Bytes of zeros written at once when more than that is due: then the log takes the device's bandwidth, not its latency.
 const LARGE_STEP_BYTES: u64 = 1 << 20;
@@ -67,8 +63,11 @@ impl Filling {
     /// One step on the way to `due`, which may go beyond it.
     fn step(&mut self, due: u64) -> Result<(), StorageError> {
         let behind = due.saturating_sub(self.filled);
-        let to = self.capacity.min(self.filled + behind.clamp(STEP_BYTES, LARGE_STEP_BYTES));
-        let filled = self.file.zero(self.filled..to);
+        let to = self
+            .capacity
+            .min(self.filled + behind.clamp(STEP_BYTES as u64, LARGE_STEP_BYTES));
+        let zeros = Blocks::zeros((to - self.filled) as usize);
+        let filled = self.file.grow(self.filled, &zeros);
         filled.map_err(|e| StorageError::io("prepare", &self.path, e))?;
         self.filled = to;
         Ok(())
@@ -85,7 +84,7 @@ impl Filling {
         };
         let header = ExtentHeader::prepared(place.store, self.extent, self.capacity);
         let header = Blocks::from(header.encode().as_slice());
-        self.file.settle().map_err(io("prepare"))?;
+        self.file.settle(self.capacity).map_err(io("prepare"))?;
         self.file.write(0, &header).map_err(io("write the header of"))?;
         let path = FileName::Extent(self.extent).in_dir(&place.dir);
         place.disk.rename(&self.path, &path).map_err(io("rename"))?;
@@ -342,13 +341,14 @@ mod tests {
     #[test]
     fn an_extent_is_filled_as_far_as_it_is_due_and_the_roll_fills_the_rest() {
         let (slot, place) = (Arc::new(SpareSlot::new(None)), place());
-        let capacity = 8 * STEP_BYTES;
+        let step_bytes = STEP_BYTES as u64;
+        let capacity = 8 * step_bytes;
         let size = |name: FileName| {
             let file = place.disk.open(&name.in_dir(&place.dir), OpenMode::Read);
             file.map(|file| file.size().unwrap()).ok()
         };
         for step in 1..4 {
-            let due = step * STEP_BYTES;
+            let due = step * step_bytes;
             let claim = slot.claim(2, capacity, due).expect("nobody is at it");
             claim.fulfil(&place);
             assert_eq!(size(FileName::Spare(2)), Some(due));
@@ -357,11 +357,11 @@ mod tests {
         assert_eq!((spare.extent, spare.capacity), (2, capacity));
         assert_eq!(size(FileName::Extent(2)), Some(capacity));
         assert_eq!(size(FileName::Spare(2)), None);
-        let claim = slot.claim(3, capacity, STEP_BYTES).expect("the next one");
+        let claim = slot.claim(3, capacity, step_bytes).expect("the next one");
         claim.fulfil(&place);
         assert_eq!(
             size(FileName::Spare(3)),
-            Some(STEP_BYTES),
+            Some(step_bytes),
             "what was due of the last one is not of this"
         );
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::names::FileName;
-use super::spare::{Claim, Place, STEP_BYTES, Spare, SpareSlot, due, prepare};
-use crate::disk::LogFile;
+use super::spare::{Claim, Place, Spare, SpareSlot, due, prepare};
 use crate::disk::blocks::Blocks;
 use crate::disk::latch::Latch;
+use crate::disk::{LogFile, STEP_BYTES};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
@@ -123,7 +123,7 @@ impl LogWriter {
         }
         let due = due(tail, open.capacity, next_capacity);
         // The next step is due when as much of this extent is filled as it is of the next.
-        self.prepare_at = tail + (STEP_BYTES * open.capacity / next_capacity).max(BLOCK_BYTES as u64);
+        self.prepare_at = tail + (STEP_BYTES as u64 * open.capacity / next_capacity).max(BLOCK_BYTES as u64);
         if due == 0 {
             return None;
         }

@@ -1,7 +1,6 @@
 //! Files whose syncs a test lets through one by one, and which count what is read of extents.
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -90,9 +89,6 @@ impl Disk for Gated {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        if path.ends_with("checkpoint.tmp") {
-            self.checkpoints.pass();
-        }
         Ok(Arc::new(GatedFile {
             file: Files.open(path, mode)?,
             disk: self.clone(),
@@ -100,6 +96,9 @@ impl Disk for Gated {
     }
 
     fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
+        if path.ends_with("checkpoint.tmp") {
+            self.checkpoints.pass();
+        }
         Ok(Arc::new(GatedLog {
             file: Files.open_log(path, create)?,
             disk: self.clone(),
@@ -142,12 +141,12 @@ impl LogFile for GatedLog {
         self.file.write(offset, blocks)
     }
 
-    fn zero(&self, bytes: Range<u64>) -> io::Result<()> {
-        self.file.zero(bytes)
+    fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        self.file.grow(offset, blocks)
     }
 
-    fn settle(&self) -> io::Result<()> {
-        self.file.settle()
+    fn settle(&self, size: u64) -> io::Result<()> {
+        self.file.settle(size)
     }
 }
 
