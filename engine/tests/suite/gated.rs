@@ -40,10 +40,11 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Returns once somebody waits in front of it.
+    /// Returns once somebody waits in front of it and nobody may pass; of an open one at once.
     pub(crate) fn wait_for_one(&self) {
         let state = self.state.lock().unwrap();
-        drop(self.changed.wait_while(state, |state| state.waiting == 0).unwrap());
+        let wait = |state: &mut State| state.left.is_some_and(|left| left > 0 || state.waiting == 0);
+        drop(self.changed.wait_while(state, wait).unwrap());
     }
 
     fn pass(&self) {
@@ -55,6 +56,7 @@ impl Gate {
         if let Some(left) = &mut state.left {
             *left -= 1;
         }
+        self.changed.notify_all();
     }
 }
 
