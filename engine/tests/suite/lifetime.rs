@@ -148,7 +148,10 @@ async fn a_busy_store_takes_turns_with_the_others() {
     loop {
         let syncs = Arc::clone(&disk.syncs);
         tokio::task::spawn_blocking(move || syncs.wait_for_one()).await.unwrap();
-        if tokio::time::timeout(Duration::from_millis(300), &mut waiting).await.is_ok() {
+        if tokio::time::timeout(Duration::from_millis(300), &mut waiting)
+            .await
+            .is_ok()
+        {
             break;
         }
         groups += 1;
