@@ -55,6 +55,8 @@ mod crash_tests;
 pub mod disk;
 mod engine;
 mod error;
+#[cfg(test)]
+mod flight_tests;
 pub mod format;
 mod index;
 pub mod limits;

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::blocks::Blocks;
-use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
+use super::memory_queue::MemoryQueue;
+use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 
 const SECTOR: usize = 512;
 
@@ -44,6 +46,9 @@ struct Inner {
     changes: usize,
     /// Bytes all files together may have, if not any number.
     room: Option<usize>,
+    /// Decides how the writes of a queue end; without it there is none.
+    queue_seed: Option<u64>,
+    most_under_way: Arc<AtomicUsize>,
 }
 
 /// The disk; clones share it.
@@ -73,6 +78,16 @@ impl Memory {
     /// Gives all files together room for `bytes`; a write that would take more is refused.
     pub(crate) fn set_room(&self, bytes: Option<usize>) {
         self.0.lock().unwrap().room = bytes;
+    }
+
+    /// Has a queue for many writes at a time, which end in an order that `seed` decides.
+    pub(crate) fn queue_writes(&self, seed: u64) {
+        self.0.lock().unwrap().queue_seed = Some(seed);
+    }
+
+    /// Most writes of the queue that were under way at a time.
+    pub(crate) fn most_under_way(&self) -> usize {
+        self.0.lock().unwrap().most_under_way.load(Ordering::Relaxed)
     }
 
     /// Bytes of all files.
@@ -187,6 +202,13 @@ impl Disk for Memory {
         Ok(Arc::new(self.open_file(path, create)?))
     }
 
+    fn write_queue(&self) -> io::Result<Option<Box<dyn WriteQueue>>> {
+        let inner = self.0.lock().unwrap();
+        let most = Arc::clone(&inner.most_under_way);
+        let queue = inner.queue_seed.map(|seed| MemoryQueue::new(seed, most));
+        Ok(queue.map(|queue| Box::new(queue) as Box<dyn WriteQueue>))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.change()?;
         let mut inner = self.0.lock().unwrap();
@@ -239,6 +261,10 @@ impl LogFile for Open {
             "whole blocks"
         );
         assert!(offset + blocks.len() as u64 <= self.size()?, "the size does not change");
+        if self.disk.0.lock().unwrap().queue_seed.is_some() {
+            // As long as it takes others to queue something.
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
         self.write_at(offset, blocks)?;
         self.sync_data()
     }

@@ -14,6 +14,8 @@ pub mod files;
 pub mod latch;
 #[cfg(test)]
 pub(crate) mod memory;
+#[cfg(test)]
+mod memory_queue;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the kernel reads and writes memory that the ring points to")]
 pub mod ring;
