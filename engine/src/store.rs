@@ -10,7 +10,7 @@ use crate::blocking;
 use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::committer::{self, Rest};
 use crate::commit::order::Claim;
-use crate::commit::queue::{Append, Needs, Request};
+use crate::commit::queue::{Answered, Append, Needs, Request};
 use crate::error::{AppendError, ReadError, Rejection, StorageError};
 use crate::format::transaction::Encoded;
 use crate::model::{
@@ -52,7 +52,7 @@ impl LocalStore {
                 self.threads.commit.start(Arc::clone(&self.shared));
             }
         }
-        blocking::wait(Self::answer(receive))
+        blocking::wait(Self::appended(receive))
     }
 
     /// Checks a transaction that is to be appended; returns the bytes it needs in the queue.
@@ -99,6 +99,13 @@ impl LocalStore {
         Ok(room.map_err(|_| Rejection::Storage(StorageError::Closed))?)
     }
 
+    async fn appended(receive: oneshot::Receiver<Answered>) -> Result<Committed, AppendError> {
+        match receive.await {
+            Ok(answered) => answered.outcome,
+            Err(_) => Err(AppendError::Indeterminate(StorageError::Closed)),
+        }
+    }
+
     async fn answer<T>(receive: Receiver<T>) -> Result<T, AppendError> {
         receive
             .await
@@ -106,7 +113,7 @@ impl LocalStore {
     }
 }
 
-fn append_request(transaction: Transaction, room: OwnedSemaphorePermit) -> (Request, Receiver<Committed>) {
+fn append_request(transaction: Transaction, room: OwnedSemaphorePermit) -> (Request, oneshot::Receiver<Answered>) {
     let encoded = Encoded::data(&transaction);
     let claims = transaction.segments.iter().map(|part| Claim {
         path: part.path.clone(),
@@ -120,7 +127,7 @@ fn append_request(transaction: Transaction, room: OwnedSemaphorePermit) -> (Requ
         encoded,
         claims,
         reply,
-        _room: room,
+        room,
     });
     (request, receive)
 }
@@ -135,7 +142,7 @@ impl Store for LocalStore {
         let room = self.room_for(self.admit(&transaction)?).await?;
         let (request, receive) = append_request(transaction, room);
         self.enqueue(request)?;
-        Self::answer(receive).await
+        Self::appended(receive).await
     }
 
     async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError> {

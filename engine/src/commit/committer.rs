@@ -150,14 +150,14 @@ fn answer_conflict(shared: &Arc<Shared>, append: Append, path: SegmentPath, head
             Ok(None) => Err(Rejection::Conflict { path, head, got }.into()),
             Err(error) => Err(Rejection::Storage(error).into()),
         };
-        let _ = append.reply.send(outcome);
+        append.answer(outcome);
     });
 }
 
 fn commit_appends(shared: &Arc<Shared>, writer: &mut LogWriter, mut accepted: Vec<Append>, bytes: usize) {
     if let Err(error) = make_ready(shared, writer, bytes) {
         for append in accepted {
-            let _ = append.reply.send(Err(error.clone()));
+            append.answer(Err(error.clone()));
         }
         return;
     }

@@ -9,7 +9,7 @@ use super::committer::{HaltOnPanic, Selected, select};
 use super::flight::{self, Group};
 use super::order::Order;
 use super::queue::Append;
-use crate::disk::blocks::Blocks;
+use crate::disk::blocks::{Blocks, SpareBlocks};
 use crate::disk::{Ended, LogFile};
 use crate::error::AppendError;
 use crate::limits::BLOCK_BYTES;
@@ -85,7 +85,7 @@ impl Course {
     }
 
     /// Makes the next group, in a spare buffer, if it is time for it and can be done at once.
-    pub(super) fn next(&mut self, spare: &mut Vec<Blocks>) -> Next {
+    pub(super) fn next(&mut self, spare: &mut SpareBlocks) -> Next {
         let shared = Arc::clone(&self.shared);
         let _halting = HaltOnPanic(&shared);
         if !self.flights.is_empty() && !self.is_time() {
@@ -129,7 +129,7 @@ impl Course {
                 Selected::Appends { mut accepted, bytes } => {
                     shared.put_back(&mut waiting);
                     let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
-                    let blocks = spare.pop().unwrap_or_default();
+                    let blocks = spare.take();
                     let group = Group::make(&shared, &mut writer, blocks, encoded);
                     self.last_bytes = bytes;
                     return Next::Fly(Flight {

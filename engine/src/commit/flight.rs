@@ -78,7 +78,7 @@ pub(crate) fn answer(shared: &Shared, group: &Group, accepted: Vec<Append>, outc
             }
             Err(error) => Err(error.clone()),
         };
-        let _ = append.reply.send(answer);
+        append.answer(answer);
     }
 }
 

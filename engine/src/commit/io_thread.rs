@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::committer::{self, Rest};
 use super::course::{Course, Next};
-use crate::disk::blocks::Blocks;
+use crate::disk::blocks::SpareBlocks;
 use crate::disk::{Disk, Ended, Waker, WriteQueue};
 use crate::pace::Pace;
 use crate::shared::Shared;
@@ -19,9 +19,6 @@ use crate::workers::Workers;
 
 /// Writes under way at a time: as many as a device can be expected to work on.
 const FLIGHTS_MAX: usize = 128;
-/// Buffers kept for the next groups, each of at most [`SPARE_BLOCKS_BYTES`].
-const SPARE_BLOCKS: usize = 64;
-const SPARE_BLOCKS_BYTES: usize = 64 << 10;
 
 /// Where the thread is, for whoever has something for it.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -240,7 +237,7 @@ struct Loop {
     next_ticket: u64,
     /// The last group was one transaction with nothing beside it.
     lonely: bool,
-    blocks: Vec<Blocks>,
+    blocks: SpareBlocks,
     ended: Vec<Ended>,
     pace: Pace,
 }
@@ -265,7 +262,7 @@ impl Loop {
             tickets: HashMap::new(),
             next_ticket: 0,
             lonely: true,
-            blocks: Vec::new(),
+            blocks: SpareBlocks::default(),
             ended: Vec::new(),
             pace: Pace::default(),
         }
@@ -387,16 +384,12 @@ impl Loop {
     }
 
     /// Lands what may be of a store; whether anything did.
-    fn land(course: &mut Course, spare: &mut Vec<Blocks>) -> bool {
+    fn land(course: &mut Course, spare: &mut SpareBlocks) -> bool {
         let mut landed = false;
         while let Some(flight) = course.take_landing() {
             landed = true;
             // As above: the store is halted, and what is under way for it comes here too.
-            let _ = catch_unwind(AssertUnwindSafe(|| course.land(flight))).map(|blocks| {
-                if spare.len() < SPARE_BLOCKS && blocks.capacity() <= SPARE_BLOCKS_BYTES {
-                    spare.push(blocks);
-                }
-            });
+            let _ = catch_unwind(AssertUnwindSafe(|| course.land(flight))).map(|blocks| spare.put(blocks));
         }
         landed
     }

@@ -36,9 +36,26 @@ pub(crate) struct Append {
     pub(crate) transaction: Transaction,
     pub(crate) encoded: Encoded,
     pub(crate) claims: Vec<Claim>,
-    pub(crate) reply: Reply<Committed>,
+    pub(crate) reply: oneshot::Sender<Answered>,
     /// Its share of the queue's bytes, given back when it is answered.
-    pub(crate) _room: OwnedSemaphorePermit,
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// An append's outcome, and what it was made of: to free ten thousand records takes as long as to write them, and is the
+/// producer's to do.
+pub(crate) struct Answered {
+    pub(crate) outcome: Result<Committed, AppendError>,
+    _spent: (Transaction, Encoded, Vec<Claim>),
+}
+
+impl Append {
+    pub(crate) fn answer(self, outcome: Result<Committed, AppendError>) {
+        drop(self.room);
+        let _ = self.reply.send(Answered {
+            outcome,
+            _spent: (self.transaction, self.encoded, self.claims),
+        });
+    }
 }
 
 /// The queue, and whether somebody is working on it.

@@ -89,6 +89,35 @@ impl std::ops::DerefMut for Blocks {
     }
 }
 
+/// Buffers kept for the next writes: memory that was used once costs no page faults.
+#[derive(Default)]
+pub(crate) struct SpareBlocks {
+    buffers: Vec<Blocks>,
+    bytes: usize,
+}
+
+impl SpareBlocks {
+    /// Bytes kept.
+    const BYTES_MAX: usize = 8 << 20;
+    /// Buffers kept.
+    const BUFFERS_MAX: usize = 64;
+
+    /// One of them, or a new one.
+    pub(crate) fn take(&mut self) -> Blocks {
+        let blocks = self.buffers.pop().unwrap_or_default();
+        self.bytes -= blocks.capacity();
+        blocks
+    }
+
+    /// Keeps it, if there is room.
+    pub(crate) fn put(&mut self, blocks: Blocks) {
+        if self.buffers.len() < Self::BUFFERS_MAX && self.bytes + blocks.capacity() <= Self::BYTES_MAX {
+            self.bytes += blocks.capacity();
+            self.buffers.push(blocks);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

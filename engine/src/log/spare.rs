@@ -5,9 +5,10 @@
 //! Zeros are written in small steps, each when the open extent has filled by as much: a commit that stands behind one in
 //! the device's queue waits for that step, not for an extent.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::names::FileName;
 use crate::disk::blocks::Blocks;
@@ -18,7 +19,7 @@ use crate::limits::BLOCK_BYTES;
 use crate::model::StoreId;
 
 /// Bytes of zeros written at once when more than that is due: then the log takes the device's bandwidth, not its latency.
-const LARGE_STEP_BYTES: u64 = 1 << 20;
+const LARGE_STEP_BYTES: usize = 1 << 20;
 
 /// An extent that is prepared, and not part of the log before its header is written anew.
 pub(crate) struct Spare {
@@ -62,14 +63,23 @@ impl Filling {
 
     /// One step on the way to `due`, which may go beyond it.
     fn step(&mut self, due: u64) -> Result<(), StorageError> {
+        static SMALL: LazyLock<Blocks> = LazyLock::new(|| Blocks::zeros(STEP_BYTES));
+        static LARGE: LazyLock<Blocks> = LazyLock::new(|| Blocks::zeros(LARGE_STEP_BYTES));
+        let left = (self.capacity - self.filled) as usize;
         let behind = due.saturating_sub(self.filled);
-        let to = self
-            .capacity
-            .min(self.filled + behind.clamp(STEP_BYTES as u64, LARGE_STEP_BYTES));
-        let zeros = Blocks::zeros((to - self.filled) as usize);
-        let filled = self.file.grow(self.filled, &zeros);
-        filled.map_err(|e| StorageError::io("prepare", &self.path, e))?;
-        self.filled = to;
+        let filled = if left < STEP_BYTES {
+            self.grow(&Blocks::zeros(left))
+        } else if left < LARGE_STEP_BYTES || behind < LARGE_STEP_BYTES as u64 {
+            self.grow(&SMALL)
+        } else {
+            self.grow(&LARGE)
+        };
+        filled.map_err(|e| StorageError::io("prepare", &self.path, e))
+    }
+
+    fn grow(&mut self, zeros: &Blocks) -> io::Result<()> {
+        self.file.grow(self.filled, zeros)?;
+        self.filled += zeros.len() as u64;
         Ok(())
     }
 
