@@ -284,6 +284,8 @@ impl Inner {
         drop(queue);
         if shared.opened.load(Ordering::Acquire) {
             self.leave_checkpoint(shared);
+            let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.spare.abandon(&writer.place);
         }
         shared.extents.close();
     }

@@ -227,6 +227,17 @@ impl SpareSlot {
     }
 }
 
+impl SpareSlot {
+    /// Gives up what is filled in part: the next open would begin anew.
+    pub(crate) fn abandon(&self, place: &Place) {
+        let mut slot = self.lock();
+        match std::mem::replace(&mut *slot, Slot::Empty) {
+            Slot::Begun(filling) => discard(&*place.disk, &place.dir, filling.extent),
+            other => *slot = other,
+        }
+    }
+}
+
 fn failed(place: &Place, extent: u64, error: &StorageError) {
     tracing::warn!(%error, "could not prepare the next extent ahead");
     discard(&*place.disk, &place.dir, extent);
@@ -374,6 +385,8 @@ mod tests {
             Some(step_bytes),
             "what was due of the last one is not of this"
         );
+        slot.abandon(&place);
+        assert_eq!(size(FileName::Spare(3)), None);
     }
 
     #[test]
