@@ -256,13 +256,11 @@ impl Claim {
                 }
             }
         };
-        // Whatever becomes of it, a roll that waits goes on.
-        let outcome = Outcome(&self.slot);
+        let _outcome = Outcome(&self.slot);
         if let Err(error) = self.work(place, filling) {
             failed(place, self.extent, &error);
             self.slot.put(Slot::Failed);
         }
-        drop(outcome);
     }
 
     fn work(&self, place: &Place, filling: Option<Filling>) -> Result<(), StorageError> {
@@ -300,12 +298,13 @@ impl Drop for Claim {
     }
 }
 
+/// After a panic of whoever fills an extent, a roll that waits goes on.
 struct Outcome<'a>(&'a SpareSlot);
 
 impl Drop for Outcome<'_> {
     fn drop(&mut self) {
-        let unfinished = matches!(*self.0.lock(), Slot::Working);
-        if unfinished {
+        // Otherwise the slot may be somebody else's by now.
+        if std::thread::panicking() {
             self.0.put(Slot::Failed);
         }
     }
