@@ -19,7 +19,7 @@ use crate::index::Run;
 use crate::index::catalog::Catalog;
 use crate::index::runs::{ExtentRuns, SegmentNumber};
 use crate::index::segments::Segments;
-use crate::log::extents::{ExtentIndex, Extents, Frozen};
+use crate::log::extents::{ExtentIndex, Extents, Frozen, Part};
 use crate::log::recovery::{index_segments, write_index};
 use crate::log::window::{Located, Window};
 use crate::log::writer::{LogWriter, Wish};
@@ -93,31 +93,35 @@ impl Shared {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest extent before `extent` that holds the segment (0: none), and the segment's first sequence in it.
-    pub(crate) fn first_in(
-        &self,
-        extent: u64,
-        number: SegmentNumber,
-        path: &SegmentPath,
-    ) -> Result<Option<(u64, Sequence)>, StorageError> {
+    /// What an extent holds of a segment.
+    fn part_in(&self, extent: u64, number: SegmentNumber, path: &SegmentPath) -> Result<Option<Part>, StorageError> {
+        let in_memory = |(previous_extent, first_sequence)| Part {
+            extent,
+            previous_extent,
+            first_sequence,
+            row: None,
+        };
         {
             let catalog = self.catalog();
             if catalog.open.extent == extent {
-                return Ok(catalog.open.first(number));
+                return Ok(catalog.open.first(number).map(in_memory));
             }
         }
         match self.extents.index(extent)? {
-            ExtentIndex::Memory(runs) => Ok(runs.first(number)),
-            ExtentIndex::File(index) => Ok(index
-                .segment(path)?
-                .map(|row| (row.previous_extent, row.first_sequence))),
+            ExtentIndex::Memory(runs) => Ok(runs.first(number).map(in_memory)),
+            ExtentIndex::File(index) => Ok(index.segment(path)?.map(|row| Part {
+                extent,
+                previous_extent: row.previous_extent,
+                first_sequence: row.first_sequence,
+                row: Some(row),
+            })),
         }
     }
 
     /// Up to `max` of the segment's runs in an extent, from the one that holds `from`, or the next.
     pub(crate) fn runs_in(
         &self,
-        extent: u64,
+        part: &Part,
         number: SegmentNumber,
         path: &SegmentPath,
         from: Sequence,
@@ -125,35 +129,39 @@ impl Shared {
     ) -> Result<Vec<Run>, StorageError> {
         {
             let catalog = self.catalog();
-            if catalog.open.extent == extent {
+            if catalog.open.extent == part.extent {
                 return Ok(catalog.open.segment(number, from, max as usize));
             }
         }
-        match self.extents.index(extent)? {
+        match self.extents.index(part.extent)? {
             ExtentIndex::Memory(runs) => Ok(runs.segment(number, from, max as usize)),
-            ExtentIndex::File(index) => index.segment_runs(path, from, max),
+            ExtentIndex::File(index) => match part.row {
+                Some(row) => index.runs_of(&row, from, max),
+                // It was sealed since the part was looked up.
+                None => index.segment_runs(path, from, max),
+            },
         }
     }
 
-    /// The extents that hold a segment's entries from `from` on, newest first.
+    /// The parts of a segment that hold its entries from `from` on, newest first.
     pub(crate) fn extents_of(
         &self,
         number: SegmentNumber,
         path: &SegmentPath,
         newest: u64,
         from: Sequence,
-    ) -> Result<Vec<u64>, StorageError> {
+    ) -> Result<Vec<Part>, StorageError> {
         let mut found = Vec::new();
         let mut extent = newest;
         while extent != 0 {
-            let Some((previous, first)) = self.first_in(extent, number, path)? else {
+            let Some(part) = self.part_in(extent, number, path)? else {
                 break;
             };
-            found.push(extent);
-            if first <= from || previous >= extent {
+            found.push(part);
+            if part.first_sequence <= from || part.previous_extent >= extent {
                 break;
             }
-            extent = previous;
+            extent = part.previous_extent;
         }
         Ok(found)
     }
@@ -167,14 +175,14 @@ impl Shared {
                 _ => return Ok(None),
             }
         };
-        let Some(&extent) = self.extents_of(number, path, newest, sequence)?.last() else {
+        let Some(&part) = self.extents_of(number, path, newest, sequence)?.last() else {
             return Ok(None);
         };
-        let runs = self.runs_in(extent, number, path, sequence, 1)?;
+        let runs = self.runs_in(&part, number, path, sequence, 1)?;
         Ok(runs
             .first()
             .filter(|run| run.first_sequence <= sequence)
-            .map(|&run| (extent, run)))
+            .map(|&run| (part.extent, run)))
     }
 
     /// Decodes a run's entries that are in `wanted`.
@@ -240,8 +248,8 @@ impl Shared {
             let Some((extent, run)) = self.locate(&part.path, part.first_sequence)? else {
                 return Ok(None);
             };
-            let mut window = Window::new(self.id, extent, self.extents.file(extent)?);
-            let located = window.transaction(run.trx_byte, || 4096)?;
+            let mut window = Window::new(self.id, extent);
+            let located = window.transaction(&self.extents, run.trx_byte, || 0)?;
             let matches = located.header.id == transaction.id
                 && run.first_sequence == part.first_sequence
                 && run.count as usize == part.records.len();
@@ -351,6 +359,15 @@ impl Shared {
         queue.requests.clear();
         queue.end();
         self.idle.notify_all();
+    }
+
+    /// Keeps durable transactions in memory for those who follow the durable tail; to be called before they are published.
+    pub(crate) fn keep_recent(&self, at: LogPosition, transactions: &[u8]) {
+        if self.tail.receiver_count() == 0 {
+            self.extents.recent.clear();
+        } else {
+            self.extents.recent.keep(at, transactions);
+        }
     }
 
     /// Accepts no more writes.

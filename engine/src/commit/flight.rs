@@ -58,7 +58,10 @@ impl Group {
     /// [`AppendError::Indeterminate`] if it breaks the rules; they were checked before, so that is a bug.
     pub(crate) fn landed(&self, shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), AppendError> {
         writer.landed(&self.pending, &self.blocks);
-        publish(shared, writer, self.pending.at, &self.blocks[self.body.clone()])?;
+        let body = &self.blocks[self.body.clone()];
+        // Whoever sees the new tail finds the bytes in memory.
+        shared.keep_recent(body_position(self.pending.at), body);
+        publish(shared, writer, self.pending.at, body)?;
         shared.prepare_ahead(writer);
         Ok(())
     }
@@ -91,11 +94,19 @@ pub(crate) fn rejection(error: StorageError) -> AppendError {
     }
 }
 
+/// Where the transactions of a group begin that stands at `at`.
+fn body_position(at: LogPosition) -> LogPosition {
+    LogPosition {
+        byte: at.byte + GROUP_HEADER_BYTES as u32,
+        ..at
+    }
+}
+
 fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8]) -> Result<(), AppendError> {
     let mut catalog = shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
     let mut offset = 0;
     while offset < body.len() {
-        let byte = at.byte + GROUP_HEADER_BYTES as u32 + offset as u32;
+        let byte = body_position(at).byte + offset as u32;
         let applied = take_transaction(&body[offset..]).and_then(|(header, transaction)| {
             catalog.apply(
                 &header,

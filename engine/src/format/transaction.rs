@@ -383,6 +383,10 @@ pub fn entries(
 ) -> Result<(), FormatError> {
     let mut cursor = Cursor::new(section.body);
     let base = start + section.records_offset;
+    // What a count promises is believed as far as there are bytes for it.
+    let wanted_count = wanted.end().0.saturating_sub(wanted.start().0).saturating_add(1);
+    let count = wanted_count.min((section.body.len() / RECORD_HEADER_BYTES) as u64);
+    out.reserve(count.min(u64::from(section.record_count)) as usize);
     for index in 0..u64::from(section.record_count) {
         let metadata_bytes = cursor.u32()? as usize;
         let payload_bytes = cursor.u32()? as usize;

@@ -61,47 +61,23 @@ impl IndexFile {
         }))
     }
 
-    /// Reads bytes, checking every page they touch.
-    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {
-        let damaged = |found: FormatError| StorageError::Corrupt {
-            store: self.header.store,
-            extent: self.header.extent,
-            byte: offset,
-            found: format!("index file {}: {found}", self.file.path().display()),
-        };
-        let page = BLOCK_BYTES as u64;
-        let end = offset
-            .checked_add(length as u64)
-            .filter(|&end| end <= self.header.checksums);
-        let end = end
-            .filter(|_| offset >= page)
-            .ok_or_else(|| damaged(FormatError::Short))?;
-        let first_page = offset / page;
-        let mut bytes = vec![0; usize::try_from(end.div_ceil(page) * page - first_page * page).unwrap_or(0)];
-        let read = self.file.read_at(first_page * page, &mut bytes);
-        let got = read.map_err(|e| StorageError::io("read", self.file.path(), e))?;
-        if got < bytes.len() {
-            return Err(damaged(FormatError::Short));
+    fn pages(&self) -> Pages<'_> {
+        Pages {
+            index: self,
+            first: 0,
+            bytes: Vec::new(),
         }
-        for (at, chunk) in bytes.chunks(BLOCK_BYTES).enumerate() {
-            let expected = usize::try_from(first_page)
-                .ok()
-                .and_then(|first| self.checksums.get(first - 1 + at));
-            if expected != Some(&crc32fast::hash(chunk)) {
-                return Err(damaged(FormatError::Checksum));
-            }
-        }
-        let skip = (offset - first_page * page) as usize;
-        bytes.drain(..skip);
-        bytes.truncate(length);
-        Ok(bytes)
     }
 
     fn damaged(&self, found: FormatError) -> StorageError {
+        self.damaged_at(0, found)
+    }
+
+    fn damaged_at(&self, byte: u64, found: FormatError) -> StorageError {
         StorageError::Corrupt {
             store: self.header.store,
             extent: self.header.extent,
-            byte: 0,
+            byte,
             found: format!("index file {}: {found}", self.file.path().display()),
         }
     }
@@ -110,18 +86,21 @@ impl IndexFile {
     pub(crate) fn segment(&self, path: &SegmentPath) -> Result<Option<SegmentRow>, StorageError> {
         let hash = path_hash(path);
         let bucket = u64::from(hash % self.header.bucket_count);
-        let bounds = self.read(self.header.buckets + bucket * 4, 8)?;
-        let mut cursor = Cursor::new(&bounds);
-        let range = || -> Result<(u32, u32), FormatError> { Ok((cursor.u32()?, cursor.u32()?)) };
-        let (from, to) = { range }().map_err(|e| self.damaged(e))?;
-        let count = to.checked_sub(from).filter(|_| to <= self.header.segment_count);
-        let count = count.ok_or_else(|| self.damaged(FormatError::Invalid("buckets out of order")))? as usize;
-        let start = self.header.segments + u64::from(from) * SEGMENT_ROW_BYTES as u64;
-        for row in self.read(start, count * SEGMENT_ROW_BYTES)?.chunks(SEGMENT_ROW_BYTES) {
-            let row = SegmentRow::decode(row).map_err(|e| self.damaged(e))?;
+        let mut pages = self.pages();
+        let mut cursor = Cursor::new(pages.read(self.header.buckets + bucket * 4, 8)?);
+        let mut range = || -> Result<(u32, u32), FormatError> { Ok((cursor.u32()?, cursor.u32()?)) };
+        let (from, to) = range().map_err(|e| self.damaged(e))?;
+        if from > to || to > self.header.segment_count {
+            return Err(self.damaged(FormatError::Invalid("buckets out of order")));
+        }
+        for number in from..to {
+            let at = self.header.segments + u64::from(number) * SEGMENT_ROW_BYTES as u64;
+            let row = SegmentRow::decode(pages.read(at, SEGMENT_ROW_BYTES)?).map_err(|e| self.damaged(e))?;
             if row.hash == hash {
                 let (space, segment) = (usize::from(row.space_bytes), usize::from(row.segment_bytes));
-                let names = self.read(self.header.names + u64::from(row.name_offset), space + segment)?;
+                // The names stand elsewhere: the rows' pages are kept for the next row, if there is one.
+                let mut pages = self.pages();
+                let names = pages.read(self.header.names + u64::from(row.name_offset), space + segment)?;
                 let wanted = (path.space.as_str().as_bytes(), path.segment.as_str().as_bytes());
                 if (&names[..space], &names[space..]) == wanted {
                     return Ok(Some(row));
@@ -131,14 +110,9 @@ impl IndexFile {
         Ok(None)
     }
 
-    fn run(&self, row: &SegmentRow, number: u32) -> Result<Run, StorageError> {
-        Ok(self.runs(row, number, 1)?[0])
-    }
-
-    fn runs(&self, row: &SegmentRow, number: u32, count: u32) -> Result<Vec<Run>, StorageError> {
-        let start = self.header.runs + (u64::from(row.first_run) + u64::from(number)) * RUN_BYTES as u64;
-        let bytes = self.read(start, count as usize * RUN_BYTES)?;
-        let mut cursor = Cursor::new(&bytes);
+    fn runs(&self, pages: &mut Pages<'_>, row: &SegmentRow, from: u32, count: u32) -> Result<Vec<Run>, StorageError> {
+        let start = self.header.runs + (u64::from(row.first_run) + u64::from(from)) * RUN_BYTES as u64;
+        let mut cursor = Cursor::new(pages.read(start, count as usize * RUN_BYTES)?);
         (0..count)
             .map(|_| take_run(&mut cursor).map_err(|e| self.damaged(e)))
             .collect()
@@ -146,32 +120,64 @@ impl IndexFile {
 
     /// Up to `max` runs of a segment, from the one that holds `from`, or the next.
     pub(crate) fn segment_runs(&self, path: &SegmentPath, from: Sequence, max: u32) -> Result<Vec<Run>, StorageError> {
-        let Some(row) = self.segment(path)? else {
-            return Ok(Vec::new());
-        };
+        match self.segment(path)? {
+            Some(row) => self.runs_of(&row, from, max),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// As [`IndexFile::segment_runs`], of a row that was found here.
+    pub(crate) fn runs_of(&self, row: &SegmentRow, from: Sequence, max: u32) -> Result<Vec<Run>, StorageError> {
+        let mut pages = self.pages();
+        let first = self.first_run(&mut pages, row, from)?;
+        self.runs(&mut pages, row, first, max.min(row.run_count - first))
+    }
+
+    /// The number of the run that holds `from`, or of the next.
+    fn first_run(&self, pages: &mut Pages<'_>, row: &SegmentRow, from: Sequence) -> Result<u32, StorageError> {
+        let ahead = from.0.saturating_sub(row.first_sequence.0);
         let (mut low, mut high) = (0, row.run_count);
-        if from <= row.first_sequence {
-            high = 0;
+        if ahead == 0 {
+            return Ok(0);
         }
+        // Sequences have no holes. So it is no later than this, which is it where each run has one entry; and where all have
+        // as many, it is as far in proportion. A halving after each such guess bounds the search where they have not.
+        let mut probe = u32::try_from(ahead)
+            .unwrap_or(u32::MAX)
+            .min(row.run_count.saturating_sub(1));
+        let mut halve = false;
         while low < high {
-            let middle = low + (high - low) / 2;
-            if self.run(&row, middle)?.last_sequence() < from {
-                low = middle + 1;
+            let run = match *self.runs(pages, row, probe, 1)? {
+                [run] => run,
+                _ => return Err(self.damaged(FormatError::Short)),
+            };
+            if run.last_sequence() < from {
+                low = probe + 1;
+            } else if run.first_sequence <= from {
+                return Ok(probe);
             } else {
-                high = middle;
+                high = probe;
             }
+            let spread = run.first_sequence.0.saturating_sub(row.first_sequence.0);
+            let proportion = u128::from(ahead) * u128::from(probe) / u128::from(spread.max(1));
+            probe = match u32::try_from(proportion) {
+                Ok(guess) if !halve => guess.clamp(low, high.saturating_sub(1).max(low)),
+                _ => low + (high - low) / 2,
+            };
+            halve = !halve;
         }
-        self.runs(&row, low, max.min(row.run_count - low))
+        Ok(low)
     }
 
     fn space(&self, space: &Name) -> Result<Option<SpaceRow>, StorageError> {
         let (mut low, mut high) = (0, self.header.space_count);
+        let (mut rows, mut names) = (self.pages(), self.pages());
         while low < high {
             let middle = low + (high - low) / 2;
             let at = self.header.spaces + u64::from(middle) * SPACE_ROW_BYTES as u64;
-            let row = SpaceRow::decode(&self.read(at, SPACE_ROW_BYTES)?).map_err(|e| self.damaged(e))?;
-            let name = self.read(self.header.names + u64::from(row.name_offset), row.name_bytes as usize)?;
-            match name.as_slice().cmp(space.as_str().as_bytes()) {
+            let row = SpaceRow::decode(rows.read(at, SPACE_ROW_BYTES)?).map_err(|e| self.damaged(e))?;
+            let name = names.read(self.header.names + u64::from(row.name_offset), row.name_bytes as usize)?;
+            match name.cmp(space.as_str().as_bytes()) {
                 std::cmp::Ordering::Equal => return Ok(Some(row)),
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
@@ -185,10 +191,11 @@ impl IndexFile {
         let Some(row) = self.space(space)? else {
             return Ok(Vec::new());
         };
-        let read = |number: u32, count: u32| -> Result<Vec<Posting>, StorageError> {
+        let mut pages = self.pages();
+        let mut read = |number: u32, count: u32| -> Result<Vec<Posting>, StorageError> {
             let start =
                 self.header.postings + (u64::from(row.first_posting) + u64::from(number)) * POSTING_BYTES as u64;
-            let bytes = self.read(start, count as usize * POSTING_BYTES)?;
+            let bytes = pages.read(start, count as usize * POSTING_BYTES)?;
             bytes
                 .chunks(POSTING_BYTES)
                 .map(|b| Posting::decode(b).map_err(|e| self.damaged(e)))
@@ -204,5 +211,50 @@ impl IndexFile {
             }
         }
         read(low, max.min(row.posting_count - low))
+    }
+}
+
+/// The pages that one lookup read last, checked: what stands in the same page is not read again.
+struct Pages<'a> {
+    index: &'a IndexFile,
+    /// Number of the first one; 0, which holds the header, for none.
+    first: u64,
+    bytes: Vec<u8>,
+}
+
+impl Pages<'_> {
+    /// Bytes of the file, every page they touch checked.
+    fn read(&mut self, offset: u64, length: usize) -> Result<&[u8], StorageError> {
+        const PAGE: u64 = BLOCK_BYTES as u64;
+        let index = self.index;
+        let damaged = |found| index.damaged_at(offset, found);
+        let end = offset
+            .checked_add(length as u64)
+            .filter(|&end| offset >= PAGE && end <= index.header.checksums)
+            .ok_or_else(|| damaged(FormatError::Short))?;
+        let start = self.first * PAGE;
+        if self.first == 0 || offset < start || end > start + self.bytes.len() as u64 {
+            let first = offset / PAGE;
+            self.first = 0; // whatever fails below
+            let bytes = usize::try_from(end.div_ceil(PAGE) * PAGE - first * PAGE);
+            self.bytes.resize(bytes.map_err(|_| damaged(FormatError::Short))?, 0);
+            let read = index.file.read_at(first * PAGE, &mut self.bytes);
+            let got = read.map_err(|e| StorageError::io("read", index.file.path(), e))?;
+            if got < self.bytes.len() {
+                return Err(damaged(FormatError::Short));
+            }
+            let checksums = usize::try_from(first)
+                .ok()
+                .and_then(|first| index.checksums.get(first - 1..));
+            let mut checksums = checksums.unwrap_or_default().iter();
+            for page in self.bytes.chunks(BLOCK_BYTES) {
+                if checksums.next() != Some(&crc32fast::hash(page)) {
+                    return Err(damaged(FormatError::Checksum));
+                }
+            }
+            self.first = first;
+        }
+        let skip = (offset - self.first * PAGE) as usize;
+        Ok(&self.bytes[skip..skip + length])
     }
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::handles::{ExtentHandles, ExtentId};
+use super::recent::Recent;
 use crate::disk::DiskFile;
 use crate::error::StorageError;
+use crate::format::index::SegmentRow;
 use crate::index::runs::ExtentRuns;
 use crate::index::sealed::IndexFile;
-use crate::model::{StoreId, Timestamp};
+use crate::model::{Sequence, StoreId, Timestamp};
 
 /// How a sealed extent's runs are found.
 #[derive(Clone)]
@@ -30,17 +32,32 @@ pub(crate) struct Frozen {
     pub(crate) chain: u32,
 }
 
+/// What one extent holds of a segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) extent: u64,
+    /// The newest extent before this one that holds the segment, or 0.
+    pub(crate) previous_extent: u64,
+    /// The segment's first sequence here.
+    pub(crate) first_sequence: Sequence,
+    /// Its row in the index file, if it was found there. Index files never change, so it need not be looked up again.
+    pub(crate) row: Option<SegmentRow>,
+}
+
 /// A store's extents.
 pub(crate) struct Extents {
     handles: Arc<ExtentHandles>,
     dir: PathBuf,
     store: StoreId,
     frozen: RwLock<BTreeMap<u64, Frozen>>,
+    /// What was committed last, while somebody waits for it.
+    pub(crate) recent: Recent,
 }
 
 impl Extents {
     pub(crate) fn new(handles: Arc<ExtentHandles>, dir: PathBuf, store: StoreId) -> Self {
         Self {
+            recent: Recent::new(Arc::clone(&handles.recent)),
             handles,
             dir,
             store,
@@ -106,6 +123,7 @@ impl Extents {
 
     /// Closes the files that were open for reading.
     pub(crate) fn close(&self) {
+        self.recent.clear();
         self.handles.forget(self.store);
     }
 }

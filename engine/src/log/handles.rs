@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::names::FileName;
+use super::recent::RecentBytes;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
@@ -35,6 +36,8 @@ pub(crate) struct ExtentHandles {
     most: usize,
     uses: AtomicU64,
     open: RwLock<HashMap<(StoreId, u64), Handles>>,
+    /// What all stores keep in memory of what they committed last.
+    pub(crate) recent: Arc<RecentBytes>,
 }
 
 impl ExtentHandles {
@@ -45,6 +48,7 @@ impl ExtentHandles {
             most,
             uses: AtomicU64::new(0),
             open: RwLock::default(),
+            recent: Arc::default(),
         }
     }
 

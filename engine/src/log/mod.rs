@@ -3,6 +3,7 @@
 pub(crate) mod extents;
 pub(crate) mod handles;
 pub mod names;
+pub(crate) mod recent;
 pub(crate) mod recovery;
 pub(crate) mod spare;
 pub mod verdict;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::boundary::EntryReader;
 use crate::error::{ReadError, StorageError};
+use crate::log::window::SPAN_BYTES_MAX;
 use crate::model::Entry;
 use crate::shared::Threads;
 
@@ -29,6 +30,8 @@ const GAP_BYTES: u32 = 16 << 10;
 pub(crate) trait Scan: Send + 'static {
     /// As [`EntryReader::next_batch`]; an empty batch says only that there was much to skip.
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError>;
+    /// Whether nothing can come any more: then nobody need ask.
+    fn is_done(&self) -> bool;
 }
 
 /// Runs a scan on the read threads.
@@ -86,27 +89,34 @@ impl<S: Scan> Reader<S> {
         // Without an outcome the scan panicked, which is a bug: to the caller the read failed, it did not end.
         let (scan, batch) = outcome.await.ok_or(StorageError::Interrupted)?;
         self.state = match &batch {
-            Ok(Some(_)) => State::Reading(scan),
-            Ok(None) => State::Ended,
+            Ok(Some(_)) if !scan.is_done() => State::Reading(scan),
+            Ok(_) => State::Ended,
             Err(error) => State::Broken(error.clone()),
         };
         batch
     }
 }
 
-/// How many bytes to read at the first of some places in an extent, so that those close behind come with it.
-pub(crate) fn read_ahead(places: impl Iterator<Item = u32>) -> usize {
+/// How many bytes after the first of some places in an extent the last one stands that is to be read with it; 0: none is.
+pub(crate) fn close_behind(places: impl Iterator<Item = u32>) -> usize {
     let mut first = None;
     let mut last = 0;
     for place in places {
         let start = *first.get_or_insert(place);
         let far = place.saturating_sub(last) > GAP_BYTES && place != start;
-        if far || place.saturating_sub(start) as usize > BATCH_BYTES {
+        if far || place.saturating_sub(start) as usize > SPAN_BYTES_MAX {
             break;
         }
         last = place;
     }
-    (last.saturating_sub(first.unwrap_or(0)) as usize + 4096).min(BATCH_BYTES)
+    last.saturating_sub(first.unwrap_or(0)) as usize
+}
+
+/// Makes room for as many entries as the rest of a batch will have, if they are like the first `bytes`: at most `left`.
+pub(crate) fn make_room(out: &mut Vec<Entry>, bytes: usize, left: u64) {
+    let like_these = BATCH_BYTES.saturating_sub(bytes) * out.len() / bytes.max(1) + 1;
+    let most = usize::try_from(left).unwrap_or(usize::MAX);
+    out.reserve_exact(like_these.min(most).min(BATCH_ENTRIES.saturating_sub(out.len())));
 }
 
 /// Whether a batch is full.

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, full, read_ahead, weight};
+use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
 use crate::boundary::{SegmentRead, TimeRange};
 use crate::error::StorageError;
 use crate::format::FormatError;
 use crate::index::Run;
 use crate::index::runs::SegmentNumber;
+use crate::log::extents::Part;
 use crate::log::window::Window;
 use crate::model::{Entry, SegmentPath, Sequence};
 use crate::shared::Shared;
@@ -22,11 +23,11 @@ pub(crate) struct SegmentScan {
     last: Sequence,
     time: TimeRange,
     left: u64,
-    /// Extents still to read, the next one last; `None` until looked up.
-    extents: Option<Vec<u64>>,
+    /// What is still to be read of each extent, the next one last; `None` until looked up.
+    parts: Option<Vec<Part>>,
     newest: u64,
     runs: VecDeque<Run>,
-    window: Option<Window>,
+    window: Window,
 }
 
 impl SegmentScan {
@@ -44,6 +45,7 @@ impl SegmentScan {
         };
         // Nothing there: a range that ends before it begins.
         let (number, first, head, newest) = found.unwrap_or((0, Sequence::FIRST, Sequence(0), 0));
+        let window = Window::new(shared.id, newest);
         Self {
             shared,
             number,
@@ -51,31 +53,27 @@ impl SegmentScan {
             last: read.to.min(head),
             time: read.time,
             left: read.limit,
-            extents: None,
+            parts: None,
             newest,
             runs: VecDeque::new(),
-            window: None,
+            window,
             path: read.path,
         }
     }
 
-    /// The extents to read, newest first. Those that end before the wanted time are passed over.
-    fn find_extents(&mut self) -> Result<Vec<u64>, StorageError> {
+    /// The parts to read, newest first. Extents that end before the wanted time are passed over.
+    fn find_parts(&mut self) -> Result<Vec<Part>, StorageError> {
         let mut found = self
             .shared
             .extents_of(self.number, &self.path, self.newest, self.next)?;
         self.check_same_life()?;
         if self.time.after > TimeRange::ALL.after {
             let first = self.shared.extents.first_since(self.time.after, self.newest)?;
-            let passed_over = found.iter().any(|&extent| extent < first);
-            found.retain(|&extent| extent >= first);
+            let passed_over = found.iter().any(|part| part.extent < first);
+            found.retain(|part| part.extent >= first);
             match found.last() {
                 _ if !passed_over => {}
-                Some(&extent) => {
-                    let first = self.shared.first_in(extent, self.number, &self.path)?;
-                    self.check_same_life()?;
-                    self.next = first.map_or(self.next, |(_, first)| self.next.max(first));
-                }
+                Some(part) => self.next = self.next.max(part.first_sequence),
                 None => self.left = 0,
             }
         }
@@ -99,38 +97,38 @@ impl SegmentScan {
 
     /// The next run, in whichever extent it is.
     fn refill(&mut self) -> Result<(), StorageError> {
-        if self.extents.is_none() {
-            self.extents = Some(self.find_extents()?);
+        if self.parts.is_none() {
+            self.parts = Some(self.find_parts()?);
         }
-        while self.runs.is_empty() {
-            let Some(&extent) = self.extents.as_ref().and_then(|extents| extents.last()) else {
-                return Ok(());
-            };
-            let runs = self
-                .shared
-                .runs_in(extent, self.number, &self.path, self.next, RUNS_PER_LOOKUP)?;
-            self.check_same_life()?;
-            if runs.is_empty() {
-                if let Some(extents) = &mut self.extents {
-                    extents.pop();
-                }
-                continue;
+        let parts = self.parts.as_mut().expect("looked up above");
+        while let Some(part) = parts.last().filter(|_| self.runs.is_empty()).copied() {
+            // Each run has an entry at least.
+            let wanted = self.last.0.saturating_sub(self.next.0).saturating_add(1);
+            let most = u32::try_from(wanted).map_or(RUNS_PER_LOOKUP, |wanted| wanted.min(RUNS_PER_LOOKUP));
+            let runs = self.shared.runs_in(&part, self.number, &self.path, self.next, most)?;
+            if runs.len() < most as usize {
+                parts.pop();
             }
-            if self.window.as_ref().is_none_or(|window| window.extent() != extent) {
-                self.window = Some(Window::new(self.shared.id, extent, self.shared.extents.file(extent)?));
+            if !runs.is_empty() {
+                self.window.turn_to(part.extent);
+                self.runs = runs.into();
             }
-            self.runs = runs.into();
         }
+        self.check_same_life()?;
         Ok(())
     }
 }
 
 impl Scan for SegmentScan {
+    fn is_done(&self) -> bool {
+        self.left == 0 || self.next > self.last
+    }
+
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
         let mut out = Vec::new();
         let mut bytes = 0;
         let mut skipped = 0;
-        while self.left > 0 && self.next <= self.last && !full(&out, bytes) {
+        while !self.is_done() && !full(&out, bytes) {
             if self.runs.is_empty() {
                 self.refill()?;
                 if self.left == 0 {
@@ -145,9 +143,8 @@ impl Scan for SegmentScan {
                     format!("no entry {} of {}, whose head is {}", self.next, self.path, self.last),
                 ));
             };
-            let window = self.window.as_mut().expect("runs come with their extent's window");
             if run.first_sequence > self.next {
-                return Err(window.damage(
+                return Err(self.window.damage(
                     run.trx_byte,
                     FormatError::Invalid("a run that does not continue its segment"),
                 ));
@@ -158,18 +155,21 @@ impl Scan for SegmentScan {
             }
             if self.time.contains(run.timestamp) {
                 let runs = &self.runs;
-                let ahead = || read_ahead(runs.iter().map(|run| run.trx_byte));
-                let located = window.transaction(run.trx_byte, ahead)?;
+                let close = || close_behind(runs.iter().map(|run| run.trx_byte));
+                let located = self.window.transaction(&self.shared.extents, run.trx_byte, close)?;
                 // A transaction of 10 000 records is handed out in parts, like everything else.
                 let most = self.left.min(super::BATCH_ENTRIES as u64);
                 let to = Sequence(self.next.0.saturating_add(most - 1)).min(self.last);
                 let before = out.len();
                 self.shared
-                    .entries_of(window, &located, &run, &self.path, self.next..=to, &mut out)?;
+                    .entries_of(&self.window, &located, &run, &self.path, self.next..=to, &mut out)?;
                 bytes += weight(&out[before..]);
                 let got = (out.len() - before) as u64;
                 self.left -= got;
                 self.next = Sequence(self.next.0 + got);
+                if before == 0 {
+                    make_room(&mut out, bytes, self.left.min(self.last.0.saturating_sub(to.0)));
+                }
             } else {
                 self.next = run.last_sequence().next();
                 skipped += 1;

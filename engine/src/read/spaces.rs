@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, full, read_ahead, weight};
+use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
 use crate::format::transaction::Section;
@@ -49,7 +49,7 @@ pub(crate) struct SpacesScan {
     extent: u64,
     next_place: Place,
     found: VecDeque<Found>,
-    window: Option<Window>,
+    window: Window,
     /// The rest of a section that did not fit the last batch: its place, and the next sequence.
     resume: Option<(Place, Sequence)>,
 }
@@ -57,6 +57,7 @@ pub(crate) struct SpacesScan {
 impl SpacesScan {
     pub(crate) fn new(shared: Arc<Shared>, read: SpacesRead) -> Self {
         let end = *shared.tail.borrow();
+        let window = Window::new(shared.id, end.extent);
         Self {
             shared,
             spaces: read.spaces,
@@ -67,7 +68,7 @@ impl SpacesScan {
             extent: 0,
             next_place: (0, 0),
             found: VecDeque::new(),
-            window: None,
+            window,
             resume: None,
         }
     }
@@ -131,8 +132,8 @@ impl SpacesScan {
                     } < end
                 })
                 .collect();
-            if !self.found.is_empty() && self.window.as_ref().is_none_or(|window| window.extent() != extent) {
-                self.window = Some(Window::new(self.shared.id, extent, self.shared.extents.file(extent)?));
+            if !self.found.is_empty() {
+                self.window.turn_to(extent);
             }
             match next {
                 Some(place) => self.next_place = place,
@@ -243,12 +244,11 @@ impl SpacesScan {
     /// Reads a section; `false` if it has more than fits the batch.
     fn read(&mut self, found: &Found, out: &mut Vec<Entry>) -> Result<bool, StorageError> {
         let resume = self.resume.take().filter(|(place, _)| *place == found.place);
-        let window = self.window.as_mut().expect("sections come with their extent's window");
-        let extent = window.extent();
+        let extent = self.window.extent();
         let behind = &self.found;
-        let ahead = || read_ahead(std::iter::once(found).chain(behind).map(|found| found.place.0));
-        let located = window.transaction(found.place.0, ahead)?;
-        let window = self.window.as_ref().expect("as above");
+        let close = || close_behind(std::iter::once(found).chain(behind).map(|found| found.place.0));
+        let located = self.window.transaction(&self.shared.extents, found.place.0, close)?;
+        let window = &self.window;
         let damage = |error| window.damage(found.place.0, error);
         let section = Section::decode(located.bytes(), found.place.1 as usize).map_err(damage)?;
         let path = section.path().map_err(damage)?;
@@ -297,6 +297,10 @@ fn after(place: Place) -> Place {
 }
 
 impl Scan for SpacesScan {
+    fn is_done(&self) -> bool {
+        self.left == 0
+    }
+
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
         if self.spaces.is_empty() || self.end.byte == 0 {
             return Ok(None);
@@ -319,7 +323,7 @@ impl Scan for SpacesScan {
                 self.left = 0; // times never go backwards: nothing later can pass
                 break;
             }
-            let extent = self.window.as_ref().map_or(0, Window::extent);
+            let extent = self.window.extent();
             if !self.time.contains(found.timestamp) || self.is_seen(&found, extent) {
                 skipped += 1;
                 continue;
@@ -329,6 +333,9 @@ impl Scan for SpacesScan {
                 self.found.push_front(found);
             }
             bytes += weight(&out[before..]);
+            if before == 0 && !out.is_empty() {
+                make_room(&mut out, bytes, self.left.min(self.found.len() as u64));
+            }
         }
         Ok((!out.is_empty()).then_some(out))
     }
