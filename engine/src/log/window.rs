@@ -25,11 +25,12 @@ const READ_BYTES_MAX: usize = SPAN_BYTES_MAX + SMALL_BYTES;
 /// Bytes of memory that small reads share.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Bytes of the first chunk, which is all that a point read needs.
-const FIRST_CHUNK_BYTES: usize = 2 << 10;
+const FIRST_CHUNK_BYTES: usize = GUESS_BYTES;
 /// Bytes up to which a read is small.
 const SMALL_BYTES: usize = CHUNK_BYTES / 4;
-/// What a transaction is taken to have before one was seen, and the step in which that is adapted.
-const GUESS_BYTES: usize = 1024;
+/// What a transaction is taken to have before one was seen: a second read costs more than a page.
+const GUESS_BYTES: usize = 4 << 10;
+/// What is read has a multiple of so many bytes.
 const STEP_BYTES: usize = 512;
 
 const _: () = assert!(
@@ -182,9 +183,10 @@ impl Window {
         let length = header.length as usize;
         let mut shared = small;
         if length > got {
-            let short = got < wanted || !self.may_have(&*file, byte, length)?;
-            // A length comes from the disk: it must not make us read what no transaction can be.
-            if short || length > TRANSACTION_ENCODED_BYTES_MAX {
+            // A length comes from the disk: it must not make us take memory for what cannot be.
+            let possible = length <= TRANSACTION_ENCODED_BYTES_MAX
+                && (length <= SPAN_BYTES_MAX || self.may_have(&*file, byte, length)?);
+            if got < wanted || !possible {
                 return Err(self.damage(byte, FormatError::Short));
             }
             if length > buffer.len() {
@@ -222,7 +224,7 @@ impl Window {
         }
     }
 
-    /// Whether the file is long enough for a transaction of this length; asked once, before memory is taken for it.
+    /// Whether the file is long enough for a transaction of this length. Its size is asked for once.
     fn may_have(&mut self, file: &dyn DiskFile, byte: u32, length: usize) -> Result<bool, StorageError> {
         let size = match self.size {
             Some(size) => size,
