@@ -22,8 +22,9 @@
 //! is an I/O thread that has writes of many stores under way, or a commit thread, or the caller of
 //! [`LocalStore::append_blocking`] itself.
 //!
-//! **Read path.** A reader looks up runs (where a segment's or space's sections are), reads them in large pieces, checks
-//! each transaction's checksum, and hands out entries that share the bytes read.
+//! **Read path.** A reader looks up runs (where a segment's or space's sections are), reads them in large pieces where they
+//! stand close together, checks each transaction's checksum, and hands out entries that share the bytes read. What was
+//! committed last is in memory while somebody follows the durable tail.
 //!
 //! **Opening** reads the last checkpoint and the groups written after it. The first bad group is either damage, and the
 //! store refuses to open, or a write that was torn before it was acknowledged, and is cut.

@@ -2,7 +2,7 @@
 //! share its bytes, and none reads the file. Their checksums were just made, so nobody checks them again.
 //!
 //! It is bounded for each store and for all together. The more all have, the less each may: there is always room for a
-//! store that begins. A store that nobody follows keeps nothing; that is noticed at its next commit, read or close.
+//! store that begins. A store that nobody follows keeps nothing; that is noticed at its next commit, or at its close.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -143,3 +143,87 @@ async fn a_time_in_the_middle_of_many_extents_is_found() {
         }
     }
 }
+
+/// Reads on until the end or an error; what was read before it is added to `seen`.
+async fn rest(reader: &mut dyn EntryReader, seen: &mut Vec<Entry>) -> Result<(), ReadError> {
+    while let Some(batch) = reader.next_batch().await? {
+        seen.extend(batch);
+    }
+    Ok(())
+}
+
+/// Entries of segment `a` that stand alone, and ones that stand side by side; with what `damage` does to the file of an
+/// extent while it is being read, given its path and where the log ends in it.
+async fn damaged_under_a_reader(damage: impl Fn(&Path)) {
+    for apart in [0, 20_000] {
+        for by_space in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = engine(dir.path(), &Gated::default()).store(STORE).await.unwrap();
+            for n in 1..=400 {
+                append(&*store, "a", n, [Record::new(format!("{n:05}").repeat(400))]).await;
+                if apart > 0 && n % 2 == 0 {
+                    append(&*store, "b", n / 2, [Record::new(vec![0; apart])]).await;
+                }
+            }
+            let mut reader = match by_space {
+                false => store.read_segment(SegmentRead::all(path("a"))),
+                true => store.read_spaces(space(None)),
+            };
+            let mut seen = reader.next_batch().await.unwrap().unwrap();
+            let file = dir.path().join("stores").join(STORE.to_string());
+            let damaged = store.durable_tail().borrow().extent - 2;
+            damage(&file.join(format!("{damaged:020}.extent")));
+            let ended = rest(&mut *reader, &mut seen).await;
+            let Err(ReadError::Storage(StorageError::Corrupt {
+                store: of,
+                extent,
+                byte,
+                ..
+            })) = ended
+            else {
+                panic!("{ended:?}, {apart} bytes apart, by space: {by_space}");
+            };
+            assert_eq!((of, extent), (STORE, damaged));
+            assert!((4096..65536).contains(&byte), "{byte}");
+            assert!(reader.next_batch().await.is_err(), "an error is not followed by an end");
+            // What was handed out before is no view of the file.
+            let own = seen.iter().filter(|entry| entry.path == path("a"));
+            for (n, entry) in (1..).zip(own) {
+                assert_eq!(entry.sequence, Sequence(n));
+                assert_eq!(entry.payload, format!("{n:05}").repeat(400));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_extent_truncated_under_a_reader_is_damage_and_never_an_end() {
+    damaged_under_a_reader(|file| {
+        let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+        file.set_len(30_000).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_extent_cut_off_in_the_middle_of_a_header_is_damage_too() {
+    damaged_under_a_reader(|file| {
+        let bytes = std::fs::read(file).unwrap();
+        // A transaction of segment `a` begins 48 + 20 bytes before its names.
+        let names = bytes.windows(2).rposition(|names| names == b"sa").unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+        file.set_len(names as u64 - 60).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bit_flipped_under_a_reader_is_damage_and_never_an_end() {
+    damaged_under_a_reader(|file| {
+        let mut bytes = std::fs::read(file).unwrap();
+        let payload = bytes.windows(2).rposition(|names| names == b"sa").unwrap() + 100;
+        bytes[payload] ^= 1;
+        std::fs::write(file, bytes).unwrap();
+    })
+    .await;
+}
