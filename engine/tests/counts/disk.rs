@@ -139,8 +139,15 @@ impl LogFile for File {
         self
     }
 
-    fn fill(&self, size: u64) -> io::Result<()> {
-        self.content.write().unwrap().resize(size as usize, 0);
+    fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        let mut content = self.content.write().unwrap();
+        content.truncate(offset as usize);
+        content.extend_from_slice(blocks);
+        Ok(())
+    }
+
+    fn settle(&self, size: u64) -> io::Result<()> {
+        self.content.write().unwrap().truncate(size as usize);
         Ok(())
     }
 }
