@@ -13,7 +13,7 @@ use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Files;
 
-struct OpenFile {
+pub(super) struct OpenFile {
     file: File,
     path: PathBuf,
 }
@@ -102,7 +102,11 @@ impl Disk for Files {
 
 impl OpenFile {
     fn open(path: &Path, mode: OpenMode) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
+        Self::open_with(path, mode, OpenOptions::new())
+    }
+
+    /// With what else `options` say.
+    pub(super) fn open_with(path: &Path, mode: OpenMode, mut options: OpenOptions) -> io::Result<Self> {
         options.read(true).write(mode != OpenMode::Read);
         options
             .create(mode == OpenMode::Create)
