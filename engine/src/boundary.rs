@@ -188,6 +188,12 @@ pub trait Stores: Send + Sync + 'static {
     /// [`OpenError`].
     async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError>;
 
+    /// How commits reach the medium, in a word for people, where there is more than one way: what `status` and `/readyz`
+    /// show. `None`: nothing worth telling.
+    fn commit_method(&self) -> Option<&'static str> {
+        None
+    }
+
     /// `Ok` while storage is usable: what `/readyz` shows.
     ///
     /// # Errors

@@ -2,11 +2,29 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, Disk};
 use crate::error::OpenError;
 use crate::limits::{EXTENT_BYTES_MAX, EXTENT_BYTES_MIN};
+
+/// Shortest [`EngineConfig::queue_deadline`].
+pub const QUEUE_DEADLINE_MIN: Duration = Duration::from_millis(1);
+
+/// Longest [`EngineConfig::queue_deadline`].
+pub const QUEUE_DEADLINE_MAX: Duration = Duration::from_secs(3600);
+
+/// How commits may reach the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CommitMethod {
+    /// Through io_uring, where the disk's backend has it and the system allows it; with threads elsewhere, which is said in
+    /// the log.
+    #[default]
+    Auto,
+    /// With threads, which is slower for many stores; for systems where io_uring is not wanted.
+    Threads,
+}
 
 /// Settings of one process. Nothing here must match between runs.
 #[derive(Clone)]
@@ -19,11 +37,17 @@ pub struct EngineConfig {
     pub extent_bytes: u64,
     /// Bytes of transactions one store queues before producers wait. Default 64 MiB, at least one largest transaction.
     pub queue_bytes: usize,
+    /// How long a producer waits for room in that queue before it is told [`Rejection::QueueFull`](crate::Rejection::QueueFull).
+    /// Default 20 s, which is shorter than the Rust client waits for an answer; range
+    /// [`QUEUE_DEADLINE_MIN`]..=[`QUEUE_DEADLINE_MAX`].
+    pub queue_deadline: Duration,
     /// Stores open at a time. Default 10 000. An idle store costs a file descriptor and 12 KiB; beyond the limit, those
     /// that nobody holds and that were not asked for the longest are closed.
     pub open_stores: usize,
     /// Extents open for reading at a time, of all stores together, each with two file descriptors. Default 256.
     pub open_extents: usize,
+    /// How commits may reach the disk. [`Engine::commit_method`](crate::Engine::commit_method) tells how they do.
+    pub commit_method: CommitMethod,
     /// Threads that commit, shared by all stores. Default 8. Without io_uring as many stores can wait for the disk at once;
     /// with it, they do only what takes longer than a write.
     pub commit_threads: usize,
@@ -42,8 +66,10 @@ impl EngineConfig {
             dir: dir.into(),
             extent_bytes: 256 << 20,
             queue_bytes: 64 << 20,
+            queue_deadline: Duration::from_secs(20),
             open_stores: 10_000,
             open_extents: 256,
+            commit_method: CommitMethod::default(),
             commit_threads: 8,
             read_threads: 4,
             clock: Arc::new(SystemClock),
@@ -66,6 +92,11 @@ impl EngineConfig {
             faults.push(format!(
                 "queue_bytes must be at least {}",
                 crate::limits::TRANSACTION_ENCODED_BYTES_MAX
+            ));
+        }
+        if !(QUEUE_DEADLINE_MIN..=QUEUE_DEADLINE_MAX).contains(&self.queue_deadline) {
+            faults.push(format!(
+                "queue_deadline must be in {QUEUE_DEADLINE_MIN:?}..={QUEUE_DEADLINE_MAX:?}"
             ));
         }
         if self.open_stores == 0 {

@@ -7,12 +7,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::boundary::{Store, Stores};
 use crate::commit::Committing;
 use crate::commit::queue::Queue;
 use crate::config::EngineConfig;
+use crate::deadlines::Deadlines;
 use crate::disk::{Disk, DiskLock, OpenMode};
 use crate::error::{OpenError, StorageError};
 use crate::format::checkpoint;
@@ -22,8 +23,9 @@ use crate::log::handles::ExtentHandles;
 use crate::log::recovery::recover;
 use crate::model::{LogPosition, StoreId};
 use crate::pace::LOOK_MAX;
+use crate::room::Room;
 use crate::shared::{Folder, Shared, Threads};
-use crate::store::{LocalStore, ROOM_UNIT_BYTES};
+use crate::store::LocalStore;
 use crate::workers::Workers;
 
 /// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one, and the last store and reader of
@@ -45,6 +47,8 @@ struct Inner {
     /// Counts requests for stores: a slot's latest number tells how long ago that was.
     asked: AtomicU64,
     threads: Arc<Threads>,
+    /// Of those who wait for room in a queue.
+    deadlines: Arc<Deadlines>,
 }
 
 /// One store's place; its lock makes concurrent opens one.
@@ -125,15 +129,16 @@ impl Engine {
         let look = if alone { Duration::ZERO } else { LOOK_MAX };
         let threads = || -> std::io::Result<Threads> {
             Ok(Threads {
-                commit: Committing::new(&config.disk, config.commit_threads, look)?,
+                commit: Committing::new(&config.disk, config.commit_method, config.commit_threads, look)?,
                 read: Workers::new("sk-read", config.read_threads, Duration::ZERO)?,
                 background: Workers::new("sk-background", 2, Duration::ZERO)?,
                 opening: Workers::new("sk-open", 2, Duration::ZERO)?,
                 folder: Arc::new(Folder::new(lock)),
             })
         };
-        let threads = threads().map_err(|e| StorageError::io("start threads for", &config.dir, e))?;
-        tracing::debug!(dir = %config.dir.display(), commits = threads.commit.method(), "opened a data directory");
+        let failed = |e| StorageError::io("start threads for", &config.dir, e);
+        let (threads, deadlines) = (threads().map_err(failed)?, Deadlines::start().map_err(failed)?);
+        tracing::info!(dir = %config.dir.display(), commit_method = threads.commit.method(), "opened a data directory");
         Ok(Self {
             inner: Arc::new(Inner {
                 handles: Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents)),
@@ -143,11 +148,13 @@ impl Engine {
                 stores: Mutex::default(),
                 asked: AtomicU64::new(0),
                 threads: Arc::new(threads),
+                deadlines: Arc::new(deadlines),
             }),
         })
     }
 
-    /// How commits reach the disk: `io_uring`, or `threads` where that is not to be had.
+    /// How commits reach the disk: `io_uring`, or `threads` where that is not to be had or not wanted
+    /// ([`EngineConfig::commit_method`]).
     pub fn commit_method(&self) -> &'static str {
         self.inner.threads.commit.method()
     }
@@ -265,7 +272,7 @@ impl Inner {
         if replayed_bytes > REPLAY_BYTES_UNREMARKED {
             self.leave_checkpoint(&shared);
         }
-        let room = Arc::new(Semaphore::new(config.queue_bytes / ROOM_UNIT_BYTES));
+        let room = Arc::new(Room::new(config, &self.deadlines));
         Ok(LocalStore {
             shared: Arc::new(shared),
             threads: Arc::clone(&self.threads),
@@ -273,11 +280,12 @@ impl Inner {
         })
     }
 
-    /// Closes one store: refuses new requests, waits for the committer, leaves a checkpoint.
+    /// Closes one store: refuses new requests and those that wait for room, waits for the committer, leaves a checkpoint.
     fn close_store(&self, store: &LocalStore) {
         let shared = &store.shared;
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.closed = true;
+        store.room.close();
         while queue.running {
             queue = shared.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -349,6 +357,10 @@ impl Stores for Engine {
         let opened = self.inner.threads.opening.run(move || engine.open_store(id)).await;
         let store = opened.unwrap_or(Err(StorageError::Closed.into()))?;
         Ok(Arc::new(store))
+    }
+
+    fn commit_method(&self) -> Option<&'static str> {
+        Some(Engine::commit_method(self))
     }
 
     fn ready(&self) -> Result<(), StorageError> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{InvalidTransaction, SegmentPath, Sequence, StoreId};
 
@@ -130,6 +131,18 @@ pub enum Rejection {
     /// No room to go on; free some space and retry.
     #[error("the disk is full")]
     DiskFull,
+    /// The store's queue had no room until the deadline: the disk takes less than producers send, or hangs. Transient: retry
+    /// the same request later, or send less at a time.
+    #[error(
+        "the store is overloaded: its queue of {queue_bytes} bytes had no room for {waited:.1?}; nothing was written, try \
+         again later"
+    )]
+    QueueFull {
+        /// How long room was waited for.
+        waited: Duration,
+        /// [`EngineConfig::queue_bytes`](crate::EngineConfig::queue_bytes).
+        queue_bytes: usize,
+    },
     /// The store does not accept writes.
     #[error(transparent)]
     Storage(StorageError),

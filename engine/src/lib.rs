@@ -53,6 +53,7 @@ mod commit;
 mod config;
 #[cfg(test)]
 mod crash_tests;
+mod deadlines;
 pub mod disk;
 mod engine;
 mod error;
@@ -65,13 +66,14 @@ mod log;
 mod model;
 mod pace;
 mod read;
+mod room;
 mod shared;
 mod store;
 mod verify;
 mod workers;
 
 pub use boundary::{EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
-pub use config::EngineConfig;
+pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
 pub use engine::Engine;
 pub use error::{AppendError, OpenError, ReadError, Rejection, StorageError};
 pub use model::*;

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::blocking;
 use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
@@ -19,19 +19,17 @@ use crate::model::{
 use crate::read::Reader;
 use crate::read::segment::SegmentScan;
 use crate::read::spaces::SpacesScan;
+use crate::room::Room;
 use crate::shared::{Shared, Threads};
 
 type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;
-
-/// The queue's room is counted in units of this many bytes.
-pub(crate) const ROOM_UNIT_BYTES: usize = 1024;
 
 /// A store in a folder of this host. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
 pub struct LocalStore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) threads: Arc<Threads>,
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: Arc<Room>,
 }
 
 impl LocalStore {
@@ -44,7 +42,7 @@ impl LocalStore {
     /// # Panics
     /// Not by itself; but within an async runtime it holds up whatever else its thread is to run.
     pub fn append_blocking(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        let room = blocking::wait(self.room_for(self.admit(&transaction)?))?;
+        let room = blocking::wait(self.room.take(self.admit(&transaction)?))?;
         let (request, receive) = append_request(transaction, room);
         if self.push(request)? {
             let answered = || !receive.is_empty() || receive.is_terminated();
@@ -92,13 +90,6 @@ impl LocalStore {
             && self.shared.latch.check().is_ok()
     }
 
-    /// Waits for room in the queue.
-    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AppendError> {
-        let units = u32::try_from(bytes / ROOM_UNIT_BYTES + 1).expect("limits keep a transaction below 4 GiB");
-        let room = Arc::clone(&self.room).acquire_many_owned(units).await;
-        Ok(room.map_err(|_| Rejection::Storage(StorageError::Closed))?)
-    }
-
     async fn appended(receive: oneshot::Receiver<Answered>) -> Result<Committed, AppendError> {
         match receive.await {
             Ok(answered) => answered.outcome,
@@ -139,7 +130,7 @@ impl Store for LocalStore {
     }
 
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        let room = self.room_for(self.admit(&transaction)?).await?;
+        let room = self.room.take(self.admit(&transaction)?).await?;
         let (request, receive) = append_request(transaction, room);
         self.enqueue(request)?;
         Self::appended(receive).await
@@ -151,7 +142,7 @@ impl Store for LocalStore {
             path: path.clone(),
             first,
             reply,
-            _room: self.room_for(0).await?,
+            _room: self.room.take(0).await?,
         })?;
         Self::answer(receive).await
     }
@@ -161,7 +152,7 @@ impl Store for LocalStore {
         self.enqueue(Request::Delete {
             path: path.clone(),
             reply,
-            _room: self.room_for(0).await?,
+            _room: self.room.take(0).await?,
         })?;
         Self::answer(receive).await
     }

@@ -12,6 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::CommitMethod;
 use crate::disk::Disk;
 use crate::shared::Shared;
 use crate::workers::Workers;
@@ -25,10 +26,18 @@ pub(crate) struct Committing {
 }
 
 impl Committing {
-    /// Starts them; the disk decides whether there is an I/O thread.
-    pub(crate) fn new(disk: &Arc<dyn Disk>, threads: usize, look: Duration) -> io::Result<Self> {
+    /// Starts them; the disk decides whether there is an I/O thread, if one is wanted.
+    pub(crate) fn new(
+        disk: &Arc<dyn Disk>,
+        method: CommitMethod,
+        threads: usize,
+        look: Duration,
+    ) -> io::Result<Self> {
         // Without one, the commit threads meet the producers themselves.
         let threads = Arc::new(Workers::new("sk-commit", threads, look)?);
+        if method == CommitMethod::Threads {
+            return Ok(Self { io: None, threads });
+        }
         let io = IoThread::spawn(Arc::clone(disk), &threads, look).unwrap_or_else(|error| {
             tracing::warn!(%error, "io_uring is not to be had here: committing with threads, which is slower for many stores");
             None

@@ -14,6 +14,8 @@ mod best {
 
     #[path = "conformance.rs"]
     mod conformance;
+    #[path = "sizes.rs"]
+    mod sizes;
 }
 
 /// On the backend that any system has.
@@ -27,10 +29,13 @@ mod portable {
 
     #[path = "conformance.rs"]
     mod conformance;
+    #[path = "sizes.rs"]
+    mod sizes;
 }
 
 mod files;
 mod format_example;
 mod gated;
 mod lifetime;
+mod overload;
 mod scans;

@@ -1,0 +1,220 @@
+//! Deadlines of callers that wait. A caller may be of any runtime or of none, so the engine has its own timer: one thread,
+//! asleep unless somebody waits.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Which waiting caller: when it is to be woken, and a number of its own.
+type Place = (Instant, u64);
+
+#[derive(Default)]
+struct State {
+    waiting: BTreeMap<Place, Waker>,
+    last_number: u64,
+    ending: bool,
+}
+
+#[derive(Default)]
+struct Timer {
+    state: Mutex<State>,
+    /// There is an earlier deadline than before, or the thread is to end.
+    changed: Condvar,
+}
+
+/// The timer. Dropping it ends its thread; nobody waits by then.
+pub(crate) struct Deadlines {
+    timer: Arc<Timer>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Deadlines {
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let timer = Arc::new(Timer::default());
+        let own = Arc::clone(&timer);
+        let thread = std::thread::Builder::new().name("sk-timer".to_owned());
+        let thread = Some(thread.spawn(move || own.run())?);
+        Ok(Self { timer, thread })
+    }
+
+    /// Waits for a future, at most for so long from when it first made its caller wait. What is ready at once costs nothing
+    /// more.
+    ///
+    /// # Errors
+    /// How long it was waited for in vain.
+    pub(crate) async fn within<T>(&self, longest: Duration, future: impl Future<Output = T>) -> Result<T, Duration> {
+        let mut future = pin!(future);
+        let mut waiting: Option<Waiting<'_>> = None;
+        poll_fn(|context| {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(value));
+            }
+            match &waiting {
+                None => waiting = Some(self.timer.wait(longest, context.waker())),
+                Some(waiting) if waiting.since.elapsed() >= longest => {
+                    return Poll::Ready(Err(waiting.since.elapsed()));
+                }
+                Some(waiting) => waiting.wake(context.waker()),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Drop for Deadlines {
+    fn drop(&mut self) {
+        self.timer.state().ending = true;
+        self.timer.changed.notify_all();
+        if let Some(thread) = self.thread.take()
+            // A caller that was woken may have held the last handle to the engine.
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Timer {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, longest: Duration, waker: &Waker) -> Waiting<'_> {
+        let since = Instant::now();
+        let mut state = self.state();
+        state.last_number += 1;
+        let place = (since + longest, state.last_number);
+        state.waiting.insert(place, waker.clone());
+        let is_first = state
+            .waiting
+            .first_key_value()
+            .is_some_and(|(first, _)| *first == place);
+        drop(state);
+        if is_first {
+            self.changed.notify_one();
+        }
+        Waiting {
+            timer: self,
+            place,
+            since,
+        }
+    }
+
+    fn run(&self) {
+        let mut state = self.state();
+        while !state.ending {
+            let Some(first) = state.waiting.first_entry() else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = first.key().0.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let waker = first.remove();
+                // Whoever is woken may be done with, and give up its place here.
+                drop(state);
+                if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+                    tracing::error!("waking a caller whose deadline passed panicked");
+                }
+                state = self.state();
+            } else {
+                let waited = self.changed.wait_timeout(state, left);
+                (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+}
+
+/// A caller's place, given up when it is dropped.
+struct Waiting<'a> {
+    timer: &'a Timer,
+    place: Place,
+    since: Instant,
+}
+
+impl Waiting<'_> {
+    /// Names who is to be woken: a future may move to another task.
+    fn wake(&self, waker: &Waker) {
+        let before = self.timer.state().waiting.insert(self.place, waker.clone());
+        drop(before); // not under the lock: it may be the last handle to a task
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let waker = self.timer.state().waiting.remove(&self.place);
+        drop(waker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::blocking;
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn what_is_ready_is_returned_and_what_is_not_is_given_up_in_time_without_a_runtime() {
+        let deadlines = Deadlines::start().unwrap();
+        assert_eq!(blocking::wait(deadlines.within(SHORT, ready(7))), Ok(7));
+        let waited = blocking::wait(deadlines.within(SHORT, pending::<()>())).unwrap_err();
+        assert!(waited >= SHORT);
+        assert!(deadlines.timer.state().waiting.is_empty());
+    }
+
+    #[test]
+    fn a_later_deadline_keeps_no_earlier_one_waiting() {
+        let deadlines = Arc::new(Deadlines::start().unwrap());
+        let (send, receive) = tokio::sync::oneshot::channel();
+        let later = std::thread::spawn({
+            let deadlines = Arc::clone(&deadlines);
+            move || blocking::wait(deadlines.within(LONG, receive))
+        });
+        while deadlines.timer.state().waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(blocking::wait(deadlines.within(SHORT, pending::<()>())).is_err());
+        send.send(7).unwrap();
+        assert_eq!(later.join().unwrap(), Ok(Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_dropped_gives_up_its_place() {
+        let deadlines = Deadlines::start().unwrap();
+        let dropped = tokio::time::timeout(SHORT, deadlines.within(LONG, pending::<()>())).await;
+        assert!(dropped.is_err());
+        assert!(deadlines.timer.state().waiting.is_empty());
+    }
+
+    #[test]
+    fn its_own_thread_may_drop_the_last_handle() {
+        struct Last(Mutex<Option<Arc<Deadlines>>>);
+        impl std::task::Wake for Last {
+            fn wake(self: Arc<Self>) {
+                drop(self.0.lock().unwrap().take());
+            }
+        }
+        let deadlines = Arc::new(Deadlines::start().unwrap());
+        let timer = Arc::clone(&deadlines.timer);
+        let last = Arc::new(Last(Mutex::new(None)));
+        let mut state = timer.state();
+        state
+            .waiting
+            .insert((Instant::now(), 0), Waker::from(Arc::clone(&last)));
+        *last.0.lock().unwrap() = Some(deadlines);
+        drop(state);
+        timer.changed.notify_all();
+        while !timer.state().ending {
+            std::thread::yield_now();
+        }
+    }
+}
