@@ -244,11 +244,14 @@ impl Shared {
     /// The first commit of this very transaction, if there was one: same id, same records, at those sequences.
     pub(crate) fn committed_before(&self, transaction: &Transaction) -> Result<Option<Committed>, StorageError> {
         let mut found: Option<(Trx, Timestamp)> = None;
+        // Kept from part to part: a transaction of many segments is read once.
+        let mut window: Option<Window> = None;
         for part in &transaction.segments {
             let Some((extent, run)) = self.locate(&part.path, part.first_sequence)? else {
                 return Ok(None);
             };
-            let mut window = Window::new(self.id, extent);
+            let window = window.get_or_insert_with(|| Window::new(self.id, extent));
+            window.turn_to(extent);
             let located = window.transaction(&self.extents, run.trx_byte, || 0)?;
             let matches = located.header.id == transaction.id
                 && run.first_sequence == part.first_sequence
@@ -258,7 +261,7 @@ impl Shared {
             }
             let mut entries = Vec::with_capacity(part.records.len());
             let all = run.first_sequence..=run.last_sequence();
-            self.entries_of(&window, &located, &run, &part.path, all, &mut entries)?;
+            self.entries_of(window, &located, &run, &part.path, all, &mut entries)?;
             let same = entries
                 .iter()
                 .zip(&part.records)

@@ -201,6 +201,13 @@ fn largest() -> Transaction {
 }
 
 #[tokio::test]
+async fn as_many_segments_as_may_be_with_the_longest_names_and_as_many_bytes() {
+    let written = largest();
+    written.validate().unwrap();
+    holds(written).await;
+}
+
+#[tokio::test]
 async fn many_segments_of_one_space_with_nothing_in_them_but_a_record_each() {
     let segments = (0..TRANSACTION_RECORDS_MAX).map(|n| SegmentAppend {
         path: path("s", &n.to_string()),
