@@ -55,6 +55,9 @@ pub enum Error {
     Closed,
 }
 
+/// How texts begin that tell of a store that takes nothing for now, and go on with the details.
+const NOT_NOW: [&str; 2] = ["the store accepts no writes since ", "the store is overloaded: "];
+
 impl Error {
     /// Whether the same call may succeed later without any change. After a produce, peek first.
     pub fn is_transient(&self) -> bool {
@@ -98,7 +101,7 @@ impl Error {
             | "the disk is full"
             | "the store is closed"
             | "the read was interrupted; start it again" => Error::Unavailable(text.to_owned()),
-            halted if halted.starts_with("the store accepts no writes since ") => Error::Unavailable(text.to_owned()),
+            now if NOT_NOW.iter().any(|begins| now.starts_with(begins)) => Error::Unavailable(text.to_owned()),
             _ => Error::Refused(text.to_owned()),
         }
     }
@@ -127,6 +130,7 @@ mod tests {
         for text in [
             "failed to write transaction: the disk is full",
             "failed to write transaction: the store is closed",
+            "failed to write transaction: the store is overloaded: its queue of 9 bytes had no room for 20s",
             "failed to write transaction: the store accepts no writes since a write failed (x); restart to recover",
         ] {
             assert!(matches!(Error::from_terminal(text), Error::Unavailable(_)), "{text}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -25,6 +25,10 @@ use crate::stores::OpenStores;
 /// Buffer of the WebSocket reader and writer, bytes. The library's default of 128 KiB each costs a thousand idle
 /// connections a quarter of a gigabyte.
 const SOCKET_BUFFER_BYTES: usize = 16 << 10;
+
+/// The header in which `/readyz` says how the stores commit: `io_uring` or `threads`. The body is `ok` alone, as whoever
+/// watches servers expects it.
+pub const COMMIT_METHOD_HEADER: &str = "streamkit-commit-method";
 
 /// A server over some stores. Cheap to clone; all clones are the same server.
 #[derive(Clone)]
@@ -66,7 +70,8 @@ impl Server {
         &self.shared.limits
     }
 
-    /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable).
+    /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable, and how it
+    /// commits: [`COMMIT_METHOD_HEADER`]).
     pub fn router(&self) -> Router {
         Router::new()
             .route("/streamz", get(streamz))
@@ -95,10 +100,16 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if shared.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down").into_response();
     }
-    match shared.stores.all().ready() {
+    let stores = shared.stores.all();
+    let mut answer = match stores.ready() {
         Ok(()) => "ok".into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    };
+    if let Some(method) = stores.commit_method() {
+        let method = HeaderValue::from_static(method);
+        answer.headers_mut().insert(COMMIT_METHOD_HEADER, method);
     }
+    answer
 }
 
 async fn streamz(

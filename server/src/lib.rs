@@ -19,5 +19,5 @@ mod socket;
 mod stores;
 
 pub use auth::{Access, Key, KeyError, Rights, Scopes};
-pub use http::Server;
+pub use http::{COMMIT_METHOD_HEADER, Server};
 pub use limits::Limits;

@@ -108,6 +108,7 @@ impl Failure {
     }
 
     pub(crate) fn report(self) -> ExitCode {
+        super::log::release();
         if self.exit != Exit::Done {
             // Nobody may be there to read it.
             let _ = writeln!(std::io::stderr(), "streamkit: {}", self.message);

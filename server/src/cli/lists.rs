@@ -5,6 +5,7 @@ use serde_json::json;
 use super::connect::{Connect, name, space_or_path};
 use super::failure::Failure;
 use super::output::{Out, json_lines, time};
+use super::readiness;
 
 #[derive(clap::Args)]
 pub(crate) struct Spaces {
@@ -86,15 +87,29 @@ pub(crate) struct Status {
     connect: Connect,
 }
 
+/// A status in its JSON form.
+#[derive(serde::Serialize)]
+struct StatusLine {
+    #[serde(flatten)]
+    status: streamkit_client::Status,
+    /// `null` where the server does not say.
+    commit_method: Option<String>,
+}
+
 impl Status {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (space, segment) = self.target.unwrap_or_default();
         let one_segment = segment.is_some();
         let segment = segment.unwrap_or_default();
-        let status = self.connect.open().status(&space, &segment).await?;
+        let store = self.connect.open();
+        let (status, commit_method) = tokio::join!(
+            store.status(&space, &segment),
+            readiness::commit_method(&self.connect.url)
+        );
+        let status = status?;
         let mut out = Out::new();
         if json_lines(self.json) {
-            out.json(&status)?;
+            out.json(&StatusLine { status, commit_method })?;
             return out.flush();
         }
         let row = |name: &str, value: String| vec![name.to_owned(), value];
@@ -109,6 +124,9 @@ impl Status {
         }
         if status.last_timestamp > 0 {
             rows.push(row("last committed", time(status.last_timestamp)));
+        }
+        if let Some(method) = commit_method {
+            rows.push(row("server commits with", method));
         }
         let what = match (space.as_str(), one_segment) {
             ("", _) => "store".to_owned(),

@@ -10,9 +10,11 @@ mod floor;
 mod import;
 mod lines;
 mod lists;
+mod log;
 mod output;
 mod produce;
 mod read;
+mod readiness;
 mod records;
 mod rows;
 mod serve;
@@ -90,11 +92,14 @@ pub(crate) fn main() -> ExitCode {
         tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| "warn,streamkit=info".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| log::Log)
         // It would panic where standard error is gone.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    if let Command::Serve(_) | Command::Dev(_) = &arguments.command {
+        log::hold();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(error).report(),

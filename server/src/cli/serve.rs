@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamkit_engine::{Engine, EngineConfig, Stores as _};
+use streamkit_engine::{CommitMethod, Engine, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN, Stores as _};
 use streamkit_server::{Key, Limits, Server};
 use tokio::net::TcpListener;
 
 use super::connect::{at_least, count, some_time};
 use super::development::Development;
 use super::failure::Failure;
+use super::log;
 use super::output::{Out, note};
 
 /// How long the stores may take to close. Their work is synced long before; a disk that hangs would keep us for ever.
@@ -40,8 +41,11 @@ struct Place {
     data: PathBuf,
 }
 
+const VARIABLES: &str = "\
+Every option has a variable: --open-stores is STREAMKIT_OPEN_STORES.";
+
 #[derive(clap::Args)]
-#[command(args_override_self = true)]
+#[command(args_override_self = true, after_help = VARIABLES)]
 pub(crate) struct Serve {
     /// TOML file with any of the options below
     #[arg(long, env = "STREAMKIT_CONFIG", hide_env_values = true, value_name = "FILE")]
@@ -60,60 +64,101 @@ pub(crate) struct Serve {
         default_value_t = 10_000
     )]
     open_stores: usize,
+    /// auto: io_uring where it can be had; or threads
+    #[arg(
+        long,
+        env = "STREAMKIT_COMMIT_METHOD",
+        hide_env = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "METHOD",
+        default_value_t
+    )]
+    commit_method: Method,
+    /// Time a producer waits for room in a store's queue
+    #[arg(long, env = "STREAMKIT_QUEUE_DEADLINE", hide_env = true, value_parser = queue_deadline, value_name = "TIME", default_value = "20s")]
+    queue_deadline: humantime::Duration,
     #[command(flatten)]
     limits: LimitOptions,
 }
 
+#[derive(clap::ValueEnum, Clone, Copy, Default)]
+enum Method {
+    #[default]
+    Auto,
+    Threads,
+}
+
+impl From<Method> for CommitMethod {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Auto => Self::Auto,
+            Method::Threads => Self::Threads,
+        }
+    }
+}
+
+fn queue_deadline(text: &str) -> Result<humantime::Duration, String> {
+    let time = some_time(text)?;
+    match (QUEUE_DEADLINE_MIN..=QUEUE_DEADLINE_MAX).contains(&*time) {
+        true => Ok(time),
+        false => Err(format!(
+            "it must be from {QUEUE_DEADLINE_MIN:?} to {QUEUE_DEADLINE_MAX:?}"
+        )),
+    }
+}
+
 /// The server's limits that an operator may want to change.
+// Their variables are not shown: each is named like its option, and a line of help with it would be too long.
 #[derive(clap::Args)]
 struct LimitOptions {
     /// Sessions at a time
-    #[arg(long, env = "STREAMKIT_CONNECTIONS", value_parser = count, default_value_t = Limits::default().connections)]
+    #[arg(long, env = "STREAMKIT_CONNECTIONS", hide_env = true, value_parser = count, default_value_t = Limits::default().connections)]
     connections: usize,
     /// Connections not upgraded yet
-    #[arg(long, env = "STREAMKIT_HANDSHAKES", value_parser = count, default_value_t = Limits::default().handshakes)]
+    #[arg(long, env = "STREAMKIT_HANDSHAKES", hide_env = true, value_parser = count, default_value_t = Limits::default().handshakes)]
     handshakes: usize,
     /// Time a connection has for its handshake
-    #[arg(long, env = "STREAMKIT_HANDSHAKE", value_parser = some_time, default_value_t = Limits::default().handshake.into())]
+    #[arg(long, env = "STREAMKIT_HANDSHAKE", hide_env = true, value_parser = some_time, default_value_t = Limits::default().handshake.into())]
     handshake: humantime::Duration,
     /// A peer silent for so long is gone
-    #[arg(long, env = "STREAMKIT_SILENCE", value_parser = some_time, default_value_t = Limits::default().silence.into())]
+    #[arg(long, env = "STREAMKIT_SILENCE", hide_env = true, value_parser = some_time, default_value_t = Limits::default().silence.into())]
     silence: humantime::Duration,
     /// A peer that takes no bytes for so long is gone
-    #[arg(long, env = "STREAMKIT_WRITE_DEADLINE", value_parser = some_time, default_value_t = Limits::default().write_deadline.into())]
+    #[arg(long, env = "STREAMKIT_WRITE_DEADLINE", hide_env = true, value_parser = some_time, default_value_t = Limits::default().write_deadline.into())]
     write_deadline: humantime::Duration,
     /// Time sessions have to end at shutdown
-    #[arg(long, env = "STREAMKIT_SHUTDOWN_DEADLINE", default_value_t = Limits::default().shutdown_deadline.into())]
+    #[arg(long, env = "STREAMKIT_SHUTDOWN_DEADLINE", hide_env = true, default_value_t = Limits::default().shutdown_deadline.into())]
     shutdown_deadline: humantime::Duration,
     /// Open channels of one connection
-    #[arg(long, env = "STREAMKIT_CHANNELS", value_parser = count, default_value_t = Limits::default().channels)]
+    #[arg(long, env = "STREAMKIT_CHANNELS", hide_env = true, value_parser = count, default_value_t = Limits::default().channels)]
     channels: usize,
     /// Bytes waiting to be sent to one connection
-    #[arg(long, env = "STREAMKIT_OUTBOUND_BYTES", value_parser = at_least(1 << 20), default_value_t = Limits::default().outbound_bytes)]
+    #[arg(long, env = "STREAMKIT_OUTBOUND_BYTES", hide_env = true, value_parser = at_least(1 << 20), default_value_t = Limits::default().outbound_bytes)]
     outbound_bytes: usize,
-    /// Bytes received by one connection and not yet stored
-    #[arg(long, env = "STREAMKIT_CONNECTION_INBOUND_BYTES", value_parser = at_least(1 << 20), default_value_t = Limits::default().connection_inbound_bytes)]
+    /// Bytes one connection has not stored yet
+    #[arg(long, env = "STREAMKIT_CONNECTION_INBOUND_BYTES", hide_env = true, value_parser = at_least(1 << 20), default_value_t = Limits::default().connection_inbound_bytes)]
     connection_inbound_bytes: usize,
-    /// Bytes received by one channel and not yet stored, at least 32 MiB
-    #[arg(long, env = "STREAMKIT_CHANNEL_INBOUND_BYTES", value_parser = at_least(32 << 20), default_value_t = Limits::default().channel_inbound_bytes)]
+    /// Bytes one channel has not stored yet, ≥ 32 MiB
+    #[arg(long, env = "STREAMKIT_CHANNEL_INBOUND_BYTES", hide_env = true, value_parser = at_least(32 << 20), default_value_t = Limits::default().channel_inbound_bytes)]
     channel_inbound_bytes: usize,
-    /// Time a connection waits for room before it ends a channel
-    #[arg(long, env = "STREAMKIT_INBOUND_WAIT", value_parser = some_time, default_value_t = Limits::default().inbound_wait.into())]
+    /// Time a message waits for room before its channel ends
+    #[arg(long, env = "STREAMKIT_INBOUND_WAIT", hide_env = true, value_parser = some_time, default_value_t = Limits::default().inbound_wait.into())]
     inbound_wait: humantime::Duration,
     /// Reads of one connection that hold entries at a time
-    #[arg(long, env = "STREAMKIT_READS", value_parser = count, default_value_t = Limits::default().reads)]
+    #[arg(long, env = "STREAMKIT_READS", hide_env = true, value_parser = count, default_value_t = Limits::default().reads)]
     reads: usize,
     /// Finished channels a connection remembers
-    #[arg(long, env = "STREAMKIT_FINISHED_CHANNELS", value_parser = count, default_value_t = Limits::default().finished_channels)]
+    #[arg(long, env = "STREAMKIT_FINISHED_CHANNELS", hide_env = true, value_parser = count, default_value_t = Limits::default().finished_channels)]
     finished_channels: usize,
     /// Time it remembers them
-    #[arg(long, env = "STREAMKIT_FINISHED_AGE", default_value_t = Limits::default().finished_age.into())]
+    #[arg(long, env = "STREAMKIT_FINISHED_AGE", hide_env = true, default_value_t = Limits::default().finished_age.into())]
     finished_age: humantime::Duration,
     /// Failed openings of a store in a row before a pause
-    #[arg(long, env = "STREAMKIT_STORE_OPEN_FAILURES", default_value_t = Limits::default().store_open_failures)]
+    #[arg(long, env = "STREAMKIT_STORE_OPEN_FAILURES", hide_env = true, default_value_t = Limits::default().store_open_failures)]
     store_open_failures: u32,
     /// Time before such a store is tried again
-    #[arg(long, env = "STREAMKIT_STORE_OPEN_PAUSE", default_value_t = Limits::default().store_open_pause.into())]
+    #[arg(long, env = "STREAMKIT_STORE_OPEN_PAUSE", hide_env = true, default_value_t = Limits::default().store_open_pause.into())]
     store_open_pause: humantime::Duration,
 }
 
@@ -155,12 +200,16 @@ impl Serve {
         }
         let config = EngineConfig {
             open_stores: self.open_stores,
+            commit_method: self.commit_method.into(),
+            queue_deadline: self.queue_deadline.into(),
             ..EngineConfig::new(self.place.data)
         };
         let ready = Ready::open(self.place.listen, config).await?;
-        let running = ready.serve(key, self.limits.into());
-        note(format_args!("streamkit: serving on ws://{}", running.address));
-        running.until_stopped().await
+        // Whoever reads the address may stop the server at once, and connect to it at once.
+        let signals = StopSignals::new()?;
+        note(format_args!("streamkit: serving on ws://{}", ready.address));
+        log::release();
+        ready.serve(key, self.limits.into()).until_stopped(signals).await
     }
 }
 
@@ -169,16 +218,18 @@ impl Dev {
         let ready = Ready::open(self.place.listen, EngineConfig::new(&self.place.data)).await?;
         let development = Development::open(&self.place.data)?;
         let token = development.token()?;
-        let running = ready.serve(development.key, Limits::default());
+        let signals = StopSignals::new()?;
         let mut out = Out::new();
-        out.text(format_args!("export STREAMKIT_URL=ws://{}", running.address))?;
+        out.text(format_args!("export STREAMKIT_URL=ws://{}", ready.address))?;
         out.text(format_args!("export STREAMKIT_TOKEN={token}"))?;
         out.text(format_args!("export STREAMKIT_STORE={}", development.store))?;
         out.flush()?;
         note("streamkit: paste the three lines above into another terminal, then try");
         note("  echo hello | streamkit produce greetings/world");
         note("  streamkit consume greetings/world");
-        running.until_stopped().await
+        log::release();
+        let running = ready.serve(development.key, Limits::default());
+        running.until_stopped(signals).await
     }
 }
 
@@ -230,8 +281,7 @@ pub(crate) struct Running {
 impl Running {
     /// Serves until a signal, then leaves in good order; or at once on a second signal, or when a disk does not let the
     /// stores close. What was acknowledged is stored either way.
-    async fn until_stopped(self) -> Result<(), Failure> {
-        let mut signals = StopSignals::new()?;
+    async fn until_stopped(self, mut signals: StopSignals) -> Result<(), Failure> {
         signals.next().await?;
         note("streamkit: stopping");
         let engine = self.engine.clone();

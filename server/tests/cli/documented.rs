@@ -71,6 +71,15 @@ fn the_exit_codes_are_those_of_help() {
 }
 
 #[test]
+fn help_fits_into_eighty_columns() {
+    for name in commands() {
+        for line in help(&[&name]).lines().filter(|line| !line.starts_with("Usage: ")) {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
 fn every_option_in_an_example_exists_and_every_variable_is_documented() {
     let documented = documented();
     let mut variables = BTreeSet::new();

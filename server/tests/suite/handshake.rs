@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Error;
 
 use crate::peer::*;
 
-async fn get(host: &Host, path: &str, headers: &str) -> String {
+pub async fn get(host: &Host, path: &str, headers: &str) -> String {
     let address = host.url.trim_start_matches("ws://");
     let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");

@@ -9,6 +9,7 @@ mod leaving;
 mod operations;
 mod peer;
 mod pressure;
+mod readiness;
 mod recorded;
 mod resilience;
 mod scripts;

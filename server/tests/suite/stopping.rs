@@ -62,3 +62,38 @@ async fn a_second_signal_stops_at_once() {
     let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
     assert_eq!(ended.expect("it still waits").unwrap().code(), Some(130));
 }
+
+/// The line is what scripts wait for: whatever they do next, the server is there for it.
+#[tokio::test]
+async fn a_signal_right_after_the_address_stops_it_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, SECRET).unwrap();
+    for round in 0..10 {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_streamkit"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--commit-method", "threads"])
+            .env("STREAMKIT_LOG", "streamkit=debug")
+            .arg("--data")
+            .arg(dir.path().join("data"))
+            .arg("--jwt-key-file")
+            .arg(&key)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next_line().await.unwrap().unwrap();
+        interrupt(&child).await;
+        assert!(first.starts_with("streamkit: serving on ws://"), "{first}");
+        let mut rest = Vec::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            rest.push(line);
+        }
+        assert_eq!(child.wait().await.unwrap().code(), Some(0), "round {round}: {rest:?}");
+        let told = rest
+            .iter()
+            .filter(|line| line.contains("commit_method=\"threads\""))
+            .count();
+        assert_eq!(told, 1, "{rest:?}");
+    }
+}
