@@ -27,12 +27,7 @@ pub(crate) struct Committing {
 
 impl Committing {
     /// Starts them; the disk decides whether there is an I/O thread, if one is wanted.
-    pub(crate) fn new(
-        disk: &Arc<dyn Disk>,
-        method: CommitMethod,
-        threads: usize,
-        look: Duration,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(disk: &Arc<dyn Disk>, method: CommitMethod, threads: usize, look: Duration) -> io::Result<Self> {
         // Without one, the commit threads meet the producers themselves.
         let threads = Arc::new(Workers::new("sk-commit", threads, look)?);
         if method == CommitMethod::Threads {

@@ -34,6 +34,11 @@ impl Store for Faulty {
         match transaction.segments[0].path.segment.as_str() {
             "unknown" => Err(AppendError::Indeterminate(StorageError::Closed)),
             "full" => Err(Rejection::DiskFull.into()),
+            "overloaded" => Err(Rejection::QueueFull {
+                waited: std::time::Duration::from_secs(20),
+                queue_bytes: 64 << 20,
+            }
+            .into()),
             "halted" => {
                 let cause = "sync: I/O error".to_owned();
                 Err(Rejection::Storage(StorageError::Halted { cause }).into())
@@ -125,7 +130,7 @@ async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
     };
     use streamkit_client::Error;
     assert!(matches!(publish("unknown").await, Error::Unknown(why) if why == "the store is closed"));
-    for segment in ["full", "halted"] {
+    for segment in ["full", "halted", "overloaded"] {
         let error = publish(segment).await;
         assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
     }

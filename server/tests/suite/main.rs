@@ -13,5 +13,6 @@ mod readiness;
 mod recorded;
 mod resilience;
 mod scripts;
+mod sizes;
 mod slow;
 mod stopping;

@@ -36,8 +36,12 @@ impl LogFile for RefusingLog {
             false => self.0.write(offset, blocks),
         }
     }
-    fn fill(&self, size: u64) -> io::Result<()> {
-        self.0.fill(size)
+    fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
+        self.0.grow(offset, blocks)
+    }
+
+    fn settle(&self, size: u64) -> io::Result<()> {
+        self.0.settle(size)
     }
 }
 
