@@ -8,6 +8,9 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
 use super::blocks::Blocks;
 use super::files::{Files, OpenFile};
 use super::ring::Ring;
@@ -80,6 +83,13 @@ impl LogFile for DirectFile {
 
     fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
         self.file.write_all_at(blocks, offset)
+    }
+
+    fn allocate(&self, size: u64) -> io::Result<bool> {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, size) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            allocated => Ok(allocated.map(|()| true)?),
+        }
     }
 
     fn settle(&self, size: u64) -> io::Result<()> {

@@ -136,6 +136,10 @@ impl LogFile for OpenFile {
         self.write_at(offset, blocks)
     }
 
+    fn allocate(&self, _size: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
     fn settle(&self, size: u64) -> io::Result<()> {
         self.file.set_len(size)?;
         self.sync_all()

@@ -273,6 +273,10 @@ impl LogFile for Open {
         self.write_at(offset, blocks)
     }
 
+    fn allocate(&self, _size: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
     fn settle(&self, size: u64) -> io::Result<()> {
         self.disk.change()?;
         self.content.lock().unwrap().cut(size as usize);

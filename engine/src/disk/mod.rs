@@ -103,6 +103,9 @@ pub trait LogFile: Send + Sync {
     fn as_any(&self) -> &dyn std::any::Any;
     /// Writes whole blocks at the end of a file made anew. Durable, size and all, once [`LogFile::settle`] returned.
     fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
+    /// Takes the room for a file made anew of `size` bytes, which read as zeros, without writing them. `false` where that is
+    /// not to be had. The first write of each block then changes the file's metadata.
+    fn allocate(&self, size: u64) -> io::Result<bool>;
     /// Cuts a file made anew to `size`, which is at most what was written, and makes it durable.
     fn settle(&self, size: u64) -> io::Result<()>;
 }

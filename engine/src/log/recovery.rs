@@ -479,6 +479,8 @@ impl Recovered {
                     durable: tail,
                     made: tail,
                     begun,
+                    from: tail,
+                    groups: 0,
                 })
             }
         };

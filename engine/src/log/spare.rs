@@ -48,7 +48,8 @@ pub(crate) struct Filling {
 
 impl Filling {
     /// Makes the file, empty.
-    fn begin(place: &Place, extent: u64, capacity: u64) -> Result<Self, StorageError> {
+    fn begin(place: &Place, shape: Shape) -> Result<Self, StorageError> {
+        let Shape { extent, capacity, .. } = shape;
         let path = FileName::Spare(extent).in_dir(&place.dir);
         let file = place.disk.open_log(&path, true);
         let file = file.map_err(|e| StorageError::io("create", &path, e))?;
@@ -83,6 +84,15 @@ impl Filling {
         Ok(())
     }
 
+    /// Makes room for what is left without writing it, where that is to be had.
+    fn allocate(&mut self) -> Result<(), StorageError> {
+        let allocated = self.file.allocate(self.capacity);
+        if allocated.map_err(|e| StorageError::io("allocate", &self.path, e))? {
+            self.filled = self.capacity;
+        }
+        Ok(())
+    }
+
     /// Fills what is left, and gives the file its name in the log. Its header says that it has not begun.
     fn finish(mut self, place: &Place) -> Result<Spare, StorageError> {
         while self.filled < self.capacity {
@@ -113,9 +123,25 @@ fn discard(disk: &dyn Disk, dir: &Path, extent: u64) {
     let _ = disk.remove(&FileName::Spare(extent).in_dir(dir));
 }
 
+/// What the next extent is to be like.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) extent: u64,
+    pub(crate) capacity: u64,
+    /// For large groups: to write zeros first would cost the device as much as the groups, and more than the metadata that
+    /// changes with each of them.
+    pub(crate) allocated: bool,
+}
+
 /// Prepares one, now.
-pub(crate) fn prepare(place: &Place, extent: u64, capacity: u64) -> Result<Spare, StorageError> {
-    let made = Filling::begin(place, extent, capacity).and_then(|filling| filling.finish(place));
+pub(crate) fn prepare(place: &Place, shape: Shape) -> Result<Spare, StorageError> {
+    let made = Filling::begin(place, shape).and_then(|mut filling| {
+        if shape.allocated {
+            filling.allocate()?;
+        }
+        filling.finish(place)
+    });
+    let extent = shape.extent;
     made.inspect_err(|_| discard(&*place.disk, &place.dir, extent))
 }
 
@@ -164,8 +190,7 @@ impl SpareSlot {
 /// it. Dropped unused, it is given back.
 pub(crate) struct Claim {
     slot: Arc<SpareSlot>,
-    extent: u64,
-    capacity: u64,
+    shape: Shape,
 }
 
 impl SpareSlot {
@@ -179,22 +204,24 @@ impl SpareSlot {
     }
 
     /// Claims the right to fill an extent as far as `due`; `None` if somebody has, or it is prepared.
-    pub(crate) fn claim(self: &Arc<Self>, extent: u64, capacity: u64, due: u64) -> Option<Claim> {
+    pub(crate) fn claim(self: &Arc<Self>, mut shape: Shape, due: u64) -> Option<Claim> {
         self.due.fetch_max(due, Ordering::Relaxed);
         let mut slot = self.lock();
-        let (extent, capacity, filling) = match std::mem::replace(&mut *slot, Slot::Working) {
-            Slot::Empty => (extent, capacity, None),
-            Slot::Begun(filling) => (filling.extent, filling.capacity, Some(filling)),
+        let filling = match std::mem::replace(&mut *slot, Slot::Working) {
+            Slot::Empty => None,
+            Slot::Begun(filling) => {
+                (shape.extent, shape.capacity) = (filling.extent, filling.capacity);
+                Some(filling)
+            }
             other => {
                 *slot = other;
                 return None;
             }
         };
-        *slot = Slot::Claimed(extent, filling);
+        *slot = Slot::Claimed(shape.extent, filling);
         Some(Claim {
             slot: Arc::clone(self),
-            extent,
-            capacity,
+            shape,
         })
     }
 
@@ -249,7 +276,7 @@ impl Claim {
         let filling = {
             let mut slot = self.slot.lock();
             match std::mem::replace(&mut *slot, Slot::Working) {
-                Slot::Claimed(extent, filling) if extent == self.extent => filling,
+                Slot::Claimed(extent, filling) if extent == self.shape.extent => filling,
                 other => {
                     *slot = other;
                     return;
@@ -258,7 +285,7 @@ impl Claim {
         };
         let _outcome = Outcome(&self.slot);
         if let Err(error) = self.work(place, filling) {
-            failed(place, self.extent, &error);
+            failed(place, self.shape.extent, &error);
             self.slot.put(Slot::Failed);
         }
     }
@@ -266,8 +293,11 @@ impl Claim {
     fn work(&self, place: &Place, filling: Option<Filling>) -> Result<(), StorageError> {
         let mut filling = match filling {
             Some(filling) => filling,
-            None => Filling::begin(place, self.extent, self.capacity)?,
+            None => Filling::begin(place, self.shape)?,
         };
+        if self.shape.allocated {
+            filling.allocate()?;
+        }
         loop {
             if filling.filled >= filling.capacity {
                 let spare = filling.finish(place)?;
@@ -291,8 +321,8 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let mut slot = self.slot.lock();
         *slot = match std::mem::replace(&mut *slot, Slot::Empty) {
-            Slot::Claimed(extent, Some(filling)) if extent == self.extent => Slot::Begun(filling),
-            Slot::Claimed(extent, None) if extent == self.extent => Slot::Empty,
+            Slot::Claimed(extent, Some(filling)) if extent == self.shape.extent => Slot::Begun(filling),
+            Slot::Claimed(extent, None) if extent == self.shape.extent => Slot::Empty,
             other => other,
         };
     }
@@ -324,17 +354,25 @@ mod tests {
         }
     }
 
+    fn shape(extent: u64, capacity: u64) -> Shape {
+        Shape {
+            extent,
+            capacity,
+            allocated: false,
+        }
+    }
+
     #[test]
     fn a_claim_that_nobody_works_on_holds_up_no_roll() {
         let (slot, place) = (Arc::new(SpareSlot::new(None)), place());
-        let claim = slot.claim(2, 1 << 20, 4096).expect("it is empty");
-        assert!(slot.claim(2, 1 << 20, 4096).is_none(), "one is enough");
+        let claim = slot.claim(shape(2, 1 << 20), 4096).expect("it is empty");
+        assert!(slot.claim(shape(2, 1 << 20), 4096).is_none(), "one is enough");
         assert!(slot.take(&place).is_none());
         claim.fulfil(&place);
         assert!(place.disk.list(&place.dir).unwrap().is_empty(), "the roll has done it");
-        drop(slot.claim(3, 1 << 20, 4096).expect("it is empty again"));
+        drop(slot.claim(shape(3, 1 << 20), 4096).expect("it is empty again"));
         assert!(
-            slot.claim(3, 1 << 20, 4096).is_some(),
+            slot.claim(shape(3, 1 << 20), 4096).is_some(),
             "a claim dropped unused is given back"
         );
     }
@@ -348,10 +386,10 @@ mod tests {
             ..place()
         };
         let slot = Arc::new(SpareSlot::new(None));
-        slot.claim(2, 1 << 20, 4096).expect("it is empty").fulfil(&place);
-        assert!(slot.claim(2, 1 << 20, 1 << 20).is_none());
+        slot.claim(shape(2, 1 << 20), 4096).expect("it is empty").fulfil(&place);
+        assert!(slot.claim(shape(2, 1 << 20), 1 << 20).is_none());
         assert!(slot.take(&place).is_none());
-        assert!(slot.claim(2, 1 << 20, 4096).is_some(), "the roll begins anew");
+        assert!(slot.claim(shape(2, 1 << 20), 4096).is_some(), "the roll begins anew");
         assert!(
             place.disk.list(&place.dir).unwrap().is_empty(),
             "it leaves no file behind"
@@ -369,7 +407,7 @@ mod tests {
         };
         for step in 1..4 {
             let due = step * step_bytes;
-            let claim = slot.claim(2, capacity, due).expect("nobody is at it");
+            let claim = slot.claim(shape(2, capacity), due).expect("nobody is at it");
             claim.fulfil(&place);
             assert_eq!(size(FileName::Spare(2)), Some(due));
         }
@@ -377,7 +415,7 @@ mod tests {
         assert_eq!((spare.extent, spare.capacity), (2, capacity));
         assert_eq!(size(FileName::Extent(2)), Some(capacity));
         assert_eq!(size(FileName::Spare(2)), None);
-        let claim = slot.claim(3, capacity, step_bytes).expect("the next one");
+        let claim = slot.claim(shape(3, capacity), step_bytes).expect("the next one");
         claim.fulfil(&place);
         assert_eq!(
             size(FileName::Spare(3)),

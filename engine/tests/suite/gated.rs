@@ -147,6 +147,10 @@ impl LogFile for GatedLog {
         self.file.grow(offset, blocks)
     }
 
+    fn allocate(&self, size: u64) -> io::Result<bool> {
+        self.file.allocate(size)
+    }
+
     fn settle(&self, size: u64) -> io::Result<()> {
         self.file.settle(size)
     }

@@ -40,6 +40,10 @@ impl LogFile for RefusingLog {
         self.0.grow(offset, blocks)
     }
 
+    fn allocate(&self, size: u64) -> io::Result<bool> {
+        self.0.allocate(size)
+    }
+
     fn settle(&self, size: u64) -> io::Result<()> {
         self.0.settle(size)
     }
