@@ -15,8 +15,8 @@ use crate::error::AppendError;
 use crate::limits::BLOCK_BYTES;
 use crate::shared::Shared;
 
-/// Groups of one store under way at a time: more would be a device's depth for one store alone.
-const GROUPS_MAX: usize = 8;
+/// Groups of one store under way at a time: more were no faster (docs/decisions/2026-11-25-commit-path.md).
+const GROUPS_MAX: usize = 4;
 
 /// A group beside others under way starts on a fresh block, and pads the last one's: it is made once it has bytes for a
 /// block of its own, so that no more than half of the log is padding.

@@ -299,7 +299,6 @@ impl Loop {
                 None => return,
             },
         };
-        let looking = self.pace.is_worth_looking(self.inbox.look);
         while self.tickets.len() < FLIGHTS_MAX {
             // A panic halts the store it came from; the thread goes on for the others.
             let next = catch_unwind(AssertUnwindSafe(|| course.next(&mut self.blocks)));
@@ -316,9 +315,9 @@ impl Loop {
                     return;
                 }
                 Next::Fly(mut flight) => {
-                    // With nothing else to do, a plain write is cheaper than the ring, unless its end is looked for.
+                    // With nothing else to do, a plain write is cheaper than the ring.
                     let lone = flight.is_one_transaction() && self.tickets.is_empty() && self.ready.is_empty();
-                    if std::mem::replace(&mut self.lonely, lone) && lone && !looking {
+                    if std::mem::replace(&mut self.lonely, lone) && lone {
                         flight.write();
                         course.start(flight);
                         Self::land(course, &mut self.blocks);
@@ -350,9 +349,6 @@ impl Loop {
 
     fn land_some(&mut self) {
         let mut ended = std::mem::take(&mut self.ended);
-        if self.lonely && self.pace.is_worth_looking(self.inbox.look) {
-            self.look_for_writes(&mut ended);
-        }
         let more = !self.ready.is_empty() && self.tickets.len() < FLIGHTS_MAX;
         if ended.is_empty() && !more && self.inbox.may_wait_for_write() {
             self.queue.wait(&mut ended);
@@ -372,15 +368,6 @@ impl Loop {
             }
         }
         self.ended = ended;
-    }
-
-    /// Looks for the end of a lone write for a moment: to be woken at it takes as long as a sixth of the write. Returns
-    /// early if there is something else to do.
-    fn look_for_writes(&mut self, ended: &mut Vec<Ended>) {
-        let since = Instant::now();
-        while ended.is_empty() && since.elapsed() < self.inbox.look && !self.inbox.filled.load(Ordering::Acquire) {
-            self.queue.look(ended);
-        }
     }
 
     /// Lands what may be of a store; whether anything did.

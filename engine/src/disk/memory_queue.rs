@@ -76,12 +76,6 @@ impl WriteQueue for MemoryQueue {
         }
     }
 
-    fn look(&mut self, ended: &mut Vec<Ended>) {
-        if !self.held.is_empty() {
-            self.end_one(ended);
-        }
-    }
-
     fn waker(&self) -> Arc<dyn Waker> {
         Arc::clone(&self.woken) as Arc<dyn Waker>
     }

@@ -126,8 +126,6 @@ pub trait WriteQueue {
     fn start(&mut self, ticket: u64, file: Arc<dyn LogFile>, offset: u64, blocks: Blocks);
     /// Waits until a write has ended or somebody wakes it; adds the writes that have ended, in any order.
     fn wait(&mut self, ended: &mut Vec<Ended>);
-    /// Adds the writes that have ended by now, without waiting for any.
-    fn look(&mut self, ended: &mut Vec<Ended>);
     /// What ends a wait, from any thread.
     fn waker(&self) -> Arc<dyn Waker>;
 }

@@ -166,26 +166,6 @@ impl WriteQueue for Ring {
         self.take(ended);
     }
 
-    fn look(&mut self, ended: &mut Vec<Ended>) {
-        const GET_EVENTS: u32 = 1; // IORING_ENTER_GETEVENTS of <linux/io_uring.h>
-        ended.append(&mut self.made);
-        let pushed = self.ring.submission().len();
-        let entered = u32::try_from(pushed).map_err(io::Error::other).and_then(|pushed| {
-            // SAFETY: no argument is passed, and `pushed` entries are there; they live as `push` says.
-            unsafe {
-                self.ring
-                    .submitter()
-                    .enter::<libc::sigset_t>(pushed, 0, GET_EVENTS, None)
-            }
-        });
-        if let Err(error) = entered
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            tracing::error!(%error, "io_uring failed to look for writes that have ended");
-        }
-        self.take(ended);
-    }
-
     fn waker(&self) -> Arc<dyn Waker> {
         Arc::clone(&self.wake) as Arc<dyn Waker>
     }
@@ -260,12 +240,6 @@ mod tests {
             ring.wait(&mut ended);
         }
         assert!(ended[0].outcome.is_err());
-        ring.start(8, Arc::clone(&file), 0, block(8));
-        ended.clear();
-        while ended.is_empty() {
-            ring.look(&mut ended);
-        }
-        assert!(ended[0].ticket == 8 && ended[0].outcome.is_ok());
         let waker = ring.waker();
         let waking = std::thread::spawn(move || waker.wake());
         ended.clear();

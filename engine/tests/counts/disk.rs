@@ -131,7 +131,9 @@ impl LogFile for File {
     }
 
     fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
-        self.counters.log_writes.fetch_add(1, Ordering::Relaxed);
+        // The first block is the extent's own.
+        let groups = u64::from(offset > 0);
+        self.counters.log_writes.fetch_add(groups, Ordering::Relaxed);
         self.write_at(offset, blocks)
     }
 
