@@ -2,15 +2,16 @@
 //! else is as in [`super::files`]. A file system that refuses `O_DIRECT` gets the portable way, file by file.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
+use super::at_once::may_wait;
 use super::blocks::Blocks;
 use super::files::{Files, OpenFile};
 use super::ring::Ring;
@@ -98,6 +99,58 @@ impl LogFile for DirectFile {
     }
 }
 
+/// A file that is read, and never waits for that where it must not.
+struct ReadFile(OpenFile);
+
+impl ReadFile {
+    /// As [`DiskFile::read_at`], from the system's cache alone.
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let mut rest = [IoSliceMut::new(&mut buffer[done..])];
+            let read = rustix::io::preadv2(self.0.file(), &mut rest, offset + done as u64, ReadWriteFlags::NOWAIT);
+            match read {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                // Some file systems cannot tell.
+                Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl DiskFile for ReadFile {
+    fn path(&self) -> &PathBuf {
+        DiskFile::path(&self.0)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        match may_wait(buffer.len())? {
+            true => self.0.read_at(offset, buffer),
+            false => self.read_cached(offset, buffer),
+        }
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
 impl Disk for Direct {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.0.create_dir(path)
@@ -110,15 +163,25 @@ impl Disk for Direct {
     /// Reading does not note the time of reading, which takes a part of each small read; only who owns a file may leave
     /// that out.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        if mode == OpenMode::Read {
-            let mut options = OpenOptions::new();
-            options.custom_flags(libc::O_NOATIME);
-            match OpenFile::open_with(path, mode, options) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                opened => return Ok(Arc::new(opened?)),
-            }
+        if mode != OpenMode::Read {
+            return self.0.open(path, mode);
         }
-        self.0.open(path, mode)
+        if !may_wait(0)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut options = OpenOptions::new();
+        options.custom_flags(libc::O_NOATIME);
+        let file = match OpenFile::open_with(path, mode, options) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                OpenFile::open_with(path, mode, OpenOptions::new())
+            }
+            opened => opened,
+        };
+        Ok(Arc::new(ReadFile(file?)))
+    }
+
+    fn can_read_at_once(&self) -> bool {
+        true
     }
 
     fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
@@ -146,5 +209,57 @@ impl Disk for Direct {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.0.lock(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::at_once::at_once;
+    use crate::error::StorageError;
+
+    #[test]
+    fn what_must_not_wait_reads_what_is_cached_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, vec![7; 1 << 20]).unwrap();
+        let file = Direct::default().open(&path, OpenMode::Read).unwrap();
+        let mut buffer = vec![0; 4096];
+        let mut read = |offset, length| {
+            at_once(|| {
+                let read = file.read_at(offset, &mut buffer[..length]);
+                read.map_err(|e| StorageError::io("read", &path, e))
+            })
+        };
+        let cached = read(4096, 4096);
+        if cached.is_none() {
+            return eprintln!("skipped: this file system cannot tell whether a read would wait");
+        }
+        assert_eq!(cached.unwrap().unwrap(), 4096);
+        assert_eq!(
+            read((1 << 20) - 10, 100).unwrap().unwrap(),
+            10,
+            "as far as the file goes"
+        );
+        let opened = at_once(|| {
+            let opened = Direct::default().open(&path, OpenMode::Read);
+            opened.map(|_| ()).map_err(|e| StorageError::io("open", &path, e))
+        });
+        assert!(opened.is_none(), "to open a file may wait");
+        let many = at_once(|| {
+            let one = || file.read_at(0, &mut [0; 1]);
+            let all = (0..1000).try_for_each(|_| one().map(|_| ()));
+            all.map_err(|e| StorageError::io("read", &path, e))
+        });
+        assert!(many.is_none(), "a long way is left to others");
+        let forgotten = std::fs::File::open(&path).unwrap();
+        forgotten.sync_all().unwrap();
+        rustix::fs::fadvise(&forgotten, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        assert!(read(512 << 10, 4096).is_none(), "the device has to be asked");
+        assert_eq!(
+            file.read_at(512 << 10, &mut [0; 9]).unwrap(),
+            9,
+            "who may wait reads it"
+        );
     }
 }

@@ -101,6 +101,11 @@ impl Disk for Files {
 }
 
 impl OpenFile {
+    #[cfg(target_os = "linux")]
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     fn open(path: &Path, mode: OpenMode) -> io::Result<Self> {
         Self::open_with(path, mode, OpenOptions::new())
     }

@@ -7,6 +7,7 @@
 //! - a file's name survives once [`Disk::sync_dir`] of its folder returned;
 //! - a write may be torn between sectors of 512 bytes, never inside one.
 
+pub(crate) mod at_once;
 pub mod blocks;
 #[cfg(target_os = "linux")]
 pub mod direct;
@@ -56,6 +57,10 @@ pub trait Disk: Send + Sync + 'static {
     /// A queue for many writes at a time, used by the calling thread alone; `None` if this backend has none.
     fn write_queue(&self) -> io::Result<Option<Box<dyn WriteQueue>>> {
         Ok(None)
+    }
+    /// Whether its files can tell that a read would wait for a device, and refuse it where it must not.
+    fn can_read_at_once(&self) -> bool {
+        false
     }
     /// Renames a file over whatever has the name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

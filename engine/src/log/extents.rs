@@ -121,6 +121,11 @@ impl Extents {
         all.remove(&extent);
     }
 
+    /// Whether the disk can tell that a read would wait.
+    pub(crate) fn can_read_at_once(&self) -> bool {
+        self.handles.can_read_at_once()
+    }
+
     /// Closes the files that were open for reading.
     pub(crate) fn close(&self) {
         self.recent.clear();

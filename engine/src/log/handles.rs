@@ -107,6 +107,11 @@ impl ExtentHandles {
         )
     }
 
+    /// Whether the disk can tell that a read would wait.
+    pub(crate) fn can_read_at_once(&self) -> bool {
+        self.disk.can_read_at_once()
+    }
+
     /// Closes the files of a store.
     pub(crate) fn forget(&self, store: StoreId) {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);

@@ -26,12 +26,20 @@ pub(crate) const SKIPPED_RUNS: usize = 64 << 10;
 /// Bytes read beyond what is needed when the next run stands close.
 const GAP_BYTES: u32 = 16 << 10;
 
+/// Entries that are few enough to be read on the thread that asks.
+const AT_ONCE_ENTRIES: u64 = 64;
+
 /// Something that yields batches, blocking.
 pub(crate) trait Scan: Send + 'static {
     /// As [`EntryReader::next_batch`]; an empty batch says only that there was much to skip.
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError>;
     /// Whether nothing can come any more: then nobody need ask.
     fn is_done(&self) -> bool;
+    /// Tries to read it all at once, on the thread that asks: a few entries that are cached, where a change of threads would
+    /// take longer than to read them. `None` leaves the scan as it is.
+    fn at_once(&self) -> Option<Result<Option<Vec<Entry>>, StorageError>> {
+        None
+    }
 }
 
 /// Runs a scan on the read threads.
@@ -82,6 +90,13 @@ impl<S: Scan> Reader<S> {
                 return Err(why);
             }
         };
+        if let Some(all) = scan.at_once() {
+            self.state = match &all {
+                Ok(_) => State::Ended,
+                Err(error) => State::Broken(error.clone()),
+            };
+            return all;
+        }
         let outcome = self.threads.read.run(move || {
             let batch = scan.next_batch();
             (scan, batch)

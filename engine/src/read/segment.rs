@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
+use super::{AT_ONCE_ENTRIES, RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
 use crate::boundary::{SegmentRead, TimeRange};
+use crate::disk::at_once::at_once;
 use crate::error::StorageError;
 use crate::format::FormatError;
 use crate::index::Run;
@@ -122,6 +123,25 @@ impl SegmentScan {
 impl Scan for SegmentScan {
     fn is_done(&self) -> bool {
         self.left == 0 || self.next > self.last
+    }
+
+    fn at_once(&self) -> Option<Result<Option<Vec<Entry>>, StorageError>> {
+        let few = self.last.0.saturating_sub(self.next.0) < AT_ONCE_ENTRIES || self.left <= AT_ONCE_ENTRIES;
+        let all_times = (self.time.after, self.time.until) == (TimeRange::ALL.after, TimeRange::ALL.until);
+        if self.parts.is_some() || !few || !all_times || !self.shared.extents.can_read_at_once() {
+            return None;
+        }
+        let mut copy = Self {
+            shared: Arc::clone(&self.shared),
+            path: self.path.clone(),
+            window: Window::new(self.shared.id, self.newest),
+            parts: None,
+            runs: VecDeque::new(),
+            ..*self
+        };
+        let read = at_once(|| copy.next_batch())?;
+        // Large entries may have filled the batch before the last one.
+        (read.is_err() || copy.is_done()).then_some(read)
     }
 
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
