@@ -249,6 +249,10 @@ impl Inner {
             tracing::info!(store = %id, tail = %end.tail, "cut a torn write; nothing acknowledged was in it");
         }
         let replayed_bytes = recovered.replayed_bytes;
+        let extents = Extents::new(Arc::clone(&self.handles), dir.clone(), id);
+        for capacity in recovered.capacities() {
+            extents.added(capacity);
+        }
         let (writer, catalog) = recovered.into_writer(config.extent_bytes)?;
         let shared = Shared {
             id,
@@ -257,7 +261,7 @@ impl Inner {
             threads: Arc::downgrade(&self.threads),
             _folder: Arc::clone(&self.threads.folder),
             catalog: catalog.into(),
-            extents: Extents::new(Arc::clone(&self.handles), dir.clone(), id),
+            extents,
             dir,
             queue: Mutex::new(Queue::default()),
             idle: Condvar::new(),

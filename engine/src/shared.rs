@@ -1,6 +1,7 @@
 //! What a store's readers and its committer share, and the lookups that both need.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -143,27 +144,73 @@ impl Shared {
         }
     }
 
-    /// The parts of a segment that hold its entries from `from` on, newest first.
-    pub(crate) fn extents_of(
+    /// The parts of a segment that hold its entries of `wanted`, newest first. `newest` is the last extent that holds any.
+    pub(crate) fn parts_of(
         &self,
         number: SegmentNumber,
         path: &SegmentPath,
         newest: u64,
-        from: Sequence,
+        wanted: RangeInclusive<Sequence>,
     ) -> Result<Vec<Part>, StorageError> {
         let mut found = Vec::new();
-        let mut extent = newest;
-        while extent != 0 {
-            let Some(part) = self.part_in(extent, number, path)? else {
-                break;
-            };
-            found.push(part);
-            if part.first_sequence <= from || part.previous_extent >= extent {
+        let mut next = self.part_near(number, path, newest, *wanted.end())?;
+        while let Some(part) = next {
+            if part.first_sequence <= *wanted.end() {
+                found.push(part);
+            }
+            let previous = part.previous_extent;
+            if part.first_sequence <= *wanted.start() || previous == 0 || previous >= part.extent {
                 break;
             }
-            extent = part.previous_extent;
+            next = self.part_in(previous, number, path)?;
         }
         Ok(found)
+    }
+
+    /// A part from which the one with `sequence` is not far back, or that one itself. A segment that stands in most extents
+    /// is found by a few guesses, however many there are; for one that does not, this is its newest part.
+    fn part_near(
+        &self,
+        number: SegmentNumber,
+        path: &SegmentPath,
+        newest: u64,
+        sequence: Sequence,
+    ) -> Result<Option<Part>, StorageError> {
+        const GUESSES_MAX: usize = 16;
+        let (head, deleted) = {
+            let catalog = self.catalog();
+            (catalog.head(path), catalog.deleted_at(path))
+        };
+        if newest == 0 {
+            return Ok(None);
+        }
+        // Up to where the log holds an earlier life of the segment, nothing is to be asked by its name.
+        let mut low = (deleted.map_or(0, |at| at.extent), 0, None);
+        let mut high = (newest, head.0.saturating_add(1), None);
+        let mut step = false;
+        for _ in 0..GUESSES_MAX {
+            if high.0 <= low.0 + 1 || sequence >= head {
+                break;
+            }
+            let guess = self.extents.at_part(low.0, high.0, sequence.0 - low.1, high.1 - low.1);
+            // A guess that fell short is mostly right: then the next part shows it.
+            let guess = if step { low.0 + 1 } else { guess };
+            let Some(part) = self.part_in(guess.clamp(low.0 + 1, high.0 - 1), number, path)? else {
+                break;
+            };
+            let end = if part.first_sequence > sequence {
+                &mut high
+            } else {
+                &mut low
+            };
+            step = !step && part.first_sequence <= sequence;
+            *end = (part.extent, part.first_sequence.0, Some(part));
+        }
+        match (low.2, high.2) {
+            (Some(part), Some(_)) if high.0 == low.0 + 1 => Ok(Some(part)),
+            (_, Some(part)) => Ok(Some(part)),
+            _ => self.part_in(newest, number, path),
+        }
     }
 
     /// Where an entry is, trimmed or not.
@@ -175,7 +222,7 @@ impl Shared {
                 _ => return Ok(None),
             }
         };
-        let Some(&part) = self.extents_of(number, path, newest, sequence)?.last() else {
+        let Some(&part) = self.parts_of(number, path, newest, sequence..=sequence)?.last() else {
             return Ok(None);
         };
         let runs = self.runs_in(&part, number, path, sequence, 1)?;
@@ -192,7 +239,7 @@ impl Shared {
         located: &Located,
         run: &Run,
         path: &SegmentPath,
-        wanted: std::ops::RangeInclusive<Sequence>,
+        wanted: RangeInclusive<Sequence>,
         out: &mut Vec<Entry>,
     ) -> Result<(), StorageError> {
         let damage = |error| window.damage(run.trx_byte, error);
@@ -277,6 +324,9 @@ impl Shared {
 
     /// Follows the writer to its next extent. `sealed` is where the one before ends.
     pub(crate) fn rolled(self: &Arc<Self>, writer: &LogWriter, sealed: Option<LogPosition>) {
+        if let Some(open) = &writer.open {
+            self.extents.added(open.capacity);
+        }
         let open = writer.tail().extent;
         {
             let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);

@@ -175,6 +175,12 @@ impl Catalog {
         self.find(path).map(|(_, segment)| segment.first_sequence)
     }
 
+    /// Where the log deletes the last earlier life of a segment.
+    pub(crate) fn deleted_at(&self, path: &SegmentPath) -> Option<LogPosition> {
+        let deletion = self.find_deletion(self.space_number(&path.space)?, path.segment.as_str());
+        deletion.map(|number| self.segments.deletions[number].at)
+    }
+
     /// Takes a durable transaction in. `at` is where it starts in the log.
     ///
     /// # Errors

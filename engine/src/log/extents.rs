@@ -50,6 +50,8 @@ pub(crate) struct Extents {
     dir: PathBuf,
     store: StoreId,
     frozen: RwLock<BTreeMap<u64, Frozen>>,
+    /// Where in the log each extent ends, counted in bytes, from the first.
+    ends: RwLock<Vec<u64>>,
     /// What was committed last, while somebody waits for it.
     pub(crate) recent: Recent,
 }
@@ -62,7 +64,27 @@ impl Extents {
             dir,
             store,
             frozen: RwLock::default(),
+            ends: RwLock::default(),
         }
+    }
+
+    /// The log has one more extent.
+    pub(crate) fn added(&self, capacity: u64) {
+        let mut ends = self.ends.write().unwrap_or_else(PoisonError::into_inner);
+        let end = ends.last().unwrap_or(&0) + capacity;
+        ends.push(end);
+    }
+
+    /// The extent that stands at `part` of `whole` of the bytes behind the extent `low`, up to the end of `high`.
+    pub(crate) fn at_part(&self, low: u64, high: u64, part: u64, whole: u64) -> u64 {
+        let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
+        let end = |extent: u64| match extent.checked_sub(1) {
+            None => 0,
+            Some(number) => ends.get(number as usize).or(ends.last()).copied().unwrap_or(0),
+        };
+        let bytes = u128::from(end(high) - end(low)) * u128::from(part) / u128::from(whole.max(1));
+        let at = end(low) + bytes as u64;
+        ends.partition_point(|&end| end <= at) as u64 + 1
     }
 
     fn id(&self, extent: u64) -> ExtentId<'_> {

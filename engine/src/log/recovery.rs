@@ -431,6 +431,11 @@ pub(crate) fn write_index(
 }
 
 impl Recovered {
+    /// Bytes of the log's extents, in order.
+    pub(crate) fn capacities(&self) -> impl Iterator<Item = u64> {
+        self.headers.values().map(|header| header.capacity)
+    }
+
     /// Becomes the writer of this log. Removes what an interrupted preparation left.
     ///
     /// # Errors
@@ -484,6 +489,7 @@ impl Recovered {
                 })
             }
         };
+        let log_bytes = self.headers.values().map(|header| header.capacity).sum();
         let prepared = self.prepared.map(|header| Spare {
             extent: header.extent,
             capacity: header.capacity,
@@ -499,7 +505,7 @@ impl Recovered {
             spare: Arc::new(SpareSlot::new(prepared)),
             prepare_at: 0,
             extent_bytes,
-            log_bytes: self.headers.values().map(|header| header.capacity).sum(),
+            log_bytes,
             disk_is_full: false,
             open,
             state: self.state,

@@ -66,7 +66,7 @@ impl SegmentScan {
     fn find_parts(&mut self) -> Result<Vec<Part>, StorageError> {
         let mut found = self
             .shared
-            .extents_of(self.number, &self.path, self.newest, self.next)?;
+            .parts_of(self.number, &self.path, self.newest, self.next..=self.last)?;
         self.check_same_life()?;
         if self.time.after > TimeRange::ALL.after {
             let first = self.shared.extents.first_since(self.time.after, self.newest)?;

@@ -227,3 +227,57 @@ async fn a_bit_flipped_under_a_reader_is_damage_and_never_an_end() {
     })
     .await;
 }
+
+/// Parts of a segment are guessed by sequence: neither gaps between them nor an earlier life of its name may lead astray.
+#[tokio::test]
+async fn any_entry_is_found_among_many_extents_also_where_the_segment_is_rare_or_was_deleted_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = engine(dir.path(), &Gated::default()).store(STORE).await.unwrap();
+    let large = |text: String| Record::new(format!("{text} {}", "x".repeat(7000)));
+    let mut heads: BTreeMap<&str, u64> = BTreeMap::new();
+    for round in 1..=300_u64 {
+        if round == 150 {
+            store.delete(&path("reborn")).await.unwrap();
+            heads.remove("reborn");
+        }
+        let rare = round % 70 == 1 || (round > 100 && round < 110);
+        let late = round > 140;
+        for (segment, now) in [
+            ("dense", true),
+            ("rare", rare),
+            ("reborn", round % 3 == 0),
+            ("late", late),
+        ] {
+            if now {
+                let head = heads.entry(segment).or_default();
+                *head += 1;
+                append(&*store, segment, *head, [large(format!("{segment} {round} {head}"))]).await;
+            }
+        }
+    }
+    for (segment, &head) in &heads {
+        for from in 1..=head {
+            for to in [from, (from + 2).min(head)] {
+                let mut reader = store.read_segment(SegmentRead {
+                    from: Sequence(from),
+                    to: Sequence(to),
+                    ..SegmentRead::all(path(segment))
+                });
+                let mut found = Vec::new();
+                while let Some(batch) = reader.next_batch().await.unwrap() {
+                    found.extend(batch);
+                }
+                assert_eq!(found.len() as u64, to - from + 1, "{segment} {from}..={to}");
+                for (entry, sequence) in found.iter().zip(from..) {
+                    let text = String::from_utf8_lossy(&entry.payload);
+                    assert!(text.starts_with(&format!("{segment} ")), "another segment's");
+                    assert!(
+                        text.contains(&format!(" {sequence} x")),
+                        "another entry's: {}",
+                        &text[..20]
+                    );
+                }
+            }
+        }
+    }
+}
