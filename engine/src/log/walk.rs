@@ -163,8 +163,9 @@ impl Walk {
             let Some(bytes) = self.load(at, length)? else {
                 return Ok(None);
             };
-            for offset in (0..=length - GROUP_HEADER_BYTES).step_by(8) {
-                if bytes[offset..offset + 4] != GROUP_MAGIC {
+            for offset in memchr::memmem::find_iter(bytes, &GROUP_MAGIC) {
+                // Groups start on multiples of eight, as `at` is.
+                if offset % 8 != 0 || offset + GROUP_HEADER_BYTES > length {
                     continue;
                 }
                 // What a group says was durable lies before it.
