@@ -31,7 +31,8 @@ pub enum CommitMethod {
 pub struct EngineConfig {
     /// The folder that holds the stores.
     pub dir: PathBuf,
-    /// Size to which extents grow. Default 256 MiB; range [`EXTENT_BYTES_MIN`]..=[`EXTENT_BYTES_MAX`]. A store starts
+    /// Size to which extents grow. Default 256 MiB; range [`EXTENT_BYTES_MIN`]..=[`EXTENT_BYTES_MAX`], a multiple
+    /// of 4096. A store starts
     /// with the smallest; each extent is at most four times the one before and a sixth of the log. Larger: fewer files.
     /// Smaller: shorter recovery.
     pub extent_bytes: u64,
@@ -83,6 +84,9 @@ impl EngineConfig {
     /// [`OpenError::Config`], naming all faults.
     pub fn validate(&self) -> Result<(), OpenError> {
         let mut faults = Vec::new();
+        if !self.extent_bytes.is_multiple_of(crate::limits::BLOCK_BYTES as u64) {
+            faults.push("extent_bytes must be a multiple of 4096".to_owned());
+        }
         if !(EXTENT_BYTES_MIN..=EXTENT_BYTES_MAX).contains(&self.extent_bytes) {
             faults.push(format!(
                 "extent_bytes must be in {EXTENT_BYTES_MIN}..={EXTENT_BYTES_MAX}"
@@ -113,5 +117,21 @@ impl EngineConfig {
         } else {
             Err(OpenError::Config(faults.join("; ")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_have_whole_blocks() {
+        let with = |extent_bytes| EngineConfig {
+            extent_bytes,
+            ..EngineConfig::new("d")
+        };
+        assert!(with(100 << 10).validate().is_ok());
+        let refused = with(100_001).validate().unwrap_err().to_string();
+        assert!(refused.contains("multiple of 4096"), "{refused}");
     }
 }

@@ -37,7 +37,8 @@ struct Remembered {
 fn config(disk: &Memory) -> EngineConfig {
     let mut config = EngineConfig::new(PathBuf::from("/data"));
     config.disk = Arc::new(disk.clone());
-    config.extent_bytes = limits::EXTENT_BYTES_MIN;
+    // Large enough that the next extent is prepared ahead.
+    config.extent_bytes = 2 * limits::EXTENT_BYTES_MIN;
     (config.commit_threads, config.read_threads) = (1, 1);
     config
 }
@@ -212,6 +213,92 @@ async fn what_is_read_after_a_kill_survives_a_power_cut_that_follows() {
                 seen.len()
             );
         }
+    }
+}
+
+/// Whatever write, sync or rename is the last one of a process: what the next one builds on it, and says is durable, is.
+#[tokio::test]
+async fn what_is_acknowledged_after_a_kill_survives_a_power_cut_that_follows() {
+    for kill in 0..130 {
+        let disk = Memory::default();
+        engine(&disk).close().await;
+        disk.cut_power_after(kill);
+        let killed = engine(&disk);
+        if let Ok(store) = killed.store(STORE).await {
+            work(&*store, &mut Dice(kill as u64 + 1), 40, &mut Remembered::default()).await;
+        }
+        drop(killed);
+        disk.restore_power();
+        let restarted = engine(&disk);
+        let store = restarted.store(STORE).await.unwrap();
+        let mut remembered = Remembered::default();
+        for segment in SEGMENTS {
+            let texts = read(&*store, segment).await.into_iter();
+            let texts = texts.map(|entry| String::from_utf8(entry.payload.to_vec()).unwrap());
+            remembered.acknowledged.insert(segment, texts.collect());
+        }
+        assert!(work(&*store, &mut Dice(kill as u64 + 7), 3, &mut remembered).await);
+        let store = engine(&disk.crash(|| false)).store(STORE).await;
+        let store = store.unwrap_or_else(|error| panic!("kill {kill}: {error}"));
+        compare(&*store, &mut remembered, kill as u64).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_on_a_full_disk_opens_for_reading_though_an_index_file_is_missing() {
+    let disk = Memory::default();
+    let running = engine(&disk);
+    let store = running.store(STORE).await.unwrap();
+    let mut remembered = Remembered::default();
+    assert!(work(&*store, &mut Dice(3), 1, &mut remembered).await);
+    // One more extent, and nothing beside it.
+    disk.set_room(Some(disk.used() + 2 * limits::EXTENT_BYTES_MIN as usize + 4096));
+    let mut head = remembered.acknowledged.get("a").map_or(0, Vec::len) as u64;
+    loop {
+        let record = Record::new("x".repeat(4000));
+        let transaction = Transaction::single(path("a"), Sequence(head + 1), vec![record]);
+        match store.append(transaction).await {
+            Ok(_) => head += 1,
+            Err(error) => break assert!(matches!(error, AppendError::Rejected(Rejection::DiskFull)), "{error}"),
+        }
+    }
+    drop(store);
+    running.close().await;
+    let restarted = engine(&disk);
+    let store = restarted.store(STORE).await.expect("nothing is damaged");
+    assert_eq!(read(&*store, "a").await.len() as u64, head);
+}
+
+#[tokio::test]
+async fn a_transaction_too_large_for_a_full_disk_leaves_the_prepared_extent_to_others() {
+    let disk = Memory::default();
+    let running = Engine::open(EngineConfig {
+        extent_bytes: 4 * limits::EXTENT_BYTES_MIN,
+        ..config(&disk)
+    })
+    .unwrap();
+    let store = running.store(STORE).await.unwrap();
+    let append = |sequence, bytes: usize| {
+        let record = Record::new("x".repeat(bytes));
+        store.append(Transaction::single(path("a"), Sequence(sequence), vec![record]))
+    };
+    for sequence in 1..=14 {
+        append(sequence, 4000).await.unwrap();
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while disk.used() < 5 * limits::EXTENT_BYTES_MIN as usize {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the next extent is prepared ahead"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    disk.set_room(Some(disk.used() + 4096)); // the header's block may still be on its way
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    disk.set_room(Some(disk.used()));
+    assert!(append(15, 400_000).await.is_err());
+    for sequence in 15..=20 {
+        append(sequence, 4000).await.unwrap();
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -68,9 +68,18 @@ pub(crate) fn store_dir(dir: &std::path::Path, id: StoreId) -> PathBuf {
 
 /// Takes the folder for this process.
 pub(crate) fn lock_dir(disk: &dyn Disk, dir: &std::path::Path) -> Result<Box<dyn DiskLock>, OpenError> {
+    /// How long the system may take to end what a process that was just killed had under way.
+    const PATIENCE: Duration = Duration::from_secs(1);
     let path = dir.join("lock");
-    let lock = disk.lock(&path).map_err(|e| StorageError::io("lock", &path, e))?;
-    lock.ok_or_else(|| OpenError::InUse(dir.to_owned()))
+    let since = Instant::now();
+    loop {
+        let lock = disk.lock(&path).map_err(|e| StorageError::io("lock", &path, e))?;
+        match lock {
+            Some(lock) => return Ok(lock),
+            None if since.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+            None => return Err(OpenError::InUse(dir.to_owned())),
+        }
+    }
 }
 
 /// Whether the folder says of itself that it is one of ours, in a format this program knows.
@@ -129,7 +138,7 @@ impl Engine {
         let look = if alone { Duration::ZERO } else { LOOK_MAX };
         let threads = || -> std::io::Result<Threads> {
             Ok(Threads {
-                commit: Committing::new(&config.disk, config.commit_method, config.commit_threads, look)?,
+                commit: Committing::new(&config.disk, &*lock, config.commit_method, config.commit_threads, look)?,
                 read: Workers::new("sk-read", config.read_threads, Duration::ZERO)?,
                 background: Workers::new("sk-background", 2, Duration::ZERO)?,
                 opening: Workers::new("sk-open", 2, Duration::ZERO)?,
@@ -252,6 +261,9 @@ impl Inner {
         let extents = Extents::new(Arc::clone(&self.handles), dir.clone(), id);
         for capacity in recovered.capacities() {
             extents.added(capacity);
+        }
+        for frozen in recovered.unindexed() {
+            extents.freeze(frozen.clone());
         }
         let (writer, catalog) = recovered.into_writer(config.extent_bytes)?;
         let shared = Shared {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::memory::Memory;
 use crate::{
@@ -178,4 +179,39 @@ async fn behind_a_write_that_failed_nothing_is_acknowledged_and_reads_go_on() {
     }
     assert!(failed > 0, "or nothing was tested here");
     assert!(store.writable().is_err() && running.ready().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_producers_take_turns_keeps_no_other_waiting() {
+    let disk = Memory::default();
+    disk.queue_writes(3);
+    let running = engine(&disk);
+    let busy = running.store(STORE).await.unwrap();
+    let other = running.store(StoreId(uuid::Uuid::from_u128(8))).await.unwrap();
+    let commits = Arc::new(AtomicU64::new(0));
+    let producers: Vec<_> = (0..2)
+        .map(|producer| {
+            let (store, commits) = (Arc::clone(&busy), Arc::clone(&commits));
+            tokio::spawn(async move {
+                for sequence in 1.. {
+                    let record = Record::new("x");
+                    let transaction = Transaction::single(path(producer), Sequence(sequence), vec![record]);
+                    store.append(transaction).await.unwrap();
+                    commits.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for sequence in 1..=100 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let before = commits.load(Ordering::Relaxed);
+        let record = Record::new("y");
+        let transaction = Transaction::single(path(0), Sequence(sequence), vec![record]);
+        other.append(transaction).await.unwrap();
+        let passed = commits.load(Ordering::Relaxed) - before;
+        assert!(passed < 400, "{passed} commits of another store came first");
+    }
+    for producer in producers {
+        producer.abort();
+    }
 }

@@ -3,6 +3,7 @@
 //! store when they have done it. What is under way for each store is in [`super::course`].
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::committer::{self, Rest};
 use super::course::{Course, Next};
 use crate::disk::blocks::SpareBlocks;
-use crate::disk::{Disk, Ended, Waker, WriteQueue};
+use crate::disk::{Disk, DiskLock, Ended, Waker, WriteQueue};
 use crate::pace::Pace;
 use crate::shared::Shared;
 use crate::workers::Workers;
@@ -73,12 +74,18 @@ impl IoThread {
     ///
     /// # Errors
     /// Why there is no such queue: the portable way is then the way.
-    pub(crate) fn spawn(disk: Arc<dyn Disk>, slow: &Arc<Workers>, look: Duration) -> std::io::Result<Option<Self>> {
+    pub(crate) fn spawn(
+        disk: Arc<dyn Disk>,
+        lock: &dyn DiskLock,
+        slow: &Arc<Workers>,
+        look: Duration,
+    ) -> std::io::Result<Option<Self>> {
+        let held = lock.file().map(File::try_clone).transpose()?;
         let (send, receive) = mpsc::channel();
         let slow = Arc::clone(slow);
         // The queue is made by the thread that uses it.
         let thread = std::thread::Builder::new().name("sk-io".to_owned()).spawn(move || {
-            let queue = match disk.write_queue() {
+            let queue = match disk.write_queue(held) {
                 Ok(Some(queue)) => queue,
                 other => return drop(send.send(other.map(|_| None))),
             };
@@ -316,7 +323,10 @@ impl Loop {
                 }
                 Next::Fly(mut flight) => {
                     // With nothing else to do, a plain write is cheaper than the ring.
-                    let lone = flight.is_one_transaction() && self.tickets.is_empty() && self.ready.is_empty();
+                    let lone = flight.is_one_transaction()
+                        && self.tickets.is_empty()
+                        && self.ready.is_empty()
+                        && !self.inbox.filled.load(Ordering::Acquire);
                     if std::mem::replace(&mut self.lonely, lone) && lone {
                         flight.write();
                         course.start(flight);

@@ -191,8 +191,12 @@ impl Disk for Direct {
         }
     }
 
-    fn write_queue(&self) -> io::Result<Option<Box<dyn WriteQueue>>> {
-        Ok(Some(Box::new(Ring::new()?)))
+    fn write_queue(&self, held: Option<File>) -> io::Result<Option<Box<dyn WriteQueue>>> {
+        let ring = Ring::new()?;
+        if let Some(held) = held {
+            ring.hold(&held)?;
+        }
+        Ok(Some(Box::new(ring)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -19,10 +19,21 @@ pub(super) struct OpenFile {
 }
 
 struct Locked {
-    _file: File,
+    file: File,
 }
 
-impl DiskLock for Locked {}
+impl DiskLock for Locked {
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+}
+
+impl Drop for Locked {
+    /// Others may still hold the file open.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
 
 impl Disk for Files {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -93,7 +104,7 @@ impl Disk for Files {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(Locked { _file: file }))),
+            Ok(()) => Ok(Some(Box::new(Locked { file }))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

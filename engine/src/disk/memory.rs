@@ -202,7 +202,7 @@ impl Disk for Memory {
         Ok(Arc::new(self.open_file(path, create)?))
     }
 
-    fn write_queue(&self) -> io::Result<Option<Box<dyn WriteQueue>>> {
+    fn write_queue(&self, _held: Option<std::fs::File>) -> io::Result<Option<Box<dyn WriteQueue>>> {
         let inner = self.0.lock().unwrap();
         let most = Arc::clone(&inner.most_under_way);
         let queue = inner.queue_seed.map(|seed| MemoryQueue::new(seed, most));

@@ -21,6 +21,7 @@ mod memory_queue;
 #[expect(unsafe_code, reason = "the kernel reads and writes memory that the ring points to")]
 pub mod ring;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,8 +55,10 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
     /// Opens a file for durable writes of whole blocks, as the log's are; `create` makes it anew, empty.
     fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>>;
-    /// A queue for many writes at a time, used by the calling thread alone; `None` if this backend has none.
-    fn write_queue(&self) -> io::Result<Option<Box<dyn WriteQueue>>> {
+    /// A queue for many writes at a time, used by the calling thread alone; `None` if this backend has none. What was started
+    /// may outlive a process that is killed: then the lock that stands on `held` has to, too.
+    fn write_queue(&self, held: Option<File>) -> io::Result<Option<Box<dyn WriteQueue>>> {
+        drop(held);
         Ok(None)
     }
     /// Whether its files can tell that a read would wait for a device, and refuse it where it must not.
@@ -73,7 +76,12 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// Held while a process owns a folder.
-pub trait DiskLock: Send + Sync {}
+pub trait DiskLock: Send + Sync {
+    /// The open file that the lock stands on, if it is one.
+    fn file(&self) -> Option<&File> {
+        None
+    }
+}
 
 /// An open file. Reads and writes are positional, so one may be shared by many threads.
 pub trait DiskFile: Send + Sync {

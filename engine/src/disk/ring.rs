@@ -76,6 +76,16 @@ impl Ring {
         })
     }
 
+    /// Keeps a file open, and the lock that stands on it, until nothing that was started is under way, even if the process is
+    /// killed: the kernel gives it up with the ring. Without that, the next owner of the folder could read and write
+    /// before a write of the killed one lands.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn hold(&self, file: &File) -> io::Result<()> {
+        self.ring.submitter().register_files(&[file.as_raw_fd()])
+    }
+
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
         // SAFETY: what the entry points to is kept in `held` or `wakes` until its completion is taken, and `drop` waits for
         // all of them.
@@ -202,6 +212,22 @@ mod tests {
             blocks.extend_from_slice(&content.to_le_bytes());
         }
         blocks
+    }
+
+    #[test]
+    fn the_lock_of_a_folder_stands_as_long_as_a_ring_may_write_into_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let Ok(ring) = Ring::new() else {
+            return eprintln!("skipped: no io_uring here");
+        };
+        let open = || File::create(dir.path().join("lock")).unwrap();
+        let lock = open();
+        lock.try_lock().unwrap();
+        ring.hold(&lock).unwrap();
+        drop(lock); // as a killed process does: nobody unlocks it
+        assert!(open().try_lock().is_err());
+        drop(ring);
+        open().lock().unwrap();
     }
 
     #[test]

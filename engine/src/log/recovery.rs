@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::extents::Frozen;
 use super::names::FileName;
 use super::spare::{Place as SparePlace, Spare, SpareSlot};
 use super::verdict::{Found, Place, Verdict, verdict};
@@ -41,6 +42,7 @@ pub(crate) struct Recovered {
     pub(crate) end: LogEnd,
     /// Bytes of groups that were read and applied.
     pub(crate) replayed_bytes: u64,
+    unindexed: Vec<Frozen>,
     headers: BTreeMap<u64, ExtentHeader>,
     prepared: Option<ExtentHeader>,
     store: StoreId,
@@ -169,6 +171,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
     };
     let mut durable = start;
     let mut replayed_bytes = 0;
+    let mut unindexed = Vec::new();
     for &extent in headers.range(start.extent..).map(|(number, _)| number) {
         let next = headers.get(&(extent + 1)); // numbers stay below 2^32
         let at = if extent == start.extent {
@@ -193,26 +196,32 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
             let runs = catalog.roll(extent + 1);
             if !index_is_whole(&*disk, &dir, store, extent, recovered_end.tail.byte, state.chain)? {
                 let segments = index_segments(|segment| catalog.path(segment), &runs);
-                write_index(
-                    &*disk,
-                    &dir,
-                    store,
-                    extent,
-                    recovered_end.tail.byte,
-                    state.chain,
-                    segments,
-                )?;
+                let (end, chain) = (recovered_end.tail.byte, state.chain);
+                match write_index(&*disk, &dir, store, extent, end, chain, segments) {
+                    // Reading needs no room on the disk: the runs stay in memory until there is some.
+                    Err(error) if error.is_full() => unindexed.push(Frozen {
+                        runs: Arc::new(runs),
+                        end,
+                        chain,
+                    }),
+                    written => written?,
+                }
             }
         }
     }
     if let Some(&open) = headers.keys().next_back() {
         make_durable(&*disk, &dir, open, durable, recovered_end.tail)?;
+    } else if prepared.is_some() {
+        // Its name may not be durable: who prepared it may have died before it could sync the folder.
+        let synced = disk.create_dir(&dir).and_then(|()| disk.sync_dir(&dir));
+        synced.map_err(|e| StorageError::io("sync", &dir, e))?;
     }
     Ok(Recovered {
         catalog,
         state,
         end: recovered_end,
         replayed_bytes,
+        unindexed,
         headers,
         prepared,
         store,
@@ -245,6 +254,13 @@ fn make_durable(
     };
     let mut at = u64::from(durable.max(first).byte);
     let end = u64::from(tail.byte);
+    // The header too: one whose sync failed may stand in the page cache alone, and the extent would be a prepared one again.
+    let mut header = vec![0; EXTENT_HEADER_BYTES];
+    let read = file
+        .read_at(0, &mut header)
+        .map_err(|e| StorageError::io("read", &path, e))?;
+    file.write_at(0, &header[..read])
+        .map_err(|e| StorageError::io("write", &path, e))?;
     let mut bytes = vec![0; end.saturating_sub(at).min(1 << 20) as usize];
     while at < end {
         let length = (end - at).min(bytes.len() as u64) as usize;
@@ -431,6 +447,11 @@ pub(crate) fn write_index(
 }
 
 impl Recovered {
+    /// Sealed extents whose index files could not be written, since the disk is full.
+    pub(crate) fn unindexed(&self) -> &[Frozen] {
+        &self.unindexed
+    }
+
     /// Bytes of the log's extents, in order.
     pub(crate) fn capacities(&self) -> impl Iterator<Item = u64> {
         self.headers.values().map(|header| header.capacity)

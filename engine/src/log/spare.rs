@@ -255,6 +255,14 @@ impl SpareSlot {
 }
 
 impl SpareSlot {
+    /// The reverse of [`SpareSlot::take`], if nobody has begun another in the meantime.
+    pub(crate) fn put_back(&self, spare: Spare) {
+        let mut slot = self.lock();
+        if matches!(*slot, Slot::Empty) {
+            *slot = Slot::Ready(spare);
+        }
+    }
+
     /// Gives up what is filled in part: the next open would begin anew.
     pub(crate) fn abandon(&self, place: &Place) {
         let mut slot = self.lock();

@@ -144,11 +144,11 @@ impl LogWriter {
             return None;
         }
         let due = due(tail, open.capacity, next_capacity);
-        // The next step is due when as much of this extent is filled as it is of the next.
-        self.prepare_at = tail + (STEP_BYTES as u64 * open.capacity / next_capacity).max(BLOCK_BYTES as u64);
         if due == 0 {
             return None;
         }
+        // The next step is due when as much of this extent is filled as it is of the next.
+        self.prepare_at = tail + (STEP_BYTES as u64 * open.capacity / next_capacity).max(BLOCK_BYTES as u64);
         let claim = self.spare.claim(self.next_shape(next_capacity), due)?;
         let place = self.place.clone();
         Some(Wish { claim, place })
@@ -162,9 +162,16 @@ impl LogWriter {
         self.latch.check()?;
         let number = self.next_number();
         let needed = (EXTENT_HEADER_BYTES + group_bytes).next_multiple_of(BLOCK_BYTES) as u64;
-        let prepared = self.spare.take(&self.place);
-        let spare = match prepared.filter(|spare| spare.extent == number && spare.capacity >= needed) {
-            Some(spare) => spare,
+        let spare = match self.spare.take(&self.place).filter(|spare| spare.extent == number) {
+            Some(spare) if spare.capacity >= needed => spare,
+            // It stays for smaller groups if there is no room for a larger one.
+            Some(small) => match self.prepare_now(needed) {
+                Ok(large) => large,
+                Err(error) => {
+                    self.spare.put_back(small);
+                    return Err(error);
+                }
+            },
             None => self.prepare_now(needed)?,
         };
         let header = ExtentHeader {

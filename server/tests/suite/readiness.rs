@@ -63,7 +63,7 @@ impl Disk for Refusing {
         let file = Files.open_log(path, create)?;
         Ok(Arc::new(RefusingLog(file, self.writes.clone())))
     }
-    fn write_queue(&self) -> io::Result<Option<Box<dyn WriteQueue>>> {
+    fn write_queue(&self, _held: Option<std::fs::File>) -> io::Result<Option<Box<dyn WriteQueue>>> {
         Err(io::Error::new(io::ErrorKind::PermissionDenied, "not in this container"))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
