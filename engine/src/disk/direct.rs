@@ -6,7 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::{Errno, ReadWriteFlags};
@@ -26,6 +26,9 @@ pub struct Direct(Files);
 pub(super) struct DirectFile {
     file: File,
     path: PathBuf,
+    /// Of a file made anew, until it is settled: writes that are not durable one by one. What they change in the file's
+    /// metadata would take the device as much as they do.
+    growing: Mutex<Option<File>>,
 }
 
 impl DirectFile {
@@ -35,35 +38,42 @@ impl DirectFile {
 
     #[cfg(test)]
     pub(super) fn for_test(file: File, path: PathBuf) -> Self {
-        Self { file, path }
+        let growing = Mutex::default();
+        Self { file, path, growing }
     }
 
     /// `None` where the file system has no direct writes.
     fn open(path: &Path, create: bool) -> io::Result<Option<Self>> {
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(create)
-            .truncate(create)
-            .custom_flags(libc::O_DIRECT | libc::O_DSYNC)
-            .open(path);
-        let file = match opened {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
-            other => other?,
+        let open = |flags, make_anew| {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(make_anew)
+                .truncate(make_anew)
+                .custom_flags(flags)
+                .open(path)
         };
-        // Some accept the flag and refuse what comes after, or want larger blocks. A new file is to be filled with zeros.
+        // Some refuse the flag, some accept it and refuse what comes after, or want larger blocks. A new file is to be filled
+        // with zeros.
         let mut block = Blocks::zeros(BLOCK_BYTES);
-        let tried = if create {
-            file.write_at(&block, 0)
-        } else {
-            file.read_at(&mut block, 0)
+        let mut opened = || -> io::Result<(File, Option<File>)> {
+            if create {
+                let growing = open(libc::O_DIRECT, true)?;
+                growing.write_all_at(&block, 0)?;
+                Ok((open(libc::O_DIRECT | libc::O_DSYNC, false)?, Some(growing)))
+            } else {
+                let file = open(libc::O_DIRECT | libc::O_DSYNC, false)?;
+                file.read_at(&mut block, 0)?;
+                Ok((file, None))
+            }
         };
-        match tried {
+        match opened() {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
             Err(error) => Err(error),
-            Ok(_) => Ok(Some(Self {
+            Ok((file, growing)) => Ok(Some(Self {
                 file,
                 path: path.to_owned(),
+                growing: Mutex::new(growing),
             })),
         }
     }
@@ -83,7 +93,8 @@ impl LogFile for DirectFile {
     }
 
     fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
-        self.file.write_all_at(blocks, offset)
+        let growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        growing.as_ref().unwrap_or(&self.file).write_all_at(blocks, offset)
     }
 
     fn allocate(&self, size: u64) -> io::Result<bool> {
@@ -95,7 +106,9 @@ impl LogFile for DirectFile {
 
     fn settle(&self, size: u64) -> io::Result<()> {
         self.file.set_len(size)?;
-        self.file.sync_all()
+        self.file.sync_all()?;
+        *self.growing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
     }
 }
 

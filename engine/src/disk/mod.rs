@@ -114,7 +114,8 @@ pub trait LogFile: Send + Sync {
     fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
     /// Itself, for the backend that made it.
     fn as_any(&self) -> &dyn std::any::Any;
-    /// Writes whole blocks at the end of a file made anew. Durable, size and all, once [`LogFile::settle`] returned.
+    /// Writes whole blocks behind what was written of a file made anew. Durable, size and all, once [`LogFile::settle`]
+    /// returned.
     fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
     /// Takes the room for a file made anew of `size` bytes, which read as zeros, without writing them. `false` where that is
     /// not to be had. The first write of each block then changes the file's metadata.

@@ -44,6 +44,8 @@ pub(crate) struct Filling {
     file: Arc<dyn LogFile>,
     path: PathBuf,
     filled: u64,
+    /// It has its room already.
+    allocated: bool,
 }
 
 impl Filling {
@@ -53,12 +55,15 @@ impl Filling {
         let path = FileName::Spare(extent).in_dir(&place.dir);
         let file = place.disk.open_log(&path, true);
         let file = file.map_err(|e| StorageError::io("create", &path, e))?;
+        let allocated = file.allocate(capacity);
+        let allocated = allocated.map_err(|e| StorageError::io("allocate", &path, e))?;
         Ok(Self {
             extent,
             capacity,
             file,
             path,
             filled: 0,
+            allocated,
         })
     }
 
@@ -84,13 +89,11 @@ impl Filling {
         Ok(())
     }
 
-    /// Makes room for what is left without writing it, where that is to be had.
-    fn allocate(&mut self) -> Result<(), StorageError> {
-        let allocated = self.file.allocate(self.capacity);
-        if allocated.map_err(|e| StorageError::io("allocate", &self.path, e))? {
+    /// Leaves the rest as it was allocated, where it was.
+    fn leave_unwritten(&mut self) {
+        if self.allocated {
             self.filled = self.capacity;
         }
-        Ok(())
     }
 
     /// Fills what is left, and gives the file its name in the log. Its header says that it has not begun.
@@ -137,7 +140,7 @@ pub(crate) struct Shape {
 pub(crate) fn prepare(place: &Place, shape: Shape) -> Result<Spare, StorageError> {
     let made = Filling::begin(place, shape).and_then(|mut filling| {
         if shape.allocated {
-            filling.allocate()?;
+            filling.leave_unwritten();
         }
         filling.finish(place)
     });
@@ -304,7 +307,7 @@ impl Claim {
             None => Filling::begin(place, self.shape)?,
         };
         if self.shape.allocated {
-            filling.allocate()?;
+            filling.leave_unwritten();
         }
         loop {
             if filling.filled >= filling.capacity {
