@@ -32,9 +32,8 @@ pub struct EngineConfig {
     /// The folder that holds the stores.
     pub dir: PathBuf,
     /// Size to which extents grow. Default 256 MiB; range [`EXTENT_BYTES_MIN`]..=[`EXTENT_BYTES_MAX`], a multiple
-    /// of 4096. A store starts
-    /// with the smallest; each extent is at most four times the one before and a sixth of the log. Larger: fewer files.
-    /// Smaller: shorter recovery.
+    /// of 4096. A store starts with the smallest; each extent is at most four times the one before and, from 4 MiB on, a
+    /// sixth of the log. Larger: fewer files. Smaller: shorter recovery.
     pub extent_bytes: u64,
     /// Bytes of transactions one store queues before producers wait. Default 64 MiB, at least one largest transaction.
     pub queue_bytes: usize,

@@ -18,7 +18,7 @@
 //! **Write path.** [`Store::append`] checks the limits, encodes the transaction on the caller's thread and queues it. One
 //! committer per store at a time takes what is queued, checks each transaction's sequences against the heads, and writes
 //! those that fit as one group, with one durable write. Then it makes the group visible and answers its producers;
-//! whatever was queued meanwhile forms the next group. A loser is told a head only once that head is durable. The committer
+//! whatever was queued meanwhile forms the next ones, a few of which may be under way at a time. A loser is told a head only once that head is durable. The committer
 //! is an I/O thread that has writes of many stores under way, or a commit thread, or the caller of
 //! [`LocalStore::append_blocking`] itself.
 //!

@@ -213,8 +213,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         make_durable(&*disk, &dir, open, durable, recovered_end.tail)?;
     } else if prepared.is_some() {
         // Its name may not be durable: who prepared it may have died before it could sync the folder.
-        let synced = disk.create_dir(&dir).and_then(|()| disk.sync_dir(&dir));
-        synced.map_err(|e| StorageError::io("sync", &dir, e))?;
+        sync_names(&*disk, &dir)?;
     }
     Ok(Recovered {
         catalog,
@@ -274,6 +273,11 @@ fn make_durable(
         at += read as u64;
     }
     file.sync_data().map_err(|e| StorageError::io("sync", &path, e))?;
+    sync_names(disk, dir)
+}
+
+/// Makes the names of a store's files durable, and the folder's own.
+fn sync_names(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
     let synced = disk.create_dir(dir).and_then(|()| disk.sync_dir(dir));
     synced.map_err(|e| StorageError::io("sync", dir, e))
 }

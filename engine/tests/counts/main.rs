@@ -6,7 +6,7 @@ mod disk;
 use std::alloc::System;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use disk::Counting;
+use disk::{Counting, Counts};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use streamkit_engine::*;
 use tokio::runtime::Runtime;
@@ -68,6 +68,20 @@ impl Fixture {
             entries
         })
     }
+
+    /// Of a scan of all that segment `a` has, reopened and with its files open: entries, allocations, what the disk was asked.
+    fn second_scan(&mut self) -> (u64, usize, Counts) {
+        let store = self.reopened();
+        let scan = || self.scan(&store, SegmentRead::all(path("a")));
+        scan();
+        self.disk.take();
+        let region = Region::new(ALLOCATOR);
+        let entries = scan();
+        let change = region.change();
+        let (allocations, counts) = (change.allocations + change.reallocations, self.disk.take());
+        println!("{allocations} allocations for {entries} entries, {counts:?}");
+        (entries, allocations, counts)
+    }
 }
 
 fn path(segment: &str) -> SegmentPath {
@@ -95,17 +109,8 @@ fn a_sequential_scan_allocates_for_its_batches_and_not_for_its_entries() {
     for n in 0..100 {
         append(&store, "a", n * 1000 + 1, 1000, BYTES);
     }
-    let store = fixture.reopened();
-    let scan = || fixture.scan(&store, SegmentRead::all(path("a")));
-    scan(); // opens files
-    fixture.disk.take();
-    let region = Region::new(ALLOCATOR);
-    let entries = scan();
-    let change = region.change();
-    let allocations = change.allocations + change.reallocations;
+    let (entries, allocations, counts) = fixture.second_scan();
     assert_eq!(entries, 100_000);
-    let counts = fixture.disk.take();
-    println!("{allocations} allocations for {entries} entries, {counts:?}");
     assert!(allocations < 1000, "{allocations} allocations");
     assert!(counts.extent_reads <= 2 * 100, "two a transaction: {counts:?}");
 }
@@ -115,17 +120,8 @@ fn a_scattered_scan_reads_each_entry_once_and_only_it() {
     let mut fixture = Fixture::new();
     let store = fixture.store();
     scattered(&store, 40_000);
-    let store = fixture.reopened();
-    let scan = || fixture.scan(&store, SegmentRead::all(path("a")));
-    scan();
-    fixture.disk.take();
-    let region = Region::new(ALLOCATOR);
-    let entries = scan();
-    let change = region.change();
-    let allocations = change.allocations + change.reallocations;
+    let (entries, allocations, counts) = fixture.second_scan();
     assert_eq!(entries, 1000);
-    let counts = fixture.disk.take();
-    println!("{allocations} allocations for {entries} entries, {counts:?}");
     assert!(allocations < 200, "{allocations} allocations");
     assert!(counts.extent_reads <= 1010, "one an entry: {counts:?}");
     assert!(

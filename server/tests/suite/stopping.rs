@@ -1,6 +1,7 @@
 //! The program under signals.
 #![cfg(unix)]
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -16,30 +17,28 @@ async fn interrupt(child: &Child) {
     assert!(sent.success());
 }
 
-/// A peer that takes nothing keeps a stopping server until the deadline; a second signal does not wait for it.
-#[tokio::test]
-async fn a_second_signal_stops_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let key = dir.path().join("key");
+fn serve(dir: &Path, options: &[&str]) -> Child {
+    let key = dir.join("key");
     std::fs::write(&key, SECRET).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_streamkit"))
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--shutdown-deadline",
-            "1h",
-            "--write-deadline",
-            "1h",
-        ])
+    Command::new(env!("CARGO_BIN_EXE_streamkit"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(options)
+        .env("STREAMKIT_LOG", "streamkit=debug")
         .arg("--data")
-        .arg(dir.path().join("data"))
+        .arg(dir.join("data"))
         .arg("--jwt-key-file")
         .arg(&key)
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// A peer that takes nothing keeps a stopping server until the deadline; a second signal does not wait for it.
+#[tokio::test]
+async fn a_second_signal_stops_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = serve(dir.path(), &["--shutdown-deadline", "1h", "--write-deadline", "1h"]);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let first = lines.next_line().await.unwrap().unwrap();
     let url = first.rsplit(' ').next().unwrap();
@@ -67,20 +66,8 @@ async fn a_second_signal_stops_at_once() {
 #[tokio::test]
 async fn a_signal_right_after_the_address_stops_it_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let key = dir.path().join("key");
-    std::fs::write(&key, SECRET).unwrap();
     for round in 0..10 {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_streamkit"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--commit-method", "threads"])
-            .env("STREAMKIT_LOG", "streamkit=debug")
-            .arg("--data")
-            .arg(dir.path().join("data"))
-            .arg("--jwt-key-file")
-            .arg(&key)
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut child = serve(dir.path(), &["--commit-method", "threads"]);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let first = lines.next_line().await.unwrap().unwrap();
         interrupt(&child).await;
