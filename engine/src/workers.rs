@@ -75,6 +75,11 @@ impl Workers {
         self.queue.push(Box::new(job));
     }
 
+    /// Whether jobs wait for a thread.
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.queue.waiting.load(Ordering::Acquire) > 0
+    }
+
     /// Waits until nothing is queued or running. Not to be called by a job of these very workers.
     pub(crate) fn drain(&self) {
         let mut jobs = self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! Reading: entries by segment in sequence order, and by space in log order. A scan is a plain struct that blocks; the
 //! reader around it runs each batch on the engine's read threads.
 
+mod ahead;
 pub(crate) mod segment;
 pub(crate) mod spaces;
 

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{AT_ONCE_ENTRIES, RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
+use super::ahead::{Ahead, PART_ENTRIES_MIN};
+use super::{AT_ONCE_ENTRIES, BATCH_BYTES, RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
 use crate::boundary::{SegmentRead, TimeRange};
 use crate::disk::at_once::at_once;
 use crate::error::StorageError;
@@ -14,6 +15,9 @@ use crate::log::extents::Part;
 use crate::log::window::Window;
 use crate::model::{Entry, SegmentPath, Sequence};
 use crate::shared::Shared;
+
+/// Entries from which on it is known what the next ones are like.
+const ENTRIES_KNOWN_MIN: usize = 16;
 
 /// A scan of one segment, up to the head of the moment it was made.
 pub(crate) struct SegmentScan {
@@ -28,7 +32,11 @@ pub(crate) struct SegmentScan {
     parts: Option<Vec<Part>>,
     newest: u64,
     runs: VecDeque<Run>,
+    /// Where these are.
+    part: Option<Part>,
     window: Window,
+    /// What another thread reads: the entries from this sequence on.
+    ahead: Option<(Sequence, Ahead<SegmentScan>)>,
 }
 
 impl SegmentScan {
@@ -57,7 +65,9 @@ impl SegmentScan {
             parts: None,
             newest,
             runs: VecDeque::new(),
+            part: None,
             window,
+            ahead: None,
             path: read.path,
         }
     }
@@ -112,11 +122,87 @@ impl SegmentScan {
             }
             if !runs.is_empty() {
                 self.window.turn_to(part.extent);
+                self.part = Some(part);
                 self.runs = runs.into();
             }
         }
         self.check_same_life()?;
         Ok(())
+    }
+
+    /// A scan of the same segment that has nothing yet.
+    fn beside(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            path: self.path.clone(),
+            window: Window::new(self.shared.id, self.newest),
+            parts: None,
+            runs: VecDeque::new(),
+            part: None,
+            ahead: None,
+            ..*self
+        }
+    }
+
+    /// Has the second half of a batch read by another thread, where each entry takes a read of its own. `entries` of `bytes`
+    /// are in the batch so far.
+    fn read_ahead(&mut self, entries: usize, bytes: usize) {
+        let started = self.ahead.is_some() || entries < ENTRIES_KNOWN_MIN;
+        if started || self.runs.len() < 2 || !self.is_scattered() || !self.takes_all_times() {
+            return;
+        }
+        let like_these = (BATCH_BYTES.saturating_sub(bytes) * entries / bytes.max(1)) as u64;
+        let left = (self.last.0 - self.next.0).saturating_add(1).min(self.left);
+        let part = left.min(like_these) / 2;
+        if part < PART_ENTRIES_MIN {
+            return;
+        }
+        let first = Sequence(self.next.0 + part);
+        let mut parts = self.parts.clone().unwrap_or_default();
+        parts.extend(
+            self.part
+                .filter(|now| parts.last().is_none_or(|last| last.extent != now.extent)),
+        );
+        while parts.len() > 1 && parts[parts.len() - 2].first_sequence <= first {
+            parts.pop();
+        }
+        let beside = Self {
+            next: first,
+            last: Sequence(first.0 + part - 1),
+            parts: Some(parts),
+            ..self.beside()
+        };
+        self.ahead = Ahead::start(&self.shared, beside).map(|ahead| (first, ahead));
+    }
+
+    /// Whether the next entries are each in a place of its own.
+    fn is_scattered(&self) -> bool {
+        let next = self.runs.iter().take(4);
+        next.clone().all(|run| run.count == 1) && close_behind(next.map(|run| run.trx_byte)) == 0
+    }
+
+    /// Adds what another thread has read, if that comes next.
+    fn take_ahead(&mut self, out: &mut Vec<Entry>) {
+        let Some((_, ahead)) = self.ahead.take_if(|(first, _)| *first <= self.next) else {
+            return;
+        };
+        let Some(entries) = ahead.finish() else { return };
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return;
+        };
+        if first.sequence != self.next {
+            return;
+        }
+        self.left -= entries.len() as u64;
+        self.next = last.sequence.next();
+        while self.runs.front().is_some_and(|run| run.last_sequence() < self.next) {
+            self.runs.pop_front();
+        }
+        out.extend(entries);
+    }
+
+    fn takes_all_times(&self) -> bool {
+        (self.time.after, self.time.until) == (TimeRange::ALL.after, TimeRange::ALL.until)
     }
 }
 
@@ -127,18 +213,10 @@ impl Scan for SegmentScan {
 
     fn at_once(&self) -> Option<Result<Option<Vec<Entry>>, StorageError>> {
         let few = self.last.0.saturating_sub(self.next.0) < AT_ONCE_ENTRIES || self.left <= AT_ONCE_ENTRIES;
-        let all_times = (self.time.after, self.time.until) == (TimeRange::ALL.after, TimeRange::ALL.until);
-        if self.parts.is_some() || !few || !all_times || !self.shared.extents.can_read_at_once() {
+        if self.parts.is_some() || !few || !self.takes_all_times() || !self.shared.extents.can_read_at_once() {
             return None;
         }
-        let mut copy = Self {
-            shared: Arc::clone(&self.shared),
-            path: self.path.clone(),
-            window: Window::new(self.shared.id, self.newest),
-            parts: None,
-            runs: VecDeque::new(),
-            ..*self
-        };
+        let mut copy = self.beside();
         let read = at_once(|| copy.next_batch())?;
         // Large entries may have filled the batch before the last one.
         (read.is_err() || copy.is_done()).then_some(read)
@@ -149,6 +227,13 @@ impl Scan for SegmentScan {
         let mut bytes = 0;
         let mut skipped = 0;
         while !self.is_done() && !full(&out, bytes) {
+            let before = out.len();
+            self.take_ahead(&mut out);
+            if out.len() > before {
+                bytes += weight(&out[before..]);
+                continue;
+            }
+            self.read_ahead(out.len(), bytes);
             if self.runs.is_empty() {
                 self.refill()?;
                 if self.left == 0 {

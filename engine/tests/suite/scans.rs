@@ -281,3 +281,69 @@ async fn any_entry_is_found_among_many_extents_also_where_the_segment_is_rare_or
         }
     }
 }
+
+/// Entries of which each takes a read of its own, so that two threads share a scan.
+#[tokio::test]
+async fn scattered_entries_come_in_order_and_damage_among_them_is_an_error_wherever_it_is() {
+    const ENTRIES: u64 = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Engine::open(EngineConfig::new(dir.path())).unwrap();
+    let text = |sequence: u64| format!("scattered entry {sequence:04}");
+    let writing = open();
+    let store = writing.store(STORE).await.unwrap();
+    for sequence in 1..=ENTRIES {
+        let part = |segment, record| SegmentAppend {
+            path: path(segment),
+            first_sequence: Sequence(sequence),
+            records: vec![record],
+        };
+        let segments = vec![
+            part("a", Record::new(text(sequence))),
+            part("far", Record::new(vec![7; 20_000])),
+        ];
+        let id = Uuid::new_v4();
+        store.append(Transaction { id, segments }).await.unwrap();
+    }
+    let read = async |store: &dyn Store, from, limit| {
+        let mut reader = store.read_segment(SegmentRead {
+            from: Sequence(from),
+            limit,
+            ..SegmentRead::all(path("a"))
+        });
+        let mut next = from;
+        while let Some(batch) = reader.next_batch().await? {
+            for entry in batch {
+                assert_eq!((entry.sequence.0, &*entry.payload), (next, text(next).as_bytes()));
+                next += 1;
+            }
+        }
+        Ok::<u64, ReadError>(next - from)
+    };
+    for (from, limit, expected) in [(1, u64::MAX, ENTRIES), (150, u64::MAX, 251), (3, 300, 300), (399, 9, 2)] {
+        assert_eq!(read(&*store, from, limit).await.unwrap(), expected);
+    }
+    drop(store);
+    writing.close().await;
+    for (damaged, from) in [(2, 1), (200, 3), (399, 201)] {
+        let wanted = text(damaged).into_bytes();
+        let mut found = 0;
+        for file in std::fs::read_dir(dir.path().join("stores").join(STORE.to_string())).unwrap() {
+            let file = file.unwrap().path();
+            let mut bytes = std::fs::read(&file).unwrap();
+            if let Some(at) = bytes.windows(wanted.len()).position(|window| window == wanted) {
+                bytes[at] ^= 1;
+                std::fs::write(&file, bytes).unwrap();
+                found += 1;
+            }
+        }
+        assert_eq!(found, 1, "it stands once in the log");
+        let reading = open();
+        let store = reading.store(STORE).await.unwrap();
+        let outcome = read(&*store, from, u64::MAX).await;
+        assert!(
+            matches!(outcome, Err(ReadError::Storage(StorageError::Corrupt { .. }))),
+            "{outcome:?}"
+        );
+        assert_eq!(read(&*store, damaged + 1, 1).await.unwrap(), 1, "others can be read");
+    }
+}
