@@ -94,6 +94,15 @@ impl Window {
         self.extent
     }
 
+    /// For transactions like those of this one.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            typical: self.typical,
+            chunk_bytes: self.chunk_bytes,
+            ..Self::new(self.store, self.extent)
+        }
+    }
+
     /// Goes on in another extent, with the memory it has.
     pub(crate) fn turn_to(&mut self, extent: u64) {
         if self.extent == extent {

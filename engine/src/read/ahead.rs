@@ -29,12 +29,14 @@ struct Part<S> {
 pub(super) struct Ahead<S>(Arc<Part<S>>);
 
 impl<S: Scan> Ahead<S> {
-    /// Has the first batch of a scan read by another thread; `None` if all of them have something to do.
-    pub(super) fn start(shared: &Shared, scan: S) -> Option<Self> {
+    /// Has the first batch of a scan read by another thread; `None` if all of them have something to do, and then no scan is
+    /// made.
+    pub(super) fn start(shared: &Shared, scan: impl FnOnce() -> S) -> Option<Self> {
         let threads = shared.threads.upgrade()?;
         if threads.read.are_wanted() {
             return None;
         }
+        let scan = scan();
         let part = Arc::new(Part {
             state: Mutex::new(State::Waiting(scan)),
             changed: Condvar::new(),

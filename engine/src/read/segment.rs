@@ -158,21 +158,24 @@ impl SegmentScan {
             return;
         }
         let first = Sequence(self.next.0 + part);
-        let mut parts = self.parts.clone().unwrap_or_default();
-        parts.extend(
-            self.part
-                .filter(|now| parts.last().is_none_or(|last| last.extent != now.extent)),
-        );
-        while parts.len() > 1 && parts[parts.len() - 2].first_sequence <= first {
-            parts.pop();
-        }
-        let beside = Self {
-            next: first,
-            last: Sequence(first.0 + part - 1),
-            parts: Some(parts),
-            ..self.beside()
-        };
-        self.ahead = Ahead::start(&self.shared, beside).map(|ahead| (first, ahead));
+        let ahead = Ahead::start(&self.shared, || {
+            let mut parts = self.parts.clone().unwrap_or_default();
+            parts.extend(
+                self.part
+                    .filter(|now| parts.last().is_none_or(|last| last.extent != now.extent)),
+            );
+            while parts.len() > 1 && parts[parts.len() - 2].first_sequence <= first {
+                parts.pop();
+            }
+            Self {
+                window: self.window.beside(),
+                next: first,
+                last: Sequence(first.0 + part - 1),
+                parts: Some(parts),
+                ..self.beside()
+            }
+        });
+        self.ahead = ahead.map(|ahead| (first, ahead));
     }
 
     /// Whether the next entries are each in a place of its own.

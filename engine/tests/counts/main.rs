@@ -122,7 +122,7 @@ fn a_scattered_scan_reads_each_entry_once_and_only_it() {
     scattered(&store, 40_000);
     let (entries, allocations, counts) = fixture.second_scan();
     assert_eq!(entries, 1000);
-    assert!(allocations < 200, "{allocations} allocations");
+    assert!(allocations < 300, "{allocations} allocations");
     assert!(counts.extent_reads <= 1010, "one an entry: {counts:?}");
     assert!(
         counts.extent_bytes < 1000 * 550,
