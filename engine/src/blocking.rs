@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
+use crate::by_hand::ByHand;
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -13,15 +15,21 @@ impl Wake for Unpark {
     }
 }
 
-/// Parks this thread until the future is done.
-pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+/// Parks this thread until the future is done; where there are no threads to wait for, does their work.
+///
+/// # Panics
+/// When there is no work left and it is not done.
+pub(crate) fn wait<T>(by_hand: Option<&ByHand>, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
+            Poll::Pending => match by_hand {
+                Some(by_hand) => by_hand.must_run_one(),
+                None => std::thread::park(),
+            },
         }
     }
 }

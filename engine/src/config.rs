@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::by_hand::ByHand;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, Disk};
 use crate::error::OpenError;
@@ -57,6 +58,8 @@ pub struct EngineConfig {
     pub clock: Arc<dyn Clock>,
     /// Where bytes go.
     pub disk: Arc<dyn Disk>,
+    /// Runs what the engine's threads would do, where a simulation wants none. Default `None`: threads.
+    pub by_hand: Option<ByHand>,
 }
 
 impl EngineConfig {
@@ -74,6 +77,7 @@ impl EngineConfig {
             read_threads: 4,
             clock: Arc::new(SystemClock),
             disk: disk::best(),
+            by_hand: None,
         }
     }
 

@@ -5,26 +5,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::disk::memory::Memory;
+use crate::disk::simulated::Simulated;
 use crate::{
-    AppendError, Engine, EngineConfig, Entry, OpenError, Record, Rejection, SegmentAppend, SegmentPath, SegmentRead,
-    Sequence, Store, StoreId, Stores, Transaction, limits,
+    AppendError, Dice, Engine, EngineConfig, Entry, OpenError, Record, Rejection, SegmentAppend, SegmentPath,
+    SegmentRead, Sequence, Store, StoreId, Stores, Transaction, limits,
 };
 
 const STORE: StoreId = StoreId(uuid::Uuid::from_u128(7));
 const SEGMENTS: [&str; 3] = ["a", "b", "c"];
-
-/// A small generator: tests need variety, not quality.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 /// What a client remembers.
 #[derive(Clone, Default)]
@@ -34,7 +22,7 @@ struct Remembered {
     unknown: BTreeMap<&'static str, Vec<String>>,
 }
 
-fn config(disk: &Memory) -> EngineConfig {
+fn config(disk: &Simulated) -> EngineConfig {
     let mut config = EngineConfig::new(PathBuf::from("/data"));
     config.disk = Arc::new(disk.clone());
     // Large enough that the next extent is prepared ahead.
@@ -43,8 +31,13 @@ fn config(disk: &Memory) -> EngineConfig {
     config
 }
 
-fn engine(disk: &Memory) -> Engine {
+fn engine(disk: &Simulated) -> Engine {
     Engine::open(config(disk)).expect("a crash never damages a store")
+}
+
+/// The power may go while an engine starts: then there is none.
+fn try_engine(disk: &Simulated) -> Option<Engine> {
+    Engine::open(config(disk)).ok()
 }
 
 fn path(segment: &str) -> SegmentPath {
@@ -55,11 +48,11 @@ fn path(segment: &str) -> SegmentPath {
 async fn work(store: &dyn Store, dice: &mut Dice, count: u64, remembered: &mut Remembered) -> bool {
     for number in 0..count {
         let mut parts: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
-        for _ in 0..=dice.roll(2) {
-            let segment = SEGMENTS[dice.roll(3) as usize];
-            let texts = (0..=dice.roll(3)).map(|n| {
-                let padding = "x".repeat(dice.roll(3000) as usize);
-                format!("{segment} {number} {n} {} {padding}", dice.roll(u64::MAX))
+        for _ in 0..=dice.below(2) {
+            let segment = SEGMENTS[dice.below(3) as usize];
+            let texts = (0..=dice.below(3)).map(|n| {
+                let padding = "x".repeat(dice.below(3000) as usize);
+                format!("{segment} {number} {n} {} {padding}", dice.any())
             });
             parts.insert(segment, texts.collect());
         }
@@ -139,24 +132,24 @@ async fn compare(store: &dyn Store, remembered: &mut Remembered, seed: u64) {
     }
 }
 
-async fn crash_again_and_again(seed: u64, cuts: impl Fn(&mut Dice) -> usize) {
-    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    let mut disk = Memory::default();
+async fn crash_again_and_again(seed: u64, cuts: impl Fn(&mut Dice) -> u64) {
+    let mut dice = Dice::new(seed);
+    let mut disk = Simulated::new(seed);
     engine(&disk).close().await; // the folder's own files
     let mut remembered = Remembered::default();
     for _ in 0..4 {
         disk.cut_power_after(cuts(&mut dice));
-        let running = engine(&disk);
+        let running = try_engine(&disk);
         // The power may go while the store is opened: then there is nothing to write to.
-        if let Ok(store) = running.store(STORE).await
+        if let Some(running) = &running
+            && let Ok(store) = running.store(STORE).await
             && work(&*store, &mut dice, 60, &mut remembered).await
-            && dice.roll(2) == 0
+            && dice.below(2) == 0
         {
             running.close().await;
         }
         drop(running);
-        let odds = 1 + dice.roll(3);
-        disk = disk.crash(|| dice.roll(4) < odds);
+        disk = disk.after_power_loss();
         let reopened = engine(&disk);
         let store = reopened
             .store(STORE)
@@ -170,7 +163,7 @@ async fn crash_again_and_again(seed: u64, cuts: impl Fn(&mut Dice) -> usize) {
 #[tokio::test]
 async fn after_any_crash_the_acknowledged_is_there_and_the_rest_is_whole_or_absent() {
     for seed in 1..=150 {
-        crash_again_and_again(seed, |dice| dice.roll(260) as usize).await;
+        crash_again_and_again(seed, |dice| dice.below(260)).await;
     }
 }
 
@@ -188,12 +181,14 @@ async fn every_point_of_the_first_appends_may_be_the_last() {
 #[tokio::test]
 async fn what_is_read_after_a_kill_survives_a_power_cut_that_follows() {
     for kill in 0..120 {
-        let disk = Memory::default();
+        let disk = Simulated::default();
         engine(&disk).close().await;
         disk.cut_power_after(kill);
-        let killed = engine(&disk);
-        if let Ok(store) = killed.store(STORE).await {
-            work(&*store, &mut Dice(kill as u64 + 1), 30, &mut Remembered::default()).await;
+        let killed = try_engine(&disk);
+        if let Some(killed) = &killed
+            && let Ok(store) = killed.store(STORE).await
+        {
+            work(&*store, &mut Dice::new(kill + 1), 30, &mut Remembered::default()).await;
         }
         drop(killed);
         disk.restore_power();
@@ -203,7 +198,7 @@ async fn what_is_read_after_a_kill_survives_a_power_cut_that_follows() {
         for segment in SEGMENTS {
             seen.insert(segment, read(&*store, segment).await);
         }
-        let store = engine(&disk.crash(|| false)).store(STORE).await.unwrap();
+        let store = engine(&disk.after_worst_power_loss()).store(STORE).await.unwrap();
         for (segment, seen) in seen {
             let left = read(&*store, segment).await;
             assert!(
@@ -220,12 +215,14 @@ async fn what_is_read_after_a_kill_survives_a_power_cut_that_follows() {
 #[tokio::test]
 async fn what_is_acknowledged_after_a_kill_survives_a_power_cut_that_follows() {
     for kill in 0..130 {
-        let disk = Memory::default();
+        let disk = Simulated::default();
         engine(&disk).close().await;
         disk.cut_power_after(kill);
-        let killed = engine(&disk);
-        if let Ok(store) = killed.store(STORE).await {
-            work(&*store, &mut Dice(kill as u64 + 1), 40, &mut Remembered::default()).await;
+        let killed = try_engine(&disk);
+        if let Some(killed) = &killed
+            && let Ok(store) = killed.store(STORE).await
+        {
+            work(&*store, &mut Dice::new(kill + 1), 40, &mut Remembered::default()).await;
         }
         drop(killed);
         disk.restore_power();
@@ -237,20 +234,20 @@ async fn what_is_acknowledged_after_a_kill_survives_a_power_cut_that_follows() {
             let texts = texts.map(|entry| String::from_utf8(entry.payload.to_vec()).unwrap());
             remembered.acknowledged.insert(segment, texts.collect());
         }
-        assert!(work(&*store, &mut Dice(kill as u64 + 7), 3, &mut remembered).await);
-        let store = engine(&disk.crash(|| false)).store(STORE).await;
+        assert!(work(&*store, &mut Dice::new(kill + 7), 3, &mut remembered).await);
+        let store = engine(&disk.after_worst_power_loss()).store(STORE).await;
         let store = store.unwrap_or_else(|error| panic!("kill {kill}: {error}"));
-        compare(&*store, &mut remembered, kill as u64).await;
+        compare(&*store, &mut remembered, kill).await;
     }
 }
 
 #[tokio::test]
 async fn a_store_on_a_full_disk_opens_for_reading_though_an_index_file_is_missing() {
-    let disk = Memory::default();
+    let disk = Simulated::default();
     let running = engine(&disk);
     let store = running.store(STORE).await.unwrap();
     let mut remembered = Remembered::default();
-    assert!(work(&*store, &mut Dice(3), 1, &mut remembered).await);
+    assert!(work(&*store, &mut Dice::new(3), 1, &mut remembered).await);
     // One more extent, and nothing beside it.
     disk.set_room(Some(disk.used() + 2 * limits::EXTENT_BYTES_MIN as usize + 4096));
     let mut head = remembered.acknowledged.get("a").map_or(0, Vec::len) as u64;
@@ -271,7 +268,7 @@ async fn a_store_on_a_full_disk_opens_for_reading_though_an_index_file_is_missin
 
 #[tokio::test]
 async fn a_transaction_too_large_for_a_full_disk_leaves_the_prepared_extent_to_others() {
-    let disk = Memory::default();
+    let disk = Simulated::default();
     let running = Engine::open(EngineConfig {
         extent_bytes: 4 * limits::EXTENT_BYTES_MIN,
         ..config(&disk)
@@ -305,7 +302,7 @@ async fn a_transaction_too_large_for_a_full_disk_leaves_the_prepared_extent_to_o
 /// Opened again by itself, the store would look sound, and nobody would look after its disk.
 #[tokio::test]
 async fn a_store_that_halted_is_not_closed_to_make_room() {
-    let disk = Memory::default();
+    let disk = Simulated::default();
     let running = Engine::open(EngineConfig {
         open_stores: 1,
         ..config(&disk)
@@ -315,9 +312,9 @@ async fn a_store_that_halted_is_not_closed_to_make_room() {
     drop(running.store(other).await.unwrap());
     let store = running.store(STORE).await.expect("one at rest makes room");
     let mut remembered = Remembered::default();
-    assert!(work(&*store, &mut Dice(5), 1, &mut remembered).await);
-    disk.cut_power_after(0);
-    assert!(!work(&*store, &mut Dice(6), 1, &mut remembered).await);
+    assert!(work(&*store, &mut Dice::new(5), 1, &mut remembered).await);
+    disk.refuse_changes();
+    assert!(!work(&*store, &mut Dice::new(6), 1, &mut remembered).await);
     disk.restore_power();
     drop(store);
     assert!(matches!(running.store(other).await, Err(OpenError::TooManyStores(1))));
@@ -326,7 +323,7 @@ async fn a_store_that_halted_is_not_closed_to_make_room() {
 
 #[tokio::test]
 async fn the_last_room_of_a_disk_is_used_by_a_smaller_extent() {
-    let disk = Memory::default();
+    let disk = Simulated::default();
     let running = Engine::open(EngineConfig {
         extent_bytes: 16 * limits::EXTENT_BYTES_MIN,
         ..config(&disk)
@@ -357,38 +354,40 @@ async fn the_last_room_of_a_disk_is_used_by_a_smaller_extent() {
 /// Linux keeps pages it could not write, and calls them clean: what a restarted process reads back from them is on no disk.
 #[tokio::test]
 async fn what_a_failed_sync_left_in_the_page_cache_is_written_again_before_it_counts() {
-    let disk = Memory::default();
-    let running = engine(&disk);
-    let store = running.store(STORE).await.unwrap();
-    let append = |number: u64| {
-        let record = Record::new(format!("entry {number}"));
-        Transaction::single(path("a"), Sequence(number), vec![record])
-    };
-    store.append(append(1)).await.unwrap();
-    let second = append(2);
-    disk.cut_power_after(1); // the write reaches the page cache, its sync fails
-    let outcome = store.append(second.clone()).await;
-    assert!(matches!(outcome, Err(AppendError::Indeterminate(_))), "{outcome:?}");
-    disk.restore_power();
-    drop((store, running));
-    let restarted = engine(&disk);
-    let store = restarted.store(STORE).await.unwrap();
-    store.append(second).await.expect("a retry is answered");
-    store.append(append(3)).await.unwrap();
-    let after = engine(&disk.crash(|| false));
-    let store = after.store(STORE).await.expect("nothing is damaged");
-    assert_eq!(read(&*store, "a").await.len(), 3);
+    for seed in 1..=40 {
+        let disk = Simulated::new(seed);
+        let running = engine(&disk);
+        let store = running.store(STORE).await.unwrap();
+        let append = |number: u64| {
+            let record = Record::new(format!("entry {number}"));
+            Transaction::single(path("a"), Sequence(number), vec![record])
+        };
+        store.append(append(1)).await.unwrap();
+        let second = append(2);
+        disk.refuse_changes();
+        let outcome = store.append(second.clone()).await;
+        assert!(matches!(outcome, Err(AppendError::Indeterminate(_))), "{outcome:?}");
+        disk.restore_power();
+        drop((store, running));
+        let restarted = engine(&disk);
+        let store = restarted.store(STORE).await.unwrap();
+        store.append(second).await.expect("a retry is answered");
+        store.append(append(3)).await.unwrap();
+        let after = engine(&disk.after_worst_power_loss());
+        let store = after.store(STORE).await.expect("nothing is damaged");
+        assert_eq!(read(&*store, "a").await.len(), 3, "seed {seed}");
+    }
 }
 
 #[tokio::test]
 async fn after_a_failed_sync_the_store_refuses_writes_and_goes_on_reading() {
-    let disk = Memory::default();
+    let disk = Simulated::default();
     let running = engine(&disk);
     let store = running.store(STORE).await.unwrap();
     let mut remembered = Remembered::default();
-    assert!(work(&*store, &mut Dice(5), 3, &mut remembered).await);
-    disk.cut_power_after(0);
-    assert!(!work(&*store, &mut Dice(6), 1, &mut remembered).await);
+    assert!(work(&*store, &mut Dice::new(5), 3, &mut remembered).await);
+    disk.refuse_changes();
+    assert!(!work(&*store, &mut Dice::new(6), 1, &mut remembered).await);
     assert!(store.writable().is_err() && running.ready().is_err());
     let refused = store
         .append(Transaction::single(path("d"), Sequence(1), vec![Record::new("x")]))
@@ -408,7 +407,7 @@ async fn after_a_failed_sync_the_store_refuses_writes_and_goes_on_reading() {
 
 #[tokio::test]
 async fn a_full_disk_refuses_appends_loses_nothing_and_is_over_once_there_is_room() {
-    let disk = Memory::default();
+    let disk = Simulated::default();
     let running = engine(&disk);
     let store = running.store(STORE).await.unwrap();
     disk.set_room(Some(disk.used() + 5 * limits::EXTENT_BYTES_MIN as usize));
@@ -436,6 +435,6 @@ async fn a_full_disk_refuses_appends_loses_nothing_and_is_over_once_there_is_roo
     disk.set_room(None);
     append(acknowledged + 1).await.unwrap();
     drop((store, running));
-    let store = engine(&disk.crash(|| false)).store(STORE).await.unwrap();
+    let store = engine(&disk.after_worst_power_loss()).store(STORE).await.unwrap();
     assert_eq!(read(&*store, "a").await.len() as u64, acknowledged + 1);
 }

@@ -34,8 +34,12 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(crate) fn start() -> std::io::Result<Self> {
+    /// Without a thread of its own nobody's deadline ever comes.
+    pub(crate) fn new(threaded: bool) -> std::io::Result<Self> {
         let timer = Arc::new(Timer::default());
+        if !threaded {
+            return Ok(Self { timer, thread: None });
+        }
         let own = Arc::clone(&timer);
         let thread = std::thread::Builder::new().name("sk-timer".to_owned());
         let thread = Some(thread.spawn(move || own.run())?);
@@ -164,32 +168,32 @@ mod tests {
 
     #[test]
     fn what_is_ready_is_returned_and_what_is_not_is_given_up_in_time_without_a_runtime() {
-        let deadlines = Deadlines::start().unwrap();
-        assert_eq!(blocking::wait(deadlines.within(SHORT, ready(7))), Ok(7));
-        let waited = blocking::wait(deadlines.within(SHORT, pending::<()>())).unwrap_err();
+        let deadlines = Deadlines::new(true).unwrap();
+        assert_eq!(blocking::wait(None, deadlines.within(SHORT, ready(7))), Ok(7));
+        let waited = blocking::wait(None, deadlines.within(SHORT, pending::<()>())).unwrap_err();
         assert!(waited >= SHORT);
         assert!(deadlines.timer.state().waiting.is_empty());
     }
 
     #[test]
     fn a_later_deadline_keeps_no_earlier_one_waiting() {
-        let deadlines = Arc::new(Deadlines::start().unwrap());
+        let deadlines = Arc::new(Deadlines::new(true).unwrap());
         let (send, receive) = tokio::sync::oneshot::channel();
         let later = std::thread::spawn({
             let deadlines = Arc::clone(&deadlines);
-            move || blocking::wait(deadlines.within(LONG, receive))
+            move || blocking::wait(None, deadlines.within(LONG, receive))
         });
         while deadlines.timer.state().waiting.is_empty() {
             std::thread::yield_now();
         }
-        assert!(blocking::wait(deadlines.within(SHORT, pending::<()>())).is_err());
+        assert!(blocking::wait(None, deadlines.within(SHORT, pending::<()>())).is_err());
         send.send(7).unwrap();
         assert_eq!(later.join().unwrap(), Ok(Ok(7)));
     }
 
     #[tokio::test]
     async fn a_wait_that_is_dropped_gives_up_its_place() {
-        let deadlines = Deadlines::start().unwrap();
+        let deadlines = Deadlines::new(true).unwrap();
         let dropped = tokio::time::timeout(SHORT, deadlines.within(LONG, pending::<()>())).await;
         assert!(dropped.is_err());
         assert!(deadlines.timer.state().waiting.is_empty());
@@ -203,7 +207,7 @@ mod tests {
                 drop(self.0.lock().unwrap().take());
             }
         }
-        let deadlines = Arc::new(Deadlines::start().unwrap());
+        let deadlines = Arc::new(Deadlines::new(true).unwrap());
         let timer = Arc::clone(&deadlines.timer);
         let last = Arc::new(Last(Mutex::new(None)));
         let mut state = timer.state();

@@ -21,7 +21,7 @@ use crate::limits::FORMAT_VERSION;
 use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
 use crate::log::recovery::recover;
-use crate::model::{LogPosition, StoreId};
+use crate::model::StoreId;
 use crate::pace::LOOK_MAX;
 use crate::room::Room;
 use crate::shared::{Folder, Shared, Threads};
@@ -135,18 +135,27 @@ impl Engine {
         }
         // With one processor, whoever looks keeps away whom it looks for.
         let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
-        let look = if alone { Duration::ZERO } else { LOOK_MAX };
+        let by_hand = config.by_hand.as_ref();
+        let look = if alone || by_hand.is_some() {
+            Duration::ZERO
+        } else {
+            LOOK_MAX
+        };
         let threads = || -> std::io::Result<Threads> {
             Ok(Threads {
-                commit: Committing::new(&config.disk, &*lock, config.commit_method, config.commit_threads, look)?,
-                read: Workers::new("sk-read", config.read_threads, Duration::ZERO)?,
-                background: Workers::new("sk-background", 2, Duration::ZERO)?,
-                opening: Workers::new("sk-open", 2, Duration::ZERO)?,
+                commit: Committing::new(&config, &*lock, look)?,
+                read: Workers::new("sk-read", config.read_threads, Duration::ZERO, by_hand)?,
+                background: Workers::new("sk-background", 2, Duration::ZERO, by_hand)?,
+                opening: Workers::new("sk-open", 2, Duration::ZERO, by_hand)?,
                 folder: Arc::new(Folder::new(lock)),
+                by_hand: by_hand.cloned(),
             })
         };
         let failed = |e| StorageError::io("start threads for", &config.dir, e);
-        let (threads, deadlines) = (threads().map_err(failed)?, Deadlines::start().map_err(failed)?);
+        let (threads, deadlines) = (
+            threads().map_err(failed)?,
+            Deadlines::new(by_hand.is_none()).map_err(failed)?,
+        );
         tracing::info!(dir = %config.dir.display(), commit_method = threads.commit.method(), "opened a data directory");
         Ok(Self {
             inner: Arc::new(Inner {
@@ -257,7 +266,7 @@ impl Inner {
         if end.torn {
             tracing::info!(store = %id, tail = %end.tail, "cut a torn write; nothing acknowledged was in it");
         }
-        let replayed_bytes = recovered.replayed_bytes;
+        let (replayed_bytes, checkpointed) = (recovered.replayed_bytes, recovered.checkpointed);
         let extents = Extents::new(Arc::clone(&self.handles), dir.clone(), id);
         for capacity in recovered.capacities() {
             extents.added(capacity);
@@ -277,13 +286,13 @@ impl Inner {
             dir,
             queue: Mutex::new(Queue::default()),
             idle: Condvar::new(),
-            latch: Arc::clone(&writer.latch),
+            latch: Arc::clone(&writer.place.latch),
             tail: watch::Sender::new(writer.tail()),
             writer: Mutex::new(writer),
             opened: AtomicBool::new(false),
             grown_since_checkpoint: AtomicU64::new(0),
             indexing: Mutex::default(),
-            checkpointed: Mutex::new(LogPosition { extent: 0, byte: 0 }),
+            checkpointed: Mutex::new(checkpointed),
         };
         if replayed_bytes > REPLAY_BYTES_UNREMARKED {
             self.leave_checkpoint(&shared);
@@ -302,25 +311,37 @@ impl Inner {
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.closed = true;
         store.room.close();
-        while queue.running {
-            queue = shared.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        match &self.config.by_hand {
+            Some(by_hand) => {
+                drop(queue);
+                by_hand.run_until(|| !shared.queue.lock().unwrap_or_else(PoisonError::into_inner).running);
+            }
+            None => {
+                while queue.running {
+                    queue = shared.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                }
+                drop(queue);
+            }
         }
-        drop(queue);
+        self.leave_checkpoint(shared);
         if shared.opened.load(Ordering::Acquire) {
-            self.leave_checkpoint(shared);
             let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.spare.abandon(&writer.place);
         }
         shared.extents.close();
     }
 
-    /// Writes a checkpoint of a store as it stands.
+    /// Writes a checkpoint of a store as it stands, unless that is where the last one stands. It tells the next open how far
+    /// the log was durable, too.
     fn leave_checkpoint(&self, shared: &Shared) {
         let writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.open.is_none() || writer.latch.check().is_err() {
+        if writer.open.is_none() || writer.place.latch.check().is_err() {
             return;
         }
         let position = writer.tail();
+        if position == *shared.checkpointed.lock().unwrap_or_else(PoisonError::into_inner) {
+            return;
+        }
         let bytes = {
             let catalog = shared.catalog();
             checkpoint::encode(shared.id, position, &writer.state, catalog.segments(), &catalog.open)
@@ -339,9 +360,11 @@ impl Inner {
         let slots: Vec<_> = {
             let stores = self.stores();
             self.closing.store(true, Ordering::Release);
-            stores.values().cloned().collect()
+            let mut slots: Vec<_> = stores.iter().map(|(&id, slot)| (id, Arc::clone(slot))).collect();
+            slots.sort_unstable_by_key(|&(id, _)| id);
+            slots
         };
-        for slot in slots {
+        for (_, slot) in slots {
             if let Some(store) = &*slot.store.lock().unwrap_or_else(PoisonError::into_inner) {
                 self.close_store(store);
             }

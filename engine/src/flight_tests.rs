@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::disk::memory::Memory;
+use crate::disk::simulated::{Faults, Simulated};
 use crate::{
     AppendError, Engine, EngineConfig, Record, Rejection, SegmentPath, SegmentRead, Sequence, Store, StoreId,
     Stores as _, Transaction,
@@ -14,12 +14,18 @@ use crate::{
 const STORE: StoreId = StoreId(uuid::Uuid::from_u128(7));
 const PRODUCERS: usize = 4;
 
-fn engine(disk: &Memory) -> Engine {
-    let mut config = EngineConfig::new(PathBuf::from("/data"));
-    config.disk = Arc::new(disk.clone());
-    config.extent_bytes = 256 << 10;
-    (config.commit_threads, config.read_threads) = (1, 1);
-    Engine::open(config).expect("a crash never damages a store")
+fn config(disk: &Simulated) -> EngineConfig {
+    EngineConfig {
+        disk: Arc::new(disk.clone()),
+        extent_bytes: 256 << 10,
+        commit_threads: 1,
+        read_threads: 1,
+        ..EngineConfig::new(PathBuf::from("/data"))
+    }
+}
+
+fn engine(disk: &Simulated) -> Engine {
+    Engine::open(config(disk)).expect("a crash never damages a store")
 }
 
 fn path(producer: usize) -> SegmentPath {
@@ -98,23 +104,21 @@ async fn read(store: &dyn Store, producer: usize) -> u64 {
 async fn of_groups_under_way_at_a_power_cut_none_that_was_acknowledged_is_lost() {
     let mut most_under_way = 0;
     for seed in 1..=60_u64 {
-        let mut disk = Memory::default();
+        let mut disk = Simulated::new(seed);
         engine(&disk).close().await;
         let mut heads = vec![0; PRODUCERS];
         for round in 0..3 {
-            disk.queue_writes(seed * 3 + round);
-            disk.cut_power_after((seed * 31 + round * 17) as usize % 190);
-            let running = engine(&disk);
-            if let Ok(store) = running.store(STORE).await {
+            disk.queue_writes(true);
+            disk.cut_power_after((seed * 31 + round * 17) % 190);
+            let running = Engine::open(config(&disk)).ok();
+            if let Some(running) = &running
+                && let Ok(store) = running.store(STORE).await
+            {
                 heads = all(&store, &heads, 40).await;
             }
             drop(running);
             most_under_way = most_under_way.max(disk.most_under_way());
-            let mut dice = seed * 77 + round + 1;
-            disk = disk.crash(|| {
-                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (dice >> 33).is_multiple_of(2)
-            });
+            disk = disk.after_power_loss();
             let reopened = engine(&disk);
             let store = reopened
                 .store(STORE)
@@ -133,8 +137,8 @@ async fn of_groups_under_way_at_a_power_cut_none_that_was_acknowledged_is_lost()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_groups_of_a_store_are_under_way_and_seen_in_order() {
-    let disk = Memory::default();
-    disk.queue_writes(5);
+    let disk = Simulated::new(9);
+    disk.queue_writes(true);
     let running = engine(&disk);
     let store = running.store(STORE).await.unwrap();
     let watching = {
@@ -161,12 +165,15 @@ async fn several_groups_of_a_store_are_under_way_and_seen_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_write_that_failed_nothing_is_acknowledged_and_reads_go_on() {
-    let disk = Memory::default();
-    disk.queue_writes(9);
+    let disk = Simulated::new(9);
+    disk.queue_writes(true);
     let running = engine(&disk);
     let store = running.store(STORE).await.unwrap();
     let heads = all(&store, &[0; PRODUCERS], 10).await;
-    disk.cut_power_after(25);
+    disk.set_faults(Faults {
+        refuses_after: Some(25),
+        ..Faults::default()
+    });
     let mut failed = 0;
     let later = all(&store, &heads, 40).await;
     for (producer, &head) in later.iter().enumerate() {
@@ -183,8 +190,8 @@ async fn behind_a_write_that_failed_nothing_is_acknowledged_and_reads_go_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_whose_producers_take_turns_keeps_no_other_waiting() {
-    let disk = Memory::default();
-    disk.queue_writes(3);
+    let disk = Simulated::new(9);
+    disk.queue_writes(true);
     let running = engine(&disk);
     let busy = running.store(STORE).await.unwrap();
     let other = running.store(StoreId(uuid::Uuid::from_u128(8))).await.unwrap();

@@ -48,12 +48,14 @@
 
 mod blocking;
 pub mod boundary;
+mod by_hand;
 pub mod clock;
 mod commit;
 mod config;
 #[cfg(test)]
 mod crash_tests;
 mod deadlines;
+mod dice;
 pub mod disk;
 mod engine;
 mod error;
@@ -73,9 +75,11 @@ mod verify;
 mod workers;
 
 pub use boundary::{EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
+pub use by_hand::ByHand;
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
+pub use dice::Dice;
 pub use engine::Engine;
 pub use error::{AppendError, OpenError, ReadError, Rejection, StorageError};
 pub use model::*;
 pub use store::LocalStore;
-pub use verify::{Damage, StoreReport, VerifyProgress, VerifyReport, verify};
+pub use verify::{Damage, StoreReport, VerifyProgress, VerifyReport, verify, verify_on};

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak}
 
 use tokio::sync::watch;
 
+use crate::by_hand::ByHand;
 use crate::clock::Clock;
 use crate::commit::Committing;
 use crate::commit::queue::{Queue, Request};
@@ -38,6 +39,8 @@ pub(crate) struct Threads {
     /// Threads that open stores: one may take long, and neither another's commit nor its preparation may wait for that.
     pub(crate) opening: Workers,
     pub(crate) folder: Arc<Folder>,
+    /// There are none of these threads: whoever waits for them does their work.
+    pub(crate) by_hand: Option<ByHand>,
 }
 
 /// The data directory, this process's own until it is released or nothing is left that could write to it.
@@ -325,7 +328,7 @@ impl Shared {
     /// Follows the writer to its next extent. `sealed` is where the one before ends.
     pub(crate) fn rolled(self: &Arc<Self>, writer: &LogWriter, sealed: Option<LogPosition>) {
         if let Some(open) = &writer.open {
-            self.extents.added(open.capacity);
+            self.extents.added(open.header.capacity);
         }
         let open = writer.tail().extent;
         {

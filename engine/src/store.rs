@@ -42,7 +42,7 @@ impl LocalStore {
     /// # Panics
     /// Not by itself; but within an async runtime it holds up whatever else its thread is to run.
     pub fn append_blocking(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        let room = blocking::wait(self.room.take(self.admit(&transaction)?))?;
+        let room = blocking::wait(self.threads.by_hand.as_ref(), self.room.take(self.admit(&transaction)?))?;
         let (request, receive) = append_request(transaction, room);
         if self.push(request)? {
             let answered = || !receive.is_empty() || receive.is_terminated();
@@ -50,7 +50,7 @@ impl LocalStore {
                 self.threads.commit.start(Arc::clone(&self.shared));
             }
         }
-        blocking::wait(Self::appended(receive))
+        blocking::wait(self.threads.by_hand.as_ref(), Self::appended(receive))
     }
 
     /// Checks a transaction that is to be appended; returns the bytes it needs in the queue.

@@ -13,7 +13,7 @@ use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::index::encode;
 use crate::index::catalog::Catalog;
 use crate::log::names::FileName;
-use crate::log::recovery::{apply_group, index_segments, read_headers};
+use crate::log::recovery::{apply_group, durable_mark, index_segments, read_headers};
 use crate::log::verdict::{Place, Verdict, verdict};
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, StoreId};
@@ -81,17 +81,27 @@ impl VerifyReport {
 /// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] when the disk refuses. Damage is not an
 /// error but a finding.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, OpenError> {
-    let disk: Arc<dyn Disk> = Arc::new(Files);
-    if !has_known_format(&*disk, dir)? && !dir.join("stores").is_dir() {
+    verify_on(&(Arc::new(Files) as Arc<dyn Disk>), dir, progress)
+}
+
+/// As [`verify`], on any disk.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_on(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    progress: &mut dyn FnMut(VerifyProgress),
+) -> Result<VerifyReport, OpenError> {
+    let stores = dir.join("stores");
+    let names = disk.list(&stores).map_err(|e| StorageError::io("list", &stores, e))?;
+    if !has_known_format(&**disk, dir)? && names.is_empty() {
         let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
         return Err(StorageError::io("open", dir, source).into());
     }
-    let _lock = lock_dir(&*disk, dir)?;
+    let _lock = lock_dir(&**disk, dir)?;
     let mut ids: Vec<StoreId> = Vec::new();
-    for name in disk
-        .list(&dir.join("stores"))
-        .map_err(|e| StorageError::io("list", dir, e))?
-    {
+    for name in names {
         if let Ok(id) = uuid::Uuid::parse_str(&name) {
             ids.push(StoreId(id));
         }
@@ -105,7 +115,8 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Ve
         let store = store_dir(dir, id);
         for name in disk.list(&store).map_err(|e| StorageError::io("list", &store, e))? {
             if matches!(FileName::parse(&name), Some(FileName::Extent(_))) {
-                done.bytes_total += store.join(name).metadata().map_or(0, |metadata| metadata.len());
+                let file = disk.open(&store.join(name), OpenMode::Read);
+                done.bytes_total += file.and_then(|file| file.size()).unwrap_or(0);
             }
         }
     }
@@ -113,7 +124,7 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(VerifyProgress)) -> Result<Ve
     for id in ids {
         report
             .stores
-            .push(verify_store(&disk, &store_dir(dir, id), id, &mut done, progress)?);
+            .push(verify_store(disk, &store_dir(dir, id), id, &mut done, progress)?);
     }
     Ok(report)
 }
@@ -172,6 +183,7 @@ fn verify_store(
             }
         }
     }
+    let known_durable = known_durable.max(durable_mark(&headers));
     let mut catalog = Catalog::starting_at(1);
     let mut believable = true;
     for (&extent, header) in &headers {
@@ -206,7 +218,7 @@ fn verify_store(
         && headers.keys().next_back().is_none_or(|&last| last < known.extent)
     {
         let path = FileName::Extent(known.extent).in_dir(dir);
-        let found = "nothing, though the checkpoint tells of it".to_owned();
+        let found = "nothing, though it was durable once".to_owned();
         report.damage.push(Damage {
             path,
             extent: known.extent,

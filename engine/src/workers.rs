@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::by_hand::{ByHand, Work};
 use crate::pace::{Pace, look};
 
 type Job = Box<dyn FnOnce(&Turn<'_>) + Send>;
@@ -22,6 +23,8 @@ struct Queue {
     idle: Condvar,
     /// Zero: threads go to sleep at once.
     look: Duration,
+    /// There are no threads.
+    by_hand: Option<ByHand>,
 }
 
 #[derive(Default)]
@@ -41,15 +44,21 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Threads of which one, while jobs follow each other that fast, looks for the next one for up to `look`.
-    pub(crate) fn new(name: &str, count: usize, look: Duration) -> std::io::Result<Self> {
+    /// Threads of which one, while jobs follow each other that fast, looks for the next one for up to `look`. None, where
+    /// jobs are run by hand.
+    pub(crate) fn new(name: &str, count: usize, look: Duration, by_hand: Option<&ByHand>) -> std::io::Result<Self> {
         let queue = Arc::new(Queue {
             jobs: Mutex::default(),
             waiting: AtomicUsize::new(0),
             wake: Condvar::new(),
             idle: Condvar::new(),
             look,
+            by_hand: by_hand.cloned(),
         });
+        if let Some(by_hand) = by_hand {
+            by_hand.add(&queue);
+        }
+        let count = if by_hand.is_some() { 0 } else { count };
         let mut threads = Vec::with_capacity(count);
         for _ in 0..count {
             let queue = Arc::clone(&queue);
@@ -82,6 +91,9 @@ impl Workers {
 
     /// Waits until nothing is queued or running. Not to be called by a job of these very workers.
     pub(crate) fn drain(&self) {
+        if let Some(by_hand) = &self.queue.by_hand {
+            return by_hand.run_until(|| !self.queue.is_waiting());
+        }
         let mut jobs = self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         while jobs.running > 0 || !jobs.waiting.is_empty() {
             jobs = self.queue.idle.wait(jobs).unwrap_or_else(PoisonError::into_inner);
@@ -113,13 +125,26 @@ fn run(queue: &Queue) {
     }
 }
 
+impl Work for Queue {
+    fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
+    }
+
+    fn run_one(&self) {
+        let job = self.pop(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(job) = job {
+            job(&Turn(self));
+        }
+    }
+}
+
 /// A job's turn on a thread.
 pub(crate) struct Turn<'a>(&'a Queue);
 
 impl Turn<'_> {
     /// Whether other jobs wait for a thread.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.0.waiting.load(Ordering::Acquire) > 0
+        self.0.is_waiting()
     }
 
     /// Queues the rest of this job behind the others.
@@ -129,6 +154,12 @@ impl Turn<'_> {
 }
 
 impl Queue {
+    fn pop(&self, jobs: &mut Jobs) -> Option<Job> {
+        let job = jobs.waiting.pop_front();
+        self.waiting.store(jobs.waiting.len(), Ordering::Release);
+        job
+    }
+
     fn push(&self, job: Job) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.waiting.push_back(job);
@@ -145,8 +176,7 @@ impl Queue {
         let since = Instant::now();
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(job) = jobs.waiting.pop_front() {
-                self.waiting.store(jobs.waiting.len(), Ordering::Release);
+            if let Some(job) = self.pop(&mut jobs) {
                 jobs.running += 1;
                 jobs.pace.began(Instant::now());
                 return Some(job);
@@ -170,6 +200,9 @@ impl Queue {
 
 impl Drop for Workers {
     fn drop(&mut self) {
+        while self.queue.by_hand.is_some() && self.queue.is_waiting() {
+            self.queue.run_one();
+        }
         self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).ending = true;
         self.queue.wake.notify_all();
         let own = std::thread::current().id();
@@ -189,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_job_runs_whether_a_thread_looks_or_sleeps() {
-        let workers = Workers::new("test", 2, LOOK_MAX).unwrap();
+        let workers = Workers::new("test", 2, LOOK_MAX, None).unwrap();
         for round in 0..2000_u32 {
             if round % 500 == 0 {
                 tokio::time::sleep(2 * LOOK_MAX).await;

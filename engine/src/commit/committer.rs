@@ -181,7 +181,7 @@ fn write(shared: &Arc<Shared>, writer: &mut LogWriter, group: &Group) -> Result<
 
 /// Sees to it that a group of these bytes can be written: this open's epoch has begun, and there is room.
 fn make_ready(shared: &Arc<Shared>, writer: &mut LogWriter, bytes: usize) -> Result<(), AppendError> {
-    writer.latch.check().map_err(Rejection::Storage)?;
+    writer.place.latch.check().map_err(Rejection::Storage)?;
     if !shared.opened.load(Ordering::Acquire) {
         open_for_writing(shared, writer)?;
     }

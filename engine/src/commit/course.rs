@@ -92,7 +92,7 @@ impl Course {
             return Next::Wait;
         }
         let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let at_once = shared.opened.load(Ordering::Acquire) && writer.latch.check().is_ok();
+        let at_once = shared.opened.load(Ordering::Acquire) && writer.place.latch.check().is_ok();
         let mut waiting = VecDeque::new();
         loop {
             let settled = self.flights.is_empty();

@@ -123,7 +123,7 @@ fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8
             // The rules were checked before the write, so this is a bug; the store must not go on from it.
             Err(error) => {
                 let error = crate::log::recovery::corrupt(shared.id, at.extent, byte, error.to_string());
-                let halted: Result<(), StorageError> = writer.latch.guard(|| Err(error.clone()));
+                let halted: Result<(), StorageError> = writer.place.latch.guard(|| Err(error.clone()));
                 debug_assert!(halted.is_err(), "what was ruled acceptable can be applied: {error}");
                 return Err(AppendError::Indeterminate(error));
             }

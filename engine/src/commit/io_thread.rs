@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::committer::{self, Rest};
 use super::course::{Course, Next};
+use crate::by_hand::{ByHand, Work};
 use crate::disk::blocks::SpareBlocks;
 use crate::disk::{Disk, DiskLock, Ended, Waker, WriteQueue};
 use crate::pace::Pace;
@@ -67,6 +68,7 @@ struct Inbox {
 pub(crate) struct IoThread {
     inbox: Arc<Inbox>,
     thread: Option<JoinHandle<()>>,
+    by_hand: Option<Arc<Mutex<Loop>>>,
 }
 
 impl IoThread {
@@ -79,23 +81,31 @@ impl IoThread {
         lock: &dyn DiskLock,
         slow: &Arc<Workers>,
         look: Duration,
+        by_hand: Option<&ByHand>,
     ) -> std::io::Result<Option<Self>> {
         let held = lock.file().map(File::try_clone).transpose()?;
         let (send, receive) = mpsc::channel();
         let slow = Arc::clone(slow);
+        if let Some(by_hand) = by_hand {
+            let Some(queue) = disk.write_queue(held)? else {
+                return Ok(None);
+            };
+            let inbox = Arc::new(Inbox::new(&*queue, look));
+            let own = Arc::new(Mutex::new(Loop::new(queue, Arc::clone(&inbox), slow)));
+            by_hand.add(&own);
+            return Ok(Some(Self {
+                inbox,
+                thread: None,
+                by_hand: Some(own),
+            }));
+        }
         // The queue is made by the thread that uses it.
         let thread = std::thread::Builder::new().name("sk-io".to_owned()).spawn(move || {
             let queue = match disk.write_queue(held) {
                 Ok(Some(queue)) => queue,
                 other => return drop(send.send(other.map(|_| None))),
             };
-            let inbox = Arc::new(Inbox {
-                state: Mutex::default(),
-                filled: AtomicBool::new(false),
-                arrived: Condvar::new(),
-                waker: queue.waker(),
-                look,
-            });
+            let inbox = Arc::new(Inbox::new(&*queue, look));
             let started = send.send(Ok(Some(Arc::clone(&inbox))));
             if started.is_ok() {
                 let _end = EndOfThread(Arc::clone(&inbox));
@@ -106,6 +116,7 @@ impl IoThread {
         Ok(answer?.map(|inbox| Self {
             inbox,
             thread: Some(thread),
+            by_hand: None,
         }))
     }
 
@@ -124,6 +135,12 @@ impl IoThread {
 impl Drop for IoThread {
     fn drop(&mut self) {
         self.inbox.end();
+        if let Some(own) = &self.by_hand {
+            while own.is_waiting() {
+                own.run_one();
+            }
+            self.inbox.lock().ended = true;
+        }
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
         {
@@ -133,6 +150,16 @@ impl Drop for IoThread {
 }
 
 impl Inbox {
+    fn new(queue: &dyn WriteQueue, look: Duration) -> Self {
+        Self {
+            state: Mutex::default(),
+            filled: AtomicBool::new(false),
+            arrived: Condvar::new(),
+            waker: queue.waker(),
+            look,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,8 +257,8 @@ impl Drop for EndOfThread {
     }
 }
 
-/// Of a store among those under way.
-type Key = *const Shared;
+/// Of a store among those under way: where it stands in memory, as long as that is its place.
+type Key = usize;
 
 struct Loop {
     queue: Box<dyn WriteQueue>,
@@ -255,6 +282,22 @@ impl Drop for Loop {
         for course in self.courses.values() {
             course.shared.give_up("a panic of the I/O thread");
         }
+    }
+}
+
+impl Work for Mutex<Loop> {
+    fn is_waiting(&self) -> bool {
+        let own = self.lock().unwrap_or_else(PoisonError::into_inner);
+        own.inbox.filled.load(Ordering::Acquire) && !own.inbox.lock().ready.is_empty()
+            || !own.ready.is_empty()
+            || !own.tickets.is_empty()
+    }
+
+    fn run_one(&self) {
+        let mut own = self.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = &mut *own;
+        own.inbox.take(&mut own.ready);
+        own.turn();
     }
 }
 
@@ -285,20 +328,24 @@ impl Loop {
                 }
                 self.pace.began(Instant::now());
             }
-            while self.tickets.len() < FLIGHTS_MAX
-                && let Some((shared, why)) = self.ready.pop_front()
-            {
-                self.look_at(shared, why);
-            }
-            if !self.tickets.is_empty() {
-                self.land_some();
-            }
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        while self.tickets.len() < FLIGHTS_MAX
+            && let Some((shared, why)) = self.ready.pop_front()
+        {
+            self.look_at(shared, why);
+        }
+        if !self.tickets.is_empty() {
+            self.land_some();
         }
     }
 
     /// Starts as many writes of a store as make sense now.
     fn look_at(&mut self, shared: Arc<Shared>, why: Why) {
-        let key = Arc::as_ptr(&shared);
+        let key = Arc::as_ptr(&shared).addr();
         let course = match why {
             Why::Start => self.courses.entry(key).or_insert_with(|| Course::new(shared)),
             Why::Look => match self.courses.get_mut(&key) {

@@ -12,8 +12,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::CommitMethod;
-use crate::disk::{Disk, DiskLock};
+use crate::config::{CommitMethod, EngineConfig};
+use crate::disk::DiskLock;
 use crate::shared::Shared;
 use crate::workers::Workers;
 use io_thread::IoThread;
@@ -27,19 +27,14 @@ pub(crate) struct Committing {
 
 impl Committing {
     /// Starts them; the disk decides whether there is an I/O thread, if one is wanted.
-    pub(crate) fn new(
-        disk: &Arc<dyn Disk>,
-        lock: &dyn DiskLock,
-        method: CommitMethod,
-        threads: usize,
-        look: Duration,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(config: &EngineConfig, lock: &dyn DiskLock, look: Duration) -> io::Result<Self> {
+        let by_hand = config.by_hand.as_ref();
         // Without one, the commit threads meet the producers themselves.
-        let threads = Arc::new(Workers::new("sk-commit", threads, look)?);
-        if method == CommitMethod::Threads {
+        let threads = Arc::new(Workers::new("sk-commit", config.commit_threads, look, by_hand)?);
+        if config.commit_method == CommitMethod::Threads {
             return Ok(Self { io: None, threads });
         }
-        let io = IoThread::spawn(Arc::clone(disk), lock, &threads, look).unwrap_or_else(|error| {
+        let io = IoThread::spawn(Arc::clone(&config.disk), lock, &threads, look, by_hand).unwrap_or_else(|error| {
             tracing::warn!(%error, "io_uring is not to be had here: committing with threads, which is slower for many stores");
             None
         });

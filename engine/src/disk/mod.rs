@@ -13,15 +13,14 @@ pub mod blocks;
 pub mod direct;
 pub mod files;
 pub mod latch;
-#[cfg(test)]
-pub(crate) mod memory;
-#[cfg(test)]
-mod memory_queue;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the kernel reads and writes memory that the ring points to")]
 pub mod ring;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +70,10 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// A number that nobody can foresee: with it in their checksums, the bytes of one file never pass for another's.
+    fn random(&self) -> u32 {
+        std::hash::RandomState::new().build_hasher().finish() as u32
+    }
     /// Takes the folder for this process alone, for as long as the lock lives.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
 }
@@ -135,7 +138,7 @@ pub struct Ended {
 }
 
 /// Many durable writes at a time, of one thread: whoever made it uses it.
-pub trait WriteQueue {
+pub trait WriteQueue: Send {
     /// Starts what [`LogFile::write`] does. `ticket` is not that of another write under way.
     fn start(&mut self, ticket: u64, file: Arc<dyn LogFile>, offset: u64, blocks: Blocks);
     /// Waits until a write has ended or somebody wakes it; adds the writes that have ended, in any order.

@@ -35,6 +35,10 @@ pub struct ExtentHeader {
     pub salt: u32,
     /// The log's state before the first group here.
     pub state: LogState,
+    /// The durable mark: how far this extent was durable when a write to it failed; 0 if none did. A device that refuses a
+    /// write may leave anything of the block that it was for, also of acknowledged groups that stood there before. What is
+    /// missing before the mark is damage, however much it looks like a torn write.
+    pub durable: u32,
 }
 
 /// What the next group must continue.
@@ -64,6 +68,7 @@ impl ExtentHeader {
             previous_end: 0,
             salt: 0,
             state: LogState::default(),
+            durable: 0,
         }
     }
 
@@ -81,6 +86,7 @@ impl ExtentHeader {
         out.extend_from_slice(&self.previous_end.to_le_bytes());
         self.state.encode(&mut out);
         out.extend_from_slice(&self.salt.to_le_bytes());
+        out.extend_from_slice(&self.durable.to_le_bytes());
         out.resize(EXTENT_HEADER_BYTES, 0);
         let crc = checksum(&out);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -122,6 +128,7 @@ impl ExtentHeader {
             previous_end: cursor.u32()?,
             state: LogState::decode(&mut cursor)?,
             salt: cursor.u32()?,
+            durable: cursor.u32()?,
         };
         // Zero stands for none, and the last number must have a next.
         if header.extent == 0 || header.extent >= u64::from(u32::MAX) || header.first_extent > header.extent {

@@ -167,11 +167,11 @@ impl ExtentHandles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::memory::Memory;
+    use crate::disk::simulated::Simulated;
 
     #[test]
     fn no_more_extents_stay_open_than_may_and_those_used_last_do() {
-        let disk: Arc<dyn Disk> = Arc::new(Memory::default());
+        let disk: Arc<dyn Disk> = Arc::new(Simulated::default());
         let dir = Path::new("/store");
         for extent in 1..=100 {
             disk.open(&FileName::Extent(extent).in_dir(dir), OpenMode::Create)

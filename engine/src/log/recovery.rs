@@ -42,6 +42,8 @@ pub(crate) struct Recovered {
     pub(crate) end: LogEnd,
     /// Bytes of groups that were read and applied.
     pub(crate) replayed_bytes: u64,
+    /// Where the checkpoint stands that this began with.
+    pub(crate) checkpointed: LogPosition,
     unindexed: Vec<Frozen>,
     headers: BTreeMap<u64, ExtentHeader>,
     prepared: Option<ExtentHeader>,
@@ -56,6 +58,14 @@ pub(crate) struct Headers {
     pub(crate) log: BTreeMap<u64, ExtentHeader>,
     /// Of the one behind them, if it is prepared.
     pub(crate) prepared: Option<ExtentHeader>,
+}
+
+/// How far the log was durable when a write failed, if one did since the open extent began. In a sealed one, nothing can be
+/// missing anyway.
+pub(crate) fn durable_mark(log: &BTreeMap<u64, ExtentHeader>) -> Option<LogPosition> {
+    let (&extent, header) = log.last_key_value()?;
+    let byte = header.durable;
+    (byte > 0).then_some(LogPosition { extent, byte })
 }
 
 pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<String>) -> StorageError {
@@ -133,7 +143,10 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
     let Headers { log: headers, prepared } = read_headers(&*disk, &dir, store)?;
     let checkpoint = read_checkpoint(&*disk, &dir, store)?;
     let known_durable = checkpoint.as_ref().map(|checkpoint| checkpoint.position);
+    let known_durable = known_durable.max(durable_mark(&headers));
     let usable = checkpoint.filter(|checkpoint| indexes_exist(&*disk, &dir, &headers, checkpoint.position.extent));
+    let nowhere = LogPosition { extent: 0, byte: 0 };
+    let checkpointed = usable.as_ref().map_or(nowhere, |checkpoint| checkpoint.position);
     let first = headers.keys().next().copied();
     let (mut catalog, mut state, start) = match (usable, first) {
         (Some(checkpoint), _) => (checkpoint.catalog, checkpoint.state, checkpoint.position),
@@ -157,13 +170,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
     if let Some(known) = known_durable
         && headers.keys().next_back().is_none_or(|&last| last < known.extent)
     {
-        return Err(corrupt(
-            store,
-            known.extent,
-            known.byte,
-            "nothing, though the checkpoint tells of it",
-        )
-        .into());
+        return Err(corrupt(store, known.extent, known.byte, "nothing, though it was durable once").into());
     }
     let mut recovered_end = LogEnd {
         tail: start,
@@ -220,6 +227,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         state,
         end: recovered_end,
         replayed_bytes,
+        checkpointed,
         unindexed,
         headers,
         prepared,
@@ -321,7 +329,9 @@ fn replay(
                 }
             }
         };
-        return match verdict(found, place) {
+        let verdict = verdict(found, place);
+        tracing::debug!(%store, end = %here, ?found, ?place, ?verdict, "read the groups of an extent");
+        return match verdict {
             Verdict::End => Ok(LogEnd {
                 tail: here,
                 torn: false,
@@ -502,10 +512,8 @@ impl Recovered {
                     .open_log(&path, false)
                     .map_err(|e| StorageError::io("open", path, e))?;
                 Some(OpenExtent {
-                    number: header.extent,
-                    salt: header.salt,
+                    header: *header,
                     file,
-                    capacity: header.capacity,
                     durable: tail,
                     made: tail,
                     begun,
@@ -525,8 +533,8 @@ impl Recovered {
                 disk: self.disk,
                 dir: self.dir,
                 store: self.store,
+                latch: Arc::new(Latch::default()),
             },
-            latch: Arc::new(Latch::default()),
             spare: Arc::new(SpareSlot::new(prepared)),
             prepare_at: 0,
             extent_bytes,

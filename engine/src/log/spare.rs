@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::names::FileName;
 use crate::disk::blocks::Blocks;
+use crate::disk::latch::Latch;
 use crate::disk::{Disk, LogFile, STEP_BYTES};
 use crate::error::StorageError;
 use crate::format::extent_header::ExtentHeader;
@@ -35,6 +36,8 @@ pub(crate) struct Place {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) store: StoreId,
+    /// The store's.
+    pub(crate) latch: Arc<Latch>,
 }
 
 /// An extent that is being filled with zeros.
@@ -96,8 +99,8 @@ impl Filling {
         }
     }
 
-    /// Fills what is left, and gives the file its name in the log. Its header says that it has not begun.
-    fn finish(mut self, place: &Place) -> Result<Spare, StorageError> {
+    /// Fills what is left. Its header says that it has not begun.
+    fn fill(mut self, place: &Place) -> Result<Filled, StorageError> {
         while self.filled < self.capacity {
             self.step(self.capacity)?;
         }
@@ -109,14 +112,29 @@ impl Filling {
         let header = Blocks::from(header.encode().as_slice());
         self.file.settle(self.capacity).map_err(io("prepare"))?;
         self.file.write(0, &header).map_err(io("write the header of"))?;
-        let path = FileName::Extent(self.extent).in_dir(&place.dir);
-        place.disk.rename(&self.path, &path).map_err(io("rename"))?;
-        let synced = place.disk.sync_dir(&place.dir);
-        synced.map_err(|source| StorageError::io("sync", &place.dir, source))?;
+        Ok(Filled(self))
+    }
+}
+
+/// An extent that is full of zeros, durably, and has no name in the log yet.
+pub(crate) struct Filled(Filling);
+
+impl Filled {
+    /// Gives it its name in the log, in the place of another that has it. After a failure nobody knows what stands behind
+    /// the name, neither now nor after power loss: the store accepts no more writes.
+    pub(crate) fn name(self, place: &Place) -> Result<Spare, StorageError> {
+        let filling = self.0;
+        let path = FileName::Extent(filling.extent).in_dir(&place.dir);
+        place.latch.guard(|| {
+            let renamed = place.disk.rename(&filling.path, &path);
+            renamed.map_err(|source| StorageError::io("rename", &filling.path, source))?;
+            let synced = place.disk.sync_dir(&place.dir);
+            synced.map_err(|source| StorageError::io("sync", &place.dir, source))
+        })?;
         Ok(Spare {
-            extent: self.extent,
-            capacity: self.capacity,
-            file: Some(self.file),
+            extent: filling.extent,
+            capacity: filling.capacity,
+            file: Some(filling.file),
         })
     }
 }
@@ -136,13 +154,13 @@ pub(crate) struct Shape {
     pub(crate) allocated: bool,
 }
 
-/// Prepares one, now.
-pub(crate) fn prepare(place: &Place, shape: Shape) -> Result<Spare, StorageError> {
+/// Prepares one, now, all but its name.
+pub(crate) fn prepare(place: &Place, shape: Shape) -> Result<Filled, StorageError> {
     let made = Filling::begin(place, shape).and_then(|mut filling| {
         if shape.allocated {
             filling.leave_unwritten();
         }
-        filling.finish(place)
+        filling.fill(place)
     });
     let extent = shape.extent;
     made.inspect_err(|_| discard(&*place.disk, &place.dir, extent))
@@ -252,8 +270,8 @@ impl SpareSlot {
         drop(slot);
         let filling = filling?;
         let extent = filling.extent;
-        let finished = filling.finish(place).inspect_err(|error| failed(place, extent, error));
-        finished.ok()
+        let filled = filling.fill(place).and_then(|filled| filled.name(place));
+        filled.inspect_err(|error| failed(place, extent, error)).ok()
     }
 }
 
@@ -311,7 +329,7 @@ impl Claim {
         }
         loop {
             if filling.filled >= filling.capacity {
-                let spare = filling.finish(place)?;
+                let spare = filling.fill(place)?.name(place)?;
                 self.slot.put(Slot::Ready(spare));
                 return Ok(());
             }
@@ -355,13 +373,14 @@ impl Drop for Outcome<'_> {
 mod tests {
     use super::*;
     use crate::disk::OpenMode;
-    use crate::disk::memory::Memory;
+    use crate::disk::simulated::Simulated;
 
     fn place() -> Place {
         Place {
-            disk: Arc::new(Memory::default()),
+            disk: Arc::new(Simulated::default()),
             dir: PathBuf::from("/store"),
             store: StoreId(uuid::Uuid::from_u128(1)),
+            latch: Arc::default(),
         }
     }
 
@@ -390,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_failed_preparation_is_not_tried_again_before_the_roll() {
-        let memory = Memory::default();
+        let memory = Simulated::default();
         memory.set_room(Some(1000));
         let place = Place {
             disk: Arc::new(memory),

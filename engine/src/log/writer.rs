@@ -6,9 +6,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::names::FileName;
-use super::spare::{Claim, Place, Shape, Spare, SpareSlot, due, prepare};
+use super::spare::{Claim, Filled, Place, Shape, Spare, SpareSlot, due, prepare};
 use crate::disk::blocks::Blocks;
-use crate::disk::latch::Latch;
 use crate::disk::{LogFile, STEP_BYTES};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
@@ -25,7 +24,6 @@ const GROWING_BYTES: u64 = 4 << 20;
 /// The open end of a store's log.
 pub(crate) struct LogWriter {
     pub(crate) place: Place,
-    pub(crate) latch: Arc<Latch>,
     pub(crate) spare: Arc<SpareSlot>,
     /// Where in the open extent the next one is to be filled further.
     pub(crate) prepare_at: u64,
@@ -42,11 +40,8 @@ pub(crate) struct LogWriter {
 
 /// The extent that takes the next group.
 pub(crate) struct OpenExtent {
-    pub(crate) number: u64,
-    /// Of the checksums of its groups.
-    pub(crate) salt: u32,
+    pub(crate) header: ExtentHeader,
     pub(crate) file: Arc<dyn LogFile>,
-    pub(crate) capacity: u64,
     /// Everything before is durable.
     pub(crate) durable: u32,
     /// Where the last group made ends. Beyond `durable` while groups are under way.
@@ -102,7 +97,7 @@ impl LogWriter {
     pub(crate) fn fits(&self, group_bytes: usize) -> bool {
         self.open
             .as_ref()
-            .is_some_and(|open| u64::from(open.next()) + group_bytes as u64 <= open.capacity)
+            .is_some_and(|open| u64::from(open.next()) + group_bytes as u64 <= open.header.capacity)
     }
 
     /// Whether all groups made have landed.
@@ -111,7 +106,7 @@ impl LogWriter {
     }
 
     fn next_number(&self) -> u64 {
-        self.open.as_ref().map_or(1, |open| open.number + 1)
+        self.open.as_ref().map_or(1, |open| open.header.extent + 1)
     }
 
     /// Extents grow with the log, so that what the last ones hold of zeros stays a small part of it.
@@ -122,7 +117,7 @@ impl LogWriter {
         let grown = (self.log_bytes / LOG_PER_EXTENT).max(GROWING_BYTES) / EXTENT_BYTES_MIN * EXTENT_BYTES_MIN;
         // In a folder whose extents were allowed to be larger once, the next ones are not.
         grown
-            .min(open.capacity.saturating_mul(4))
+            .min(open.header.capacity.saturating_mul(4))
             .clamp(EXTENT_BYTES_MIN, self.extent_bytes)
     }
 
@@ -143,12 +138,12 @@ impl LogWriter {
         if tail < self.prepare_at {
             return None;
         }
-        let due = due(tail, open.capacity, next_capacity);
+        let due = due(tail, open.header.capacity, next_capacity);
         if due == 0 {
             return None;
         }
         // The next step is due when as much of this extent is filled as it is of the next.
-        self.prepare_at = tail + (STEP_BYTES as u64 * open.capacity / next_capacity).max(BLOCK_BYTES as u64);
+        self.prepare_at = tail + (STEP_BYTES as u64 * open.header.capacity / next_capacity).max(BLOCK_BYTES as u64);
         let claim = self.spare.claim(self.next_shape(next_capacity), due)?;
         let place = self.place.clone();
         Some(Wish { claim, place })
@@ -159,20 +154,20 @@ impl LogWriter {
     /// extent or one with no group.
     pub(crate) fn roll(&mut self, group_bytes: usize) -> Result<(), StorageError> {
         assert!(self.is_settled(), "an extent is sealed when all its groups have landed");
-        self.latch.check()?;
+        self.place.latch.check()?;
         let number = self.next_number();
         let needed = (EXTENT_HEADER_BYTES + group_bytes).next_multiple_of(BLOCK_BYTES) as u64;
         let spare = match self.spare.take(&self.place).filter(|spare| spare.extent == number) {
             Some(spare) if spare.capacity >= needed => spare,
-            // It stays for smaller groups if there is no room for a larger one.
             Some(small) => match self.prepare_now(needed) {
-                Ok(large) => large,
+                Ok(large) => large.name(&self.place)?,
+                // It stays for smaller groups if there is no room for a larger one, which has not touched it.
                 Err(error) => {
                     self.spare.put_back(small);
                     return Err(error);
                 }
             },
-            None => self.prepare_now(needed)?,
+            None => self.prepare_now(needed)?.name(&self.place)?,
         };
         let header = ExtentHeader {
             store: self.place.store,
@@ -181,17 +176,16 @@ impl LogWriter {
             first_extent: 1,
             capacity: spare.capacity,
             previous_end: self.open.as_ref().map_or(0, |open| open.durable),
-            salt: random(),
+            salt: self.place.disk.random(),
             state: self.state,
+            durable: 0,
         };
-        let file = self.latch.guard(|| self.adopt(spare, &header))?;
+        let file = self.place.latch.guard(|| self.adopt(spare, &header))?;
         self.prepare_at = 0;
         self.log_bytes += header.capacity;
         self.open = Some(OpenExtent {
-            number,
-            salt: header.salt,
+            header,
             file,
-            capacity: header.capacity,
             durable: EXTENT_HEADER_BYTES as u32,
             made: EXTENT_HEADER_BYTES as u32,
             begun: Vec::new(),
@@ -203,7 +197,7 @@ impl LogWriter {
 
     /// Prepares an extent that is needed this moment. On a full disk one that is just large enough may still find room, and
     /// until it does, nothing larger is tried: that would write all the room that is left full of zeros each time.
-    fn prepare_now(&mut self, needed: u64) -> Result<Spare, StorageError> {
+    fn prepare_now(&mut self, needed: u64) -> Result<Filled, StorageError> {
         let smallest = needed.max(EXTENT_BYTES_MIN);
         let wished = if self.disk_is_full {
             smallest
@@ -255,11 +249,11 @@ impl LogWriter {
         let begun = next as usize % BLOCK_BYTES;
         let length = blocks.len() - begun;
         assert!(
-            u64::from(next) + length as u64 <= open.capacity,
+            u64::from(next) + length as u64 <= open.header.capacity,
             "a group is written only where it fits"
         );
         let at = |byte| LogPosition {
-            extent: open.number,
+            extent: open.header.extent,
             byte,
         };
         let header = GroupHeader {
@@ -270,11 +264,11 @@ impl LogWriter {
             number: self.state.group_number + 1,
             epoch: self.state.epoch,
             durable: at(open.durable),
-            extent: open.number as u32,
+            extent: open.header.extent as u32,
             writer: Uuid::nil(),
             link: 0,
         };
-        let header = header.seal(open.salt, &mut blocks[begun..]);
+        let header = header.seal(open.header.salt, &mut blocks[begun..]);
         let end = begun + header.span();
         blocks.pad_to(end.next_multiple_of(BLOCK_BYTES));
         let pending = Pending {
@@ -293,8 +287,35 @@ impl LogWriter {
 
     /// What becomes of the store when a group was written, or was not.
     pub(crate) fn durable(&self, pending: &Pending, written: io::Result<()>) -> Result<(), StorageError> {
-        self.latch
-            .guard(|| written.map_err(|e| StorageError::io("write", pending.file.path(), e)))
+        self.place.latch.guard(|| {
+            let written = written.map_err(|e| StorageError::io("write", pending.file.path(), e));
+            written.inspect_err(|_| self.leave_mark())
+        })
+    }
+
+    /// Notes how far the extent is durable, where a write that failed may have damaged what stood beside it.
+    fn leave_mark(&self) {
+        const TRIES: usize = 3;
+        let Some(open) = &self.open else { return };
+        let header = ExtentHeader {
+            durable: open.durable,
+            ..open.header
+        };
+        let block = Blocks::from(header.encode().as_slice());
+        let mut left = Ok(());
+        for _ in 0..TRIES {
+            left = open.file.write(0, &block);
+            if left.is_ok() {
+                return;
+            }
+        }
+        if let Err(error) = left {
+            tracing::error!(
+                path = %open.file.path().display(), %error, durable = open.durable,
+                "could not note how far the log is durable: where the write that failed damaged what was written before, \
+                 the next start may take it for torn"
+            );
+        }
     }
 
     /// The oldest group under way is durable.
@@ -313,14 +334,8 @@ impl LogWriter {
         self.open
             .as_ref()
             .map_or(LogPosition { extent: 1, byte: 0 }, |open| LogPosition {
-                extent: open.number,
+                extent: open.header.extent,
                 byte: open.durable,
             })
     }
-}
-
-/// A number that nobody can foresee.
-fn random() -> u32 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::hash::RandomState::new().build_hasher().finish() as u32
 }
