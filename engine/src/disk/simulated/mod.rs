@@ -9,6 +9,7 @@
 
 mod content;
 mod faults;
+mod file;
 mod names;
 mod queue;
 
@@ -16,16 +17,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 pub use content::SECTOR_BYTES;
 pub use faults::{Fault, Faults};
 
 use self::content::Content;
 use self::faults::{Call, Failure};
+use self::file::Open;
 use self::names::{Names, Number};
 use self::queue::Queue;
-use super::blocks::Blocks;
 use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 use crate::dice::Dice;
 
@@ -59,12 +59,6 @@ struct World {
 /// The disk; clones share it.
 #[derive(Clone)]
 pub struct Simulated(Arc<Mutex<World>>);
-
-struct Open {
-    path: PathBuf,
-    number: Number,
-    disk: Simulated,
-}
 
 struct Lock;
 impl DiskLock for Lock {}
@@ -468,145 +462,5 @@ impl Disk for Simulated {
     fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.call(Call::Look)?;
         Ok(Some(Box::new(Lock)))
-    }
-}
-
-impl Open {
-    /// A write, of which some sectors land though it fails.
-    fn put(&self, offset: u64, bytes: &[u8], durably: bool) -> io::Result<()> {
-        let mut world = self.disk.world();
-        let world = &mut *world;
-        let offset = offset as usize;
-        world.take_room(self.number, offset + bytes.len())?;
-        let length = bytes.len();
-        let how = if durably { "durably" } else { "into the page cache" };
-        let what = || format!("write {} {offset}+{length} {how}", self.path.display());
-        if let Err(failure) = world.called(Call::Change, what) {
-            let Failure::Torn(error) = failure else {
-                return Err(failure.into());
-            };
-            let odds = world.dice.below(5);
-            let content = world.files.entry(self.number).or_default();
-            if world.dead {
-                // What is left of it is decided when the power is back.
-                content.write(offset, bytes);
-            } else if durably && world.dice.chance(world.faults.garbage, 4) {
-                let garbage: Vec<u8> = bytes.iter().map(|_| world.dice.any() as u8).collect();
-                content.write_durably(offset, &garbage);
-            } else if durably && world.dice.chance(1, 4) {
-                // A write and a sync that failed, where there are no durable writes.
-                content.write(offset, bytes);
-                content.fail_sync();
-            } else {
-                content.tear(offset, bytes, durably, || world.dice.chance(odds, 4));
-            }
-            return Err(error);
-        }
-        match durably {
-            true => world.content(self.number).write_durably(offset, bytes),
-            false => world.content(self.number).write(offset, bytes),
-        }
-        Ok(())
-    }
-
-    /// A write of the queue reaches the device.
-    fn land(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
-        assert!(
-            offset.is_multiple_of(4096) && blocks.len().is_multiple_of(4096),
-            "whole blocks"
-        );
-        let size = self.disk.world().content(self.number).live.len() as u64;
-        assert!(offset + blocks.len() as u64 <= size, "the size does not change");
-        self.put(offset, blocks, true)
-    }
-}
-
-impl LogFile for Open {
-    fn path(&self) -> &PathBuf {
-        &self.path
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
-
-    fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
-        let (queue, threads) = {
-            let world = self.disk.world();
-            (world.queue, world.threads)
-        };
-        if queue && threads {
-            // As long as it takes others to queue something.
-            std::thread::sleep(Duration::from_micros(100));
-        }
-        self.land(offset, blocks)
-    }
-
-    fn grow(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
-        self.put(offset, blocks, false)
-    }
-
-    fn allocate(&self, size: u64) -> io::Result<bool> {
-        let mut world = self.disk.world();
-        world.take_room(self.number, size as usize)?;
-        Ok(false)
-    }
-
-    fn settle(&self, size: u64) -> io::Result<()> {
-        let mut world = self.disk.world();
-        world.called(Call::Change, || format!("cut {} to {size}", self.path.display()))?;
-        world.content(self.number).cut(size as usize);
-        drop(world);
-        self.sync_all()
-    }
-}
-
-impl DiskFile for Open {
-    fn path(&self) -> &PathBuf {
-        &self.path
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        let mut world = self.disk.world();
-        world.call(Call::Look)?;
-        Ok(world.content(self.number).live.len() as u64)
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut world = self.disk.world();
-        world.call(Call::Look)?;
-        let content = world.content(self.number);
-        let from = content.live.get(offset as usize..).unwrap_or_default();
-        let length = from.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&from[..length]);
-        Ok(length)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.put(offset, bytes, false)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.sync(false)
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.sync(true)
-    }
-}
-
-impl Open {
-    fn sync(&self, size: bool) -> io::Result<()> {
-        let mut world = self.disk.world();
-        let outcome = world.called(Call::Change, || format!("sync {}", self.path.display()));
-        let dead = world.dead;
-        let content = world.content(self.number);
-        match &outcome {
-            Ok(()) => content.sync(size),
-            // Without power there is no page cache either: what it held is unsynced.
-            Err(Failure::Torn(_)) if !dead => content.fail_sync(),
-            Err(_) => {}
-        }
-        Ok(outcome?)
     }
 }

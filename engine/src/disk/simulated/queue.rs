@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Simulated;
+use super::file::Open;
 use crate::disk::blocks::Blocks;
 use crate::disk::{Ended, LogFile, Waker, WriteQueue};
 
@@ -35,7 +36,7 @@ impl Queue {
     fn end_one(&mut self, ended: &mut Vec<Ended>) {
         let one = self.disk.world().dice.below(self.held.len() as u64) as usize;
         let (ticket, file, offset, blocks) = self.held.swap_remove(one);
-        let outcome = match file.as_any().downcast_ref::<super::Open>() {
+        let outcome = match file.as_any().downcast_ref::<Open>() {
             Some(open) => open.land(offset, &blocks),
             None => file.write(offset, &blocks),
         };
@@ -55,7 +56,7 @@ impl Queue {
 
 impl WriteQueue for Queue {
     fn start(&mut self, ticket: u64, file: Arc<dyn LogFile>, offset: u64, blocks: Blocks) {
-        if let Some(open) = file.as_any().downcast_ref::<super::Open>() {
+        if let Some(open) = file.as_any().downcast_ref::<Open>() {
             let mut world = self.disk.world();
             let flight = (open.number, offset as usize, blocks.to_vec());
             world.flying.insert(ticket, flight);

@@ -1,0 +1,312 @@
+//! Shows that the torture can fail: plants one fault after the other into a copy of the engine, and counts the seeds until
+//! it is caught.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::Parser;
+
+/// Plants faults into a copy of the engine and shows that each is caught.
+#[derive(Parser)]
+struct Options {
+    /// Seeds after which a fault counts as not caught.
+    #[arg(long, default_value_t = 20_000)]
+    seeds: u64,
+    /// Only faults whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where the copy is made and built.
+    #[arg(long, default_value = "target/mutants")]
+    dir: PathBuf,
+}
+
+/// A fault: one place of the source, and what stands there instead.
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    is: &'static str,
+    becomes: &'static str,
+}
+
+const fn mutant(name: &'static str, file: &'static str, is: &'static str, becomes: &'static str) -> Mutant {
+    Mutant {
+        name,
+        file,
+        is,
+        becomes,
+    }
+}
+
+const MUTANTS: &[Mutant] = &[
+    mutant(
+        "commit threads acknowledge what is written but not synced",
+        "engine/src/commit/committer.rs",
+        "let written = pending.file.write(pending.offset, &group.blocks);",
+        "let written = pending.file.grow(pending.offset, &group.blocks);",
+    ),
+    mutant(
+        "the I/O thread acknowledges a lone group that is written but not synced",
+        "engine/src/commit/course.rs",
+        "self.written = Some(pending.file.write(pending.offset, &self.group.blocks));",
+        "self.written = Some(pending.file.grow(pending.offset, &self.group.blocks));",
+    ),
+    mutant(
+        "groups land in the order in which their writes end",
+        "engine/src/commit/course.rs",
+        "self.flights.pop_front_if(|flight| flight.written.is_some())",
+        "{ let at = self.flights.iter().position(|flight| flight.written.is_some())?; self.flights.remove(at) }",
+    ),
+    mutant(
+        "a group is acknowledged when it departs",
+        "engine/src/commit/course.rs",
+        "(file, offset, std::mem::take(&mut self.group.blocks))",
+        "self.written = Some(Ok(())); (file, offset, Blocks::from(&*self.group.blocks))",
+    ),
+    mutant(
+        "two groups under way share a block",
+        "engine/src/log/writer.rs",
+        "if self.made == self.durable {\n            self.made\n        } else {",
+        "if true {\n            self.made\n        } else {",
+    ),
+    mutant(
+        "a prepared extent's name is not synced",
+        "engine/src/log/spare.rs",
+        "let synced = place.disk.sync_dir(&place.dir);",
+        "let synced = io::Result::Ok(());",
+    ),
+    mutant(
+        "a prepared extent's zeros are not synced",
+        "engine/src/log/spare.rs",
+        "self.file.settle(self.capacity).map_err(io(\"prepare\"))?;",
+        "",
+    ),
+    mutant(
+        "names are not synced when a store is opened",
+        "engine/src/log/recovery.rs",
+        "let synced = disk.create_dir(dir).and_then(|()| disk.sync_dir(dir));",
+        "let synced = disk.create_dir(dir);",
+    ),
+    mutant(
+        "groups that nobody knows to be durable are not written again when a store is opened",
+        "engine/src/log/recovery.rs",
+        "while at < end {",
+        "while false && at < end {",
+    ),
+    mutant(
+        "a file is replaced before its content is durable",
+        "engine/src/disk/mod.rs",
+        "file.settle(bytes.len() as u64)?;",
+        "",
+    ),
+    mutant(
+        "damage before a durable mark is cut",
+        "engine/src/log/verdict.rs",
+        "(Place::InsideSealed | Place::BeforeDurable, Found::Nothing | Found::Broken) => Verdict::Refuse,",
+        "(Place::InsideSealed | Place::BeforeDurable, Found::Nothing | Found::Broken) => Verdict::Cut,",
+    ),
+    mutant(
+        "a torn tail is refused",
+        "engine/src/log/verdict.rs",
+        "(Place::AfterDurable, Found::Broken) => Verdict::Cut,",
+        "(Place::AfterDurable, Found::Broken) => Verdict::Refuse,",
+    ),
+    mutant(
+        "a group need not continue the one before it",
+        "engine/src/log/walk.rs",
+        "&& header.chain == self.state.chain",
+        "",
+    ),
+    mutant(
+        "what stands in a block before a group is forgotten when a store is opened",
+        "engine/src/log/recovery.rs",
+        "begun,\n                    from: tail,",
+        "begun: vec![0; tail as usize % BLOCK_BYTES],\n                    from: tail,",
+    ),
+    mutant(
+        "a store goes on after a write that failed",
+        "engine/src/disk/latch.rs",
+        "match self.failure.get() {",
+        "match None::<&String> {",
+    ),
+    mutant(
+        "commit times follow the clock",
+        "engine/src/commit/flight.rs",
+        "let timestamp = shared.clock.now().max(writer.state.last_timestamp);",
+        "let timestamp = shared.clock.now();",
+    ),
+    mutant(
+        "a retry is told of a conflict",
+        "engine/src/commit/committer.rs",
+        "Ok(Some(committed)) => Ok(committed),",
+        "Ok(Some(_)) => Err(Rejection::Conflict { path, head, got }.into()),",
+    ),
+    mutant(
+        "a retry is not compared with what is committed",
+        "engine/src/shared.rs",
+        "let matches = located.header.id == transaction.id",
+        "let matches = true",
+    ),
+    mutant(
+        "a loser is told a head that is not durable",
+        "engine/src/commit/order.rs",
+        "Some(ahead) => later |= ahead.head.next() != claim.first,",
+        "Some(ahead) if ahead.head.next() != claim.first => return Ruling::Conflict { path: claim.path.clone(), head: ahead.head, got: claim.first },\n                Some(_) => {}",
+    ),
+    mutant(
+        "two producers may write the same sequence",
+        "engine/src/commit/order.rs",
+        "if head.next() != claim.first {",
+        "if head.next() < claim.first {",
+    ),
+    mutant(
+        "the index of an extent begins one run late",
+        "engine/src/log/recovery.rs",
+        "            runs,\n        })",
+        "            runs: runs.get(1..).filter(|runs| !runs.is_empty()).unwrap_or(runs),\n        })",
+    ),
+    mutant(
+        "a checkpoint is written before the indexes that it stands on",
+        "engine/src/shared.rs",
+        "if let Err(error) = shared.write_indexes(&*disk, &segments, open) {",
+        "if let Err(error) = if is_due { Ok(()) } else { shared.write_indexes(&*disk, &segments, open) } {",
+    ),
+    mutant(
+        "a checkpoint tells of what came after it",
+        "engine/src/shared.rs",
+        "let bytes = checkpoint::encode(shared.id, position, &state, &segments, &ExtentRuns::new(open));",
+        "let segments = shared.catalog().segments().clone(); let bytes = checkpoint::encode(shared.id, position, &state, &segments, &ExtentRuns::new(open));",
+    ),
+    mutant(
+        "a consumer goes on at its last entry",
+        "engine/src/read/spaces.rs",
+        "std::cmp::Ordering::Equal => Some(sequence.next()),",
+        "std::cmp::Ordering::Equal => Some(*sequence),",
+    ),
+    mutant(
+        "a consumer goes on by time alone",
+        "engine/src/read/spaces.rs",
+        "Some((extent, run)) if run.timestamp == cursor.timestamp => Start::After {",
+        "Some((extent, run)) if run.timestamp != cursor.timestamp => Start::After {",
+    ),
+];
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match options.run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+impl Options {
+    fn run(&self) -> Outcome<bool> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+        let copy = root.join(&self.dir).join("source");
+        let chosen = MUTANTS.iter().filter(|mutant| mutant.name.contains(&self.only));
+        let (mut caught, mut missed) = (0, Vec::new());
+        for mutant in chosen {
+            copy_sources(&root, &copy)?;
+            mutant.plant(&copy)?;
+            match self.seeds_until_caught(&copy)? {
+                Some(seeds) => {
+                    caught += 1;
+                    println!("caught by seed {seeds:>6}: {}", mutant.name);
+                }
+                None => {
+                    println!("NOT CAUGHT by {} seeds: {}", self.seeds, mutant.name);
+                    missed.push(mutant.name);
+                }
+            }
+        }
+        println!("{caught} faults caught, {} not", missed.len());
+        Ok(missed.is_empty())
+    }
+
+    /// Builds the copy and runs it. One thread, so that the number of seeds is the same each time.
+    fn seeds_until_caught(&self, copy: &Path) -> Outcome<Option<u64>> {
+        let target = copy.with_file_name("target");
+        let build = Command::new("cargo")
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "-p",
+                "streamkit-torture",
+                "--bin",
+                "torture",
+            ])
+            .env("CARGO_TARGET_DIR", &target)
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .current_dir(copy)
+            .output()?;
+        if !build.status.success() {
+            return Err(String::from_utf8_lossy(&build.stderr).into_owned().into());
+        }
+        let run = Command::new(target.join("release/torture"))
+            .args(["--threads", "1", "--seeds", &self.seeds.to_string()])
+            .output()?;
+        let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
+        let failed = text
+            .lines()
+            .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
+        match failed {
+            Some((seed, _)) => Ok(Some(seed.parse()?)),
+            None if run.status.success() => Ok(None),
+            None => Err(text.into()),
+        }
+    }
+}
+
+impl Mutant {
+    fn plant(&self, copy: &Path) -> Outcome<()> {
+        let path = copy.join(self.file);
+        let source = fs::read_to_string(&path)?;
+        let places = source.matches(self.is).count();
+        if places != 1 {
+            return Err(format!("{}: {places} places in {} for: {}", self.name, self.file, self.is).into());
+        }
+        fs::write(path, source.replace(self.is, self.becomes))?;
+        Ok(())
+    }
+}
+
+/// Copies what is built, and touches only what differs, so that the rest is not built again.
+fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
+    fs::create_dir_all(to)?;
+    for name in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "engine",
+        "client",
+        "server",
+        "benches",
+        "torture",
+    ] {
+        copy(&from.join(name), &to.join(name))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Outcome<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    } else {
+        let bytes = fs::read(from)?;
+        if fs::read(to).ok().as_ref() != Some(&bytes) {
+            fs::write(to, bytes)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! A call under way: a future of the store, polled by the simulation between the engine's pieces of work.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use streamkit_engine::{
+    AppendError, Committed, Entry, EntryReader, Name, OpenError, ReadError, SegmentPath, SegmentRead, SegmentStatus,
+    Sequence, SpaceCursor, SpacesRead, Store, StoreStatus, TimeRange, Transaction,
+};
+
+/// A future that nobody wakes: it is polled after each step.
+pub type Future<T> = Pin<Box<dyn std::future::Future<Output = T> + Send>>;
+
+/// What came of a call.
+pub enum Answer {
+    /// Of an append.
+    Appended(Result<Committed, AppendError>),
+    /// Of a read, all of it.
+    Read(Result<Vec<Entry>, ReadError>),
+    /// Of a peek.
+    Peeked(Result<Option<Entry>, ReadError>),
+    /// Of a question for a segment's status.
+    Status(Result<Option<SegmentStatus>, ReadError>),
+    /// Of a trim.
+    Trimmed(Result<SegmentStatus, AppendError>),
+    /// Of a delete.
+    Deleted(Result<(), AppendError>),
+}
+
+/// The outcome, if it is there.
+pub fn poll<T>(future: &mut Future<T>) -> Option<T> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// Appends.
+pub fn append(store: &Arc<dyn Store>, transaction: Transaction) -> Future<Answer> {
+    let store = Arc::clone(store);
+    Box::pin(async move { Answer::Appended(store.append(transaction).await) })
+}
+
+/// Reads a segment.
+pub fn read_segment(store: &Arc<dyn Store>, read: SegmentRead) -> Future<Answer> {
+    let reader = store.read_segment(read);
+    Box::pin(async move { Answer::Read(all(reader).await) })
+}
+
+/// Reads spaces, each from where it was left.
+pub fn read_spaces(store: &Arc<dyn Store>, spaces: BTreeMap<Name, Option<SpaceCursor>>, limit: u64) -> Future<Answer> {
+    let reader = store.read_spaces(SpacesRead {
+        spaces,
+        time: TimeRange::ALL,
+        limit,
+    });
+    Box::pin(async move { Answer::Read(all(reader).await) })
+}
+
+async fn all(mut reader: Box<dyn EntryReader>) -> Result<Vec<Entry>, ReadError> {
+    let mut entries = Vec::new();
+    while let Some(batch) = reader.next_batch().await? {
+        entries.extend(batch);
+    }
+    Ok(entries)
+}
+
+/// Peeks.
+pub fn peek(store: &Arc<dyn Store>, path: SegmentPath) -> Future<Answer> {
+    let store = Arc::clone(store);
+    Box::pin(async move { Answer::Peeked(store.peek(&path).await) })
+}
+
+/// Asks for a segment's status.
+pub fn status(store: &Arc<dyn Store>, path: SegmentPath) -> Future<Answer> {
+    let store = Arc::clone(store);
+    Box::pin(async move { Answer::Status(store.segment_status(&path).await) })
+}
+
+/// Asks for a store's status.
+pub fn totals(store: &Arc<dyn Store>) -> Future<Result<StoreStatus, ReadError>> {
+    let store = Arc::clone(store);
+    Box::pin(async move { store.status().await })
+}
+
+/// Trims.
+pub fn trim(store: &Arc<dyn Store>, path: SegmentPath, first: u64) -> Future<Answer> {
+    let store = Arc::clone(store);
+    Box::pin(async move { Answer::Trimmed(store.trim(&path, Sequence(first)).await) })
+}
+
+/// Deletes.
+pub fn delete(store: &Arc<dyn Store>, path: SegmentPath) -> Future<Answer> {
+    let store = Arc::clone(store);
+    Box::pin(async move { Answer::Deleted(store.delete(&path).await) })
+}
+
+/// Opens a store.
+pub fn open(
+    engine: &streamkit_engine::Engine,
+    id: streamkit_engine::StoreId,
+) -> Future<Result<Arc<dyn Store>, OpenError>> {
+    let engine = engine.clone();
+    Box::pin(async move { streamkit_engine::Stores::store(&engine, id).await })
+}
+
+/// Closes an engine.
+pub fn close(engine: &streamkit_engine::Engine) -> Future<()> {
+    let engine = engine.clone();
+    Box::pin(async move { streamkit_engine::Stores::close(&engine).await })
+}

@@ -1,0 +1,156 @@
+//! Bytes that change on a disk at rest, after a clean close: whatever is damaged, the store refuses to open, or a read fails
+//! and says so, or all is there. Nothing is missing in silence, and nothing is read that was never written.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use streamkit_engine::disk::Disk;
+use streamkit_engine::format::extent_header::ExtentHeader;
+use streamkit_engine::{Dice, Entry, verify_on};
+
+use crate::life::Life;
+use crate::model::Broken;
+use crate::run::{DIR, Run};
+
+/// Damages one file and looks what becomes of it; `run` was closed.
+///
+/// # Errors
+/// What is missing in silence, or wrong.
+pub fn rot(run: &mut Run) -> Result<(), Broken> {
+    let disk = run.disk.copy();
+    let contents = disk.files();
+    let files: Vec<PathBuf> = contents.keys().filter(|path| is_of_a_store(path)).cloned().collect();
+    if files.is_empty() {
+        return Ok(());
+    }
+    let path = files[run.dice.below(files.len() as u64) as usize].clone();
+    let dice = &mut run.dice;
+    disk.damage(&path, |bytes| damage(bytes, dice));
+    // Without its checkpoint a log is read from its start.
+    let begun = |path: &Path| is_extent(path) && ExtentHeader::decode(&contents[path]).is_ok_and(|header| header.begun);
+    let extents = files
+        .iter()
+        .filter(|other| other.parent() == path.parent() && begun(other));
+    // What is damaged at its end looks like a torn write, but for the checkpoint.
+    let is_open = extents.max() == Some(&path);
+    let without = dice.chance(1, 2) && !is_open;
+    if without {
+        let _ = disk.remove(&path.with_file_name("checkpoint"));
+    }
+    run.say(|| format!("damaged {}, without checkpoint: {without}", path.display()));
+    run.counts.rotten += 1;
+    let mut own = run.fork(disk.copy());
+    own.rotten = true;
+    let whole = match Life::start(&mut own)? {
+        None => false,
+        Some(mut life) => life
+            .settle()
+            .map_err(|broken| format!("{} is damaged: {broken}", path.display()))?,
+    };
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    match verify_on(&disk, Path::new(DIR), &mut |_| {}) {
+        Ok(report) if report.is_clean() && !whole => {
+            Err(format!("{} is damaged, which verify does not find", path.display()))
+        }
+        Ok(report) => {
+            run.counts.found_by_verify += u64::from(!report.is_clean());
+            Ok(())
+        }
+        Err(error) if whole => Err(format!("verify fails on what can be read: {error}")),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Damages what the open extents hold, where nothing but the groups themselves tells what was durable: the store refuses to
+/// open, or all before some place of its log is there, and nothing else.
+///
+/// # Errors
+/// What is wrong.
+pub fn rot_unproved(run: &mut Run) -> Result<(), Broken> {
+    let disk = run.disk.copy();
+    let mut whole = run.fork(disk.copy());
+    let Some(before) = logs(&mut whole)? else {
+        return Err("nothing fails, and yet it cannot be read".to_owned());
+    };
+    for path in disk.files().into_keys().filter(|path| is_of_a_store(path)) {
+        if is_extent(&path) {
+            let dice = &mut run.dice;
+            disk.damage(&path, |bytes| {
+                let block = 1 + dice.below(4) as usize;
+                let end = bytes.len().min((block + 1) * 4096);
+                bytes[(block * 4096).min(end)..end].fill(0);
+            });
+        } else if path.ends_with("checkpoint") {
+            let _ = disk.remove(&path);
+        }
+    }
+    run.counts.rotten += 1;
+    let mut own = run.fork(disk);
+    own.rotten = true;
+    let Some(after) = logs(&mut own)? else { return Ok(()) };
+    for (store, (before, after)) in before.iter().zip(&after).enumerate() {
+        for entry in after {
+            run.models[store].attempt_of(entry)?;
+        }
+        // Where a trim or delete is cut, what it took is there again.
+        let last = after.last().map_or(0, |entry| entry.trx.number);
+        let missing = before
+            .iter()
+            .find(|entry| entry.trx.number <= last && !after.contains(entry));
+        if let Some(missing) = missing {
+            return Err(format!(
+                "{} {} is missing before what is left",
+                missing.path, missing.sequence
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn logs(run: &mut Run) -> Result<Option<Vec<Vec<Entry>>>, Broken> {
+    match Life::start(run)? {
+        Some(mut life) => life.logs(),
+        None => Ok(None),
+    }
+}
+
+fn is_extent(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "extent")
+}
+
+fn is_of_a_store(path: &Path) -> bool {
+    path.starts_with(Path::new(DIR).join("stores"))
+}
+
+/// Changes some bits, a block, or the end.
+fn damage(bytes: &mut Vec<u8>, dice: &mut Dice) {
+    let length = bytes.len() as u64;
+    if length == 0 {
+        return;
+    }
+    // Mostly where something stands.
+    let used = bytes
+        .iter()
+        .rposition(|&byte| byte != 0)
+        .map_or(length, |last| last as u64 + 1);
+    let within = if dice.chance(7, 8) { used } else { length };
+    let at = dice.below(within) as usize;
+    match dice.below(9) {
+        0 => bytes.truncate(at),
+        1 | 2 => {
+            let end = (at + 512).min(bytes.len());
+            bytes[at / 512 * 512..end / 512 * 512].fill(0);
+        }
+        3 => bytes[at / 4096 * 4096..].fill(0),
+        4 => {
+            let end = (at + 4096).min(bytes.len());
+            bytes[at..end].fill_with(|| dice.any() as u8);
+        }
+        _ => {
+            for _ in 0..=dice.below(3) {
+                let at = (at as u64 + dice.below(64)).min(length - 1) as usize;
+                bytes[at] ^= 1 << dice.below(8);
+            }
+        }
+    }
+}
