@@ -25,6 +25,8 @@ pub struct Tried {
     pub complete_cuts: u64,
     /// Disks as a cut left them.
     pub disks: u64,
+    /// Kills that a power cut followed.
+    pub kills: u64,
     /// Cuts during a recovery.
     pub recovery_cuts: u64,
     /// Calls that failed once.
@@ -38,6 +40,7 @@ impl Tried {
         self.cuts += other.cuts;
         self.complete_cuts += other.complete_cuts;
         self.disks += other.disks;
+        self.kills += other.kills;
         self.recovery_cuts += other.recovery_cuts;
         self.failures += other.failures;
     }
@@ -92,6 +95,9 @@ pub fn exhaust(seed: u64) -> Result<Tried, Broken> {
             ..Faults::default()
         };
         let run = history(seed, faults)?;
+        let mut next = run.fork(run.disk.after_kill());
+        killed(&mut next).map_err(|broken| format!("killed after {cut} changes: {broken}"))?;
+        tried.kills += 1;
         let disks = images(&run.disk, &mut dice, &mut tried);
         for (number, disk) in disks.into_iter().enumerate() {
             check(&run, &disk, number.is_multiple_of(16), &mut tried)
@@ -117,6 +123,17 @@ pub fn exhaust(seed: u64) -> Result<Tried, Broken> {
         }
     }
     Ok(tried)
+}
+
+/// After a kill, what the next process builds on what it found, and says is durable, is: also if the power goes after that.
+fn killed(run: &mut Run) -> Result<(), Broken> {
+    if let Some(mut life) = Life::start(run)?
+        && life.settle()?
+    {
+        life.work()?;
+    }
+    let left = run.disk.after_worst_power_loss();
+    run.fork(left).last_life()
 }
 
 /// What a power cut may leave.

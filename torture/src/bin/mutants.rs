@@ -214,13 +214,16 @@ impl Options {
         for mutant in chosen {
             copy_sources(&root, &copy)?;
             mutant.plant(&copy)?;
-            match self.seeds_until_caught(&copy)? {
-                Some(seeds) => {
+            match self.caught_by(&copy)? {
+                Some(which) => {
                     caught += 1;
-                    println!("caught by seed {seeds:>6}: {}", mutant.name);
+                    println!("caught by {which:>12}: {}", mutant.name);
                 }
                 None => {
-                    println!("NOT CAUGHT by {} seeds: {}", self.seeds, mutant.name);
+                    println!(
+                        "NOT CAUGHT by {} seeds and 60 small histories: {}",
+                        self.seeds, mutant.name
+                    );
                     missed.push(mutant.name);
                 }
             }
@@ -230,7 +233,7 @@ impl Options {
     }
 
     /// Builds the copy and runs it. One thread, so that the number of seeds is the same each time.
-    fn seeds_until_caught(&self, copy: &Path) -> Outcome<Option<u64>> {
+    fn caught_by(&self, copy: &Path) -> Outcome<Option<String>> {
         let target = copy.with_file_name("target");
         let build = Command::new("cargo")
             .args([
@@ -249,18 +252,26 @@ impl Options {
         if !build.status.success() {
             return Err(String::from_utf8_lossy(&build.stderr).into_owned().into());
         }
-        let run = Command::new(target.join("quick/torture"))
-            .args(["--threads", "1", "--seeds", &self.seeds.to_string()])
-            .output()?;
-        let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
-        let failed = text
-            .lines()
-            .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
-        match failed {
-            Some((seed, _)) => Ok(Some(seed.parse()?)),
-            None if run.status.success() => Ok(None),
-            None => Err(text.into()),
+        let many = self.seeds.to_string();
+        for (how, tries) in [
+            ("seed", vec!["--seeds", &many]),
+            ("history", vec!["--exhaustive", "--seeds", "60"]),
+        ] {
+            let run = Command::new(target.join("quick/torture"))
+                .args(["--threads", "1"])
+                .args(tries)
+                .output()?;
+            let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
+            let failed = text
+                .lines()
+                .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
+            match failed {
+                Some((seed, _)) => return Ok(Some(format!("{how} {seed}"))),
+                None if run.status.success() => {}
+                None => return Err(text.into()),
+            }
         }
+        Ok(None)
     }
 }
 
