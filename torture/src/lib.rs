@@ -16,6 +16,7 @@ pub mod clock;
 pub mod coverage;
 pub mod cursor;
 pub mod exhaustive;
+pub mod golden;
 pub mod history;
 pub mod life;
 pub mod model;

@@ -21,14 +21,18 @@ const NUMBERS_BYTES: usize = 20;
 
 /// The record.
 pub fn record(origin: Origin) -> Record {
-    let mut payload = Vec::with_capacity(NUMBERS_BYTES + origin.extra as usize);
+    let mut payload = Vec::with_capacity(NUMBERS_BYTES + 2 * origin.extra as usize + 8);
     payload.extend_from_slice(&origin.attempt.to_le_bytes());
     payload.extend_from_slice(&origin.part.to_le_bytes());
     payload.extend_from_slice(&origin.record.to_le_bytes());
     payload.extend_from_slice(&origin.extra.to_le_bytes());
     let seed = origin.attempt << 20 ^ u64::from(origin.part) << 10 ^ u64::from(origin.record);
-    let filling = Dice::new(seed).any().to_le_bytes();
-    payload.extend(filling.iter().cycle().take(origin.extra as usize));
+    let end = NUMBERS_BYTES + origin.extra as usize;
+    payload.extend_from_slice(&Dice::new(seed).any().to_le_bytes());
+    while payload.len() < end {
+        payload.extend_from_within(NUMBERS_BYTES..); // twice as many of the same bytes
+    }
+    payload.truncate(end);
     let mut record = Record::new(payload);
     if seed.is_multiple_of(3) {
         record.metadata = Metadata::from_pairs([("attempt", origin.attempt.to_string())]);
