@@ -1,8 +1,18 @@
 //! Numbers that a seed decides, for simulations: they need variety, not quality.
 
+use std::sync::Arc;
+
 /// A generator (xorshift64, <https://www.jstatsoft.org/article/view/v008i14>).
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Dice {
+    state: u64,
+    /// What the first numbers are made of.
+    fed: Arc<[u8]>,
+    eaten: usize,
+}
+
+/// The lowest bits are the least like dice.
+const SPARE_BITS: u32 = 11;
 
 impl Dice {
     /// The same seed gives the same numbers; seeds next to each other give numbers that are not alike.
@@ -11,20 +21,40 @@ impl Dice {
         let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Self((mixed ^ (mixed >> 31)) | 1)
+        Self {
+            state: (mixed ^ (mixed >> 31)) | 1,
+            fed: Arc::default(),
+            eaten: 0,
+        }
+    }
+
+    /// Each two bytes decide a number, so that whoever changes one changes one decision; when they are used up, they are a
+    /// seed.
+    pub fn fed(bytes: &[u8]) -> Self {
+        let seed = bytes
+            .iter()
+            .fold(0, |seed: u64, &byte| seed.rotate_left(8) ^ u64::from(byte));
+        Self {
+            fed: bytes.into(),
+            ..Self::new(seed)
+        }
     }
 
     /// Any number.
     pub fn any(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+        if let Some(&[low, high]) = self.fed.get(self.eaten..self.eaten + 2) {
+            self.eaten += 2;
+            return u64::from(u16::from_le_bytes([low, high])) << SPARE_BITS;
+        }
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
     }
 
     /// A number below `sides`, which is not 0.
     pub fn below(&mut self, sides: u64) -> u64 {
-        (self.any() >> 11) % sides
+        (self.any() >> SPARE_BITS) % sides
     }
 
     /// `true` in `hits` of `of` cases.

@@ -68,7 +68,7 @@ fn small(dice: &mut Dice) -> Plan {
 
 /// The history of a seed, as far as the disk lets it come.
 fn history(seed: u64, faults: Faults) -> Result<Run, Broken> {
-    let mut run = Run::new(seed, false, small);
+    let mut run = Run::new(Dice::new(seed), false, small);
     run.disk.set_faults(faults);
     if let Some(mut life) = Life::start(&mut run)?
         && life.settle()?

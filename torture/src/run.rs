@@ -107,7 +107,15 @@ pub struct Run {
 /// # Errors
 /// How the promise is broken.
 pub fn run(seed: u64, trace: bool) -> Result<Counts, Broken> {
-    let mut run = Run::new(seed, trace, Plan::roll);
+    run_with(Dice::new(seed), trace)
+}
+
+/// Runs what these dice decide.
+///
+/// # Errors
+/// How the promise is broken.
+pub fn run_with(dice: Dice, trace: bool) -> Result<Counts, Broken> {
+    let mut run = Run::new(dice, trace, Plan::roll);
     for life in 0..run.plan.lives {
         let lived = run.live(life);
         lived.map_err(|broken| format!("life {life}, step {}: {broken}", run.now))?;
@@ -155,8 +163,7 @@ pub fn store_id(store: usize) -> StoreId {
 
 impl Run {
     /// The beginning: an empty disk.
-    pub fn new(seed: u64, trace: bool, plan: impl FnOnce(&mut Dice) -> Plan) -> Self {
-        let mut dice = Dice::new(seed);
+    pub fn new(mut dice: Dice, trace: bool, plan: impl FnOnce(&mut Dice) -> Plan) -> Self {
         let plan = plan(&mut dice);
         let models: Vec<Model> = (0..plan.stores).map(|_| Model::new(paths(plan.segments))).collect();
         let run = Self {
@@ -173,7 +180,7 @@ impl Run {
             trace,
             plan,
         };
-        run.say(|| format!("seed {seed}: {:?}", run.plan));
+        run.say(|| format!("{:?}", run.plan));
         run
     }
 

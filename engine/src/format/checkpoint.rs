@@ -164,6 +164,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
     })
 }
 
+/// Where a checkpoint stands, if all of it is as it must be.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn position(bytes: &[u8]) -> Result<LogPosition, FormatError> {
+    decode(bytes).map(|checkpoint| checkpoint.position)
+}
+
 fn take_segments(cursor: &mut Cursor<'_>, extent: u64) -> Result<Catalog, FormatError> {
     let count = cursor.u64()?;
     if count > (cursor.remaining() / SEGMENT_BYTES_MIN) as u64 {
