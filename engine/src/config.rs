@@ -42,6 +42,10 @@ pub struct EngineConfig {
     /// Default 20 s, which is shorter than the Rust client waits for an answer; range
     /// [`QUEUE_DEADLINE_MIN`]..=[`QUEUE_DEADLINE_MAX`].
     pub queue_deadline: Duration,
+    /// Bytes of the disk that are left to others: an extent that would leave less free is not made, and appends that need
+    /// it are refused with [`Rejection::DiskFull`](crate::Rejection::DiskFull), until there is more. Default 64 MiB. Where
+    /// the system does not tell how much is free, the disk alone refuses.
+    pub keep_free_bytes: u64,
     /// Stores open at a time. Default 10 000. An idle store costs a file descriptor and 12 KiB; beyond the limit, those
     /// that nobody holds and that were not asked for the longest are closed.
     pub open_stores: usize,
@@ -70,6 +74,7 @@ impl EngineConfig {
             extent_bytes: 256 << 20,
             queue_bytes: 64 << 20,
             queue_deadline: Duration::from_secs(20),
+            keep_free_bytes: 64 << 20,
             open_stores: 10_000,
             open_extents: 256,
             commit_method: CommitMethod::default(),

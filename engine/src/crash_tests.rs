@@ -28,6 +28,7 @@ fn config(disk: &Simulated) -> EngineConfig {
     // Large enough that the next extent is prepared ahead.
     config.extent_bytes = 2 * limits::EXTENT_BYTES_MIN;
     (config.commit_threads, config.read_threads) = (1, 1);
+    config.keep_free_bytes = 0;
     config
 }
 
@@ -319,6 +320,44 @@ async fn a_store_that_halted_is_not_closed_to_make_room() {
     drop(store);
     assert!(matches!(running.store(other).await, Err(OpenError::TooManyStores(1))));
     assert!(running.ready().is_err());
+}
+
+#[tokio::test]
+async fn appends_are_refused_while_less_is_free_than_is_to_stay_free() {
+    let disk = Simulated::default();
+    let kept = 10 * limits::EXTENT_BYTES_MIN;
+    let running = Engine::open(EngineConfig {
+        keep_free_bytes: kept,
+        ..config(&disk)
+    })
+    .unwrap();
+    let store = running.store(STORE).await.unwrap();
+    let append = async |sequence: u64| {
+        let records = vec![Record::new("x".repeat(4000))];
+        store
+            .append(Transaction::single(path("a"), Sequence(sequence), records))
+            .await
+    };
+    let room = disk.used() + 13 * limits::EXTENT_BYTES_MIN as usize;
+    disk.set_room(Some(room));
+    let mut acknowledged = 0;
+    let refused = loop {
+        match append(acknowledged + 1).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(refused, AppendError::Rejected(Rejection::DiskFull)),
+        "{refused}"
+    );
+    assert!(acknowledged > 10, "{acknowledged} entries of 4 kB");
+    // But for the indexes of what is there.
+    assert!(room - disk.used() >= kept as usize / 10 * 9, "what is to stay free is");
+    assert!(store.writable().is_ok(), "it passes");
+    assert_eq!(read(&*store, "a").await.len() as u64, acknowledged);
+    disk.set_room(Some(room + 10 * limits::EXTENT_BYTES_MIN as usize));
+    append(acknowledged + 1).await.expect("there is more room now");
 }
 
 #[tokio::test]

@@ -274,7 +274,7 @@ impl Inner {
         for frozen in recovered.unindexed() {
             extents.freeze(frozen.clone());
         }
-        let (writer, catalog) = recovered.into_writer(config.extent_bytes)?;
+        let (writer, catalog) = recovered.into_writer(config.extent_bytes, config.keep_free_bytes)?;
         let shared = Shared {
             id,
             clock: Arc::clone(&config.clock),

@@ -128,7 +128,8 @@ pub enum Rejection {
     /// The segment named by a trim or delete holds nothing, or not that sequence.
     #[error("{0} holds no such sequence")]
     NoSuchSequence(SegmentPath),
-    /// No room to go on; free some space and retry.
+    /// No room to go on, or none but what is to stay free ([`EngineConfig::keep_free_bytes`](crate::EngineConfig)). Transient:
+    /// free some space and retry.
     #[error("the disk is full")]
     DiskFull,
     /// The store's queue had no room until the deadline: the disk takes less than producers send, or hangs. Transient: retry

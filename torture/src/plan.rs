@@ -42,6 +42,8 @@ pub struct Plan {
     pub open_stores: usize,
     /// Room on the disk, in some lives.
     pub room: Option<usize>,
+    /// Bytes of it that are to stay free.
+    pub keep_free: u64,
     /// Writes that fail may leave anything.
     pub garbage: u64,
 }
@@ -64,6 +66,7 @@ impl Plan {
             controls: [0, 2, 10][dice.below(3) as usize],
             open_stores: if dice.chance(1, 4) { 1 } else { 100 },
             room: dice.chance(1, 8).then(|| (200 << 10) + dice.below(1 << 20) as usize),
+            keep_free: [0, 0, 100_000][dice.below(3) as usize],
             garbage: if dice.chance(1, 6) { 2 } else { 0 },
         }
     }

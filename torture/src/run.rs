@@ -218,6 +218,7 @@ impl Run {
         }
         EngineConfig {
             extent_bytes: self.plan.extent_bytes,
+            keep_free_bytes: self.plan.keep_free,
             open_stores: self.plan.open_stores.max(self.plan.stores),
             clock: Arc::new(self.watch.clone()),
             disk: Arc::new(self.disk.clone()),

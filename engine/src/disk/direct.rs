@@ -193,6 +193,11 @@ impl Disk for Direct {
         Ok(Arc::new(ReadFile(file?)))
     }
 
+    fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
+        let system = rustix::fs::statvfs(path)?;
+        Ok(Some(system.f_bavail.saturating_mul(system.f_frsize)))
+    }
+
     fn can_read_at_once(&self) -> bool {
         true
     }

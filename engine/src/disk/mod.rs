@@ -64,6 +64,11 @@ pub trait Disk: Send + Sync + 'static {
     fn can_read_at_once(&self) -> bool {
         false
     }
+    /// Bytes that the files in a folder may still take together; `None` where nobody can tell.
+    fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
+        let _ = path;
+        Ok(None)
+    }
     /// Renames a file over whatever has the name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.

@@ -475,7 +475,11 @@ impl Recovered {
     ///
     /// # Errors
     /// [`StorageError::Io`].
-    pub(crate) fn into_writer(self, extent_bytes: u64) -> Result<(LogWriter, Catalog), StorageError> {
+    pub(crate) fn into_writer(
+        self,
+        extent_bytes: u64,
+        keep_free_bytes: u64,
+    ) -> Result<(LogWriter, Catalog), StorageError> {
         for name in self
             .disk
             .list(&self.dir)
@@ -534,6 +538,7 @@ impl Recovered {
                 dir: self.dir,
                 store: self.store,
                 latch: Arc::new(Latch::default()),
+                keep_free_bytes,
             },
             spare: Arc::new(SpareSlot::new(prepared)),
             prepare_at: 0,

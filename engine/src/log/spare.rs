@@ -38,6 +38,29 @@ pub(crate) struct Place {
     pub(crate) store: StoreId,
     /// The store's.
     pub(crate) latch: Arc<Latch>,
+    /// Bytes of the disk that no extent may take.
+    pub(crate) keep_free_bytes: u64,
+}
+
+impl Place {
+    /// Refuses what would leave less free than is to stay free.
+    fn leaves_room(&self, bytes: u64) -> io::Result<()> {
+        let free = if self.keep_free_bytes == 0 {
+            None
+        } else {
+            self.disk.free_bytes(&self.dir)?
+        };
+        match free {
+            Some(free) if free < bytes + self.keep_free_bytes => Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!(
+                    "{free} bytes are free, of which {} are to stay free",
+                    self.keep_free_bytes
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An extent that is being filled with zeros.
@@ -56,6 +79,9 @@ impl Filling {
     fn begin(place: &Place, shape: Shape) -> Result<Self, StorageError> {
         let Shape { extent, capacity, .. } = shape;
         let path = FileName::Spare(extent).in_dir(&place.dir);
+        place
+            .leaves_room(capacity)
+            .map_err(|e| StorageError::io("make room for", &path, e))?;
         let file = place.disk.open_log(&path, true);
         let file = file.map_err(|e| StorageError::io("create", &path, e))?;
         let allocated = file.allocate(capacity);
@@ -381,6 +407,7 @@ mod tests {
             dir: PathBuf::from("/store"),
             store: StoreId(uuid::Uuid::from_u128(1)),
             latch: Arc::default(),
+            keep_free_bytes: 0,
         }
     }
 

@@ -78,6 +78,9 @@ pub(crate) struct Serve {
     /// Time a producer waits for room in a store's queue
     #[arg(long, env = "STREAMKIT_QUEUE_DEADLINE", hide_env = true, value_parser = queue_deadline, value_name = "TIME", default_value = "20s")]
     queue_deadline: humantime::Duration,
+    /// Bytes of the disk left to others
+    #[arg(long, env = "STREAMKIT_KEEP_FREE_BYTES", hide_env = true, value_name = "BYTES", default_value_t = EngineConfig::new("").keep_free_bytes)]
+    keep_free_bytes: u64,
     #[command(flatten)]
     limits: LimitOptions,
 }
@@ -202,6 +205,7 @@ impl Serve {
             open_stores: self.open_stores,
             commit_method: self.commit_method.into(),
             queue_deadline: self.queue_deadline.into(),
+            keep_free_bytes: self.keep_free_bytes,
             ..EngineConfig::new(self.place.data)
         };
         let ready = Ready::open(self.place.listen, config).await?;

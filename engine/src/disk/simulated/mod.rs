@@ -422,6 +422,11 @@ impl Disk for Simulated {
         Ok(queue.map(|queue| Box::new(queue) as Box<dyn WriteQueue>))
     }
 
+    fn free_bytes(&self, _path: &Path) -> io::Result<Option<u64>> {
+        let world = self.world();
+        Ok(world.room.map(|room| room.saturating_sub(world.used()) as u64))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.world();
         world.called(Call::Change, || {
