@@ -20,6 +20,7 @@ pub mod golden;
 pub mod history;
 pub mod life;
 pub mod model;
+pub mod mount;
 pub mod plan;
 pub mod record;
 pub mod rot;

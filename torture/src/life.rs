@@ -267,8 +267,8 @@ impl<'a> Life<'a> {
                 cursor.consume(model, &entries)
             }
             (doing, Answer::Read(Err(error)) | Answer::Peeked(Err(error)) | Answer::Status(Err(error))) => {
-                if let Doing::Consume { .. } = doing {
-                    self.run.cursors[store].under_way = false;
+                if let Doing::Consume { deletes } = doing {
+                    self.stops_consuming(store, *deletes);
                 }
                 match error {
                     ReadError::Storage(StorageError::Deleted(_)) if self.run.plan.controls > 0 => Ok(()),
@@ -315,6 +315,15 @@ impl<'a> Life<'a> {
         };
         self.run.say(|| format!("answered at {now}: {}", what()));
         outcome.map_err(|broken| format!("{}: {broken}", what()))
+    }
+
+    /// A consumer did not get what it asked for, when so many segments had been deleted.
+    fn stops_consuming(&mut self, store: usize, deletes: u32) {
+        let (model, cursor) = (&self.run.models[store], &mut self.run.cursors[store]);
+        cursor.under_way = false;
+        if model.deletes() != deletes {
+            *cursor = Cursor::new(model);
+        }
     }
 
     fn appended(
@@ -450,13 +459,7 @@ impl Drop for Life<'_> {
                     model.unknown(attempt);
                 }
                 Doing::Trim(segment, first) => model.segments[segment].open_trims.push(first),
-                Doing::Consume { deletes } => {
-                    let cursor = &mut self.run.cursors[call.store];
-                    cursor.under_way = false;
-                    if model.deletes() != deletes {
-                        *cursor = Cursor::new(model);
-                    }
-                }
+                Doing::Consume { deletes } => self.stops_consuming(call.store, deletes),
                 Doing::Delete(_) | Doing::Read { .. } | Doing::Peek(_) | Doing::Status(_) => {}
             }
         }
