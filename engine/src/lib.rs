@@ -46,6 +46,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+pub mod backup;
 mod blocking;
 pub mod boundary;
 mod by_hand;

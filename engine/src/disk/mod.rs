@@ -64,10 +64,15 @@ pub trait Disk: Send + Sync + 'static {
     fn can_read_at_once(&self) -> bool {
         false
     }
-    /// Renames a file over whatever has the name.
+    /// Renames a file over whatever has the name, or a folder to a name that nothing has.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty folder.
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// A number that nobody can foresee: with it in their checksums, the bytes of one file never pass for another's.
