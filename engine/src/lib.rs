@@ -58,6 +58,7 @@ mod crash_tests;
 mod deadlines;
 mod dice;
 pub mod disk;
+pub mod doctor;
 mod engine;
 mod error;
 #[cfg(test)]
