@@ -127,10 +127,11 @@ async fn blocking<T: Send + 'static>(
         Ok(done) => Ok(done),
         Err(error) => {
             tracing::warn!(%error, "a backup could not be read");
-            let status = match error.is_damage() {
+            let status = match error {
+                BackupError::Refused(_) => StatusCode::NOT_FOUND,
                 // The only one that says so: a client tells damage from a refusal.
-                true => StatusCode::UNPROCESSABLE_ENTITY,
-                false => StatusCode::INTERNAL_SERVER_ERROR,
+                _ if error.is_damage() => StatusCode::UNPROCESSABLE_ENTITY,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
             };
             Err((status, format!("{error}\n")).into_response())
         }

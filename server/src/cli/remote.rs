@@ -101,7 +101,7 @@ impl Remote {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RemoteError::Token { url: self.url.clone() },
             StatusCode::UNPROCESSABLE_ENTITY => RemoteError::Damage(said),
             StatusCode::SERVICE_UNAVAILABLE => self.no_answer(format!("{said}; try again")),
-            StatusCode::NOT_FOUND => RemoteError::Failed(format!(
+            StatusCode::NOT_FOUND if said.is_empty() => RemoteError::Failed(format!(
                 "the server at {} has no backups; it is older, or not Streamkit's",
                 self.url
             )),
