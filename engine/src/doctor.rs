@@ -10,6 +10,9 @@ use crate::disk::{Disk, Ended, Ground, LogFile, WriteQueue, best, ground, is_dir
 use crate::error::StorageError;
 use crate::limits::BLOCK_BYTES;
 
+/// The file that is written to while a folder is examined.
+pub const SCRATCH: &str = "doctor.tmp";
+
 /// Writes under way at a time in the deepest measurement.
 const DEPTH: usize = 32;
 
@@ -117,13 +120,13 @@ impl Diagnosis {
     }
 }
 
-/// Examines a folder that is there, each method for `time`. Writes one file, `doctor.tmp`, of up to 256 MiB, and removes it. A
+/// Examines a folder that is there, each method for `time`. Writes one file, [`SCRATCH`], of up to 256 MiB, and removes it. A
 /// server may be using the folder; then both are slower meanwhile. Blocks. `begins` is told of each method that is measured.
 ///
 /// # Errors
 /// [`StorageError::Io`] when the disk refuses a write or a sync.
 pub fn examine(dir: &Path, time: Duration, begins: &mut dyn FnMut(Method)) -> Result<Diagnosis, StorageError> {
-    let file = Scratch(dir.join("doctor.tmp"));
+    let file = Scratch(dir.join(SCRATCH));
     let path = &file.0;
     let io = |e| StorageError::io("write", path, e);
     let mut measured = Vec::new();

@@ -21,14 +21,14 @@ use axum::routing::get;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use streamkit_engine::StoreId;
-use streamkit_engine::backup::{BackupError, ExtentSnapshot, Source, StoreSnapshot};
+use streamkit_engine::backup::{BackupError, ExtentPrefix, LogPrefix, Source};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::auth::Rights;
 use crate::http::{Shared, authenticate};
 
-/// Extents read at a time, of all peers together; more are answered 503. Each holds three pieces of up to 1 MiB.
+/// Extents read at a time, of all peers together; more are answered 503. Each holds up to three pieces of 256 KiB.
 pub const READS_MAX: usize = 4;
 
 /// Bytes behind an extent's: their CRC-32, little-endian.
@@ -41,7 +41,7 @@ pub struct StoreList {
     pub stores: Vec<Uuid>,
 }
 
-/// The answer of `GET /backup/{store}`: [`StoreSnapshot`].
+/// The answer of `GET /backup/{store}`: [`LogPrefix`].
 #[derive(Serialize, Deserialize, Debug)]
 pub struct ExtentList {
     /// The store.
@@ -50,7 +50,7 @@ pub struct ExtentList {
     pub extents: Vec<Extent>,
 }
 
-/// One extent in it, and what is asked of `GET /backup/{store}/{extent}/{used_bytes}`: [`ExtentSnapshot`].
+/// One extent in it, and what is asked of `GET /backup/{store}/{extent}/{used_bytes}`: [`ExtentPrefix`].
 #[derive(Clone, Copy, Serialize, Deserialize, Debug)]
 pub struct Extent {
     /// Its number.
@@ -65,8 +65,8 @@ pub struct Extent {
     pub sealed: Option<u32>,
 }
 
-impl From<ExtentSnapshot> for Extent {
-    fn from(extent: ExtentSnapshot) -> Self {
+impl From<ExtentPrefix> for Extent {
+    fn from(extent: ExtentPrefix) -> Self {
         Self {
             extent: extent.extent,
             capacity: extent.capacity,
@@ -77,7 +77,7 @@ impl From<ExtentSnapshot> for Extent {
     }
 }
 
-impl From<Extent> for ExtentSnapshot {
+impl From<Extent> for ExtentPrefix {
     fn from(extent: Extent) -> Self {
         Self {
             extent: extent.extent,
@@ -98,30 +98,45 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
 }
 
 /// What the stores are read from, if the token allows it and there is such a thing.
-fn allowed(shared: &Shared, headers: &HeaderMap) -> Result<Arc<dyn Source>, Response> {
-    let nosniff = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+fn allowed(shared: &Shared, headers: &HeaderMap) -> Result<Arc<dyn Source>, Refusal> {
     let Some(access) = authenticate(&shared.key, headers) else {
-        return Err((StatusCode::UNAUTHORIZED, [nosniff], "Unauthorized\n").into_response());
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized"));
     };
     let all = Rights {
         read: true,
         write: true,
     };
     if access.scopes.on_all() != all {
-        let why = "a backup needs a token for all stores: streamkit::*\n";
-        return Err((StatusCode::FORBIDDEN, [nosniff], why).into_response());
+        let why = "a backup needs a token for all stores: streamkit::*";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, why));
     }
     if shared.stopping.is_cancelled() {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response());
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down"));
     }
     let source = shared.stores.all().backup();
-    source.ok_or_else(|| (StatusCode::NOT_IMPLEMENTED, "these stores have no backup\n").into_response())
+    source.ok_or_else(|| Refusal::new(StatusCode::NOT_IMPLEMENTED, "these stores have no backup"))
+}
+
+/// An answer that is none.
+struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self(status, why.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let nosniff = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        (self.0, [nosniff], format!("{}\n", self.1)).into_response()
+    }
 }
 
 /// Runs what blocks.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
-) -> Result<T, Response> {
+) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
     match done.unwrap_or_else(|error| Err(BackupError::Source(error.into()))) {
         Ok(done) => Ok(done),
@@ -133,12 +148,12 @@ async fn blocking<T: Send + 'static>(
                 _ if error.is_damage() => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            Err((status, format!("{error}\n")).into_response())
+            Err(Refusal::new(status, error.to_string()))
         }
     }
 }
 
-async fn stores(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Response, Response> {
+async fn stores(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Response, Refusal> {
     let source = allowed(&shared, &headers)?;
     let stores = blocking(move || source.stores()).await?;
     let stores = stores.into_iter().map(|store| store.0).collect();
@@ -149,21 +164,25 @@ async fn extents(
     State(shared): State<Arc<Shared>>,
     Path(store): Path<Uuid>,
     headers: HeaderMap,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let source = allowed(&shared, &headers)?;
-    let StoreSnapshot { store, extents } = blocking(move || known(&*source, StoreId(store))).await?;
+    let LogPrefix { store, extents } = blocking(move || {
+        known(&*source, StoreId(store))?;
+        source.prefix(StoreId(store))
+    })
+    .await?;
     Ok(json(&ExtentList {
         store: store.0,
         extents: extents.into_iter().map(Extent::from).collect(),
     }))
 }
 
-/// The snapshot of a store that there is; asking for one does not make it.
-fn known(source: &dyn Source, store: StoreId) -> Result<StoreSnapshot, BackupError> {
-    if !source.stores()?.contains(&store) {
-        return Err(BackupError::Refused(format!("there is no store {store}")));
+/// Refuses a store that there is not; to open it would make it.
+fn known(source: &dyn Source, store: StoreId) -> Result<(), BackupError> {
+    match source.has(store)? {
+        true => Ok(()),
+        false => Err(BackupError::Refused(format!("there is no store {store}"))),
     }
-    source.snapshot(store)
 }
 
 fn json(value: &impl Serialize) -> Response {
@@ -180,19 +199,20 @@ async fn bytes(
     State(shared): State<Arc<Shared>>,
     Path((store, number, used_bytes)): Path<(Uuid, u64, u32)>,
     headers: HeaderMap,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let source = allowed(&shared, &headers)?;
     let Ok(permit) = shared.backups.clone().try_acquire_owned() else {
-        let why = "too many backups are being read\n";
-        return Err((StatusCode::SERVICE_UNAVAILABLE, why).into_response());
+        let why = "too many backups are being read";
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why));
     };
     let store = StoreId(store);
     let read = move || {
-        let found = known(&*source, store)?.extents.into_iter().find(|e| e.extent == number);
+        known(&*source, store)?;
+        let found = source.extent(store, number)?;
         // What was sealed meanwhile has still the bytes that it had.
         let extent = found
             .filter(|found| used_bytes <= found.used_bytes)
-            .map(|found| ExtentSnapshot { used_bytes, ..found });
+            .map(|found| ExtentPrefix { used_bytes, ..found });
         match extent {
             Some(extent) => source.read(store, &extent),
             None => Err(BackupError::Refused(format!(

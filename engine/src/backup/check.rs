@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::manifest::ExtentEntry;
-use super::{BackupError, ExtentSnapshot};
+use super::{BackupError, ExtentPrefix};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
@@ -46,7 +46,7 @@ pub(crate) enum Fault {
 }
 
 impl Expected {
-    pub(crate) fn of(store: StoreId, extent: &ExtentSnapshot) -> Self {
+    pub(crate) fn of(store: StoreId, extent: &ExtentPrefix) -> Self {
         Self {
             store,
             extent: extent.extent,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::check::{Checked, Expected, Fault, check, check_header};
-use super::snapshot::Pieces;
+use super::source::Pieces;
 use super::{BackupError, CopyProgress};
 use crate::disk::{Disk, OpenMode};
 use crate::error::StorageError;
@@ -88,11 +88,15 @@ pub(super) fn copy_extent(
     }
     let checked = check(Arc::clone(&file), expected)?.map_err(|fault| match fault {
         Fault::AnotherHistory => CopyError::AnotherHistory,
-        Fault::Damage { byte, found } => CopyError::Other(BackupError::Damaged {
-            path: temporary.clone(),
-            byte,
-            found,
-        }),
+        Fault::Damage { byte, found } => CopyError::Other(
+            StorageError::Corrupt {
+                store: expected.store,
+                extent: expected.extent,
+                byte,
+                found,
+            }
+            .into(),
+        ),
     })?;
     if checked.crc32 != crc32.finalize() {
         return Err(CopyError::Other(BackupError::Damaged {

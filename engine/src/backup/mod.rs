@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! Source (a folder, an engine, a server) ─▶ copy: temporary file, walk, sync, rename ─▶ TARGET/stores/<id>/N.extent
-//! snapshot.rs                               copy.rs, check.rs                          manifest.rs, last
+//! source.rs                               copy.rs, check.rs                          manifest.rs, last
 //! ```
 //!
-//! A store's log up to a durable position is a prefix of it: what was acknowledged before the snapshot was taken is in it as a
+//! A store's log up to a durable position is a prefix of it: what was acknowledged before that was asked for is in it as a
 //! whole, and nothing later is needed to read it. Sealed extents never change, so a later backup to the same folder copies
 //! the new ones and the open one. Index files and checkpoints are derived and not copied.
 //!
@@ -15,7 +15,7 @@ pub(crate) mod check;
 mod copy;
 pub mod manifest;
 mod restore;
-mod snapshot;
+mod source;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use check::Expected;
 use copy::{Copying, copy_extent, recheck};
 use manifest::{ExtentEntry, MANIFEST, Manifest};
 pub use restore::{RestoreReport, restore};
-pub use snapshot::{FolderSource, Pieces, Source};
+pub use source::{FolderSource, Pieces, Source};
 
 use crate::disk::Disk;
 use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
@@ -33,9 +33,9 @@ use crate::error::{OpenError, StorageError};
 use crate::log::names::FileName;
 use crate::model::StoreId;
 
-/// One extent of a store at the moment of a snapshot.
+/// What counts of one extent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ExtentSnapshot {
+pub struct ExtentPrefix {
     /// Its number, from 1.
     pub extent: u64,
     /// Bytes of its file.
@@ -50,11 +50,11 @@ pub struct ExtentSnapshot {
 
 /// A store's log up to a durable position.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StoreSnapshot {
+pub struct LogPrefix {
     /// The store.
     pub store: StoreId,
     /// Its extents, oldest first. Only the last one may be open.
-    pub extents: Vec<ExtentSnapshot>,
+    pub extents: Vec<ExtentPrefix>,
 }
 
 /// What is being done.
@@ -164,27 +164,27 @@ pub fn backup(
             Manifest::default()
         }
     };
-    let mut snapshots = Vec::new();
+    let mut prefixes = Vec::new();
     for store in source.stores()? {
-        let snapshot = source.snapshot(store)?;
-        if !snapshot.extents.is_empty() {
-            belongs(&before, &snapshot)?;
-            snapshots.push(snapshot);
+        let prefix = source.prefix(store)?;
+        if !prefix.extents.is_empty() {
+            belongs(&before, &prefix)?;
+            prefixes.push(prefix);
         }
     }
     if let Some(gone) = before
         .stores
         .keys()
-        .find(|id| !snapshots.iter().any(|s| s.store.0 == **id))
+        .find(|id| !prefixes.iter().any(|s| s.store.0 == **id))
     {
         let why = format!("it holds store {gone}, which is not among those to copy");
         return Err(refused(target, &why));
     }
-    let new_bytes = |snapshot: &StoreSnapshot| -> u64 {
-        let new = snapshot
+    let new_bytes = |prefix: &LogPrefix| -> u64 {
+        let new = prefix
             .extents
             .iter()
-            .filter(|extent| kept(&before, snapshot.store, extent).is_none());
+            .filter(|extent| kept(&before, prefix.store, extent).is_none());
         new.map(|extent| u64::from(extent.used_bytes)).sum()
     };
     let mut copying = Copying {
@@ -193,18 +193,18 @@ pub fn backup(
         now: CopyProgress {
             stage: Stage::Copying,
             bytes_done: 0,
-            bytes_total: snapshots.iter().map(new_bytes).sum(),
+            bytes_total: prefixes.iter().map(new_bytes).sum(),
         },
     };
     copying.tell();
     let mut report = BackupReport::default();
     let mut stores = BTreeMap::new();
-    for snapshot in &snapshots {
-        let entries = backup_store(source, &mut copying, target, snapshot, &before, &mut report)?;
+    for prefix in &prefixes {
+        let entries = backup_store(source, &mut copying, target, prefix, &before, &mut report)?;
         report.stores += 1;
         report.extents += entries.len() as u64;
         report.bytes += entries.iter().map(|entry| u64::from(entry.used_bytes)).sum::<u64>();
-        stores.insert(snapshot.store.0, entries);
+        stores.insert(prefix.store.0, entries);
     }
     Manifest { stores }.write(&**disk, target)?;
     if read_format(&**disk, target)?.is_none_or(|said| said == unfinished()) {
@@ -245,17 +245,17 @@ fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupErro
 }
 
 /// What an earlier backup holds of a sealed extent, which never changes.
-fn kept<'a>(before: &'a Manifest, store: StoreId, extent: &ExtentSnapshot) -> Option<&'a ExtentEntry> {
+fn kept<'a>(before: &'a Manifest, store: StoreId, extent: &ExtentPrefix) -> Option<&'a ExtentEntry> {
     let entries = before.stores.get(&store.0)?;
     let entry = entries.iter().find(|entry| entry.extent == extent.extent)?;
     (entry.sealed && extent.sealed.is_some()).then_some(entry)
 }
 
 /// Whether a store's log continues what an earlier backup holds of it, as far as that can be told without reading groups.
-fn belongs(before: &Manifest, snapshot: &StoreSnapshot) -> Result<(), BackupError> {
-    let entries = before.stores.get(&snapshot.store.0).map_or(&[][..], Vec::as_slice);
+fn belongs(before: &Manifest, prefix: &LogPrefix) -> Result<(), BackupError> {
+    let entries = before.stores.get(&prefix.store.0).map_or(&[][..], Vec::as_slice);
     for entry in entries {
-        let found = snapshot.extents.iter().find(|extent| extent.extent == entry.extent);
+        let found = prefix.extents.iter().find(|extent| extent.extent == entry.extent);
         let continues = found.is_some_and(|found| {
             let same = (found.salt, found.capacity) == (entry.salt, entry.capacity);
             same && match (entry.sealed, found.sealed) {
@@ -265,7 +265,7 @@ fn belongs(before: &Manifest, snapshot: &StoreSnapshot) -> Result<(), BackupErro
             }
         });
         if !continues {
-            return Err(another_history(snapshot.store, entry.extent));
+            return Err(another_history(prefix.store, entry.extent));
         }
     }
     Ok(())
@@ -283,16 +283,16 @@ fn backup_store(
     source: &dyn Source,
     copying: &mut Copying<'_>,
     target: &Path,
-    snapshot: &StoreSnapshot,
+    prefix: &LogPrefix,
     before: &Manifest,
     report: &mut BackupReport,
 ) -> Result<Vec<ExtentEntry>, BackupError> {
     let disk = Arc::clone(copying.disk);
-    let store = snapshot.store;
+    let store = prefix.store;
     let dir = store_dir(target, store);
     disk.create_dir(&dir).map_err(|e| StorageError::io("create", &dir, e))?;
     let mut entries: Vec<ExtentEntry> = Vec::new();
-    for extent in &snapshot.extents {
+    for extent in &prefix.extents {
         let mut expected = Expected::of(store, extent);
         expected.previous = entries.last().map(|last| (last.used_bytes, last.chain));
         if let Some(kept) = kept(before, store, extent)

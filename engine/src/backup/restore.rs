@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::check::{Expected, check_file};
 use super::copy::{CopyError, Copying, copy_extent};
 use super::manifest::Manifest;
-use super::snapshot::{FolderSource, Source as _};
-use super::{BackupError, CopyProgress, ExtentSnapshot, Stage, remove_temporary};
+use super::source::{FolderSource, Source as _};
+use super::{BackupError, CopyProgress, ExtentPrefix, Stage, remove_temporary};
 use crate::disk::Disk;
 use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
+use crate::log::names::FileName;
 use crate::model::StoreId;
 use crate::verify::{VerifyReport, verify_on};
 
@@ -154,20 +155,22 @@ fn copy_all(
                 copying.done(u64::from(entry.used_bytes));
                 continue;
             }
-            let extent = ExtentSnapshot {
+            let extent = ExtentPrefix {
                 extent: entry.extent,
                 capacity: entry.capacity,
                 used_bytes: entry.used_bytes,
                 salt: entry.salt,
                 sealed: entry.sealed.then_some(entry.chain),
             };
-            let mut pieces = source.read(store, &extent)?;
-            copy_extent(&mut copying, &mut *pieces, &dir, &expected).map_err(|error| match error {
-                CopyError::Other(BackupError::Damaged { byte, found, .. }) => BackupError::Damaged {
-                    path: crate::log::names::FileName::Extent(entry.extent).in_dir(&store_dir(backup, store)),
-                    byte,
-                    found,
-                },
+            let copied = source
+                .read(store, &extent)
+                .map_err(CopyError::Other)
+                .and_then(|mut pieces| copy_extent(&mut copying, &mut *pieces, &dir, &expected));
+            copied.map_err(|error| match error {
+                CopyError::Other(BackupError::Storage(StorageError::Corrupt { byte, found, .. })) => {
+                    let path = FileName::Extent(entry.extent).in_dir(&store_dir(backup, store));
+                    BackupError::Damaged { path, byte, found }
+                }
                 CopyError::Other(error) => error,
                 CopyError::AnotherHistory => BackupError::Refused("the backup contradicts itself".to_owned()),
             })?;

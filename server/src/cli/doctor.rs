@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar};
-use streamkit_engine::doctor::{Diagnosis, Severity, examine};
+use streamkit_engine::doctor::{Diagnosis, SCRATCH, Severity, examine};
 
 use super::connect::some_time;
 use super::failure::Failure;
@@ -54,7 +54,14 @@ impl Doctor {
             bar.finish_and_clear();
             found
         });
-        let examined = examined.await.map_err(|error| Failure::new(error.to_string()))?;
+        let examined = tokio::select! {
+            examined = examined => examined,
+            _ = tokio::signal::ctrl_c() => {
+                let _ = std::fs::remove_file(path.join(SCRATCH));
+                return Err(Failure::interrupted());
+            }
+        };
+        let examined = examined.map_err(|error| Failure::new(error.to_string()))?;
         let found = examined.map_err(|error| Failure::new(error.to_string()))?;
         let mut out = Out::new();
         match json_lines(self.json) {

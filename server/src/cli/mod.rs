@@ -164,7 +164,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Restore(restore) => interruptible(restore.run())
             .await
             .map_err(|failure| failure.hint_if_interrupted("run the same command again to go on")),
-        Command::Doctor(doctor) => interruptible(doctor.run()).await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Bench(bench) => interruptible(bench.run()).await,
         Command::BareEcho(echo) => Ok(echo.run()?),
     }

@@ -10,7 +10,7 @@ use hyper::{Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use streamkit_engine::StoreId;
-use streamkit_engine::backup::{BackupError, ExtentSnapshot, Pieces, Source, StoreSnapshot};
+use streamkit_engine::backup::{BackupError, ExtentPrefix, LogPrefix, Pieces, Source};
 use streamkit_server::backup::{CHECKSUM_BYTES, ExtentList, StoreList};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -156,15 +156,15 @@ impl Source for Remote {
         Ok(list.stores.into_iter().map(StoreId).collect())
     }
 
-    fn snapshot(&self, store: StoreId) -> Result<StoreSnapshot, BackupError> {
+    fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError> {
         let list: ExtentList = self.list(&format!("/backup/{store}"))?;
-        Ok(StoreSnapshot {
+        Ok(LogPrefix {
             store,
-            extents: list.extents.into_iter().map(ExtentSnapshot::from).collect(),
+            extents: list.extents.into_iter().map(ExtentPrefix::from).collect(),
         })
     }
 
-    fn read(&self, store: StoreId, extent: &ExtentSnapshot) -> Result<Box<dyn Pieces>, BackupError> {
+    fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError> {
         let path = format!("/backup/{store}/{}/{}", extent.extent, extent.used_bytes);
         let response = self.runtime.block_on(self.ask(&path))?;
         Ok(Box::new(RemotePieces {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use streamkit_engine::backup::{BackupError, ExtentSnapshot, Pieces, Source, StoreSnapshot};
+use streamkit_engine::backup::{BackupError, ExtentPrefix, LogPrefix, Pieces, Source};
 use streamkit_engine::{
     Engine, EngineConfig, OpenError, Record, SegmentPath, Sequence, StorageError, Store, StoreId, Stores, Transaction,
 };
@@ -124,10 +124,10 @@ impl Source for FailingSource {
     fn stores(&self) -> Result<Vec<StoreId>, BackupError> {
         self.0.stores()
     }
-    fn snapshot(&self, store: StoreId) -> Result<StoreSnapshot, BackupError> {
-        self.0.snapshot(store)
+    fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError> {
+        self.0.prefix(store)
     }
-    fn read(&self, store: StoreId, extent: &ExtentSnapshot) -> Result<Box<dyn Pieces>, BackupError> {
+    fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError> {
         Ok(Box::new(FailingPieces(self.0.read(store, extent)?, 0)))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{BackupError, ExtentSnapshot, StoreSnapshot};
+use super::{BackupError, ExtentPrefix, LogPrefix};
 use crate::disk::{Disk, DiskFile, DiskLock, OpenMode, read_all};
 use crate::engine::{Engine, has_known_format, lock_dir, store_dir};
 use crate::error::{OpenError, StorageError};
@@ -27,11 +27,20 @@ pub trait Source: Send + Sync {
     /// [`BackupError`]; likewise below.
     fn stores(&self) -> Result<Vec<StoreId>, BackupError>;
     /// A store's log up to a position that is durable now: everything that was acknowledged before the call is in it.
-    fn snapshot(&self, store: StoreId) -> Result<StoreSnapshot, BackupError>;
-    /// The used bytes of an extent of such a snapshot. They are the same whenever they are read, but for the durable mark in the
+    fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError>;
+    /// Whether there is such a store. Asking does not make it.
+    fn has(&self, store: StoreId) -> Result<bool, BackupError> {
+        Ok(self.stores()?.contains(&store))
+    }
+    /// One extent of that log, if there is one of this number.
+    fn extent(&self, store: StoreId, number: u64) -> Result<Option<ExtentPrefix>, BackupError> {
+        let extents = self.prefix(store)?.extents;
+        Ok(extents.into_iter().find(|extent| extent.extent == number))
+    }
+    /// The used bytes of an extent of such a prefix. They are the same whenever they are read, but for the durable mark in the
     /// header, which is where they end: whoever opens the copy takes anything missing of it for damage, not for a torn
     /// write.
-    fn read(&self, store: StoreId, extent: &ExtentSnapshot) -> Result<Box<dyn Pieces>, BackupError>;
+    fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError>;
 }
 
 /// Bytes in order, a piece at a time.
@@ -49,25 +58,58 @@ impl Source for Engine {
         list_stores(&**disk, dir)
     }
 
-    /// Opens the store, if it is not open.
-    fn snapshot(&self, store: StoreId) -> Result<StoreSnapshot, BackupError> {
-        let opened = self.open_store(store)?;
-        let tail = *opened.shared.tail.borrow();
+    fn has(&self, store: StoreId) -> Result<bool, BackupError> {
         let (disk, dir) = self.place();
         let dir = store_dir(dir, store);
-        let mut headers = BTreeMap::new();
-        if tail.byte >= EXTENT_HEADER_BYTES as u32 {
-            for extent in 1..=tail.extent {
-                headers.insert(extent, read_header(&**disk, &dir, store, extent)?.1);
-            }
-        }
-        Ok(up_to(store, &headers, tail))
+        let names = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
+        Ok(!names.is_empty())
     }
 
-    fn read(&self, store: StoreId, extent: &ExtentSnapshot) -> Result<Box<dyn Pieces>, BackupError> {
+    /// Opens the store, if it is not open.
+    fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError> {
+        let tail = self.tail(store)?;
+        self.up_to(store, tail, 1..=tail.extent)
+    }
+
+    fn extent(&self, store: StoreId, number: u64) -> Result<Option<ExtentPrefix>, BackupError> {
+        let tail = self.tail(store)?;
+        if !(1..=tail.extent).contains(&number) {
+            return Ok(None);
+        }
+        let found = self.up_to(store, tail, number..=tail.extent.min(number + 1))?;
+        Ok(found.extents.into_iter().find(|extent| extent.extent == number))
+    }
+
+    fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError> {
         let (disk, dir) = self.place();
         let pieces = FilePieces::open(&**disk, &store_dir(dir, store), store, extent)?;
         Ok(Box::new(pieces))
+    }
+}
+
+impl Engine {
+    /// Where the durable part of a store's log ends.
+    fn tail(&self, store: StoreId) -> Result<LogPosition, OpenError> {
+        let opened = self.open_store(store)?;
+        let tail = *opened.shared.tail.borrow();
+        Ok(tail)
+    }
+
+    /// These extents of a log that is durable up to `tail`. None is ever removed.
+    fn up_to(
+        &self,
+        store: StoreId,
+        tail: LogPosition,
+        extents: std::ops::RangeInclusive<u64>,
+    ) -> Result<LogPrefix, BackupError> {
+        let (disk, dir) = self.place();
+        let dir = store_dir(dir, store);
+        let mut headers = BTreeMap::new();
+        // A store that was never written to has none.
+        for extent in extents.filter(|_| tail.byte > 0) {
+            headers.insert(extent, read_header(&**disk, &dir, store, extent)?.1);
+        }
+        Ok(up_to(store, &headers, tail))
     }
 }
 
@@ -112,14 +154,14 @@ impl Source for FolderSource {
         list_stores(&*self.disk, &self.dir)
     }
 
-    fn snapshot(&self, store: StoreId) -> Result<StoreSnapshot, BackupError> {
+    fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError> {
         let dir = store_dir(&self.dir, store);
         let headers = read_headers(&*self.disk, &dir, store)?.log;
         let tail = find_tail(&self.disk, &dir, store, &headers)?;
         Ok(up_to(store, &headers, tail))
     }
 
-    fn read(&self, store: StoreId, extent: &ExtentSnapshot) -> Result<Box<dyn Pieces>, BackupError> {
+    fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError> {
         let pieces = FilePieces::open(&*self.disk, &store_dir(&self.dir, store), store, extent)?;
         Ok(Box::new(pieces))
     }
@@ -135,10 +177,10 @@ fn list_stores(disk: &dyn Disk, dir: &Path) -> Result<Vec<StoreId>, BackupError>
 }
 
 /// A log with these headers, up to `tail`.
-fn up_to(store: StoreId, headers: &BTreeMap<u64, ExtentHeader>, tail: LogPosition) -> StoreSnapshot {
+fn up_to(store: StoreId, headers: &BTreeMap<u64, ExtentHeader>, tail: LogPosition) -> LogPrefix {
     let extents = headers.range(..=tail.extent).map(|(&extent, header)| {
         let next = headers.get(&(extent + 1)).filter(|_| extent < tail.extent);
-        ExtentSnapshot {
+        ExtentPrefix {
             extent,
             capacity: header.capacity,
             used_bytes: next.map_or(tail.byte, |next| next.previous_end),
@@ -146,7 +188,7 @@ fn up_to(store: StoreId, headers: &BTreeMap<u64, ExtentHeader>, tail: LogPositio
             sealed: next.map(|next| next.state.chain),
         }
     });
-    StoreSnapshot {
+    LogPrefix {
         store,
         extents: extents.collect(),
     }
@@ -240,7 +282,7 @@ struct FilePieces {
 }
 
 impl FilePieces {
-    fn open(disk: &dyn Disk, dir: &Path, store: StoreId, extent: &ExtentSnapshot) -> Result<Self, StorageError> {
+    fn open(disk: &dyn Disk, dir: &Path, store: StoreId, extent: &ExtentPrefix) -> Result<Self, StorageError> {
         let (file, header) = read_header(disk, dir, store, extent.extent)?;
         if (header.salt, header.capacity) != (extent.salt, extent.capacity) {
             return Err(corrupt(store, extent.extent, 0, "another extent than a moment ago"));
