@@ -30,6 +30,8 @@ pub use source::{FolderSource, Pieces, Source};
 use crate::disk::Disk;
 use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
+use crate::format::extent_header::EXTENT_HEADER_BYTES;
+use crate::limits::EXTENT_BYTES_MAX;
 use crate::log::names::FileName;
 use crate::model::StoreId;
 
@@ -154,10 +156,10 @@ pub fn backup(
 ) -> Result<BackupReport, BackupError> {
     disk.create_dir(target)
         .map_err(|e| StorageError::io("create", target, e))?;
-    // Before the lock, which is a file too.
-    let before = accept(&**disk, target)?;
+    // Before the lock is made there, which is a file too; and again, since another may have had it.
+    accept(&**disk, target)?;
     let _lock = lock_dir(&**disk, target)?;
-    let before = match before {
+    let before = match accept(&**disk, target)? {
         Some(before) => before,
         None => {
             say(&**disk, target, &unfinished())?;
@@ -168,6 +170,10 @@ pub fn backup(
     for store in source.stores()? {
         let prefix = source.prefix(store)?;
         if !prefix.extents.is_empty() {
+            if !is_possible(&prefix) {
+                let why = format!("the list of the extents of store {store} makes no sense");
+                return Err(BackupError::Source(why.into()));
+            }
             belongs(&before, &prefix)?;
             prefixes.push(prefix);
         }
@@ -249,6 +255,19 @@ fn kept<'a>(before: &'a Manifest, store: StoreId, extent: &ExtentPrefix) -> Opti
     let entries = before.stores.get(&store.0)?;
     let entry = entries.iter().find(|entry| entry.extent == extent.extent)?;
     (entry.sealed && extent.sealed.is_some()).then_some(entry)
+}
+
+/// Whether a list that may come from afar is one of a log.
+fn is_possible(prefix: &LogPrefix) -> bool {
+    let sizes = prefix.extents.iter().all(|extent| {
+        let used = u64::from(extent.used_bytes);
+        EXTENT_HEADER_BYTES as u64 <= used && used <= extent.capacity && extent.capacity <= EXTENT_BYTES_MAX
+    });
+    let row = prefix.extents.windows(2).all(|two| {
+        let next = two[0].extent.checked_add(1);
+        next == Some(two[1].extent) && two[0].sealed.is_some()
+    });
+    sizes && row
 }
 
 /// Whether a store's log continues what an earlier backup holds of it, as far as that can be told without reading groups.

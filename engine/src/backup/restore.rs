@@ -66,9 +66,10 @@ pub fn restore(
     };
     disk.create_dir(dir).map_err(|e| StorageError::io("create", dir, e))?;
     let marker = format!("{UNFINISHED}restore {:08x}\n", manifest.checksum());
-    let begun = accept(&**disk, dir, &marker)?;
+    // Before the lock is made there, which is a file too; and again, since another may have had it.
+    accept(&**disk, dir, &marker)?;
     let _lock = lock_dir(&**disk, dir)?;
-    if !begun {
+    if !accept(&**disk, dir, &marker)? {
         say(&**disk, dir, &marker)?;
     }
     let entries = || manifest.stores.values().flatten();

@@ -217,6 +217,14 @@ fn backup_and_restore_killed_again_and_again_end_whole_and_nothing_half_is_serve
         result(&restore(&target, &back));
     }
     assert_eq!(entries(&back), acknowledged.iter().sum::<u64>());
+    // What a running server's disk has lost is noticed on the way.
+    let extent = served.data.join(format!("stores/{STORE}/00000000000000000002.extent"));
+    let mut bytes = std::fs::read(&extent).unwrap();
+    bytes[5000] ^= 1;
+    std::fs::write(&extent, &bytes).unwrap();
+    let damaged = backup(&served, &dir.path().join("damaged"));
+    assert_eq!(damaged.status.code(), Some(6), "{}", text(&damaged.stderr));
+    assert!(!verify(&dir.path().join("damaged")).status.success());
     println!("{half_backups} backups and {half_restores} restores were killed");
     assert!(half_backups > 0 && half_restores > 0);
 }
