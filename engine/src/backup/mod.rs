@@ -17,7 +17,7 @@ pub mod manifest;
 mod restore;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -159,13 +159,9 @@ pub fn backup(
     // Before the lock is made there, which is a file too; and again, since another may have had it.
     accept(&**disk, target)?;
     let _lock = lock_dir(&**disk, target)?;
-    let before = match accept(&**disk, target)? {
-        Some(before) => before,
-        None => {
-            say(&**disk, target, &unfinished())?;
-            Manifest::default()
-        }
-    };
+    let found = accept(&**disk, target)?;
+    let is_first = found.is_none();
+    let before = found.unwrap_or_default();
     let mut prefixes = Vec::new();
     for store in source.stores()? {
         let prefix = source.prefix(store)?;
@@ -178,13 +174,13 @@ pub fn backup(
             prefixes.push(prefix);
         }
     }
-    if let Some(gone) = before
-        .stores
-        .keys()
-        .find(|id| !prefixes.iter().any(|s| s.store.0 == **id))
-    {
+    let there: BTreeSet<_> = prefixes.iter().map(|prefix| prefix.store.0).collect();
+    if let Some(gone) = before.stores.keys().find(|id| !there.contains(id)) {
         let why = format!("it holds store {gone}, which is not among those to copy");
         return Err(refused(target, &why));
+    }
+    if is_first {
+        say(&**disk, target, &unfinished())?;
     }
     let new_bytes = |prefix: &LogPrefix| -> u64 {
         let new = prefix
@@ -310,6 +306,7 @@ fn backup_store(
     let store = prefix.store;
     let dir = store_dir(target, store);
     disk.create_dir(&dir).map_err(|e| StorageError::io("create", &dir, e))?;
+    remove_strays(&*disk, &dir, prefix)?;
     let mut entries: Vec<ExtentEntry> = Vec::new();
     for extent in &prefix.extents {
         let mut expected = Expected::of(store, extent);
@@ -358,6 +355,19 @@ fn backup_store(
         });
     }
     Ok(entries)
+}
+
+/// Removes what an interrupted backup of another history left behind the end of this one. No manifest names it: that would
+/// have been refused.
+fn remove_strays(disk: &dyn Disk, dir: &Path, prefix: &LogPrefix) -> Result<(), StorageError> {
+    let last = prefix.extents.last().map_or(0, |extent| extent.extent);
+    for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
+        if matches!(FileName::parse(&name), Some(FileName::Extent(number)) if number > last) {
+            let path = dir.join(name);
+            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a folder's own leftovers of an interrupted replacement.

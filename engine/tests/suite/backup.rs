@@ -234,6 +234,27 @@ fn what_is_no_backup_of_these_stores_is_refused_and_left_alone() {
     assert!(!at("new").exists());
 }
 
+#[test]
+fn what_an_interrupted_backup_of_another_history_left_is_not_mixed_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let engine = open(&at("data"));
+    append(&engine, 1..=60);
+    take(&engine, &at("old")).unwrap();
+    give(&at("old"), &at("fork")).unwrap();
+    let fork = open(&at("fork"));
+    append(&engine, 61..=300);
+    append(&fork, 61..=150);
+    // All but the manifest.
+    take(&engine, &at("target")).unwrap();
+    std::fs::remove_file(at("target").join("backup.json")).unwrap();
+    std::fs::write(at("target").join("format"), "unfinished backup\n").unwrap();
+    take(&fork, &at("target")).unwrap();
+    assert_eq!(entries(&at("target")), 150);
+    give(&at("target"), &at("back")).unwrap();
+    assert_eq!(entries(&at("back")), 150);
+}
+
 /// Files, until a number of changes were made: from then on as after the death of the process.
 #[derive(Clone)]
 struct Dying(Arc<AtomicI64>);
