@@ -194,6 +194,11 @@ pub trait Stores: Send + Sync + 'static {
         None
     }
 
+    /// What a backup is copied from while the stores are in use. `None`: this kind of storage has none.
+    fn backup(&self) -> Option<Arc<dyn crate::backup::Source>> {
+        None
+    }
+
     /// `Ok` while storage is usable: what `/readyz` shows.
     ///
     /// # Errors

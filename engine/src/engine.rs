@@ -82,18 +82,38 @@ pub(crate) fn lock_dir(disk: &dyn Disk, dir: &std::path::Path) -> Result<Box<dyn
     }
 }
 
+/// What the file `format` begins with while a backup or a restore is being written: no version takes that for a folder it may
+/// open.
+pub(crate) const UNFINISHED: &str = "unfinished ";
+
+/// What the folder says of itself, if it does.
+pub(crate) fn read_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<Option<String>, StorageError> {
+    let path = dir.join("format");
+    let text = match disk.open(&path, OpenMode::Read) {
+        Ok(file) => crate::disk::read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io("open", path, error)),
+    };
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
 /// Whether the folder says of itself that it is one of ours, in a format this program knows.
 ///
 /// # Errors
 /// [`OpenError::NewerFormat`]; [`OpenError::Storage`].
 pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<bool, OpenError> {
     let path = dir.join("format");
-    let text = match disk.open(&path, OpenMode::Read) {
-        Ok(file) => crate::disk::read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(StorageError::io("open", path, error).into()),
+    let Some(text) = read_format(disk, dir)? else {
+        return Ok(false);
     };
-    let text = String::from_utf8_lossy(&text);
+    for what in ["backup", "restore"] {
+        if text.strip_prefix(UNFINISHED).is_some_and(|rest| rest.starts_with(what)) {
+            return Err(OpenError::Unfinished {
+                dir: dir.to_owned(),
+                what,
+            });
+        }
+    }
     let version = text
         .strip_prefix("streamkit ")
         .and_then(|rest| rest.trim_end().parse::<u16>().ok());
@@ -111,9 +131,14 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result
     }
 }
 
-fn write_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), StorageError> {
+/// Says of the folder that it is one of ours.
+pub(crate) fn write_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), StorageError> {
+    say(disk, dir, &format!("streamkit {FORMAT_VERSION}\n"))
+}
+
+/// Replaces what the folder says of itself, durably.
+pub(crate) fn say(disk: &dyn Disk, dir: &std::path::Path, text: &str) -> Result<(), StorageError> {
     let path = dir.join("format");
-    let text = format!("streamkit {FORMAT_VERSION}\n");
     crate::disk::replace(disk, &path, text.as_bytes()).map_err(|e| StorageError::io("write", path, e))
 }
 
@@ -175,6 +200,11 @@ impl Engine {
     /// ([`EngineConfig::commit_method`]).
     pub fn commit_method(&self) -> &'static str {
         self.inner.threads.commit.method()
+    }
+
+    /// Where the stores are.
+    pub(crate) fn place(&self) -> (&Arc<dyn Disk>, &std::path::Path) {
+        (&self.inner.config.disk, &self.inner.config.dir)
     }
 
     /// Opens a store, blocking. See [`Stores::store`].
@@ -400,6 +430,10 @@ impl Stores for Engine {
 
     fn commit_method(&self) -> Option<&'static str> {
         Some(Engine::commit_method(self))
+    }
+
+    fn backup(&self) -> Option<Arc<dyn crate::backup::Source>> {
+        Some(Arc::new(self.clone()))
     }
 
     fn ready(&self) -> Result<(), StorageError> {

@@ -85,6 +85,14 @@ pub enum OpenError {
         /// Ours.
         supported: u16,
     },
+    /// A backup or a restore was begun here and did not come to its end.
+    #[error("{} holds an unfinished {what}; run that again, to the end", dir.display())]
+    Unfinished {
+        /// The folder.
+        dir: PathBuf,
+        /// `backup` or `restore`.
+        what: &'static str,
+    },
     /// As many stores are open as may be, and all of them are in use.
     #[error("{0} stores are open and in use, and no more may be; raise open_stores, or release some")]
     TooManyStores(usize),

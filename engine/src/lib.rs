@@ -46,6 +46,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+pub mod backup;
 mod blocking;
 pub mod boundary;
 mod by_hand;
@@ -57,6 +58,7 @@ mod crash_tests;
 mod deadlines;
 mod dice;
 pub mod disk;
+pub mod doctor;
 mod engine;
 mod error;
 #[cfg(test)]

@@ -220,6 +220,11 @@ impl Scopes {
         any.then_some(granted)
     }
 
+    /// The rights on all stores, those that are not there yet among them.
+    pub fn on_all(&self) -> Rights {
+        self.all
+    }
+
     /// The rights on one store.
     pub fn on(&self, store: StoreId) -> Rights {
         self.all.or(self.stores.get(&store).copied().unwrap_or_default())
@@ -243,11 +248,12 @@ mod tests {
             write: true,
         };
         let all = Scopes::parse(["streamkit::*"]).unwrap();
-        assert_eq!(all.on(store()), both);
+        assert_eq!((all.on(store()), all.on_all()), (both, both));
         let scope = format!("streamkit::{ONE}");
         let one = Scopes::parse([scope.as_str()]).unwrap();
         assert_eq!(one.on(store()), both);
         assert_eq!(one.on(StoreId(Uuid::from_u128(7))), Rights::default());
+        assert_eq!(one.on_all(), Rights::default());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The HTTP side: three routes, the token check, and the hand-over of an upgraded connection to a session.
+//! The HTTP side: the routes, the token check, and the hand-over of an upgraded connection to a session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,9 +40,11 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) stores: OpenStores,
     pub(crate) limits: Limits,
-    key: Key,
+    pub(crate) key: Key,
     connections: Arc<Semaphore>,
-    stopping: CancellationToken,
+    /// Of backups being read.
+    pub(crate) backups: Arc<Semaphore>,
+    pub(crate) stopping: CancellationToken,
     sessions: TaskTracker,
 }
 
@@ -52,6 +54,7 @@ impl Server {
         let shared = Shared {
             stores: OpenStores::new(stores, limits.clone()),
             connections: Arc::new(Semaphore::new(limits.connections)),
+            backups: Arc::new(Semaphore::new(crate::backup::READS_MAX)),
             key,
             stopping: CancellationToken::new(),
             sessions: TaskTracker::new(),
@@ -71,12 +74,13 @@ impl Server {
     }
 
     /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable, and how it
-    /// commits: [`COMMIT_METHOD_HEADER`]).
+    /// commits: [`COMMIT_METHOD_HEADER`]), `GET /backup` and what stands below it ([`crate::backup`]).
     pub fn router(&self) -> Router {
         Router::new()
             .route("/streamz", get(streamz))
             .route("/healthz", get(async || "ok"))
             .route("/readyz", get(readyz))
+            .merge(crate::backup::routes())
             .with_state(self.shared.clone())
     }
 
@@ -151,7 +155,7 @@ async fn streamz(
 }
 
 /// `Authorization: Bearer <token>`: the scheme in any case, one space, the rest is the token.
-fn authenticate(key: &Key, headers: &HeaderMap) -> Option<Access> {
+pub(crate) fn authenticate(key: &Key, headers: &HeaderMap) -> Option<Access> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.verify(token))?

@@ -11,6 +11,7 @@
 
 mod accept;
 mod auth;
+pub mod backup;
 mod http;
 mod limits;
 mod operations;

@@ -225,6 +225,10 @@ impl Disk for Direct {
         self.0.remove(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_dir(path)
+    }
+
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.0.sync_dir(path)
     }

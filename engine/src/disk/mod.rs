@@ -14,6 +14,8 @@ pub mod direct;
 pub mod files;
 pub mod latch;
 #[cfg(target_os = "linux")]
+mod place;
+#[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the kernel reads and writes memory that the ring points to")]
 pub mod ring;
 #[cfg(any(test, feature = "simulation"))]
@@ -69,10 +71,15 @@ pub trait Disk: Send + Sync + 'static {
         let _ = path;
         Ok(None)
     }
-    /// Renames a file over whatever has the name.
+    /// Renames a file over whatever has the name, or a folder to a name that nothing has.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty folder.
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// A number that nobody can foresee: with it in their checksums, the bytes of one file never pass for another's.
@@ -165,6 +172,39 @@ pub fn best() -> Arc<dyn Disk> {
     #[cfg(not(target_os = "linux"))]
     let disk = files::Files;
     Arc::new(disk)
+}
+
+/// Whether a file's writes go past the page cache.
+pub fn is_direct(file: &dyn LogFile) -> bool {
+    #[cfg(target_os = "linux")]
+    let direct = file.as_any().is::<direct::DirectFile>();
+    #[cfg(not(target_os = "linux"))]
+    let direct = file.as_any().is::<()>();
+    direct
+}
+
+/// What a folder stands on. `None` where the system does not say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ground {
+    /// Type of the file system, as `ext4`.
+    pub file_system: Option<String>,
+    /// What is mounted there, as `/dev/sda1`.
+    pub device: Option<String>,
+    /// Whether the device says of itself that it has a cache which loses what it holds with the power, unless it is flushed.
+    pub volatile_cache: Option<bool>,
+    /// Bytes that may still be written.
+    pub free_bytes: Option<u64>,
+    /// Files that this process may have open.
+    pub open_files: Option<u64>,
+}
+
+/// Asks the system what a folder stands on.
+pub fn ground(dir: &Path) -> Ground {
+    #[cfg(target_os = "linux")]
+    let ground = place::ground(dir);
+    #[cfg(not(target_os = "linux"))]
+    let ground = (|_| Ground::default())(dir);
+    ground
 }
 
 /// Bytes that are written at once where nobody waits for them. Larger writes hold up the commits behind them in the device's

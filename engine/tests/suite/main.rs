@@ -33,6 +33,7 @@ mod portable {
     mod sizes;
 }
 
+mod backup;
 mod files;
 mod format_example;
 mod gated;

@@ -63,6 +63,16 @@ impl Failure {
         Self::of(Exit::Conflict, message)
     }
 
+    /// The token was refused, or does not suffice.
+    pub(crate) fn token(message: impl Into<String>) -> Self {
+        Self::of(Exit::Token, message)
+    }
+
+    /// Nobody answered, or not to the end.
+    pub(crate) fn no_answer(message: impl Into<String>) -> Self {
+        Self::of(Exit::NoAnswer, message)
+    }
+
     /// Stored bytes are not what was written.
     pub(crate) fn damage(message: impl Into<String>) -> Self {
         Self::of(Exit::Damage, message)

@@ -1,9 +1,11 @@
 //! The command line: arguments, dispatch, exit codes. Results go to standard output, everything else to standard error.
 
+mod backup;
 mod bench;
 mod connect;
 mod demo;
 mod development;
+mod doctor;
 mod failure;
 mod files;
 mod floor;
@@ -16,6 +18,7 @@ mod produce;
 mod read;
 mod readiness;
 mod records;
+mod remote;
 mod rows;
 mod serve;
 mod settings;
@@ -65,6 +68,12 @@ enum Command {
     Status(lists::Status),
     /// Check every byte of a data directory that no server is using
     Verify(verify::Verify),
+    /// Copy a data directory, also while its server runs; run again, what is new
+    Backup(backup::Backup),
+    /// Make a data directory of a backup
+    Restore(backup::Restore),
+    /// Check a disk: is it safe, how will it be written to, how fast
+    Doctor(doctor::Doctor),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),
     #[command(hide = true)]
@@ -149,6 +158,13 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Segments(segments) => interruptible(segments.run()).await,
         Command::Status(status) => interruptible(status.run()).await,
         Command::Verify(verify) => interruptible(verify.run()).await,
+        Command::Backup(backup) => interruptible(backup.run())
+            .await
+            .map_err(|failure| failure.hint_if_interrupted("run the same command again to go on")),
+        Command::Restore(restore) => interruptible(restore.run())
+            .await
+            .map_err(|failure| failure.hint_if_interrupted("run the same command again to go on")),
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Bench(bench) => interruptible(bench.run()).await,
         Command::BareEcho(echo) => Ok(echo.run()?),
     }

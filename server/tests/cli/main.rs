@@ -1,5 +1,6 @@
 //! The real binary: commands, exit codes, and what survives SIGKILL.
 
+mod backup;
 mod commands;
 mod consume;
 mod development;

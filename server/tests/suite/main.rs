@@ -1,5 +1,6 @@
 //! The server over real sockets, spoken to in frames.
 
+mod backup;
 mod channels;
 mod client;
 mod datasets;

@@ -1,0 +1,105 @@
+//! What a backup says of itself: which extents of which stores it holds, each with how much of it counts and a checksum.
+//! Written last and as a whole; a folder without one holds no backup.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{BackupError, manifest_path};
+use crate::disk::{Disk, OpenMode, read_all, replace};
+use crate::error::StorageError;
+
+/// Its file's name.
+pub const MANIFEST: &str = "backup.json";
+
+/// The version that is written, and the newest that is read.
+const VERSION: u32 = 1;
+
+/// One extent of a backup.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct ExtentEntry {
+    /// Its number.
+    pub extent: u64,
+    /// Whether it was sealed: then it is complete and never changes.
+    pub sealed: bool,
+    /// Bytes of its file; those behind the used ones are zeros.
+    pub capacity: u64,
+    /// Bytes that count, header and all. Its file may hold more, of a later backup that was interrupted.
+    pub used_bytes: u32,
+    /// The random number in its checksums.
+    pub salt: u32,
+    /// Checksum of its last group's header.
+    pub chain: u32,
+    /// CRC-32 of the used bytes behind the header, which has a checksum of its own.
+    pub crc32: u32,
+}
+
+/// All of a backup.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Manifest {
+    /// The extents of each store, oldest first.
+    pub stores: BTreeMap<Uuid, Vec<ExtentEntry>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    streamkit_backup: u32,
+    /// CRC-32 of `stores` as JSON without spaces.
+    crc32: u32,
+    stores: BTreeMap<Uuid, Vec<ExtentEntry>>,
+}
+
+impl Manifest {
+    /// Of its content: two are the same backup if this is the same.
+    pub(crate) fn checksum(&self) -> u32 {
+        crc32fast::hash(&serde_json::to_vec(&self.stores).unwrap_or_default())
+    }
+
+    /// Reads it from a backup's folder; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`BackupError::Damaged`]; [`BackupError::Refused`] if a newer version wrote it; [`BackupError::Storage`].
+    pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, BackupError> {
+        let path = manifest_path(dir);
+        let bytes = match disk.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.and_then(|file| read_all(&*file)),
+        };
+        let bytes = bytes.map_err(|e| StorageError::io("read", &path, e))?;
+        let damaged = |found: String| BackupError::Damaged {
+            path: path.clone(),
+            byte: 0,
+            found,
+        };
+        #[derive(Deserialize)]
+        struct Version {
+            streamkit_backup: u32,
+        }
+        let version: Version = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if version.streamkit_backup > VERSION {
+            let (path, found) = (path.display(), version.streamkit_backup);
+            let why = format!("{path} has version {found}; this program reads up to {VERSION}: use a newer streamkit");
+            return Err(BackupError::Refused(why));
+        }
+        let written: Written = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let manifest = Self { stores: written.stores };
+        if manifest.checksum() != written.crc32 {
+            return Err(damaged("the checksum does not match".to_owned()));
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Writes it in place of the one before, durably.
+    pub(crate) fn write(self, disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+        let path = manifest_path(dir);
+        let written = Written {
+            streamkit_backup: VERSION,
+            crc32: self.checksum(),
+            stores: self.stores,
+        };
+        let text = serde_json::to_vec_pretty(&written).map_err(|e| StorageError::io("write", &path, e.into()))?;
+        replace(disk, &path, &text).map_err(|e| StorageError::io("write", path, e))
+    }
+}

@@ -1,0 +1,387 @@
+//! A copy of a data directory that is one itself, made while the stores are in use or at rest, and the way back.
+//!
+//! ```text
+//! Source (a folder, an engine, a server) ─▶ copy: temporary file, walk, sync, rename ─▶ TARGET/stores/<id>/N.extent
+//! source.rs                               copy.rs, check.rs                          manifest.rs, last
+//! ```
+//!
+//! A store's log up to a durable position is a prefix of it: what was acknowledged before that was asked for is in it as a
+//! whole, and nothing later is needed to read it. Sealed extents never change, so a later backup to the same folder copies
+//! the new ones and the open one. Index files and checkpoints are derived and not copied.
+//!
+//! Everything here blocks.
+
+pub(crate) mod check;
+mod copy;
+pub mod manifest;
+mod restore;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use check::Expected;
+use copy::{Copying, copy_extent, recheck};
+use manifest::{ExtentEntry, MANIFEST, Manifest};
+pub use restore::{RestoreReport, restore};
+pub use source::{FolderSource, Pieces, Source};
+
+use crate::disk::Disk;
+use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
+use crate::error::{OpenError, StorageError};
+use crate::format::extent_header::EXTENT_HEADER_BYTES;
+use crate::limits::EXTENT_BYTES_MAX;
+use crate::log::names::FileName;
+use crate::model::StoreId;
+
+/// What counts of one extent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExtentPrefix {
+    /// Its number, from 1.
+    pub extent: u64,
+    /// Bytes of its file.
+    pub capacity: u64,
+    /// Bytes that belong to the log and are durable, header and all. What stands behind is not read.
+    pub used_bytes: u32,
+    /// The random number in its checksums: with it, one extent is told from another of the same number.
+    pub salt: u32,
+    /// Checksum of its last group's header, which covers all groups before; `None` while it is open.
+    pub sealed: Option<u32>,
+}
+
+/// A store's log up to a durable position.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogPrefix {
+    /// The store.
+    pub store: StoreId,
+    /// Its extents, oldest first. Only the last one may be open.
+    pub extents: Vec<ExtentPrefix>,
+}
+
+/// What is being done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Bytes are copied, each checked.
+    Copying,
+    /// What was copied is checked once more, as a whole.
+    Checking,
+}
+
+/// How far a backup or a restore has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CopyProgress {
+    /// What is being done.
+    pub stage: Stage,
+    /// Bytes copied or checked.
+    pub bytes_done: u64,
+    /// Bytes there are to do.
+    pub bytes_total: u64,
+}
+
+/// Why there is no backup, or nothing was restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The target holds something else. Nothing was written.
+    #[error("{0}")]
+    Refused(String),
+    /// Bytes are not what was once written. What was copied before stays, and is not taken for whole.
+    #[error("damage in {}, byte {byte}: {found}", path.display())]
+    Damaged {
+        /// The file. It may be the copy: then the source or the way here damaged it.
+        path: PathBuf,
+        /// Where in it.
+        byte: u64,
+        /// What stands there.
+        found: String,
+    },
+    /// A folder is in use, unfinished or of a newer format, or a store did not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The disk refused, or the source is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A source that is not on this host failed.
+    #[error("{0}")]
+    Source(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl BackupError {
+    /// Whether stored bytes are not what was written.
+    pub fn is_damage(&self) -> bool {
+        let leaf = match self {
+            Self::Damaged { .. } => return true,
+            Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
+            _ => return false,
+        };
+        matches!(leaf, StorageError::Corrupt { .. })
+    }
+}
+
+/// What a backup did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BackupReport {
+    /// Stores in it.
+    pub stores: u64,
+    /// Extents in it.
+    pub extents: u64,
+    /// Used bytes of these.
+    pub bytes: u64,
+    /// Extents that were copied now.
+    pub copied_extents: u64,
+    /// Used bytes of these.
+    pub copied_bytes: u64,
+}
+
+/// What `format` says in the target of a first backup until that is whole.
+fn unfinished() -> String {
+    format!("{UNFINISHED}backup\n")
+}
+
+/// Copies all stores of `source` into the folder `target`, which is empty, not there yet, or a backup of the same stores. Each
+/// group's checksum and chain is checked as it was written there.
+///
+/// # Durability
+/// When it returns `Ok`, the backup survives power loss. Interrupted at any point, it can be run again; until then the
+/// folder holds the backup of before, whole, or none that anything takes for one.
+///
+/// # Errors
+/// [`BackupError`]. The backup of before is still there.
+pub fn backup(
+    source: &dyn Source,
+    disk: &Arc<dyn Disk>,
+    target: &Path,
+    progress: &mut dyn FnMut(CopyProgress),
+) -> Result<BackupReport, BackupError> {
+    disk.create_dir(target)
+        .map_err(|e| StorageError::io("create", target, e))?;
+    // Before the lock is made there, which is a file too; and again, since another may have had it.
+    accept(&**disk, target)?;
+    let _lock = lock_dir(&**disk, target)?;
+    let found = accept(&**disk, target)?;
+    let is_first = found.is_none();
+    let before = found.unwrap_or_default();
+    let mut prefixes = Vec::new();
+    for store in source.stores()? {
+        let prefix = source.prefix(store)?;
+        if !prefix.extents.is_empty() {
+            if !is_possible(&prefix) {
+                let why = format!("the list of the extents of store {store} makes no sense");
+                return Err(BackupError::Source(why.into()));
+            }
+            belongs(&before, &prefix)?;
+            prefixes.push(prefix);
+        }
+    }
+    let there: BTreeSet<_> = prefixes.iter().map(|prefix| prefix.store.0).collect();
+    if let Some(gone) = before.stores.keys().find(|id| !there.contains(id)) {
+        let why = format!("it holds store {gone}, which is not among those to copy");
+        return Err(refused(target, &why));
+    }
+    if is_first {
+        say(&**disk, target, &unfinished())?;
+    }
+    let new_bytes = |prefix: &LogPrefix| -> u64 {
+        let new = prefix
+            .extents
+            .iter()
+            .filter(|extent| kept(&before, prefix.store, extent).is_none());
+        new.map(|extent| u64::from(extent.used_bytes)).sum()
+    };
+    let mut copying = Copying {
+        disk,
+        progress,
+        now: CopyProgress {
+            stage: Stage::Copying,
+            bytes_done: 0,
+            bytes_total: prefixes.iter().map(new_bytes).sum(),
+        },
+    };
+    copying.tell();
+    let mut report = BackupReport::default();
+    let mut stores = BTreeMap::new();
+    for prefix in &prefixes {
+        let entries = backup_store(source, &mut copying, target, prefix, &before, &mut report)?;
+        report.stores += 1;
+        report.extents += entries.len() as u64;
+        report.bytes += entries.iter().map(|entry| u64::from(entry.used_bytes)).sum::<u64>();
+        stores.insert(prefix.store.0, entries);
+    }
+    Manifest { stores }.write(&**disk, target)?;
+    if read_format(&**disk, target)?.is_none_or(|said| said == unfinished()) {
+        write_format(&**disk, target)?;
+    }
+    Ok(report)
+}
+
+fn refused(target: &Path, why: &str) -> BackupError {
+    BackupError::Refused(format!("{}: {why}; choose another folder", target.display()))
+}
+
+/// Whether a folder may take a backup: the one that it holds, if there is one. `None`: it is empty, or an unfinished first one.
+fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupError> {
+    let mut names = disk.list(target).map_err(|e| StorageError::io("list", target, e))?;
+    names.retain(|name| name != "lock" && !name.ends_with(".tmp"));
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let manifest = match Manifest::read(disk, target)? {
+        Some(manifest) => Some(manifest),
+        None if read_format(disk, target)?.is_some_and(|said| said == unfinished()) => None,
+        None => return Err(refused(target, "it is not empty, and holds no backup")),
+    };
+    let stores = target.join("stores");
+    for name in disk.list(&stores).map_err(|e| StorageError::io("list", &stores, e))? {
+        let store = stores.join(&name);
+        let files = disk.list(&store).map_err(|e| StorageError::io("list", &store, e))?;
+        if files
+            .iter()
+            .any(|file| FileName::parse(file) == Some(FileName::Checkpoint))
+        {
+            let why = format!("it was opened as a data directory and is no backup of store {name} any more");
+            return Err(refused(target, &why));
+        }
+    }
+    Ok(manifest)
+}
+
+/// What an earlier backup holds of a sealed extent, which never changes.
+fn kept<'a>(before: &'a Manifest, store: StoreId, extent: &ExtentPrefix) -> Option<&'a ExtentEntry> {
+    let entries = before.stores.get(&store.0)?;
+    let entry = entries.iter().find(|entry| entry.extent == extent.extent)?;
+    (entry.sealed && extent.sealed.is_some()).then_some(entry)
+}
+
+/// Whether a list that may come from afar is one of a log.
+fn is_possible(prefix: &LogPrefix) -> bool {
+    let sizes = prefix.extents.iter().all(|extent| {
+        let used = u64::from(extent.used_bytes);
+        EXTENT_HEADER_BYTES as u64 <= used && used <= extent.capacity && extent.capacity <= EXTENT_BYTES_MAX
+    });
+    let row = prefix.extents.windows(2).all(|two| {
+        let next = two[0].extent.checked_add(1);
+        next == Some(two[1].extent) && two[0].sealed.is_some()
+    });
+    sizes && row
+}
+
+/// Whether a store's log continues what an earlier backup holds of it, as far as that can be told without reading groups.
+fn belongs(before: &Manifest, prefix: &LogPrefix) -> Result<(), BackupError> {
+    let entries = before.stores.get(&prefix.store.0).map_or(&[][..], Vec::as_slice);
+    for entry in entries {
+        let found = prefix.extents.iter().find(|extent| extent.extent == entry.extent);
+        let continues = found.is_some_and(|found| {
+            let same = (found.salt, found.capacity) == (entry.salt, entry.capacity);
+            same && match (entry.sealed, found.sealed) {
+                (true, Some(chain)) => chain == entry.chain && found.used_bytes == entry.used_bytes,
+                (true, None) => false,
+                (false, _) => found.used_bytes >= entry.used_bytes,
+            }
+        });
+        if !continues {
+            return Err(another_history(prefix.store, entry.extent));
+        }
+    }
+    Ok(())
+}
+
+fn another_history(store: StoreId, extent: u64) -> BackupError {
+    BackupError::Refused(format!(
+        "the backup holds another history of store {store}, from extent {extent} on: the data directory was set back, or is \
+         another; choose another folder"
+    ))
+}
+
+/// Copies what is new of one store, oldest first: what is there is a prefix of its log at any time.
+fn backup_store(
+    source: &dyn Source,
+    copying: &mut Copying<'_>,
+    target: &Path,
+    prefix: &LogPrefix,
+    before: &Manifest,
+    report: &mut BackupReport,
+) -> Result<Vec<ExtentEntry>, BackupError> {
+    let disk = Arc::clone(copying.disk);
+    let store = prefix.store;
+    let dir = store_dir(target, store);
+    disk.create_dir(&dir).map_err(|e| StorageError::io("create", &dir, e))?;
+    remove_strays(&*disk, &dir, prefix)?;
+    let mut entries: Vec<ExtentEntry> = Vec::new();
+    for extent in &prefix.extents {
+        let mut expected = Expected::of(store, extent);
+        expected.previous = entries.last().map(|last| (last.used_bytes, last.chain));
+        if let Some(kept) = kept(before, store, extent)
+            && recheck(&disk, &dir, &expected)?
+        {
+            entries.push(*kept);
+            continue;
+        }
+        let last_time = before
+            .stores
+            .get(&store.0)
+            .and_then(|all| all.iter().find(|e| e.extent == extent.extent));
+        // What was backed up of an open extent must be a part of what it is now.
+        expected.passes = last_time.map(|last| (last.used_bytes, last.chain));
+        // What a backup that was interrupted left is as good, if it is whole.
+        let left = match extent.sealed {
+            Some(_) if last_time.is_none() => check::check_file(&*disk, &dir, &expected)?.ok(),
+            _ => None,
+        };
+        let checked = match left {
+            Some(checked) => {
+                copying.done(u64::from(extent.used_bytes));
+                checked
+            }
+            None => {
+                let mut pieces = source.read(store, extent)?;
+                let copied = copy_extent(copying, &mut *pieces, &dir, &expected);
+                report.copied_extents += 1;
+                report.copied_bytes += u64::from(extent.used_bytes);
+                copied.map_err(|error| match error {
+                    copy::CopyError::AnotherHistory => another_history(store, extent.extent),
+                    copy::CopyError::Other(error) => error,
+                })?
+            }
+        };
+        entries.push(ExtentEntry {
+            extent: extent.extent,
+            sealed: extent.sealed.is_some(),
+            capacity: extent.capacity,
+            used_bytes: extent.used_bytes,
+            salt: extent.salt,
+            chain: checked.chain,
+            crc32: checked.crc32,
+        });
+    }
+    Ok(entries)
+}
+
+/// Removes what an interrupted backup of another history left behind the end of this one. No manifest names it: that would
+/// have been refused.
+fn remove_strays(disk: &dyn Disk, dir: &Path, prefix: &LogPrefix) -> Result<(), StorageError> {
+    let last = prefix.extents.last().map_or(0, |extent| extent.extent);
+    for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
+        if matches!(FileName::parse(&name), Some(FileName::Extent(number)) if number > last) {
+            let path = dir.join(name);
+            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder's own leftovers of an interrupted replacement.
+pub(crate) fn remove_temporary(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+    for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
+        if name.ends_with(".tmp") {
+            let path = dir.join(name);
+            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
+        }
+    }
+    Ok(())
+}
+
+/// The manifest's place.
+pub(crate) fn manifest_path(dir: &Path) -> PathBuf {
+    dir.join(MANIFEST)
+}

@@ -1,0 +1,205 @@
+//! A data directory from a backup. It is made beside its place, checked there as a whole, and takes its place last; until then
+//! the folder says of itself that it is unfinished, and nothing opens it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::check::{Expected, check_file};
+use super::copy::{CopyError, Copying, copy_extent};
+use super::manifest::Manifest;
+use super::source::{FolderSource, Source as _};
+use super::{BackupError, CopyProgress, ExtentPrefix, Stage, remove_temporary};
+use crate::disk::Disk;
+use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
+use crate::error::{OpenError, StorageError};
+use crate::log::names::FileName;
+use crate::model::StoreId;
+use crate::verify::{VerifyReport, verify_on};
+
+/// The folder within the new data directory in which that is made.
+const STAGING: &str = "restoring";
+
+/// What a restore did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RestoreReport {
+    /// Stores restored.
+    pub stores: u64,
+    /// Extents of these.
+    pub extents: u64,
+    /// Used bytes of these.
+    pub bytes: u64,
+    /// What the check of the whole found. Empty where an interrupted restore had come that far already.
+    pub verified: VerifyReport,
+}
+
+/// Makes the folder `dir`, which is empty, not there yet, or the unfinished restore of the same backup, a data directory with
+/// what the backup holds. Each group's checksum and chain, each file's checksum in the manifest and then the whole is
+/// checked.
+///
+/// # Durability
+/// When it returns `Ok`, the data directory survives power loss. Interrupted at any point, it can be run again; until it has
+/// come to its end, nothing opens the folder.
+///
+/// # Errors
+/// [`BackupError`]; nothing was taken away from the backup.
+pub fn restore(
+    disk: &Arc<dyn Disk>,
+    backup: &Path,
+    dir: &Path,
+    progress: &mut dyn FnMut(CopyProgress),
+) -> Result<RestoreReport, BackupError> {
+    let Some(manifest) = Manifest::read(&**disk, backup)? else {
+        let why = format!("{} holds no finished backup", backup.display());
+        return Err(BackupError::Refused(why));
+    };
+    // Nobody may write a backup into it meanwhile. From a medium that takes no writes, nobody can.
+    let _backup_lock = match lock_dir(&**disk, backup) {
+        Err(OpenError::Storage(StorageError::Io { source, .. }))
+            if matches!(
+                source.kind(),
+                std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            None
+        }
+        lock => Some(lock?),
+    };
+    disk.create_dir(dir).map_err(|e| StorageError::io("create", dir, e))?;
+    let marker = format!("{UNFINISHED}restore {:08x}\n", manifest.checksum());
+    // Before the lock is made there, which is a file too; and again, since another may have had it.
+    accept(&**disk, dir, &marker)?;
+    let _lock = lock_dir(&**disk, dir)?;
+    if !accept(&**disk, dir, &marker)? {
+        say(&**disk, dir, &marker)?;
+    }
+    let entries = || manifest.stores.values().flatten();
+    let bytes = entries().map(|entry| u64::from(entry.used_bytes)).sum();
+    let mut report = RestoreReport {
+        stores: manifest.stores.len() as u64,
+        extents: entries().count() as u64,
+        bytes,
+        verified: VerifyReport::default(),
+    };
+    let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
+    let staging = dir.join(STAGING);
+    if !list(dir)?.iter().any(|name| name == "stores") {
+        copy_all(disk, backup, &staging, &manifest, bytes, progress)?;
+        report.verified = verify(disk, &staging, progress)?;
+        let stores = staging.join("stores");
+        disk.rename(&stores, &dir.join("stores"))
+            .map_err(|e| StorageError::io("rename", stores, e))?;
+    }
+    disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
+    if list(dir)?.iter().any(|name| name == STAGING) {
+        for name in list(&staging)? {
+            let path = staging.join(name);
+            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
+        }
+        disk.remove_dir(&staging)
+            .map_err(|e| StorageError::io("remove", &staging, e))?;
+    }
+    write_format(&**disk, dir)?;
+    Ok(report)
+}
+
+/// Whether a restore was begun in a folder, of this backup; if it was not, the folder is empty.
+fn accept(disk: &dyn Disk, dir: &Path, marker: &str) -> Result<bool, BackupError> {
+    let refused = |why: &str| Err(BackupError::Refused(format!("{}: {why}", dir.display())));
+    let mut names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+    names.retain(|name| name != "lock" && !name.ends_with(".tmp"));
+    match read_format(disk, dir)? {
+        Some(said) if said == marker => Ok(true),
+        Some(said) if said.starts_with(&format!("{UNFINISHED}restore")) => {
+            refused("an unfinished restore of another backup, or of another state of this one; empty the folder first")
+        }
+        None if names.is_empty() => Ok(false),
+        _ => refused("it is not empty; choose another folder"),
+    }
+}
+
+/// Copies all that the manifest names into a folder, and makes it a data directory.
+fn copy_all(
+    disk: &Arc<dyn Disk>,
+    backup: &Path,
+    into: &Path,
+    manifest: &Manifest,
+    bytes_total: u64,
+    progress: &mut dyn FnMut(CopyProgress),
+) -> Result<(), BackupError> {
+    let mut copying = Copying {
+        disk,
+        progress,
+        now: CopyProgress {
+            stage: Stage::Copying,
+            bytes_done: 0,
+            bytes_total,
+        },
+    };
+    let source = FolderSource::unlocked(Arc::clone(disk), backup);
+    let stores = into.join("stores");
+    disk.create_dir(&stores)
+        .map_err(|e| StorageError::io("create", &stores, e))?;
+    for (&store, entries) in &manifest.stores {
+        let store = StoreId(store);
+        let dir = store_dir(into, store);
+        disk.create_dir(&dir).map_err(|e| StorageError::io("create", &dir, e))?;
+        remove_temporary(&**disk, &dir)?;
+        let mut previous = None;
+        for entry in entries {
+            let expected = Expected {
+                previous,
+                ..Expected::by(store, entry)
+            };
+            previous = Some((entry.used_bytes, entry.chain));
+            // What an interrupted restore left is as good, if it is whole.
+            if check_file(&**disk, &dir, &expected)?.is_ok() {
+                copying.done(u64::from(entry.used_bytes));
+                continue;
+            }
+            let extent = ExtentPrefix {
+                extent: entry.extent,
+                capacity: entry.capacity,
+                used_bytes: entry.used_bytes,
+                salt: entry.salt,
+                sealed: entry.sealed.then_some(entry.chain),
+            };
+            let copied = source
+                .read(store, &extent)
+                .map_err(CopyError::Other)
+                .and_then(|mut pieces| copy_extent(&mut copying, &mut *pieces, &dir, &expected));
+            copied.map_err(|error| match error {
+                CopyError::Other(BackupError::Storage(StorageError::Corrupt { byte, found, .. })) => {
+                    let path = FileName::Extent(entry.extent).in_dir(&store_dir(backup, store));
+                    BackupError::Damaged { path, byte, found }
+                }
+                CopyError::Other(error) => error,
+                CopyError::AnotherHistory => BackupError::Refused("the backup contradicts itself".to_owned()),
+            })?;
+        }
+    }
+    write_format(&**disk, into)?;
+    Ok(())
+}
+
+/// Checks what was copied as a whole.
+fn verify(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    progress: &mut dyn FnMut(CopyProgress),
+) -> Result<VerifyReport, BackupError> {
+    let verified = verify_on(disk, dir, &mut |now| {
+        progress(CopyProgress {
+            stage: Stage::Checking,
+            bytes_done: now.bytes_done,
+            bytes_total: now.bytes_total,
+        });
+    })?;
+    match verified.stores.iter().flat_map(|store| &store.damage).next() {
+        None => Ok(verified),
+        Some(damage) => Err(BackupError::Damaged {
+            path: damage.path.clone(),
+            byte: damage.byte,
+            found: damage.found.clone(),
+        }),
+    }
+}
