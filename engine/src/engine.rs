@@ -111,7 +111,7 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result
     }
 }
 
-fn write_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), StorageError> {
+pub(crate) fn write_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), StorageError> {
     let path = dir.join("format");
     let text = format!("streamkit {FORMAT_VERSION}\n");
     crate::disk::replace(disk, &path, text.as_bytes()).map_err(|e| StorageError::io("write", path, e))
