@@ -81,12 +81,12 @@ pub use dice::Dice;
 pub use engine::Engine;
 pub use error::{AppendError, OpenError, ReadError, Rejection, StorageError};
 pub use model::*;
-pub use store::LocalStore;
 pub use offline::hex::HexLine;
 pub use offline::inspect::{
-    InspectQuery, InspectedExtent, InspectedGroup, InspectedSection, InspectedSegment, InspectedTransaction, Inspection,
-    inspect_hex_on, inspect_on, stores_on,
+    InspectQuery, InspectedExtent, InspectedGroup, InspectedSection, InspectedSegment, InspectedTransaction,
+    Inspection, inspect_hex_on, inspect_on, stores_on,
 };
 pub use offline::repair::{Keep, RepairReport, StoreRepair, repair_on};
 pub use offline::verify::{StoreReport, VerifyReport, verify, verify_on};
 pub use offline::{Damage, OfflineProgress, SequenceRange};
+pub use store::LocalStore;

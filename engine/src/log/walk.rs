@@ -25,8 +25,6 @@ pub(crate) struct Walk {
     pub(crate) state: LogState,
     /// Up to where the log was durable when the last group returned was written.
     pub(crate) durable: Option<LogPosition>,
-    /// The header of the last group returned.
-    pub(crate) header: Option<GroupHeader>,
     window: Vec<u8>,
     window_at: u64,
 }
@@ -34,7 +32,11 @@ pub(crate) struct Walk {
 /// One step.
 pub(crate) enum Step<'a> {
     /// A whole group, and where it starts.
-    Group { at: u32, body: &'a [u8] },
+    Group {
+        at: u32,
+        header: GroupHeader,
+        body: &'a [u8],
+    },
     /// No whole group follows.
     End { at: u32, found: Found },
 }
@@ -60,7 +62,6 @@ impl Walk {
             at,
             state,
             durable: None,
-            header: None,
             window: Vec::new(),
             window_at: 0,
         })
@@ -89,11 +90,14 @@ impl Walk {
         self.state.group_number = header.number;
         self.state.epoch = header.epoch;
         self.durable = Some(header.durable);
-        self.header = Some(header);
         self.at = at + header.span() as u64;
         let start = (at - self.window_at) as usize + GROUP_HEADER_BYTES;
         let body = &self.window[start..start + header.body_bytes as usize];
-        Ok(Step::Group { at: at as u32, body })
+        Ok(Step::Group {
+            at: at as u32,
+            header,
+            body,
+        })
     }
 
     /// Where the next group would start.

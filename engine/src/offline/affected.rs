@@ -19,7 +19,10 @@ pub(crate) struct IndexedRuns {
 impl IndexedRuns {
     /// Reads an index file; `None` unless it is whole and of this extent.
     pub(crate) fn read(files: &StoreFiles, extent: u64) -> Option<Self> {
-        let file = files.disk.open(&files.path(FileName::Index(extent)), OpenMode::Read).ok()?;
+        let file = files
+            .disk
+            .open(&files.path(FileName::Index(extent)), OpenMode::Read)
+            .ok()?;
         let bytes = read_all(&*file).ok()?;
         let header = check_index(&bytes).ok()?;
         if (header.store, header.extent) != (files.store, extent) {
@@ -115,7 +118,9 @@ pub(crate) fn check_index(bytes: &[u8]) -> Result<IndexHeader, FormatError> {
     if crc32fast::hash(table) != checksums_crc {
         return Err(FormatError::Checksum);
     }
-    let sums = pages.chunks(BLOCK_BYTES).flat_map(|page| crc32fast::hash(page).to_le_bytes());
+    let sums = pages
+        .chunks(BLOCK_BYTES)
+        .flat_map(|page| crc32fast::hash(page).to_le_bytes());
     match sums.eq(table.iter().copied()) {
         true => Ok(header),
         false => Err(FormatError::Checksum),

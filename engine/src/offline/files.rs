@@ -66,7 +66,11 @@ impl StoreFiles {
             }
         }
         files.damage.sort_by_key(|damage| damage.extent);
-        let next = files.extents.keys().next_back().map_or(1, |last| last.saturating_add(1));
+        let next = files
+            .extents
+            .keys()
+            .next_back()
+            .map_or(1, |last| last.saturating_add(1));
         for number in prepared.into_iter().filter(|&number| number != next) {
             let found = "an extent that was never begun, though its number is not the log's next";
             files.note(number, 0, found);
@@ -95,9 +99,13 @@ impl StoreFiles {
         let path = self.path(FileName::Extent(number));
         let opened = self.disk.open(&path, OpenMode::Read);
         let file = opened.map_err(|e| StorageError::io("open", &path, e))?;
-        let size = file.size().map_err(|e| StorageError::io("read the size of", &path, e))?;
+        let size = file
+            .size()
+            .map_err(|e| StorageError::io("read the size of", &path, e))?;
         let mut block = vec![0; EXTENT_HEADER_BYTES];
-        let read = file.read_at(0, &mut block).map_err(|e| StorageError::io("read", &path, e))?;
+        let read = file
+            .read_at(0, &mut block)
+            .map_err(|e| StorageError::io("read", &path, e))?;
         let header = match ExtentHeader::decode(&block[..read]) {
             Ok(header) if header.store == self.store && header.extent == number => Some(header),
             Ok(other) => {
@@ -139,7 +147,10 @@ impl StoreFiles {
                 self.checkpoint = Some((position, state));
                 return Ok(());
             }
-            Ok(other) => format!("the checkpoint of store {}; remove the file, it is made anew", other.store),
+            Ok(other) => format!(
+                "the checkpoint of store {}; remove the file, it is made anew",
+                other.store
+            ),
             Err(error) => format!("{error}; remove the file, it is made anew"),
         };
         self.damage.push(Damage::without_loss(path, 0, 0, found));
@@ -187,7 +198,10 @@ impl StoreFiles {
     }
 
     fn index_header(&self, extent: u64) -> Option<IndexHeader> {
-        let file = self.disk.open(&self.path(FileName::Index(extent)), OpenMode::Read).ok()?;
+        let file = self
+            .disk
+            .open(&self.path(FileName::Index(extent)), OpenMode::Read)
+            .ok()?;
         let mut page = vec![0; BLOCK_BYTES];
         let read = file.read_at(0, &mut page).ok()?;
         let (header, _) = IndexHeader::decode(&page[..read]).ok()?;

@@ -5,7 +5,8 @@ use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader, salt_of};
 use crate::format::transaction::{
-    Kind, RECORD_HEADER_BYTES, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader, open_transaction,
+    Kind, RECORD_HEADER_BYTES, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader,
+    open_transaction,
 };
 use crate::limits::{BLOCK_BYTES, TRANSACTION_ENCODED_BYTES_MAX};
 
@@ -111,7 +112,8 @@ impl Hex<'_> {
         let bytes = &self.bytes[self.at..end];
         if !bytes.is_empty() {
             let meaning = meaning(bytes);
-            self.lines.push(line(self.start + self.at as u64, bytes, bytes.len(), meaning));
+            self.lines
+                .push(line(self.start + self.at as u64, bytes, bytes.len(), meaning));
         }
         self.at = end;
     }
@@ -188,7 +190,9 @@ impl Hex<'_> {
     fn transactions(&mut self) {
         while self.at < self.bytes.len() {
             let rest = &self.bytes[self.at..];
-            let length = rest.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+            let length = rest
+                .first_chunk()
+                .map_or(0, |length| u32::from_le_bytes(*length) as usize);
             let end = match TransactionHeader::decode(rest) {
                 Ok(_) if length <= rest.len() => self.at + length,
                 _ => {
@@ -206,7 +210,9 @@ impl Hex<'_> {
     fn transaction(&mut self, end: usize) {
         let start = self.at;
         let all = &self.bytes[start..end];
-        let Ok(header) = TransactionHeader::decode(all) else { return };
+        let Ok(header) = TransactionHeader::decode(all) else {
+            return;
+        };
         self.number(4, "transaction, bytes");
         self.sum("checksum from byte 8 on");
         self.field(1, |_| format!("kind: {:?}", header.kind).to_lowercase());
@@ -240,7 +246,10 @@ impl Hex<'_> {
             self.number(8, "commit time of that entry");
         }
         for _ in 0..section.record_count {
-            let head = self.bytes.get(self.at..end).and_then(|rest| rest.first_chunk::<RECORD_HEADER_BYTES>());
+            let head = self
+                .bytes
+                .get(self.at..end)
+                .and_then(|rest| rest.first_chunk::<RECORD_HEADER_BYTES>());
             let Some(&[a, b, c, d, e, f, g, h]) = head else { break };
             self.number(4, "record, bytes of metadata");
             self.number(4, "bytes of payload");
@@ -258,5 +267,8 @@ impl Hex<'_> {
 
 /// A number of up to eight bytes.
 fn little(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, &byte| number << 8 | u64::from(byte))
 }

@@ -100,7 +100,7 @@ pub struct InspectedSegment {
 pub enum Inspection {
     /// An extent; its groups follow once all extents are told.
     Extent(InspectedExtent),
-    /// A group; its transactions came before it.
+    /// A group; its transactions follow.
     Group(InspectedGroup),
     /// A transaction.
     Transaction(InspectedTransaction),
@@ -202,7 +202,11 @@ fn inspect_store(
     let findings = pass(files, &mut shown)?;
     let mut rest = Vec::new();
     if extent.is_none() {
-        rest.extend(std::mem::take(&mut shown.segments).into_values().map(Inspection::Segment));
+        rest.extend(
+            std::mem::take(&mut shown.segments)
+                .into_values()
+                .map(Inspection::Segment),
+        );
     }
     let damage = findings.damage.into_iter().filter(|damage| wanted(damage.extent));
     rest.extend(damage.map(Inspection::Damage));
@@ -228,7 +232,9 @@ impl Shown<'_> {
     }
 
     fn keep(&mut self, header: &TransactionHeader, section: &InspectedSection) {
-        let InspectedSection { path, first, records, .. } = section;
+        let InspectedSection {
+            path, first, records, ..
+        } = section;
         match header.kind {
             Kind::Open => {}
             Kind::Delete => drop(self.segments.remove(path)),

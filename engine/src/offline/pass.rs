@@ -185,7 +185,11 @@ impl Pass<'_> {
     fn missing(&mut self, first: u64, last: u64) -> Result<(), StorageError> {
         let mut damage = self.files.missing_damage(first, last);
         let dir = &self.files.dir;
-        let names = self.files.disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+        let names = self
+            .files
+            .disk
+            .list(dir)
+            .map_err(|e| StorageError::io("list", dir, e))?;
         let mut indexed = 0;
         for name in names {
             if let Some(FileName::Index(extent)) = FileName::parse(&name)
@@ -254,12 +258,10 @@ impl Pass<'_> {
         loop {
             let (at, found) = match walk.step()? {
                 Step::End { at, found } => (at, found),
-                Step::Group { at, body } => {
+                Step::Group { at, header, body } => {
+                    self.sink.group(LogPosition { extent, byte: at }, &header)?;
                     let body_at = at + GROUP_HEADER_BYTES as u32;
                     self.body(LogPosition { extent, byte: body_at }, body)?;
-                    if let Some(header) = &walk.header {
-                        self.sink.group(LogPosition { extent, byte: at }, header)?;
-                    }
                     if at - self.reported >= PROGRESS_BYTES {
                         self.sink.progress(u64::from(at - self.reported));
                         self.reported = at;
@@ -319,7 +321,11 @@ impl Pass<'_> {
             let found = match lost {
                 0 => "a group that does not continue the one before".to_owned(),
                 1 => format!("group {} is not whole", header.number - 1),
-                _ => format!("groups {} to {} are not whole", walk.state.group_number + 1, header.number - 1),
+                _ => format!(
+                    "groups {} to {} are not whole",
+                    walk.state.group_number + 1,
+                    header.number - 1
+                ),
             };
             self.hole(walk, here, u64::from(at), &found)?;
         }
@@ -386,17 +392,26 @@ impl Pass<'_> {
             byte: EXTENT_HEADER_BYTES as u32,
         };
         let known = self.files.known_durable.filter(|&known| known > here);
-        let durable = known.filter(|known| known.extent == number).map_or(0, |known| u64::from(known.byte));
+        let durable = known
+            .filter(|known| known.extent == number)
+            .map_or(0, |known| u64::from(known.byte));
         let end = sealed_end.map_or(extent.size.max(durable), |(end, _)| u64::from(end));
         let end = end.max(u64::from(here.byte)).min(u64::from(u32::MAX));
         let mut walk = Walk::new(extent.file.clone(), 0, here, self.state)?;
         // One that is only prepared holds nothing; but that is all that can be said.
         if sealed_end.is_none() && known.is_none() && is_zero(&mut walk, here.byte, end)? {
             let damage = self.findings.damage.iter_mut();
-            damage.filter(|damage| damage.extent == number).for_each(|damage| damage.affected_is_all = false);
+            damage
+                .filter(|damage| damage.extent == number)
+                .for_each(|damage| damage.affected_is_all = false);
             return Ok(here.byte);
         }
-        self.hole(&mut walk, here, end, "groups that nobody can check: the extent's header and its first group are damaged")?;
+        self.hole(
+            &mut walk,
+            here,
+            end,
+            "groups that nobody can check: the extent's header and its first group are damaged",
+        )?;
         Ok(end as u32)
     }
 
@@ -414,7 +429,12 @@ impl Pass<'_> {
                     self.transaction(at, &header, transaction)?;
                 }
                 Err(error) => {
-                    self.findings.broken(self.files, at, (body.len() - offset) as u64, format!("a transaction: {error}"));
+                    self.findings.broken(
+                        self.files,
+                        at,
+                        (body.len() - offset) as u64,
+                        format!("a transaction: {error}"),
+                    );
                     match take_transaction(&body[offset..]) {
                         Ok((_, transaction)) => offset += transaction.len(),
                         Err(_) => return Ok(()),
@@ -433,7 +453,12 @@ impl Pass<'_> {
     ) -> Result<(), StorageError> {
         let expected = self.state.trx_number.saturating_add(1);
         if header.number < expected {
-            self.findings.broken(self.files, at, transaction.len() as u64, "a transaction out of order".to_owned());
+            self.findings.broken(
+                self.files,
+                at,
+                transaction.len() as u64,
+                "a transaction out of order".to_owned(),
+            );
             return Ok(());
         }
         let lost = header.number - expected;

@@ -93,7 +93,8 @@ pub fn repair_on(
     if !there.is_empty() {
         return Err(refuse("it must be empty, or not exist"));
     }
-    disk.create_dir(target).map_err(|e| StorageError::io("create", target, e))?;
+    disk.create_dir(target)
+        .map_err(|e| StorageError::io("create", target, e))?;
     let _lock = lock_dir(&**disk, target)?;
     // No engine takes this for its own before the end.
     let format = target.join("format");
@@ -107,7 +108,9 @@ pub fn repair_on(
             told.bytes_done += bytes;
             progress(*told);
         };
-        report.stores.push(repair_store(&files, &store_dir(target, id), keep, &mut tell)?);
+        report
+            .stores
+            .push(repair_store(&files, &store_dir(target, id), keep, &mut tell)?);
     }
     write_format(&**disk, target)?;
     Ok(report)

@@ -14,7 +14,8 @@ use crate::error::{OpenError, StorageError};
 use crate::format::checkpoint;
 use crate::format::extent_header::LogState;
 use crate::format::transaction::{
-    Encoded, Kind, RECORD_HEADER_BYTES, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader, sections,
+    Encoded, Kind, RECORD_HEADER_BYTES, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader,
+    sections,
 };
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MAX};
 use crate::log::names::FileName;
@@ -188,7 +189,12 @@ impl<'a> Rewrite<'a> {
 
     /// Makes room for a section that does not continue its segment. Returns whether it is to be written, and whether what
     /// comes before it has to be trimmed then.
-    fn prepare(&mut self, section: &Section<'_>, path: &SegmentPath, timestamp: Timestamp) -> Result<(bool, bool), StorageError> {
+    fn prepare(
+        &mut self,
+        section: &Section<'_>,
+        path: &SegmentPath,
+        timestamp: Timestamp,
+    ) -> Result<(bool, bool), StorageError> {
         let mut segment = self.segments.get(path).copied().unwrap_or_default();
         let first = section.first_sequence;
         if first < Sequence::FIRST {
@@ -314,7 +320,12 @@ impl<'a> Rewrite<'a> {
         Ok(())
     }
 
-    fn trim(&mut self, section: &Section<'_>, path: &SegmentPath, header: &TransactionHeader) -> Result<(), StorageError> {
+    fn trim(
+        &mut self,
+        section: &Section<'_>,
+        path: &SegmentPath,
+        header: &TransactionHeader,
+    ) -> Result<(), StorageError> {
         let Some(segment) = self.segments.get(path).copied() else {
             return Ok(());
         };

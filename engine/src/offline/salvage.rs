@@ -24,7 +24,10 @@ pub(crate) fn salvage(bytes: &[u8], at: u32, starts: &[u32], mut last_number: u6
         if offset < next {
             continue;
         }
-        while let Some(rest) = bytes.get(offset..).filter(|rest| rest.len() >= TRANSACTION_HEADER_BYTES) {
+        while let Some(rest) = bytes
+            .get(offset..)
+            .filter(|rest| rest.len() >= TRANSACTION_HEADER_BYTES)
+        {
             match whole_transaction(rest) {
                 Ok((header, transaction)) if header.number > last_number => {
                     found.push((at + offset as u32, header.length));

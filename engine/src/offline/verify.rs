@@ -178,13 +178,7 @@ impl Sink for Check<'_> {
 
 impl Check<'_> {
     /// Finds what is missing before the sections of a transaction.
-    fn skip(
-        &mut self,
-        at: LogPosition,
-        header: &TransactionHeader,
-        transaction: &[u8],
-        findings: &mut Findings,
-    ) {
+    fn skip(&mut self, at: LogPosition, header: &TransactionHeader, transaction: &[u8], findings: &mut Findings) {
         for section in sections(header, transaction).flatten() {
             let Ok(path) = section.path() else { continue };
             if header.kind == Kind::Delete {
@@ -213,7 +207,10 @@ impl Check<'_> {
     /// Entries that the catalog counts though they are not there.
     fn skipped_readable(&self) -> u64 {
         let holes = self.skipped.iter().flat_map(|(path, holes)| {
-            let first = self.catalog.find(path).map_or(Sequence(u64::MAX), |(_, segment)| segment.first_sequence);
+            let first = self
+                .catalog
+                .find(path)
+                .map_or(Sequence(u64::MAX), |(_, segment)| segment.first_sequence);
             let parts = holes.iter().map(move |&(from, to)| (from.max(first), to));
             parts.map(|(from, to)| (to.0 + 1).saturating_sub(from.0))
         });
@@ -254,11 +251,10 @@ impl Check<'_> {
 }
 
 /// Behind a hole, nothing but the index file says in which extent before each segment stands.
-fn borrow_previous(
-    segments: &mut [IndexSegment],
-    file: Arc<dyn crate::disk::DiskFile>,
-) -> Result<(), StorageError> {
-    let Ok(index) = IndexFile::open(file)? else { return Ok(()) };
+fn borrow_previous(segments: &mut [IndexSegment], file: Arc<dyn crate::disk::DiskFile>) -> Result<(), StorageError> {
+    let Ok(index) = IndexFile::open(file)? else {
+        return Ok(());
+    };
     for segment in segments {
         if let Ok(Some(row)) = index.segment(&segment.path) {
             segment.previous_extent = row.previous_extent;

@@ -8,14 +8,17 @@ mod failure;
 mod files;
 mod floor;
 mod import;
+mod inspect;
 mod lines;
 mod lists;
 mod log;
+mod offline;
 mod output;
 mod produce;
 mod read;
 mod readiness;
 mod records;
+mod repair;
 mod rows;
 mod serve;
 mod settings;
@@ -65,6 +68,10 @@ enum Command {
     Status(lists::Status),
     /// Check every byte of a data directory that no server is using
     Verify(verify::Verify),
+    /// Show the extents, groups, transactions and segments of a data directory
+    Inspect(inspect::Inspect),
+    /// Copy what is whole of a damaged data directory into a new one
+    Repair(repair::Repair),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),
     #[command(hide = true)]
@@ -149,6 +156,12 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Segments(segments) => interruptible(segments.run()).await,
         Command::Status(status) => interruptible(status.run()).await,
         Command::Verify(verify) => interruptible(verify.run()).await,
+        Command::Inspect(inspect) => interruptible(inspect.run()).await,
+        Command::Repair(repair) => interruptible(repair.run()).await.map_err(|failure| {
+            failure.hint_if_interrupted(
+                "the new directory is unfinished and of no use: remove it, then run the same command",
+            )
+        }),
         Command::Bench(bench) => interruptible(bench.run()).await,
         Command::BareEcho(echo) => Ok(echo.run()?),
     }
