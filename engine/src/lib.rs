@@ -68,12 +68,12 @@ mod index;
 pub mod limits;
 mod log;
 mod model;
+mod offline;
 mod pace;
 mod read;
 mod room;
 mod shared;
 mod store;
-mod verify;
 mod workers;
 
 pub use boundary::{EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
@@ -83,5 +83,12 @@ pub use dice::Dice;
 pub use engine::Engine;
 pub use error::{AppendError, OpenError, ReadError, Rejection, StorageError};
 pub use model::*;
+pub use offline::hex::HexLine;
+pub use offline::inspect::{
+    InspectQuery, InspectedExtent, InspectedGroup, InspectedSection, InspectedSegment, InspectedTransaction,
+    Inspection, inspect_hex_on, inspect_on, stores_on,
+};
+pub use offline::repair::{Keep, RepairReport, StoreRepair, repair_on};
+pub use offline::verify::{StoreReport, VerifyReport, verify, verify_on};
+pub use offline::{Damage, OfflineProgress, SequenceRange};
 pub use store::LocalStore;
-pub use verify::{Damage, StoreReport, VerifyProgress, VerifyReport, verify, verify_on};

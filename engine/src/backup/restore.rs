@@ -14,7 +14,7 @@ use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_for
 use crate::error::{OpenError, StorageError};
 use crate::log::names::FileName;
 use crate::model::StoreId;
-use crate::verify::{VerifyReport, verify_on};
+use crate::offline::verify::{VerifyReport, verify_on};
 
 /// The folder within the new data directory in which that is made.
 const STAGING: &str = "restoring";

@@ -124,3 +124,63 @@ fn link(salt: u32, header: &[u8]) -> u32 {
     hasher.update(&header[8..GROUP_HEADER_BYTES]);
     hasher.finalize()
 }
+
+/// The one salt under which a header's checksum is right, whatever the header is: for an extent that does not say its salt
+/// any more. `None` if these are no [`GROUP_HEADER_BYTES`] bytes.
+///
+/// A checksum over a number and bytes behind it is linear in the number: the checksum over zero, and for each bit of the
+/// number one more value that does not depend on the bytes.
+pub(crate) fn salt_of(header: &[u8]) -> Option<u32> {
+    let header = header.get(..GROUP_HEADER_BYTES)?;
+    let found = u32::from_le_bytes(header[4..8].try_into().ok()?);
+    let zeros = [0; GROUP_HEADER_BYTES];
+    let mut wanted = found ^ link(0, header);
+    // Gauss: each row is what some bits of the salt change; afterwards each has a leading bit that no other has.
+    let mut rows: Vec<(u32, u32)> = (0..u32::BITS)
+        .map(|bit| (link(1 << bit, &zeros) ^ link(0, &zeros), 1 << bit))
+        .collect();
+    for lead in 0..rows.len() {
+        let (changes, bits) = rows[lead];
+        let bit = changes & changes.wrapping_neg();
+        for other in (0..rows.len()).filter(|&other| other != lead) {
+            if rows[other].0 & bit != 0 {
+                rows[other].0 ^= changes;
+                rows[other].1 ^= bits;
+            }
+        }
+    }
+    let mut salt = 0;
+    for (changes, bits) in rows {
+        if wanted & changes & changes.wrapping_neg() != 0 {
+            wanted ^= changes;
+            salt ^= bits;
+        }
+    }
+    (wanted == 0).then_some(salt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_salt_of_a_header_is_found() {
+        for salt in [0, 1, 0x5566_7788, u32::MAX] {
+            let mut group = vec![7; GROUP_HEADER_BYTES + 100];
+            let header = GroupHeader {
+                body_crc: 0,
+                body_bytes: 0,
+                chain: salt.rotate_left(5),
+                transaction_count: 1,
+                number: 9,
+                epoch: 2,
+                durable: LogPosition::default(),
+                extent: 4,
+                writer: Uuid::nil(),
+                link: 0,
+            };
+            header.seal(salt, &mut group);
+            assert_eq!(salt_of(&group), Some(salt));
+        }
+    }
+}

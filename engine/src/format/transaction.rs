@@ -337,6 +337,17 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// Whether the names are allowed.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`].
+    pub fn check_names(&self) -> Result<(), FormatError> {
+        for name in [self.space, self.segment] {
+            Name::check(name).map_err(|_| FormatError::Invalid("a name against the rules"))?;
+        }
+        Ok(())
+    }
+
     /// A trim's commit time of the first readable entry.
     ///
     /// # Errors
@@ -428,7 +439,7 @@ pub fn check_structure(header: &TransactionHeader, transaction: &[u8]) -> Result
     let mut end = TRANSACTION_HEADER_BYTES;
     for section in sections(header, transaction) {
         let section = section?;
-        section.path()?;
+        section.check_names()?;
         end += section.length();
         records += u64::from(section.record_count);
         match header.kind {

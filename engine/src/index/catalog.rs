@@ -36,6 +36,8 @@ pub(crate) struct Catalog {
     entry_count: u64,
     last_timestamp: Timestamp,
     trimmed: bool,
+    /// Whether a segment may go on behind a hole: of a log that is damaged.
+    pub(crate) over_holes: bool,
     pub(crate) open: ExtentRuns,
 }
 
@@ -217,9 +219,12 @@ impl Catalog {
     ) -> Result<(), FormatError> {
         let found = self.find(path);
         let head = found.map_or(Sequence(0), |(_, segment)| segment.head);
-        if head.next() != section.first_sequence {
+        let hole = section.first_sequence.0.saturating_sub(head.next().0);
+        if head.next() != section.first_sequence && (hole == 0 || !self.over_holes) {
             return Err(FormatError::Invalid("a section that does not continue its segment"));
         }
+        // A hole counts as entries as long as it lies between some: that is what a trim or delete takes off.
+        let within = found.map_or(0, |_| hole);
         let extent = u32::try_from(at.extent).map_err(|_| FormatError::Invalid("an extent number out of range"))?;
         let run = Run {
             first_sequence: section.first_sequence,
@@ -255,7 +260,8 @@ impl Catalog {
                 (number, 0)
             }
         };
-        self.entry_count = self.entry_count.saturating_add(u64::from(section.record_count));
+        let entries = u64::from(section.record_count).saturating_add(within);
+        self.entry_count = self.entry_count.saturating_add(entries);
         // The first run here names the extent before; for later ones the list keeps what the first one said.
         self.open.push(number, &run, previous_extent);
         Ok(())
@@ -294,6 +300,12 @@ impl Catalog {
         self.open.forget(number);
         self.note_deletion(space, path.segment.as_str(), name, at);
         Ok(())
+    }
+
+    /// Deletes a segment whose deletion is in a hole of the log, before `at`.
+    pub(crate) fn delete_over_hole(&mut self, path: &SegmentPath, at: LogPosition) {
+        // One that is not there is deleted already.
+        let _ = self.delete(path, at);
     }
 
     fn note_deletion(&mut self, space: SpaceNumber, text: &str, name: NameAt, at: LogPosition) {

@@ -302,7 +302,7 @@ fn replay(
     loop {
         let mut numbers = walk.state;
         let (at, found) = match walk.step()? {
-            Step::Group { at, body } => {
+            Step::Group { at, body, .. } => {
                 let body_at = at + GROUP_HEADER_BYTES as u32;
                 apply_group(catalog, &mut numbers, extent, body_at, body)
                     .map_err(|(byte, error)| corrupt(store, extent, byte, error.to_string()))?;

@@ -32,7 +32,11 @@ pub(crate) struct Walk {
 /// One step.
 pub(crate) enum Step<'a> {
     /// A whole group, and where it starts.
-    Group { at: u32, body: &'a [u8] },
+    Group {
+        at: u32,
+        header: GroupHeader,
+        body: &'a [u8],
+    },
     /// No whole group follows.
     End { at: u32, found: Found },
 }
@@ -89,7 +93,11 @@ impl Walk {
         self.at = at + header.span() as u64;
         let start = (at - self.window_at) as usize + GROUP_HEADER_BYTES;
         let body = &self.window[start..start + header.body_bytes as usize];
-        Ok(Step::Group { at: at as u32, body })
+        Ok(Step::Group {
+            at: at as u32,
+            header,
+            body,
+        })
     }
 
     /// Where the next group would start.
@@ -186,5 +194,60 @@ impl Walk {
             at += (length - GROUP_HEADER_BYTES + 8) as u64 & !7;
         }
         Ok(None)
+    }
+
+    /// The next whole header of a group of this extent at or behind byte `from`, which is a multiple of 8, and where it
+    /// stands; only of groups that are later than the last one returned. What became of its body is not looked at. Reads the
+    /// rest of the extent, if there is none.
+    pub(crate) fn next_header(&mut self, from: u32) -> Result<Option<(u32, GroupHeader)>, StorageError> {
+        let mut at = u64::from(from).next_multiple_of(8);
+        while at + GROUP_HEADER_BYTES as u64 <= self.limit {
+            let length = (self.limit - at).min(WINDOW_BYTES as u64) as usize;
+            let (extent, salt, state) = (self.extent, self.salt, self.state);
+            let Some(bytes) = self.load(at, length)? else {
+                return Ok(None);
+            };
+            for offset in memchr::memmem::find_iter(bytes, &GROUP_MAGIC) {
+                if offset % 8 != 0 || offset + GROUP_HEADER_BYTES > length {
+                    continue;
+                }
+                if let Ok(header) = GroupHeader::decode(salt, &bytes[offset..])
+                    && header.extent == extent as u32
+                    && header.number > state.group_number
+                    && header.epoch >= state.epoch
+                {
+                    return Ok(Some(((at as usize + offset) as u32, header)));
+                }
+            }
+            at += (length - GROUP_HEADER_BYTES + 8) as u64 & !7;
+        }
+        Ok(None)
+    }
+
+    /// Goes on with the group whose header stands at `at`, whatever came before it.
+    pub(crate) fn go_to(&mut self, at: u32, header: &GroupHeader) {
+        self.at = u64::from(at);
+        self.state.chain = header.chain;
+        self.state.group_number = header.number.saturating_sub(1);
+        self.state.epoch = header.epoch;
+    }
+
+    /// Goes on behind the group whose header stands at `at`, whatever became of its body.
+    pub(crate) fn go_past(&mut self, at: u32, header: &GroupHeader) {
+        self.at = (u64::from(at) + header.span() as u64).min(self.limit.next_multiple_of(8));
+        self.state.chain = header.link;
+        self.state.group_number = header.number;
+        self.state.epoch = header.epoch;
+    }
+
+    /// The extent's bytes from `from` to `to`, as far as there are any.
+    pub(crate) fn bytes(&mut self, from: u32, to: u64) -> Result<&[u8], StorageError> {
+        let length = to.min(self.limit).saturating_sub(u64::from(from));
+        Ok(self.load(u64::from(from), length as usize)?.unwrap_or_default())
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
     }
 }

@@ -10,15 +10,18 @@ mod failure;
 mod files;
 mod floor;
 mod import;
+mod inspect;
 mod lines;
 mod lists;
 mod log;
+mod offline;
 mod output;
 mod produce;
 mod read;
 mod readiness;
 mod records;
 mod remote;
+mod repair;
 mod rows;
 mod serve;
 mod settings;
@@ -74,6 +77,10 @@ enum Command {
     Restore(backup::Restore),
     /// Check a disk: is it safe, how will it be written to, how fast
     Doctor(doctor::Doctor),
+    /// Show the extents, groups, transactions and segments of a data directory
+    Inspect(inspect::Inspect),
+    /// Copy what is whole of a damaged data directory into a new one
+    Repair(repair::Repair),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),
     #[command(hide = true)]
@@ -165,6 +172,12 @@ async fn run(command: Command) -> Result<(), Failure> {
             .await
             .map_err(|failure| failure.hint_if_interrupted("run the same command again to go on")),
         Command::Doctor(doctor) => doctor.run().await,
+        Command::Inspect(inspect) => interruptible(inspect.run()).await,
+        Command::Repair(repair) => interruptible(repair.run()).await.map_err(|failure| {
+            failure.hint_if_interrupted(
+                "the new directory is unfinished and of no use: remove it, then run the same command",
+            )
+        }),
         Command::Bench(bench) => interruptible(bench.run()).await,
         Command::BareEcho(echo) => Ok(echo.run()?),
     }

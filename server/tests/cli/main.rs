@@ -7,6 +7,7 @@ mod development;
 mod documented;
 mod import;
 mod kill;
+mod offline;
 mod produce;
 mod program;
 mod race;

@@ -25,6 +25,11 @@ pub struct Served {
 
 impl Served {
     pub fn start(dir: &Path) -> Self {
+        Self::start_on(dir, &dir.join("data"))
+    }
+
+    /// Serves a data directory that is there; `dir` is for the key.
+    pub fn start_on(dir: &Path, data: &Path) -> Self {
         let key = dir.join("key");
         std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
         let minted = streamkit()
@@ -33,7 +38,7 @@ impl Served {
             .output()
             .unwrap();
         let token = String::from_utf8(minted.stdout).unwrap().trim().to_owned();
-        let data = dir.join("data");
+        let data = data.to_owned();
         let (child, url) = launch(&data, &key, "127.0.0.1:0");
         Self {
             url,
@@ -47,6 +52,11 @@ impl Served {
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Until it has ended.
+    pub fn wait(&mut self) {
         self.child.wait().unwrap();
     }
 

@@ -1,0 +1,140 @@
+//! Work on a data directory that no process has open, for whoever owns the data: [`verify`] says everything that is damaged,
+//! [`inspect`] shows what stands there, [`repair`] copies what is whole. All three read through one [`pass`], which goes on
+//! behind damage. None of them writes to the directory it reads.
+
+pub(crate) mod affected;
+pub(crate) mod files;
+pub(crate) mod hex;
+pub(crate) mod inspect;
+pub(crate) mod pass;
+pub(crate) mod repair;
+mod rewrite;
+mod salvage;
+#[cfg(test)]
+mod tests;
+pub(crate) mod verify;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{Disk, DiskLock, OpenMode};
+use crate::engine::{has_known_format, lock_dir, store_dir};
+use crate::error::{OpenError, StorageError};
+use crate::log::names::FileName;
+use crate::model::{SegmentPath, Sequence, StoreId};
+
+/// How far a check, an inspection or a repair has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OfflineProgress {
+    /// Bytes of extents gone through.
+    pub bytes_done: u64,
+    /// Bytes of extents there are.
+    pub bytes_total: u64,
+}
+
+/// Entries of one segment that follow each other.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct SequenceRange {
+    /// The segment.
+    pub path: SegmentPath,
+    /// The first of them.
+    pub first: Sequence,
+    /// The last of them.
+    pub last: Sequence,
+}
+
+impl std::fmt::Display for SequenceRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{} {}", self.path, self.first),
+            false => write!(f, "{} {} to {}", self.path, self.first, self.last),
+        }
+    }
+}
+
+/// One place where bytes are not what was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// The extent it belongs to; 0 for the checkpoint.
+    pub extent: u64,
+    /// The first byte of the file that is not known to be whole.
+    pub byte: u64,
+    /// The byte behind the last one that is not known to be whole; `byte` where that cannot be told, or where nothing is there.
+    pub end: u64,
+    /// What stands there.
+    pub found: String,
+    /// Transactions that are whole although they stand in this place.
+    pub whole_transactions: u64,
+    /// Transactions that are gone, where later ones tell.
+    pub lost_transactions: Option<u64>,
+    /// Entries that are gone, as far as the extent's index file or later entries tell.
+    pub affected: Vec<SequenceRange>,
+    /// Whether those are all: otherwise others may be gone too, of which nothing is known.
+    pub affected_is_all: bool,
+}
+
+impl Damage {
+    /// Of which nothing is lost: what is derived from the log, or what the log says in another place too.
+    pub(crate) fn without_loss(path: PathBuf, extent: u64, byte: u64, found: impl Into<String>) -> Self {
+        Self {
+            path,
+            extent,
+            byte,
+            end: byte,
+            found: found.into(),
+            whole_transactions: 0,
+            lost_transactions: None,
+            affected: Vec::new(),
+            affected_is_all: true,
+        }
+    }
+}
+
+/// A data directory that this process has for itself.
+pub(crate) struct Directory {
+    _lock: Box<dyn DiskLock>,
+    /// Its stores, by id.
+    pub(crate) stores: Vec<StoreId>,
+    pub(crate) progress: OfflineProgress,
+}
+
+impl Directory {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] when the disk refuses, or where no data
+    /// directory is.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, OpenError> {
+        let folder = dir.join("stores");
+        let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
+        let names = list(&folder)?;
+        if !has_known_format(&**disk, dir)? && names.is_empty() {
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
+            return Err(StorageError::io("open", dir, source).into());
+        }
+        let lock = lock_dir(&**disk, dir)?;
+        let ids = names.iter().filter_map(|name| uuid::Uuid::parse_str(name).ok());
+        let mut stores: Vec<StoreId> = ids.map(StoreId).collect();
+        stores.sort_unstable();
+        let mut bytes_total = 0;
+        for &id in &stores {
+            let store = store_dir(dir, id);
+            for name in list(&store)? {
+                if matches!(FileName::parse(&name), Some(FileName::Extent(_))) {
+                    let file = disk.open(&store.join(name), OpenMode::Read);
+                    bytes_total += file.and_then(|file| file.size()).unwrap_or(0);
+                }
+            }
+        }
+        Ok(Self {
+            _lock: lock,
+            stores,
+            progress: OfflineProgress {
+                bytes_done: 0,
+                bytes_total,
+            },
+        })
+    }
+}

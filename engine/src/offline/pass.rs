@@ -1,0 +1,493 @@
+//! One pass through a store's log that goes on behind damage: it tells a [`Sink`] every whole group and transaction in log
+//! order, and keeps [`Findings`] of what is not whole. The rules of where a log ends are those of an open
+//! (`log/walk.rs`, `log/verdict.rs`); what an open refuses, this notes, and it looks for the next group behind it.
+
+use std::collections::HashMap;
+
+use super::affected::IndexedRuns;
+use super::files::{ExtentFile, SealedEnd, StoreFiles};
+use super::salvage::{salvage, whole_transaction};
+use super::{Damage, SequenceRange};
+use crate::error::StorageError;
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
+use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
+use crate::format::transaction::{TransactionHeader, take_transaction};
+use crate::limits::BLOCK_BYTES;
+use crate::log::names::FileName;
+use crate::log::verdict::{Found, Place, Verdict, verdict};
+use crate::log::walk::{Step, Walk};
+use crate::model::{LogPosition, SegmentPath, Sequence};
+
+/// Bytes between two calls of [`Sink::progress`], about.
+const PROGRESS_BYTES: u32 = 8 << 20;
+
+/// Who wants to know what stands in a log.
+pub(crate) trait Sink {
+    /// A whole group; its transactions follow.
+    fn group(&mut self, _at: LogPosition, _header: &GroupHeader) -> Result<(), StorageError> {
+        Ok(())
+    }
+    /// A whole transaction, also one of a group that is not whole. Behind a hole, its number may be more than one higher than
+    /// the last one's.
+    fn transaction(
+        &mut self,
+        at: LogPosition,
+        header: &TransactionHeader,
+        transaction: &[u8],
+        findings: &mut Findings,
+    ) -> Result<(), StorageError>;
+    /// The end of an extent.
+    fn extent(&mut self, _ended: &Ended, _findings: &mut Findings) -> Result<(), StorageError> {
+        Ok(())
+    }
+    /// So many more bytes of extents are done.
+    fn progress(&mut self, _bytes: u64) {}
+}
+
+/// An extent that was gone through.
+pub(crate) struct Ended {
+    pub(crate) extent: u64,
+    /// Where its last group ends.
+    pub(crate) end: u32,
+    /// That group's link.
+    pub(crate) chain: u32,
+    /// Whether the log goes on in another.
+    pub(crate) sealed: bool,
+    /// Whether all its groups are whole, as far as can be told.
+    pub(crate) whole: bool,
+}
+
+/// What a pass found.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) damage: Vec<Damage>,
+    pub(crate) torn_tail: Option<LogPosition>,
+    /// Which of `damage` are holes in the log.
+    pub(crate) holes: Vec<usize>,
+    /// Holes since the last whole transaction.
+    pending: Vec<usize>,
+    /// Transactions that are missing between those found in them.
+    pending_lost: u64,
+    /// What is known to be gone.
+    gone: HashMap<SegmentPath, Vec<(u64, u64)>>,
+}
+
+impl Findings {
+    /// Whether something before may be gone.
+    pub(crate) fn has_hole(&self) -> bool {
+        !self.holes.is_empty()
+    }
+
+    /// A place of the log that is not whole.
+    pub(crate) fn hole(&mut self, damage: Damage) {
+        for range in &damage.affected {
+            let known = self.gone.entry(range.path.clone()).or_default();
+            known.push((range.first.0, range.last.0));
+        }
+        self.pending.push(self.damage.len());
+        self.holes.push(self.damage.len());
+        self.damage.push(damage);
+    }
+
+    /// The entries before a whole one that nothing holds: they were in a hole, and if no index file says in which, the last
+    /// one gets them.
+    pub(crate) fn skipped(&mut self, path: &SegmentPath, first: Sequence, last: Sequence) {
+        let known = self.gone.entry(path.clone()).or_default();
+        known.sort_unstable();
+        let (mut next, mut unknown) = (first.0, Vec::new());
+        for &(from, to) in known.iter().filter(|&&(from, to)| to >= first.0 && from <= last.0) {
+            if from > next {
+                unknown.push((next, from - 1));
+            }
+            next = next.max(to.saturating_add(1));
+        }
+        if next <= last.0 {
+            unknown.push((next, last.0));
+        }
+        let holes = self.holes.iter().rev();
+        let open = holes.clone().find(|&&hole| !self.damage[hole].affected_is_all);
+        if let Some(&hole) = open.or(self.holes.last()) {
+            for &(from, to) in &unknown {
+                let (first, last) = (Sequence(from), Sequence(to));
+                let path = path.clone();
+                self.damage[hole].affected.push(SequenceRange { path, first, last });
+            }
+        }
+        known.extend(unknown);
+    }
+
+    /// A transaction that breaks the rules, though its bytes are what was written: a hole, too.
+    pub(crate) fn broken(&mut self, files: &StoreFiles, at: LogPosition, bytes: u64, found: String) {
+        let path = files.path(FileName::Extent(at.extent));
+        let mut damage = Damage::without_loss(path, at.extent, u64::from(at.byte), found);
+        damage.end = u64::from(at.byte) + bytes;
+        damage.affected_is_all = false;
+        self.hole(damage);
+    }
+
+    /// A whole transaction follows the holes; `lost` are missing right before it.
+    fn resume(&mut self, lost: u64) {
+        let lost = lost.saturating_add(std::mem::take(&mut self.pending_lost));
+        for &hole in &self.pending {
+            let damage = &mut self.damage[hole];
+            if self.pending.len() == 1 || lost == 0 {
+                damage.lost_transactions = Some(lost);
+            }
+            damage.affected_is_all |= lost == 0;
+        }
+        self.pending.clear();
+    }
+}
+
+/// Goes through a store's log, writing nothing.
+///
+/// # Errors
+/// [`StorageError::Io`], and what the sink returns.
+pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, StorageError> {
+    let mut pass = Pass {
+        files,
+        sink,
+        findings: Findings::default(),
+        state: LogState::default(),
+        reported: 0,
+        in_hole: false,
+    };
+    pass.findings.damage.clone_from(&files.damage);
+    let mut missing = files.missing.iter().peekable();
+    for (&number, extent) in &files.extents {
+        while let Some(&(first, last)) = missing.next_if(|&&(first, _)| first < number) {
+            pass.missing(first, last)?;
+        }
+        pass.extent(number, extent)?;
+    }
+    for &(first, last) in missing {
+        pass.missing(first, last)?;
+    }
+    let Findings { damage, .. } = &mut pass.findings;
+    damage.iter_mut().for_each(|damage| damage.affected.sort_unstable());
+    Ok(pass.findings)
+}
+
+struct Pass<'a> {
+    files: &'a StoreFiles,
+    sink: &'a mut dyn Sink,
+    findings: Findings,
+    /// The log's state behind the last whole group; of transactions, behind the last whole one.
+    state: LogState,
+    /// Up to which byte of the extent progress was told.
+    reported: u32,
+    /// Whether transactions are taken from a hole: what is missing behind them may be in it, too.
+    in_hole: bool,
+}
+
+impl Pass<'_> {
+    /// Extents whose files are not there. Their index files may be.
+    fn missing(&mut self, first: u64, last: u64) -> Result<(), StorageError> {
+        let mut damage = self.files.missing_damage(first, last);
+        let dir = &self.files.dir;
+        let names = self
+            .files
+            .disk
+            .list(dir)
+            .map_err(|e| StorageError::io("list", dir, e))?;
+        let mut indexed = 0;
+        for name in names {
+            if let Some(FileName::Index(extent)) = FileName::parse(&name)
+                && (first..=last).contains(&extent)
+                && let Some(runs) = IndexedRuns::read(self.files, extent)
+            {
+                damage.affected.extend(runs.entries(0, u64::MAX, &[]));
+                indexed += 1;
+            }
+        }
+        damage.affected_is_all = indexed == last - first + 1;
+        self.findings.hole(damage);
+        Ok(())
+    }
+
+    fn extent(&mut self, number: u64, extent: &ExtentFile) -> Result<(), StorageError> {
+        let start = LogPosition {
+            extent: number,
+            byte: EXTENT_HEADER_BYTES as u32,
+        };
+        if let Some(header) = &extent.header {
+            let trx_number = self.state.trx_number;
+            self.state = LogState {
+                trx_number,
+                ..header.state
+            };
+        }
+        let holes = self.findings.holes.len();
+        let sealed_end = self.files.sealed_end(number);
+        let is_last = self.files.extents.keys().next_back() == Some(&number)
+            && self.files.known_durable.is_none_or(|known| known.extent <= number);
+        self.reported = 0;
+        let end = match self.files.salt(number, &self.state)? {
+            Some(salt) => {
+                let mut walk = Walk::new(extent.file.clone(), salt, start, self.state)?;
+                let end = self.walk(&mut walk, number, sealed_end, is_last)?;
+                let trx_number = self.state.trx_number;
+                self.state = LogState {
+                    trx_number,
+                    ..walk.state
+                };
+                end
+            }
+            None => self.without_salt(number, extent, sealed_end)?,
+        };
+        let ended = Ended {
+            extent: number,
+            end,
+            chain: self.state.chain,
+            sealed: sealed_end.is_some() || !is_last,
+            whole: holes == self.findings.holes.len() && extent.header.is_some(),
+        };
+        self.sink.extent(&ended, &mut self.findings)?;
+        self.sink.progress(extent.size.saturating_sub(u64::from(self.reported)));
+        Ok(())
+    }
+
+    /// Goes through an extent's groups; returns where they end.
+    fn walk(
+        &mut self,
+        walk: &mut Walk,
+        extent: u64,
+        sealed_end: Option<SealedEnd>,
+        is_last: bool,
+    ) -> Result<u32, StorageError> {
+        loop {
+            let (at, found) = match walk.step()? {
+                Step::End { at, found } => (at, found),
+                Step::Group { at, header, body } => {
+                    self.sink.group(LogPosition { extent, byte: at }, &header)?;
+                    let body_at = at + GROUP_HEADER_BYTES as u32;
+                    self.body(LogPosition { extent, byte: body_at }, body)?;
+                    if at - self.reported >= PROGRESS_BYTES {
+                        self.sink.progress(u64::from(at - self.reported));
+                        self.reported = at;
+                    }
+                    continue;
+                }
+            };
+            let here = LogPosition { extent, byte: at };
+            let bound = match (sealed_end, is_last) {
+                (Some((end, chain)), _) if end == at && chain == walk.state.chain => return Ok(at),
+                (Some((end, _)), _) => u64::from(end),
+                (None, true) => {
+                    let known = self.files.known_durable.filter(|&known| known > here);
+                    let durable = known.max(walk.durable_beyond()?);
+                    let place = match durable {
+                        Some(_) => Place::BeforeDurable,
+                        None => Place::AfterDurable,
+                    };
+                    match verdict(found, place) {
+                        Verdict::Refuse => durable.map_or(at, |durable| durable.byte).into(),
+                        Verdict::Cut => {
+                            self.findings.torn_tail = Some(here);
+                            return Ok(at);
+                        }
+                        Verdict::End => return Ok(at),
+                    }
+                }
+                // Nobody says where it ends. If later groups are missing, the numbers of the next extent's will tell.
+                (None, false) if found == Found::Nothing && walk.next_header(at)?.is_none() => return Ok(at),
+                (None, false) => u64::from(at),
+            };
+            if let Some(end) = self.beyond(walk, here, bound, sealed_end.is_some())? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Notes that no whole group is at `here`, and goes on behind it; returns where the extent ends if nothing follows.
+    /// `bound` is where the groups that were durable end, as far as that is known.
+    fn beyond(
+        &mut self,
+        walk: &mut Walk,
+        here: LogPosition,
+        bound: u64,
+        sealed: bool,
+    ) -> Result<Option<u32>, StorageError> {
+        let LogPosition { extent, byte } = here;
+        let next = walk.next_header(byte)?;
+        let Some((at, header)) = next.filter(|&(at, _)| !sealed || u64::from(at) < bound) else {
+            let end = bound.max(u64::from(byte)).min(u64::from(u32::MAX));
+            self.hole(walk, here, end, "a group that is not whole")?;
+            return Ok(Some((end as u32).min(walk.limit() as u32).max(byte)));
+        };
+        let follows = header.number == walk.state.group_number + 1 && header.chain == walk.state.chain;
+        if !follows {
+            let lost = header.number - walk.state.group_number - 1;
+            let found = match lost {
+                0 => "a group that does not continue the one before".to_owned(),
+                1 => format!("group {} is not whole", header.number - 1),
+                _ => format!(
+                    "groups {} to {} are not whole",
+                    walk.state.group_number + 1,
+                    header.number - 1
+                ),
+            };
+            self.hole(walk, here, u64::from(at), &found)?;
+        }
+        let body_at = at + GROUP_HEADER_BYTES as u32;
+        let end = u64::from(body_at) + u64::from(header.body_bytes);
+        let is_whole = header.check_body(walk.bytes(body_at, end)?).is_ok();
+        if is_whole {
+            walk.go_to(at, &header);
+        } else {
+            let found = format!("the transactions of group {} are not whole", header.number);
+            let place = LogPosition { extent, byte: at };
+            self.hole(walk, place, end, &found)?;
+            walk.go_past(at, &header);
+        }
+        Ok(None)
+    }
+
+    /// Notes a hole of the log from `here` to `end`, and takes from it the transactions that are whole.
+    fn hole(&mut self, walk: &mut Walk, here: LogPosition, end: u64, found: &str) -> Result<(), StorageError> {
+        let LogPosition { extent, byte } = here;
+        let indexed = IndexedRuns::read(self.files, extent);
+        let last_number = self.state.trx_number;
+        let bytes = walk.bytes(byte, end)?;
+        let block = byte.next_multiple_of(BLOCK_BYTES as u32);
+        let mut starts = vec![byte + GROUP_HEADER_BYTES as u32, block + GROUP_HEADER_BYTES as u32];
+        starts.extend(indexed.iter().flat_map(|runs| runs.starts(byte, end)));
+        starts.sort_unstable();
+        starts.dedup();
+        let whole = salvage(bytes, byte, &starts, last_number);
+        let places: Vec<u32> = whole.iter().map(|&(at, _)| at).collect();
+        let path = self.files.path(FileName::Extent(extent));
+        let mut damage = Damage::without_loss(path, extent, u64::from(byte), found);
+        damage.end = end;
+        damage.whole_transactions = whole.len() as u64;
+        damage.affected_is_all = indexed.is_some();
+        if let Some(runs) = &indexed {
+            damage.affected = runs.entries(byte, end, &places);
+        }
+        self.findings.hole(damage);
+        self.in_hole = true;
+        for (at, length) in whole {
+            let start = (at - byte) as usize;
+            let Some(bytes) = bytes.get(start..start + length as usize) else {
+                continue;
+            };
+            if let Ok((header, transaction)) = take_transaction(bytes) {
+                let at = LogPosition { extent, byte: at };
+                self.transaction(at, &header, transaction)?;
+            }
+        }
+        self.in_hole = false;
+        Ok(())
+    }
+
+    /// Nothing tells the salt of an extent: none of its groups can be known.
+    fn without_salt(
+        &mut self,
+        number: u64,
+        extent: &ExtentFile,
+        sealed_end: Option<SealedEnd>,
+    ) -> Result<u32, StorageError> {
+        let here = LogPosition {
+            extent: number,
+            byte: EXTENT_HEADER_BYTES as u32,
+        };
+        let known = self.files.known_durable.filter(|&known| known > here);
+        let durable = known
+            .filter(|known| known.extent == number)
+            .map_or(0, |known| u64::from(known.byte));
+        let end = sealed_end.map_or(extent.size.max(durable), |(end, _)| u64::from(end));
+        let end = end.max(u64::from(here.byte)).min(u64::from(u32::MAX));
+        let mut walk = Walk::new(extent.file.clone(), 0, here, self.state)?;
+        // One that is only prepared holds nothing; but that is all that can be said.
+        if sealed_end.is_none() && known.is_none() && is_zero(&mut walk, here.byte, end)? {
+            let damage = self.findings.damage.iter_mut();
+            damage
+                .filter(|damage| damage.extent == number)
+                .for_each(|damage| damage.affected_is_all = false);
+            return Ok(here.byte);
+        }
+        self.hole(
+            &mut walk,
+            here,
+            end,
+            "groups that nobody can check: the extent's header and its first group are damaged",
+        )?;
+        Ok(end as u32)
+    }
+
+    /// The transactions of a whole group.
+    fn body(&mut self, start: LogPosition, body: &[u8]) -> Result<(), StorageError> {
+        let mut offset = 0;
+        while offset < body.len() {
+            let at = LogPosition {
+                byte: start.byte + offset as u32,
+                ..start
+            };
+            match whole_transaction(&body[offset..]) {
+                Ok((header, transaction)) => {
+                    offset += transaction.len();
+                    self.transaction(at, &header, transaction)?;
+                }
+                Err(error) => {
+                    self.findings.broken(
+                        self.files,
+                        at,
+                        (body.len() - offset) as u64,
+                        format!("a transaction: {error}"),
+                    );
+                    match take_transaction(&body[offset..]) {
+                        Ok((_, transaction)) => offset += transaction.len(),
+                        Err(_) => return Ok(()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn transaction(
+        &mut self,
+        at: LogPosition,
+        header: &TransactionHeader,
+        transaction: &[u8],
+    ) -> Result<(), StorageError> {
+        let expected = self.state.trx_number.saturating_add(1);
+        if header.number < expected {
+            self.findings.broken(
+                self.files,
+                at,
+                transaction.len() as u64,
+                "a transaction out of order".to_owned(),
+            );
+            return Ok(());
+        }
+        let lost = header.number - expected;
+        if lost > 0 && self.findings.pending.is_empty() {
+            let found = format!("transactions {expected} to {} are missing before it", header.number - 1);
+            self.findings.broken(self.files, at, 0, found);
+        }
+        if self.in_hole {
+            self.findings.pending_lost = self.findings.pending_lost.saturating_add(lost);
+        } else if !self.findings.pending.is_empty() {
+            self.findings.resume(lost);
+        }
+        self.state.trx_number = header.number;
+        self.sink.transaction(at, header, transaction, &mut self.findings)
+    }
+}
+
+fn is_zero(walk: &mut Walk, from: u32, to: u64) -> Result<bool, StorageError> {
+    const STEP: u64 = 1 << 20;
+    let mut at = u64::from(from);
+    while at < to {
+        let bytes = walk.bytes(at as u32, to.min(at + STEP))?;
+        if bytes.is_empty() {
+            break;
+        }
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        at += bytes.len() as u64;
+    }
+    Ok(true)
+}

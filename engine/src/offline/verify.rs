@@ -1,0 +1,264 @@
+//! Checks a whole data directory, writing nothing: every header, checksum and chain, the density of sequences, and that
+//! indexes and checkpoint agree with the log. It goes on behind damage, and says all of it. A torn tail is not damage.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::affected::check_index;
+use super::files::StoreFiles;
+use super::pass::{Ended, Findings, Sink, pass};
+use super::{Damage, Directory, OfflineProgress};
+use crate::disk::{Disk, OpenMode, files::Files, read_all};
+use crate::engine::store_dir;
+use crate::error::{OpenError, StorageError};
+use crate::format::extent_header::EXTENT_HEADER_BYTES;
+use crate::format::group::GroupHeader;
+use crate::format::index::{IndexSegment, encode};
+use crate::format::transaction::{Kind, TransactionHeader, sections};
+use crate::index::catalog::Catalog;
+use crate::index::runs::ExtentRuns;
+use crate::index::sealed::IndexFile;
+use crate::log::names::FileName;
+use crate::log::recovery::index_segments;
+use crate::model::{LogPosition, SegmentPath, Sequence, StoreId};
+
+/// What was found in one store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreReport {
+    /// The store.
+    pub store: StoreId,
+    /// Extents of its log.
+    pub extents: u64,
+    /// Bytes of groups in them, damaged ones among them.
+    pub log_bytes: u64,
+    /// Whole groups.
+    pub groups: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Entries that are whole, and neither trimmed nor deleted.
+    pub entries: u64,
+    /// Where a torn write was found behind the last whole group, if one was.
+    pub torn_tail: Option<LogPosition>,
+    /// Everything that is damaged, in the order of the extents.
+    pub damage: Vec<Damage>,
+}
+
+/// What was found in a data directory.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct VerifyReport {
+    /// One report a store, by id.
+    pub stores: Vec<StoreReport>,
+}
+
+impl VerifyReport {
+    /// Whether nothing is damaged.
+    pub fn is_clean(&self) -> bool {
+        self.stores.iter().all(|store| store.damage.is_empty())
+    }
+}
+
+/// Checks all stores of a directory that no process has open. Blocks.
+///
+/// # Errors
+/// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] when the disk refuses. Damage is not an
+/// error but a finding.
+pub fn verify(dir: &Path, progress: &mut dyn FnMut(OfflineProgress)) -> Result<VerifyReport, OpenError> {
+    verify_on(&(Arc::new(Files) as Arc<dyn Disk>), dir, progress)
+}
+
+/// As [`verify`], on any disk.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_on(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    progress: &mut dyn FnMut(OfflineProgress),
+) -> Result<VerifyReport, OpenError> {
+    let mut directory = Directory::open(disk, dir)?;
+    let mut report = VerifyReport::default();
+    for id in std::mem::take(&mut directory.stores) {
+        let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
+        let told = &mut directory.progress;
+        let mut tell = |bytes| {
+            told.bytes_done += bytes;
+            progress(*told);
+        };
+        report.stores.push(verify_store(&files, &mut tell)?);
+    }
+    Ok(report)
+}
+
+fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<StoreReport, StorageError> {
+    let mut check = Check {
+        files,
+        catalog: Catalog::starting_at(files.extents.keys().next().copied().unwrap_or(1)),
+        skipped: HashMap::new(),
+        extents: 0,
+        groups: 0,
+        log_bytes: 0,
+        progress,
+    };
+    let mut findings = pass(files, &mut check)?;
+    findings.damage.sort_by_key(|damage| (damage.extent, damage.byte));
+    let totals = check.catalog.totals();
+    Ok(StoreReport {
+        store: files.store,
+        extents: check.extents,
+        log_bytes: check.log_bytes,
+        groups: check.groups,
+        segments: totals.segment_count,
+        entries: totals.entry_count.saturating_sub(check.skipped_readable()),
+        torn_tail: findings.torn_tail,
+        damage: findings.damage,
+    })
+}
+
+struct Check<'a> {
+    files: &'a StoreFiles,
+    catalog: Catalog,
+    /// Holes in the sequences of segments, which the catalog counts as entries.
+    skipped: HashMap<SegmentPath, Vec<(Sequence, Sequence)>>,
+    extents: u64,
+    groups: u64,
+    log_bytes: u64,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl Sink for Check<'_> {
+    fn group(&mut self, _at: LogPosition, _header: &GroupHeader) -> Result<(), StorageError> {
+        self.groups += 1;
+        Ok(())
+    }
+
+    fn transaction(
+        &mut self,
+        at: LogPosition,
+        header: &TransactionHeader,
+        transaction: &[u8],
+        findings: &mut Findings,
+    ) -> Result<(), StorageError> {
+        if self.catalog.open.extent != at.extent {
+            self.catalog.roll(at.extent);
+        }
+        if header.kind == Kind::Open && header.section_count == 0 {
+            return Ok(());
+        }
+        if findings.has_hole() {
+            self.catalog.over_holes = true;
+            self.skip(at, header, transaction, findings);
+        }
+        if let Err(error) = self.catalog.apply(header, transaction, at)
+            // Behind a hole, what a trim or delete was for may be gone.
+            && (!findings.has_hole() || header.kind == Kind::Data)
+        {
+            findings.broken(self.files, at, transaction.len() as u64, error.to_string());
+        }
+        Ok(())
+    }
+
+    fn extent(&mut self, ended: &Ended, findings: &mut Findings) -> Result<(), StorageError> {
+        self.extents += 1;
+        self.log_bytes += u64::from(ended.end).saturating_sub(EXTENT_HEADER_BYTES as u64);
+        if ended.sealed {
+            if self.catalog.open.extent != ended.extent {
+                self.catalog.roll(ended.extent);
+            }
+            let runs = self.catalog.roll(ended.extent.saturating_add(1));
+            self.check_index(ended, &runs, findings)?;
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, bytes: u64) {
+        (self.progress)(bytes);
+    }
+}
+
+impl Check<'_> {
+    /// Finds what is missing before the sections of a transaction.
+    fn skip(&mut self, at: LogPosition, header: &TransactionHeader, transaction: &[u8], findings: &mut Findings) {
+        for section in sections(header, transaction).flatten() {
+            let Ok(path) = section.path() else { continue };
+            if header.kind == Kind::Delete {
+                self.skipped.remove(&path);
+            }
+            if header.kind != Kind::Data {
+                continue;
+            }
+            let mut head = self.catalog.head(&path);
+            if section.first_sequence <= head {
+                // Only a delete makes a segment begin anew: it is gone too.
+                self.catalog.delete_over_hole(&path, at);
+                self.skipped.remove(&path);
+                head = Sequence(0);
+            }
+            if section.first_sequence > head.next() {
+                let last = Sequence(section.first_sequence.0 - 1);
+                findings.skipped(&path, head.next(), last);
+                if head.0 > 0 {
+                    self.skipped.entry(path).or_default().push((head.next(), last));
+                }
+            }
+        }
+    }
+
+    /// Entries that the catalog counts though they are not there.
+    fn skipped_readable(&self) -> u64 {
+        let holes = self.skipped.iter().flat_map(|(path, holes)| {
+            let first = self
+                .catalog
+                .find(path)
+                .map_or(Sequence(u64::MAX), |(_, segment)| segment.first_sequence);
+            let parts = holes.iter().map(move |&(from, to)| (from.max(first), to));
+            parts.map(|(from, to)| (to.0 + 1).saturating_sub(from.0))
+        });
+        holes.fold(0, u64::saturating_add)
+    }
+
+    fn check_index(&self, ended: &Ended, runs: &ExtentRuns, findings: &mut Findings) -> Result<(), StorageError> {
+        let path = self.files.path(FileName::Index(ended.extent));
+        let file = match self.files.disk.open(&path, OpenMode::Read) {
+            // Not written before a crash: the next open makes it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(|e| StorageError::io("open", &path, e))?,
+        };
+        let bytes = read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
+        const AGAIN: &str = "remove the file, it is made anew";
+        let whole = check_index(&bytes);
+        let mut note = |byte, found: String| {
+            let damage = Damage::without_loss(path.clone(), ended.extent, byte, format!("{found}; {AGAIN}"));
+            findings.damage.push(damage);
+        };
+        match whole {
+            Err(error) => note(0, format!("an index file: {error}")),
+            Ok(_) if !ended.whole => {}
+            Ok(_) => {
+                let mut segments = index_segments(|segment| self.catalog.path(segment), runs);
+                if self.catalog.over_holes {
+                    borrow_previous(&mut segments, file)?;
+                }
+                let expected = encode(self.files.store, ended.extent, ended.end, ended.chain, segments);
+                if bytes != expected {
+                    let same = bytes.iter().zip(&expected).take_while(|(a, b)| a == b).count() as u64;
+                    note(same, "an index that disagrees with its extent".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Behind a hole, nothing but the index file says in which extent before each segment stands.
+fn borrow_previous(segments: &mut [IndexSegment], file: Arc<dyn crate::disk::DiskFile>) -> Result<(), StorageError> {
+    let Ok(index) = IndexFile::open(file)? else {
+        return Ok(());
+    };
+    for segment in segments {
+        if let Ok(Some(row)) = index.segment(&segment.path) {
+            segment.previous_extent = row.previous_extent;
+        }
+    }
+    Ok(())
+}

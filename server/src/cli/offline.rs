@@ -1,0 +1,88 @@
+//! What `verify`, `inspect` and `repair` have in common: they work on a data directory that no server is using.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use streamkit_engine::disk::{Disk, files::Files};
+use streamkit_engine::{Damage, OfflineProgress, OpenError, SequenceRange};
+
+use super::failure::Failure;
+use super::output::Out;
+
+/// The disk they read.
+pub(crate) fn disk() -> Arc<dyn Disk> {
+    Arc::new(Files)
+}
+
+/// Runs blocking work with a progress bar, where somebody looks.
+pub(crate) async fn with_progress<T: Send + 'static>(
+    work: impl FnOnce(&mut dyn FnMut(OfflineProgress)) -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(move || {
+        let bar = match std::io::stderr().is_terminal() {
+            true => indicatif::ProgressBar::new(0),
+            false => indicatif::ProgressBar::hidden(),
+        };
+        let done = work(&mut |progress| {
+            bar.set_length(progress.bytes_total);
+            bar.set_position(progress.bytes_done);
+        });
+        bar.finish_and_clear();
+        done
+    });
+    Ok(done.await.map_err(|error| Failure::new(error.to_string()))??)
+}
+
+/// A damaged place as JSON.
+pub(crate) fn damage_json(damage: &Damage) -> serde_json::Value {
+    serde_json::json!({
+        "file": damage.path,
+        "extent": damage.extent,
+        "byte": damage.byte,
+        "end": damage.end,
+        "found": damage.found,
+        "whole_transactions": damage.whole_transactions,
+        "lost_transactions": damage.lost_transactions,
+        "lost": ranges_json(&damage.affected),
+        "lost_is_all": damage.affected_is_all,
+    })
+}
+
+/// Entries as JSON.
+pub(crate) fn ranges_json(ranges: &[SequenceRange]) -> Vec<serde_json::Value> {
+    let json = |range: &SequenceRange| {
+        serde_json::json!({
+            "space": range.path.space.as_str(),
+            "segment": range.path.segment.as_str(),
+            "first_sequence": range.first.0,
+            "last_sequence": range.last.0,
+        })
+    };
+    ranges.iter().map(json).collect()
+}
+
+/// A damaged place for people.
+pub(crate) fn damage_text(out: &mut Out, damage: &Damage) -> Result<(), Failure> {
+    let Damage { byte, end, found, .. } = damage;
+    let path = damage.path.display();
+    match end > byte {
+        true => out.text(format_args!("  DAMAGE {path} bytes {byte} to {end}: {found}"))?,
+        false => out.text(format_args!("  DAMAGE {path} byte {byte}: {found}"))?,
+    }
+    if let Some(lost) = damage.lost_transactions {
+        let whole = damage.whole_transactions;
+        out.text(format_args!("    {lost} transactions are lost here, {whole} are whole"))?;
+    }
+    for range in &damage.affected {
+        out.text(format_args!("    lost: {range}"))?;
+    }
+    match (damage.affected_is_all, damage.affected.is_empty()) {
+        (true, true) => out.text("    no entry is lost"),
+        (true, false) => Ok(()),
+        (false, true) => out.text(format_args!(
+            "    lost: unknown, bytes {byte} to {end} of extent {}",
+            damage.extent
+        )),
+        (false, false) => out.text("    lost: maybe others, too"),
+    }
+}

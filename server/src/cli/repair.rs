@@ -1,0 +1,93 @@
+//! `repair`: copy what is whole of a damaged data directory into a new one.
+
+use std::path::PathBuf;
+
+use streamkit_engine::{Keep, StoreRepair, repair_on};
+
+use super::failure::Failure;
+use super::offline;
+use super::output::{Out, json_lines};
+
+#[derive(clap::Args)]
+pub(crate) struct Repair {
+    /// The data directory, which is only read
+    dir: PathBuf,
+    /// The new data directory: an empty one, or none yet
+    target: PathBuf,
+    /// What to keep of a segment with a hole in its sequences
+    #[arg(long, value_enum, default_value_t = KeepArgument::Newest)]
+    keep: KeepArgument,
+    /// Print JSON: one line a store
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum KeepArgument {
+    /// What stands behind the last hole: the head stays
+    Newest,
+    /// What stands before the first hole
+    Oldest,
+}
+
+impl Repair {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let json = json_lines(self.json);
+        let keep = match self.keep {
+            KeepArgument::Newest => Keep::Newest,
+            KeepArgument::Oldest => Keep::Oldest,
+        };
+        let (dir, target) = (self.dir, self.target.clone());
+        let copy = move |progress: &mut dyn FnMut(_)| repair_on(&offline::disk(), &dir, &target, keep, progress);
+        let report = offline::with_progress(copy).await?;
+        let mut out = Out::new();
+        for store in &report.stores {
+            print(&mut out, json, store)?;
+        }
+        if !json {
+            out.text(format_args!(
+                "{} stores in {}",
+                report.stores.len(),
+                self.target.display()
+            ))?;
+        }
+        out.flush()?;
+        let incomplete = report.stores.iter().filter(|store| !store.is_complete()).count();
+        if incomplete > 0 {
+            let what = format!(
+                "what is whole is copied, but {incomplete} of {} stores lost entries",
+                report.stores.len()
+            );
+            return Err(Failure::damage(what).hint("they are listed above"));
+        }
+        Ok(())
+    }
+}
+
+fn print(out: &mut Out, json: bool, store: &StoreRepair) -> Result<(), Failure> {
+    if json {
+        let damage: Vec<serde_json::Value> = store.damage.iter().map(offline::damage_json).collect();
+        return out.json(&serde_json::json!({
+            "store": store.store.0,
+            "entries": store.entries,
+            "transactions": store.transactions,
+            "complete": store.is_complete(),
+            "torn_tail": store.torn_tail.is_some(),
+            "damage": damage,
+            "left_out": offline::ranges_json(&store.left_out),
+        }));
+    }
+    out.text(format_args!(
+        "store {}: {} entries in {} transactions copied",
+        store.store, store.entries, store.transactions
+    ))?;
+    store
+        .damage
+        .iter()
+        .try_for_each(|damage| offline::damage_text(out, damage))?;
+    store.left_out.iter().try_for_each(|range| {
+        out.text(format_args!(
+            "  left out, whole but apart from what is kept of its segment: {range}"
+        ))
+    })
+}

@@ -1,0 +1,126 @@
+//! `verify`, `inspect` and `repair` on directories that no server is using.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::program::*;
+
+fn extent(data: &Path, number: u64) -> PathBuf {
+    data.join("stores").join(STORE).join(format!("{number:020}.extent"))
+}
+
+fn flip(path: &Path, byte: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[byte] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn on(command: &str, data: &Path, more: &[&str]) -> Output {
+    streamkit().arg(command).arg(data).args(more).output().unwrap()
+}
+
+/// A directory with some extents, whose server was told to end.
+fn stored(dir: &Path) -> PathBuf {
+    let mut served = Served::start(dir);
+    for segment in ["orders/a", "orders/b", "orders/a"] {
+        let lines = "a line of some length\n".repeat(3000);
+        assert!(served.run_with(&["produce", segment], &lines).status.success());
+    }
+    served.signal("TERM");
+    served.wait();
+    served.data.clone()
+}
+
+#[test]
+fn verify_says_all_damage_and_what_it_costs() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stored(dir.path());
+    flip(&extent(&data, 1), 60);
+    flip(&extent(&data, 2), 9000);
+    let done = verify(&data);
+    assert_eq!(done.status.code(), Some(6), "{}", text(&done.stderr));
+    assert!(
+        text(&done.stderr).contains("streamkit repair"),
+        "{}",
+        text(&done.stderr)
+    );
+    let damage = lines(&done.stdout)[0]["damage"].clone();
+    let damage = damage.as_array().unwrap();
+    assert_eq!(damage.len(), 2, "{damage:?}");
+    assert_eq!(
+        (&damage[0]["lost"], &damage[0]["lost_is_all"]),
+        (&serde_json::json!([]), &true.into())
+    );
+    assert_eq!(
+        (&damage[1]["extent"], &damage[1]["lost"][0]["space"]),
+        (&2.into(), &"orders".into())
+    );
+}
+
+#[test]
+fn a_repaired_directory_is_served_and_what_is_lost_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stored(dir.path());
+    let whole = dir.path().join("whole");
+    let done = on("repair", &data, &[whole.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(
+        (&lines(&done.stdout)[0]["entries"], &lines(&done.stdout)[0]["complete"]),
+        (&9000.into(), &true.into())
+    );
+    assert!(verify(&whole).status.success());
+    // Not over something.
+    assert_eq!(on("repair", &data, &[whole.to_str().unwrap()]).status.code(), Some(1));
+
+    flip(&extent(&data, 2), 9000);
+    let mut left = Vec::new();
+    for keep in ["newest", "oldest"] {
+        let target = dir.path().join(keep);
+        let done = on("repair", &data, &[target.to_str().unwrap(), "--keep", keep]);
+        assert_eq!(done.status.code(), Some(6), "{}", text(&done.stderr));
+        let line = lines(&done.stdout)[0].clone();
+        assert_eq!(line["complete"], false);
+        left.push((line["entries"].as_u64().unwrap(), line["left_out"].clone()));
+        assert!(verify(&target).status.success());
+        let served = Served::start_on(dir.path(), &target);
+        let counted = lines(&served.run(&["status"]).stdout)[0]["entry_count"].clone();
+        assert_eq!(counted, left.last().unwrap().0);
+    }
+    assert_ne!(left[0].1, left[1].1);
+}
+
+#[test]
+fn inspect_shows_each_thing_and_annotated_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stored(dir.path());
+    let done = on("inspect", &data, &["--json"]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let shown = lines(&done.stdout);
+    for what in ["extent", "group", "transaction", "segment"] {
+        assert!(shown.iter().any(|line| line["what"] == what), "{what}");
+    }
+    let last = shown
+        .iter()
+        .find(|line| line["segment"] == "a" && line["what"] == "segment")
+        .unwrap();
+    assert_eq!(last["last_sequence"], 6000);
+    let of_one = lines(&on("inspect", &data, &["--store", STORE, "--extent", "2"]).stdout);
+    assert!(of_one.iter().all(|line| line["extent"] == 2), "{of_one:?}");
+    let hex = text(&on("inspect", &data, &["--extent", "2", "--hex"]).stdout);
+    assert!(hex.starts_with("00000000  53 4b 45 58 54 45 4e 54"), "{hex}");
+    for meaning in [
+        "the header is whole",
+        "extent: 2",
+        "the body is whole",
+        "space: orders",
+        "payload: a line of",
+    ] {
+        assert!(hex.contains(meaning), "{meaning}");
+    }
+    flip(&extent(&data, 2), 9000);
+    assert_eq!(on("inspect", &data, &["--json"]).status.code(), Some(6));
+    let hex = text(&on("inspect", &data, &["--extent", "2", "--hex"]).stdout);
+    assert!(hex.contains("the body is NOT whole"), "{hex}");
+    assert_eq!(on("inspect", &data, &["--extent", "99"]).status.code(), Some(1));
+    assert_eq!(on("inspect", &data, &["--hex"]).status.code(), Some(2));
+}
