@@ -153,10 +153,15 @@ async fn several_groups_of_a_store_are_under_way_and_seen_in_order() {
             drop(store);
         })
     };
-    let heads = all(&store, &[0; PRODUCERS], 100).await;
-    assert_eq!(heads, [100; PRODUCERS]);
+    // On a busy machine it may take more than one round until two meet.
+    let mut head = 0;
+    while head == 0 || disk.most_under_way() < 2 && head < 2000 {
+        let heads = all(&store, &[head; PRODUCERS], 100).await;
+        head += 100;
+        assert_eq!(heads, [head; PRODUCERS]);
+    }
     for producer in 0..PRODUCERS {
-        assert_eq!(read(&*store, producer).await, 100);
+        assert_eq!(read(&*store, producer).await, head);
     }
     assert!(disk.most_under_way() > 1, "or nothing was tested here");
     watching.abort();

@@ -71,16 +71,16 @@ enum Command {
     Status(lists::Status),
     /// Check every byte of a data directory that no server is using
     Verify(verify::Verify),
+    /// Show the extents, groups, transactions and segments of a data directory
+    Inspect(inspect::Inspect),
+    /// Copy what is whole of a damaged data directory into a new one
+    Repair(repair::Repair),
     /// Copy a data directory, also while its server runs; run again, what is new
     Backup(backup::Backup),
     /// Make a data directory of a backup
     Restore(backup::Restore),
     /// Check a disk: is it safe, how will it be written to, how fast
     Doctor(doctor::Doctor),
-    /// Show the extents, groups, transactions and segments of a data directory
-    Inspect(inspect::Inspect),
-    /// Copy what is whole of a damaged data directory into a new one
-    Repair(repair::Repair),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),
     #[command(hide = true)]
