@@ -163,7 +163,7 @@ const MUTANTS: &[Mutant] = &[
         "the index of an extent begins one run late",
         "engine/src/log/recovery.rs",
         "            runs,\n        })",
-        "            runs: runs.get(1..).filter(|runs| !runs.is_empty()).unwrap_or(runs),\n        })",
+        "            runs: if runs.len() > 1 { runs[1..].to_vec() } else { runs },\n        })",
     ),
     mutant(
         "a checkpoint is written before the indexes that it stands on",
