@@ -208,7 +208,11 @@ impl LogWriter {
         if wished > smallest && made.as_ref().is_err_and(StorageError::is_full) {
             made = prepare(&self.place, self.next_shape(smallest));
         }
-        self.disk_is_full = made.as_ref().is_err_and(StorageError::is_full);
+        let was_full = std::mem::replace(&mut self.disk_is_full, made.as_ref().is_err_and(StorageError::is_full));
+        // The producers are told only that the disk is full; that some of it is to stay free, nobody else would say.
+        if let (Err(cause), true, false) = (&made, self.disk_is_full, was_full) {
+            tracing::warn!(store = %self.place.store, %cause, "no room for the next extent: appends are refused until there is");
+        }
         made
     }
 
