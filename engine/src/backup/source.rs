@@ -11,7 +11,7 @@ use crate::error::{OpenError, StorageError};
 use crate::format::checkpoint;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::log::names::FileName;
-use crate::log::recovery::{corrupt, durable_mark, read_headers};
+use crate::log::recovery::{corrupt, durable_mark, open_extent, read_headers};
 use crate::log::verdict::{Place, Verdict, verdict};
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, StoreId};
@@ -256,16 +256,8 @@ pub(super) fn read_header(
     store: StoreId,
     extent: u64,
 ) -> Result<(Arc<dyn DiskFile>, ExtentHeader), StorageError> {
-    let path = FileName::Extent(extent).in_dir(dir);
-    let file = disk
-        .open(&path, OpenMode::Read)
-        .map_err(|e| StorageError::io("open", &path, e))?;
-    let mut block = vec![0; EXTENT_HEADER_BYTES];
-    let read = file
-        .read_at(0, &mut block)
-        .map_err(|e| StorageError::io("read", &path, e))?;
-    let header = ExtentHeader::decode(&block[..read])
-        .map_err(|error| corrupt(store, extent, 0, format!("the extent's header: {error}")))?;
+    let (file, header) = open_extent(disk, dir, extent)?;
+    let header = header.map_err(|error| corrupt(store, extent, 0, format!("the extent's header: {error}")))?;
     if (header.store, header.extent) != (store, extent) || !header.begun {
         return Err(corrupt(store, extent, 0, "the header of another extent"));
     }

@@ -12,7 +12,7 @@ use super::verdict::{Found, Place, Verdict, verdict};
 use super::walk::{Step, Walk};
 use super::writer::{LogWriter, OpenExtent};
 use crate::disk::latch::Latch;
-use crate::disk::{Disk, OpenMode, read_all, replace};
+use crate::disk::{Disk, DiskFile, OpenMode, read_all, replace};
 use crate::error::{OpenError, StorageError};
 use crate::format::FormatError;
 use crate::format::checkpoint::{self, Checkpoint};
@@ -77,6 +77,27 @@ pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<S
     }
 }
 
+/// What the first block of an extent says, or why it says nothing.
+pub(crate) type DecodedHeader = Result<ExtentHeader, FormatError>;
+
+/// An extent's file, and what its first block says.
+pub(crate) fn open_extent(
+    disk: &dyn Disk,
+    dir: &Path,
+    extent: u64,
+) -> Result<(Arc<dyn DiskFile>, DecodedHeader), StorageError> {
+    let path = FileName::Extent(extent).in_dir(dir);
+    let file = disk
+        .open(&path, OpenMode::Read)
+        .map_err(|e| StorageError::io("open", &path, e))?;
+    let mut block = vec![0; EXTENT_HEADER_BYTES];
+    let read = file
+        .read_at(0, &mut block)
+        .map_err(|e| StorageError::io("read", &path, e))?;
+    let header = ExtentHeader::decode(&block[..read]);
+    Ok((file, header))
+}
+
 /// Reads the headers of all extents and checks that none is missing.
 pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Headers, OpenError> {
     let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
@@ -85,15 +106,9 @@ pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Resul
         let Some(FileName::Extent(number)) = FileName::parse(&name) else {
             continue;
         };
-        let path = FileName::Extent(number).in_dir(dir);
-        let file = disk
-            .open(&path, OpenMode::Read)
-            .map_err(|e| StorageError::io("open", &path, e))?;
-        let mut block = vec![0; EXTENT_HEADER_BYTES];
-        let read = file
-            .read_at(0, &mut block)
-            .map_err(|e| StorageError::io("read", &path, e))?;
-        let header = match ExtentHeader::decode(&block[..read]) {
+        let (file, header) = open_extent(disk, dir, number)?;
+        let path = file.path().clone();
+        let header = match header {
             Ok(header) => header,
             Err(FormatError::Version(found)) => {
                 return Err(OpenError::NewerFormat {

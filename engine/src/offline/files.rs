@@ -13,6 +13,7 @@ use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader, salt_of
 use crate::format::index::IndexHeader;
 use crate::limits::BLOCK_BYTES;
 use crate::log::names::FileName;
+use crate::log::recovery::open_extent;
 use crate::model::{LogPosition, StoreId};
 
 /// One extent's file.
@@ -96,17 +97,10 @@ impl StoreFiles {
     }
 
     fn read_extent(&mut self, number: u64, prepared: &mut Vec<u64>) -> Result<(), StorageError> {
-        let path = self.path(FileName::Extent(number));
-        let opened = self.disk.open(&path, OpenMode::Read);
-        let file = opened.map_err(|e| StorageError::io("open", &path, e))?;
-        let size = file
-            .size()
-            .map_err(|e| StorageError::io("read the size of", &path, e))?;
-        let mut block = vec![0; EXTENT_HEADER_BYTES];
-        let read = file
-            .read_at(0, &mut block)
-            .map_err(|e| StorageError::io("read", &path, e))?;
-        let header = match ExtentHeader::decode(&block[..read]) {
+        let (file, header) = open_extent(&*self.disk, &self.dir, number)?;
+        let size = file.size();
+        let size = size.map_err(|e| StorageError::io("read the size of", file.path(), e))?;
+        let header = match header {
             Ok(header) if header.store == self.store && header.extent == number => Some(header),
             Ok(other) => {
                 let found = format!("the header of extent {} of store {}", other.extent, other.store);
