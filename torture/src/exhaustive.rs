@@ -1,5 +1,5 @@
 //! Small histories, tried in every way there is: the power goes after each change, and leaves each subset of what was not
-//! synced; each call of the disk fails once; and recovery is cut at each of its changes too.
+//! synced; each call of the disk fails once; and recovery, a backup and a restore are cut at each of their changes too.
 
 use streamkit_engine::Dice;
 use streamkit_engine::disk::simulated::{Fault, Faults, NamesLeft, Simulated};
@@ -29,6 +29,8 @@ pub struct Tried {
     pub kills: u64,
     /// Cuts during a recovery.
     pub recovery_cuts: u64,
+    /// Cuts during a backup or a restore.
+    pub backup_cuts: u64,
     /// Calls that failed once.
     pub failures: u64,
 }
@@ -42,6 +44,7 @@ impl Tried {
         self.disks += other.disks;
         self.kills += other.kills;
         self.recovery_cuts += other.recovery_cuts;
+        self.backup_cuts += other.backup_cuts;
         self.failures += other.failures;
     }
 }
@@ -62,6 +65,7 @@ fn small(dice: &mut Dice) -> Plan {
         open_stores: 100,
         room: None,
         garbage: 0,
+        backups: 0,
         ..Plan::roll(dice)
     }
 }
@@ -86,6 +90,7 @@ pub fn exhaust(seed: u64) -> Result<Tried, Broken> {
     let whole = history(seed, Faults::default())?;
     let mut tried = Tried {
         histories: 1,
+        backup_cuts: whole.cut_backups()?,
         ..Tried::default()
     };
     let mut dice = Dice::new(seed);

@@ -10,6 +10,7 @@
 //!
 //! The engine runs by hand, on one thread, in an order that the seed decides: a seed that finds a fault finds it again.
 
+pub mod backups;
 pub mod call;
 mod choose;
 pub mod clock;

@@ -46,8 +46,8 @@ pub(crate) struct Call {
 pub struct Life<'a> {
     /// What outlives it.
     pub run: &'a mut Run,
-    engine: Engine,
-    by_hand: ByHand,
+    pub(crate) engine: Engine,
+    pub(crate) by_hand: ByHand,
     pub(crate) stores: Vec<Arc<dyn Store>>,
     pub(crate) calls: Vec<Call>,
 }
@@ -221,6 +221,9 @@ impl<'a> Life<'a> {
             }
             match self.run.dice.below(12) {
                 0..4 if self.calls.len() < self.run.plan.calls => self.begin(),
+                5 if self.run.plan.backups > 0 && self.run.dice.chance(12 * self.run.plan.backups, 100) => {
+                    self.back_up()?;
+                }
                 4 => {
                     let turn = self.run.dice.below(3000) as i64 - 1000;
                     self.run.watch.turn(turn);

@@ -46,6 +46,8 @@ pub struct Plan {
     pub keep_free: u64,
     /// Writes that fail may leave anything.
     pub garbage: u64,
+    /// Of 100 steps so many are backups of all stores.
+    pub backups: u64,
 }
 
 impl Plan {
@@ -68,6 +70,7 @@ impl Plan {
             room: dice.chance(1, 8).then(|| (200 << 10) + dice.below(1 << 20) as usize),
             keep_free: [0, 0, 100_000][dice.below(3) as usize],
             garbage: if dice.chance(1, 6) { 2 } else { 0 },
+            backups: if dice.chance(1, 5) { 3 } else { 0 },
         }
     }
 

@@ -8,6 +8,7 @@ use streamkit_engine::disk::simulated::{Fault, Faults, Simulated};
 use streamkit_engine::{ByHand, Dice, Engine, EngineConfig, OpenError, SegmentPath, StoreId, verify_on};
 use uuid::Uuid;
 
+use crate::backups::Backups;
 use crate::clock::Watch;
 use crate::cursor::Cursor;
 use crate::life::Life;
@@ -47,6 +48,12 @@ pub struct Counts {
     pub rotten: u64,
     /// Those of them where verify said so.
     pub found_by_verify: u64,
+    /// Backups that were made.
+    pub backups: u64,
+    /// Backups that were cut or failed.
+    pub lost_backups: u64,
+    /// Restores compared with what the backup must hold.
+    pub restores: u64,
     /// Entries read and compared.
     pub entries: u64,
     /// Of all disks and lives: to tell one run from another.
@@ -69,6 +76,9 @@ impl Counts {
         self.refusals += other.refusals;
         self.rotten += other.rotten;
         self.found_by_verify += other.found_by_verify;
+        self.backups += other.backups;
+        self.lost_backups += other.lost_backups;
+        self.restores += other.restores;
         self.entries += other.entries;
         self.fingerprint ^= other.fingerprint;
     }
@@ -82,6 +92,10 @@ pub struct Run {
     pub plan: Plan,
     /// The disk of the present life.
     pub disk: Simulated,
+    /// The folder of the engine on it.
+    pub dir: PathBuf,
+    /// What was copied of it.
+    pub backups: Backups,
     /// The clock.
     pub watch: Watch,
     /// What each store must hold.
@@ -122,6 +136,7 @@ pub fn run_with(dice: Dice, trace: bool) -> Result<Counts, Broken> {
     }
     let lived = run
         .last_life()
+        .and_then(|()| run.check_backup())
         .and_then(|()| if run.refused { Ok(()) } else { verified(&mut run) });
     lived.map_err(|broken| format!("last start, step {}: {broken}", run.now))?;
     run.counts.steps = run.now;
@@ -169,6 +184,8 @@ impl Run {
         let run = Self {
             cursors: models.iter().map(Cursor::new).collect(),
             disk: Simulated::new(dice.any()),
+            dir: PathBuf::from(DIR),
+            backups: Backups::default(),
             dice,
             watch: Watch::new(),
             models,
@@ -188,6 +205,8 @@ impl Run {
     pub fn fork(&self, disk: Simulated) -> Self {
         Self {
             disk,
+            dir: self.dir.clone(),
+            backups: self.backups.clone(),
             dice: self.dice.clone(),
             plan: self.plan.clone(),
             watch: self.watch.clone(),
@@ -223,7 +242,7 @@ impl Run {
             clock: Arc::new(self.watch.clone()),
             disk: Arc::new(self.disk.clone()),
             by_hand: Some(by_hand.clone()),
-            ..EngineConfig::new(PathBuf::from(DIR))
+            ..EngineConfig::new(self.dir.clone())
         }
     }
 
@@ -244,6 +263,7 @@ impl Run {
             self.set_faults(40);
         }
         let end = if let Some(mut started) = Life::start(self)? {
+            started.run.backups.began();
             if started.settle()? {
                 let cut = [5, 60, 400, 4000][started.run.dice.below(4) as usize];
                 started.run.set_faults(cut);
@@ -268,6 +288,10 @@ impl Run {
             End::Close if self.dice.chance(1, 2) => self.disk.after_power_loss(),
             End::Close => self.disk.after_kill(),
         };
+        self.backups.ended(end);
+        if self.plan.backups > 0 && self.dice.chance(1, 4) {
+            self.back_up_at_rest()?;
+        }
         Ok(())
     }
 

@@ -91,6 +91,9 @@ pub fn restore(
     }
     disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
     if list(dir)?.iter().any(|name| name == STAGING) {
+        // Where the folder went from counts as much as where it went to: only then nothing is left that could undo it.
+        disk.sync_dir(&staging)
+            .map_err(|e| StorageError::io("sync", &staging, e))?;
         for name in list(&staging)? {
             let path = staging.join(name);
             disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;

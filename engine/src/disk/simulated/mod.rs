@@ -2,7 +2,8 @@
 //! way end, and what is left of unsynced writes and names after power loss. What it is like:
 //! - writes that were not synced survive power loss sector by sector, of [`SECTOR_BYTES`]; so do those under way;
 //! - after power loss, what a file had grown by may hold bytes of other files;
-//! - names that were not synced survive in the order of their changes, as in a journal, or in any;
+//! - names that were not synced survive in the order of their changes, as in a journal, or in any; folders are made durably, as
+//!   [`Disk::create_dir`] has it, and renamed with all that is in them;
 //! - a write that fails leaves some of its sectors written; a sync that fails loses what it should have written, though it
 //!   can still be read;
 //! - once the power is gone, no call succeeds: [`Simulated::after_power_loss`] is the disk of the next start.
@@ -24,7 +25,7 @@ pub use faults::{Fault, Faults};
 use self::content::Content;
 use self::faults::{Call, Failure};
 use self::file::Open;
-use self::names::{Names, Number};
+use self::names::{FOLDER, Names, Number};
 use self::queue::Queue;
 use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 use crate::dice::Dice;
@@ -189,8 +190,10 @@ impl Simulated {
     /// All files as they are read.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let world = self.world();
-        let file = |(path, number): (&PathBuf, &Number)| (path.clone(), world.files[number].live.clone());
-        world.names.live.iter().map(file).collect()
+        let files = world.names.live.iter().filter(|(_, number)| **number != FOLDER);
+        files
+            .map(|(path, number)| (path.clone(), world.files[number].live.clone()))
+            .collect()
     }
 
     /// A disk that holds these files, durably.
@@ -382,6 +385,9 @@ impl Simulated {
             world.names.add(path, number);
         }
         let number = *world.names.live.get(path).ok_or_else(missing)?;
+        if number == FOLDER {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         Ok(Open {
             path: path.to_owned(),
             number,
@@ -391,8 +397,11 @@ impl Simulated {
 }
 
 impl Disk for Simulated {
-    fn create_dir(&self, _path: &Path) -> io::Result<()> {
-        self.call(Call::Change)
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.call(Call::Change)?;
+        world.names.add_folder(path);
+        Ok(())
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -444,6 +453,16 @@ impl Disk for Simulated {
         world.called(Call::Change, || format!("remove {}", path.display()))?;
         if !world.names.live.contains_key(path) {
             return Err(missing());
+        }
+        world.names.remove(path);
+        Ok(())
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.called(Call::Change, || format!("remove folder {}", path.display()))?;
+        if !world.names.is_empty(path) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         world.names.remove(path);
         Ok(())

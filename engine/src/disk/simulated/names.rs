@@ -1,12 +1,15 @@
 //! Names in folders, as they are read and as power loss would leave them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::dice::Dice;
 
 /// A file, whatever it is called.
 pub(super) type Number = u64;
+
+/// What stands for a folder.
+pub(super) const FOLDER: Number = 0;
 
 #[derive(Clone)]
 enum Change {
@@ -17,9 +20,17 @@ enum Change {
 }
 
 impl Change {
-    fn folder(&self) -> Option<&Path> {
-        let (Change::Add(path, _) | Change::Remove(path) | Change::Rename(path, ..)) = self;
-        path.parent()
+    /// The folders that it changes. It is durable once all of them are synced.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let paths = match self {
+            Change::Add(path, _) | Change::Remove(path) => vec![path],
+            Change::Rename(from, to, _) => vec![from, to],
+        };
+        paths
+            .into_iter()
+            .filter_map(|path| path.parent())
+            .map(Path::to_owned)
+            .collect()
     }
 
     fn apply(&self, names: &mut BTreeMap<PathBuf, Number>) {
@@ -29,6 +40,18 @@ impl Change {
             }
             Change::Remove(path) => {
                 names.remove(path);
+            }
+            Change::Rename(from, to, FOLDER) => {
+                let inside = |path: &&PathBuf| path.starts_with(from);
+                let moved: Vec<PathBuf> = names.keys().filter(inside).cloned().collect();
+                for path in moved {
+                    let (Some(number), Ok(rest)) = (names.remove(&path), path.strip_prefix(from)) else {
+                        continue;
+                    };
+                    // Joined with nothing, it would end with a slash.
+                    let is_itself = rest.as_os_str().is_empty();
+                    names.insert(if is_itself { to.clone() } else { to.join(rest) }, number);
+                }
             }
             Change::Rename(from, to, number) => {
                 if names.get(from) == Some(number) {
@@ -44,8 +67,8 @@ impl Change {
 pub(super) struct Names {
     pub(super) live: BTreeMap<PathBuf, Number>,
     durable: BTreeMap<PathBuf, Number>,
-    /// Changes that are not durable yet, oldest first.
-    unsynced: Vec<Change>,
+    /// Changes that are not durable yet, oldest first, and the folders that are still to be synced.
+    unsynced: Vec<(Change, BTreeSet<PathBuf>)>,
 }
 
 impl Names {
@@ -59,11 +82,25 @@ impl Names {
 
     fn change(&mut self, change: Change) {
         change.apply(&mut self.live);
-        self.unsynced.push(change);
+        let folders = change.folders();
+        self.unsynced.push((change, folders));
     }
 
     pub(super) fn add(&mut self, path: &Path, number: Number) {
         self.change(Change::Add(path.to_owned(), number));
+    }
+
+    /// Makes a folder and those above it, durably.
+    pub(super) fn add_folder(&mut self, path: &Path) {
+        for folder in path.ancestors() {
+            self.live.entry(folder.to_owned()).or_insert(FOLDER);
+            self.durable.entry(folder.to_owned()).or_insert(FOLDER);
+        }
+    }
+
+    /// Whether nothing stands in a folder.
+    pub(super) fn is_empty(&self, folder: &Path) -> bool {
+        !self.live.keys().any(|path| path.starts_with(folder) && path != folder)
     }
 
     pub(super) fn remove(&mut self, path: &Path) {
@@ -77,11 +114,12 @@ impl Names {
     }
 
     pub(super) fn sync(&mut self, folder: &Path) {
-        for change in std::mem::take(&mut self.unsynced) {
-            if change.folder() == Some(folder) {
+        for (change, mut folders) in std::mem::take(&mut self.unsynced) {
+            folders.remove(folder);
+            if folders.is_empty() {
                 change.apply(&mut self.durable);
             } else {
-                self.unsynced.push(change);
+                self.unsynced.push((change, folders));
             }
         }
     }
@@ -93,7 +131,7 @@ impl Names {
     /// After power loss, with the first of the unsynced changes: a journal keeps them in order.
     pub(super) fn with_first(&self, changes: usize) -> BTreeMap<PathBuf, Number> {
         let mut names = self.durable.clone();
-        for change in self.unsynced.iter().take(changes) {
+        for (change, _) in self.unsynced.iter().take(changes) {
             change.apply(&mut names);
         }
         names
@@ -102,7 +140,7 @@ impl Names {
     /// After power loss, with any of the unsynced changes: nothing but a journal's habit keeps them in order.
     pub(super) fn with_any(&self, dice: &mut Dice) -> BTreeMap<PathBuf, Number> {
         let mut names = self.durable.clone();
-        for change in &self.unsynced {
+        for (change, _) in &self.unsynced {
             if dice.chance(1, 2) {
                 change.apply(&mut names);
             }

@@ -1,0 +1,232 @@
+//! Backups of an engine at work or at rest, cut at any point, made again and again into one folder; and what is restored from
+//! them: all that was acknowledged before the last one that was made, and nothing that was never written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use streamkit_engine::backup::{BackupError, BackupReport, FolderSource, backup, restore};
+use streamkit_engine::disk::Disk;
+use streamkit_engine::disk::simulated::Simulated;
+use streamkit_engine::verify_on;
+
+use crate::cursor::Cursor;
+use crate::life::{Doing, Life};
+use crate::model::{Broken, Model};
+use crate::plan::End;
+use crate::run::Run;
+
+/// Where a backup is restored to.
+const RESTORED: &str = "/restored";
+
+/// The folder of the backups, and what it may hold.
+#[derive(Clone, Default, Debug)]
+pub struct Backups {
+    /// How often another folder was taken.
+    folder: u32,
+    /// What the stores held, at least, when the last backup began that was made, and those after it of which nobody knows
+    /// whether they were.
+    may_hold: Vec<Vec<Model>>,
+    /// The first of these was made.
+    made: bool,
+    /// The last one holds what a killed process wrote, which may not be durable.
+    unproved: bool,
+    /// And then the power went: the log may go on otherwise than in the backup.
+    parted: bool,
+}
+
+impl Backups {
+    fn dir(&self) -> PathBuf {
+        PathBuf::from(format!("/backup-{}", self.folder))
+    }
+
+    /// An engine has made durable what it found.
+    pub fn began(&mut self) {
+        self.unproved = false;
+    }
+
+    /// An engine ended, or did not start.
+    pub fn ended(&mut self, end: End) {
+        self.parted |= self.unproved && end != End::Kill;
+    }
+}
+
+impl Life<'_> {
+    /// Makes a backup while the engine is at work: it goes on between the pieces that are copied.
+    pub(crate) fn back_up(&mut self) -> Result<(), Broken> {
+        let mut known = self.run.models.clone();
+        for call in &self.calls {
+            let model = &mut known[call.store];
+            match call.doing {
+                Doing::Append(attempt) => model.unknown(attempt),
+                Doing::Trim(segment, first) => model.segments[segment].open_trims.push(first),
+                _ => {}
+            }
+        }
+        let disk: Arc<dyn Disk> = Arc::new(self.run.disk.clone());
+        let (target, dice, by_hand) = (self.run.backups.dir(), &mut self.run.dice, &self.by_hand);
+        let outcome = backup(&self.engine, &disk, &target, &mut |_| {
+            while dice.chance(1, 2) && by_hand.run_one() {}
+        });
+        self.run.backed_up(known, outcome)
+    }
+}
+
+impl Run {
+    /// Makes a backup of what a dead engine left.
+    pub(crate) fn back_up_at_rest(&mut self) -> Result<(), Broken> {
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let known = self.models.clone();
+        let outcome = FolderSource::open(Arc::clone(&disk), &self.dir);
+        let outcome = outcome
+            .map_err(BackupError::from)
+            .and_then(|source| backup(&source, &disk, &self.backups.dir(), &mut |_| {}));
+        self.backups.unproved |= outcome.is_ok();
+        // There may be no engine yet, whose start was cut.
+        if let Err(BackupError::Open(error)) = &outcome
+            && self.models.iter().all(|model| model.attempts.is_empty())
+        {
+            self.say(|| format!("no backup: {error}"));
+            return Ok(());
+        }
+        self.backed_up(known, outcome)
+    }
+
+    fn backed_up(&mut self, known: Vec<Model>, outcome: Result<BackupReport, BackupError>) -> Result<(), Broken> {
+        let excused = self.disk.faults_met() > 0 || self.garbled;
+        self.say(|| format!("backup {}: {outcome:?}", self.backups.folder));
+        match outcome {
+            Ok(_) => {
+                self.counts.backups += 1;
+                (self.backups.may_hold, self.backups.made) = (vec![known], true);
+                Ok(())
+            }
+            Err(BackupError::Refused(_)) if self.garbled || self.backups.parted => {
+                self.backups = Backups {
+                    folder: self.backups.folder + 1,
+                    ..Backups::default()
+                };
+                Ok(())
+            }
+            Err(error @ BackupError::Refused(_)) => Err(format!("a backup is refused: {error}")),
+            Err(_) if excused => {
+                self.counts.lost_backups += 1;
+                self.backups.may_hold.push(known);
+                Ok(())
+            }
+            Err(error) => Err(format!("a backup fails for no reason: {error}")),
+        }
+    }
+
+    /// What the backup must hold is restored from it, also if that is cut and done again.
+    pub(crate) fn check_backup(&mut self) -> Result<(), Broken> {
+        let disk = self.disk.copy();
+        if self.trace {
+            disk.trace();
+        }
+        if self.dice.chance(1, 2) {
+            return self.check_restore(disk, false);
+        }
+        disk.cut_power_after(self.dice.below(60));
+        let left = match self.cut_restore(&disk) && self.dice.chance(1, 3) {
+            true => disk.after_kill(),
+            false => disk.after_power_loss(),
+        };
+        self.check_restore(left, true)
+    }
+
+    /// Restores for as long as the disk lets it; whether it came to its end.
+    fn cut_restore(&self, disk: &Simulated) -> bool {
+        let came_to_its_end = self.restore_on(disk).is_ok();
+        disk.kill();
+        came_to_its_end
+    }
+
+    /// What is restored on this disk is what it may be. `again`: it was restored there before, as far as that came.
+    fn check_restore(&mut self, disk: Simulated, again: bool) -> Result<(), Broken> {
+        if self.backups.may_hold.is_empty() {
+            return Ok(());
+        }
+        match self.restore_on(&disk) {
+            Ok(()) => {}
+            Err(BackupError::Refused(_)) if !self.backups.made => return Ok(()),
+            // It had come to its end, and nothing is restored over it.
+            Err(BackupError::Refused(_)) if again => {}
+            Err(error) => return Err(format!("a backup cannot be restored: {error}")),
+        }
+        self.counts.restores += 1;
+        let shared: Arc<dyn Disk> = Arc::new(disk.copy());
+        let report = verify_on(&shared, RESTORED.as_ref(), &mut |_| {});
+        let report = report.map_err(|error| format!("verify fails on what was restored: {error}"))?;
+        if !report.is_clean() {
+            return Err(format!("verify finds damage in what was restored: {report:?}"));
+        }
+        let mut broken = Vec::new();
+        for models in &self.backups.may_hold {
+            let mut restored = self.fork(disk.copy());
+            restored.dir = PathBuf::from(RESTORED);
+            restored.cursors = models.iter().map(Cursor::new).collect();
+            restored.models = models.clone();
+            (restored.garbled, restored.rotten, restored.refused) = (false, false, false);
+            match restored.last_life() {
+                Ok(()) => return Ok(()),
+                Err(why) => broken.push(why),
+            }
+        }
+        Err(format!("what was restored is none of what it may be: {broken:?}"))
+    }
+
+    fn restore_on(&self, disk: &Simulated) -> Result<(), BackupError> {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        restore(&disk, &self.backups.dir(), RESTORED.as_ref(), &mut |_| {}).map(|_| ())
+    }
+
+    /// A backup of what a dead engine left, and a restore of that, are cut after each of their changes.
+    ///
+    /// # Errors
+    /// How the promise is broken, and by what.
+    pub(crate) fn cut_backups(&self) -> Result<u64, Broken> {
+        let mut cuts = 0;
+        let mut whole = self.fork(self.disk.after_kill());
+        let before = whole.disk.changes();
+        whole.back_up_at_rest()?;
+        for cut in 0..=whole.disk.changes() - before {
+            let mut run = self.fork(self.disk.after_kill());
+            run.disk.cut_power_after(cut);
+            run.back_up_at_rest()?;
+            for disk in left(&run.disk) {
+                cuts += 1;
+                let mut again = run.fork(disk.copy());
+                let then = again
+                    .check_restore(disk, false)
+                    .and_then(|()| again.back_up_at_rest())
+                    .and_then(|()| again.check_restore(again.disk.copy(), false));
+                then.map_err(|broken| format!("backup cut after {cut} changes: {broken}"))?;
+            }
+        }
+        for cut in 0.. {
+            let disk = whole.disk.copy();
+            disk.cut_power_after(cut);
+            let ended = whole.cut_restore(&disk);
+            for disk in left(&disk) {
+                cuts += 1;
+                let checked = whole.check_restore(disk, true);
+                checked.map_err(|broken| format!("restore cut after {cut} changes: {broken}"))?;
+            }
+            if ended {
+                break;
+            }
+        }
+        Ok(cuts)
+    }
+}
+
+/// What a cut may leave, from the least to the most.
+fn left(disk: &Simulated) -> [Simulated; 4] {
+    let any = disk.after_power_loss();
+    [
+        disk.after_worst_power_loss(),
+        any,
+        disk.after_power_loss(),
+        disk.after_kill(),
+    ]
+}
