@@ -112,9 +112,10 @@ const MUTANTS: &[Mutant] = &[
         "(Place::AfterDurable, Found::Broken) => Verdict::Refuse,",
     ),
     mutant(
-        "a group need not continue the one before it",
+        // Either of the two is enough: they are there to make up for each other.
+        "what is left of a torn write passes for what follows its successor: neither chain nor epoch count",
         "engine/src/log/walk.rs",
-        "&& header.chain == self.state.chain",
+        "&& header.chain == self.state.chain\n            && header.epoch >= self.state.epoch",
         "",
     ),
     mutant(
@@ -188,6 +189,24 @@ const MUTANTS: &[Mutant] = &[
         "engine/src/read/spaces.rs",
         "Some((extent, run)) if run.timestamp == cursor.timestamp => Start::After {",
         "Some((extent, run)) if run.timestamp != cursor.timestamp => Start::After {",
+    ),
+    mutant(
+        "a backup names a copy that is not durable",
+        "engine/src/backup/copy.rs",
+        "file.sync_all().map_err(|e| StorageError::io(\"sync\", &temporary, e))?;",
+        "",
+    ),
+    mutant(
+        "a backup does not sync the names of its copies",
+        "engine/src/backup/copy.rs",
+        "disk.sync_dir(dir).map_err(|e| StorageError::io(\"sync\", dir, e))?;",
+        "",
+    ),
+    mutant(
+        "a restore does not sync where its stores came from",
+        "engine/src/backup/restore.rs",
+        "disk.sync_dir(&staging)\n            .map_err(|e| StorageError::io(\"sync\", &staging, e))?;",
+        "",
     ),
 ];
 

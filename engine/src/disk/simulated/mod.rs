@@ -253,7 +253,7 @@ impl Simulated {
         let names = world.names_left(names);
         let odds = world.dice.below(5);
         let mut files = BTreeMap::new();
-        for &number in names.values() {
+        for &number in names.values().filter(|&&number| number != FOLDER) {
             let others = world.files.len() as u64;
             let stale = world.dice.below(others) as usize;
             let stale = world.files.values().nth(stale).map(|content| content.live.clone());
