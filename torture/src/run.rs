@@ -121,15 +121,15 @@ pub struct Run {
 /// # Errors
 /// How the promise is broken.
 pub fn run(seed: u64, trace: bool) -> Result<Counts, Broken> {
-    run_with(Dice::new(seed), trace)
+    run_with(Dice::new(seed), Plan::roll, trace)
 }
 
 /// Runs what these dice decide.
 ///
 /// # Errors
 /// How the promise is broken.
-pub fn run_with(dice: Dice, trace: bool) -> Result<Counts, Broken> {
-    let mut run = Run::new(dice, trace, Plan::roll);
+pub fn run_with(dice: Dice, plan: impl FnOnce(&mut Dice) -> Plan, trace: bool) -> Result<Counts, Broken> {
+    let mut run = Run::new(dice, trace, plan);
     for life in 0..run.plan.lives {
         let lived = run.live(life);
         lived.map_err(|broken| format!("life {life}, step {}: {broken}", run.now))?;
