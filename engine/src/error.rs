@@ -112,7 +112,7 @@ impl StorageError {
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the data directory {} is in use by another process; stop that one, or choose another --data", .0.display())]
+    #[error("the data directory {} is in use by another process; stop that one first, or choose another directory", .0.display())]
     InUse(PathBuf),
     /// Written by a newer version.
     #[error("{} has format version {found}; this program reads up to {supported}: use a newer streamkit", path.display())]
