@@ -38,7 +38,8 @@ pub enum Error {
     /// The server's disk failed while it stored: it cannot say whether the chunk is there. Transient; peek before retrying.
     #[error("the server cannot tell whether it was stored: {0}")]
     Unknown(String),
-    /// The server has, for now, no room or no access to its storage. Transient; after a produce, peek before retrying.
+    /// The server has, for now, no room or no access to its storage. Transient; after a produce, peek before retrying, unless
+    /// [`Error::is_not_stored`].
     #[error("the server cannot do this now: {0}")]
     Unavailable(String),
     /// The server refused for a reason that a repetition does not change.
@@ -55,11 +56,15 @@ pub enum Error {
     Closed,
 }
 
+/// How texts begin that tell why a chunk is not stored, or not for certain.
+const NOT_COMMITTED: &str = "failed to write transaction: ";
+
 /// How texts begin that tell of a store that takes nothing for now, and go on with the details.
 const NOT_NOW: [&str; 2] = ["the store accepts no writes since ", "the store is overloaded: "];
 
 impl Error {
-    /// Whether the same call may succeed later without any change. After a produce, peek first.
+    /// Whether the same call may succeed later without any change. After a produce, peek first, unless
+    /// [`Error::is_not_stored`].
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Connect { .. }
@@ -77,6 +82,26 @@ impl Error {
         }
     }
 
+    /// Whether it is certain that nothing of the chunk that was refused is stored; chunks before it are, if they were
+    /// acknowledged. Otherwise peek before you produce again.
+    pub fn is_not_stored(&self) -> bool {
+        match self {
+            Error::Conflict { .. }
+            | Error::Connect { .. }
+            | Error::Unauthorized
+            | Error::AccessDenied
+            | Error::Invalid(_) => true,
+            // The disk is full, the store overloaded or halted: it was refused before it was written.
+            Error::Unavailable(why) => why.starts_with(NOT_COMMITTED),
+            Error::ConnectionLost(_)
+            | Error::Timeout(_)
+            | Error::Unknown(_)
+            | Error::Refused(_)
+            | Error::Protocol(_)
+            | Error::Closed => false,
+        }
+    }
+
     /// What a terminal message's text means. The texts are the protocol's only error codes.
     pub(crate) fn from_terminal(text: &str) -> Self {
         if let Some((expected, got)) = text
@@ -87,7 +112,7 @@ impl Error {
             let head = expected.saturating_sub(1);
             return Error::Conflict { head, got };
         }
-        let storage = text.strip_prefix("failed to write transaction: ").unwrap_or(text);
+        let storage = text.strip_prefix(NOT_COMMITTED).unwrap_or(text);
         if let Some(why) = storage.strip_prefix("the outcome is unknown: ") {
             return Error::Unknown(why.to_owned());
         }
@@ -126,15 +151,23 @@ mod tests {
     #[test]
     fn a_failing_disk_is_no_refusal() {
         let error = Error::from_terminal("failed to write transaction: the outcome is unknown: sync x: I/O error");
+        assert!(!error.is_not_stored());
         assert!(matches!(error, Error::Unknown(why) if why == "sync x: I/O error"));
         for text in [
             "failed to write transaction: the disk is full",
             "failed to write transaction: the store is closed",
             "failed to write transaction: the store is overloaded: its queue of 9 bytes had no room for 20s",
-            "failed to write transaction: the store accepts no writes since a write failed (x); restart to recover",
+            "failed to write transaction: the store accepts no writes since a write failed (store y: x); restart to recover",
         ] {
-            assert!(matches!(Error::from_terminal(text), Error::Unavailable(_)), "{text}");
+            let error = Error::from_terminal(text);
+            assert!(
+                matches!(error, Error::Unavailable(_)) && error.is_not_stored(),
+                "{text}"
+            );
         }
+        // What ends the channel may do so behind a commit.
+        let error = Error::from_terminal("the server is shutting down");
+        assert!(matches!(error, Error::Unavailable(_)) && !error.is_not_stored());
         let error = Error::from_terminal("failed to write transaction: a transaction without records");
         assert!(matches!(error, Error::Refused(_)));
     }

@@ -202,7 +202,7 @@ pub trait Stores: Send + Sync + 'static {
     /// `Ok` while storage is usable: what `/readyz` shows.
     ///
     /// # Errors
-    /// The first reason found why not.
+    /// The reason why not; of several stores that of the first by id.
     fn ready(&self) -> Result<(), crate::StorageError>;
 
     /// Finishes what is queued, writes checkpoints and releases the directory. Stores refuse writes afterwards.

@@ -441,14 +441,14 @@ impl Stores for Engine {
             return Err(StorageError::Closed);
         }
         let stores = self.inner.stores();
-        for slot in stores.values() {
-            if let Ok(store) = slot.store.try_lock()
-                && let Some(store) = &*store
-            {
-                store.shared.latch.check()?;
-            }
+        let halted = stores.iter().filter_map(|(&id, slot)| {
+            let store = slot.store.try_lock().ok()?;
+            Some((id, store.as_ref()?.writable().err()?))
+        });
+        match halted.min_by_key(|(id, _)| *id) {
+            Some((_, why)) => Err(why),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn close(&self) {

@@ -21,9 +21,7 @@ pub enum StorageError {
         source: Arc<std::io::Error>,
     },
     /// Bytes that were once written whole are damaged.
-    #[error(
-        "damage in store {store}, extent {extent}, byte {byte}: {found}; run `streamkit verify` on the data directory"
-    )]
+    #[error("damage in store {store}, extent {extent}, byte {byte}: {found}; {segments}")]
     Corrupt {
         /// The store.
         store: StoreId,
@@ -33,10 +31,14 @@ pub enum StorageError {
         byte: u64,
         /// What stands there.
         found: String,
+        /// What can no longer be read.
+        segments: SegmentsHit,
     },
     /// An earlier write or sync failed: nothing more is written until the store is opened again.
-    #[error("the store accepts no writes since a write failed ({cause}); restart to recover")]
+    #[error("the store accepts no writes since a write failed (store {store}: {cause}); restart to recover")]
     Halted {
+        /// The store.
+        store: StoreId,
         /// The first failure.
         cause: String,
     },
@@ -49,6 +51,43 @@ pub enum StorageError {
     /// A read was given up before it was done, so what it would have returned is missing. Begin a new one.
     #[error("the read was interrupted; start it again")]
     Interrupted,
+}
+
+/// The segments of which entries stand in a damaged place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SegmentsHit {
+    /// Not known: whoever met it was not reading, or the index is damaged, too.
+    Unknown,
+    /// None: it is an index file, which is made of the log.
+    None,
+    /// These.
+    These {
+        /// Some of them, the one that was being read first.
+        named: Vec<SegmentPath>,
+        /// How many there are beside.
+        more: u64,
+    },
+}
+
+impl std::fmt::Display for SegmentsHit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const NEXT: &str =
+            "`streamkit verify` on the data directory tells what is lost, `streamkit repair` copies what is not";
+        match self {
+            Self::Unknown => write!(f, "{NEXT}"),
+            Self::None => write!(f, "no entry is damaged; remove that file and reopen, it is made anew"),
+            Self::These { named, more } => {
+                write!(f, "it hits ")?;
+                for (number, path) in named.iter().enumerate() {
+                    write!(f, "{}{path}", if number > 0 { ", " } else { "" })?;
+                }
+                if *more > 0 {
+                    write!(f, " and {more} more")?;
+                }
+                write!(f, "; {NEXT}")
+            }
+        }
+    }
 }
 
 impl StorageError {
@@ -73,7 +112,7 @@ impl StorageError {
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the data directory {} is in use by another process; stop that one, or choose another --data", .0.display())]
+    #[error("the data directory {} is in use by another process; stop that one first, or choose another directory", .0.display())]
     InUse(PathBuf),
     /// Written by a newer version.
     #[error("{} has format version {found}; this program reads up to {supported}: use a newer streamkit", path.display())]

@@ -62,6 +62,8 @@ pub mod doctor;
 mod engine;
 mod error;
 #[cfg(test)]
+mod failure_tests;
+#[cfg(test)]
 mod flight_tests;
 pub mod format;
 mod index;
@@ -81,7 +83,7 @@ pub use by_hand::ByHand;
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
 pub use dice::Dice;
 pub use engine::Engine;
-pub use error::{AppendError, OpenError, ReadError, Rejection, StorageError};
+pub use error::{AppendError, OpenError, ReadError, Rejection, SegmentsHit, StorageError};
 pub use model::*;
 pub use offline::hex::HexLine;
 pub use offline::inspect::{

@@ -410,7 +410,7 @@ impl Shared {
 
     /// Accepts no more writes, and answers none of those that are queued: nobody works on them.
     pub(crate) fn give_up(&self, cause: &str) {
-        self.halt(cause);
+        self.latch.halt(cause);
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.requests.clear();
         queue.end();
@@ -424,16 +424,6 @@ impl Shared {
         } else {
             self.extents.recent.keep(at, transactions);
         }
-    }
-
-    /// Accepts no more writes.
-    fn halt(&self, cause: &str) {
-        let failed: Result<(), StorageError> = self.latch.guard(|| {
-            Err(StorageError::Halted {
-                cause: cause.to_owned(),
-            })
-        });
-        debug_assert!(failed.is_err());
     }
 
     /// Takes what is queued behind `waiting`; `false` if there is nothing at all, and then nobody works on the queue any more.

@@ -8,7 +8,7 @@ use super::check::{Checked, Expected, Fault, check, check_header};
 use super::source::Pieces;
 use super::{BackupError, CopyProgress};
 use crate::disk::{Disk, OpenMode};
-use crate::error::StorageError;
+use crate::error::{SegmentsHit, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::log::names::FileName;
 
@@ -94,6 +94,7 @@ pub(super) fn copy_extent(
                 extent: expected.extent,
                 byte,
                 found,
+                segments: SegmentsHit::Unknown,
             }
             .into(),
         ),

@@ -148,7 +148,7 @@ fn answer_conflict(shared: &Arc<Shared>, append: Append, path: SegmentPath, head
         let outcome = match own.committed_before(&append.transaction) {
             Ok(Some(committed)) => Ok(committed),
             Ok(None) => Err(Rejection::Conflict { path, head, got }.into()),
-            Err(error) => Err(Rejection::Storage(error).into()),
+            Err(error) => Err(Rejection::Storage(own.naming_segments(error, None)).into()),
         };
         append.answer(outcome);
     });

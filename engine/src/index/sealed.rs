@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Place, Run};
 use crate::disk::DiskFile;
-use crate::error::StorageError;
+use crate::error::{SegmentsHit, StorageError};
 use crate::format::index::{
     IndexHeader, POSTING_BYTES, Posting, RUN_BYTES, SEGMENT_ROW_BYTES, SPACE_ROW_BYTES, SegmentRow, SpaceRow,
     path_hash, take_run,
@@ -79,6 +79,7 @@ impl IndexFile {
             extent: self.header.extent,
             byte,
             found: format!("index file {}: {found}", self.file.path().display()),
+            segments: SegmentsHit::None,
         }
     }
 
@@ -131,6 +132,40 @@ impl IndexFile {
         let mut pages = self.pages();
         let first = self.first_run(&mut pages, row, from)?;
         self.runs(&mut pages, row, first, max.min(row.run_count - first))
+    }
+
+    /// Goes through all segments of the extent for those that have a run in the transaction at a place. Rows and their runs
+    /// stand in one order, so each page is read about once.
+    pub(crate) fn each_at(&self, trx_byte: u32, mut found: impl FnMut(SegmentPath, &Run)) -> Result<(), StorageError> {
+        let (mut rows, mut pages, mut names) = (self.pages(), self.pages(), self.pages());
+        for number in 0..self.header.segment_count {
+            let at = self.header.segments + u64::from(number) * SEGMENT_ROW_BYTES as u64;
+            let row = SegmentRow::decode(rows.read(at, SEGMENT_ROW_BYTES)?).map_err(|e| self.damaged(e))?;
+            let (mut low, mut high) = (0, row.run_count);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let run = match *self.runs(&mut pages, &row, middle, 1)? {
+                    [run] => run,
+                    _ => return Err(self.damaged(FormatError::Short)),
+                };
+                match run.trx_byte.cmp(&trx_byte) {
+                    std::cmp::Ordering::Less => low = middle + 1,
+                    std::cmp::Ordering::Greater => high = middle,
+                    std::cmp::Ordering::Equal => {
+                        let (space, segment) = (usize::from(row.space_bytes), usize::from(row.segment_bytes));
+                        let name = names.read(self.header.names + u64::from(row.name_offset), space + segment)?;
+                        let take = |bytes| {
+                            Name::from_bytes(bytes)
+                                .map_err(|_| self.damaged(FormatError::Invalid("a name against the rules")))
+                        };
+                        let (space, segment) = (take(&name[..space])?, take(&name[space..])?);
+                        found(SegmentPath { space, segment }, &run);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The number of the run that holds `from`, or of the next.

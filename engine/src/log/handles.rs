@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::names::FileName;
 use super::recent::RecentBytes;
 use crate::disk::{Disk, DiskFile, OpenMode};
-use crate::error::StorageError;
+use crate::error::{SegmentsHit, StorageError};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::index::sealed::IndexFile;
 use crate::model::{StoreId, Timestamp};
@@ -75,10 +75,8 @@ impl ExtentHandles {
                     store: id.store,
                     extent: id.extent,
                     byte: 0,
-                    found: format!(
-                        "index file {}: {found}; remove that file and reopen, it is made anew",
-                        path.display()
-                    ),
+                    found: format!("index file {}: {found}", path.display()),
+                    segments: SegmentsHit::None,
                 })?;
                 Ok(Arc::new(index))
             },
@@ -101,6 +99,7 @@ impl ExtentHandles {
                     extent: id.extent,
                     byte: 0,
                     found: format!("the extent's header: {found}"),
+                    segments: SegmentsHit::Unknown,
                 })?;
                 Ok(header.state.last_timestamp)
             },

@@ -13,7 +13,7 @@ use super::walk::{Step, Walk};
 use super::writer::{LogWriter, OpenExtent};
 use crate::disk::latch::Latch;
 use crate::disk::{Disk, DiskFile, OpenMode, read_all, replace};
-use crate::error::{OpenError, StorageError};
+use crate::error::{OpenError, SegmentsHit, StorageError};
 use crate::format::FormatError;
 use crate::format::checkpoint::{self, Checkpoint};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
@@ -74,6 +74,7 @@ pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<S
         extent,
         byte: u64::from(byte),
         found: found.into(),
+        segments: SegmentsHit::Unknown,
     }
 }
 
@@ -552,7 +553,7 @@ impl Recovered {
                 disk: self.disk,
                 dir: self.dir,
                 store: self.store,
-                latch: Arc::new(Latch::default()),
+                latch: Arc::new(Latch::new(self.store)),
                 keep_free_bytes,
             },
             spare: Arc::new(SpareSlot::new(prepared)),

@@ -402,11 +402,12 @@ mod tests {
     use crate::disk::simulated::Simulated;
 
     fn place() -> Place {
+        let store = StoreId(uuid::Uuid::from_u128(1));
         Place {
             disk: Arc::new(Simulated::default()),
             dir: PathBuf::from("/store"),
-            store: StoreId(uuid::Uuid::from_u128(1)),
-            latch: Arc::default(),
+            store,
+            latch: Arc::new(Latch::new(store)),
             keep_free_bytes: 0,
         }
     }

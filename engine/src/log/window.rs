@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::extents::Extents;
 use super::recent::PIECE_BYTES_MAX;
 use crate::disk::DiskFile;
-use crate::error::StorageError;
+use crate::error::{SegmentsHit, StorageError};
 use crate::format::FormatError;
 use crate::format::transaction::{TRANSACTION_HEADER_BYTES, TransactionHeader, open_transaction, take_transaction};
 use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
@@ -120,6 +120,7 @@ impl Window {
             extent: self.extent,
             byte: u64::from(byte),
             found: found.to_string(),
+            segments: SegmentsHit::Unknown,
         }
     }
 

@@ -292,7 +292,9 @@ impl LogWriter {
     /// What becomes of the store when a group was written, or was not.
     pub(crate) fn durable(&self, pending: &Pending, written: io::Result<()>) -> Result<(), StorageError> {
         self.place.latch.guard(|| {
-            let written = written.map_err(|e| StorageError::io("write", pending.file.path(), e));
+            // Not the file's own path: that may be the one it had before it became the extent.
+            let path = FileName::Extent(pending.at.extent).in_dir(&self.place.dir);
+            let written = written.map_err(|e| StorageError::io("write", path, e));
             written.inspect_err(|_| self.leave_mark())
         })
     }
@@ -315,7 +317,7 @@ impl LogWriter {
         }
         if let Err(error) = left {
             tracing::error!(
-                path = %open.file.path().display(), %error, durable = open.durable,
+                store = %self.place.store, extent = open.header.extent, durable = open.durable, %error,
                 "could not note how far the log is durable: where the write that failed damaged what was written before, \
                  the next start may take it for torn"
             );

@@ -2,6 +2,7 @@
 //! reader around it runs each batch on the engine's read threads.
 
 mod ahead;
+mod hit;
 pub(crate) mod segment;
 pub(crate) mod spaces;
 
@@ -36,9 +37,11 @@ pub(crate) trait Scan: Send + 'static {
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError>;
     /// Whether nothing can come any more: then nobody need ask.
     fn is_done(&self) -> bool;
+    /// Adds to a failure what it takes a while to find out.
+    fn explain(&self, error: StorageError) -> StorageError;
     /// Tries to read it all at once, on the thread that asks: a few entries that are cached, where a change of threads would
-    /// take longer than to read them. `None` leaves the scan as it is.
-    fn at_once(&self) -> Option<Result<Option<Vec<Entry>>, StorageError>> {
+    /// take longer than to read them. `None` leaves the scan as it is: also where that failed, since the other way explains it.
+    fn at_once(&self) -> Option<Option<Vec<Entry>>> {
         None
     }
 }
@@ -92,14 +95,11 @@ impl<S: Scan> Reader<S> {
             }
         };
         if let Some(all) = scan.at_once() {
-            self.state = match &all {
-                Ok(_) => State::Ended,
-                Err(error) => State::Broken(error.clone()),
-            };
-            return all;
+            self.state = State::Ended;
+            return Ok(all);
         }
         let outcome = self.threads.read.run(move || {
-            let batch = scan.next_batch();
+            let batch = scan.next_batch().map_err(|error| scan.explain(error));
             (scan, batch)
         });
         // Without an outcome the scan panicked, which is a bug: to the caller the read failed, it did not end.

@@ -214,15 +214,19 @@ impl Scan for SegmentScan {
         self.left == 0 || self.next > self.last
     }
 
-    fn at_once(&self) -> Option<Result<Option<Vec<Entry>>, StorageError>> {
+    fn explain(&self, error: StorageError) -> StorageError {
+        self.shared.naming_segments(error, Some(&self.path))
+    }
+
+    fn at_once(&self) -> Option<Option<Vec<Entry>>> {
         let few = self.last.0.saturating_sub(self.next.0) < AT_ONCE_ENTRIES || self.left <= AT_ONCE_ENTRIES;
         if self.parts.is_some() || !few || !self.takes_all_times() || !self.shared.extents.can_read_at_once() {
             return None;
         }
         let mut copy = self.beside();
-        let read = at_once(|| copy.next_batch())?;
+        let read = at_once(|| copy.next_batch())?.ok()?;
         // Large entries may have filled the batch before the last one.
-        (read.is_err() || copy.is_done()).then_some(read)
+        copy.is_done().then_some(read)
     }
 
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {

@@ -301,6 +301,10 @@ impl Scan for SpacesScan {
         self.left == 0
     }
 
+    fn explain(&self, error: StorageError) -> StorageError {
+        self.shared.naming_segments(error, None)
+    }
+
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
         if self.spaces.is_empty() || self.end.byte == 0 {
             return Ok(None);

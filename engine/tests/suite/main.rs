@@ -34,6 +34,7 @@ mod portable {
 }
 
 mod backup;
+mod damage;
 mod files;
 mod format_example;
 mod gated;

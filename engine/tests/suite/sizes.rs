@@ -222,6 +222,52 @@ async fn many_segments_of_one_space_with_nothing_in_them_but_a_record_each() {
 }
 
 #[tokio::test]
+async fn names_of_the_shortest_and_of_the_longest_are_read_back_and_others_are_refused_by_name() {
+    // As many bytes as may be, of three-byte characters but for two.
+    let wide = format!("{}ab", "€".repeat(NAME_BYTES_MAX / 3));
+    assert_eq!(wide.len(), NAME_BYTES_MAX);
+    let longest = "n".repeat(NAME_BYTES_MAX);
+    for name in ["n", &longest, &wide, "/", "\u{1}", "…"] {
+        let records = vec![filled(1, 10)];
+        holds(Transaction::single(path(name, name), Sequence::FIRST, records)).await;
+    }
+    let one_more = NAME_BYTES_MAX + 1;
+    let refused = [
+        (String::new(), NameError::Empty),
+        ("n".repeat(one_more), NameError::TooLong(one_more)),
+        (format!("{wide}c"), NameError::TooLong(one_more)),
+        ("a\0b".to_owned(), NameError::Nul),
+        ("\0".to_owned(), NameError::Nul),
+    ];
+    for (name, expected) in refused {
+        assert_eq!(Name::new(&name).unwrap_err(), expected);
+        assert_eq!(SegmentPath::new(&name, "a").unwrap_err(), expected);
+        assert_eq!(SegmentPath::new("s", &name).unwrap_err(), expected);
+    }
+    assert_eq!(Name::from_bytes(&[0xff]).unwrap_err(), NameError::NotUtf8);
+}
+
+/// Neither alone is too large.
+#[tokio::test]
+async fn payload_and_metadata_count_together() {
+    let with = |payload: usize| Record {
+        payload: vec![7; payload].into(),
+        ..of_metadata(RECORD_BYTES_MAX / 2)
+    };
+    let fits = with(RECORD_BYTES_MAX / 2);
+    assert_eq!(fits.len(), RECORD_BYTES_MAX);
+    holds(transaction(vec![fits])).await;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Place::First.open(&dir).open_store(STORE).unwrap();
+    let refused = store.append(transaction(vec![with(RECORD_BYTES_MAX / 2 + 1)])).await;
+    let Err(AppendError::Rejected(Rejection::Invalid(why))) = refused else {
+        panic!("it is one byte too large");
+    };
+    assert_eq!(why, InvalidTransaction::RecordTooLarge(RECORD_BYTES_MAX + 1));
+    assert_eq!(store.status().await.unwrap(), StoreStatus::default());
+}
+
+#[tokio::test]
 async fn one_more_than_any_limit_allows_is_refused_by_name_and_changes_nothing() {
     let quarter = || filled(0, RECORD_BYTES_MAX);
     let mut too_many_segments = largest();
@@ -255,9 +301,6 @@ async fn one_more_than_any_limit_allows_is_refused_by_name_and_changes_nothing()
         ),
         (transaction(vec![]), InvalidTransaction::Empty),
     ];
-    for name in ["n".repeat(NAME_BYTES_MAX + 1), String::new(), "a\0b".to_owned()] {
-        assert!(Name::new(&name).is_err());
-    }
     let dir = tempfile::tempdir().unwrap();
     let engine = Place::First.open(&dir);
     let store = engine.open_store(STORE).unwrap();

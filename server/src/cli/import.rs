@@ -226,10 +226,12 @@ pub(crate) async fn run(
     imported.seconds = started.elapsed().as_secs_f64();
     let read = reading.await.map_err(|error| Failure::new(error.to_string()))?;
     read.map_err(|fault| {
-        let stored = imported.rows;
-        Failure::new(format!("{}: {fault}", target.source)).hint(format!(
-            "the {stored} rows before it are stored; mend the line and rerun"
-        ))
+        let stored = match imported.rows {
+            0 => "no row stands before it".to_owned(),
+            1 => "the row before it is stored".to_owned(),
+            rows => format!("the {rows} rows before it are stored"),
+        };
+        Failure::new(format!("{}: {fault}", target.source)).hint(format!("{stored}; mend the line and rerun"))
     })?;
     let proven = standings.prove_all();
     proven.map_err(|failure| failure.hint(stored_now(imported.stored)))?;

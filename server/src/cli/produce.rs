@@ -149,29 +149,34 @@ impl Produce {
                     attempts += 1;
                     progress.head = actual;
                 }
-                Err(error) => return Err(self.failed(error, left.len() as u64, progress)),
+                Err(error) => return Err(self.failed(store, error, left.len() as u64, progress).await),
             }
         }
     }
 
     /// What is known after a failed call with so many lines.
-    fn failed(&self, error: Error, sent: u64, progress: &Progress) -> Failure {
-        let nothing_stored = matches!(
-            error,
-            Error::Connect { .. } | Error::Unauthorized | Error::AccessDenied | Error::Invalid(_)
-        );
-        if nothing_stored {
-            return progress.go_on(Failure::from(error));
+    async fn failed(&self, store: &StoreClient, error: Error, sent: u64, progress: &Progress) -> Failure {
+        if error.is_not_stored() && self.stands_at(store, &error, progress.head).await {
+            // Not the usual advice, which cannot say where to go on.
+            let text = error.to_string();
+            return progress.go_on(match error {
+                Error::Unavailable(_) => Failure::from(error).because(text),
+                error => Failure::from(error),
+            });
         }
-        let (space, segment) = &self.target;
-        let (lines, head) = (progress.lines, progress.head);
         let text = error.to_string();
         // Not the usual advice: to try again at once could store the lines twice.
-        Failure::from(error).because(text).hint(format!(
-            "the first {lines} lines are stored; whether the next {sent} are is unknown: look with `streamkit peek \
-             {space}/{segment}` before you go on, its sequence is {head} if none of them is stored and {} if all are",
-            head.saturating_add(sent)
-        ))
+        Failure::from(error)
+            .because(text)
+            .hint(progress.in_doubt(&self.target, sent))
+    }
+
+    /// Whether nothing was stored before what was refused: a server that is short of memory may split a chunk.
+    async fn stands_at(&self, store: &StoreClient, error: &Error, head: u64) -> bool {
+        match error {
+            Error::Unavailable(_) => head_of(store, &self.target).await.is_ok_and(|actual| actual == head),
+            _ => true,
+        }
     }
 }
 
@@ -200,11 +205,32 @@ impl Progress {
         let (lines, head) = (self.lines, self.head);
         failure.hint(match lines {
             0 => "nothing was stored".to_owned(),
-            _ => format!(
-                "the first {lines} lines are stored; go on with line {} at --expect {head}",
-                lines + 1
-            ),
+            _ => format!("{}; go on with line {} at --expect {head}", self.stored(), lines + 1),
         })
+    }
+
+    fn stored(&self) -> String {
+        match self.lines {
+            1 => "the first line is stored".to_owned(),
+            lines => format!("the first {lines} lines are stored"),
+        }
+    }
+
+    /// How to find out whether the next lines are stored.
+    fn in_doubt(&self, (space, segment): &(String, String), sent: u64) -> String {
+        let (stored, which) = match self.lines {
+            0 => (String::new(), "first"),
+            _ => (format!("{}; ", self.stored()), "next"),
+        };
+        let (lines, if_none, if_all) = match sent {
+            1 => (format!("{which} line is"), "it is not", "it is"),
+            _ => (format!("{which} {sent} lines are"), "none of them is", "all are"),
+        };
+        let (none, all) = (self.head, self.head.saturating_add(sent));
+        format!(
+            "{stored}whether the {lines} stored is unknown: look with `streamkit peek {space}/{segment}` before you go on, \
+             its sequence is {none} if {if_none} and {all} if {if_all}"
+        )
     }
 }
 

@@ -2,7 +2,9 @@
 //! ends its side, or when others of the connection need the room that it takes; a gap, a malformed record or an abort discards the open chunk, and what was acknowledged stays.
 
 use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX};
-use streamkit_engine::{AppendError, Metadata, Record, Rejection, SegmentPath, Sequence, Store, Transaction};
+use streamkit_engine::{
+    AppendError, Metadata, Record, Rejection, SegmentPath, Sequence, StorageError, Store, Transaction,
+};
 use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use streamkit_protocol::{Produce, Terminal};
 
@@ -134,10 +136,21 @@ fn refused(error: AppendError) -> Failure {
     match error {
         AppendError::Rejected(Rejection::Conflict { head, got, .. }) => gap(head.next(), got),
         other => {
-            tracing::warn!(error = %other, "an append failed");
+            if !is_logged_by_its_store(&other) {
+                tracing::warn!(error = %other, "an append failed");
+            }
             Failure::Told(format!("failed to write transaction: {other}"))
         }
     }
+}
+
+/// What goes on until somebody does something about the disk: the store logs it once, however many producers meet it.
+fn is_logged_by_its_store(error: &AppendError) -> bool {
+    matches!(
+        error,
+        AppendError::Indeterminate(StorageError::Io { .. })
+            | AppendError::Rejected(Rejection::DiskFull | Rejection::Storage(StorageError::Halted { .. }))
+    )
 }
 
 /// The text by which deployed clients know a conflict.

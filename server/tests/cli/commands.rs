@@ -103,7 +103,8 @@ fn failures_have_their_exit_codes_and_say_what_next() {
         .output()
         .unwrap();
     assert_eq!(second.status.code(), Some(1));
-    assert!(text(&second.stderr).contains("in use by another process"));
+    let said = text(&second.stderr);
+    assert!(said.contains("in use by another process"), "{said}");
     let keyless = streamkit().args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(keyless.status.code(), Some(2));
     std::fs::write(dir.path().join("short"), "too short").unwrap();
@@ -115,6 +116,52 @@ fn failures_have_their_exit_codes_and_say_what_next() {
         .unwrap();
     assert_eq!(weak.status.code(), Some(1));
     assert!(text(&weak.stderr).contains("at least 32"));
+}
+
+/// Not only a second server: whatever opens a directory needs it for itself.
+#[test]
+fn a_directory_in_use_is_refused_to_every_other_process_with_what_to_do_and_free_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    assert!(served.run_with(&["produce", "o/a"], "1\n").status.success());
+    let data = served.data.to_str().unwrap().to_owned();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (key, target, copy) = (at("key"), at("target"), at("copy"));
+    let all: [&[&str]; 6] = [
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--jwt-key-file",
+            &key,
+            "--data",
+            &data,
+        ],
+        &["dev", "--listen", "127.0.0.1:0", "--data", &data],
+        &["verify", &data],
+        &["inspect", &data],
+        &["repair", &data, &target],
+        &["backup", &data, &copy],
+    ];
+    for command in all {
+        let refused = streamkit().args(command).output().unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{command:?}");
+        let said = text(&refused.stderr);
+        for part in [
+            &format!("the data directory {data} is in use by another process"),
+            "stop that one first, or choose another directory",
+        ] {
+            assert!(said.contains(part), "{command:?}: {said}");
+        }
+        assert!(refused.stdout.is_empty(), "{command:?}");
+    }
+    assert!(served.run_with(&["produce", "o/a"], "2\n").status.success());
+    served.kill();
+    for command in &all[2..] {
+        let done = streamkit().args(*command).output().unwrap();
+        assert!(done.status.success(), "{command:?}: {}", text(&done.stderr));
+    }
+    assert!(verify(std::path::Path::new(&target)).status.success());
 }
 
 #[test]

@@ -124,3 +124,62 @@ fn inspect_shows_each_thing_and_annotated_bytes() {
     assert_eq!(on("inspect", &data, &["--extent", "99"]).status.code(), Some(1));
     assert_eq!(on("inspect", &data, &["--hex"]).status.code(), Some(2));
 }
+
+/// The command's own text is for whoever may read the server's log.
+#[test]
+fn a_store_that_does_not_open_says_in_the_log_what_is_damaged_and_how_to_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stored(dir.path());
+    flip(&extent(&data, 2), 60);
+    let mut served = Served::start_on(dir.path(), &data);
+    let refused = served.run(&["consume", "orders/a"]);
+    assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("store unavailable"));
+    served.kill();
+    let log = served.log();
+    for part in [
+        "a store did not open",
+        &format!("damage in store {STORE}, extent 2, byte 0: the extent's header"),
+        "`streamkit verify` on the data directory tells what is lost, `streamkit repair` copies what is not",
+    ] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+    // What it says to do works.
+    assert_eq!(verify(&data).status.code(), Some(6));
+    let target = dir.path().join("repaired");
+    assert!(on("repair", &data, &[target.to_str().unwrap()]).status.success());
+    let served = Served::start_on(dir.path(), &target);
+    assert_eq!(lines(&served.run(&["status"]).stdout)[0]["entry_count"], 9000);
+}
+
+#[test]
+fn consume_names_what_damage_hits_and_prints_what_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stored(dir.path());
+    flip(&extent(&data, 2), 9000);
+    let served = Served::start_on(dir.path(), &data);
+    let done = served.run(&["consume", "orders"]);
+    assert_eq!(done.status.code(), Some(1));
+    let said = text(&done.stderr);
+    for part in [
+        &format!("damage in store {STORE}, extent 2, byte "),
+        "; it hits orders/",
+        "`streamkit verify`",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let hit = said.split("it hits orders/").nth(1).unwrap().split(';').next().unwrap();
+    let other = if hit == "a" { "b" } else { "a" };
+    assert!(served.run(&["consume", &format!("orders/{other}")]).status.success());
+    assert_eq!(
+        served.run(&["consume", &format!("orders/{hit}")]).status.code(),
+        Some(1)
+    );
+    assert!(served.run(&["peek", &format!("orders/{hit}")]).status.success());
+    assert!(
+        served
+            .run_with(&["produce", &format!("orders/{hit}")], "more\n")
+            .status
+            .success()
+    );
+}

@@ -107,6 +107,62 @@ fn a_line_that_cannot_be_stored_is_named_and_the_lines_before_it_are_stored() {
 }
 
 #[test]
+fn lines_rows_and_names_at_their_limits_are_stored_and_one_byte_more_names_its_line() {
+    const LARGEST: usize = 4 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let name = "n".repeat(512);
+    let target = format!("{name}/{name}");
+    let line = "x".repeat(LARGEST);
+    let done = served.run_with(&["produce", &target], &format!("{line}\n"));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(lines(&served.run(&["peek", &target]).stdout)[0]["payload"], line);
+    let row = |key: &str, bytes: usize| {
+        let head = format!("{{\"key\":\"{key}\",\"x\":\"");
+        format!("{head}{}\"}}", "x".repeat(bytes - head.len() - 2))
+    };
+    let import = |space: &str, second: &str| {
+        let file = dir.path().join("rows.ndjson");
+        std::fs::write(&file, format!("{}\n{second}\n", row("before", 100))).unwrap();
+        served.run(&[
+            "import",
+            space,
+            file.to_str().unwrap(),
+            "--segment-by",
+            "key",
+            "--source",
+            "rows",
+        ])
+    };
+    // A row's metadata counts, too: four lengths, `source`, `rows`, `row` and `2`.
+    let largest = LARGEST - (4 * 4 + 6 + 4 + 3 + 1);
+    for (space, fits) in [("bytes", row("a", largest)), ("name", row(&name, 2000))] {
+        let done = import(space, &fits);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    }
+    for (n, more) in [
+        row("a", largest + 1),
+        row(&format!("{name}n"), 2000),
+        row("", 2000),
+        row("\\u0000", 2000),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let space = format!("refused-{n}");
+        let done = import(&space, more);
+        assert_eq!(done.status.code(), Some(1));
+        let said = text(&done.stderr);
+        assert!(
+            said.contains("line 2: ") && said.contains("the row before it is stored"),
+            "{said}"
+        );
+        let status = served.run(&["status", &space]);
+        assert_eq!(lines(&status.stdout)[0]["entry_count"], 1, "{n}");
+    }
+}
+
+#[test]
 fn a_lost_connection_says_that_the_outcome_is_unknown_and_how_to_find_out() {
     let dir = tempfile::tempdir().unwrap();
     let mut served = Served::start(dir.path());
@@ -129,12 +185,59 @@ fn a_lost_connection_says_that_the_outcome_is_unknown_and_how_to_find_out() {
     assert_eq!(done.status.code(), Some(5));
     let said = text(&done.stderr);
     assert!(
-        said.contains("the first 2 lines are stored")
-            && said.contains("unknown")
-            && said.contains("streamkit peek s/a"),
+        said.contains(
+            "the first 2 lines are stored; whether the next line is stored is unknown: look with `streamkit peek s/a` \
+             before you go on, its sequence is 2 if it is not and 3 if it is"
+        ),
         "{said}"
     );
     assert!(!said.contains("try again"), "{said}");
+}
+
+/// Whatever else is said of a refused chunk, nothing of it was written.
+#[test]
+fn lines_refused_on_a_full_disk_are_said_not_to_be_stored_and_can_be_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    assert!(served.run_with(&["produce", "s/a"], "one\n").status.success());
+    served.signal("TERM");
+    served.wait();
+    // No disk has so much: from here on it is full, but for the room in the open extent.
+    served.restart_with(&["--keep-free-bytes", "4000000000000000000"]);
+    let mut child = served
+        .command(&["produce", "s/a"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"two\nthree\n").unwrap();
+    wait_for_head(&served, "s/a", 3);
+    let large = format!("{}\n", "x".repeat(200_000));
+    let _ = input.write_all(large.as_bytes());
+    drop(input);
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(5));
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("the disk is full")
+            && said.contains("the first 2 lines are stored; go on with line 3 at --expect 3"),
+        "{said}"
+    );
+    assert!(!said.contains("unknown") && !said.contains("peek"), "{said}");
+    // Of nothing, nothing is stored.
+    let said = text(&served.run_with(&["produce", "s/a"], &large).stderr);
+    assert!(
+        said.contains("the disk is full") && said.contains("nothing was stored"),
+        "{said}"
+    );
+    assert_eq!(lines(&served.run(&["peek", "s/a"]).stdout)[0]["payload"], "three");
+    // Once there is room, what it says to do works.
+    served.kill();
+    served.restart();
+    let on = served.run_with(&["produce", "s/a", "--expect", "3"], &large);
+    assert!(on.status.success(), "{}", text(&on.stderr));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 pub const STORE: &str = "6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b10";
 
@@ -21,6 +23,9 @@ pub struct Served {
     pub data: PathBuf,
     key: PathBuf,
     child: Child,
+    /// What it said on standard error after its address.
+    log: Arc<Mutex<String>>,
+    listening: Option<JoinHandle<()>>,
 }
 
 impl Served {
@@ -39,25 +44,36 @@ impl Served {
             .unwrap();
         let token = String::from_utf8(minted.stdout).unwrap().trim().to_owned();
         let data = data.to_owned();
-        let (child, url) = launch(&data, &key, "127.0.0.1:0");
+        let log = Arc::default();
+        let (child, url, listening) = launch(&data, &key, "127.0.0.1:0", &[], &log);
         Self {
             url,
             token,
             data,
             key,
             child,
+            log,
+            listening: Some(listening),
         }
+    }
+
+    /// What its log says by now; all of it, once it has ended.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.wait();
     }
 
     /// Until it has ended.
     pub fn wait(&mut self) {
         self.child.wait().unwrap();
+        if let Some(listening) = self.listening.take() {
+            listening.join().unwrap();
+        }
     }
 
     /// Sends it a signal by name.
@@ -67,9 +83,14 @@ impl Served {
 
     /// Starts again on the same port.
     pub fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// The same, with further options.
+    pub fn restart_with(&mut self, options: &[&str]) {
         let address = self.url.trim_start_matches("ws://").to_owned();
-        let (child, _) = launch(&self.data, &self.key, &address);
-        self.child = child;
+        let (child, _, listening) = launch(&self.data, &self.key, &address, options, &self.log);
+        (self.child, self.listening) = (child, Some(listening));
     }
 
     /// A client command, connected.
@@ -108,20 +129,32 @@ impl Drop for Served {
     }
 }
 
-fn launch(data: &Path, key: &Path, address: &str) -> (Child, String) {
+fn launch(
+    data: &Path,
+    key: &Path,
+    address: &str,
+    options: &[&str],
+    log: &Arc<Mutex<String>>,
+) -> (Child, String, JoinHandle<()>) {
     let mut command = streamkit();
     command
         .args(["serve", "--listen", address, "--data"])
         .arg(data)
         .arg("--jwt-key-file")
-        .arg(key);
+        .arg(key)
+        .args(options);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     let url = first.rsplit(' ').next().unwrap().to_owned();
     assert!(url.starts_with("ws://"), "{first}");
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, url)
+    let log = Arc::clone(log);
+    let listening = std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            log.lock().unwrap().push_str(&format!("{line}\n"));
+        }
+    });
+    (child, url, listening)
 }
 
 /// Sends a process a signal by name.

@@ -41,7 +41,8 @@ impl Store for Faulty {
             .into()),
             "halted" => {
                 let cause = "sync: I/O error".to_owned();
-                Err(Rejection::Storage(StorageError::Halted { cause }).into())
+                let store = self.id();
+                Err(Rejection::Storage(StorageError::Halted { store, cause }).into())
             }
             _ => self.0.append(transaction).await,
         }

@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use streamkit_client::{ConsumeSegment, Entry, Error, NewRecord};
-use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
+use streamkit_engine::limits::{NAME_BYTES_MAX, RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
 
 use crate::client::client;
 use crate::peer::{Host, STORE};
@@ -70,5 +70,61 @@ async fn a_byte_too_many_is_refused_and_nothing_is_stored() {
         other => panic!("{other:?}"),
     }
     assert!(store.peek("s", "a").await.unwrap().is_none());
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn one_more_than_a_transaction_takes_begins_the_next_one() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    let mut bytes: Vec<NewRecord> = (0..TRANSACTION_BYTES_MAX / RECORD_BYTES_MAX)
+        .map(|n| filled(n, RECORD_BYTES_MAX))
+        .collect();
+    bytes.push(filled(9, 1));
+    let records = vec![NewRecord::new("x"); TRANSACTION_RECORDS_MAX + 1];
+    for (segment, sent) in [("bytes", bytes), ("records", records)] {
+        let count = sent.len();
+        store.produce_all("s", segment, 1, sent).await.unwrap();
+        let entries = read(&host, segment).await;
+        assert_eq!(entries.len(), count);
+        let (first, last) = (&entries[0], &entries[count - 1]);
+        assert!(entries[..count - 1].iter().all(|entry| entry.trx == first.trx));
+        assert_ne!(last.trx, first.trx, "{segment}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn the_longest_names_and_the_largest_metadata_are_stored_and_one_byte_more_is_refused_before_anything_is() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    let name = |bytes| "n".repeat(bytes);
+    let with_metadata = |bytes: usize| {
+        let metadata = |value: usize| streamkit_engine::Metadata::from_pairs([("k", "v".repeat(value))]);
+        let value = RECORD_BYTES_MAX / 2 - metadata(0).encoded().len();
+        filled(1, bytes - RECORD_BYTES_MAX / 2).with("k", "v".repeat(value))
+    };
+    let more = NAME_BYTES_MAX + 1;
+    let refused = [
+        (name(more), "a".to_owned(), filled(1, 1)),
+        ("s".to_owned(), name(more), filled(1, 1)),
+        ("a\0b".to_owned(), "a".to_owned(), filled(1, 1)),
+        ("s".to_owned(), "a\0b".to_owned(), filled(1, 1)),
+        ("s".to_owned(), "a".to_owned(), with_metadata(RECORD_BYTES_MAX + 1)),
+    ];
+    for (space, segment, record) in refused {
+        let refused = store.produce_all(&space, &segment, 1, [record]).await;
+        assert!(
+            matches!(&refused, Err(Error::Refused(_) | Error::Invalid(_))),
+            "{refused:?}"
+        );
+    }
+    assert!(store.spaces().await.unwrap().is_empty(), "nothing is stored");
+    for (space, segment) in [(name(NAME_BYTES_MAX), name(NAME_BYTES_MAX)), (name(1), name(1))] {
+        let record = with_metadata(RECORD_BYTES_MAX);
+        store.produce_all(&space, &segment, 1, [record.clone()]).await.unwrap();
+        let last = store.peek(&space, &segment).await.unwrap().unwrap();
+        assert!(last.payload == record.payload && last.metadata == record.metadata);
+    }
     host.stop().await;
 }
