@@ -1,13 +1,14 @@
 //! Copies one extent so that its name stands for all of it or for what was there before: a temporary file, zeros up to its
 //! size, a check of what was written, a sync, a rename.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::check::{Checked, Expected, Fault, check, check_header};
 use super::source::Pieces;
 use super::{BackupError, CopyProgress};
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::StorageError;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::log::names::FileName;
@@ -55,18 +56,53 @@ pub(super) fn recheck(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> 
     }
 }
 
+/// What room on the disk the file of an extent takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// As much as is used of it: nothing is ever written behind that.
+    AsUsed,
+    /// All of its size. An engine takes room when it prepares an extent, where a full disk refuses one append, and none while it
+    /// writes, where it would halt the store.
+    Whole,
+}
+
+impl Room {
+    /// Makes the file of an extent, empty but for room that may be had without writing; whether it was.
+    fn make(self, disk: &dyn Disk, path: &Path, capacity: u64) -> io::Result<(Arc<dyn DiskFile>, bool)> {
+        let allocated = self == Self::Whole && disk.open_log(path, true)?.allocate(capacity)?;
+        let mode = if allocated { OpenMode::Write } else { OpenMode::Create };
+        Ok((disk.open(path, mode)?, allocated))
+    }
+
+    /// Makes what is behind the used bytes read as zeros.
+    fn fill(self, file: &dyn DiskFile, allocated: bool, used: u64, capacity: u64) -> io::Result<()> {
+        let zeros = vec![0; 1 << 20];
+        let mut at = match self {
+            Self::Whole if !allocated => used,
+            _ => used.max(capacity - 1),
+        };
+        while at < capacity {
+            let length = (capacity - at).min(zeros.len() as u64);
+            file.write_at(at, &zeros[..length as usize])?;
+            at += length;
+        }
+        Ok(())
+    }
+}
+
 /// Copies an extent into a store's folder, durably.
 pub(super) fn copy_extent(
     copying: &mut Copying<'_>,
     pieces: &mut dyn Pieces,
     dir: &Path,
     expected: &Expected,
+    room: Room,
 ) -> Result<Checked, CopyError> {
     let disk = Arc::clone(copying.disk);
     let path = FileName::Extent(expected.extent).in_dir(dir);
     let temporary = path.with_extension("tmp");
     let write = |e| StorageError::io("write", &temporary, e);
-    let file = disk.open(&temporary, OpenMode::Create).map_err(write)?;
+    let (file, allocated) = room.make(&*disk, &temporary, expected.capacity).map_err(write)?;
     let (mut at, end) = (0, u64::from(expected.used_bytes));
     let mut crc32 = crc32fast::Hasher::new();
     while let Some(piece) = pieces.next()? {
@@ -82,10 +118,7 @@ pub(super) fn copy_extent(
     if at < end {
         return Err(BackupError::Source(format!("{at} bytes came where {end} were announced").into()).into());
     }
-    // The rest are zeros, without being written.
-    if end < expected.capacity {
-        file.write_at(expected.capacity - 1, &[0]).map_err(write)?;
-    }
+    room.fill(&*file, allocated, end, expected.capacity).map_err(write)?;
     let checked = check(Arc::clone(&file), expected)?.map_err(|fault| match fault {
         Fault::AnotherHistory => CopyError::AnotherHistory,
         Fault::Damage { byte, found } => CopyError::Other(

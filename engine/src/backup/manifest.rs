@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BackupError, manifest_path};
+use super::{BackupError, ExtentPrefix, is_possible, manifest_path};
 use crate::disk::{Disk, OpenMode, read_all, replace};
 use crate::error::StorageError;
 
@@ -34,6 +34,18 @@ pub struct ExtentEntry {
     pub chain: u32,
     /// CRC-32 of the used bytes behind the header, which has a checksum of its own.
     pub crc32: u32,
+}
+
+impl ExtentEntry {
+    pub(super) fn prefix(&self) -> ExtentPrefix {
+        ExtentPrefix {
+            extent: self.extent,
+            capacity: self.capacity,
+            used_bytes: self.used_bytes,
+            salt: self.salt,
+            sealed: self.sealed.then_some(self.chain),
+        }
+    }
 }
 
 /// All of a backup.
@@ -88,6 +100,14 @@ impl Manifest {
         if manifest.checksum() != written.crc32 {
             return Err(damaged("the checksum does not match".to_owned()));
         }
+        for (store, entries) in &manifest.stores {
+            let extents: Vec<_> = entries.iter().map(ExtentEntry::prefix).collect();
+            if !is_possible(&extents) {
+                return Err(damaged(format!(
+                    "a list of the extents of store {store} that makes no sense"
+                )));
+            }
+        }
         Ok(Some(manifest))
     }
 
@@ -101,5 +121,52 @@ impl Manifest {
         };
         let text = serde_json::to_vec_pretty(&written).map_err(|e| StorageError::io("write", &path, e.into()))?;
         replace(disk, &path, &text).map_err(|e| StorageError::io("write", path, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::files::Files;
+
+    #[test]
+    fn what_no_backup_can_hold_is_damage_even_with_the_right_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = ExtentEntry {
+            extent: 1,
+            sealed: false,
+            capacity: 65536,
+            used_bytes: 4096,
+            salt: 1,
+            chain: 2,
+            crc32: 3,
+        };
+        let read = |entries: &[ExtentEntry]| {
+            let stores = BTreeMap::from([(Uuid::from_u128(1), entries.to_vec())]);
+            Manifest { stores }.write(&Files, dir.path()).unwrap();
+            Manifest::read(&Files, dir.path())
+        };
+        assert!(read(&[good]).unwrap().is_some());
+        let sealed = ExtentEntry { sealed: true, ..good };
+        let second = ExtentEntry { extent: 2, ..good };
+        assert!(read(&[sealed, second]).unwrap().is_some());
+        let with = |change: &dyn Fn(&mut ExtentEntry)| {
+            let mut entry = good;
+            change(&mut entry);
+            vec![entry]
+        };
+        for bad in [
+            vec![],
+            vec![second],
+            vec![good, second],
+            vec![sealed, sealed],
+            with(&|entry| entry.used_bytes = 100),
+            with(&|entry| entry.used_bytes = 65537),
+            with(&|entry| entry.capacity = u64::MAX),
+            with(&|entry| entry.extent = 0),
+        ] {
+            let error = read(&bad).unwrap_err();
+            assert!(error.is_damage(), "{bad:?}: {error}");
+        }
     }
 }

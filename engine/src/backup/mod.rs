@@ -22,9 +22,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use check::Expected;
-use copy::{Copying, copy_extent, recheck};
+use copy::{Copying, Room, copy_extent, recheck};
 use manifest::{ExtentEntry, MANIFEST, Manifest};
 pub use restore::{RestoreReport, restore};
+use source::list_stores;
 pub use source::{FolderSource, Pieces, Source};
 
 use crate::disk::Disk;
@@ -166,7 +167,7 @@ pub fn backup(
     for store in source.stores()? {
         let prefix = source.prefix(store)?;
         if !prefix.extents.is_empty() {
-            if !is_possible(&prefix) {
+            if !is_possible(&prefix.extents) {
                 let why = format!("the list of the extents of store {store} makes no sense");
                 return Err(BackupError::Source(why.into()));
             }
@@ -231,15 +232,14 @@ fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupErro
         None if read_format(disk, target)?.is_some_and(|said| said == unfinished()) => None,
         None => return Err(refused(target, "it is not empty, and holds no backup")),
     };
-    let stores = target.join("stores");
-    for name in disk.list(&stores).map_err(|e| StorageError::io("list", &stores, e))? {
-        let store = stores.join(&name);
-        let files = disk.list(&store).map_err(|e| StorageError::io("list", &store, e))?;
+    for store in list_stores(disk, target)? {
+        let dir = store_dir(target, store);
+        let files = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
         if files
             .iter()
             .any(|file| FileName::parse(file) == Some(FileName::Checkpoint))
         {
-            let why = format!("it was opened as a data directory and is no backup of store {name} any more");
+            let why = format!("it was opened as a data directory and is no backup of store {store} any more");
             return Err(refused(target, &why));
         }
     }
@@ -253,17 +253,15 @@ fn kept<'a>(before: &'a Manifest, store: StoreId, extent: &ExtentPrefix) -> Opti
     (entry.sealed && extent.sealed.is_some()).then_some(entry)
 }
 
-/// Whether a list that may come from afar is one of a log.
-fn is_possible(prefix: &LogPrefix) -> bool {
-    let sizes = prefix.extents.iter().all(|extent| {
+/// Whether a list that may come from afar is one of a log: from its first extent to the open one, without a hole.
+fn is_possible(extents: &[ExtentPrefix]) -> bool {
+    let sizes = extents.iter().all(|extent| {
         let used = u64::from(extent.used_bytes);
         EXTENT_HEADER_BYTES as u64 <= used && used <= extent.capacity && extent.capacity <= EXTENT_BYTES_MAX
     });
-    let row = prefix.extents.windows(2).all(|two| {
-        let next = two[0].extent.checked_add(1);
-        next == Some(two[1].extent) && two[0].sealed.is_some()
-    });
-    sizes && row
+    let numbers = extents.iter().map(|extent| extent.extent).eq(1..=extents.len() as u64);
+    let open = extents.iter().position(|extent| extent.sealed.is_none());
+    sizes && numbers && open.is_some_and(|open| open + 1 == extents.len())
 }
 
 /// Whether a store's log continues what an earlier backup holds of it, as far as that can be told without reading groups.
@@ -306,7 +304,8 @@ fn backup_store(
     let store = prefix.store;
     let dir = store_dir(target, store);
     disk.create_dir(&dir).map_err(|e| StorageError::io("create", &dir, e))?;
-    remove_strays(&*disk, &dir, prefix)?;
+    let last = prefix.extents.last().map_or(0, |extent| extent.extent);
+    remove_leftovers(&*disk, &dir, last)?;
     let mut entries: Vec<ExtentEntry> = Vec::new();
     for extent in &prefix.extents {
         let mut expected = Expected::of(store, extent);
@@ -335,7 +334,7 @@ fn backup_store(
             }
             None => {
                 let mut pieces = source.read(store, extent)?;
-                let copied = copy_extent(copying, &mut *pieces, &dir, &expected);
+                let copied = copy_extent(copying, &mut *pieces, &dir, &expected, Room::AsUsed);
                 report.copied_extents += 1;
                 report.copied_bytes += u64::from(extent.used_bytes);
                 copied.map_err(|error| match error {
@@ -357,23 +356,13 @@ fn backup_store(
     Ok(entries)
 }
 
-/// Removes what an interrupted backup of another history left behind the end of this one. No manifest names it: that would
-/// have been refused.
-fn remove_strays(disk: &dyn Disk, dir: &Path, prefix: &LogPrefix) -> Result<(), StorageError> {
-    let last = prefix.extents.last().map_or(0, |extent| extent.extent);
+/// Removes from a store's folder what interrupted copies left: their temporary files, which hold room that may be what is
+/// missing, and extents of another history behind the `last` of this one. No manifest names those: that would have been
+/// refused.
+fn remove_leftovers(disk: &dyn Disk, dir: &Path, last: u64) -> Result<(), StorageError> {
     for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
-        if matches!(FileName::parse(&name), Some(FileName::Extent(number)) if number > last) {
-            let path = dir.join(name);
-            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes a folder's own leftovers of an interrupted replacement.
-pub(crate) fn remove_temporary(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
-    for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
-        if name.ends_with(".tmp") {
+        let stray = matches!(FileName::parse(&name), Some(FileName::Extent(number)) if number > last);
+        if stray || name.ends_with(".tmp") {
             let path = dir.join(name);
             disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
         }
@@ -382,6 +371,6 @@ pub(crate) fn remove_temporary(disk: &dyn Disk, dir: &Path) -> Result<(), Storag
 }
 
 /// The manifest's place.
-pub(crate) fn manifest_path(dir: &Path) -> PathBuf {
+fn manifest_path(dir: &Path) -> PathBuf {
     dir.join(MANIFEST)
 }
