@@ -5,13 +5,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::check::{Checked, Expected, Fault, check, check_header};
+use super::check::{self, Checked, Expected, Fault, check_header};
 use super::source::Pieces;
-use super::{BackupError, CopyProgress};
+use super::{BackupError, CopyProgress, another_history};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::StorageError;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::log::names::FileName;
+use crate::model::StoreId;
 
 /// A backup or a restore at work.
 pub(super) struct Copying<'a> {
@@ -34,18 +35,41 @@ impl Copying<'_> {
 
 /// Why an extent was not copied.
 pub(super) enum CopyError {
-    AnotherHistory,
-    Other(BackupError),
+    /// It is whole, but does not continue what an earlier backup holds of it.
+    AnotherHistory { extent: u64 },
+    /// The source cannot read this store, or what it reads is damaged. Others it may read.
+    Store(BackupError),
+    /// The target takes no more, or the source has nothing more to give.
+    All(BackupError),
+}
+
+impl CopyError {
+    /// What a call of a source failed with.
+    pub(super) fn of_source(error: BackupError) -> Self {
+        match error {
+            BackupError::Source(_) => Self::All(error),
+            _ => Self::Store(error),
+        }
+    }
+
+    /// Why one store was not copied, if the others may be.
+    pub(super) fn of_one_store(self, store: StoreId) -> Result<BackupError, BackupError> {
+        match self {
+            Self::Store(error) => Ok(error),
+            Self::All(error) => Err(error),
+            Self::AnotherHistory { extent } => Err(another_history(store, extent)),
+        }
+    }
 }
 
 impl<E: Into<BackupError>> From<E> for CopyError {
     fn from(error: E) -> Self {
-        Self::Other(error.into())
+        Self::All(error.into())
     }
 }
 
 /// Whether an extent that was copied earlier is still there, by its header and size.
-pub(super) fn recheck(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> Result<bool, StorageError> {
+pub(super) fn check_file_header(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> Result<bool, StorageError> {
     let path = FileName::Extent(expected.extent).in_dir(dir);
     match disk.open(&path, OpenMode::Read) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -105,7 +129,7 @@ pub(super) fn copy_extent(
     let (file, allocated) = room.make(&*disk, &temporary, expected.capacity).map_err(write)?;
     let (mut at, end) = (0, u64::from(expected.used_bytes));
     let mut crc32 = crc32fast::Hasher::new();
-    while let Some(piece) = pieces.next()? {
+    while let Some(piece) = pieces.next().map_err(CopyError::of_source)? {
         if at + piece.len() as u64 > end {
             return Err(BackupError::Source("more bytes came than were announced".into()).into());
         }
@@ -119,9 +143,24 @@ pub(super) fn copy_extent(
         return Err(BackupError::Source(format!("{at} bytes came where {end} were announced").into()).into());
     }
     room.fill(&*file, allocated, end, expected.capacity).map_err(write)?;
-    let checked = check(Arc::clone(&file), expected)?.map_err(|fault| match fault {
-        Fault::AnotherHistory => CopyError::AnotherHistory,
-        Fault::Damage { byte, found } => CopyError::Other(
+    let checked = check::check(Arc::clone(&file), expected)?;
+    let written = match &checked {
+        Ok(checked) => checked.crc32,
+        Err(_) => check::crc32(&*file, expected.used_bytes)?,
+    };
+    // Then it is not the source that is damaged.
+    if written != crc32.finalize() {
+        return Err(CopyError::All(BackupError::Damaged {
+            path: temporary,
+            byte: EXTENT_HEADER_BYTES as u64,
+            found: "other bytes than were written".to_owned(),
+        }));
+    }
+    let checked = checked.map_err(|fault| match fault {
+        Fault::AnotherHistory => CopyError::AnotherHistory {
+            extent: expected.extent,
+        },
+        Fault::Damage { byte, found } => CopyError::Store(
             StorageError::Corrupt {
                 store: expected.store,
                 extent: expected.extent,
@@ -131,13 +170,6 @@ pub(super) fn copy_extent(
             .into(),
         ),
     })?;
-    if checked.crc32 != crc32.finalize() {
-        return Err(CopyError::Other(BackupError::Damaged {
-            path: temporary,
-            byte: EXTENT_HEADER_BYTES as u64,
-            found: "other bytes than were written".to_owned(),
-        }));
-    }
     file.sync_all().map_err(|e| StorageError::io("sync", &temporary, e))?;
     drop(file);
     disk.rename(&temporary, &path)

@@ -1,7 +1,7 @@
 //! What a backup says of itself: which extents of which stores it holds, each with how much of it counts and a checksum.
 //! Written last and as a whole; a folder without one holds no backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -53,20 +53,27 @@ impl ExtentEntry {
 pub struct Manifest {
     /// The extents of each store, oldest first.
     pub stores: BTreeMap<Uuid, Vec<ExtentEntry>>,
+    /// Stores that could not be read: what is here of them, if anything, is what an earlier backup found.
+    pub unreadable: BTreeSet<Uuid>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Written {
     streamkit_backup: u32,
-    /// CRC-32 of `stores` as JSON without spaces.
+    /// CRC-32 of `stores`, then `unreadable`, each as JSON without spaces.
     crc32: u32,
     stores: BTreeMap<Uuid, Vec<ExtentEntry>>,
+    unreadable: BTreeSet<Uuid>,
 }
 
 impl Manifest {
     /// Of its content: two are the same backup if this is the same.
     pub(crate) fn checksum(&self) -> u32 {
-        crc32fast::hash(&serde_json::to_vec(&self.stores).unwrap_or_default())
+        let mut hasher = crc32fast::Hasher::new();
+        for part in [serde_json::to_vec(&self.stores), serde_json::to_vec(&self.unreadable)] {
+            hasher.update(&part.unwrap_or_default());
+        }
+        hasher.finalize()
     }
 
     /// Reads it from a backup's folder; `None` if there is none.
@@ -96,7 +103,10 @@ impl Manifest {
             return Err(BackupError::Refused(why));
         }
         let written: Written = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let manifest = Self { stores: written.stores };
+        let manifest = Self {
+            stores: written.stores,
+            unreadable: written.unreadable,
+        };
         if manifest.checksum() != written.crc32 {
             return Err(damaged("the checksum does not match".to_owned()));
         }
@@ -118,6 +128,7 @@ impl Manifest {
             streamkit_backup: VERSION,
             crc32: self.checksum(),
             stores: self.stores,
+            unreadable: self.unreadable,
         };
         let text = serde_json::to_vec_pretty(&written).map_err(|e| StorageError::io("write", &path, e.into()))?;
         replace(disk, &path, &text).map_err(|e| StorageError::io("write", path, e))
@@ -143,7 +154,8 @@ mod tests {
         };
         let read = |entries: &[ExtentEntry]| {
             let stores = BTreeMap::from([(Uuid::from_u128(1), entries.to_vec())]);
-            Manifest { stores }.write(&Files, dir.path()).unwrap();
+            let unreadable = BTreeSet::new();
+            Manifest { stores, unreadable }.write(&Files, dir.path()).unwrap();
             Manifest::read(&Files, dir.path())
         };
         assert!(read(&[good]).unwrap().is_some());

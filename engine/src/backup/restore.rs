@@ -28,6 +28,8 @@ pub struct RestoreReport {
     pub extents: u64,
     /// Used bytes of these.
     pub bytes: u64,
+    /// Stores that the last backup could not read: they are as an earlier one found them, or not there.
+    pub unreadable: Vec<StoreId>,
     /// What the check of the whole found.
     pub verified: VerifyReport,
 }
@@ -78,6 +80,7 @@ pub fn restore(
         stores: manifest.stores.len() as u64,
         extents: entries().count() as u64,
         bytes,
+        unreadable: manifest.unreadable.iter().copied().map(StoreId).collect(),
         verified: VerifyReport::default(),
     };
     let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
@@ -162,15 +165,14 @@ fn copy_all(
             let room = if entry.sealed { Room::AsUsed } else { Room::Whole };
             let copied = source
                 .read(store, &entry.prefix())
-                .map_err(CopyError::Other)
+                .map_err(CopyError::of_source)
                 .and_then(|mut pieces| copy_extent(&mut copying, &mut *pieces, &dir, &expected, room));
             copied.map_err(|error| match error {
-                CopyError::Other(BackupError::Storage(StorageError::Corrupt { byte, found, .. })) => {
+                CopyError::Store(BackupError::Storage(StorageError::Corrupt { byte, found, .. })) => {
                     let path = FileName::Extent(entry.extent).in_dir(&store_dir(backup, store));
                     BackupError::Damaged { path, byte, found }
                 }
-                CopyError::Other(error) => error,
-                CopyError::AnotherHistory => BackupError::Refused("the backup contradicts itself".to_owned()),
+                other => other.of_one_store(store).unwrap_or_else(|error| error),
             })?;
         }
     }
