@@ -168,7 +168,8 @@ pub(crate) fn check(file: Arc<dyn DiskFile>, expected: &Expected) -> Result<Resu
     Ok(Ok(Checked { chain, crc32 }))
 }
 
-fn crc32(file: &dyn DiskFile, used_bytes: u32) -> Result<u32, StorageError> {
+/// Of the used bytes behind the header.
+pub(super) fn crc32(file: &dyn DiskFile, used_bytes: u32) -> Result<u32, StorageError> {
     let mut hasher = crc32fast::Hasher::new();
     let mut piece = vec![0; 1 << 20];
     let (mut at, end) = (EXTENT_HEADER_BYTES as u64, u64::from(used_bytes));

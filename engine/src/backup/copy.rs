@@ -1,16 +1,18 @@
 //! Copies one extent so that its name stands for all of it or for what was there before: a temporary file, zeros up to its
 //! size, a check of what was written, a sync, a rename.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::check::{Checked, Expected, Fault, check, check_header};
+use super::check::{self, Checked, Expected, Fault, check_header};
 use super::source::Pieces;
-use super::{BackupError, CopyProgress};
-use crate::disk::{Disk, OpenMode};
+use super::{BackupError, CopyProgress, another_history};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{SegmentsHit, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::log::names::FileName;
+use crate::model::StoreId;
 
 /// A backup or a restore at work.
 pub(super) struct Copying<'a> {
@@ -33,18 +35,41 @@ impl Copying<'_> {
 
 /// Why an extent was not copied.
 pub(super) enum CopyError {
-    AnotherHistory,
-    Other(BackupError),
+    /// It is whole, but does not continue what an earlier backup holds of it.
+    AnotherHistory { extent: u64 },
+    /// The source cannot read this store, or what it reads is damaged. Others it may read.
+    Store(BackupError),
+    /// The target takes no more, or the source has nothing more to give.
+    All(BackupError),
+}
+
+impl CopyError {
+    /// What a call of a source failed with.
+    pub(super) fn of_source(error: BackupError) -> Self {
+        match error {
+            BackupError::Source(_) => Self::All(error),
+            _ => Self::Store(error),
+        }
+    }
+
+    /// Why one store was not copied, if the others may be.
+    pub(super) fn of_one_store(self, store: StoreId) -> Result<BackupError, BackupError> {
+        match self {
+            Self::Store(error) => Ok(error),
+            Self::All(error) => Err(error),
+            Self::AnotherHistory { extent } => Err(another_history(store, extent)),
+        }
+    }
 }
 
 impl<E: Into<BackupError>> From<E> for CopyError {
     fn from(error: E) -> Self {
-        Self::Other(error.into())
+        Self::All(error.into())
     }
 }
 
 /// Whether an extent that was copied earlier is still there, by its header and size.
-pub(super) fn recheck(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> Result<bool, StorageError> {
+pub(super) fn check_file_header(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> Result<bool, StorageError> {
     let path = FileName::Extent(expected.extent).in_dir(dir);
     match disk.open(&path, OpenMode::Read) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -55,21 +80,56 @@ pub(super) fn recheck(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> 
     }
 }
 
+/// What room on the disk the file of an extent takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// As much as is used of it: nothing is ever written behind that.
+    AsUsed,
+    /// All of its size. An engine takes room when it prepares an extent, where a full disk refuses one append, and none while it
+    /// writes, where it would halt the store.
+    Whole,
+}
+
+impl Room {
+    /// Makes the file of an extent, empty but for room that may be had without writing; whether it was.
+    fn make(self, disk: &dyn Disk, path: &Path, capacity: u64) -> io::Result<(Arc<dyn DiskFile>, bool)> {
+        let allocated = self == Self::Whole && disk.open_log(path, true)?.allocate(capacity)?;
+        let mode = if allocated { OpenMode::Write } else { OpenMode::Create };
+        Ok((disk.open(path, mode)?, allocated))
+    }
+
+    /// Makes what is behind the used bytes read as zeros.
+    fn fill(self, file: &dyn DiskFile, allocated: bool, used: u64, capacity: u64) -> io::Result<()> {
+        let zeros = vec![0; 1 << 20];
+        let mut at = match self {
+            Self::Whole if !allocated => used,
+            _ => used.max(capacity - 1),
+        };
+        while at < capacity {
+            let length = (capacity - at).min(zeros.len() as u64);
+            file.write_at(at, &zeros[..length as usize])?;
+            at += length;
+        }
+        Ok(())
+    }
+}
+
 /// Copies an extent into a store's folder, durably.
 pub(super) fn copy_extent(
     copying: &mut Copying<'_>,
     pieces: &mut dyn Pieces,
     dir: &Path,
     expected: &Expected,
+    room: Room,
 ) -> Result<Checked, CopyError> {
     let disk = Arc::clone(copying.disk);
     let path = FileName::Extent(expected.extent).in_dir(dir);
     let temporary = path.with_extension("tmp");
     let write = |e| StorageError::io("write", &temporary, e);
-    let file = disk.open(&temporary, OpenMode::Create).map_err(write)?;
+    let (file, allocated) = room.make(&*disk, &temporary, expected.capacity).map_err(write)?;
     let (mut at, end) = (0, u64::from(expected.used_bytes));
     let mut crc32 = crc32fast::Hasher::new();
-    while let Some(piece) = pieces.next()? {
+    while let Some(piece) = pieces.next().map_err(CopyError::of_source)? {
         if at + piece.len() as u64 > end {
             return Err(BackupError::Source("more bytes came than were announced".into()).into());
         }
@@ -82,13 +142,25 @@ pub(super) fn copy_extent(
     if at < end {
         return Err(BackupError::Source(format!("{at} bytes came where {end} were announced").into()).into());
     }
-    // The rest are zeros, without being written.
-    if end < expected.capacity {
-        file.write_at(expected.capacity - 1, &[0]).map_err(write)?;
+    room.fill(&*file, allocated, end, expected.capacity).map_err(write)?;
+    let checked = check::check(Arc::clone(&file), expected)?;
+    let written = match &checked {
+        Ok(checked) => checked.crc32,
+        Err(_) => check::crc32(&*file, expected.used_bytes)?,
+    };
+    // Then it is not the source that is damaged.
+    if written != crc32.finalize() {
+        return Err(CopyError::All(BackupError::Damaged {
+            path: temporary,
+            byte: EXTENT_HEADER_BYTES as u64,
+            found: "other bytes than were written".to_owned(),
+        }));
     }
-    let checked = check(Arc::clone(&file), expected)?.map_err(|fault| match fault {
-        Fault::AnotherHistory => CopyError::AnotherHistory,
-        Fault::Damage { byte, found } => CopyError::Other(
+    let checked = checked.map_err(|fault| match fault {
+        Fault::AnotherHistory => CopyError::AnotherHistory {
+            extent: expected.extent,
+        },
+        Fault::Damage { byte, found } => CopyError::Store(
             StorageError::Corrupt {
                 store: expected.store,
                 extent: expected.extent,
@@ -99,13 +171,6 @@ pub(super) fn copy_extent(
             .into(),
         ),
     })?;
-    if checked.crc32 != crc32.finalize() {
-        return Err(CopyError::Other(BackupError::Damaged {
-            path: temporary,
-            byte: EXTENT_HEADER_BYTES as u64,
-            found: "other bytes than were written".to_owned(),
-        }));
-    }
     file.sync_all().map_err(|e| StorageError::io("sync", &temporary, e))?;
     drop(file);
     disk.rename(&temporary, &path)

@@ -1,13 +1,13 @@
 //! What a backup says of itself: which extents of which stores it holds, each with how much of it counts and a checksum.
 //! Written last and as a whole; a folder without one holds no backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BackupError, manifest_path};
+use super::{BackupError, ExtentPrefix, is_possible, manifest_path};
 use crate::disk::{Disk, OpenMode, read_all, replace};
 use crate::error::StorageError;
 
@@ -36,25 +36,44 @@ pub struct ExtentEntry {
     pub crc32: u32,
 }
 
+impl ExtentEntry {
+    pub(super) fn prefix(&self) -> ExtentPrefix {
+        ExtentPrefix {
+            extent: self.extent,
+            capacity: self.capacity,
+            used_bytes: self.used_bytes,
+            salt: self.salt,
+            sealed: self.sealed.then_some(self.chain),
+        }
+    }
+}
+
 /// All of a backup.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Manifest {
     /// The extents of each store, oldest first.
     pub stores: BTreeMap<Uuid, Vec<ExtentEntry>>,
+    /// Stores that could not be read: what is here of them, if anything, is what an earlier backup found.
+    pub unreadable: BTreeSet<Uuid>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Written {
     streamkit_backup: u32,
-    /// CRC-32 of `stores` as JSON without spaces.
+    /// CRC-32 of `stores`, then `unreadable`, each as JSON without spaces.
     crc32: u32,
     stores: BTreeMap<Uuid, Vec<ExtentEntry>>,
+    unreadable: BTreeSet<Uuid>,
 }
 
 impl Manifest {
     /// Of its content: two are the same backup if this is the same.
     pub(crate) fn checksum(&self) -> u32 {
-        crc32fast::hash(&serde_json::to_vec(&self.stores).unwrap_or_default())
+        let mut hasher = crc32fast::Hasher::new();
+        for part in [serde_json::to_vec(&self.stores), serde_json::to_vec(&self.unreadable)] {
+            hasher.update(&part.unwrap_or_default());
+        }
+        hasher.finalize()
     }
 
     /// Reads it from a backup's folder; `None` if there is none.
@@ -84,9 +103,20 @@ impl Manifest {
             return Err(BackupError::Refused(why));
         }
         let written: Written = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let manifest = Self { stores: written.stores };
+        let manifest = Self {
+            stores: written.stores,
+            unreadable: written.unreadable,
+        };
         if manifest.checksum() != written.crc32 {
             return Err(damaged("the checksum does not match".to_owned()));
+        }
+        for (store, entries) in &manifest.stores {
+            let extents: Vec<_> = entries.iter().map(ExtentEntry::prefix).collect();
+            if !is_possible(&extents) {
+                return Err(damaged(format!(
+                    "a list of the extents of store {store} that makes no sense"
+                )));
+            }
         }
         Ok(Some(manifest))
     }
@@ -98,8 +128,57 @@ impl Manifest {
             streamkit_backup: VERSION,
             crc32: self.checksum(),
             stores: self.stores,
+            unreadable: self.unreadable,
         };
         let text = serde_json::to_vec_pretty(&written).map_err(|e| StorageError::io("write", &path, e.into()))?;
         replace(disk, &path, &text).map_err(|e| StorageError::io("write", path, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::files::Files;
+
+    #[test]
+    fn what_no_backup_can_hold_is_damage_even_with_the_right_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = ExtentEntry {
+            extent: 1,
+            sealed: false,
+            capacity: 65536,
+            used_bytes: 4096,
+            salt: 1,
+            chain: 2,
+            crc32: 3,
+        };
+        let read = |entries: &[ExtentEntry]| {
+            let stores = BTreeMap::from([(Uuid::from_u128(1), entries.to_vec())]);
+            let unreadable = BTreeSet::new();
+            Manifest { stores, unreadable }.write(&Files, dir.path()).unwrap();
+            Manifest::read(&Files, dir.path())
+        };
+        assert!(read(&[good]).unwrap().is_some());
+        let sealed = ExtentEntry { sealed: true, ..good };
+        let second = ExtentEntry { extent: 2, ..good };
+        assert!(read(&[sealed, second]).unwrap().is_some());
+        let with = |change: &dyn Fn(&mut ExtentEntry)| {
+            let mut entry = good;
+            change(&mut entry);
+            vec![entry]
+        };
+        for bad in [
+            vec![],
+            vec![second],
+            vec![good, second],
+            vec![sealed, sealed],
+            with(&|entry| entry.used_bytes = 100),
+            with(&|entry| entry.used_bytes = 65537),
+            with(&|entry| entry.capacity = u64::MAX),
+            with(&|entry| entry.extent = 0),
+        ] {
+            let error = read(&bad).unwrap_err();
+            assert!(error.is_damage(), "{bad:?}: {error}");
+        }
     }
 }

@@ -22,9 +22,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use check::Expected;
-use copy::{Copying, copy_extent, recheck};
+use copy::{CopyError, Copying, Room, check_file_header, copy_extent};
 use manifest::{ExtentEntry, MANIFEST, Manifest};
 pub use restore::{RestoreReport, restore};
+use source::list_stores;
 pub use source::{FolderSource, Pieces, Source};
 
 use crate::disk::Disk;
@@ -105,6 +106,27 @@ pub enum BackupError {
     /// A source that is not on this host failed.
     #[error("{0}")]
     Source(Box<dyn std::error::Error + Send + Sync>),
+    /// It failed to read this one store, and may read others.
+    #[error("{why}")]
+    Unreadable {
+        /// What it said.
+        why: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether that was damage.
+        is_damage: bool,
+    },
+    /// Some stores could not be read. The backup holds all others, and of these what it held before.
+    #[error("{} stores could not be backed up{}", failed.len(), first(failed))]
+    Incomplete {
+        /// What the backup holds.
+        report: BackupReport,
+        /// Those stores, by id, each with the reason.
+        failed: Vec<(StoreId, BackupError)>,
+    },
+}
+
+fn first(failed: &[(StoreId, BackupError)]) -> String {
+    let said = failed.first().map(|(store, error)| format!("; store {store}: {error}"));
+    said.unwrap_or_default()
 }
 
 impl BackupError {
@@ -112,6 +134,8 @@ impl BackupError {
     pub fn is_damage(&self) -> bool {
         let leaf = match self {
             Self::Damaged { .. } => return true,
+            Self::Unreadable { is_damage, .. } => return *is_damage,
+            Self::Incomplete { failed, .. } => return failed.iter().any(|(_, error)| error.is_damage()),
             Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
             _ => return false,
         };
@@ -132,6 +156,8 @@ pub struct BackupReport {
     pub copied_extents: u64,
     /// Used bytes of these.
     pub copied_bytes: u64,
+    /// Extents among these of which an earlier copy was damaged.
+    pub mended_extents: u64,
 }
 
 /// What `format` says in the target of a first backup until that is whole.
@@ -139,19 +165,42 @@ fn unfinished() -> String {
     format!("{UNFINISHED}backup\n")
 }
 
+/// How a copy of a sealed extent that an earlier backup made is looked at before it is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recheck {
+    /// Its header and size.
+    Header,
+    /// Every byte, which takes as long as reading the whole backup.
+    Bytes,
+}
+
 /// Copies all stores of `source` into the folder `target`, which is empty, not there yet, or a backup of the same stores. Each
 /// group's checksum and chain is checked as it was written there.
 ///
 /// # Durability
-/// When it returns `Ok`, the backup survives power loss. Interrupted at any point, it can be run again; until then the
-/// folder holds the backup of before, whole, or none that anything takes for one.
+/// When it returns `Ok` or [`BackupError::Incomplete`], the backup survives power loss. Interrupted at any point, it can be run
+/// again; until then the folder holds the backup of before, whole, or none that anything takes for one.
 ///
 /// # Errors
-/// [`BackupError`]. The backup of before is still there.
+/// [`BackupError`]. The backup of before is still there, of those stores that [`BackupError::Incomplete`] names.
 pub fn backup(
     source: &dyn Source,
     disk: &Arc<dyn Disk>,
     target: &Path,
+    progress: &mut dyn FnMut(CopyProgress),
+) -> Result<BackupReport, BackupError> {
+    backup_with(source, disk, target, Recheck::Header, progress)
+}
+
+/// As [`backup`], looking at earlier copies as told. One that is damaged is copied again.
+///
+/// # Errors
+/// As [`backup`].
+pub fn backup_with(
+    source: &dyn Source,
+    disk: &Arc<dyn Disk>,
+    target: &Path,
+    recheck: Recheck,
     progress: &mut dyn FnMut(CopyProgress),
 ) -> Result<BackupReport, BackupError> {
     disk.create_dir(target)
@@ -162,11 +211,17 @@ pub fn backup(
     let found = accept(&**disk, target)?;
     let is_first = found.is_none();
     let before = found.unwrap_or_default();
-    let mut prefixes = Vec::new();
-    for store in source.stores()? {
-        let prefix = source.prefix(store)?;
+    let (mut prefixes, mut failed) = (Vec::new(), BTreeMap::new());
+    for store in BTreeSet::from_iter(source.stores()?) {
+        let prefix = match source.prefix(store).map_err(CopyError::of_source) {
+            Ok(prefix) => prefix,
+            Err(error) => {
+                failed.insert(store.0, error.of_one_store(store)?);
+                continue;
+            }
+        };
         if !prefix.extents.is_empty() {
-            if !is_possible(&prefix) {
+            if !is_possible(&prefix.extents) {
                 let why = format!("the list of the extents of store {store} makes no sense");
                 return Err(BackupError::Source(why.into()));
             }
@@ -175,7 +230,8 @@ pub fn backup(
         }
     }
     let there: BTreeSet<_> = prefixes.iter().map(|prefix| prefix.store.0).collect();
-    if let Some(gone) = before.stores.keys().find(|id| !there.contains(id)) {
+    let mut ids = before.stores.keys();
+    if let Some(gone) = ids.find(|id| !there.contains(id) && !failed.contains_key(id)) {
         let why = format!("it holds store {gone}, which is not among those to copy");
         return Err(refused(target, &why));
     }
@@ -183,10 +239,9 @@ pub fn backup(
         say(&**disk, target, &unfinished())?;
     }
     let new_bytes = |prefix: &LogPrefix| -> u64 {
-        let new = prefix
-            .extents
-            .iter()
-            .filter(|extent| kept(&before, prefix.store, extent).is_none());
+        let is_new =
+            |extent: &&ExtentPrefix| recheck == Recheck::Bytes || kept(&before, prefix.store, extent).is_none();
+        let new = prefix.extents.iter().filter(is_new);
         new.map(|extent| u64::from(extent.used_bytes)).sum()
     };
     let mut copying = Copying {
@@ -202,17 +257,43 @@ pub fn backup(
     let mut report = BackupReport::default();
     let mut stores = BTreeMap::new();
     for prefix in &prefixes {
-        let entries = backup_store(source, &mut copying, target, prefix, &before, &mut report)?;
-        report.stores += 1;
-        report.extents += entries.len() as u64;
-        report.bytes += entries.iter().map(|entry| u64::from(entry.used_bytes)).sum::<u64>();
-        stores.insert(prefix.store.0, entries);
+        match backup_store(source, &mut copying, target, prefix, &before, recheck, &mut report) {
+            Ok(entries) => {
+                stores.insert(prefix.store.0, entries);
+            }
+            Err(error) => {
+                failed.insert(prefix.store.0, error.of_one_store(prefix.store)?);
+            }
+        }
     }
-    Manifest { stores }.write(&**disk, target)?;
-    if read_format(&**disk, target)?.is_none_or(|said| said == unfinished()) {
-        write_format(&**disk, target)?;
+    // What the backup of before holds of them is still there, and true: what was copied now continues it.
+    for id in failed.keys() {
+        stores.extend(
+            before
+                .stores
+                .get_key_value(id)
+                .map(|(&id, entries)| (id, entries.clone())),
+        );
     }
-    Ok(report)
+    let entries = || stores.values().flatten();
+    report.stores = stores.len() as u64;
+    report.extents = entries().count() as u64;
+    report.bytes = entries().map(|entry| u64::from(entry.used_bytes)).sum();
+    // A backup of nothing, since nothing could be read, is none.
+    if failed.is_empty() || !stores.is_empty() {
+        let unreadable = failed.keys().copied().collect();
+        Manifest { stores, unreadable }.write(&**disk, target)?;
+        if read_format(&**disk, target)?.is_none_or(|said| said == unfinished()) {
+            write_format(&**disk, target)?;
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(report),
+        false => Err(BackupError::Incomplete {
+            report,
+            failed: failed.into_iter().map(|(id, error)| (StoreId(id), error)).collect(),
+        }),
+    }
 }
 
 fn refused(target: &Path, why: &str) -> BackupError {
@@ -231,15 +312,14 @@ fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupErro
         None if read_format(disk, target)?.is_some_and(|said| said == unfinished()) => None,
         None => return Err(refused(target, "it is not empty, and holds no backup")),
     };
-    let stores = target.join("stores");
-    for name in disk.list(&stores).map_err(|e| StorageError::io("list", &stores, e))? {
-        let store = stores.join(&name);
-        let files = disk.list(&store).map_err(|e| StorageError::io("list", &store, e))?;
+    for store in list_stores(disk, target)? {
+        let dir = store_dir(target, store);
+        let files = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
         if files
             .iter()
             .any(|file| FileName::parse(file) == Some(FileName::Checkpoint))
         {
-            let why = format!("it was opened as a data directory and is no backup of store {name} any more");
+            let why = format!("it was opened as a data directory and is no backup of store {store} any more");
             return Err(refused(target, &why));
         }
     }
@@ -253,17 +333,15 @@ fn kept<'a>(before: &'a Manifest, store: StoreId, extent: &ExtentPrefix) -> Opti
     (entry.sealed && extent.sealed.is_some()).then_some(entry)
 }
 
-/// Whether a list that may come from afar is one of a log.
-fn is_possible(prefix: &LogPrefix) -> bool {
-    let sizes = prefix.extents.iter().all(|extent| {
+/// Whether a list that may come from afar is one of a log: from its first extent to the open one, without a hole.
+fn is_possible(extents: &[ExtentPrefix]) -> bool {
+    let sizes = extents.iter().all(|extent| {
         let used = u64::from(extent.used_bytes);
         EXTENT_HEADER_BYTES as u64 <= used && used <= extent.capacity && extent.capacity <= EXTENT_BYTES_MAX
     });
-    let row = prefix.extents.windows(2).all(|two| {
-        let next = two[0].extent.checked_add(1);
-        next == Some(two[1].extent) && two[0].sealed.is_some()
-    });
-    sizes && row
+    let numbers = extents.iter().map(|extent| extent.extent).eq(1..=extents.len() as u64);
+    let open = extents.iter().position(|extent| extent.sealed.is_none());
+    sizes && numbers && open.is_some_and(|open| open + 1 == extents.len())
 }
 
 /// Whether a store's log continues what an earlier backup holds of it, as far as that can be told without reading groups.
@@ -300,22 +378,39 @@ fn backup_store(
     target: &Path,
     prefix: &LogPrefix,
     before: &Manifest,
+    recheck: Recheck,
     report: &mut BackupReport,
-) -> Result<Vec<ExtentEntry>, BackupError> {
+) -> Result<Vec<ExtentEntry>, CopyError> {
     let disk = Arc::clone(copying.disk);
     let store = prefix.store;
     let dir = store_dir(target, store);
     disk.create_dir(&dir).map_err(|e| StorageError::io("create", &dir, e))?;
-    remove_strays(&*disk, &dir, prefix)?;
+    let last = prefix.extents.last().map_or(0, |extent| extent.extent);
+    remove_leftovers(&*disk, &dir, last)?;
     let mut entries: Vec<ExtentEntry> = Vec::new();
     for extent in &prefix.extents {
         let mut expected = Expected::of(store, extent);
         expected.previous = entries.last().map(|last| (last.used_bytes, last.chain));
-        if let Some(kept) = kept(before, store, extent)
-            && recheck(&disk, &dir, &expected)?
-        {
-            entries.push(*kept);
-            continue;
+        let kept = kept(before, store, extent);
+        if let Some(kept) = kept {
+            let is_whole = match recheck {
+                Recheck::Header => check_file_header(&disk, &dir, &expected)?,
+                Recheck::Bytes => {
+                    let previous = expected.previous;
+                    let expected = Expected {
+                        previous,
+                        ..Expected::by(store, kept)
+                    };
+                    check::check_file(&*disk, &dir, &expected)?.is_ok()
+                }
+            };
+            if is_whole {
+                if recheck == Recheck::Bytes {
+                    copying.done(u64::from(extent.used_bytes));
+                }
+                entries.push(*kept);
+                continue;
+            }
         }
         let last_time = before
             .stores
@@ -334,14 +429,12 @@ fn backup_store(
                 checked
             }
             None => {
-                let mut pieces = source.read(store, extent)?;
-                let copied = copy_extent(copying, &mut *pieces, &dir, &expected);
+                let mut pieces = source.read(store, extent).map_err(CopyError::of_source)?;
+                let checked = copy_extent(copying, &mut *pieces, &dir, &expected, Room::AsUsed)?;
                 report.copied_extents += 1;
                 report.copied_bytes += u64::from(extent.used_bytes);
-                copied.map_err(|error| match error {
-                    copy::CopyError::AnotherHistory => another_history(store, extent.extent),
-                    copy::CopyError::Other(error) => error,
-                })?
+                report.mended_extents += u64::from(kept.is_some());
+                checked
             }
         };
         entries.push(ExtentEntry {
@@ -357,23 +450,13 @@ fn backup_store(
     Ok(entries)
 }
 
-/// Removes what an interrupted backup of another history left behind the end of this one. No manifest names it: that would
-/// have been refused.
-fn remove_strays(disk: &dyn Disk, dir: &Path, prefix: &LogPrefix) -> Result<(), StorageError> {
-    let last = prefix.extents.last().map_or(0, |extent| extent.extent);
+/// Removes from a store's folder what interrupted copies left: their temporary files, which hold room that may be what is
+/// missing, and extents of another history behind the `last` of this one. No manifest names those: that would have been
+/// refused.
+fn remove_leftovers(disk: &dyn Disk, dir: &Path, last: u64) -> Result<(), StorageError> {
     for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
-        if matches!(FileName::parse(&name), Some(FileName::Extent(number)) if number > last) {
-            let path = dir.join(name);
-            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes a folder's own leftovers of an interrupted replacement.
-pub(crate) fn remove_temporary(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
-    for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
-        if name.ends_with(".tmp") {
+        let stray = matches!(FileName::parse(&name), Some(FileName::Extent(number)) if number > last);
+        if stray || name.ends_with(".tmp") {
             let path = dir.join(name);
             disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
         }
@@ -382,6 +465,6 @@ pub(crate) fn remove_temporary(disk: &dyn Disk, dir: &Path) -> Result<(), Storag
 }
 
 /// The manifest's place.
-pub(crate) fn manifest_path(dir: &Path) -> PathBuf {
+fn manifest_path(dir: &Path) -> PathBuf {
     dir.join(MANIFEST)
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::check::{Expected, check_file};
-use super::copy::{CopyError, Copying, copy_extent};
+use super::copy::{CopyError, Copying, Room, copy_extent};
 use super::manifest::Manifest;
 use super::source::{FolderSource, Source as _};
-use super::{BackupError, CopyProgress, ExtentPrefix, Stage, remove_temporary};
+use super::{BackupError, CopyProgress, Stage, remove_leftovers};
 use crate::disk::Disk;
 use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
@@ -28,7 +28,9 @@ pub struct RestoreReport {
     pub extents: u64,
     /// Used bytes of these.
     pub bytes: u64,
-    /// What the check of the whole found. Empty where an interrupted restore had come that far already.
+    /// Stores that the last backup could not read: they are as an earlier one found them, or not there.
+    pub unreadable: Vec<StoreId>,
+    /// What the check of the whole found.
     pub verified: VerifyReport,
 }
 
@@ -78,29 +80,32 @@ pub fn restore(
         stores: manifest.stores.len() as u64,
         extents: entries().count() as u64,
         bytes,
+        unreadable: manifest.unreadable.iter().copied().map(StoreId).collect(),
         verified: VerifyReport::default(),
     };
     let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
     let staging = dir.join(STAGING);
-    if !list(dir)?.iter().any(|name| name == "stores") {
-        copy_all(disk, backup, &staging, &manifest, bytes, progress)?;
-        report.verified = verify(disk, &staging, progress)?;
-        let stores = staging.join("stores");
-        disk.rename(&stores, &dir.join("stores"))
-            .map_err(|e| StorageError::io("rename", stores, e))?;
+    let (staged, stores) = (staging.join("stores"), dir.join("stores"));
+    let rename = |from: &Path, to: &Path| disk.rename(from, to).map_err(|e| StorageError::io("rename", from, e));
+    // Interrupted between here and its last step: who runs it again is told what was found, so it is found again.
+    if list(dir)?.iter().any(|name| name == "stores") {
+        disk.create_dir(&staging)
+            .map_err(|e| StorageError::io("create", &staging, e))?;
+        rename(&stores, &staged)?;
     }
+    copy_all(disk, backup, &staging, &manifest, bytes, progress)?;
+    report.verified = verify(disk, &staging, progress)?;
+    rename(&staged, &stores)?;
     disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
-    if list(dir)?.iter().any(|name| name == STAGING) {
-        // Where the folder went from counts as much as where it went to: only then nothing is left that could undo it.
-        disk.sync_dir(&staging)
-            .map_err(|e| StorageError::io("sync", &staging, e))?;
-        for name in list(&staging)? {
-            let path = staging.join(name);
-            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
-        }
-        disk.remove_dir(&staging)
-            .map_err(|e| StorageError::io("remove", &staging, e))?;
+    // Where the folder went from counts as much as where it went to: only then nothing is left that could undo it.
+    disk.sync_dir(&staging)
+        .map_err(|e| StorageError::io("sync", &staging, e))?;
+    for name in list(&staging)? {
+        let path = staging.join(name);
+        disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
     }
+    disk.remove_dir(&staging)
+        .map_err(|e| StorageError::io("remove", &staging, e))?;
     write_format(&**disk, dir)?;
     Ok(report)
 }
@@ -146,7 +151,7 @@ fn copy_all(
         let store = StoreId(store);
         let dir = store_dir(into, store);
         disk.create_dir(&dir).map_err(|e| StorageError::io("create", &dir, e))?;
-        remove_temporary(&**disk, &dir)?;
+        remove_leftovers(&**disk, &dir, entries.len() as u64)?;
         let mut previous = None;
         for entry in entries {
             let expected = Expected {
@@ -159,24 +164,18 @@ fn copy_all(
                 copying.done(u64::from(entry.used_bytes));
                 continue;
             }
-            let extent = ExtentPrefix {
-                extent: entry.extent,
-                capacity: entry.capacity,
-                used_bytes: entry.used_bytes,
-                salt: entry.salt,
-                sealed: entry.sealed.then_some(entry.chain),
-            };
+            // The log goes on in the open one.
+            let room = if entry.sealed { Room::AsUsed } else { Room::Whole };
             let copied = source
-                .read(store, &extent)
-                .map_err(CopyError::Other)
-                .and_then(|mut pieces| copy_extent(&mut copying, &mut *pieces, &dir, &expected));
+                .read(store, &entry.prefix())
+                .map_err(CopyError::of_source)
+                .and_then(|mut pieces| copy_extent(&mut copying, &mut *pieces, &dir, &expected, room));
             copied.map_err(|error| match error {
-                CopyError::Other(BackupError::Storage(StorageError::Corrupt { byte, found, .. })) => {
+                CopyError::Store(BackupError::Storage(StorageError::Corrupt { byte, found, .. })) => {
                     let path = FileName::Extent(entry.extent).in_dir(&store_dir(backup, store));
                     BackupError::Damaged { path, byte, found }
                 }
-                CopyError::Other(error) => error,
-                CopyError::AnotherHistory => BackupError::Refused("the backup contradicts itself".to_owned()),
+                other => other.of_one_store(store).unwrap_or_else(|error| error),
             })?;
         }
     }

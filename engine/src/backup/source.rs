@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{BackupError, ExtentPrefix, LogPrefix};
-use crate::disk::{Disk, DiskFile, DiskLock, OpenMode, read_all};
+use crate::disk::{Disk, DiskFile, DiskLock};
 use crate::engine::{Engine, has_known_format, lock_dir, store_dir};
 use crate::error::{OpenError, StorageError};
-use crate::format::checkpoint;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
-use crate::log::names::FileName;
-use crate::log::recovery::{corrupt, durable_mark, open_extent, read_headers};
-use crate::log::verdict::{Place, Verdict, verdict};
+use crate::log::end::{end_of, known_durable};
+use crate::log::recovery::{corrupt, open_extent, read_checkpoint, read_headers};
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, StoreId};
 
@@ -62,7 +60,8 @@ impl Source for Engine {
         let (disk, dir) = self.place();
         let dir = store_dir(dir, store);
         let names = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
-        Ok(!names.is_empty())
+        // A folder in which nothing stands yet is listed with the others.
+        Ok(!names.is_empty() || self.stores()?.contains(&store))
     }
 
     /// Opens the store, if it is not open.
@@ -167,11 +166,15 @@ impl Source for FolderSource {
     }
 }
 
-fn list_stores(disk: &dyn Disk, dir: &Path) -> Result<Vec<StoreId>, BackupError> {
+/// The stores of a data directory. Folders of other names are none, those that only resemble an id among them.
+pub(super) fn list_stores(disk: &dyn Disk, dir: &Path) -> Result<Vec<StoreId>, BackupError> {
     let stores = dir.join("stores");
     let names = disk.list(&stores).map_err(|e| StorageError::io("list", &stores, e))?;
-    let ids = names.iter().filter_map(|name| uuid::Uuid::parse_str(name).ok());
-    let mut ids: Vec<StoreId> = ids.map(StoreId).collect();
+    let ids = names.iter().filter_map(|name| {
+        let id = uuid::Uuid::parse_str(name).ok().map(StoreId);
+        id.filter(|id| id.to_string() == *name)
+    });
+    let mut ids: Vec<StoreId> = ids.collect();
     ids.sort_unstable();
     Ok(ids)
 }
@@ -201,51 +204,21 @@ fn find_tail(
     store: StoreId,
     headers: &BTreeMap<u64, ExtentHeader>,
 ) -> Result<LogPosition, BackupError> {
-    let path = FileName::Checkpoint.in_dir(dir);
-    let checkpoint = match disk.open(&path, OpenMode::Read) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        opened => {
-            let bytes = opened.and_then(|file| read_all(&*file));
-            checkpoint::decode(&bytes.map_err(|e| StorageError::io("read", &path, e))?).ok()
-        }
-    };
-    let known_durable = checkpoint
-        .map(|checkpoint| checkpoint.position)
-        .max(durable_mark(headers));
-    let nothing = "nothing, though it was durable once";
+    let checkpoint = read_checkpoint(&**disk, dir, store)?;
+    let known_durable = known_durable(store, checkpoint.as_ref(), headers)?;
     let Some((&extent, header)) = headers.last_key_value() else {
-        return match known_durable {
-            Some(known) => Err(corrupt(store, known.extent, known.byte, nothing).into()),
-            None => Ok(LogPosition { extent: 1, byte: 0 }),
-        };
+        return Ok(LogPosition { extent: 1, byte: 0 });
     };
-    if let Some(known) = known_durable.filter(|known| known.extent > extent) {
-        return Err(corrupt(store, known.extent, known.byte, nothing).into());
-    }
-    let path = FileName::Extent(extent).in_dir(dir);
-    let file = disk
-        .open(&path, OpenMode::Read)
-        .map_err(|e| StorageError::io("open", &path, e))?;
+    let (file, _) = open_extent(&**disk, dir, extent)?;
     let start = LogPosition {
         extent,
         byte: EXTENT_HEADER_BYTES as u32,
     };
     let mut walk = Walk::new(file, header.salt, start, header.state)?;
-    let found = loop {
+    loop {
         if let Step::End { found, .. } = walk.step()? {
-            break found;
+            return Ok(end_of(&mut walk, found, store, None, known_durable)?.tail);
         }
-    };
-    let tail = walk.at();
-    let durable = known_durable.is_some_and(|known| known > tail) || walk.durable_beyond()?.is_some();
-    let place = if durable {
-        Place::BeforeDurable
-    } else {
-        Place::AfterDurable
-    };
-    match verdict(found, place) {
-        Verdict::End | Verdict::Cut => Ok(tail),
-        Verdict::Refuse => Err(corrupt(store, extent, tail.byte, "a group that is not whole").into()),
     }
 }
 
@@ -256,7 +229,12 @@ pub(super) fn read_header(
     store: StoreId,
     extent: u64,
 ) -> Result<(Arc<dyn DiskFile>, ExtentHeader), StorageError> {
-    let (file, header) = open_extent(disk, dir, extent)?;
+    let (file, header) = match open_extent(disk, dir, extent) {
+        Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Err(corrupt(store, extent, 0, "nothing: the extent's file is missing"));
+        }
+        opened => opened?,
+    };
     let header = header.map_err(|error| corrupt(store, extent, 0, format!("the extent's header: {error}")))?;
     if (header.store, header.extent) != (store, extent) || !header.begun {
         return Err(corrupt(store, extent, 0, "the header of another extent"));
@@ -274,10 +252,14 @@ struct FilePieces {
 }
 
 impl FilePieces {
-    fn open(disk: &dyn Disk, dir: &Path, store: StoreId, extent: &ExtentPrefix) -> Result<Self, StorageError> {
+    fn open(disk: &dyn Disk, dir: &Path, store: StoreId, extent: &ExtentPrefix) -> Result<Self, BackupError> {
         let (file, header) = read_header(disk, dir, store, extent.extent)?;
         if (header.salt, header.capacity) != (extent.salt, extent.capacity) {
-            return Err(corrupt(store, extent.extent, 0, "another extent than a moment ago"));
+            return Err(corrupt(store, extent.extent, 0, "another extent than was asked for").into());
+        }
+        if extent.used_bytes < EXTENT_HEADER_BYTES as u32 || u64::from(extent.used_bytes) > header.capacity {
+            let why = format!("extent {} of store {store} holds no such bytes", extent.extent);
+            return Err(BackupError::Refused(why));
         }
         Ok(Self {
             store,

@@ -1,5 +1,6 @@
 //! Extents on a disk: their names, walking their groups, deciding what a bad group means, writing the next one.
 
+pub(crate) mod end;
 pub(crate) mod extents;
 pub(crate) mod handles;
 pub mod names;

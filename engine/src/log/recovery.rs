@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::end::{LogEnd, end_of, known_durable};
 use super::extents::Frozen;
 use super::names::FileName;
 use super::spare::{Place as SparePlace, Spare, SpareSlot};
-use super::verdict::{Found, Place, Verdict, verdict};
 use super::walk::{Step, Walk};
 use super::writer::{LogWriter, OpenExtent};
 use crate::disk::latch::Latch;
@@ -25,15 +25,6 @@ use crate::index::runs::{ExtentRuns, SegmentNumber};
 use crate::index::sealed::IndexFile;
 use crate::limits::{BLOCK_BYTES, FORMAT_VERSION};
 use crate::model::{LogPosition, SegmentPath, StoreId};
-
-/// Where a log's replay ends, and why.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LogEnd {
-    /// Everything before is whole.
-    pub tail: LogPosition,
-    /// A write was torn behind it; it was never acknowledged and will be overwritten.
-    pub torn: bool,
-}
 
 /// A store's log, read.
 pub(crate) struct Recovered {
@@ -158,8 +149,7 @@ pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Resul
 pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Result<Recovered, OpenError> {
     let Headers { log: headers, prepared } = read_headers(&*disk, &dir, store)?;
     let checkpoint = read_checkpoint(&*disk, &dir, store)?;
-    let known_durable = checkpoint.as_ref().map(|checkpoint| checkpoint.position);
-    let known_durable = known_durable.max(durable_mark(&headers));
+    let known_durable = known_durable(store, checkpoint.as_ref(), &headers)?;
     let usable = checkpoint.filter(|checkpoint| indexes_exist(&*disk, &dir, &headers, checkpoint.position.extent));
     let nowhere = LogPosition { extent: 0, byte: 0 };
     let checkpointed = usable.as_ref().map_or(nowhere, |checkpoint| checkpoint.position);
@@ -183,11 +173,6 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
             LogPosition { extent: 1, byte: 0 },
         ),
     };
-    if let Some(known) = known_durable
-        && headers.keys().next_back().is_none_or(|&last| last < known.extent)
-    {
-        return Err(corrupt(store, known.extent, known.byte, "nothing, though it was durable once").into());
-    }
     let mut recovered_end = LogEnd {
         tail: start,
         torn: false,
@@ -317,52 +302,16 @@ fn replay(
     let extent = walk.at().extent;
     loop {
         let mut numbers = walk.state;
-        let (at, found) = match walk.step()? {
+        match walk.step()? {
             Step::Group { at, body, .. } => {
                 let body_at = at + GROUP_HEADER_BYTES as u32;
                 apply_group(catalog, &mut numbers, extent, body_at, body)
                     .map_err(|(byte, error)| corrupt(store, extent, byte, error.to_string()))?;
                 walk.state.trx_number = numbers.trx_number;
                 walk.state.last_timestamp = numbers.last_timestamp;
-                continue;
             }
-            Step::End { at, found } => (at, found),
-        };
-        let here = LogPosition { extent, byte: at };
-        let mut durable = None;
-        let place = match next {
-            Some(next) if next.previous_end == at && next.state.chain == walk.state.chain => Place::SealedEnd,
-            Some(_) => Place::InsideSealed,
-            None => {
-                durable = known_durable.filter(|&known| known > here);
-                if durable.is_none() {
-                    durable = walk.durable_beyond()?;
-                }
-                if durable.is_some() {
-                    Place::BeforeDurable
-                } else {
-                    Place::AfterDurable
-                }
-            }
-        };
-        let verdict = verdict(found, place);
-        tracing::debug!(%store, end = %here, ?found, ?place, ?verdict, "read the groups of an extent");
-        return match verdict {
-            Verdict::End => Ok(LogEnd {
-                tail: here,
-                torn: false,
-            }),
-            Verdict::Cut => Ok(LogEnd { tail: here, torn: true }),
-            Verdict::Refuse => {
-                let beyond = durable.map_or_else(String::new, |known| format!(", though {known} was durable"));
-                let what = if found == Found::Nothing {
-                    "no group"
-                } else {
-                    "a damaged group"
-                };
-                Err(corrupt(store, extent, at, format!("{what}{beyond}")))
-            }
-        };
+            Step::End { found, .. } => return end_of(walk, found, store, next, known_durable),
+        }
     }
 }
 
@@ -395,7 +344,8 @@ pub(crate) fn apply_group(
     Ok(())
 }
 
-fn read_checkpoint(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Option<Checkpoint>, OpenError> {
+/// A store's checkpoint; `None` also if it is damaged, since the log says all that it does.
+pub(crate) fn read_checkpoint(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Option<Checkpoint>, OpenError> {
     let path = FileName::Checkpoint.in_dir(dir);
     let file = match disk.open(&path, OpenMode::Read) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

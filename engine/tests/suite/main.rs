@@ -34,6 +34,7 @@ mod portable {
 }
 
 mod backup;
+mod backup_faults;
 mod damage;
 mod files;
 mod format_example;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use streamkit_engine::backup::{self, BackupError, CopyProgress, FolderSource, Source, Stage};
+use streamkit_engine::StoreId;
+use streamkit_engine::backup::{self, BackupError, BackupReport, CopyProgress, FolderSource, Recheck, Source, Stage};
 use streamkit_engine::disk::best;
 
 use super::failure::Failure;
@@ -32,6 +33,9 @@ pub(crate) struct Backup {
         default_value = "30s"
     )]
     timeout: humantime::Duration,
+    /// Read earlier copies too, and replace those that are damaged
+    #[arg(long)]
+    recheck: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -68,15 +72,19 @@ impl Backup {
             false => None,
         };
         let (from, target) = (PathBuf::from(&self.from), self.target.clone());
+        let recheck = if self.recheck { Recheck::Bytes } else { Recheck::Header };
         let started = Instant::now();
         let done = blocking(move |progress| {
             let source: Box<dyn Source> = match remote {
                 Some(remote) => Box::new(remote),
                 None => Box::new(FolderSource::open(best(), &from)?),
             };
-            backup::backup(&*source, &best(), &target, progress)
+            match backup::backup_with(&*source, &best(), &target, recheck, progress) {
+                Err(BackupError::Incomplete { report, failed }) => Ok((report, failed)),
+                done => done.map(|report| (report, Vec::new())),
+            }
         });
-        let done = done.await?;
+        let (done, failed) = done.await?;
         let mut out = Out::new();
         if json_lines(self.json) {
             out.json(&serde_json::json!({
@@ -86,19 +94,58 @@ impl Backup {
                 "bytes": done.bytes,
                 "copied_extents": done.copied_extents,
                 "copied_bytes": done.copied_bytes,
+                "mended_extents": done.mended_extents,
+                "failed": failed.iter().map(failed_json).collect::<Vec<_>>(),
                 "seconds": seconds(started.elapsed()),
             }))?;
         } else {
-            out.text(format_args!(
-                "backed up {} stores: {} extents, {}; copied now: {} extents, {}",
-                done.stores,
-                done.extents,
-                indicatif::HumanBytes(done.bytes),
-                done.copied_extents,
-                indicatif::HumanBytes(done.copied_bytes)
-            ))?;
+            print(&mut out, &done, &failed)?;
         }
-        out.flush()
+        out.flush()?;
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(incomplete(&failed)),
+        }
+    }
+}
+
+fn failed_json((store, error): &(StoreId, BackupError)) -> serde_json::Value {
+    serde_json::json!({ "store": store.0, "error": error.to_string(), "damage": error.is_damage() })
+}
+
+fn print(out: &mut Out, done: &BackupReport, failed: &[(StoreId, BackupError)]) -> Result<(), Failure> {
+    for (store, error) in failed {
+        out.text(format_args!("store {store} could not be read: {error}"))?;
+    }
+    if done.mended_extents > 0 {
+        out.text(format_args!("replaced {} damaged copies", done.mended_extents))?;
+    }
+    out.text(format_args!(
+        "the backup holds {} stores: {} extents, {}; copied now: {} extents, {}",
+        done.stores,
+        done.extents,
+        indicatif::HumanBytes(done.bytes),
+        done.copied_extents,
+        indicatif::HumanBytes(done.copied_bytes)
+    ))
+}
+
+/// Some stores were not backed up, though all others were. Standard error names the first: who looks there looks on.
+fn incomplete(failed: &[(StoreId, BackupError)]) -> Failure {
+    let first = failed.first().map(|(store, error)| format!(": store {store}: {error}"));
+    let what = format!(
+        "{} stores could not be backed up{}",
+        failed.len(),
+        first.unwrap_or_default()
+    );
+    let is_lost = |error: &BackupError| matches!(remote_error(error), Some(RemoteError::BrokeOff(_)));
+    if failed.iter().any(|(_, error)| error.is_damage()) {
+        let next = "`streamkit verify` says what is lost, when no server is using the data directory";
+        return Failure::damage(what).hint(next);
+    }
+    match failed.iter().all(|(_, error)| is_lost(error)) {
+        true => Failure::no_answer(what).hint("try again"),
+        false => Failure::new(what),
     }
 }
 
@@ -116,9 +163,15 @@ impl Restore {
                 "extents": done.extents,
                 "bytes": done.bytes,
                 "entries": entries,
+                "unreadable": done.unreadable.iter().map(|store| store.0).collect::<Vec<_>>(),
                 "seconds": seconds(started.elapsed()),
             }))?;
         } else {
+            for store in &done.unreadable {
+                out.text(format_args!(
+                    "store {store} could not be read by the last backup: what is here of it, if anything, is older"
+                ))?;
+            }
             out.text(format_args!(
                 "restored {} stores: {} extents, {}, {entries} entries, no damage",
                 done.stores,
@@ -167,14 +220,18 @@ impl From<BackupError> for Failure {
         if error.is_damage() {
             return Self::damage(text);
         }
-        match &error {
-            BackupError::Source(source) => match source.downcast_ref::<RemoteError>() {
-                Some(RemoteError::Token { .. }) => Self::token(text),
-                Some(RemoteError::NoAnswer(_)) => Self::no_answer(text),
-                Some(RemoteError::Damage(_)) => Self::damage(text),
-                Some(RemoteError::Failed(_)) | None => Self::new(text),
-            },
-            _ => Self::new(text),
+        match remote_error(&error) {
+            Some(RemoteError::Token { .. }) => Self::token(text),
+            Some(RemoteError::NoAnswer(_) | RemoteError::BrokeOff(_)) => Self::no_answer(text),
+            Some(RemoteError::Damage(_)) => Self::damage(text),
+            Some(RemoteError::Failed(_) | RemoteError::Refused(_)) | None => Self::new(text),
         }
+    }
+}
+
+fn remote_error(error: &BackupError) -> Option<&RemoteError> {
+    match error {
+        BackupError::Source(why) | BackupError::Unreadable { why, .. } => why.downcast_ref(),
+        _ => None,
     }
 }

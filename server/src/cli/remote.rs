@@ -25,15 +25,31 @@ pub(crate) enum RemoteError {
     Token { url: String },
     #[error("{0}")]
     NoAnswer(String),
-    #[error("the server found {0}")]
-    Damage(String),
     #[error("{0}")]
     Failed(String),
+    /// It answered that it found damage.
+    #[error("the server found {0}")]
+    Damage(String),
+    /// It answered that this cannot be had of it.
+    #[error("{0}")]
+    Refused(String),
+    /// An answer that began well. Whether the server is still there, the next request tells.
+    #[error("{0}")]
+    BrokeOff(String),
 }
 
 impl From<RemoteError> for BackupError {
     fn from(error: RemoteError) -> Self {
-        Self::Source(Box::new(error))
+        let is_damage = matches!(error, RemoteError::Damage(_));
+        match error {
+            RemoteError::Token { .. } | RemoteError::NoAnswer(_) | RemoteError::Failed(_) => {
+                Self::Source(Box::new(error))
+            }
+            RemoteError::Damage(_) | RemoteError::Refused(_) | RemoteError::BrokeOff(_) => Self::Unreadable {
+                why: Box::new(error),
+                is_damage,
+            },
+        }
     }
 }
 
@@ -63,6 +79,10 @@ impl Remote {
 
     fn no_answer(&self, error: impl std::fmt::Display) -> RemoteError {
         RemoteError::NoAnswer(format!("no answer from {}: {error}", self.url))
+    }
+
+    fn broke_off(&self, how: impl std::fmt::Display) -> RemoteError {
+        RemoteError::BrokeOff(format!("no whole answer from {}: {how}; try again", self.url))
     }
 
     /// Asks, with a connection of its own; the answer's head is there, and well.
@@ -105,7 +125,7 @@ impl Remote {
                 "the server at {} has no backups; it is older, or not Streamkit's",
                 self.url
             )),
-            _ => RemoteError::Failed(format!("the server answered {status}: {said}")),
+            _ => RemoteError::Refused(format!("the server answered {status}: {said}")),
         })
     }
 
@@ -117,7 +137,7 @@ impl Remote {
             let next = next.map_err(|_| self.no_answer(format!("nothing more within {:?}", self.timeout)))?;
             match next {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(self.no_answer(format!("the answer broke off: {error}"))),
+                Some(Err(error)) => return Err(self.broke_off(error)),
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data()
                         && !bytes.is_empty()
@@ -195,9 +215,9 @@ impl Pieces for RemotePieces {
                 if self.left > 0 || !same {
                     let why = match self.left {
                         0 => "the bytes that came are not those that the server read".to_owned(),
-                        left => format!("the answer ended {left} bytes too early"),
+                        left => format!("it ended {left} bytes too early"),
                     };
-                    return Err(self.remote.no_answer(format!("{why}; try again")).into());
+                    return Err(self.remote.broke_off(why).into());
                 }
                 return Ok(None);
             };
@@ -205,7 +225,7 @@ impl Pieces for RemotePieces {
             self.trailer.extend_from_slice(&bytes);
             self.left -= own.len() as u64;
             if self.trailer.len() > CHECKSUM_BYTES {
-                return Err(self.remote.no_answer("more bytes came than were announced").into());
+                return Err(self.remote.broke_off("more bytes came than were announced").into());
             }
             if !own.is_empty() {
                 self.checksum.update(&own);

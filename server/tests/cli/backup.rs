@@ -302,6 +302,51 @@ fn what_is_refused_has_its_exit_code_and_says_what_next() {
     assert_eq!(result(&restore(&target, &at("new")))["entries"], 3);
 }
 
+/// As a nightly job sees it: one store of several is damaged on the server's disk.
+#[test]
+fn a_damaged_store_is_named_and_the_others_are_backed_up_and_restored() {
+    const OTHER: &str = "00000000-0000-0000-0000-000000000001";
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let (target, back) = (dir.path().join("backup"), dir.path().join("back"));
+    let produce = |store, lines| {
+        let args = ["produce", "o/a", "--store", store];
+        assert!(served.run_with(&args, lines).status.success());
+    };
+    produce(STORE, "1\n");
+    produce(OTHER, "1\n");
+    assert_eq!(result(&backup(&served, &target))["failed"], serde_json::json!([]));
+    produce(STORE, "2\n");
+    produce(OTHER, "2\n");
+    let extent = served.data.join(format!("stores/{OTHER}/00000000000000000001.extent"));
+    let mut bytes = std::fs::read(&extent).unwrap();
+    bytes[4096 + 20] ^= 1;
+    std::fs::write(&extent, &bytes).unwrap();
+    for online in [true, false] {
+        if !online {
+            served.kill();
+        }
+        let done = match online {
+            true => backup(&served, &target),
+            false => backup_folder(&served.data, &target),
+        };
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(6), "{said}");
+        let named = format!("1 stores could not be backed up: store {OTHER}: ");
+        assert!(said.contains(&named), "{said}");
+        let failed = &lines(&done.stdout)[0]["failed"];
+        assert_eq!(
+            (failed[0]["store"].as_str(), failed[0]["damage"].as_bool()),
+            (Some(OTHER), Some(true)),
+            "{failed}"
+        );
+        assert_eq!(lines(&done.stdout)[0]["stores"], 2);
+    }
+    let restored = result(&restore(&target, &back));
+    assert_eq!(restored["unreadable"], serde_json::json!([OTHER]));
+    assert_eq!(restored["entries"], 3, "both of one, the first of the other");
+}
+
 #[test]
 fn a_doctor_tells_a_disk_from_memory_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();

@@ -83,9 +83,12 @@ async fn an_extent_is_sent_with_its_length_first_and_its_checksum_last() {
         assert!(head.contains(&format!("content-length: {}", used + 4)), "{head}");
         assert_eq!(body.len(), used + 4);
         assert_eq!(crc32fast::hash(&body[..used]).to_le_bytes(), body[used..]);
-        // Nothing that is not durable, or not there.
-        let more = format!("/backup/{STORE}/{}/{}", extent.extent, used + 1);
-        assert!(get(&host, &more, &admin()).await.0.starts_with("HTTP/1.1 404"));
+        // Nothing that is not durable, or not there, or less than a header.
+        for other in [used + 1, 4095, 100, 0] {
+            let other = format!("/backup/{STORE}/{}/{other}", extent.extent);
+            let head = get(&host, &other, &admin()).await.0;
+            assert!(head.starts_with("HTTP/1.1 404"), "{other}: {head}");
+        }
     }
     for path in [
         "/backup/6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b11",
@@ -101,6 +104,21 @@ async fn an_extent_is_sent_with_its_length_first_and_its_checksum_last() {
         [STORE],
         "asking makes no store"
     );
+}
+
+/// A server that dies after it made a store's folder and before anything stands in it leaves a store that is in the list.
+#[tokio::test]
+async fn a_store_with_an_empty_folder_has_a_list_of_no_extents() {
+    let host = Host::start().await;
+    fill(&host.engine, 1).await;
+    let empty = uuid::Uuid::from_u128(5);
+    std::fs::create_dir(host.data().join("stores").join(empty.to_string())).unwrap();
+    let (_, body) = get(&host, "/backup", &admin()).await;
+    let stores: StoreList = serde_json::from_slice(&body).unwrap();
+    assert_eq!(stores.stores, [empty, STORE]);
+    let (head, body) = get(&host, &format!("/backup/{empty}"), &admin()).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(serde_json::from_slice::<ExtentList>(&body).unwrap().extents.is_empty());
 }
 
 /// An engine whose backups fail after some pieces.

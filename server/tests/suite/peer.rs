@@ -62,6 +62,11 @@ impl Host {
         }
     }
 
+    /// Its data directory.
+    pub fn data(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Stops it and starts it again on the same folder and port.
     pub async fn restart(self) -> Self {
         let dir = self.dir.clone();

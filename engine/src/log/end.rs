@@ -1,0 +1,91 @@
+//! Where a store's log ends: what the end of a walk through an extent's groups means, by what is known to have been durable. The
+//! rule is [`super::verdict`]'s; here is what it asks for. An open and a backup of a folder at rest decide by it.
+
+use std::collections::BTreeMap;
+
+use super::recovery::{corrupt, durable_mark};
+use super::verdict::{Found, Place, Verdict, verdict};
+use super::walk::Walk;
+use crate::error::StorageError;
+use crate::format::checkpoint::Checkpoint;
+use crate::format::extent_header::ExtentHeader;
+use crate::model::{LogPosition, StoreId};
+
+/// Where a log's replay ends, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogEnd {
+    /// Everything before is whole.
+    pub tail: LogPosition,
+    /// A write was torn behind it; it was never acknowledged and will be overwritten.
+    pub torn: bool,
+}
+
+/// How far a store's log is known to have been durable, by its checkpoint and the headers of its extents, which must reach as
+/// far.
+pub(crate) fn known_durable(
+    store: StoreId,
+    checkpoint: Option<&Checkpoint>,
+    headers: &BTreeMap<u64, ExtentHeader>,
+) -> Result<Option<LogPosition>, StorageError> {
+    let known = checkpoint.map(|checkpoint| checkpoint.position);
+    let known = known.max(durable_mark(headers));
+    if let Some(known) = known
+        && headers.keys().next_back().is_none_or(|&last| last < known.extent)
+    {
+        return Err(corrupt(
+            store,
+            known.extent,
+            known.byte,
+            "nothing, though it was durable once",
+        ));
+    }
+    Ok(known)
+}
+
+/// What it means that no whole group follows where a walk has come to. `next` is the header of the extent behind it.
+///
+/// # Errors
+/// [`StorageError::Corrupt`] where something that was durable is not whole.
+pub(crate) fn end_of(
+    walk: &mut Walk,
+    found: Found,
+    store: StoreId,
+    next: Option<&ExtentHeader>,
+    known_durable: Option<LogPosition>,
+) -> Result<LogEnd, StorageError> {
+    let here = walk.at();
+    let mut durable = None;
+    let place = match next {
+        Some(next) if next.previous_end == here.byte && next.state.chain == walk.state.chain => Place::SealedEnd,
+        Some(_) => Place::InsideSealed,
+        None => {
+            durable = known_durable.filter(|&known| known > here);
+            if durable.is_none() {
+                durable = walk.durable_beyond()?;
+            }
+            if durable.is_some() {
+                Place::BeforeDurable
+            } else {
+                Place::AfterDurable
+            }
+        }
+    };
+    let verdict = verdict(found, place);
+    tracing::debug!(%store, end = %here, ?found, ?place, ?verdict, "read the groups of an extent");
+    match verdict {
+        Verdict::End => Ok(LogEnd {
+            tail: here,
+            torn: false,
+        }),
+        Verdict::Cut => Ok(LogEnd { tail: here, torn: true }),
+        Verdict::Refuse => {
+            let beyond = durable.map_or_else(String::new, |known| format!(", though {known} was durable"));
+            let what = if found == Found::Nothing {
+                "no group"
+            } else {
+                "a damaged group"
+            };
+            Err(corrupt(store, here.extent, here.byte, format!("{what}{beyond}")))
+        }
+    }
+}
