@@ -9,10 +9,11 @@ use super::affected::check_index;
 use super::files::StoreFiles;
 use super::pass::{Ended, Findings, Sink, pass};
 use super::{Damage, Directory, OfflineProgress};
-use crate::disk::{Disk, OpenMode, files::Files, read_all};
+use crate::disk::{Disk, files::Files, read_all};
 use crate::engine::store_dir;
 use crate::error::{OpenError, StorageError};
-use crate::format::extent_header::EXTENT_HEADER_BYTES;
+use crate::format::checkpoint::encode as encode_checkpoint;
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::GroupHeader;
 use crate::format::index::{IndexSegment, encode};
 use crate::format::transaction::{Kind, TransactionHeader, sections};
@@ -22,6 +23,9 @@ use crate::index::sealed::IndexFile;
 use crate::log::names::FileName;
 use crate::log::recovery::index_segments;
 use crate::model::{LogPosition, SegmentPath, Sequence, StoreId};
+
+/// What to do with what is derived from the log.
+const AGAIN: &str = "remove the file, it is made anew";
 
 /// What was found in one store.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,9 +102,11 @@ fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<Sto
         extents: 0,
         groups: 0,
         log_bytes: 0,
+        checkpoint_agrees: None,
         progress,
     };
     let mut findings = pass(files, &mut check)?;
+    check.check_checkpoint(&mut findings);
     findings.damage.sort_by_key(|damage| (damage.extent, damage.byte));
     let totals = check.catalog.totals();
     Ok(StoreReport {
@@ -123,6 +129,8 @@ struct Check<'a> {
     extents: u64,
     groups: u64,
     log_bytes: u64,
+    /// Whether the checkpoint holds what the log made of it; `None` where the log never came to its position.
+    checkpoint_agrees: Option<bool>,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -158,6 +166,19 @@ impl Sink for Check<'_> {
         Ok(())
     }
 
+    fn checkpoint(&mut self, crc: u32, state: &LogState) {
+        let Some(found) = &self.files.checkpoint else { return };
+        let catalog = &self.catalog;
+        let expected = encode_checkpoint(
+            self.files.store,
+            found.position,
+            state,
+            catalog.segments(),
+            &catalog.open,
+        );
+        self.checkpoint_agrees = Some(crc32fast::hash(&expected) == crc);
+    }
+
     fn extent(&mut self, ended: &Ended, findings: &mut Findings) -> Result<(), StorageError> {
         self.extents += 1;
         self.log_bytes += u64::from(ended.end).saturating_sub(EXTENT_HEADER_BYTES as u64);
@@ -177,6 +198,20 @@ impl Sink for Check<'_> {
 }
 
 impl Check<'_> {
+    /// An open would go on from the checkpoint, whatever the log says.
+    fn check_checkpoint(&self, findings: &mut Findings) {
+        let found = match self.checkpoint_agrees {
+            // Behind a hole, nobody can tell.
+            None if self.files.checkpoint.is_none() || findings.has_hole() => return,
+            None => "a checkpoint that stands where no group ends",
+            Some(true) => return,
+            Some(false) => "a checkpoint that disagrees with its log",
+        };
+        let path = self.files.path(FileName::Checkpoint);
+        let damage = Damage::without_loss(path, 0, 0, format!("{found}; {AGAIN}"));
+        findings.damage.push(damage);
+    }
+
     /// Finds what is missing before the sections of a transaction.
     fn skip(&mut self, at: LogPosition, header: &TransactionHeader, transaction: &[u8], findings: &mut Findings) {
         for section in sections(header, transaction).flatten() {
@@ -219,13 +254,12 @@ impl Check<'_> {
 
     fn check_index(&self, ended: &Ended, runs: &ExtentRuns, findings: &mut Findings) -> Result<(), StorageError> {
         let path = self.files.path(FileName::Index(ended.extent));
-        let file = match self.files.disk.open(&path, OpenMode::Read) {
+        let file = match self.files.open_file(FileName::Index(ended.extent)) {
             // Not written before a crash: the next open makes it.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(|e| StorageError::io("open", &path, e))?,
         };
         let bytes = read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
-        const AGAIN: &str = "remove the file, it is made anew";
         let whole = check_index(&bytes);
         let mut note = |byte, found: String| {
             let damage = Damage::without_loss(path.clone(), ended.extent, byte, format!("{found}; {AGAIN}"));
