@@ -337,15 +337,13 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Whether the names are allowed.
+    /// The names, checked but not kept: most sections are of a segment whose names are known already.
     ///
     /// # Errors
     /// [`FormatError::Invalid`].
-    pub fn check_names(&self) -> Result<(), FormatError> {
-        for name in [self.space, self.segment] {
-            Name::check(name).map_err(|_| FormatError::Invalid("a name against the rules"))?;
-        }
-        Ok(())
+    pub(crate) fn names(&self) -> Result<(&'a str, &'a str), FormatError> {
+        let name = |bytes| Name::check(bytes).map_err(|_| FormatError::Invalid("a name against the rules"));
+        Ok((name(self.space)?, name(self.segment)?))
     }
 
     /// A trim's commit time of the first readable entry.
@@ -440,7 +438,7 @@ pub fn check_structure(header: &TransactionHeader, transaction: &[u8]) -> Result
     let mut end = TRANSACTION_HEADER_BYTES;
     for section in sections(header, transaction) {
         let section = section?;
-        section.check_names()?;
+        section.names()?;
         end += section.length();
         records += u64::from(section.record_count);
         match header.kind {

@@ -3,6 +3,7 @@
 //! behind damage. None of them writes to the directory it reads.
 
 pub(crate) mod affected;
+mod compare;
 pub(crate) mod files;
 pub(crate) mod hex;
 pub(crate) mod inspect;

@@ -40,7 +40,11 @@ pub(crate) trait Sink {
     /// The checkpoint stands here, where this is the log's state; nothing before is missing.
     fn checkpoint(&mut self, _crc: u32, _state: &LogState) {}
     /// The end of an extent.
-    fn extent(&mut self, _ended: &Ended, _findings: &mut Findings) -> Result<(), StorageError> {
+    fn extent(&mut self, _ended: Ended, _findings: &mut Findings) -> Result<(), StorageError> {
+        Ok(())
+    }
+    /// The end of the log.
+    fn end(&mut self, _findings: &mut Findings) -> Result<(), StorageError> {
         Ok(())
     }
     /// So many more bytes of extents are done.
@@ -191,6 +195,7 @@ pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, 
     for &(first, last) in missing {
         pass.missing(first, last)?;
     }
+    pass.sink.end(&mut pass.findings)?;
     let (mut findings, open_end) = (pass.findings, pass.open_end);
     for place in files.unreadable.all() {
         findings.unreadable(files, place, open_end);
@@ -275,7 +280,7 @@ impl Pass<'_> {
             extent: number,
             byte: end,
         });
-        self.sink.extent(&ended, &mut self.findings)?;
+        self.sink.extent(ended, &mut self.findings)?;
         self.sink.progress(extent.size.saturating_sub(u64::from(self.reported)));
         Ok(())
     }
