@@ -82,7 +82,7 @@ pub(crate) fn lock_dir(disk: &dyn Disk, dir: &std::path::Path) -> Result<Box<dyn
     }
 }
 
-/// What the file `format` begins with while a backup or a restore is being written: no version takes that for a folder it may
+/// What the file `format` begins with while a backup, a restore or a repair is being written: no version takes that for a folder it may
 /// open.
 pub(crate) const UNFINISHED: &str = "unfinished ";
 
@@ -106,7 +106,7 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result
     let Some(text) = read_format(disk, dir)? else {
         return Ok(false);
     };
-    for what in ["backup", "restore"] {
+    for what in ["backup", "restore", "repair"] {
         if text.strip_prefix(UNFINISHED).is_some_and(|rest| rest.starts_with(what)) {
             return Err(OpenError::Unfinished {
                 dir: dir.to_owned(),

@@ -124,12 +124,12 @@ pub enum OpenError {
         /// Ours.
         supported: u16,
     },
-    /// A backup or a restore was begun here and did not come to its end.
+    /// A backup, a restore or a repair was begun here and did not come to its end.
     #[error("{} holds an unfinished {what}; run that again, to the end", dir.display())]
     Unfinished {
         /// The folder.
         dir: PathBuf,
-        /// `backup` or `restore`.
+        /// `backup`, `restore` or `repair`.
         what: &'static str,
     },
     /// As many stores are open as may be, and all of them are in use.

@@ -193,12 +193,18 @@ impl Metadata {
     /// # Errors
     /// `None` unless the bytes are exactly a list of UTF-8 pairs.
     pub fn from_encoded(bytes: Bytes) -> Option<Self> {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            (_, rest) = split_text(rest)?;
-            (_, rest) = split_text(rest)?;
+        Self::is_encoded(&bytes).then_some(Self(bytes))
+    }
+
+    /// Whether bytes are exactly a list of UTF-8 pairs.
+    pub(crate) fn is_encoded(bytes: &[u8]) -> bool {
+        let mut rest = Some(bytes);
+        while let Some(bytes) = rest.filter(|rest| !rest.is_empty()) {
+            rest = split_text(bytes)
+                .and_then(|(_, rest)| split_text(rest))
+                .map(|(_, rest)| rest);
         }
-        Some(Self(bytes))
+        rest.is_some()
     }
 
     /// The encoded bytes, as the log holds them.

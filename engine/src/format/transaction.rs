@@ -337,15 +337,13 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Whether the names are allowed.
+    /// The names, checked but not kept: most sections are of a segment whose names are known already.
     ///
     /// # Errors
     /// [`FormatError::Invalid`].
-    pub fn check_names(&self) -> Result<(), FormatError> {
-        for name in [self.space, self.segment] {
-            Name::check(name).map_err(|_| FormatError::Invalid("a name against the rules"))?;
-        }
-        Ok(())
+    pub(crate) fn names(&self) -> Result<(&'a str, &'a str), FormatError> {
+        let name = |bytes| Name::check(bytes).map_err(|_| FormatError::Invalid("a name against the rules"));
+        Ok((name(self.space)?, name(self.segment)?))
     }
 
     /// A trim's commit time of the first readable entry.
@@ -377,6 +375,8 @@ pub fn sections<'a>(
         Some(section)
     })
 }
+
+const BAD_METADATA: FormatError = FormatError::Invalid("metadata that is not a list of texts");
 
 /// Decodes the records of one section into entries that share `buffer`, in which the transaction starts at `start`.
 /// Only sequences in `wanted` are returned.
@@ -415,8 +415,7 @@ pub fn entries(
         let metadata = if metadata_bytes == 0 {
             Metadata::default()
         } else {
-            Metadata::from_encoded(buffer.slice(metadata_at..payload_at))
-                .ok_or(FormatError::Invalid("metadata that is not a list of texts"))?
+            Metadata::from_encoded(buffer.slice(metadata_at..payload_at)).ok_or(BAD_METADATA)?
         };
         out.push(Entry {
             path: path.clone(),
@@ -439,7 +438,7 @@ pub fn check_structure(header: &TransactionHeader, transaction: &[u8]) -> Result
     let mut end = TRANSACTION_HEADER_BYTES;
     for section in sections(header, transaction) {
         let section = section?;
-        section.check_names()?;
+        section.names()?;
         end += section.length();
         records += u64::from(section.record_count);
         match header.kind {
@@ -463,6 +462,26 @@ pub fn check_structure(header: &TransactionHeader, transaction: &[u8]) -> Result
     }
     if end != transaction.len() || records != u64::from(header.record_count) {
         return Err(FormatError::Invalid("a transaction whose sections do not fill it"));
+    }
+    Ok(())
+}
+
+/// Checks what no reader needs but for the entries it decodes: the metadata of each record.
+///
+/// # Errors
+/// [`FormatError`].
+pub(crate) fn check_metadata(header: &TransactionHeader, transaction: &[u8]) -> Result<(), FormatError> {
+    for section in sections(header, transaction).filter(|_| header.kind == Kind::Data) {
+        let section = section?;
+        let mut cursor = Cursor::new(section.body);
+        for _ in 0..section.record_count {
+            let metadata_bytes = cursor.u32()? as usize;
+            let payload_bytes = cursor.u32()? as usize;
+            if !Metadata::is_encoded(cursor.slice(metadata_bytes)?) {
+                return Err(BAD_METADATA);
+            }
+            cursor.slice(payload_bytes)?;
+        }
     }
     Ok(())
 }

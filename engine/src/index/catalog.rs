@@ -95,7 +95,11 @@ impl Catalog {
     }
 
     pub(crate) fn find(&self, path: &SegmentPath) -> Option<(SegmentNumber, &Segment)> {
-        let number = self.find_number(self.space_number(&path.space)?, path.segment.as_str())?;
+        self.find_named((path.space.as_str(), path.segment.as_str()))
+    }
+
+    fn find_named(&self, (space, segment): (&str, &str)) -> Option<(SegmentNumber, &Segment)> {
+        let number = self.find_number(self.spaces.get(space)?.number, segment)?;
         Some((number, &self.segments.rows[number]))
     }
 
@@ -198,11 +202,10 @@ impl Catalog {
         }
         for section in sections(header, transaction) {
             let section = section?;
-            let path = section.path()?;
             match header.kind {
-                Kind::Data => self.append(header, &section, &path, at)?,
-                Kind::Trim => self.trim(&path, section.first_sequence, section.trim_timestamp()?)?,
-                Kind::Delete => self.delete(&path, at)?,
+                Kind::Data => self.append(header, &section, at)?,
+                Kind::Trim => self.trim(&section.path()?, section.first_sequence, section.trim_timestamp()?)?,
+                Kind::Delete => self.delete(&section.path()?, at)?,
                 Kind::Open => return Err(FormatError::Invalid("an open record that names a segment")),
             }
         }
@@ -214,10 +217,9 @@ impl Catalog {
         &mut self,
         header: &TransactionHeader,
         section: &Section<'_>,
-        path: &SegmentPath,
         at: LogPosition,
     ) -> Result<(), FormatError> {
-        let found = self.find(path);
+        let found = self.find_named(section.names()?);
         let head = found.map_or(Sequence(0), |(_, segment)| segment.head);
         let hole = section.first_sequence.0.saturating_sub(head.next().0);
         if head.next() != section.first_sequence && (hole == 0 || !self.over_holes) {
@@ -241,6 +243,7 @@ impl Catalog {
                 (number, std::mem::replace(&mut segment.last_extent, extent))
             }
             None => {
+                let path = section.path()?;
                 let space = self.intern(&path.space);
                 let at = self.segments.find(space, path.segment.as_str());
                 let row = Segment {

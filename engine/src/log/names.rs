@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// What a file in a store's folder is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FileName {
     /// An extent of the log.
     Extent(u64),

@@ -82,21 +82,32 @@ pub(crate) fn open_extent(
     let file = disk
         .open(&path, OpenMode::Read)
         .map_err(|e| StorageError::io("open", &path, e))?;
+    let header = read_header(&*file)?;
+    Ok((file, header))
+}
+
+/// What the first block of an extent's file says.
+pub(crate) fn read_header(file: &dyn DiskFile) -> Result<DecodedHeader, StorageError> {
     let mut block = vec![0; EXTENT_HEADER_BYTES];
     let read = file
         .read_at(0, &mut block)
-        .map_err(|e| StorageError::io("read", &path, e))?;
-    let header = ExtentHeader::decode(&block[..read]);
-    Ok((file, header))
+        .map_err(|e| StorageError::io("read", file.path(), e))?;
+    Ok(ExtentHeader::decode(&block[..read]))
 }
 
 /// Reads the headers of all extents and checks that none is missing.
 pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Headers, OpenError> {
     let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
     let (mut headers, mut prepared) = (BTreeMap::new(), BTreeMap::new());
+    let mut indexed = 0;
     for name in names {
-        let Some(FileName::Extent(number)) = FileName::parse(&name) else {
-            continue;
+        let number = match FileName::parse(&name) {
+            Some(FileName::Extent(number)) => number,
+            Some(FileName::Index(number)) => {
+                indexed = indexed.max(number);
+                continue;
+            }
+            _ => continue,
         };
         let (file, header) = open_extent(disk, dir, number)?;
         let path = file.path().clone();
@@ -133,6 +144,10 @@ pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Resul
         }
     }
     let next = headers.keys().next_back().map_or(1, |last| last + 1);
+    if indexed >= next {
+        let found = "nothing: the extent's file is missing, though its index file is there";
+        return Err(corrupt(store, next, 0, found).into());
+    }
     if let Some(&number) = prepared.keys().find(|&&number| number != next) {
         let found = "an extent that was never begun, though its number is not the log's next";
         return Err(corrupt(store, number, 0, found).into());
@@ -215,6 +230,10 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
                     written => written?,
                 }
             }
+        } else if index_is_whole(&*disk, &dir, store, extent, recovered_end.tail.byte, state.chain)? {
+            // It is written only when the log has come to the next.
+            let found = "nothing: the extent's file is missing, though the one before has an index file";
+            return Err(corrupt(store, extent + 1, 0, found).into());
         }
     }
     if let Some(&open) = headers.keys().next_back() {

@@ -2,7 +2,7 @@
 
 use super::SequenceRange;
 use super::files::StoreFiles;
-use crate::disk::{OpenMode, read_all};
+use crate::disk::read_all;
 use crate::format::index::{IndexHeader, RUN_BYTES, SEGMENT_ROW_BYTES, SegmentRow, take_run};
 use crate::format::{Cursor, FormatError};
 use crate::index::Run;
@@ -19,10 +19,7 @@ pub(crate) struct IndexedRuns {
 impl IndexedRuns {
     /// Reads an index file; `None` unless it is whole and of this extent.
     pub(crate) fn read(files: &StoreFiles, extent: u64) -> Option<Self> {
-        let file = files
-            .disk
-            .open(&files.path(FileName::Index(extent)), OpenMode::Read)
-            .ok()?;
+        let file = files.open_file(FileName::Index(extent)).ok()?;
         let bytes = read_all(&*file).ok()?;
         let header = check_index(&bytes).ok()?;
         if (header.store, header.extent) != (files.store, extent) {

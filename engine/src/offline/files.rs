@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Damage;
+use super::unreadable::{Patient, Places};
 use crate::disk::{Disk, DiskFile, OpenMode, read_all};
 use crate::error::StorageError;
 use crate::format::checkpoint::{self, Checkpoint};
@@ -13,7 +14,7 @@ use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader, salt_of
 use crate::format::index::IndexHeader;
 use crate::limits::BLOCK_BYTES;
 use crate::log::names::FileName;
-use crate::log::recovery::open_extent;
+use crate::log::recovery::read_header;
 use crate::model::{LogPosition, StoreId};
 
 /// One extent's file.
@@ -27,6 +28,15 @@ pub(crate) struct ExtentFile {
 /// Where the groups of a sealed extent end, and the link of the last one.
 pub(crate) type SealedEnd = (u32, u32);
 
+/// A checkpoint that is whole.
+pub(crate) struct FoundCheckpoint {
+    pub(crate) position: LogPosition,
+    /// The log's state there, as the checkpoint says.
+    state: LogState,
+    /// Of the whole file.
+    pub(crate) crc: u32,
+}
+
 /// The files of one store.
 pub(crate) struct StoreFiles {
     pub(crate) disk: Arc<dyn Disk>,
@@ -36,12 +46,13 @@ pub(crate) struct StoreFiles {
     pub(crate) extents: BTreeMap<u64, ExtentFile>,
     /// Where the log was durable for sure.
     pub(crate) known_durable: Option<LogPosition>,
-    /// Where the checkpoint stands, and the link of the last group before.
-    checkpoint: Option<(LogPosition, LogState)>,
+    pub(crate) checkpoint: Option<FoundCheckpoint>,
     /// What is wrong with headers, sizes and the checkpoint.
     pub(crate) damage: Vec<Damage>,
     /// Extents that are not there, each from the first to the last.
     pub(crate) missing: Vec<(u64, u64)>,
+    /// What cannot be read.
+    pub(crate) unreadable: Places,
 }
 
 impl StoreFiles {
@@ -59,11 +70,14 @@ impl StoreFiles {
             checkpoint: None,
             damage: Vec::new(),
             missing: Vec::new(),
+            unreadable: Places::default(),
         };
-        let mut prepared = Vec::new();
+        let (mut prepared, mut indexed) = (Vec::new(), Vec::new());
         for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
-            if let Some(FileName::Extent(number)) = FileName::parse(&name) {
-                files.read_extent(number, &mut prepared)?;
+            match FileName::parse(&name) {
+                Some(FileName::Extent(number)) => files.read_extent(number, &mut prepared)?,
+                Some(FileName::Index(number)) => indexed.push(number),
+                _ => {}
             }
         }
         files.damage.sort_by_key(|damage| damage.extent);
@@ -83,8 +97,24 @@ impl StoreFiles {
             let byte = h.durable;
             files.known_durable = files.known_durable.max(Some(LogPosition { extent, byte }));
         }
+        // An index file is written when the log has come to the next extent.
+        indexed.sort_unstable();
+        if let Some(number) = indexed
+            .into_iter()
+            .rfind(|&number| files.index_header(number).is_some())
+        {
+            let (extent, byte) = (number.saturating_add(1), EXTENT_HEADER_BYTES as u32);
+            files.known_durable = files.known_durable.max(Some(LogPosition { extent, byte }));
+        }
         files.find_missing();
         Ok(files)
+    }
+
+    /// Opens a file of which some blocks may be unreadable.
+    pub(crate) fn open_file(&self, name: FileName) -> std::io::Result<Arc<dyn DiskFile>> {
+        let file = self.disk.open(&self.path(name), OpenMode::Read)?;
+        let places = self.unreadable.clone();
+        Ok(Arc::new(Patient { file, name, places }))
     }
 
     pub(crate) fn path(&self, name: FileName) -> PathBuf {
@@ -97,7 +127,10 @@ impl StoreFiles {
     }
 
     fn read_extent(&mut self, number: u64, prepared: &mut Vec<u64>) -> Result<(), StorageError> {
-        let (file, header) = open_extent(&*self.disk, &self.dir, number)?;
+        let name = FileName::Extent(number);
+        let file = self.open_file(name);
+        let file = file.map_err(|e| StorageError::io("open", self.path(name), e))?;
+        let header = read_header(&*file)?;
         let size = file.size();
         let size = size.map_err(|e| StorageError::io("read the size of", file.path(), e))?;
         let header = match header {
@@ -128,7 +161,7 @@ impl StoreFiles {
 
     fn read_checkpoint(&mut self) -> Result<(), StorageError> {
         let path = self.path(FileName::Checkpoint);
-        let file = match self.disk.open(&path, OpenMode::Read) {
+        let file = match self.open_file(FileName::Checkpoint) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(|e| StorageError::io("open", &path, e))?,
         };
@@ -138,7 +171,8 @@ impl StoreFiles {
                 store, position, state, ..
             }) if store == self.store => {
                 self.known_durable = Some(position);
-                self.checkpoint = Some((position, state));
+                let crc = crc32fast::hash(&bytes);
+                self.checkpoint = Some(FoundCheckpoint { position, state, crc });
                 return Ok(());
             }
             Ok(other) => format!(
@@ -192,10 +226,7 @@ impl StoreFiles {
     }
 
     fn index_header(&self, extent: u64) -> Option<IndexHeader> {
-        let file = self
-            .disk
-            .open(&self.path(FileName::Index(extent)), OpenMode::Read)
-            .ok()?;
+        let file = self.open_file(FileName::Index(extent)).ok()?;
         let mut page = vec![0; BLOCK_BYTES];
         let read = file.read_at(0, &mut page).ok()?;
         let (header, _) = IndexHeader::decode(&page[..read]).ok()?;
@@ -213,8 +244,8 @@ impl StoreFiles {
             return Ok(Some(header.salt));
         }
         let mut links: Vec<u32> = self.sealed_end(extent).map(|(_, chain)| chain).into_iter().collect();
-        let here = self.checkpoint.filter(|(position, _)| position.extent == extent);
-        links.extend(here.map(|(_, state)| state.chain));
+        let here = self.checkpoint.iter().filter(|found| found.position.extent == extent);
+        links.extend(here.map(|found| found.state.chain));
         let read = |at: u64, length: usize| -> Result<Vec<u8>, StorageError> {
             let mut bytes = vec![0; length.min(found.size.saturating_sub(at) as usize)];
             let read = found.file.read_at(at, &mut bytes);

@@ -3,6 +3,7 @@
 //! behind damage. None of them writes to the directory it reads.
 
 pub(crate) mod affected;
+mod compare;
 pub(crate) mod files;
 pub(crate) mod hex;
 pub(crate) mod inspect;
@@ -12,6 +13,7 @@ mod rewrite;
 mod salvage;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unreadable;
 pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
@@ -94,7 +96,8 @@ impl Damage {
 
 /// A data directory that this process has for itself.
 pub(crate) struct Directory {
-    _lock: Box<dyn DiskLock>,
+    /// `None` where nobody can write.
+    _lock: Option<Box<dyn DiskLock>>,
     /// Its stores, by id.
     pub(crate) stores: Vec<StoreId>,
     pub(crate) progress: OfflineProgress,
@@ -114,7 +117,15 @@ impl Directory {
             let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
             return Err(StorageError::io("open", dir, source).into());
         }
-        let lock = lock_dir(&**disk, dir)?;
+        let lock = match lock_dir(&**disk, dir) {
+            // A disk that was mounted for reading only, so that nothing changes what is left of it.
+            Err(OpenError::Storage(StorageError::Io { source, .. }))
+                if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                None
+            }
+            lock => Some(lock?),
+        };
         let ids = names.iter().filter_map(|name| uuid::Uuid::parse_str(name).ok());
         let mut stores: Vec<StoreId> = ids.map(StoreId).collect();
         stores.sort_unstable();

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::affected::IndexedRuns;
 use super::files::{ExtentFile, SealedEnd, StoreFiles};
 use super::salvage::{salvage, whole_transaction};
+use super::unreadable::Unreadable;
 use super::{Damage, SequenceRange};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
@@ -36,8 +37,14 @@ pub(crate) trait Sink {
         transaction: &[u8],
         findings: &mut Findings,
     ) -> Result<(), StorageError>;
+    /// The checkpoint stands here, where this is the log's state; nothing before is missing.
+    fn checkpoint(&mut self, _crc: u32, _state: &LogState) {}
     /// The end of an extent.
-    fn extent(&mut self, _ended: &Ended, _findings: &mut Findings) -> Result<(), StorageError> {
+    fn extent(&mut self, _ended: Ended, _findings: &mut Findings) -> Result<(), StorageError> {
+        Ok(())
+    }
+    /// The end of the log.
+    fn end(&mut self, _findings: &mut Findings) -> Result<(), StorageError> {
         Ok(())
     }
     /// So many more bytes of extents are done.
@@ -125,6 +132,29 @@ impl Findings {
         self.hole(damage);
     }
 
+    /// A place that cannot be read. Where it is part of a damaged one, that says why; what stood behind the end of the
+    /// open extent, nobody knows.
+    fn unreadable(&mut self, files: &StoreFiles, place: Unreadable, open_end: Option<LogPosition>) {
+        let Unreadable { name, from, to, why } = place;
+        let what = format!("bytes {from} to {to} cannot be read: {why}");
+        let path = files.path(name);
+        let (extent, is_log) = match name {
+            FileName::Extent(number) => (number, true),
+            FileName::Index(number) | FileName::Spare(number) => (number, false),
+            FileName::Checkpoint => (0, false),
+        };
+        let within = |damage: &Damage| damage.byte < to && from < damage.end.max(damage.byte + BLOCK_BYTES as u64);
+        let mut known = self.damage.iter_mut().filter(|damage| damage.path == path);
+        if let Some(damage) = known.find(|damage| !is_log || within(damage)) {
+            damage.found = format!("{}; {what}", damage.found);
+            return;
+        }
+        let mut damage = Damage::without_loss(path, extent, from, what);
+        damage.end = to;
+        damage.affected_is_all = !is_log || open_end.is_none_or(|end| extent < end.extent || to <= u64::from(end.byte));
+        self.damage.push(damage);
+    }
+
     /// A whole transaction follows the holes; `lost` are missing right before it.
     fn resume(&mut self, lost: u64) {
         let lost = lost.saturating_add(std::mem::take(&mut self.pending_lost));
@@ -151,6 +181,8 @@ pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, 
         state: LogState::default(),
         reported: 0,
         in_hole: false,
+        indexed: None,
+        open_end: None,
     };
     pass.findings.damage.clone_from(&files.damage);
     let mut missing = files.missing.iter().peekable();
@@ -163,9 +195,15 @@ pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, 
     for &(first, last) in missing {
         pass.missing(first, last)?;
     }
-    let Findings { damage, .. } = &mut pass.findings;
-    damage.iter_mut().for_each(|damage| damage.affected.sort_unstable());
-    Ok(pass.findings)
+    pass.sink.end(&mut pass.findings)?;
+    let (mut findings, open_end) = (pass.findings, pass.open_end);
+    for place in files.unreadable.all() {
+        findings.unreadable(files, place, open_end);
+    }
+    for damage in &mut findings.damage {
+        damage.affected.sort_unstable();
+    }
+    Ok(findings)
 }
 
 struct Pass<'a> {
@@ -178,6 +216,10 @@ struct Pass<'a> {
     reported: u32,
     /// Whether transactions are taken from a hole: what is missing behind them may be in it, too.
     in_hole: bool,
+    /// What the index file says of the extent that the last hole is in.
+    indexed: Option<(u64, Option<IndexedRuns>)>,
+    /// Where the log ends.
+    open_end: Option<LogPosition>,
 }
 
 impl Pass<'_> {
@@ -211,11 +253,7 @@ impl Pass<'_> {
             byte: EXTENT_HEADER_BYTES as u32,
         };
         if let Some(header) = &extent.header {
-            let trx_number = self.state.trx_number;
-            self.state = LogState {
-                trx_number,
-                ..header.state
-            };
+            self.begin(number, &header.state);
         }
         let holes = self.findings.holes.len();
         let sealed_end = self.files.sealed_end(number);
@@ -226,11 +264,7 @@ impl Pass<'_> {
             Some(salt) => {
                 let mut walk = Walk::new(extent.file.clone(), salt, start, self.state)?;
                 let end = self.walk(&mut walk, number, sealed_end, is_last)?;
-                let trx_number = self.state.trx_number;
-                self.state = LogState {
-                    trx_number,
-                    ..walk.state
-                };
+                self.state = self.state_at(&walk);
                 end
             }
             None => self.without_salt(number, extent, sealed_end)?,
@@ -242,9 +276,39 @@ impl Pass<'_> {
             sealed: sealed_end.is_some() || !is_last,
             whole: holes == self.findings.holes.len() && extent.header.is_some(),
         };
-        self.sink.extent(&ended, &mut self.findings)?;
+        self.open_end = (!ended.sealed).then_some(LogPosition {
+            extent: number,
+            byte: end,
+        });
+        self.sink.extent(ended, &mut self.findings)?;
         self.sink.progress(extent.size.saturating_sub(u64::from(self.reported)));
         Ok(())
+    }
+
+    /// Takes what the header of an extent says of the log before it, if that is not known; of transactions, what was read
+    /// counts.
+    fn begin(&mut self, number: u64, said: &LogState) {
+        let is_first = self.files.extents.keys().next() == Some(&number);
+        if is_first || self.findings.has_hole() {
+            self.state = LogState {
+                trx_number: self.state.trx_number,
+                last_timestamp: self.state.last_timestamp,
+                ..*said
+            };
+        } else if self.state != *said {
+            let found = "a header that does not continue the extent before";
+            let path = self.files.path(FileName::Extent(number));
+            self.findings.damage.push(Damage::without_loss(path, number, 0, found));
+        }
+    }
+
+    /// The log's state behind the last whole group.
+    fn state_at(&self, walk: &Walk) -> LogState {
+        LogState {
+            trx_number: self.state.trx_number,
+            last_timestamp: self.state.last_timestamp,
+            ..walk.state
+        }
     }
 
     /// Goes through an extent's groups; returns where they end.
@@ -256,6 +320,14 @@ impl Pass<'_> {
         is_last: bool,
     ) -> Result<u32, StorageError> {
         loop {
+            let here = self
+                .files
+                .checkpoint
+                .as_ref()
+                .filter(|found| found.position == walk.at());
+            if let Some(checkpoint) = here.filter(|_| !self.findings.has_hole()) {
+                self.sink.checkpoint(checkpoint.crc, &self.state_at(walk));
+            }
             let (at, found) = match walk.step()? {
                 Step::End { at, found } => (at, found),
                 Step::Group { at, header, body } => {
@@ -346,7 +418,10 @@ impl Pass<'_> {
     /// Notes a hole of the log from `here` to `end`, and takes from it the transactions that are whole.
     fn hole(&mut self, walk: &mut Walk, here: LogPosition, end: u64, found: &str) -> Result<(), StorageError> {
         let LogPosition { extent, byte } = here;
-        let indexed = IndexedRuns::read(self.files, extent);
+        if self.indexed.as_ref().is_none_or(|&(of, _)| of != extent) {
+            self.indexed = Some((extent, IndexedRuns::read(self.files, extent)));
+        }
+        let indexed = self.indexed.as_ref().and_then(|(_, runs)| runs.as_ref());
         let last_number = self.state.trx_number;
         let bytes = walk.bytes(byte, end)?;
         let block = byte.next_multiple_of(BLOCK_BYTES as u32);
@@ -361,7 +436,7 @@ impl Pass<'_> {
         damage.end = end;
         damage.whole_transactions = whole.len() as u64;
         damage.affected_is_all = indexed.is_some();
-        if let Some(runs) = &indexed {
+        if let Some(runs) = indexed {
             damage.affected = runs.entries(byte, end, &places);
         }
         self.findings.hole(damage);
@@ -472,6 +547,7 @@ impl Pass<'_> {
             self.findings.resume(lost);
         }
         self.state.trx_number = header.number;
+        self.state.last_timestamp = header.timestamp;
         self.sink.transaction(at, header, transaction, &mut self.findings)
     }
 }

@@ -9,7 +9,7 @@ use super::pass::pass;
 use super::rewrite::Rewrite;
 use super::{Damage, Directory, OfflineProgress, SequenceRange};
 use crate::disk::Disk;
-use crate::engine::{lock_dir, store_dir, write_format};
+use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
 use crate::model::{LogPosition, StoreId};
 
@@ -65,15 +65,14 @@ impl RepairReport {
     }
 }
 
-/// Copies a directory that no process has open into `target`, which does not exist or is empty. Blocks. Until it is done,
-/// no engine opens the target.
+/// Copies a directory that no process has open into `target`, which does not exist, is empty, or holds a repair that was
+/// interrupted: that begins anew. Blocks. Until it is done, no engine opens the target.
 ///
 /// Entries keep segment, sequence, payload, metadata, commit time, order, and the producer's transaction id. The numbers
 /// of transactions are the same up to the first hole; behind it they may be lower.
 ///
 /// # Errors
-/// As [`verify_on`](crate::verify_on); [`OpenError::Storage`] also where the target is not empty or not to be written. What
-/// is in it then is of no use.
+/// As [`verify_on`](crate::verify_on); [`OpenError::Storage`] also where the target is not empty or not to be written.
 pub fn repair_on(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -89,17 +88,20 @@ pub fn repair_on(
         return Err(refuse("it must not be in the damaged directory, nor around it"));
     }
     let mut directory = Directory::open(disk, dir)?;
-    let there = disk.list(target).map_err(|e| StorageError::io("list", target, e))?;
-    if !there.is_empty() {
-        return Err(refuse("it must be empty, or not exist"));
+    let refused = || refuse("it must be empty, or not exist");
+    // Before the lock is made there, which is a file too; and again, since another may have had it.
+    if !may_take(&**disk, target)? {
+        return Err(refused());
     }
     disk.create_dir(target)
         .map_err(|e| StorageError::io("create", target, e))?;
     let _lock = lock_dir(&**disk, target)?;
+    if !may_take(&**disk, target)? {
+        return Err(refused());
+    }
     // No engine takes this for its own before the end.
-    let format = target.join("format");
-    let unfinished = crate::disk::replace(&**disk, &format, b"an unfinished repair\n");
-    unfinished.map_err(|e| StorageError::io("write", &format, e))?;
+    say(&**disk, target, &marker())?;
+    clear(&**disk, &target.join("stores"))?;
     let mut report = RepairReport::default();
     for id in std::mem::take(&mut directory.stores) {
         let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
@@ -114,6 +116,33 @@ pub fn repair_on(
     }
     write_format(&**disk, target)?;
     Ok(report)
+}
+
+fn marker() -> String {
+    format!("{UNFINISHED}repair\n")
+}
+
+/// Whether there is nothing in a folder but what an interrupted repair left, if anything.
+fn may_take(disk: &dyn Disk, target: &Path) -> Result<bool, StorageError> {
+    let mut names = disk.list(target).map_err(|e| StorageError::io("list", target, e))?;
+    names.retain(|name| name != "lock" && !name.ends_with(".tmp"));
+    let is_unfinished = || Ok(read_format(disk, target)?.is_some_and(|said| said == marker()));
+    Ok(names.is_empty() || is_unfinished()?)
+}
+
+/// Removes the stores of a repair that was interrupted.
+fn clear(disk: &dyn Disk, stores: &Path) -> Result<(), StorageError> {
+    let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
+    for store in list(stores)? {
+        let store = stores.join(store);
+        for name in list(&store)? {
+            let path = store.join(name);
+            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
+        }
+        disk.remove_dir(&store)
+            .map_err(|e| StorageError::io("remove", store, e))?;
+    }
+    Ok(())
 }
 
 fn repair_store(

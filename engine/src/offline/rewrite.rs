@@ -63,6 +63,8 @@ pub(crate) struct Rewrite<'a> {
     dir: PathBuf,
     keep: Keep,
     writer: LogWriter,
+    /// The log's state behind the last group written.
+    written: LogState,
     segments: HashMap<SegmentPath, Written>,
     /// The transactions of the next group.
     body: Vec<u8>,
@@ -87,6 +89,7 @@ impl<'a> Rewrite<'a> {
             files,
             dir,
             keep,
+            written: writer.state,
             writer,
             segments: HashMap::new(),
             body: Vec::new(),
@@ -156,11 +159,7 @@ impl<'a> Rewrite<'a> {
         let bytes = begun + self.body.len();
         if !self.writer.fits(bytes) {
             // What an extent's header says of the log is what comes before its groups.
-            let after = self.writer.state;
-            self.writer.state = LogState {
-                trx_number: after.trx_number - u64::from(self.count),
-                ..after
-            };
+            let after = std::mem::replace(&mut self.writer.state, self.written);
             self.writer.roll(bytes.next_multiple_of(BLOCK_BYTES))?;
             self.writer.state = after;
             self.writer.start_group(&mut blocks);
@@ -172,6 +171,7 @@ impl<'a> Rewrite<'a> {
         self.writer.landed(&pending, &blocks);
         self.body.clear();
         self.count = 0;
+        self.written = self.writer.state;
         Ok(())
     }
 

@@ -2,12 +2,15 @@
 //! looked for at any byte, where a payload could pose as one, but only where one must start.
 
 use crate::format::FormatError;
-use crate::format::transaction::{TRANSACTION_HEADER_BYTES, TransactionHeader, check_structure, open_transaction};
+use crate::format::transaction::{
+    TRANSACTION_HEADER_BYTES, TransactionHeader, check_metadata, check_structure, open_transaction,
+};
 
 /// Checks all of the transaction at the front of `bytes`.
 pub(crate) fn whole_transaction(bytes: &[u8]) -> Result<(TransactionHeader, &[u8]), FormatError> {
     let (header, transaction) = open_transaction(bytes)?;
     check_structure(&header, transaction)?;
+    check_metadata(&header, transaction)?;
     Ok((header, transaction))
 }
 

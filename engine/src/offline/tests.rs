@@ -367,3 +367,181 @@ fn a_target_is_empty_and_apart_and_never_opened_before_it_is_whole() {
     broken.restore_power();
     assert!(Engine::open(config(&broken, "/new")).is_err());
 }
+
+/// One store whose segments `a` and `b` got an entry each, in this order.
+fn small(first: &str, second: &str) -> Simulated {
+    let disk = Simulated::new(1);
+    for segment in [first, second] {
+        run(async {
+            let engine = Engine::open(config(&disk, DIR)).unwrap();
+            let store = engine.store(STORES[0]).await.unwrap();
+            let records = vec![Record {
+                payload: "text".into(),
+                metadata: Metadata::from_pairs([("key", "value")]),
+            }];
+            let transaction = Transaction::single(path(segment), Sequence(1), records);
+            store.append(transaction).await.unwrap();
+            engine.close().await;
+        });
+    }
+    disk
+}
+
+#[test]
+fn a_checkpoint_that_disagrees_with_its_log_is_damage() {
+    let (disk, other) = (small("a", "b"), small("b", "a"));
+    let checkpoint = file(STORES[0], "checkpoint");
+    assert!(verified(&disk, DIR).is_clean());
+    let foreign = other.files()[&checkpoint].clone();
+    let misplaced = disk.copy();
+    misplaced.damage(&checkpoint, |bytes| *bytes = foreign);
+    let report = verified(&misplaced, DIR);
+    assert!(report.stores[0].damage[0].found.contains("checkpoint"), "{report:?}");
+    let (report, there) = (
+        repaired(&misplaced, "/target", Keep::Newest),
+        read_all_stores(&disk, DIR),
+    );
+    assert!(report.is_complete(), "nothing is lost by that: {report:?}");
+    assert_eq!(read_all_stores(&misplaced, "/target"), there);
+    // One whose position no group begins or ends at.
+    let moved = disk.copy();
+    moved.damage(&checkpoint, |bytes| {
+        bytes[40] -= 8;
+        let crc = crc32fast::hash(&bytes[16..]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    });
+    assert!(!verified(&moved, DIR).is_clean());
+}
+
+#[test]
+fn an_index_file_tells_that_the_extent_behind_its_own_is_missing() {
+    let history = history(8);
+    let disk = history.disk.copy();
+    let last = disk.files().into_keys().rfind(|path| {
+        path.starts_with(extent(1).parent().unwrap()) && path.extension().is_some_and(|end| end == "index")
+    });
+    let sealed: u64 = last.unwrap().file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    for number in sealed + 1..sealed + 3 {
+        let _ = disk.remove(&extent(number));
+    }
+    disk.remove(&file(STORES[0], "checkpoint")).unwrap();
+    let report = verified(&disk, DIR);
+    let damage = report.stores[0].damage.first().expect("the open extent is gone");
+    assert_eq!((damage.extent, damage.affected_is_all), (sealed + 1, false));
+    let engine = Engine::open(config(&disk, DIR)).unwrap();
+    assert!(engine.open_store(STORES[0]).is_err(), "nor is it opened");
+}
+
+/// Gives a store's last transaction other bytes, with checksums that are right.
+fn rewrite_last(disk: &Simulated, change: impl FnOnce(&mut [u8])) {
+    use crate::format::extent_header::ExtentHeader;
+    use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader};
+    disk.remove(&file(STORES[0], "checkpoint")).unwrap();
+    disk.damage(&extent(1), |bytes| {
+        let salt = ExtentHeader::decode(bytes).unwrap().salt;
+        let at = memchr::memmem::rfind(bytes, &GROUP_MAGIC).unwrap();
+        let group = GroupHeader::decode(salt, &bytes[at..]).unwrap();
+        let bytes = &mut bytes[at..at + GROUP_HEADER_BYTES + group.body_bytes as usize];
+        let transaction = &mut bytes[GROUP_HEADER_BYTES..];
+        change(transaction);
+        let crc = crc32fast::hash(&transaction[8..]);
+        transaction[4..8].copy_from_slice(&crc.to_le_bytes());
+        group.seal(salt, bytes);
+    });
+}
+
+#[test]
+fn an_entry_that_no_reader_could_decode_is_damage() {
+    let disk = small("a", "b");
+    rewrite_last(&disk, |transaction| {
+        let key = memchr::memmem::find(transaction, b"key").unwrap();
+        transaction[key] = 0xff;
+    });
+    let report = verified(&disk, DIR);
+    assert_eq!(report.stores[0].damage.len(), 1, "{report:?}");
+    let report = repaired(&disk, "/target", Keep::Newest);
+    assert!(!report.is_complete());
+    let there = read_all_stores(&disk, "/target");
+    assert_eq!(there[&(STORES[0], path("a"))].len(), 1);
+    assert_eq!(there[&(STORES[0], path("b"))].len(), 0);
+}
+
+#[test]
+fn blocks_that_the_device_cannot_read_any_more_cost_what_stands_in_them_and_no_more() {
+    let history = history(9);
+    let disk = history.disk.copy();
+    disk.lose(&extent(2), 20_000);
+    disk.lose(&extent(3), 0);
+    disk.lose(&extent(1).with_extension("index"), 5000);
+    let report = verified(&disk, DIR);
+    let found: Vec<(u64, bool)> = report.stores[0]
+        .damage
+        .iter()
+        .map(|damage| (damage.extent, damage.found.contains("cannot be read")))
+        .collect();
+    assert_eq!(found, [(1, true), (2, true), (3, true)], "{report:?}");
+    check_repair(&history, &disk, Keep::Newest, "unreadable blocks");
+    // Behind the end of the log nothing says what stood there.
+    let disk = small("a", "b");
+    disk.remove(&file(STORES[0], "checkpoint")).unwrap();
+    disk.lose(&extent(1), 40_000);
+    assert!(!verified(&disk, DIR).is_clean());
+    assert!(!repaired(&disk, "/target", Keep::Newest).is_complete());
+}
+
+#[test]
+fn a_repair_that_was_interrupted_begins_anew() {
+    let history = history(10);
+    let broken = history.disk.copy();
+    broken.cut_power_after(60);
+    let disk: Arc<dyn Disk> = Arc::new(broken.clone());
+    assert!(repair_on(&disk, Path::new(DIR), Path::new("/new"), Keep::Newest, &mut |_| {}).is_err());
+    broken.restore_power();
+    let refused = verify_on(&disk, Path::new("/new"), &mut |_| {}).unwrap_err();
+    assert!(refused.to_string().contains("unfinished repair"), "{refused}");
+    repair_on(&disk, Path::new(DIR), Path::new("/new"), Keep::Newest, &mut |_| {}).unwrap();
+    assert_eq!(read_all_stores(&broken, "/new"), history.readable);
+}
+
+#[test]
+fn a_disk_that_was_mounted_for_reading_only_can_be_looked_into() {
+    let disk = small("a", "b");
+    disk.allow_no_locks();
+    assert!(verified(&disk, DIR).is_clean());
+}
+
+#[test]
+fn the_headers_of_a_log_that_is_written_anew_say_what_came_before_them() {
+    let history = history(11);
+    repaired(&history.disk, "/target", Keep::Newest);
+    let shared: Arc<dyn Disk> = Arc::new(history.disk.clone());
+    let (mut state, mut extents) = (format::extent_header::LogState::default(), Vec::new());
+    let mut show = |shown| {
+        match shown {
+            Inspection::Extent(extent) => extents.push(extent.header.unwrap()),
+            Inspection::Group(group) => {
+                if group.at.byte == 4096 {
+                    assert_eq!(
+                        state,
+                        extents[group.at.extent as usize - 1].state,
+                        "extent {}",
+                        group.at.extent
+                    );
+                }
+                (state.epoch, state.group_number) = (group.header.epoch, group.header.number);
+                state.chain = group.header.link;
+            }
+            Inspection::Transaction(transaction) => {
+                (state.trx_number, state.last_timestamp) = (transaction.header.number, transaction.header.timestamp);
+            }
+            _ => {}
+        }
+        true
+    };
+    let query = InspectQuery {
+        store: Some(STORES[0]),
+        extent: None,
+    };
+    inspect_on(&shared, Path::new("/target"), query, &mut |_| {}, &mut show).unwrap();
+    assert!(extents.len() > 1);
+}

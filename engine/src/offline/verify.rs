@@ -5,22 +5,19 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::affected::check_index;
+use super::compare::{AGAIN, Comparison};
 use super::files::StoreFiles;
 use super::pass::{Ended, Findings, Sink, pass};
 use super::{Damage, Directory, OfflineProgress};
-use crate::disk::{Disk, OpenMode, files::Files, read_all};
+use crate::disk::{Disk, files::Files};
 use crate::engine::store_dir;
 use crate::error::{OpenError, StorageError};
-use crate::format::extent_header::EXTENT_HEADER_BYTES;
+use crate::format::checkpoint::encode as encode_checkpoint;
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::GroupHeader;
-use crate::format::index::{IndexSegment, encode};
 use crate::format::transaction::{Kind, TransactionHeader, sections};
 use crate::index::catalog::Catalog;
-use crate::index::runs::ExtentRuns;
-use crate::index::sealed::IndexFile;
 use crate::log::names::FileName;
-use crate::log::recovery::index_segments;
 use crate::model::{LogPosition, SegmentPath, Sequence, StoreId};
 
 /// What was found in one store.
@@ -98,6 +95,8 @@ fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<Sto
         extents: 0,
         groups: 0,
         log_bytes: 0,
+        checkpoint_agrees: None,
+        comparison: None,
         progress,
     };
     let mut findings = pass(files, &mut check)?;
@@ -123,6 +122,10 @@ struct Check<'a> {
     extents: u64,
     groups: u64,
     log_bytes: u64,
+    /// Whether the checkpoint holds what the log made of it; `None` where the log never came to its position.
+    checkpoint_agrees: Option<bool>,
+    /// Of the last index file, if that is still under way.
+    comparison: Option<Comparison>,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -158,7 +161,22 @@ impl Sink for Check<'_> {
         Ok(())
     }
 
-    fn extent(&mut self, ended: &Ended, findings: &mut Findings) -> Result<(), StorageError> {
+    fn checkpoint(&mut self, crc: u32, state: &LogState) {
+        let Some(found) = &self.files.checkpoint else { return };
+        let catalog = &self.catalog;
+        let expected = encode_checkpoint(
+            self.files.store,
+            found.position,
+            state,
+            catalog.segments(),
+            &catalog.open,
+        );
+        self.checkpoint_agrees = Some(crc32fast::hash(&expected) == crc);
+    }
+
+    fn extent(&mut self, ended: Ended, findings: &mut Findings) -> Result<(), StorageError> {
+        // At most one is under way, so that memory holds the runs of two extents, however large the log is.
+        self.end_comparison(findings)?;
         self.extents += 1;
         self.log_bytes += u64::from(ended.end).saturating_sub(EXTENT_HEADER_BYTES as u64);
         if ended.sealed {
@@ -166,9 +184,15 @@ impl Sink for Check<'_> {
                 self.catalog.roll(ended.extent);
             }
             let runs = self.catalog.roll(ended.extent.saturating_add(1));
-            self.check_index(ended, &runs, findings)?;
+            let (segments, over_holes) = (self.catalog.segments().clone(), self.catalog.over_holes);
+            self.comparison = Comparison::begin(self.files, ended, segments, runs, over_holes)?;
         }
         Ok(())
+    }
+
+    fn end(&mut self, findings: &mut Findings) -> Result<(), StorageError> {
+        self.check_checkpoint(findings);
+        self.end_comparison(findings)
     }
 
     fn progress(&mut self, bytes: u64) {
@@ -177,6 +201,27 @@ impl Sink for Check<'_> {
 }
 
 impl Check<'_> {
+    fn end_comparison(&mut self, findings: &mut Findings) -> Result<(), StorageError> {
+        if let Some(comparison) = self.comparison.take() {
+            findings.damage.extend(comparison.end()?);
+        }
+        Ok(())
+    }
+
+    /// An open would go on from the checkpoint, whatever the log says.
+    fn check_checkpoint(&self, findings: &mut Findings) {
+        let found = match self.checkpoint_agrees {
+            // Behind a hole, nobody can tell.
+            None if self.files.checkpoint.is_none() || findings.has_hole() => return,
+            None => "a checkpoint that stands where no group ends",
+            Some(true) => return,
+            Some(false) => "a checkpoint that disagrees with its log",
+        };
+        let path = self.files.path(FileName::Checkpoint);
+        let damage = Damage::without_loss(path, 0, 0, format!("{found}; {AGAIN}"));
+        findings.damage.push(damage);
+    }
+
     /// Finds what is missing before the sections of a transaction.
     fn skip(&mut self, at: LogPosition, header: &TransactionHeader, transaction: &[u8], findings: &mut Findings) {
         for section in sections(header, transaction).flatten() {
@@ -216,49 +261,4 @@ impl Check<'_> {
         });
         holes.fold(0, u64::saturating_add)
     }
-
-    fn check_index(&self, ended: &Ended, runs: &ExtentRuns, findings: &mut Findings) -> Result<(), StorageError> {
-        let path = self.files.path(FileName::Index(ended.extent));
-        let file = match self.files.disk.open(&path, OpenMode::Read) {
-            // Not written before a crash: the next open makes it.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(|e| StorageError::io("open", &path, e))?,
-        };
-        let bytes = read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
-        const AGAIN: &str = "remove the file, it is made anew";
-        let whole = check_index(&bytes);
-        let mut note = |byte, found: String| {
-            let damage = Damage::without_loss(path.clone(), ended.extent, byte, format!("{found}; {AGAIN}"));
-            findings.damage.push(damage);
-        };
-        match whole {
-            Err(error) => note(0, format!("an index file: {error}")),
-            Ok(_) if !ended.whole => {}
-            Ok(_) => {
-                let mut segments = index_segments(|segment| self.catalog.path(segment), runs);
-                if self.catalog.over_holes {
-                    borrow_previous(&mut segments, file)?;
-                }
-                let expected = encode(self.files.store, ended.extent, ended.end, ended.chain, segments);
-                if bytes != expected {
-                    let same = bytes.iter().zip(&expected).take_while(|(a, b)| a == b).count() as u64;
-                    note(same, "an index that disagrees with its extent".to_owned());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Behind a hole, nothing but the index file says in which extent before each segment stands.
-fn borrow_previous(segments: &mut [IndexSegment], file: Arc<dyn crate::disk::DiskFile>) -> Result<(), StorageError> {
-    let Ok(index) = IndexFile::open(file)? else {
-        return Ok(());
-    };
-    for segment in segments {
-        if let Ok(Some(row)) = index.segment(&segment.path) {
-            segment.previous_extent = row.previous_extent;
-        }
-    }
-    Ok(())
 }

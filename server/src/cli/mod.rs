@@ -174,9 +174,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor(doctor) => doctor.run().await,
         Command::Inspect(inspect) => interruptible(inspect.run()).await,
         Command::Repair(repair) => interruptible(repair.run()).await.map_err(|failure| {
-            failure.hint_if_interrupted(
-                "the new directory is unfinished and of no use: remove it, then run the same command",
-            )
+            failure.hint_if_interrupted("the new directory is unfinished: run the same command, it begins anew")
         }),
         Command::Bench(bench) => interruptible(bench.run()).await,
         Command::BareEcho(echo) => Ok(echo.run()?),

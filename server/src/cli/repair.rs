@@ -1,6 +1,6 @@
 //! `repair`: copy what is whole of a damaged data directory into a new one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use streamkit_engine::{Keep, StoreRepair, repair_on};
 
@@ -12,7 +12,7 @@ use super::output::{Out, json_lines};
 pub(crate) struct Repair {
     /// The data directory, which is only read
     dir: PathBuf,
-    /// The new data directory: an empty one, or none yet
+    /// The new data directory: empty, not there yet, or unfinished
     target: PathBuf,
     /// What to keep of a segment with a hole in its sequences
     #[arg(long, value_enum, default_value_t = KeepArgument::Newest)]
@@ -37,7 +37,7 @@ impl Repair {
             KeepArgument::Newest => Keep::Newest,
             KeepArgument::Oldest => Keep::Oldest,
         };
-        let (dir, target) = (self.dir, self.target.clone());
+        let (dir, target) = (resolved(&self.dir), resolved(&self.target));
         let copy = move |progress: &mut dyn FnMut(_)| repair_on(&offline::disk(), &dir, &target, keep, progress);
         let report = offline::with_progress(copy).await?;
         let mut out = Out::new();
@@ -61,6 +61,17 @@ impl Repair {
             return Err(Failure::damage(what).hint("they are listed above"));
         }
         Ok(())
+    }
+}
+
+/// A folder by the one name that it has however it was written, so that two can be told apart; of one that is not there yet,
+/// as far as it goes.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let known = |above: &Path| Some((std::fs::canonicalize(above).ok()?, above.to_owned()));
+    match path.ancestors().find_map(known) {
+        Some((there, above)) => there.join(path.strip_prefix(&above).unwrap_or(Path::new(""))),
+        None => path,
     }
 }
 

@@ -120,6 +120,11 @@ impl DiskFile for Open {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.disk.world();
         world.call(Call::Look)?;
+        let lost = world.lost.iter().filter(|&&(number, _)| number == self.number);
+        let mut blocks = lost.map(|&(_, byte)| byte as u64 / 4096 * 4096);
+        if blocks.any(|block| block < offset + buffer.len() as u64 && offset < block + 4096) {
+            return Err(io::Error::other("the device cannot read this block"));
+        }
         let content = world.content(self.number);
         let from = content.live.get(offset as usize..).unwrap_or_default();
         let length = from.len().min(buffer.len());

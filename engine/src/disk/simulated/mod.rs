@@ -55,6 +55,10 @@ struct World {
     most_flying: usize,
     trace: bool,
     random: Option<Dice>,
+    /// Nothing can be written, not even a lock.
+    read_only: bool,
+    /// Bytes that cannot be read, nor the block each stands in.
+    lost: Vec<(Number, usize)>,
 }
 
 /// The disk; clones share it.
@@ -103,6 +107,8 @@ impl Simulated {
             most_flying: 0,
             trace: false,
             random: None,
+            read_only: false,
+            lost: Vec::new(),
         })))
     }
 
@@ -215,6 +221,18 @@ impl Simulated {
             change(&mut bytes);
             *content = Content::of(bytes);
         }
+    }
+
+    /// From now on it is as one that was mounted for reading only, as far as locks go.
+    pub fn allow_no_locks(&self) {
+        self.world().read_only = true;
+    }
+
+    /// From now on, the device cannot read the block of 4 KiB that a byte of a file stands in.
+    pub fn lose(&self, path: &Path, byte: usize) {
+        let mut world = self.world();
+        let number = world.names.live.get(path).copied();
+        world.lost.extend(number.map(|number| (number, byte)));
     }
 
     /// Another disk that holds the same, with the same that is unsynced.
@@ -485,6 +503,9 @@ impl Disk for Simulated {
 
     fn lock(&self, _path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.call(Call::Look)?;
+        if self.world().read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         Ok(Some(Box::new(Lock)))
     }
 }
