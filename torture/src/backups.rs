@@ -7,13 +7,13 @@ use std::sync::Arc;
 use streamkit_engine::backup::{BackupError, BackupReport, FolderSource, backup, restore};
 use streamkit_engine::disk::Disk;
 use streamkit_engine::disk::simulated::Simulated;
-use streamkit_engine::{OpenError, verify_on};
+use streamkit_engine::{OpenError, StoreId, verify_on};
 
 use crate::cursor::Cursor;
 use crate::life::{Doing, Life};
 use crate::model::{Broken, Model};
 use crate::plan::End;
-use crate::run::Run;
+use crate::run::{Run, store_id};
 
 /// Where a backup is restored to.
 const RESTORED: &str = "/restored";
@@ -23,10 +23,10 @@ const RESTORED: &str = "/restored";
 pub struct Backups {
     /// How often another folder was taken.
     folder: u32,
-    /// What the stores held, at least, when the last backup began that was made, and those after it of which nobody knows
-    /// whether they were.
+    /// What each store held, at least, when the last backup began that was made of it, and those after it of which nobody knows
+    /// whether they were. Before the first, it held nothing.
     may_hold: Vec<Vec<Model>>,
-    /// The first of these was made.
+    /// There is one.
     made: bool,
     /// The last one holds what a killed process wrote, which may not be durable.
     unproved: bool,
@@ -35,8 +35,35 @@ pub struct Backups {
 }
 
 impl Backups {
+    /// None yet, of stores like these.
+    pub fn none(models: &[Model]) -> Self {
+        let empty = |model: &Model| {
+            let paths = model.segments.iter().map(|segment| segment.path.clone());
+            vec![Model::new(paths)]
+        };
+        Self {
+            may_hold: models.iter().map(empty).collect(),
+            ..Self::default()
+        }
+    }
+
     fn dir(&self) -> PathBuf {
         PathBuf::from(format!("/backup-{}", self.folder))
+    }
+
+    /// One was made, but of these stores.
+    fn hold(&mut self, known: Vec<Model>, failed: &[StoreId]) {
+        self.made = true;
+        for (store, known) in known.into_iter().enumerate() {
+            if !failed.contains(&store_id(store)) {
+                self.may_hold[store] = vec![known];
+            }
+        }
+    }
+
+    /// Whether nobody knows which of some backups is there.
+    fn is_open(&self) -> bool {
+        self.may_hold.iter().any(|may_hold| may_hold.len() > 1)
     }
 
     /// An engine has made durable what it found.
@@ -93,24 +120,35 @@ impl Run {
 
     fn backed_up(&mut self, known: Vec<Model>, outcome: Result<BackupReport, BackupError>) -> Result<(), Broken> {
         let excused = self.disk.faults_met() > 0 || self.garbled;
-        self.say(|| format!("backup {}: {outcome:?}", self.backups.folder));
+        self.say(|| format!("to backup {}: {outcome:?}", self.backups.folder));
         match outcome {
             Ok(_) => {
                 self.counts.backups += 1;
-                (self.backups.may_hold, self.backups.made) = (vec![known], true);
+                self.backups.hold(known, &[]);
+                Ok(())
+            }
+            Err(BackupError::Incomplete { failed, report }) if excused => {
+                self.counts.lost_backups += 1;
+                let failed: Vec<StoreId> = failed.iter().map(|(store, _)| *store).collect();
+                // Of no store at all, it is none.
+                if report.stores > 0 {
+                    self.backups.hold(known, &failed);
+                }
                 Ok(())
             }
             Err(BackupError::Refused(_)) if self.garbled || self.backups.parted => {
                 self.backups = Backups {
                     folder: self.backups.folder + 1,
-                    ..Backups::default()
+                    ..Backups::none(&self.models)
                 };
                 Ok(())
             }
             Err(error @ BackupError::Refused(_)) => Err(format!("a backup is refused: {error}")),
             Err(_) if excused => {
                 self.counts.lost_backups += 1;
-                self.backups.may_hold.push(known);
+                for (may_hold, known) in self.backups.may_hold.iter_mut().zip(known) {
+                    may_hold.push(known);
+                }
                 Ok(())
             }
             Err(error) => Err(format!("a backup fails for no reason: {error}")),
@@ -119,6 +157,9 @@ impl Run {
 
     /// What the backup must hold is restored from it, also if that is cut and done again.
     pub(crate) fn check_backup(&mut self) -> Result<(), Broken> {
+        if self.plan.backups == 0 {
+            return Ok(());
+        }
         let disk = self.disk.copy();
         if self.trace {
             disk.trace();
@@ -143,9 +184,6 @@ impl Run {
 
     /// What is restored on this disk is what it may be. `again`: it was restored there before, as far as that came.
     fn check_restore(&mut self, disk: Simulated, again: bool) -> Result<(), Broken> {
-        if self.backups.may_hold.is_empty() {
-            return Ok(());
-        }
         match self.restore_on(&disk) {
             Ok(()) => {}
             Err(BackupError::Refused(_)) if !self.backups.made => return Ok(()),
@@ -160,7 +198,7 @@ impl Run {
             Ok(report) => report,
             // The cut took the name of a backup that had failed after that was written: another one is there now, and an
             // unfinished restore does not go on with another.
-            Err(OpenError::Unfinished { .. }) if again && self.backups.may_hold.len() > 1 => {
+            Err(OpenError::Unfinished { .. }) if again && self.backups.is_open() => {
                 return self.check_restore(self.disk.copy(), false);
             }
             Err(error) => return Err(format!("verify fails on what was restored: {error}")),
@@ -168,19 +206,30 @@ impl Run {
         if !report.is_clean() {
             return Err(format!("verify finds damage in what was restored: {report:?}"));
         }
-        let mut broken = Vec::new();
-        for models in &self.backups.may_hold {
-            let mut restored = self.fork(disk.copy());
-            restored.dir = PathBuf::from(RESTORED);
-            restored.cursors = models.iter().map(Cursor::new).collect();
-            restored.models = models.clone();
-            (restored.garbled, restored.rotten, restored.refused) = (false, false, false);
-            match restored.last_life() {
-                Ok(()) => return Ok(()),
-                Err(why) => broken.push(why),
+        let mut restored = self.fork(disk);
+        restored.dir = PathBuf::from(RESTORED);
+        (restored.garbled, restored.rotten, restored.refused) = (false, false, false);
+        let Some(mut life) = Life::start(&mut restored)? else {
+            return Err("what was restored does not start".to_owned());
+        };
+        for (store, may_hold) in self.backups.may_hold.iter().enumerate() {
+            let mut broken = Vec::new();
+            for model in may_hold {
+                life.run.cursors[store] = Cursor::new(model);
+                life.run.models[store] = model.clone();
+                match life.settle_alone(store) {
+                    Ok(()) => break,
+                    Err(why) => broken.push(why),
+                }
+            }
+            if broken.len() == may_hold.len() {
+                return Err(format!(
+                    "what was restored of store {store} is none of what it may be: {broken:?}"
+                ));
             }
         }
-        Err(format!("what was restored is none of what it may be: {broken:?}"))
+        life.close();
+        Ok(())
     }
 
     fn restore_on(&self, disk: &Simulated) -> Result<(), BackupError> {

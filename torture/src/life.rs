@@ -122,6 +122,18 @@ impl<'a> Life<'a> {
         Ok(true)
     }
 
+    /// The same of one store, on a disk that lets it.
+    ///
+    /// # Errors
+    /// What is not as it must be.
+    pub fn settle_alone(&mut self, store: usize) -> Result<(), Broken> {
+        match self.settle_store(store) {
+            Ok(()) => Ok(()),
+            Err(Ended::Disk(error)) => Err(format!("it cannot be read: {error}")),
+            Err(Ended::Broken(broken)) => Err(broken),
+        }
+    }
+
     /// All that each store holds, in log order; `None` if the disk did not let it be read.
     ///
     /// # Errors

@@ -185,7 +185,7 @@ impl Run {
             cursors: models.iter().map(Cursor::new).collect(),
             disk: Simulated::new(dice.any()),
             dir: PathBuf::from(DIR),
-            backups: Backups::default(),
+            backups: Backups::none(&models),
             dice,
             watch: Watch::new(),
             models,

@@ -195,6 +195,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
     let mut durable = start;
     let mut replayed_bytes = 0;
     let mut unindexed = Vec::new();
+    let mut is_begun_durably = false;
     for &extent in headers.range(start.extent..).map(|(number, _)| number) {
         let next = headers.get(&(extent + 1)); // numbers stay below 2^32
         let at = if extent == start.extent {
@@ -218,6 +219,12 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         if next.is_some() {
             let runs = catalog.roll(extent + 1);
             if !index_is_whole(&*disk, &dir, store, extent, recovered_end.tail.byte, state.chain)? {
+                // An index file says that the log has come to the next extent, so it must not outlive that one's header.
+                if !std::mem::replace(&mut is_begun_durably, true) {
+                    let newest = headers.keys().next_back().copied().unwrap_or(extent);
+                    let none = LogPosition { extent: 0, byte: 0 };
+                    make_durable(&*disk, &dir, newest, none, none)?;
+                }
                 let segments = index_segments(|segment| catalog.path(segment), &runs);
                 let (end, chain) = (recovered_end.tail.byte, state.chain);
                 match write_index(&*disk, &dir, store, extent, end, chain, segments) {
