@@ -7,8 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, PoisonError};
 
 use super::names::FileName;
 use crate::disk::blocks::Blocks;
@@ -18,6 +17,8 @@ use crate::error::StorageError;
 use crate::format::extent_header::ExtentHeader;
 use crate::limits::BLOCK_BYTES;
 use crate::model::StoreId;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Bytes of zeros written at once when more than that is due: then the log takes the device's bandwidth, not its latency.
 const LARGE_STEP_BYTES: usize = 1 << 20;
