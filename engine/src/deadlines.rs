@@ -146,8 +146,17 @@ struct Waiting<'a> {
 impl Waiting<'_> {
     /// Names who is to be woken: a future may move to another task.
     fn wake(&self, waker: &Waker) {
-        let before = self.timer.state().waiting.insert(self.place, waker.clone());
-        drop(before); // not under the lock: it may be the last handle to a task
+        let mut state = self.timer.state();
+        let before = state
+            .waiting
+            .get_mut(&self.place)
+            .map(|named| std::mem::replace(named, waker.clone()));
+        drop(state);
+        match before {
+            Some(before) => drop(before), // not under the lock: it may be the last handle to a task
+            // The deadline has just come, and whoever was named before was woken.
+            None => waker.wake_by_ref(),
+        }
     }
 }
 
@@ -298,6 +307,21 @@ mod schedules {
                 thread::yield_now();
                 let _ = waits.as_mut().poll(&mut Context::from_waker(waker));
             }
+            all_given_up(&deadlines);
+        });
+    }
+
+    #[test]
+    fn a_wait_that_moved_wakes_who_asked_last() {
+        explore(4000, || {
+            let deadlines = Arc::new(Deadlines::new(true).unwrap());
+            let own = Arc::clone(&deadlines);
+            let mut waits: std::pin::Pin<Box<dyn Future<Output = Result<(), Duration>> + Send>> =
+                Box::pin(async move { own.within(SHORT, pending::<()>()).await });
+            let first = waits.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(first.is_pending());
+            let moved = thread::spawn(move || blocking::wait(None, waits));
+            assert!(moved.join().unwrap().is_err());
             all_given_up(&deadlines);
         });
     }
