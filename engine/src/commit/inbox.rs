@@ -26,7 +26,7 @@ struct State<T> {
     ready: VecDeque<T>,
     at: At,
     ending: bool,
-    /// The thread is no more.
+    /// The thread takes nothing any more.
     ended: bool,
 }
 
@@ -61,7 +61,7 @@ impl<T> Inbox<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives it back if the thread is no more.
+    /// Gives it back if the thread takes nothing any more.
     pub(super) fn push(&self, thing: T) -> Option<T> {
         let mut state = self.lock();
         if state.ended {
@@ -126,6 +126,8 @@ impl<T> Inbox<T> {
                 return true;
             }
             if state.ending {
+                // Under the same lock: what comes later is given back.
+                state.ended = true;
                 return false;
             }
             state.at = At::Inbox;
@@ -229,6 +231,25 @@ mod schedules {
             let seen = io.join().unwrap();
             in_order(&seen, 0, 3);
             in_order(&seen, 1, 3);
+        });
+    }
+
+    #[test]
+    fn what_comes_at_the_end_is_taken_or_given_back() {
+        explore(4000, || {
+            let device = Arc::new(Device::default());
+            let inbox = Arc::new(Inbox::new(Arc::clone(&device) as Arc<dyn Waker>, LOOK_MAX));
+            let own = Arc::clone(&inbox);
+            let io = thread::spawn(move || {
+                let seen = go(&own, &device, 0);
+                assert!(own.close().is_empty(), "it was taken, and nobody does it");
+                seen
+            });
+            let own = Arc::clone(&inbox);
+            let bringer = thread::spawn(move || (0..3).filter(|&which| own.push((0, which)).is_none()).count());
+            inbox.end();
+            let taken = bringer.join().unwrap();
+            in_order(&io.join().unwrap(), 0, taken as u32);
         });
     }
 }
