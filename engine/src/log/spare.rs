@@ -239,6 +239,8 @@ impl SpareSlot {
 pub(crate) struct Claim {
     slot: Arc<SpareSlot>,
     shape: Shape,
+    /// There is nothing to give back: by the time this is dropped, the slot may hold the next claim to the same extent.
+    used: bool,
 }
 
 impl SpareSlot {
@@ -270,6 +272,7 @@ impl SpareSlot {
         Some(Claim {
             slot: Arc::clone(self),
             shape,
+            used: false,
         })
     }
 
@@ -328,7 +331,8 @@ fn failed(place: &Place, extent: u64, error: &StorageError) {
 
 impl Claim {
     /// Fills as far as it is due, unless the roll did in the meantime.
-    pub(crate) fn fulfil(self, place: &Place) {
+    pub(crate) fn fulfil(mut self, place: &Place) {
+        self.used = true;
         let filling = {
             let mut slot = self.slot.lock();
             match std::mem::replace(&mut *slot, Slot::Working) {
@@ -375,6 +379,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if self.used {
+            return;
+        }
         let mut slot = self.slot.lock();
         *slot = match std::mem::replace(&mut *slot, Slot::Empty) {
             Slot::Claimed(extent, Some(filling)) if extent == self.shape.extent => Slot::Begun(filling),

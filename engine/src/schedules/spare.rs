@@ -94,6 +94,22 @@ fn an_extent_is_taken_once_and_whoever_filled_it_is_done_with_it() {
 }
 
 #[test]
+fn what_is_due_is_filled_by_whoever_claimed_it() {
+    explore(600, || {
+        let (slot, place, workers) = (Arc::new(SpareSlot::new(None)), place(Simulated::default()), workers());
+        for due in [BLOCK as u64, CAPACITY] {
+            if let Some(claim) = slot.claim(shape(2), due) {
+                let place = place.clone();
+                workers.spawn(move || claim.fulfil(&place));
+            }
+            thread::yield_now();
+        }
+        workers.drain();
+        assert_eq!(size(&place, FileName::Extent(2)), Some(CAPACITY));
+    });
+}
+
+#[test]
 fn a_claim_that_is_dropped_leaves_its_extent_to_the_next() {
     explore(400, || {
         let (slot, place) = (Arc::new(SpareSlot::new(None)), place(Simulated::default()));
