@@ -3,9 +3,9 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 
 use crate::by_hand::ByHand;
+use crate::sync::thread::{self, Thread};
 
 struct Unpark(Thread);
 
@@ -21,14 +21,14 @@ impl Wake for Unpark {
 /// When there is no work left and it is not done.
 pub(crate) fn wait<T>(by_hand: Option<&ByHand>, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(value) => return value,
             Poll::Pending => match by_hand {
                 Some(by_hand) => by_hand.must_run_one(),
-                None => std::thread::park(),
+                None => thread::park(),
             },
         }
     }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
 /// Which waiting caller: when it is to be woken, and a number of its own.
 type Place = (Instant, u64);
@@ -41,7 +43,7 @@ impl Deadlines {
             return Ok(Self { timer, thread: None });
         }
         let own = Arc::clone(&timer);
-        let thread = std::thread::Builder::new().name("sk-timer".to_owned());
+        let thread = thread::Builder::new().name("sk-timer".to_owned());
         let thread = Some(thread.spawn(move || own.run())?);
         Ok(Self { timer, thread })
     }
@@ -77,7 +79,7 @@ impl Drop for Deadlines {
         self.timer.changed.notify_all();
         if let Some(thread) = self.thread.take()
             // A caller that was woken may have held the last handle to the engine.
-            && thread.thread().id() != std::thread::current().id()
+            && thread.thread().id() != thread::current().id()
         {
             let _ = thread.join();
         }
@@ -144,8 +146,17 @@ struct Waiting<'a> {
 impl Waiting<'_> {
     /// Names who is to be woken: a future may move to another task.
     fn wake(&self, waker: &Waker) {
-        let before = self.timer.state().waiting.insert(self.place, waker.clone());
-        drop(before); // not under the lock: it may be the last handle to a task
+        let mut state = self.timer.state();
+        let before = state
+            .waiting
+            .get_mut(&self.place)
+            .map(|named| std::mem::replace(named, waker.clone()));
+        drop(state);
+        match before {
+            Some(before) => drop(before), // not under the lock: it may be the last handle to a task
+            // The deadline has just come, and whoever was named before was woken.
+            None => waker.wake_by_ref(),
+        }
     }
 }
 
@@ -179,12 +190,12 @@ mod tests {
     fn a_later_deadline_keeps_no_earlier_one_waiting() {
         let deadlines = Arc::new(Deadlines::new(true).unwrap());
         let (send, receive) = tokio::sync::oneshot::channel();
-        let later = std::thread::spawn({
+        let later = thread::spawn({
             let deadlines = Arc::clone(&deadlines);
             move || blocking::wait(None, deadlines.within(LONG, receive))
         });
         while deadlines.timer.state().waiting.is_empty() {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         assert!(blocking::wait(None, deadlines.within(SHORT, pending::<()>())).is_err());
         send.send(7).unwrap();
@@ -218,7 +229,126 @@ mod tests {
         drop(state);
         timer.changed.notify_all();
         while !timer.state().ending {
-            std::thread::yield_now();
+            thread::yield_now();
         }
+    }
+}
+
+#[cfg(all(test, feature = "schedules"))]
+mod schedules {
+    use std::future::pending;
+    use std::task::{Context, Wake};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::blocking;
+    use crate::schedules::explore;
+    use crate::schedules::time::FOR_EVER;
+
+    const SHORT: Duration = Duration::from_millis(5);
+
+    fn all_given_up(deadlines: &Deadlines) {
+        assert!(deadlines.timer.state().waiting.is_empty());
+    }
+
+    #[test]
+    fn whoever_waits_gets_it_or_is_told_at_the_deadline() {
+        explore(6000, || {
+            let deadlines = Arc::new(Deadlines::new(true).unwrap());
+            let waiters = (1..=2).map(|times| {
+                let deadlines = Arc::clone(&deadlines);
+                let (send, receive) = oneshot::channel();
+                let waiter =
+                    thread::spawn(
+                        move || match blocking::wait(None, deadlines.within(times * SHORT, receive)) {
+                            Ok(sent) => assert_eq!(sent, Ok(7)),
+                            Err(waited) => assert!(waited >= times * SHORT),
+                        },
+                    );
+                (waiter, send)
+            });
+            for (waiter, send) in waiters.collect::<Vec<_>>() {
+                let _ = send.send(7);
+                waiter.join().unwrap();
+            }
+            all_given_up(&deadlines);
+        });
+    }
+
+    #[test]
+    fn a_later_deadline_keeps_no_earlier_one_waiting() {
+        explore(6000, || {
+            let deadlines = Arc::new(Deadlines::new(true).unwrap());
+            let (send, receive) = oneshot::channel();
+            let later = thread::spawn({
+                let deadlines = Arc::clone(&deadlines);
+                move || blocking::wait(None, deadlines.within(FOR_EVER, receive))
+            });
+            let earlier = thread::spawn({
+                let deadlines = Arc::clone(&deadlines);
+                move || blocking::wait(None, deadlines.within(SHORT, pending::<()>()))
+            });
+            assert!(earlier.join().unwrap().is_err());
+            send.send(7).unwrap();
+            assert_eq!(later.join().unwrap(), Ok(Ok(7)));
+            all_given_up(&deadlines);
+        });
+    }
+
+    #[test]
+    fn a_wait_is_dropped_while_its_deadline_comes() {
+        explore(4000, || {
+            let deadlines = Deadlines::new(true).unwrap();
+            {
+                let mut waits = pin!(deadlines.within(SHORT, pending::<()>()));
+                let waker = Waker::noop();
+                assert!(waits.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+                thread::yield_now();
+                let _ = waits.as_mut().poll(&mut Context::from_waker(waker));
+            }
+            all_given_up(&deadlines);
+        });
+    }
+
+    #[test]
+    fn a_wait_that_moved_wakes_who_asked_last() {
+        explore(4000, || {
+            let deadlines = Arc::new(Deadlines::new(true).unwrap());
+            let own = Arc::clone(&deadlines);
+            let mut waits: std::pin::Pin<Box<dyn Future<Output = Result<(), Duration>> + Send>> =
+                Box::pin(async move { own.within(SHORT, pending::<()>()).await });
+            let first = waits.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(first.is_pending());
+            let moved = thread::spawn(move || blocking::wait(None, waits));
+            assert!(moved.join().unwrap().is_err());
+            all_given_up(&deadlines);
+        });
+    }
+
+    /// Holds the timer of the very wait it is woken for.
+    struct Last(Mutex<Option<Arc<Deadlines>>>);
+
+    impl Wake for Last {
+        fn wake(self: Arc<Self>) {
+            let last = self.0.lock().unwrap().take();
+            drop(last);
+        }
+    }
+
+    #[test]
+    fn its_own_thread_may_drop_the_last_handle() {
+        explore(4000, || {
+            let deadlines = Arc::new(Deadlines::new(true).unwrap());
+            let timer = Arc::clone(&deadlines.timer);
+            let last = Arc::new(Last(Mutex::new(Some(Arc::clone(&deadlines)))));
+            let waits = deadlines.timer.wait(SHORT, &Waker::from(last));
+            std::mem::forget(waits);
+            let other = thread::spawn(move || drop(deadlines));
+            other.join().unwrap();
+            while !timer.state().ending {
+                thread::yield_now();
+            }
+        });
     }
 }

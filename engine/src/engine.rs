@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -26,6 +25,8 @@ use crate::pace::LOOK_MAX;
 use crate::room::Room;
 use crate::shared::{Folder, Shared, Threads};
 use crate::store::LocalStore;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, RwLock, thread};
 use crate::workers::Workers;
 
 /// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one, and the last store and reader of
@@ -76,7 +77,7 @@ pub(crate) fn lock_dir(disk: &dyn Disk, dir: &std::path::Path) -> Result<Box<dyn
         let lock = disk.lock(&path).map_err(|e| StorageError::io("lock", &path, e))?;
         match lock {
             Some(lock) => return Ok(lock),
-            None if since.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+            None if since.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(10)),
             None => return Err(OpenError::InUse(dir.to_owned())),
         }
     }
@@ -311,7 +312,7 @@ impl Inner {
             busy: Arc::default(),
             threads: Arc::downgrade(&self.threads),
             _folder: Arc::clone(&self.threads.folder),
-            catalog: catalog.into(),
+            catalog: RwLock::new(catalog),
             extents,
             dir,
             queue: Mutex::new(Queue::default()),

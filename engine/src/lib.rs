@@ -74,8 +74,11 @@ mod offline;
 mod pace;
 mod read;
 mod room;
+#[cfg(all(test, feature = "schedules"))]
+mod schedules;
 mod shared;
 mod store;
+mod sync;
 mod workers;
 
 pub use boundary::{EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};

@@ -1,6 +1,8 @@
 //! Whether a thread with nothing to do looks for more, or sleeps.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::{Instant, LOOKS, hint, thread};
 
 /// How long an idle thread looks for the next job before it sleeps, where jobs come that fast. To wake a sleeping thread
 /// costs the next producer 30 to 40 µs on a small virtual machine, a third of what its durable write takes; a producer at
@@ -12,17 +14,17 @@ pub(crate) const LOOK_MAX: Duration = Duration::from_micros(300);
 pub(crate) fn look(since: Instant, deadline: Duration, found: impl Fn() -> bool) {
     loop {
         for _ in 0..16 {
-            for _ in 0..32 {
+            for _ in 0..LOOKS {
                 if found() {
                     return;
                 }
-                std::hint::spin_loop();
+                hint::spin_loop();
             }
             if since.elapsed() >= deadline {
                 return;
             }
         }
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 

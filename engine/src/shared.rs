@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use tokio::sync::watch;
 
@@ -28,6 +27,8 @@ use crate::log::writer::{LogWriter, Wish};
 use crate::model::{
     Committed, Entry, LogPosition, SegmentPath, SegmentStatus, Sequence, StoreId, Timestamp, Transaction, Trx,
 };
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use crate::workers::Workers;
 
 /// What an engine and every handle to one of its stores keep alive. Fields are dropped in their order: the threads finish

@@ -2,15 +2,16 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::by_hand::{ByHand, Work};
 use crate::pace::{Pace, look};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Instant, Mutex};
 
 type Job = Box<dyn FnOnce(&Turn<'_>) + Send>;
 
@@ -63,7 +64,7 @@ impl Workers {
         for _ in 0..count {
             let queue = Arc::clone(&queue);
             threads.push(
-                std::thread::Builder::new()
+                thread::Builder::new()
                     .name(name.to_owned())
                     .spawn(move || run(&queue))?,
             );
@@ -205,7 +206,7 @@ impl Drop for Workers {
         }
         self.queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).ending = true;
         self.queue.wake.notify_all();
-        let own = std::thread::current().id();
+        let own = thread::current().id();
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // The last handle to an engine may be dropped by a job on one of these very threads.
             if thread.thread().id() != own {
@@ -231,5 +232,147 @@ mod tests {
             let results = tokio::join!(job(0), job(1), job(2));
             assert_eq!(results, (Some(round), Some(round + 1), Some(round + 2)));
         }
+    }
+}
+
+#[cfg(all(test, feature = "schedules"))]
+mod schedules {
+    use super::*;
+    use crate::blocking;
+    use crate::pace::LOOK_MAX;
+    use crate::schedules::{explore, panic_silently};
+    use crate::sync::mpsc;
+
+    fn workers(count: usize) -> Workers {
+        Workers::new("test", count, LOOK_MAX, None).unwrap()
+    }
+
+    /// Counts without a step of its own.
+    #[derive(Clone, Default)]
+    struct Count(Arc<std::sync::atomic::AtomicUsize>);
+
+    impl Count {
+        fn add(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn get(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn every_job_runs_once_whether_a_thread_looks_or_sleeps() {
+        explore(6000, || {
+            let workers = Arc::new(workers(2));
+            let producers = (0..2).map(|_| {
+                let workers = Arc::clone(&workers);
+                thread::spawn(move || {
+                    let ran = Count::default();
+                    for round in 1..=4 {
+                        let own = ran.clone();
+                        // Were it never run, this would wait for ever.
+                        assert_eq!(blocking::wait(None, workers.run(move || own.add())), Some(()));
+                        assert_eq!(ran.get(), round);
+                    }
+                })
+            });
+            for producer in producers.collect::<Vec<_>>() {
+                producer.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn no_job_waits_while_a_thread_is_free() {
+        explore(6000, || {
+            let workers = workers(2);
+            for _ in 0..3 {
+                let (send, receive) = mpsc::channel();
+                let (done, is_done) = mpsc::channel();
+                // Ends only when the other thread has come to the next one.
+                workers.spawn(move || done.send(receive.recv()).unwrap());
+                workers.spawn(move || send.send(7).unwrap());
+                assert_eq!(is_done.recv(), Ok(Ok(7)));
+            }
+        });
+    }
+
+    #[test]
+    fn draining_ends_when_nothing_is_queued_or_running_and_not_before() {
+        explore(6000, || {
+            let (workers, ran) = (Arc::new(workers(2)), Count::default());
+            let drainers = (0..2).map(|_| {
+                let (workers, ran, before) = (Arc::clone(&workers), ran.clone(), Count::default());
+                thread::spawn(move || {
+                    let (all, own) = (ran.clone(), before.clone());
+                    workers.spawn(move || {
+                        thread::yield_now();
+                        all.add();
+                        own.add();
+                    });
+                    let (all, own) = (ran, before.clone());
+                    workers.spawn_in_turns(move |turn| {
+                        let _ = turn.is_wanted();
+                        turn.again(move |_| {
+                            thread::yield_now();
+                            all.add();
+                            own.add();
+                        });
+                    });
+                    workers.drain();
+                    assert_eq!(before.get(), 2);
+                })
+            });
+            for drainer in drainers.collect::<Vec<_>>() {
+                drainer.join().unwrap();
+            }
+            assert_eq!(ran.get(), 4);
+        });
+    }
+
+    #[test]
+    fn dropping_them_runs_what_is_queued_and_ends_them() {
+        explore(4000, || {
+            let (workers, ran) = (workers(2), Count::default());
+            for _ in 0..4 {
+                let own = ran.clone();
+                workers.spawn(move || own.add());
+            }
+            let own = ran.clone();
+            workers.spawn_in_turns(move |turn| turn.again(move |_| own.add()));
+            drop(workers);
+            assert_eq!(ran.get(), 5);
+        });
+    }
+
+    #[test]
+    fn one_of_their_jobs_may_drop_the_last_handle() {
+        explore(6000, || {
+            let workers = Arc::new(workers(2));
+            let (send, receive) = mpsc::channel();
+            for _ in 0..3 {
+                let (own, send) = (Arc::clone(&workers), send.clone());
+                workers.spawn(move || {
+                    drop(own);
+                    send.send(()).unwrap();
+                });
+            }
+            drop((workers, send));
+            assert_eq!(receive.iter().count(), 3);
+        });
+    }
+
+    #[test]
+    fn a_job_that_panics_takes_no_thread_with_it() {
+        explore(2000, || {
+            let (workers, ran) = (workers(1), Count::default());
+            workers.spawn(|| panic_silently());
+            assert_eq!(blocking::wait(None, workers.run(|| panic_silently())), None::<()>);
+            let own = ran.clone();
+            workers.spawn(move || own.add());
+            workers.drain();
+            assert_eq!(ran.get(), 1);
+        });
     }
 }

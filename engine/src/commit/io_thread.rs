@@ -5,34 +5,23 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::committer::{self, Rest};
 use super::course::{Course, Next};
+use super::inbox::Inbox;
 use crate::by_hand::{ByHand, Work};
 use crate::disk::blocks::SpareBlocks;
-use crate::disk::{Disk, DiskLock, Ended, Waker, WriteQueue};
+use crate::disk::{Disk, DiskLock, Ended, WriteQueue};
 use crate::pace::Pace;
 use crate::shared::Shared;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Instant, Mutex, mpsc};
 use crate::workers::Workers;
 
 /// Writes under way at a time: as many as a device can be expected to work on.
 const FLIGHTS_MAX: usize = 128;
-
-/// Where the thread is, for whoever has something for it.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-enum At {
-    /// It looks into the inbox by itself before it waits.
-    #[default]
-    Work,
-    /// It waits for the inbox.
-    Inbox,
-    /// It waits for a write to end.
-    Queue,
-}
 
 /// Why a store is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,30 +32,14 @@ enum Why {
     Look,
 }
 
+/// Stores that have something to commit.
 type Ready = VecDeque<(Arc<Shared>, Why)>;
 
-#[derive(Default)]
-struct State {
-    ready: Ready,
-    at: At,
-    ending: bool,
-    /// The thread is no more.
-    ended: bool,
-}
-
-/// Stores that have something to commit.
-struct Inbox {
-    state: Mutex<State>,
-    /// There is something, for whoever looks without the lock.
-    filled: AtomicBool,
-    arrived: Condvar,
-    waker: Arc<dyn Waker>,
-    look: Duration,
-}
+type Stores = Inbox<(Arc<Shared>, Why)>;
 
 /// The thread. Dropping it ends what is under way, then the thread.
 pub(crate) struct IoThread {
-    inbox: Arc<Inbox>,
+    inbox: Arc<Stores>,
     thread: Option<JoinHandle<()>>,
     by_hand: Option<Arc<Mutex<Loop>>>,
 }
@@ -90,7 +63,7 @@ impl IoThread {
             let Some(queue) = disk.write_queue(held)? else {
                 return Ok(None);
             };
-            let inbox = Arc::new(Inbox::new(&*queue, look));
+            let inbox = Arc::new(Inbox::new(queue.waker(), look));
             let own = Arc::new(Mutex::new(Loop::new(queue, Arc::clone(&inbox), slow)));
             by_hand.add(&own);
             return Ok(Some(Self {
@@ -100,12 +73,12 @@ impl IoThread {
             }));
         }
         // The queue is made by the thread that uses it.
-        let thread = std::thread::Builder::new().name("sk-io".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("sk-io".to_owned()).spawn(move || {
             let queue = match disk.write_queue(held) {
                 Ok(Some(queue)) => queue,
                 other => return drop(send.send(other.map(|_| None))),
             };
-            let inbox = Arc::new(Inbox::new(&*queue, look));
+            let inbox = Arc::new(Inbox::new(queue.waker(), look));
             let started = send.send(Ok(Some(Arc::clone(&inbox))));
             if started.is_ok() {
                 let _end = EndOfThread(Arc::clone(&inbox));
@@ -123,12 +96,12 @@ impl IoThread {
     /// Works on a store's queue. Only for who set [`Queue::running`](super::queue::Queue). Gives the store back if the thread
     /// is no more.
     pub(crate) fn start(&self, shared: Arc<Shared>) -> Option<Arc<Shared>> {
-        self.inbox.push(shared, Why::Start)
+        self.inbox.push((shared, Why::Start)).map(|(shared, _)| shared)
     }
 
     /// Looks at a store's queue again.
     pub(crate) fn call(&self, shared: Arc<Shared>) {
-        let _ = self.inbox.push(shared, Why::Look);
+        let _ = self.inbox.push((shared, Why::Look));
     }
 }
 
@@ -139,116 +112,23 @@ impl Drop for IoThread {
             while own.is_waiting() {
                 own.run_one();
             }
-            self.inbox.lock().ended = true;
+            drop(self.inbox.close());
         }
         if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
+            && thread.thread().id() != thread::current().id()
         {
             let _ = thread.join();
         }
     }
 }
 
-impl Inbox {
-    fn new(queue: &dyn WriteQueue, look: Duration) -> Self {
-        Self {
-            state: Mutex::default(),
-            filled: AtomicBool::new(false),
-            arrived: Condvar::new(),
-            waker: queue.waker(),
-            look,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, shared: Arc<Shared>, why: Why) -> Option<Arc<Shared>> {
-        let mut state = self.lock();
-        if state.ended {
-            return Some(shared);
-        }
-        state.ready.push_back((shared, why));
-        self.filled.store(true, Ordering::Release);
-        self.notify(state);
-        None
-    }
-
-    fn end(&self) {
-        let mut state = self.lock();
-        state.ending = true;
-        self.filled.store(true, Ordering::Release);
-        self.notify(state);
-    }
-
-    fn notify(&self, mut state: MutexGuard<'_, State>) {
-        // Once is enough until it has come to look.
-        let at = std::mem::take(&mut state.at);
-        drop(state);
-        match at {
-            At::Work => {}
-            At::Inbox => self.arrived.notify_one(),
-            At::Queue => self.waker.wake(),
-        }
-    }
-
-    /// Moves what is there to `ready`.
-    fn take(&self, ready: &mut Ready) {
-        if self.filled.load(Ordering::Acquire) {
-            let mut state = self.lock();
-            ready.append(&mut state.ready);
-            self.filled.store(false, Ordering::Release);
-        }
-    }
-
-    /// Waits until something is there; `false` at the end. Looks for it for a moment first, if that has been worth it.
-    fn wait(&self, pace: &Pace, ready: &mut Ready) -> bool {
-        let since = Instant::now();
-        if pace.is_worth_looking(self.look) {
-            crate::pace::look(since, self.look, || self.filled.load(Ordering::Acquire));
-        }
-        let mut state = self.lock();
-        loop {
-            ready.append(&mut state.ready);
-            self.filled.store(false, Ordering::Release);
-            if !ready.is_empty() {
-                state.at = At::Work;
-                return true;
-            }
-            if state.ending {
-                return false;
-            }
-            state.at = At::Inbox;
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Says that the thread is about to wait for a write; `false` if it must not, since something is there.
-    fn may_wait_for_write(&self) -> bool {
-        let mut state = self.lock();
-        let may = state.ready.is_empty();
-        if may {
-            state.at = At::Queue;
-        }
-        may
-    }
-
-    fn works(&self) {
-        self.lock().at = At::Work;
-    }
-}
-
 /// Whatever ends the thread: nobody waits for it for ever.
-struct EndOfThread(Arc<Inbox>);
+struct EndOfThread(Arc<Stores>);
 
 impl Drop for EndOfThread {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.ended = true;
-        let left = std::mem::take(&mut state.ready);
-        drop(state);
-        if std::thread::panicking() {
+        let left = self.0.close();
+        if thread::panicking() {
             tracing::error!("the I/O thread was ended by a bug: the stores it was at accept no more writes");
             for (shared, _) in left {
                 shared.give_up("a panic of the I/O thread");
@@ -262,7 +142,7 @@ type Key = usize;
 
 struct Loop {
     queue: Box<dyn WriteQueue>,
-    inbox: Arc<Inbox>,
+    inbox: Arc<Stores>,
     slow: Arc<Workers>,
     ready: Ready,
     courses: HashMap<Key, Course>,
@@ -288,9 +168,7 @@ impl Drop for Loop {
 impl Work for Mutex<Loop> {
     fn is_waiting(&self) -> bool {
         let own = self.lock().unwrap_or_else(PoisonError::into_inner);
-        own.inbox.filled.load(Ordering::Acquire) && !own.inbox.lock().ready.is_empty()
-            || !own.ready.is_empty()
-            || !own.tickets.is_empty()
+        own.inbox.holds_any() || !own.ready.is_empty() || !own.tickets.is_empty()
     }
 
     fn run_one(&self) {
@@ -302,7 +180,7 @@ impl Work for Mutex<Loop> {
 }
 
 impl Loop {
-    fn new(queue: Box<dyn WriteQueue>, inbox: Arc<Inbox>, slow: Arc<Workers>) -> Self {
+    fn new(queue: Box<dyn WriteQueue>, inbox: Arc<Stores>, slow: Arc<Workers>) -> Self {
         Self {
             queue,
             inbox,
@@ -373,7 +251,7 @@ impl Loop {
                     let lone = flight.is_one_transaction()
                         && self.tickets.is_empty()
                         && self.ready.is_empty()
-                        && !self.inbox.filled.load(Ordering::Acquire);
+                        && !self.inbox.is_filled();
                     if std::mem::replace(&mut self.lonely, lone) && lone {
                         flight.write();
                         course.start(flight);
@@ -396,7 +274,7 @@ impl Loop {
         let inbox = Arc::clone(&self.inbox);
         self.slow.spawn(move || {
             if let Rest::Some = committer::work(&shared, || false)
-                && let Some(shared) = inbox.push(shared, Why::Start)
+                && let Some((shared, _)) = inbox.push((shared, Why::Start))
             {
                 // The I/O thread is no more.
                 let _ = committer::work(&shared, || true);

@@ -4,6 +4,7 @@
 pub(crate) mod committer;
 mod course;
 pub(crate) mod flight;
+mod inbox;
 pub(crate) mod io_thread;
 pub mod order;
 pub(crate) mod queue;

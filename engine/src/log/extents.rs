@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::handles::{ExtentHandles, ExtentId};
 use super::recent::Recent;
@@ -12,6 +12,7 @@ use crate::format::index::SegmentRow;
 use crate::index::runs::ExtentRuns;
 use crate::index::sealed::IndexFile;
 use crate::model::{Sequence, StoreId, Timestamp};
+use crate::sync::RwLock;
 
 /// How a sealed extent's runs are found.
 #[derive(Clone)]

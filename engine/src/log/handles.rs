@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::names::FileName;
 use super::recent::RecentBytes;
@@ -12,6 +12,7 @@ use crate::error::{SegmentsHit, StorageError};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::index::sealed::IndexFile;
 use crate::model::{StoreId, Timestamp};
+use crate::sync::RwLock;
 
 /// One extent of one store.
 #[derive(Clone, Copy)]

@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
 use crate::format::transaction::TransactionHeader;
 use crate::model::LogPosition;
+use crate::sync::{RwLock, RwLockWriteGuard};
 
 /// Bytes of one store.
 const STORE_BYTES_MAX: usize = 1 << 20;

@@ -7,8 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, PoisonError};
 
 use super::names::FileName;
 use crate::disk::blocks::Blocks;
@@ -18,6 +17,8 @@ use crate::error::StorageError;
 use crate::format::extent_header::ExtentHeader;
 use crate::limits::BLOCK_BYTES;
 use crate::model::StoreId;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Bytes of zeros written at once when more than that is due: then the log takes the device's bandwidth, not its latency.
 const LARGE_STEP_BYTES: usize = 1 << 20;
@@ -238,6 +239,8 @@ impl SpareSlot {
 pub(crate) struct Claim {
     slot: Arc<SpareSlot>,
     shape: Shape,
+    /// There is nothing to give back: by the time this is dropped, the slot may hold the next claim to the same extent.
+    used: bool,
 }
 
 impl SpareSlot {
@@ -269,6 +272,7 @@ impl SpareSlot {
         Some(Claim {
             slot: Arc::clone(self),
             shape,
+            used: false,
         })
     }
 
@@ -327,7 +331,8 @@ fn failed(place: &Place, extent: u64, error: &StorageError) {
 
 impl Claim {
     /// Fills as far as it is due, unless the roll did in the meantime.
-    pub(crate) fn fulfil(self, place: &Place) {
+    pub(crate) fn fulfil(mut self, place: &Place) {
+        self.used = true;
         let filling = {
             let mut slot = self.slot.lock();
             match std::mem::replace(&mut *slot, Slot::Working) {
@@ -374,6 +379,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if self.used {
+            return;
+        }
         let mut slot = self.slot.lock();
         *slot = match std::mem::replace(&mut *slot, Slot::Empty) {
             Slot::Claimed(extent, Some(filling)) if extent == self.shape.extent => Slot::Begun(filling),

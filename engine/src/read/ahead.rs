@@ -2,11 +2,13 @@
 //! the first half is read. Whoever waits for a device waits half as long, and entries that are cached take two processors
 //! instead of one.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::Scan;
 use crate::model::Entry;
 use crate::shared::Shared;
+use crate::sync::{Condvar, Mutex};
+use crate::workers::Workers;
 
 /// Entries that a part of a batch has at least: fewer are read sooner than another thread wakes up.
 pub(super) const PART_ENTRIES_MIN: u64 = 64;
@@ -33,7 +35,11 @@ impl<S: Scan> Ahead<S> {
     /// made.
     pub(super) fn start(shared: &Shared, scan: impl FnOnce() -> S) -> Option<Self> {
         let threads = shared.threads.upgrade()?;
-        if threads.read.are_wanted() {
+        Self::start_on(&threads.read, scan)
+    }
+
+    fn start_on(workers: &Workers, scan: impl FnOnce() -> S) -> Option<Self> {
+        if workers.are_wanted() {
             return None;
         }
         let scan = scan();
@@ -42,7 +48,7 @@ impl<S: Scan> Ahead<S> {
             changed: Condvar::new(),
         });
         let own = Arc::clone(&part);
-        threads.read.spawn(move || own.read());
+        workers.spawn(move || own.read());
         Some(Self(part))
     }
 
@@ -95,5 +101,77 @@ struct End<'a, S: Scan>(&'a Part<S>);
 impl<S: Scan> Drop for End<'_, S> {
     fn drop(&mut self) {
         self.0.put(State::Gone);
+    }
+}
+
+#[cfg(all(test, feature = "schedules"))]
+mod schedules {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::StorageError;
+    use crate::schedules::{explore, panic_silently};
+    use crate::sync::thread;
+
+    #[derive(Clone, Copy)]
+    enum Outcome {
+        Entries,
+        Nothing,
+        Failure,
+        Panic,
+    }
+
+    /// A scan of one batch, and how often it was read.
+    struct Planned(Outcome, Arc<AtomicUsize>);
+
+    impl Scan for Planned {
+        fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            thread::yield_now();
+            match self.0 {
+                Outcome::Entries => Ok(Some(Vec::new())),
+                Outcome::Nothing => Ok(None),
+                Outcome::Failure => Err(StorageError::Closed),
+                Outcome::Panic => panic_silently(),
+            }
+        }
+
+        fn is_done(&self) -> bool {
+            false
+        }
+    }
+
+    fn whoever_waits(outcome: Outcome) {
+        explore(2000, move || {
+            let workers = Workers::new("test", 1, Duration::ZERO, None).unwrap();
+            let read = Arc::new(AtomicUsize::new(0));
+            let Some(ahead) = Ahead::start_on(&workers, || Planned(outcome, Arc::clone(&read))) else {
+                unreachable!("nothing is queued");
+            };
+            let dropped = thread::spawn(move || drop(workers));
+            let found = ahead.finish();
+            let begun = read.load(Ordering::Relaxed);
+            dropped.join().unwrap();
+            assert_eq!(
+                read.load(Ordering::Relaxed),
+                begun,
+                "what nobody had come to is not read any more"
+            );
+            let is_read = begun == 1 && matches!(outcome, Outcome::Entries);
+            assert_eq!(found.is_some(), is_read, "read {begun} times");
+        });
+    }
+
+    #[test]
+    fn whoever_waits_for_a_part_gets_it_or_reads_it_himself() {
+        whoever_waits(Outcome::Entries);
+        whoever_waits(Outcome::Nothing);
+        whoever_waits(Outcome::Failure);
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_a_reader_that_panicked() {
+        whoever_waits(Outcome::Panic);
     }
 }

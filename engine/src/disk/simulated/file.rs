@@ -9,6 +9,7 @@ use super::faults::{Call, Failure};
 use super::names::Number;
 use crate::disk::blocks::Blocks;
 use crate::disk::{DiskFile, LogFile};
+use crate::sync::thread;
 
 pub(super) struct Open {
     pub(super) path: PathBuf,
@@ -82,7 +83,7 @@ impl LogFile for Open {
         };
         if queue && threads {
             // As long as it takes others to queue something.
-            std::thread::sleep(Duration::from_micros(100));
+            thread::sleep(Duration::from_micros(100));
         }
         self.land(offset, blocks)
     }

@@ -17,7 +17,7 @@ mod queue;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 pub use content::SECTOR_BYTES;
 pub use faults::{Fault, Faults};
@@ -29,6 +29,7 @@ use self::names::{FOLDER, Names, Number};
 use self::queue::Queue;
 use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 use crate::dice::Dice;
+use crate::sync::{Mutex, MutexGuard};
 
 struct World {
     names: Names,

@@ -1,12 +1,13 @@
 //! Many writes at a time, which end in an order that the disk's seed decides.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Simulated;
 use super::file::Open;
 use crate::disk::blocks::Blocks;
 use crate::disk::{Ended, LogFile, Waker, WriteQueue};
+use crate::sync::{Condvar, Mutex};
 
 pub(super) struct Queue {
     disk: Simulated,
