@@ -1,16 +1,18 @@
 //! Bytes that change on a disk at rest, after a clean close: whatever is damaged, the store refuses to open, or a read fails
 //! and says so, or all is there. Nothing is missing in silence, and nothing is read that was never written.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use streamkit_engine::disk::Disk;
+use streamkit_engine::disk::simulated::Simulated;
 use streamkit_engine::format::extent_header::ExtentHeader;
-use streamkit_engine::{Dice, Entry, verify_on};
+use streamkit_engine::{Dice, Entry, Keep, repair_on, verify_on};
 
 use crate::life::Life;
 use crate::model::Broken;
-use crate::run::{DIR, Run};
+use crate::run::{DIR, Run, store_id};
 
 /// Damages one file and looks what becomes of it; `run` was closed.
 ///
@@ -47,18 +49,68 @@ pub fn rot(run: &mut Run) -> Result<(), Broken> {
             .settle()
             .map_err(|broken| format!("{} is damaged: {broken}", path.display()))?,
     };
-    let disk: Arc<dyn Disk> = Arc::new(disk);
-    match verify_on(&disk, Path::new(DIR), &mut |_| {}) {
-        Ok(report) if report.is_clean() && !whole => {
-            Err(format!("{} is damaged, which verify does not find", path.display()))
-        }
-        Ok(report) => {
-            run.counts.found_by_verify += u64::from(!report.is_clean());
-            Ok(())
-        }
-        Err(error) if whole => Err(format!("verify fails on what can be read: {error}")),
-        Err(_) => Ok(()),
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let report = verify_on(&shared, Path::new(DIR), &mut |_| {});
+    let report = report.map_err(|error| format!("verify fails on what is damaged: {error}"))?;
+    if report.is_clean() && !whole {
+        return Err(format!("{} is damaged, which verify does not find", path.display()));
     }
+    run.counts.found_by_verify += u64::from(!report.is_clean());
+    repaired(run, disk).map_err(|broken| format!("{} is damaged, and repaired: {broken}", path.display()))
+}
+
+/// What is repaired opens, is clean, holds nothing that was never written, and all that is not said to be lost.
+fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
+    let Some(before) = logs(&mut run.fork(run.disk.copy()))? else {
+        return Err("nothing fails, and yet it cannot be read".to_owned());
+    };
+    let keep = if run.dice.chance(1, 2) {
+        Keep::Newest
+    } else {
+        Keep::Oldest
+    };
+    let (shared, target): (Arc<dyn Disk>, _) = (Arc::new(disk.clone()), Path::new("/repaired"));
+    let report = repair_on(&shared, Path::new(DIR), target, keep, &mut |_| {});
+    let report = report.map_err(|error| format!("repair fails: {error}"))?;
+    let verified = verify_on(&shared, target, &mut |_| {});
+    let verified = verified.map_err(|error| format!("verify fails on what was repaired: {error}"))?;
+    if !verified.is_clean() {
+        return Err(format!("verify finds damage in what was repaired: {verified:?}"));
+    }
+    let mut own = run.fork(disk);
+    own.dir = target.to_owned();
+    let Some(after) = logs(&mut own)? else {
+        return Err("what was repaired cannot be read".to_owned());
+    };
+    for (store, (before, after)) in before.iter().zip(&after).enumerate() {
+        for entry in after {
+            run.models[store].attempt_of(entry)?;
+        }
+        let Some(told) = report.stores.iter().find(|told| told.store == store_id(store)) else {
+            continue;
+        };
+        if told.damage.iter().any(|damage| !damage.affected_is_all) {
+            continue;
+        }
+        let lost = told.damage.iter().flat_map(|damage| &damage.affected);
+        let lost: Vec<_> = lost.chain(&told.left_out).collect();
+        let key = |entry: &Entry| (entry.path.clone(), entry.sequence, entry.trx.id);
+        let kept: HashSet<_> = after.iter().map(key).collect();
+        let silent = before.iter().find(|entry| {
+            let is_told = lost
+                .iter()
+                .any(|range| range.path == entry.path && (range.first..=range.last).contains(&entry.sequence));
+            !is_told && !kept.contains(&key(entry))
+        });
+        if let Some(entry) = silent {
+            return Err(format!(
+                "{} {} is missing, and not told: {told:?}",
+                entry.path, entry.sequence
+            ));
+        }
+    }
+    run.counts.repairs += 1;
+    Ok(())
 }
 
 /// Damages what the open extents hold, where nothing but the groups themselves tells what was durable: the store refuses to

@@ -48,6 +48,8 @@ pub struct Counts {
     pub rotten: u64,
     /// Those of them where verify said so.
     pub found_by_verify: u64,
+    /// Damaged stores that were repaired, and nothing missing that was not told.
+    pub repairs: u64,
     /// Backups that were made.
     pub backups: u64,
     /// Backups that were cut or failed.
@@ -76,6 +78,7 @@ impl Counts {
         self.refusals += other.refusals;
         self.rotten += other.rotten;
         self.found_by_verify += other.found_by_verify;
+        self.repairs += other.repairs;
         self.backups += other.backups;
         self.lost_backups += other.lost_backups;
         self.restores += other.restores;
