@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Access, Key};
 use crate::limits::Limits;
+use crate::metrics::{self, Metrics};
 use crate::session;
 use crate::socket::Taken;
 use crate::stores::OpenStores;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) stores: OpenStores,
     pub(crate) limits: Limits,
     pub(crate) key: Key,
+    pub(crate) metrics: Metrics,
     connections: Arc<Semaphore>,
     /// Of backups being read.
     pub(crate) backups: Arc<Semaphore>,
@@ -56,6 +58,7 @@ impl Server {
             connections: Arc::new(Semaphore::new(limits.connections)),
             backups: Arc::new(Semaphore::new(crate::backup::READS_MAX)),
             key,
+            metrics: Metrics::new(),
             stopping: CancellationToken::new(),
             sessions: TaskTracker::new(),
             limits,
@@ -74,12 +77,13 @@ impl Server {
     }
 
     /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable, and how it
-    /// commits: [`COMMIT_METHOD_HEADER`]), `GET /backup` and what stands below it ([`crate::backup`]).
+    /// commits: [`COMMIT_METHOD_HEADER`]), `GET /metrics` ([`crate::metrics`]), `GET /backup` and what stands below it ([`crate::backup`]).
     pub fn router(&self) -> Router {
         Router::new()
             .route("/streamz", get(streamz))
             .route("/healthz", get(async || "ok"))
             .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
             .merge(crate::backup::routes())
             .with_state(self.shared.clone())
     }
@@ -114,6 +118,13 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         answer.headers_mut().insert(COMMIT_METHOD_HEADER, method);
     }
     answer
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let ready = !shared.stopping.is_cancelled() && shared.stores.all().ready().is_ok();
+    let connections = shared.limits.connections - shared.connections.available_permits();
+    let text = shared.metrics.text(ready, connections);
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
 async fn streamz(

@@ -14,6 +14,7 @@ mod auth;
 pub mod backup;
 mod http;
 mod limits;
+mod metrics;
 mod operations;
 mod session;
 mod socket;

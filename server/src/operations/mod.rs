@@ -12,28 +12,24 @@ use streamkit_protocol::Request;
 use tracing::Instrument as _;
 
 use crate::auth::Rights;
+use crate::metrics::Metrics;
 use crate::session::Channel;
 
 /// Why an operation did not finish.
 pub(crate) enum Failure {
     /// The peer is told this text.
     Told(String),
+    /// Nothing more can be read: the peer is told why.
+    Read(ReadError),
     /// The peer ended the channel; it expects nothing more.
     PeerEnded,
     /// The session or the connection ends.
     Ending,
 }
 
-impl Failure {
-    fn told(error: impl std::fmt::Display) -> Self {
-        Failure::Told(error.to_string())
-    }
-}
-
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        tracing::warn!(%error, "a read failed");
-        Failure::told(error)
+        Failure::Read(error)
     }
 }
 
@@ -56,7 +52,12 @@ pub(crate) fn allowed(request: &Request, rights: Rights) -> bool {
 }
 
 /// Answers a request. Returns when everything is sent but the terminal message.
-pub(crate) async fn run(request: Request, store: &dyn Store, channel: &mut Channel) -> Result<(), Failure> {
+pub(crate) async fn run(
+    request: Request,
+    store: &dyn Store,
+    channel: &mut Channel,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
     let kind = request.kind();
     match request {
         Request::Produce(produce) => {
@@ -65,7 +66,7 @@ pub(crate) async fn run(request: Request, store: &dyn Store, channel: &mut Chann
                 space = produce.space,
                 segment = produce.segment
             );
-            produce::run(produce, store, channel).instrument(span).await
+            produce::run(produce, store, channel, metrics).instrument(span).await
         }
         Request::Peek(peek) => {
             let span = tracing::debug_span!("streamkit.server.peek", space = peek.space, segment = peek.segment);

@@ -9,6 +9,7 @@ use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, MESSAGE_BYTES_MAX, PEER_MESS
 use streamkit_protocol::{Produce, Terminal};
 
 use super::{ENTRY_OVERHEAD_BYTES_MAX, Failure, entry_bytes_max, segment_status};
+use crate::metrics::Metrics;
 use crate::session::{Channel, Room};
 
 /// Records that will be committed together.
@@ -21,7 +22,12 @@ struct Chunk {
     room: Room,
 }
 
-pub(super) async fn run(request: Produce, store: &dyn Store, channel: &mut Channel) -> Result<(), Failure> {
+pub(super) async fn run(
+    request: Produce,
+    store: &dyn Store,
+    channel: &mut Channel,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
     if request.space.is_empty() || request.segment.is_empty() {
         return Err(Failure::Told("invalid produce args".to_owned()));
     }
@@ -32,7 +38,7 @@ pub(super) async fn run(request: Produce, store: &dyn Store, channel: &mut Chann
     loop {
         let Some(mut received) = channel.receive(chunk.room.bytes()).await? else {
             // Others of this connection wait for the room that the chunk takes.
-            commit(&path, std::mem::take(&mut chunk), store, channel).await?;
+            commit(&path, std::mem::take(&mut chunk), store, channel, metrics).await?;
             continue;
         };
         match received.terminal {
@@ -40,7 +46,7 @@ pub(super) async fn run(request: Produce, store: &dyn Store, channel: &mut Chann
             Some(Terminal::Close) => {
                 return match chunk.records.is_empty() {
                     true => Ok(()),
-                    false => commit(&path, chunk, store, channel).await,
+                    false => commit(&path, chunk, store, channel, metrics).await,
                 };
             }
             Some(aborted) => return Err(Failure::Told(aborted.into_error().unwrap_or_default())),
@@ -60,7 +66,7 @@ pub(super) async fn run(request: Produce, store: &dyn Store, channel: &mut Chann
         }
         expected = Some(next.next());
         if chunk.records.len() == CHUNK_RECORDS_MAX || chunk.bytes + record.len() > TRANSACTION_BYTES_MAX {
-            commit(&path, std::mem::take(&mut chunk), store, channel).await?;
+            commit(&path, std::mem::take(&mut chunk), store, channel, metrics).await?;
         }
         chunk.push(sequence, record, received.room);
     }
@@ -116,14 +122,23 @@ fn too_large(what: String) -> Failure {
 }
 
 /// Commits a chunk and acknowledges it. Runs to its end once begun: what the store commits, the peer is told if it listens.
-async fn commit(path: &SegmentPath, chunk: Chunk, store: &dyn Store, channel: &mut Channel) -> Result<(), Failure> {
+async fn commit(
+    path: &SegmentPath,
+    chunk: Chunk,
+    store: &dyn Store,
+    channel: &mut Channel,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
     let Chunk {
         first, records, room, ..
     } = chunk;
-    let committed = store
-        .append(Transaction::single(path.clone(), first, records))
-        .await
-        .map_err(refused)?;
+    let count = records.len();
+    let appended = store.append(Transaction::single(path.clone(), first, records)).await;
+    let committed = appended.map_err(|error| {
+        metrics.append_failed(&error);
+        refused(error)
+    })?;
+    metrics.appended(count);
     drop(room);
     let mut batch = channel.batch();
     for status in &committed.segments {

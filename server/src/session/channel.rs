@@ -131,11 +131,17 @@ impl Channel {
             () = self.ending.cancelled() => return self.ended(),
         };
         let Ok(store) = store else {
+            shared.metrics.open_failed();
             return End::ErrorFrame(STORE_UNAVAILABLE);
         };
-        match operations::run(request, &*store, self).await {
+        match operations::run(request, &*store, self, &shared.metrics).await {
             Ok(()) => End::Terminal(Terminal::Close),
             Err(Failure::Told(why)) => End::Terminal(Terminal::CloseError(why)),
+            Err(Failure::Read(error)) => {
+                tracing::warn!(%error, "a read failed");
+                shared.metrics.read_failed(&error);
+                End::Terminal(Terminal::CloseError(error.to_string()))
+            }
             // Never as if everything had been sent: a peer that only ended its own side would take it for the end.
             Err(Failure::PeerEnded) => End::Terminal(Terminal::CloseError(CANCELLED.to_owned())),
             Err(Failure::Ending) => self.ended(),

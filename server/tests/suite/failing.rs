@@ -96,6 +96,16 @@ async fn a_store_whose_write_failed_refuses_writes_reads_on_and_is_right_again_a
     let read = peer.call(&Request::ConsumeSegment(consume("s", "a"))).await;
     assert_eq!((read.0.len(), read.1), (3, Terminal::Close), "reads go on");
     assert!(get(&host, "/healthz", "").await.starts_with("HTTP/1.1 200"));
+    let metrics = get(&host, "/metrics", "").await;
+    for line in [
+        "streamkit_ready 0",
+        "streamkit_connections 1",
+        "streamkit_transactions_total 3",
+        "streamkit_appends_failed_total{reason=\"unknown\"} 1",
+        "streamkit_appends_failed_total{reason=\"halted\"} 17",
+    ] {
+        assert!(metrics.lines().any(|said| said == line), "{line}: {metrics}");
+    }
     // Other stores go on.
     let other = FrameHead::new(Uuid::from_u128(9), Uuid::new_v4());
     peer.send(other, &produce("s", "a").encode()).await;

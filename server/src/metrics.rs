@@ -1,0 +1,112 @@
+//! What a server counts, for `GET /metrics`: [OpenMetrics text](https://prometheus.io/docs/specs/om/open_metrics_spec/), which
+//! Prometheus reads. Nothing in it names a store, space or segment, so it needs no token; `/readyz` and the log name the store
+//! that a failure is of.
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use streamkit_engine::{AppendError, ReadError, Rejection, StorageError};
+
+/// The media type of what [`Metrics::text`] returns.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
+}
+
+/// All of it.
+pub(crate) struct Metrics {
+    registry: Registry,
+    ready: Gauge,
+    connections: Gauge,
+    transactions: Counter,
+    entries: Counter,
+    appends_failed: Family<Why, Counter>,
+    reads_failed: Family<Why, Counter>,
+    opens_failed: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("streamkit");
+        let (ready, connections) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "ready",
+            "1 while every open store takes writes, as /readyz says",
+            ready.clone(),
+        );
+        registry.register("connections", "Open connections", connections.clone());
+        let (transactions, entries) = (Counter::default(), Counter::default());
+        registry.register(
+            "transactions",
+            "Transactions acknowledged as durable",
+            transactions.clone(),
+        );
+        registry.register("entries", "Entries acknowledged as durable", entries.clone());
+        let (appends_failed, reads_failed) = (Family::default(), Family::default());
+        let help = "Transactions not committed, or of unknown outcome, by reason";
+        registry.register("appends_failed", help, appends_failed.clone());
+        registry.register(
+            "reads_failed",
+            "Reads that ended early, by reason",
+            reads_failed.clone(),
+        );
+        let opens_failed = Counter::default();
+        registry.register("store_opens_failed", "Stores that did not open", opens_failed.clone());
+        Self {
+            registry,
+            ready,
+            connections,
+            transactions,
+            entries,
+            appends_failed,
+            reads_failed,
+            opens_failed,
+        }
+    }
+
+    /// A transaction of so many records was committed.
+    pub(crate) fn appended(&self, records: usize) {
+        self.transactions.inc();
+        self.entries.inc_by(records as u64);
+    }
+
+    pub(crate) fn append_failed(&self, error: &AppendError) {
+        let reason = match error {
+            AppendError::Indeterminate(_) => "unknown",
+            AppendError::Rejected(Rejection::Conflict { .. }) => "conflict",
+            AppendError::Rejected(Rejection::DiskFull) => "disk_full",
+            AppendError::Rejected(Rejection::QueueFull { .. }) => "overloaded",
+            AppendError::Rejected(Rejection::Storage(StorageError::Halted { .. })) => "halted",
+            AppendError::Rejected(Rejection::Storage(_)) => "storage",
+            _ => "invalid",
+        };
+        self.appends_failed.get_or_create(&Why { reason }).inc();
+    }
+
+    pub(crate) fn read_failed(&self, error: &ReadError) {
+        let reason = match error {
+            ReadError::Storage(StorageError::Corrupt { .. }) => "damage",
+            ReadError::Storage(StorageError::Deleted(_)) => "deleted",
+            _ => "storage",
+        };
+        self.reads_failed.get_or_create(&Why { reason }).inc();
+    }
+
+    pub(crate) fn open_failed(&self) {
+        self.opens_failed.inc();
+    }
+
+    /// Everything as text, with what is true now.
+    pub(crate) fn text(&self, ready: bool, connections: usize) -> String {
+        self.ready.set(i64::from(ready));
+        self.connections.set(connections.try_into().unwrap_or(i64::MAX));
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
