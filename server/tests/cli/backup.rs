@@ -332,7 +332,7 @@ fn a_damaged_store_is_named_and_the_others_are_backed_up_and_restored() {
         };
         let said = text(&done.stderr);
         assert_eq!(done.status.code(), Some(6), "{said}");
-        let named = format!("1 stores could not be backed up: store {OTHER}: ");
+        let named = format!("1 store could not be backed up: store {OTHER}: ");
         assert!(said.contains(&named), "{said}");
         let failed = &lines(&done.stdout)[0]["failed"];
         assert_eq!(
