@@ -300,11 +300,17 @@ fn refused(target: &Path, why: &str) -> BackupError {
     BackupError::Refused(format!("{}: {why}; choose another folder", target.display()))
 }
 
+/// Whether nothing is in a folder but what may be in one that nobody used: the lock, what an interrupted write left, and what a
+/// file system comes with.
+fn is_unused(disk: &dyn Disk, dir: &Path) -> Result<bool, StorageError> {
+    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+    let counts = |name: &String| !["lock", "lost+found"].contains(&name.as_str()) && !name.ends_with(".tmp");
+    Ok(!names.iter().any(counts))
+}
+
 /// Whether a folder may take a backup: the one that it holds, if there is one. `None`: it is empty, or an unfinished first one.
 fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupError> {
-    let mut names = disk.list(target).map_err(|e| StorageError::io("list", target, e))?;
-    names.retain(|name| name != "lock" && !name.ends_with(".tmp"));
-    if names.is_empty() {
+    if is_unused(disk, target)? {
         return Ok(None);
     }
     let manifest = match Manifest::read(disk, target)? {

@@ -8,7 +8,7 @@ use super::check::{Expected, check_file};
 use super::copy::{CopyError, Copying, Room, copy_extent};
 use super::manifest::Manifest;
 use super::source::{FolderSource, Source as _};
-use super::{BackupError, CopyProgress, Stage, remove_leftovers};
+use super::{BackupError, CopyProgress, Stage, is_unused, remove_leftovers};
 use crate::disk::Disk;
 use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
@@ -113,14 +113,12 @@ pub fn restore(
 /// Whether a restore was begun in a folder, of this backup; if it was not, the folder is empty.
 fn accept(disk: &dyn Disk, dir: &Path, marker: &str) -> Result<bool, BackupError> {
     let refused = |why: &str| Err(BackupError::Refused(format!("{}: {why}", dir.display())));
-    let mut names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    names.retain(|name| name != "lock" && !name.ends_with(".tmp"));
     match read_format(disk, dir)? {
         Some(said) if said == marker => Ok(true),
         Some(said) if said.starts_with(&format!("{UNFINISHED}restore")) => {
             refused("an unfinished restore of another backup, or of another state of this one; empty the folder first")
         }
-        None if names.is_empty() => Ok(false),
+        None if is_unused(disk, dir)? => Ok(false),
         _ => refused("it is not empty; choose another folder"),
     }
 }

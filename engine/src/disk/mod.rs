@@ -192,8 +192,8 @@ pub struct Ground {
     pub device: Option<String>,
     /// Whether the device says of itself that it has a cache which loses what it holds with the power, unless it is flushed.
     pub volatile_cache: Option<bool>,
-    /// Bytes that may still be written.
-    pub free_bytes: Option<u64>,
+    /// Whether a sync flushes that cache, as the folder is mounted.
+    pub syncs_flush: Option<bool>,
     /// Files that this process may have open.
     pub open_files: Option<u64>,
 }

@@ -241,6 +241,23 @@ fn what_is_no_backup_of_these_stores_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_fresh_mount_point_is_as_good_as_an_empty_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let engine = open(&at("data"));
+    append(&engine, 1..=10);
+    for mounted in ["target", "restored"] {
+        std::fs::create_dir_all(at(mounted).join("lost+found")).unwrap();
+    }
+    take(&engine, &at("target")).unwrap();
+    append(&engine, 11..=20);
+    take(&engine, &at("target")).unwrap();
+    give(&at("target"), &at("restored")).unwrap();
+    assert_eq!(entries(&at("restored")), 20);
+    assert!(at("target").join("lost+found").is_dir() && at("restored").join("lost+found").is_dir());
+}
+
+#[test]
 fn what_an_interrupted_backup_of_another_history_left_is_not_mixed_in() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);

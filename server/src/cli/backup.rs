@@ -10,7 +10,7 @@ use streamkit_engine::backup::{self, BackupError, BackupReport, CopyProgress, Fo
 use streamkit_engine::disk::best;
 
 use super::failure::Failure;
-use super::output::{Out, json_lines};
+use super::output::{Out, counted, json_lines};
 use super::remote::{Remote, RemoteError};
 
 #[derive(clap::Args)]
@@ -118,14 +118,17 @@ fn print(out: &mut Out, done: &BackupReport, failed: &[(StoreId, BackupError)]) 
         out.text(format_args!("store {store} could not be read: {error}"))?;
     }
     if done.mended_extents > 0 {
-        out.text(format_args!("replaced {} damaged copies", done.mended_extents))?;
+        out.text(format_args!(
+            "replaced damaged copies of {}",
+            counted(done.mended_extents, "extent")
+        ))?;
     }
     out.text(format_args!(
-        "the backup holds {} stores: {} extents, {}; copied now: {} extents, {}",
-        done.stores,
-        done.extents,
+        "the backup holds {}: {}, {}; copied now: {}, {}",
+        counted(done.stores, "store"),
+        counted(done.extents, "extent"),
         indicatif::HumanBytes(done.bytes),
-        done.copied_extents,
+        counted(done.copied_extents, "extent"),
         indicatif::HumanBytes(done.copied_bytes)
     ))
 }
@@ -134,8 +137,8 @@ fn print(out: &mut Out, done: &BackupReport, failed: &[(StoreId, BackupError)]) 
 fn incomplete(failed: &[(StoreId, BackupError)]) -> Failure {
     let first = failed.first().map(|(store, error)| format!(": store {store}: {error}"));
     let what = format!(
-        "{} stores could not be backed up{}",
-        failed.len(),
+        "{} could not be backed up{}",
+        counted(failed.len() as u64, "store"),
         first.unwrap_or_default()
     );
     let is_lost = |error: &BackupError| matches!(remote_error(error), Some(RemoteError::BrokeOff(_)));
@@ -173,9 +176,9 @@ impl Restore {
                 ))?;
             }
             out.text(format_args!(
-                "restored {} stores: {} extents, {}, {entries} entries, no damage",
-                done.stores,
-                done.extents,
+                "restored {}: {}, {}, {entries} entries, no damage",
+                counted(done.stores, "store"),
+                counted(done.extents, "extent"),
                 indicatif::HumanBytes(done.bytes)
             ))?;
         }

@@ -2,14 +2,19 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar};
-use streamkit_engine::doctor::{Diagnosis, SCRATCH, Severity, examine};
+use streamkit_engine::EngineConfig;
+use streamkit_engine::doctor::{Diagnosis, Examination, Severity, examine};
+use streamkit_server::Limits;
 
 use super::connect::some_time;
 use super::failure::Failure;
 use super::output::{Out, json_lines};
+use super::signals::StopSignals;
 
 #[derive(clap::Args)]
 #[command(
@@ -26,6 +31,9 @@ pub(crate) struct Doctor {
     /// How long each way of writing is measured
     #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "1s")]
     time: humantime::Duration,
+    /// Bytes of the disk left to others, as of serve
+    #[arg(long, value_name = "BYTES", default_value_t = EngineConfig::new("").keep_free_bytes)]
+    keep_free_bytes: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -41,28 +49,42 @@ impl Doctor {
         if !path.is_dir() {
             return Err(Failure::new(format!("{} is no folder", path.display())));
         }
-        let (folder, time) = (path.clone(), self.time.into());
-        let examined = tokio::task::spawn_blocking(move || {
+        let how = Examination {
+            time: self.time.into(),
+            keep_free_bytes: self.keep_free_bytes,
+            open_files: open_files(),
+        };
+        let mut signals = StopSignals::new()?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (folder, stop) = (path.clone(), Arc::clone(&stopped));
+        let mut examined = tokio::task::spawn_blocking(move || {
             let bar = match std::io::stderr().is_terminal() {
                 true => ProgressBar::new_spinner(),
                 false => ProgressBar::hidden(),
             };
             bar.enable_steady_tick(Duration::from_millis(200));
-            let found = examine(&folder, time, &mut |method| {
+            let found = examine(&folder, &how, &|| stop.load(Ordering::Relaxed), &mut |method| {
                 bar.set_message(format!("measuring {}", method.name()));
             });
             bar.finish_and_clear();
             found
         });
         let examined = tokio::select! {
-            examined = examined => examined,
-            _ = tokio::signal::ctrl_c() => {
-                let _ = std::fs::remove_file(path.join(SCRATCH));
-                return Err(Failure::interrupted());
+            examined = &mut examined => examined,
+            signal = signals.next() => {
+                signal?;
+                stopped.store(true, Ordering::Relaxed);
+                // It removes its file. A disk that never answers is not waited for twice.
+                tokio::select! {
+                    examined = examined => examined,
+                    _ = signals.next() => return Err(Failure::interrupted()),
+                }
             }
         };
         let examined = examined.map_err(|error| Failure::new(error.to_string()))?;
-        let found = examined.map_err(|error| Failure::new(error.to_string()))?;
+        let Some(found) = examined.map_err(|error| Failure::new(error.to_string()))? else {
+            return Err(Failure::interrupted());
+        };
         let mut out = Out::new();
         match json_lines(self.json) {
             true => out.json(&as_json(&path, &found))?,
@@ -77,6 +99,14 @@ impl Doctor {
             ))),
         }
     }
+}
+
+/// Files that a server with its default limits may have open: its stores, two of each extent that is read, its connections, and
+/// some for everything else.
+fn open_files() -> u64 {
+    let config = EngineConfig::new("");
+    let files = config.open_stores + 2 * config.open_extents + Limits::default().connections + 100;
+    files as u64
 }
 
 /// A folder that says of itself that it is one.
@@ -120,7 +150,8 @@ fn as_json(path: &Path, found: &Diagnosis) -> serde_json::Value {
         "file_system": found.ground.file_system,
         "device": found.ground.device,
         "volatile_cache": found.ground.volatile_cache,
-        "free_bytes": found.ground.free_bytes,
+        "syncs_flush": found.ground.syncs_flush,
+        "free_bytes": found.free_bytes,
         "open_files": found.ground.open_files,
         "direct_writes": found.direct,
         "io_uring": found.ring_refused.is_none(),
@@ -135,9 +166,10 @@ fn as_json(path: &Path, found: &Diagnosis) -> serde_json::Value {
 fn print(out: &mut Out, path: &Path, found: &Diagnosis) -> Result<(), Failure> {
     let ground = &found.ground;
     let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+    // That is what the device tells the system, no more.
     let cache = match ground.volatile_cache {
-        Some(true) => "volatile",
-        Some(false) => "none, or one that keeps",
+        Some(true) => "said to be volatile",
+        Some(false) => "said to be none, or one that keeps",
         None => "unknown",
     };
     let able = |able| if able { "yes" } else { "no" };
@@ -148,7 +180,7 @@ fn print(out: &mut Out, path: &Path, found: &Diagnosis) -> Result<(), Failure> {
         said(&ground.device)
     ))?;
     out.text(format_args!("device cache   {cache}"))?;
-    if let Some(free) = ground.free_bytes {
+    if let Some(free) = found.free_bytes {
         out.text(format_args!("free           {}", HumanBytes(free)))?;
     }
     if let Some(files) = ground.open_files {
@@ -160,8 +192,8 @@ fn print(out: &mut Out, path: &Path, found: &Diagnosis) -> Result<(), Failure> {
     let rows = found.measured.iter().map(|measured| {
         vec![
             measured.method.name().to_owned(),
-            format!("{}", micros(measured.p50)),
-            format!("{}", micros(measured.p99)),
+            format!("{:.1}", micros(measured.p50)),
+            format!("{:.1}", micros(measured.p99)),
             format!("{:.0}", measured.per_second),
         ]
     });
@@ -169,9 +201,15 @@ fn print(out: &mut Out, path: &Path, found: &Diagnosis) -> Result<(), Failure> {
     out.table(&["durable write of 4 KiB", "p50 µs", "p99 µs", "per second"], &rows)?;
     out.text("")?;
     out.text(format_args!("the engine will commit with {}", found.commit_method))?;
+    out.text("to expect, of the disk:")?;
     out.text(format_args!(
-        "to expect: {:.0} commits/s of one producer that waits for each, {:.0} groups/s of many stores",
-        found.alone_per_second, found.together_per_second
+        "  {:.0} commits/s of one producer that waits for each",
+        found.alone_per_second
+    ))?;
+    let least = if found.ring_refused.is_some() { "at least " } else { "" };
+    out.text(format_args!(
+        "  {least}{:.0} groups/s of many stores, each with what came meanwhile",
+        found.together_per_second
     ))?;
     for finding in &found.findings {
         out.text(format_args!(

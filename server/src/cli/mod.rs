@@ -25,6 +25,7 @@ mod repair;
 mod rows;
 mod serve;
 mod settings;
+mod signals;
 mod standing;
 mod token;
 mod verify;

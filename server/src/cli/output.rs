@@ -108,6 +108,14 @@ pub(crate) fn note(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// So many of a thing, for people.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 /// A commit time for people.
 pub(crate) fn time(milliseconds: i64) -> String {
     let since = std::time::Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default());

@@ -14,6 +14,7 @@ use super::development::Development;
 use super::failure::Failure;
 use super::log;
 use super::output::{Out, note};
+use super::signals::StopSignals;
 
 /// How long the stores may take to close. Their work is synced long before; a disk that hangs would keep us for ever.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
@@ -309,46 +310,5 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.server.shutdown().await;
         self.engine.close().await;
-    }
-}
-
-/// SIGINT and SIGTERM, from the moment it is made.
-#[cfg(unix)]
-struct StopSignals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl StopSignals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> std::io::Result<()> {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-        Ok(())
-    }
-}
-
-/// Ctrl-C.
-#[cfg(not(unix))]
-struct StopSignals;
-
-#[cfg(not(unix))]
-impl StopSignals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> std::io::Result<()> {
-        tokio::signal::ctrl_c().await
     }
 }

@@ -4,6 +4,7 @@ mod backup;
 mod commands;
 mod consume;
 mod development;
+mod doctor;
 mod documented;
 mod import;
 mod kill;
