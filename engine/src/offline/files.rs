@@ -146,9 +146,9 @@ impl StoreFiles {
             }
         };
         if let Some(header) = header {
-            if size < header.capacity {
+            if size != header.capacity {
                 let found = format!("a file of {size} bytes; it was made with {}", header.capacity);
-                self.note(number, size, found);
+                self.note(number, size.min(header.capacity), found);
             }
             if !header.begun {
                 prepared.push(number);

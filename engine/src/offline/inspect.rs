@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::StoreFiles;
+use super::findings::Findings;
 use super::hex::{HexLine, annotate};
-use super::pass::{Findings, Sink, pass};
+use super::pass::{Sink, pass};
 use super::{Damage, Directory, OfflineProgress};
 use crate::disk::Disk;
 use crate::engine::store_dir;

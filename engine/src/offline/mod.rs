@@ -5,6 +5,8 @@
 pub(crate) mod affected;
 mod compare;
 pub(crate) mod files;
+pub(crate) mod findings;
+mod headers;
 pub(crate) mod hex;
 pub(crate) mod inspect;
 pub(crate) mod pass;

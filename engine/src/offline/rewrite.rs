@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::SequenceRange;
 use super::files::StoreFiles;
-use super::pass::{Findings, Sink};
+use super::findings::Findings;
+use super::pass::Sink;
 use super::repair::Keep;
 use crate::disk::blocks::Blocks;
 use crate::error::{OpenError, StorageError};
@@ -379,7 +380,8 @@ impl Sink for Rewrite<'_> {
             Kind::Open => {
                 self.flush()?;
                 self.writer.state.epoch += 1;
-                self.put(&mut transaction.to_vec(), header.timestamp)
+                self.put(&mut transaction.to_vec(), header.timestamp)?;
+                self.flush()
             }
             Kind::Data => self.data(at, header, transaction, findings),
             Kind::Trim | Kind::Delete => {

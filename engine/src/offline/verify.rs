@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::compare::{AGAIN, Comparison};
 use super::files::StoreFiles;
-use super::pass::{Ended, Findings, Sink, pass};
+use super::findings::Findings;
+use super::pass::{Ended, Sink, pass};
 use super::{Damage, Directory, OfflineProgress};
 use crate::disk::{Disk, files::Files};
 use crate::engine::store_dir;
