@@ -126,6 +126,10 @@ pub fn inspect_on(
     show: &mut dyn FnMut(Inspection) -> bool,
 ) -> Result<(), OpenError> {
     let mut directory = Directory::open(disk, dir)?;
+    let format = directory.format.take().filter(|_| query == InspectQuery::default());
+    if !format.is_none_or(|damage| show(Inspection::Damage(damage))) {
+        return Ok(());
+    }
     for id in std::mem::take(&mut directory.stores) {
         if query.store.is_some_and(|wanted| wanted != id) {
             continue;

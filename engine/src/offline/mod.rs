@@ -61,7 +61,7 @@ impl std::fmt::Display for SequenceRange {
 pub struct Damage {
     /// The file.
     pub path: PathBuf,
-    /// The extent it belongs to; 0 for the checkpoint.
+    /// The extent it belongs to; 0 for the checkpoint and for the directory's file `format`.
     pub extent: u64,
     /// The first byte of the file that is not known to be whole.
     pub byte: u64,
@@ -100,6 +100,8 @@ impl Damage {
 pub(crate) struct Directory {
     /// `None` where nobody can write.
     _lock: Option<Box<dyn DiskLock>>,
+    /// Its file `format`, if that is damaged: the extents say the same.
+    pub(crate) format: Option<Damage>,
     /// Its stores, by id.
     pub(crate) stores: Vec<StoreId>,
     pub(crate) progress: OfflineProgress,
@@ -115,10 +117,24 @@ impl Directory {
         let folder = dir.join("stores");
         let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
         let names = list(&folder)?;
-        if !has_known_format(&**disk, dir)? && names.is_empty() {
-            let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
-            return Err(StorageError::io("open", dir, source).into());
-        }
+        let format = match has_known_format(&**disk, dir) {
+            Ok(true) => None,
+            Ok(false) if names.is_empty() => {
+                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
+                return Err(StorageError::io("open", dir, source).into());
+            }
+            Ok(false) => Some(Damage::without_loss(
+                dir.join("format"),
+                0,
+                0,
+                "nothing: the file is missing",
+            )),
+            Err(OpenError::DamagedFormat { path, found }) => {
+                let found = format!("a file that {found}; `streamkit repair` writes a new one");
+                Some(Damage::without_loss(path, 0, 0, found))
+            }
+            Err(error) => return Err(error),
+        };
         let lock = match lock_dir(&**disk, dir) {
             // A disk that was mounted for reading only, so that nothing changes what is left of it.
             Err(OpenError::Storage(StorageError::Io { source, .. }))
@@ -143,6 +159,7 @@ impl Directory {
         }
         Ok(Self {
             _lock: lock,
+            format,
             stores,
             progress: OfflineProgress {
                 bytes_done: 0,

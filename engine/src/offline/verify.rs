@@ -45,6 +45,8 @@ pub struct StoreReport {
 /// What was found in a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct VerifyReport {
+    /// Of the directory's file `format`, if that is damaged.
+    pub format: Option<Damage>,
     /// One report a store, by id.
     pub stores: Vec<StoreReport>,
 }
@@ -52,7 +54,7 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Whether nothing is damaged.
     pub fn is_clean(&self) -> bool {
-        self.stores.iter().all(|store| store.damage.is_empty())
+        self.format.is_none() && self.stores.iter().all(|store| store.damage.is_empty())
     }
 }
 
@@ -75,7 +77,10 @@ pub fn verify_on(
     progress: &mut dyn FnMut(OfflineProgress),
 ) -> Result<VerifyReport, OpenError> {
     let mut directory = Directory::open(disk, dir)?;
-    let mut report = VerifyReport::default();
+    let mut report = VerifyReport {
+        format: directory.format.take(),
+        stores: Vec::new(),
+    };
     for id in std::mem::take(&mut directory.stores) {
         let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
         let told = &mut directory.progress;
