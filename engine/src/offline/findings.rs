@@ -20,8 +20,19 @@ pub(crate) struct Findings {
     pub(super) pending: Vec<usize>,
     /// Transactions that are missing between those found in them.
     pub(super) pending_lost: u64,
-    /// What is known to be gone.
-    gone: HashMap<SegmentPath, Vec<(u64, u64)>>,
+    /// What is known to be gone, of each segment, but for what was trimmed or deleted later.
+    gone: HashMap<SegmentPath, Vec<Gone>>,
+    /// The first readable sequence of segments that were trimmed behind a hole.
+    trimmed: HashMap<SegmentPath, Sequence>,
+}
+
+/// Entries of a segment that nothing holds any more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Gone {
+    first: u64,
+    last: u64,
+    /// Where they stood, as a number in [`Findings::damage`].
+    hole: usize,
 }
 
 impl Findings {
@@ -31,10 +42,10 @@ impl Findings {
     }
 
     /// A place of the log that is not whole.
-    pub(crate) fn hole(&mut self, damage: Damage) {
-        for range in &damage.affected {
-            let known = self.gone.entry(range.path.clone()).or_default();
-            known.push((range.first.0, range.last.0));
+    pub(crate) fn hole(&mut self, mut damage: Damage) {
+        for SequenceRange { path, first, last } in damage.affected.drain(..) {
+            let (first, last, hole) = (first.0, last.0, self.damage.len());
+            self.gone.entry(path).or_default().push(Gone { first, last, hole });
         }
         self.pending.push(self.damage.len());
         self.holes.push(self.damage.len());
@@ -44,28 +55,68 @@ impl Findings {
     /// The entries before a whole one that nothing holds: they were in a hole, and if no index file says in which, the last
     /// one gets them.
     pub(crate) fn skipped(&mut self, path: &SegmentPath, first: Sequence, last: Sequence) {
+        let mut holes = self.holes.iter().rev();
+        let open = holes.find(|&&hole| !self.damage[hole].affected_is_all);
+        let Some(&hole) = open.or(self.holes.last()) else {
+            return;
+        };
+        let first = first.max(self.trimmed.get(path).copied().unwrap_or_default());
         let known = self.gone.entry(path.clone()).or_default();
         known.sort_unstable();
         let (mut next, mut unknown) = (first.0, Vec::new());
-        for &(from, to) in known.iter().filter(|&&(from, to)| to >= first.0 && from <= last.0) {
-            if from > next {
-                unknown.push((next, from - 1));
+        for gone in known.iter().filter(|gone| gone.last >= first.0 && gone.first <= last.0) {
+            if gone.first > next {
+                let last = gone.first - 1;
+                unknown.push(Gone {
+                    first: next,
+                    last,
+                    hole,
+                });
             }
-            next = next.max(to.saturating_add(1));
+            next = next.max(gone.last.saturating_add(1));
         }
         if next <= last.0 {
-            unknown.push((next, last.0));
+            let (first, last) = (next, last.0);
+            unknown.push(Gone { first, last, hole });
         }
-        let holes = self.holes.iter().rev();
-        let open = holes.clone().find(|&&hole| !self.damage[hole].affected_is_all);
-        if let Some(&hole) = open.or(self.holes.last()) {
-            for &(from, to) in &unknown {
-                let (first, last) = (Sequence(from), Sequence(to));
-                let path = path.clone();
+        known.extend(unknown);
+    }
+
+    /// A segment's first readable sequence is raised: what was before it is not lost. Of a hole that this was taken out of,
+    /// nobody can tell which entries stood before and which behind it, under numbers that a deletion gave free.
+    pub(crate) fn trimmed(&mut self, path: &SegmentPath, first: Sequence, in_hole: bool) {
+        let first_readable = self.trimmed.entry(path.clone()).or_default();
+        *first_readable = first.max(*first_readable);
+        let here = self.holes.last().filter(|_| in_hole);
+        let Some(known) = self.gone.get_mut(path) else { return };
+        known.retain_mut(|gone| {
+            if here != Some(&gone.hole) {
+                gone.first = gone.first.max(first.0);
+            }
+            gone.first <= gone.last
+        });
+    }
+
+    /// A segment is deleted, as [`Findings::trimmed`].
+    pub(crate) fn deleted(&mut self, path: &SegmentPath, in_hole: bool) {
+        self.trimmed.remove(path);
+        let here = self.holes.last().filter(|_| in_hole);
+        if let Some(known) = self.gone.get_mut(path) {
+            known.retain(|gone| here == Some(&gone.hole));
+        }
+    }
+
+    /// What was readable and is gone, to the places where it stood.
+    pub(super) fn settle(&mut self) {
+        for (path, known) in self.gone.drain() {
+            for Gone { first, last, hole } in known {
+                let (path, first, last) = (path.clone(), Sequence(first), Sequence(last));
                 self.damage[hole].affected.push(SequenceRange { path, first, last });
             }
         }
-        known.extend(unknown);
+        for damage in &mut self.damage {
+            damage.affected.sort_unstable();
+        }
     }
 
     /// A transaction that breaks the rules, though its bytes are what was written: a hole, too.

@@ -73,7 +73,8 @@ pub struct Damage {
     pub whole_transactions: u64,
     /// Transactions that are gone, where later ones tell.
     pub lost_transactions: Option<u64>,
-    /// Entries that are gone, as far as the extent's index file or later entries tell.
+    /// Entries that are gone, as far as the extent's index file or later entries tell; not those that were trimmed or deleted
+    /// later.
     pub affected: Vec<SequenceRange>,
     /// Whether those are all: otherwise others may be gone too, of which nothing is known.
     pub affected_is_all: bool,

@@ -11,7 +11,7 @@ use super::salvage::{salvage, whole_transaction};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
-use crate::format::transaction::{Kind, TransactionHeader, take_transaction};
+use crate::format::transaction::{Kind, TransactionHeader, sections, take_transaction};
 use crate::limits::BLOCK_BYTES;
 use crate::log::names::FileName;
 use crate::log::verdict::{Found, Place, Verdict, verdict};
@@ -91,11 +91,9 @@ pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, 
     }
     pass.sink.end(&mut pass.findings)?;
     let (mut findings, open_end) = (pass.findings, pass.open_end);
+    findings.settle();
     for place in files.unreadable.all() {
         findings.unreadable(files, place, open_end);
-    }
-    for damage in &mut findings.damage {
-        damage.affected.sort_unstable();
     }
     Ok(findings)
 }
@@ -478,6 +476,15 @@ impl Pass<'_> {
         }
         self.state.trx_number = header.number;
         self.state.last_timestamp = header.timestamp;
+        if self.findings.has_hole() && matches!(header.kind, Kind::Trim | Kind::Delete) {
+            for section in sections(header, transaction).flatten() {
+                let Ok(path) = section.path() else { continue };
+                match header.kind {
+                    Kind::Trim => self.findings.trimmed(&path, section.first_sequence, self.in_hole),
+                    _ => self.findings.deleted(&path, self.in_hole),
+                }
+            }
+        }
         self.sink.transaction(at, header, transaction, &mut self.findings)
     }
 }

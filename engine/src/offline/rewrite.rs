@@ -188,6 +188,17 @@ impl<'a> Rewrite<'a> {
         }
     }
 
+    /// What was trimmed up to `first`, or deleted, is not left out: nobody could read it in the old log either.
+    fn forget_left_out(&mut self, path: &SegmentPath, first: Option<Sequence>) {
+        let Some(ranges) = self.left_out.get_mut(path) else {
+            return;
+        };
+        ranges.retain_mut(|range| {
+            range.0 = range.0.max(first.unwrap_or(Sequence(u64::MAX)));
+            range.0 <= range.1
+        });
+    }
+
     /// Makes room for a section that does not continue its segment. Returns whether it is to be written, and whether what
     /// comes before it has to be trimmed then.
     fn prepare(
@@ -205,6 +216,7 @@ impl<'a> Rewrite<'a> {
         if segment.head.0 > 0 && first <= segment.head {
             // Only a delete makes a segment begin anew; it was in a hole.
             self.put_encoded(Encoded::delete(path), timestamp)?;
+            self.left_out.remove(path);
             segment = Written {
                 source: segment.source,
                 ..Written::default()
@@ -273,7 +285,10 @@ impl<'a> Rewrite<'a> {
         let segment = self.segments.entry(path.clone()).or_default();
         let first = section.first_sequence;
         let head = match first <= segment.source {
-            true => Sequence(0),
+            true => {
+                findings.deleted(path, false);
+                Sequence(0)
+            }
             false => segment.source,
         };
         segment.source = Sequence(first.0 + u64::from(section.record_count) - 1);
@@ -387,6 +402,7 @@ impl Sink for Rewrite<'_> {
             Kind::Trim | Kind::Delete => {
                 for section in sections(header, transaction).flatten() {
                     let Ok(path) = section.path() else { continue };
+                    self.forget_left_out(&path, (header.kind == Kind::Trim).then_some(section.first_sequence));
                     match header.kind {
                         Kind::Trim => self.trim(&section, &path, header)?,
                         _ if self.segments.remove(&path).is_some_and(|segment| segment.head.0 > 0) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 mod directory;
 mod headers;
+mod trimmed;
 
 use crate::disk::Disk;
 use crate::disk::simulated::Simulated;

@@ -242,6 +242,7 @@ impl Check<'_> {
             if section.first_sequence <= head {
                 // Only a delete makes a segment begin anew: it is gone too.
                 self.catalog.delete_over_hole(&path, at);
+                findings.deleted(&path, false);
                 self.skipped.remove(&path);
                 head = Sequence(0);
             }
