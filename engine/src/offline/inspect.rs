@@ -125,15 +125,12 @@ pub fn inspect_on(
     progress: &mut dyn FnMut(OfflineProgress),
     show: &mut dyn FnMut(Inspection) -> bool,
 ) -> Result<(), OpenError> {
-    let mut directory = Directory::open(disk, dir)?;
+    let mut directory = Directory::open_for(disk, dir, query.store)?;
     let format = directory.format.take().filter(|_| query == InspectQuery::default());
     if !format.is_none_or(|damage| show(Inspection::Damage(damage))) {
         return Ok(());
     }
     for id in std::mem::take(&mut directory.stores) {
-        if query.store.is_some_and(|wanted| wanted != id) {
-            continue;
-        }
         let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
         let told = &mut directory.progress;
         let mut tell = |bytes| {

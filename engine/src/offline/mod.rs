@@ -30,7 +30,7 @@ use crate::model::{SegmentPath, Sequence, StoreId};
 /// How far a check, an inspection or a repair has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OfflineProgress {
-    /// Bytes of extents gone through.
+    /// Bytes of extents gone through, all of them in the end.
     pub bytes_done: u64,
     /// Bytes of extents there are.
     pub bytes_total: u64,
@@ -115,6 +115,14 @@ impl Directory {
     /// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] when the disk refuses, or where no data
     /// directory is.
     pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, OpenError> {
+        Self::open_for(disk, dir, None)
+    }
+
+    /// Takes it for one store only, if any is named.
+    ///
+    /// # Errors
+    /// As [`Directory::open`].
+    pub(crate) fn open_for(disk: &Arc<dyn Disk>, dir: &Path, store: Option<StoreId>) -> Result<Self, OpenError> {
         let folder = dir.join("stores");
         let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
         let names = list(&folder)?;
@@ -147,6 +155,7 @@ impl Directory {
         };
         let ids = names.iter().filter_map(|name| uuid::Uuid::parse_str(name).ok());
         let mut stores: Vec<StoreId> = ids.map(StoreId).collect();
+        stores.retain(|&id| store.is_none_or(|wanted| wanted == id));
         stores.sort_unstable();
         let mut bytes_total = 0;
         for &id in &stores {

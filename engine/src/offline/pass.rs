@@ -89,6 +89,7 @@ pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, 
     for &(first, last) in missing {
         pass.missing(first, last)?;
     }
+    pass.sink.progress(files.prepared_bytes);
     pass.sink.end(&mut pass.findings)?;
     let (mut findings, open_end) = (pass.findings, pass.open_end);
     findings.settle();

@@ -66,3 +66,44 @@ fn a_format_file_of_a_newer_version_or_of_something_else_is_refused() {
     assert!(verify_on(&shared, Path::new(DIR), &mut |_| {}).is_err());
     assert!(repair_on(&shared, Path::new(DIR), Path::new("/target"), Keep::Newest, &mut |_| {}).is_err());
 }
+
+#[test]
+fn progress_ends_with_all_bytes_done_also_where_an_extent_is_only_prepared() {
+    let history = history(14);
+    let disk = history.disk.copy();
+    let (last, size) = (1..)
+        .map_while(|number| disk.files().get(&extent(number)).map(|bytes| (number, bytes.len())))
+        .last()
+        .unwrap();
+    // It may be there already.
+    let number = last + u64::from(verified(&disk, DIR).stores[0].extents == last);
+    let header = format::extent_header::ExtentHeader::prepared(STORES[0], number, size as u64);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    if number > last {
+        let mut bytes = header.encode();
+        bytes.resize(size, 0);
+        crate::disk::replace(&*shared, &extent(number), &bytes).unwrap();
+    }
+    let store = Some(STORES[0]);
+    let query = InspectQuery { store, extent: None };
+    let mut ends = Vec::new();
+    let mut told = None;
+    verify_on(&shared, Path::new(DIR), &mut |progress| told = Some(progress)).unwrap();
+    ends.extend(told.take());
+    inspect_on(
+        &shared,
+        Path::new(DIR),
+        query,
+        &mut |progress| told = Some(progress),
+        &mut |_| true,
+    )
+    .unwrap();
+    ends.extend(told.take());
+    let mut tell = |progress| told = Some(progress);
+    repair_on(&shared, Path::new(DIR), Path::new("/target"), Keep::Newest, &mut tell).unwrap();
+    ends.extend(told.take());
+    assert_eq!(ends.len(), 3);
+    for end in ends {
+        assert_eq!(end.bytes_done, end.bytes_total);
+    }
+}
