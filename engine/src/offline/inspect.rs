@@ -144,8 +144,9 @@ pub fn inspect_on(
     Ok(())
 }
 
-/// The header and the first `groups` groups of one extent as annotated hex; of `None` if there is no such file. A damaged
-/// place is shown as it is. Takes the directory; reads no more than it shows.
+/// Calls `show` with the header and the first `groups` groups of one extent as annotated hex, line by line, until it says to
+/// stop; returns whether there is such a file. A damaged place is shown as it is. Takes the directory; reads no more than it
+/// shows.
 ///
 /// # Errors
 /// As [`verify_on`](crate::verify_on).
@@ -155,13 +156,17 @@ pub fn inspect_hex_on(
     store: StoreId,
     extent: u64,
     groups: usize,
-) -> Result<Option<Vec<HexLine>>, OpenError> {
+    show: &mut dyn FnMut(HexLine) -> bool,
+) -> Result<bool, OpenError> {
     let _directory = Directory::open(disk, dir)?;
     let path = FileName::Extent(extent).in_dir(&store_dir(dir, store));
     match disk.open(&path, crate::disk::OpenMode::Read) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(StorageError::io("open", path, error).into()),
-        Ok(file) => Ok(Some(annotate(&*file, groups)?)),
+        Ok(file) => {
+            annotate(&*file, groups, show)?;
+            Ok(true)
+        }
     }
 }
 

@@ -272,7 +272,7 @@ fn whatever_is_damaged_all_that_is_whole_is_kept_and_all_that_is_missing_is_told
         inspect_on(&shared, Path::new(DIR), InspectQuery::default(), &mut |_| {}, &mut show).unwrap();
         assert!(shown > 100, "{what}");
         for number in 1..4 {
-            let _ = inspect_hex_on(&shared, Path::new(DIR), STORES[0], number, 3).unwrap();
+            inspect_hex_on(&shared, Path::new(DIR), STORES[0], number, 3, &mut |_| true).unwrap();
         }
         let keep = [Keep::Newest, Keep::Oldest][dice.below(2) as usize];
         let (report, there) = check_repair(history, &disk, keep, &what);

@@ -107,3 +107,23 @@ fn progress_ends_with_all_bytes_done_also_where_an_extent_is_only_prepared() {
         assert_eq!(end.bytes_done, end.bytes_total);
     }
 }
+
+#[test]
+fn hex_is_shown_line_by_line_and_ends_when_nobody_wants_more() {
+    let history = history(15);
+    let shared: Arc<dyn Disk> = Arc::new(history.disk.clone());
+    let shown = |wanted: usize| {
+        let mut lines = Vec::new();
+        let mut show = |line| {
+            lines.push(line);
+            lines.len() < wanted
+        };
+        assert!(inspect_hex_on(&shared, Path::new(DIR), STORES[0], 1, 4, &mut show).unwrap());
+        lines
+    };
+    let all = shown(usize::MAX);
+    assert!(all.len() > 60);
+    for wanted in 1..all.len() {
+        assert_eq!(shown(wanted), all[..wanted]);
+    }
+}
