@@ -19,7 +19,8 @@ use crate::format::checkpoint;
 use crate::limits::FORMAT_VERSION;
 use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
-use crate::log::recovery::recover;
+use crate::log::names::FileName;
+use crate::log::recovery::{open_extent, recover};
 use crate::model::StoreId;
 use crate::pace::LOOK_MAX;
 use crate::room::Room;
@@ -101,11 +102,22 @@ pub(crate) fn read_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<Opti
 /// Whether the folder says of itself that it is one of ours, in a format this program knows.
 ///
 /// # Errors
-/// [`OpenError::NewerFormat`]; [`OpenError::Storage`].
+/// [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`]; [`OpenError::Unfinished`]; [`OpenError::Storage`].
 pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<bool, OpenError> {
     let path = dir.join("format");
-    let Some(text) = read_format(disk, dir)? else {
-        return Ok(false);
+    let damaged = |found: &str| OpenError::DamagedFormat {
+        path: path.clone(),
+        found: found.to_owned(),
+    };
+    let text = match read_format(disk, dir) {
+        Ok(Some(text)) => text,
+        // It is written before any store is.
+        Ok(None) if has_stores(disk, dir) => return Err(damaged("is missing")),
+        Ok(None) => return Ok(false),
+        Err(StorageError::Io { source, .. }) if has_stores(disk, dir) => {
+            return Err(damaged(&format!("cannot be read ({source})")));
+        }
+        Err(error) => return Err(error.into()),
     };
     for what in ["backup", "restore", "repair"] {
         if text.strip_prefix(UNFINISHED).is_some_and(|rest| rest.starts_with(what)) {
@@ -124,12 +136,27 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result
             found,
             supported: FORMAT_VERSION,
         }),
-        Some(_) => Ok(true),
-        None => {
+        Some(1..) => Ok(true),
+        _ if has_stores(disk, dir) => Err(damaged("does not say `streamkit` and a version")),
+        _ => {
             let source = std::io::Error::other("it does not say `streamkit` and a version");
             Err(StorageError::io("understand", path, source).into())
         }
     }
+}
+
+/// Whether an extent of a store can be known in the folder, whatever it says of itself.
+fn has_stores(disk: &dyn Disk, dir: &std::path::Path) -> bool {
+    let ids = disk.list(&dir.join("stores")).unwrap_or_default();
+    ids.iter().filter_map(|id| uuid::Uuid::parse_str(id).ok()).any(|id| {
+        let dir = store_dir(dir, StoreId(id));
+        let names = disk.list(&dir).unwrap_or_default();
+        names.iter().any(|name| match FileName::parse(name) {
+            Some(FileName::Extent(number)) => open_extent(disk, &dir, number)
+                .is_ok_and(|(_, header)| header.is_ok_and(|header| (header.store.0, header.extent) == (id, number))),
+            _ => false,
+        })
+    })
 }
 
 /// Says of the folder that it is one of ours.
@@ -147,8 +174,8 @@ impl Engine {
     /// Opens a folder, making it if needed. Blocks for some disk accesses; stores are opened later, one by one.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] while another process has it; [`OpenError::NewerFormat`]; [`OpenError::Config`];
-    /// [`OpenError::Storage`].
+    /// [`OpenError::InUse`] while another process has it; [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`];
+    /// [`OpenError::Unfinished`]; [`OpenError::Config`]; [`OpenError::Storage`].
     pub fn open(config: EngineConfig) -> Result<Self, OpenError> {
         config.validate()?;
         config

@@ -124,6 +124,14 @@ pub enum OpenError {
         /// Ours.
         supported: u16,
     },
+    /// The file that says what the folder is, and in which format, is damaged or missing, though stores are there.
+    #[error("{} {found}, but there are stores; `streamkit repair` copies them into a new directory that opens", path.display())]
+    DamagedFormat {
+        /// That file.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
     /// A backup, a restore or a repair was begun here and did not come to its end.
     #[error("{} holds an unfinished {what}; run that again, to the end", dir.display())]
     Unfinished {

@@ -44,6 +44,8 @@ pub(crate) struct StoreFiles {
     pub(crate) store: StoreId,
     /// The extents the log has come to, and those that do not say.
     pub(crate) extents: BTreeMap<u64, ExtentFile>,
+    /// Bytes of extents that are only prepared: there is nothing in them to go through.
+    pub(crate) prepared_bytes: u64,
     /// Where the log was durable for sure.
     pub(crate) known_durable: Option<LogPosition>,
     pub(crate) checkpoint: Option<FoundCheckpoint>,
@@ -66,6 +68,7 @@ impl StoreFiles {
             dir: dir.to_owned(),
             store,
             extents: BTreeMap::new(),
+            prepared_bytes: 0,
             known_durable: None,
             checkpoint: None,
             damage: Vec::new(),
@@ -146,12 +149,13 @@ impl StoreFiles {
             }
         };
         if let Some(header) = header {
-            if size < header.capacity {
+            if size != header.capacity {
                 let found = format!("a file of {size} bytes; it was made with {}", header.capacity);
-                self.note(number, size, found);
+                self.note(number, size.min(header.capacity), found);
             }
             if !header.begun {
                 prepared.push(number);
+                self.prepared_bytes += size;
                 return Ok(());
             }
         }

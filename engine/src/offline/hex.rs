@@ -26,8 +26,13 @@ pub struct HexLine {
 /// Bytes of a long field that are shown.
 const SHOWN_BYTES: usize = 32;
 
-/// Annotates the header and the first `groups` groups of an extent. Stops where no group follows.
-pub(crate) fn annotate(file: &dyn DiskFile, groups: usize) -> Result<Vec<HexLine>, StorageError> {
+/// Annotates the header and the first `groups` groups of an extent. Stops where no group follows, or where `show` says so. In
+/// memory is one group at a time, whose lines would take many times its bytes.
+pub(crate) fn annotate(
+    file: &dyn DiskFile,
+    groups: usize,
+    show: &mut dyn FnMut(HexLine) -> bool,
+) -> Result<(), StorageError> {
     let io = |error| StorageError::io("read", file.path(), error);
     let size = file.size().map_err(io)?;
     let read = |at: u64, length: usize| -> Result<Vec<u8>, StorageError> {
@@ -41,14 +46,18 @@ pub(crate) fn annotate(file: &dyn DiskFile, groups: usize) -> Result<Vec<HexLine
         bytes: &head,
         start: 0,
         at: 0,
-        lines: Vec::new(),
+        show,
+        go_on: true,
     };
     let header = ExtentHeader::decode(&head);
     hex.extent_header();
     hex.whole(header.is_ok(), "the header");
-    let mut lines = hex.lines;
+    let mut go_on = hex.go_on;
     let mut at = EXTENT_HEADER_BYTES as u64;
     for _ in 0..groups {
+        if !go_on {
+            break;
+        }
         let mut bytes = read(at, GROUP_HEADER_BYTES)?;
         let block = at.next_multiple_of(BLOCK_BYTES as u64);
         if bytes.get(..4) != Some(&GROUP_MAGIC) && block != at {
@@ -67,7 +76,7 @@ pub(crate) fn annotate(file: &dyn DiskFile, groups: usize) -> Result<Vec<HexLine
                 true => "nothing: no group stands here".to_owned(),
                 false => "NOT a whole group's header".to_owned(),
             };
-            lines.push(line(at, &bytes, bytes.len(), meaning));
+            show(line(at, &bytes, bytes.len(), meaning));
             break;
         };
         let length = (group.body_bytes as usize).min(TRANSACTION_ENCODED_BYTES_MAX.saturating_mul(2));
@@ -77,15 +86,16 @@ pub(crate) fn annotate(file: &dyn DiskFile, groups: usize) -> Result<Vec<HexLine
             bytes: &bytes,
             start: at,
             at: 0,
-            lines: Vec::new(),
+            show,
+            go_on: true,
         };
         hex.group_header(&group);
         hex.whole(group.check_body(&body).is_ok(), "the body");
         hex.transactions();
-        lines.append(&mut hex.lines);
+        go_on = hex.go_on;
         at += group.span() as u64;
     }
-    Ok(lines)
+    Ok(())
 }
 
 fn line(at: u64, bytes: &[u8], length: usize, meaning: String) -> HexLine {
@@ -103,17 +113,22 @@ struct Hex<'a> {
     /// Where they stand in the file.
     start: u64,
     at: usize,
-    lines: Vec<HexLine>,
+    show: &'a mut dyn FnMut(HexLine) -> bool,
+    /// Whether more is wanted.
+    go_on: bool,
 }
 
 impl Hex<'_> {
+    fn show(&mut self, line: HexLine) {
+        self.go_on = self.go_on && (self.show)(line);
+    }
+
     fn field(&mut self, length: usize, meaning: impl FnOnce(&[u8]) -> String) {
         let end = self.at.saturating_add(length).min(self.bytes.len());
         let bytes = &self.bytes[self.at..end];
         if !bytes.is_empty() {
             let meaning = meaning(bytes);
-            self.lines
-                .push(line(self.start + self.at as u64, bytes, bytes.len(), meaning));
+            self.show(line(self.start + self.at as u64, bytes, bytes.len(), meaning));
         }
         self.at = end;
     }
@@ -147,7 +162,7 @@ impl Hex<'_> {
             true => format!("{what} is whole"),
             false => format!("{what} is NOT whole: its checksum does not match, or it ends too early"),
         };
-        self.lines.push(line(at, &[], 0, meaning));
+        self.show(line(at, &[], 0, meaning));
     }
 
     fn extent_header(&mut self) {
@@ -188,7 +203,7 @@ impl Hex<'_> {
     }
 
     fn transactions(&mut self) {
-        while self.at < self.bytes.len() {
+        while self.go_on && self.at < self.bytes.len() {
             let rest = &self.bytes[self.at..];
             let length = rest
                 .first_chunk()

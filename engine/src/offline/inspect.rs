@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::StoreFiles;
+use super::findings::Findings;
 use super::hex::{HexLine, annotate};
-use super::pass::{Findings, Sink, pass};
+use super::pass::{Sink, pass};
 use super::{Damage, Directory, OfflineProgress};
 use crate::disk::Disk;
 use crate::engine::store_dir;
@@ -124,11 +125,12 @@ pub fn inspect_on(
     progress: &mut dyn FnMut(OfflineProgress),
     show: &mut dyn FnMut(Inspection) -> bool,
 ) -> Result<(), OpenError> {
-    let mut directory = Directory::open(disk, dir)?;
+    let mut directory = Directory::open_for(disk, dir, query.store)?;
+    let format = directory.format.take().filter(|_| query == InspectQuery::default());
+    if !format.is_none_or(|damage| show(Inspection::Damage(damage))) {
+        return Ok(());
+    }
     for id in std::mem::take(&mut directory.stores) {
-        if query.store.is_some_and(|wanted| wanted != id) {
-            continue;
-        }
         let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
         let told = &mut directory.progress;
         let mut tell = |bytes| {
@@ -142,8 +144,9 @@ pub fn inspect_on(
     Ok(())
 }
 
-/// The header and the first `groups` groups of one extent as annotated hex; of `None` if there is no such file. A damaged
-/// place is shown as it is. Takes the directory; reads no more than it shows.
+/// Calls `show` with the header and the first `groups` groups of one extent as annotated hex, line by line, until it says to
+/// stop; returns whether there is such a file. A damaged place is shown as it is. Takes the directory; reads no more than it
+/// shows.
 ///
 /// # Errors
 /// As [`verify_on`](crate::verify_on).
@@ -153,13 +156,17 @@ pub fn inspect_hex_on(
     store: StoreId,
     extent: u64,
     groups: usize,
-) -> Result<Option<Vec<HexLine>>, OpenError> {
+    show: &mut dyn FnMut(HexLine) -> bool,
+) -> Result<bool, OpenError> {
     let _directory = Directory::open(disk, dir)?;
     let path = FileName::Extent(extent).in_dir(&store_dir(dir, store));
     match disk.open(&path, crate::disk::OpenMode::Read) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(StorageError::io("open", path, error).into()),
-        Ok(file) => Ok(Some(annotate(&*file, groups)?)),
+        Ok(file) => {
+            annotate(&*file, groups, show)?;
+            Ok(true)
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 pub(crate) mod affected;
 mod compare;
 pub(crate) mod files;
+pub(crate) mod findings;
+mod headers;
 pub(crate) mod hex;
 pub(crate) mod inspect;
 pub(crate) mod pass;
@@ -28,7 +30,7 @@ use crate::model::{SegmentPath, Sequence, StoreId};
 /// How far a check, an inspection or a repair has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OfflineProgress {
-    /// Bytes of extents gone through.
+    /// Bytes of extents gone through, all of them in the end.
     pub bytes_done: u64,
     /// Bytes of extents there are.
     pub bytes_total: u64,
@@ -59,7 +61,7 @@ impl std::fmt::Display for SequenceRange {
 pub struct Damage {
     /// The file.
     pub path: PathBuf,
-    /// The extent it belongs to; 0 for the checkpoint.
+    /// The extent it belongs to; 0 for the checkpoint and for the directory's file `format`.
     pub extent: u64,
     /// The first byte of the file that is not known to be whole.
     pub byte: u64,
@@ -71,7 +73,8 @@ pub struct Damage {
     pub whole_transactions: u64,
     /// Transactions that are gone, where later ones tell.
     pub lost_transactions: Option<u64>,
-    /// Entries that are gone, as far as the extent's index file or later entries tell.
+    /// Entries that are gone, as far as the extent's index file or later entries tell; not those that were trimmed or deleted
+    /// later.
     pub affected: Vec<SequenceRange>,
     /// Whether those are all: otherwise others may be gone too, of which nothing is known.
     pub affected_is_all: bool,
@@ -98,6 +101,8 @@ impl Damage {
 pub(crate) struct Directory {
     /// `None` where nobody can write.
     _lock: Option<Box<dyn DiskLock>>,
+    /// Its file `format`, if that is damaged: the extents say the same.
+    pub(crate) format: Option<Damage>,
     /// Its stores, by id.
     pub(crate) stores: Vec<StoreId>,
     pub(crate) progress: OfflineProgress,
@@ -110,13 +115,35 @@ impl Directory {
     /// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] when the disk refuses, or where no data
     /// directory is.
     pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, OpenError> {
+        Self::open_for(disk, dir, None)
+    }
+
+    /// Takes it for one store only, if any is named.
+    ///
+    /// # Errors
+    /// As [`Directory::open`].
+    pub(crate) fn open_for(disk: &Arc<dyn Disk>, dir: &Path, store: Option<StoreId>) -> Result<Self, OpenError> {
         let folder = dir.join("stores");
         let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
         let names = list(&folder)?;
-        if !has_known_format(&**disk, dir)? && names.is_empty() {
-            let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
-            return Err(StorageError::io("open", dir, source).into());
-        }
+        let format = match has_known_format(&**disk, dir) {
+            Ok(true) => None,
+            Ok(false) if names.is_empty() => {
+                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
+                return Err(StorageError::io("open", dir, source).into());
+            }
+            Ok(false) => Some(Damage::without_loss(
+                dir.join("format"),
+                0,
+                0,
+                "nothing: the file is missing",
+            )),
+            Err(OpenError::DamagedFormat { path, found }) => {
+                let found = format!("a file that {found}; `streamkit repair` writes a new one");
+                Some(Damage::without_loss(path, 0, 0, found))
+            }
+            Err(error) => return Err(error),
+        };
         let lock = match lock_dir(&**disk, dir) {
             // A disk that was mounted for reading only, so that nothing changes what is left of it.
             Err(OpenError::Storage(StorageError::Io { source, .. }))
@@ -128,6 +155,7 @@ impl Directory {
         };
         let ids = names.iter().filter_map(|name| uuid::Uuid::parse_str(name).ok());
         let mut stores: Vec<StoreId> = ids.map(StoreId).collect();
+        stores.retain(|&id| store.is_none_or(|wanted| wanted == id));
         stores.sort_unstable();
         let mut bytes_total = 0;
         for &id in &stores {
@@ -141,6 +169,7 @@ impl Directory {
         }
         Ok(Self {
             _lock: lock,
+            format,
             stores,
             progress: OfflineProgress {
                 bytes_done: 0,

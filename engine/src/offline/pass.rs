@@ -2,22 +2,21 @@
 //! order, and keeps [`Findings`] of what is not whole. The rules of where a log ends are those of an open
 //! (`log/walk.rs`, `log/verdict.rs`); what an open refuses, this notes, and it looks for the next group behind it.
 
-use std::collections::HashMap;
-
+use super::Damage;
 use super::affected::IndexedRuns;
 use super::files::{ExtentFile, SealedEnd, StoreFiles};
+use super::findings::Findings;
+use super::headers::{Body, wrong_in_extent, wrong_in_group};
 use super::salvage::{salvage, whole_transaction};
-use super::unreadable::Unreadable;
-use super::{Damage, SequenceRange};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
-use crate::format::transaction::{TransactionHeader, take_transaction};
+use crate::format::transaction::{Kind, TransactionHeader, sections, take_transaction};
 use crate::limits::BLOCK_BYTES;
 use crate::log::names::FileName;
 use crate::log::verdict::{Found, Place, Verdict, verdict};
 use crate::log::walk::{Step, Walk};
-use crate::model::{LogPosition, SegmentPath, Sequence};
+use crate::model::LogPosition;
 
 /// Bytes between two calls of [`Sink::progress`], about.
 const PROGRESS_BYTES: u32 = 8 << 20;
@@ -64,111 +63,6 @@ pub(crate) struct Ended {
     pub(crate) whole: bool,
 }
 
-/// What a pass found.
-#[derive(Default)]
-pub(crate) struct Findings {
-    pub(crate) damage: Vec<Damage>,
-    pub(crate) torn_tail: Option<LogPosition>,
-    /// Which of `damage` are holes in the log.
-    pub(crate) holes: Vec<usize>,
-    /// Holes since the last whole transaction.
-    pending: Vec<usize>,
-    /// Transactions that are missing between those found in them.
-    pending_lost: u64,
-    /// What is known to be gone.
-    gone: HashMap<SegmentPath, Vec<(u64, u64)>>,
-}
-
-impl Findings {
-    /// Whether something before may be gone.
-    pub(crate) fn has_hole(&self) -> bool {
-        !self.holes.is_empty()
-    }
-
-    /// A place of the log that is not whole.
-    pub(crate) fn hole(&mut self, damage: Damage) {
-        for range in &damage.affected {
-            let known = self.gone.entry(range.path.clone()).or_default();
-            known.push((range.first.0, range.last.0));
-        }
-        self.pending.push(self.damage.len());
-        self.holes.push(self.damage.len());
-        self.damage.push(damage);
-    }
-
-    /// The entries before a whole one that nothing holds: they were in a hole, and if no index file says in which, the last
-    /// one gets them.
-    pub(crate) fn skipped(&mut self, path: &SegmentPath, first: Sequence, last: Sequence) {
-        let known = self.gone.entry(path.clone()).or_default();
-        known.sort_unstable();
-        let (mut next, mut unknown) = (first.0, Vec::new());
-        for &(from, to) in known.iter().filter(|&&(from, to)| to >= first.0 && from <= last.0) {
-            if from > next {
-                unknown.push((next, from - 1));
-            }
-            next = next.max(to.saturating_add(1));
-        }
-        if next <= last.0 {
-            unknown.push((next, last.0));
-        }
-        let holes = self.holes.iter().rev();
-        let open = holes.clone().find(|&&hole| !self.damage[hole].affected_is_all);
-        if let Some(&hole) = open.or(self.holes.last()) {
-            for &(from, to) in &unknown {
-                let (first, last) = (Sequence(from), Sequence(to));
-                let path = path.clone();
-                self.damage[hole].affected.push(SequenceRange { path, first, last });
-            }
-        }
-        known.extend(unknown);
-    }
-
-    /// A transaction that breaks the rules, though its bytes are what was written: a hole, too.
-    pub(crate) fn broken(&mut self, files: &StoreFiles, at: LogPosition, bytes: u64, found: String) {
-        let path = files.path(FileName::Extent(at.extent));
-        let mut damage = Damage::without_loss(path, at.extent, u64::from(at.byte), found);
-        damage.end = u64::from(at.byte) + bytes;
-        damage.affected_is_all = false;
-        self.hole(damage);
-    }
-
-    /// A place that cannot be read. Where it is part of a damaged one, that says why; what stood behind the end of the
-    /// open extent, nobody knows.
-    fn unreadable(&mut self, files: &StoreFiles, place: Unreadable, open_end: Option<LogPosition>) {
-        let Unreadable { name, from, to, why } = place;
-        let what = format!("bytes {from} to {to} cannot be read: {why}");
-        let path = files.path(name);
-        let (extent, is_log) = match name {
-            FileName::Extent(number) => (number, true),
-            FileName::Index(number) | FileName::Spare(number) => (number, false),
-            FileName::Checkpoint => (0, false),
-        };
-        let within = |damage: &Damage| damage.byte < to && from < damage.end.max(damage.byte + BLOCK_BYTES as u64);
-        let mut known = self.damage.iter_mut().filter(|damage| damage.path == path);
-        if let Some(damage) = known.find(|damage| !is_log || within(damage)) {
-            damage.found = format!("{}; {what}", damage.found);
-            return;
-        }
-        let mut damage = Damage::without_loss(path, extent, from, what);
-        damage.end = to;
-        damage.affected_is_all = !is_log || open_end.is_none_or(|end| extent < end.extent || to <= u64::from(end.byte));
-        self.damage.push(damage);
-    }
-
-    /// A whole transaction follows the holes; `lost` are missing right before it.
-    fn resume(&mut self, lost: u64) {
-        let lost = lost.saturating_add(std::mem::take(&mut self.pending_lost));
-        for &hole in &self.pending {
-            let damage = &mut self.damage[hole];
-            if self.pending.len() == 1 || lost == 0 {
-                damage.lost_transactions = Some(lost);
-            }
-            damage.affected_is_all |= lost == 0;
-        }
-        self.pending.clear();
-    }
-}
-
 /// Goes through a store's log, writing nothing.
 ///
 /// # Errors
@@ -195,13 +89,12 @@ pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, 
     for &(first, last) in missing {
         pass.missing(first, last)?;
     }
+    pass.sink.progress(files.prepared_bytes);
     pass.sink.end(&mut pass.findings)?;
     let (mut findings, open_end) = (pass.findings, pass.open_end);
+    findings.settle();
     for place in files.unreadable.all() {
         findings.unreadable(files, place, open_end);
-    }
-    for damage in &mut findings.damage {
-        damage.affected.sort_unstable();
     }
     Ok(findings)
 }
@@ -269,12 +162,22 @@ impl Pass<'_> {
             }
             None => self.without_salt(number, extent, sealed_end)?,
         };
+        let is_whole = holes == self.findings.holes.len();
+        if let Some(found) = extent
+            .header
+            .as_ref()
+            .filter(|_| is_whole)
+            .and_then(|header| wrong_in_extent(header, end))
+        {
+            let path = self.files.path(FileName::Extent(number));
+            self.findings.damage.push(Damage::without_loss(path, number, 0, found));
+        }
         let ended = Ended {
             extent: number,
             end,
             chain: self.state.chain,
             sealed: sealed_end.is_some() || !is_last,
-            whole: holes == self.findings.holes.len() && extent.header.is_some(),
+            whole: is_whole && extent.header.is_some(),
         };
         self.open_end = (!ended.sealed).then_some(LogPosition {
             extent: number,
@@ -328,12 +231,11 @@ impl Pass<'_> {
             if let Some(checkpoint) = here.filter(|_| !self.findings.has_hole()) {
                 self.sink.checkpoint(checkpoint.crc, &self.state_at(walk));
             }
+            let epoch = walk.state.epoch;
             let (at, found) = match walk.step()? {
                 Step::End { at, found } => (at, found),
                 Step::Group { at, header, body } => {
-                    self.sink.group(LogPosition { extent, byte: at }, &header)?;
-                    let body_at = at + GROUP_HEADER_BYTES as u32;
-                    self.body(LogPosition { extent, byte: body_at }, body)?;
+                    self.group(LogPosition { extent, byte: at }, &header, epoch, body)?;
                     if at - self.reported >= PROGRESS_BYTES {
                         self.sink.progress(u64::from(at - self.reported));
                         self.reported = at;
@@ -490,8 +392,33 @@ impl Pass<'_> {
         Ok(end as u32)
     }
 
+    /// A whole group, behind one of `epoch_before`.
+    fn group(
+        &mut self,
+        at: LogPosition,
+        header: &GroupHeader,
+        epoch_before: u64,
+        body: &[u8],
+    ) -> Result<(), StorageError> {
+        let epoch_before = (!self.findings.has_hole()).then_some(epoch_before);
+        self.sink.group(at, header)?;
+        let byte = at.byte + GROUP_HEADER_BYTES as u32;
+        let read = self.body(LogPosition { byte, ..at }, body)?;
+        for found in wrong_in_group(at, header, epoch_before, read) {
+            if header.transaction_count > read.transactions {
+                self.findings.broken(self.files, at, header.span() as u64, found);
+            } else {
+                let path = self.files.path(FileName::Extent(at.extent));
+                let damage = Damage::without_loss(path, at.extent, at.byte.into(), found);
+                self.findings.damage.push(damage);
+            }
+        }
+        Ok(())
+    }
+
     /// The transactions of a whole group.
-    fn body(&mut self, start: LogPosition, body: &[u8]) -> Result<(), StorageError> {
+    fn body(&mut self, start: LogPosition, body: &[u8]) -> Result<Body, StorageError> {
+        let mut read = Body::default();
         let mut offset = 0;
         while offset < body.len() {
             let at = LogPosition {
@@ -500,6 +427,7 @@ impl Pass<'_> {
             };
             match whole_transaction(&body[offset..]) {
                 Ok((header, transaction)) => {
+                    read.opens |= offset == 0 && header.kind == Kind::Open;
                     offset += transaction.len();
                     self.transaction(at, &header, transaction)?;
                 }
@@ -512,12 +440,13 @@ impl Pass<'_> {
                     );
                     match take_transaction(&body[offset..]) {
                         Ok((_, transaction)) => offset += transaction.len(),
-                        Err(_) => return Ok(()),
+                        Err(_) => return Ok(read),
                     }
                 }
             }
+            read.transactions += 1;
         }
-        Ok(())
+        Ok(read)
     }
 
     fn transaction(
@@ -548,6 +477,15 @@ impl Pass<'_> {
         }
         self.state.trx_number = header.number;
         self.state.last_timestamp = header.timestamp;
+        if self.findings.has_hole() && matches!(header.kind, Kind::Trim | Kind::Delete) {
+            for section in sections(header, transaction).flatten() {
+                let Ok(path) = section.path() else { continue };
+                match header.kind {
+                    Kind::Trim => self.findings.trimmed(&path, section.first_sequence, self.in_hole),
+                    _ => self.findings.deleted(&path, self.in_hole),
+                }
+            }
+        }
         self.sink.transaction(at, header, transaction, &mut self.findings)
     }
 }

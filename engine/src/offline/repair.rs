@@ -54,6 +54,8 @@ impl StoreRepair {
 /// What became of a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RepairReport {
+    /// Of the old directory's file `format`, if that is damaged; the new one has a whole one.
+    pub format: Option<Damage>,
     /// One report a store, by id.
     pub stores: Vec<StoreRepair>,
 }
@@ -102,7 +104,10 @@ pub fn repair_on(
     // No engine takes this for its own before the end.
     say(&**disk, target, &marker())?;
     clear(&**disk, &target.join("stores"))?;
-    let mut report = RepairReport::default();
+    let mut report = RepairReport {
+        format: directory.format.take(),
+        stores: Vec::new(),
+    };
     for id in std::mem::take(&mut directory.stores) {
         let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
         let told = &mut directory.progress;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::SequenceRange;
 use super::files::StoreFiles;
-use super::pass::{Findings, Sink};
+use super::findings::Findings;
+use super::pass::Sink;
 use super::repair::Keep;
 use crate::disk::blocks::Blocks;
 use crate::error::{OpenError, StorageError};
@@ -187,6 +188,17 @@ impl<'a> Rewrite<'a> {
         }
     }
 
+    /// What was trimmed up to `first`, or deleted, is not left out: nobody could read it in the old log either.
+    fn forget_left_out(&mut self, path: &SegmentPath, first: Option<Sequence>) {
+        let Some(ranges) = self.left_out.get_mut(path) else {
+            return;
+        };
+        ranges.retain_mut(|range| {
+            range.0 = range.0.max(first.unwrap_or(Sequence(u64::MAX)));
+            range.0 <= range.1
+        });
+    }
+
     /// Makes room for a section that does not continue its segment. Returns whether it is to be written, and whether what
     /// comes before it has to be trimmed then.
     fn prepare(
@@ -204,6 +216,7 @@ impl<'a> Rewrite<'a> {
         if segment.head.0 > 0 && first <= segment.head {
             // Only a delete makes a segment begin anew; it was in a hole.
             self.put_encoded(Encoded::delete(path), timestamp)?;
+            self.left_out.remove(path);
             segment = Written {
                 source: segment.source,
                 ..Written::default()
@@ -272,7 +285,10 @@ impl<'a> Rewrite<'a> {
         let segment = self.segments.entry(path.clone()).or_default();
         let first = section.first_sequence;
         let head = match first <= segment.source {
-            true => Sequence(0),
+            true => {
+                findings.deleted(path, false);
+                Sequence(0)
+            }
             false => segment.source,
         };
         segment.source = Sequence(first.0 + u64::from(section.record_count) - 1);
@@ -379,12 +395,14 @@ impl Sink for Rewrite<'_> {
             Kind::Open => {
                 self.flush()?;
                 self.writer.state.epoch += 1;
-                self.put(&mut transaction.to_vec(), header.timestamp)
+                self.put(&mut transaction.to_vec(), header.timestamp)?;
+                self.flush()
             }
             Kind::Data => self.data(at, header, transaction, findings),
             Kind::Trim | Kind::Delete => {
                 for section in sections(header, transaction).flatten() {
                     let Ok(path) = section.path() else { continue };
+                    self.forget_left_out(&path, (header.kind == Kind::Trim).then_some(section.first_sequence));
                     match header.kind {
                         Kind::Trim => self.trim(&section, &path, header)?,
                         _ if self.segments.remove(&path).is_some_and(|segment| segment.head.0 > 0) => {

@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod directory;
+mod headers;
+mod trimmed;
+
 use crate::disk::Disk;
 use crate::disk::simulated::Simulated;
 use crate::*;
@@ -268,7 +272,7 @@ fn whatever_is_damaged_all_that_is_whole_is_kept_and_all_that_is_missing_is_told
         inspect_on(&shared, Path::new(DIR), InspectQuery::default(), &mut |_| {}, &mut show).unwrap();
         assert!(shown > 100, "{what}");
         for number in 1..4 {
-            let _ = inspect_hex_on(&shared, Path::new(DIR), STORES[0], number, 3).unwrap();
+            inspect_hex_on(&shared, Path::new(DIR), STORES[0], number, 3, &mut |_| true).unwrap();
         }
         let keep = [Keep::Newest, Keep::Oldest][dice.below(2) as usize];
         let (report, there) = check_repair(history, &disk, keep, &what);
@@ -432,18 +436,18 @@ fn an_index_file_tells_that_the_extent_behind_its_own_is_missing() {
     assert!(engine.open_store(STORES[0]).is_err(), "nor is it opened");
 }
 
-/// Gives a store's last transaction other bytes, with checksums that are right.
-fn rewrite_last(disk: &Simulated, change: impl FnOnce(&mut [u8])) {
+/// Gives a store's last group, of one transaction, another header or other bytes, with checksums that are right.
+fn rewrite_last(disk: &Simulated, change: impl FnOnce(&mut format::group::GroupHeader, &mut [u8])) {
     use crate::format::extent_header::ExtentHeader;
     use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader};
     disk.remove(&file(STORES[0], "checkpoint")).unwrap();
     disk.damage(&extent(1), |bytes| {
         let salt = ExtentHeader::decode(bytes).unwrap().salt;
         let at = memchr::memmem::rfind(bytes, &GROUP_MAGIC).unwrap();
-        let group = GroupHeader::decode(salt, &bytes[at..]).unwrap();
+        let mut group = GroupHeader::decode(salt, &bytes[at..]).unwrap();
         let bytes = &mut bytes[at..at + GROUP_HEADER_BYTES + group.body_bytes as usize];
         let transaction = &mut bytes[GROUP_HEADER_BYTES..];
-        change(transaction);
+        change(&mut group, transaction);
         let crc = crc32fast::hash(&transaction[8..]);
         transaction[4..8].copy_from_slice(&crc.to_le_bytes());
         group.seal(salt, bytes);
@@ -453,7 +457,7 @@ fn rewrite_last(disk: &Simulated, change: impl FnOnce(&mut [u8])) {
 #[test]
 fn an_entry_that_no_reader_could_decode_is_damage() {
     let disk = small("a", "b");
-    rewrite_last(&disk, |transaction| {
+    rewrite_last(&disk, |_, transaction| {
         let key = memchr::memmem::find(transaction, b"key").unwrap();
         transaction[key] = 0xff;
     });

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::compare::{AGAIN, Comparison};
 use super::files::StoreFiles;
-use super::pass::{Ended, Findings, Sink, pass};
+use super::findings::Findings;
+use super::pass::{Ended, Sink, pass};
 use super::{Damage, Directory, OfflineProgress};
 use crate::disk::{Disk, files::Files};
 use crate::engine::store_dir;
@@ -44,6 +45,8 @@ pub struct StoreReport {
 /// What was found in a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct VerifyReport {
+    /// Of the directory's file `format`, if that is damaged.
+    pub format: Option<Damage>,
     /// One report a store, by id.
     pub stores: Vec<StoreReport>,
 }
@@ -51,7 +54,7 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Whether nothing is damaged.
     pub fn is_clean(&self) -> bool {
-        self.stores.iter().all(|store| store.damage.is_empty())
+        self.format.is_none() && self.stores.iter().all(|store| store.damage.is_empty())
     }
 }
 
@@ -74,7 +77,10 @@ pub fn verify_on(
     progress: &mut dyn FnMut(OfflineProgress),
 ) -> Result<VerifyReport, OpenError> {
     let mut directory = Directory::open(disk, dir)?;
-    let mut report = VerifyReport::default();
+    let mut report = VerifyReport {
+        format: directory.format.take(),
+        stores: Vec::new(),
+    };
     for id in std::mem::take(&mut directory.stores) {
         let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
         let told = &mut directory.progress;
@@ -236,6 +242,7 @@ impl Check<'_> {
             if section.first_sequence <= head {
                 // Only a delete makes a segment begin anew: it is gone too.
                 self.catalog.delete_over_hole(&path, at);
+                findings.deleted(&path, false);
                 self.skipped.remove(&path);
                 head = Sequence(0);
             }

@@ -90,13 +90,16 @@ fn hex(dir: &Path, store: Option<StoreId>, extent: u64, json: bool) -> Result<()
             )));
         }
     };
-    let lines = inspect_hex_on(&disk, dir, store, extent, HEX_GROUPS)?;
-    let lines = lines.ok_or_else(|| Failure::new(format!("store {store} has no extent {extent}")))?;
     let mut out = Out::new();
-    for line in &lines {
-        hex_line(&mut out, line, json)?;
+    let mut printed = Ok(());
+    let mut show = |line: HexLine| {
+        printed = hex_line(&mut out, &line, json);
+        printed.is_ok()
+    };
+    if !inspect_hex_on(&disk, dir, store, extent, HEX_GROUPS, &mut show)? {
+        return Err(Failure::new(format!("store {store} has no extent {extent}")));
     }
-    out.flush()
+    printed.and_then(|()| out.flush())
 }
 
 fn hex_line(out: &mut Out, line: &HexLine, json: bool) -> Result<(), Failure> {

@@ -48,6 +48,15 @@ pub(crate) fn damage_json(damage: &Damage) -> serde_json::Value {
     })
 }
 
+/// The damage of a directory's file `format`, which is of no store.
+pub(crate) fn print_format(out: &mut Out, json: bool, format: Option<&Damage>) -> Result<(), Failure> {
+    let Some(damage) = format else { return Ok(()) };
+    if json {
+        return out.json(&serde_json::json!({ "store": null, "damage": [damage_json(damage)] }));
+    }
+    damage_text(out, damage)
+}
+
 /// Entries as JSON.
 pub(crate) fn ranges_json(ranges: &[SequenceRange]) -> Vec<serde_json::Value> {
     let json = |range: &SequenceRange| {

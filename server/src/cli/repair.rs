@@ -41,6 +41,7 @@ impl Repair {
         let copy = move |progress: &mut dyn FnMut(_)| repair_on(&offline::disk(), &dir, &target, keep, progress);
         let report = offline::with_progress(copy).await?;
         let mut out = Out::new();
+        offline::print_format(&mut out, json, report.format.as_ref())?;
         for store in &report.stores {
             print(&mut out, json, store)?;
         }

@@ -23,16 +23,20 @@ impl Verify {
         let dir = self.dir;
         let report = offline::with_progress(move |progress| verify_on(&offline::disk(), &dir, progress)).await?;
         let mut out = Out::new();
+        offline::print_format(&mut out, json, report.format.as_ref())?;
         for store in &report.stores {
             print(&mut out, json, store)?;
         }
         let damaged = report.stores.iter().filter(|store| !store.damage.is_empty()).count();
-        if damaged == 0 && !json {
+        if report.is_clean() && !json {
             out.text(format_args!("{} stores, no damage", report.stores.len()))?;
         }
         out.flush()?;
-        if damaged > 0 {
-            let what = format!("{damaged} of {} stores are damaged", report.stores.len());
+        if !report.is_clean() {
+            let what = match damaged {
+                0 => "the directory's file `format` is damaged, no store is".to_owned(),
+                _ => format!("{damaged} of {} stores are damaged", report.stores.len()),
+            };
             let next = "restore them from a backup, or copy what is whole with `streamkit repair`";
             return Err(Failure::damage(what).hint(next));
         }

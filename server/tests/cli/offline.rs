@@ -134,6 +134,37 @@ fn inspect_shows_each_thing_and_annotated_bytes() {
     assert_eq!(on("inspect", &data, &["--hex"]).status.code(), Some(2));
 }
 
+#[test]
+fn a_damaged_format_file_is_refused_by_serve_with_what_to_do_and_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stored(dir.path());
+    flip(&data.join("format"), 0);
+    let mut serve = streamkit();
+    serve
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .arg("--jwt-key-file")
+        .arg(dir.path().join("key"));
+    let refused = serve.output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("format") && said.contains("`streamkit repair`"), "{said}");
+    let done = verify(&data);
+    assert_eq!(done.status.code(), Some(6), "{}", text(&done.stderr));
+    let told = lines(&done.stdout);
+    assert_eq!((&told[0]["store"], told.len()), (&serde_json::Value::Null, 2));
+    assert!(
+        text(&done.stderr).contains("`format` is damaged"),
+        "{}",
+        text(&done.stderr)
+    );
+    assert_eq!(on("inspect", &data, &["--json"]).status.code(), Some(6));
+    let target = dir.path().join("repaired");
+    let done = on("repair", &data, &[target.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(verify(&target).status.success());
+}
+
 /// The command's own text is for whoever may read the server's log.
 #[test]
 fn a_store_that_does_not_open_says_in_the_log_what_is_damaged_and_how_to_go_on() {
