@@ -164,6 +164,14 @@ pub(crate) fn write_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(),
     say(disk, dir, &format!("streamkit {FORMAT_VERSION}\n"))
 }
 
+/// Whether nothing is in a folder but what may be in one that nobody used: the lock, what an interrupted write left, and what a
+/// file system comes with.
+pub(crate) fn is_unused(disk: &dyn Disk, dir: &std::path::Path) -> Result<bool, StorageError> {
+    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+    let counts = |name: &String| !["lock", "lost+found"].contains(&name.as_str()) && !name.ends_with(".tmp");
+    Ok(!names.iter().any(counts))
+}
+
 /// Replaces what the folder says of itself, durably.
 pub(crate) fn say(disk: &dyn Disk, dir: &std::path::Path, text: &str) -> Result<(), StorageError> {
     let path = dir.join("format");

@@ -29,7 +29,7 @@ use source::list_stores;
 pub use source::{FolderSource, Pieces, Source};
 
 use crate::disk::Disk;
-use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
+use crate::engine::{UNFINISHED, is_unused, lock_dir, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::limits::EXTENT_BYTES_MAX;
@@ -298,14 +298,6 @@ pub fn backup_with(
 
 fn refused(target: &Path, why: &str) -> BackupError {
     BackupError::Refused(format!("{}: {why}; choose another folder", target.display()))
-}
-
-/// Whether nothing is in a folder but what may be in one that nobody used: the lock, what an interrupted write left, and what a
-/// file system comes with.
-fn is_unused(disk: &dyn Disk, dir: &Path) -> Result<bool, StorageError> {
-    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    let counts = |name: &String| !["lock", "lost+found"].contains(&name.as_str()) && !name.ends_with(".tmp");
-    Ok(!names.iter().any(counts))
 }
 
 /// Whether a folder may take a backup: the one that it holds, if there is one. `None`: it is empty, or an unfinished first one.

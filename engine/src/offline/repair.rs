@@ -9,7 +9,7 @@ use super::pass::pass;
 use super::rewrite::Rewrite;
 use super::{Damage, Directory, OfflineProgress, SequenceRange};
 use crate::disk::Disk;
-use crate::engine::{UNFINISHED, lock_dir, read_format, say, store_dir, write_format};
+use crate::engine::{UNFINISHED, is_unused, lock_dir, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
 use crate::model::{LogPosition, StoreId};
 
@@ -129,10 +129,8 @@ fn marker() -> String {
 
 /// Whether there is nothing in a folder but what an interrupted repair left, if anything.
 fn may_take(disk: &dyn Disk, target: &Path) -> Result<bool, StorageError> {
-    let mut names = disk.list(target).map_err(|e| StorageError::io("list", target, e))?;
-    names.retain(|name| name != "lock" && !name.ends_with(".tmp"));
     let is_unfinished = || Ok(read_format(disk, target)?.is_some_and(|said| said == marker()));
-    Ok(names.is_empty() || is_unfinished()?)
+    Ok(is_unused(disk, target)? || is_unfinished()?)
 }
 
 /// Removes the stores of a repair that was interrupted.

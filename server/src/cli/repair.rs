@@ -6,7 +6,7 @@ use streamkit_engine::{Keep, StoreRepair, repair_on};
 
 use super::failure::Failure;
 use super::offline;
-use super::output::{Out, json_lines};
+use super::output::{Out, counted, json_lines};
 
 #[derive(clap::Args)]
 pub(crate) struct Repair {
@@ -47,8 +47,8 @@ impl Repair {
         }
         if !json {
             out.text(format_args!(
-                "{} stores in {}",
-                report.stores.len(),
+                "{} in {}",
+                counted(report.stores.len() as u64, "store"),
                 self.target.display()
             ))?;
         }
@@ -71,7 +71,10 @@ fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let known = |above: &Path| Some((std::fs::canonicalize(above).ok()?, above.to_owned()));
     match path.ancestors().find_map(known) {
-        Some((there, above)) => there.join(path.strip_prefix(&above).unwrap_or(Path::new(""))),
+        // By its parts: joined with nothing, it would end with a slash.
+        Some((there, above)) => (there.components())
+            .chain(path.strip_prefix(&above).unwrap_or(Path::new("")).components())
+            .collect(),
         None => path,
     }
 }

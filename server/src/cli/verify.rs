@@ -6,7 +6,7 @@ use streamkit_engine::{StoreReport, verify_on};
 
 use super::failure::Failure;
 use super::offline;
-use super::output::{Out, json_lines};
+use super::output::{Out, counted, json_lines};
 
 #[derive(clap::Args)]
 pub(crate) struct Verify {
@@ -29,7 +29,8 @@ impl Verify {
         }
         let damaged = report.stores.iter().filter(|store| !store.damage.is_empty()).count();
         if report.is_clean() && !json {
-            out.text(format_args!("{} stores, no damage", report.stores.len()))?;
+            let stores = counted(report.stores.len() as u64, "store");
+            out.text(format_args!("{stores}, no damage"))?;
         }
         out.flush()?;
         if !report.is_clean() {
