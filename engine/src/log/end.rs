@@ -1,5 +1,6 @@
 //! Where a store's log ends: what the end of a walk through an extent's groups means, by what is known to have been durable. The
-//! rule is [`super::verdict`]'s; here is what it asks for. An open and a backup of a folder at rest decide by it.
+//! rule is [`super::verdict`]'s; here is what it asks for. An open, a backup of a folder at rest and the tools without an
+//! engine decide by it.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +43,21 @@ pub(crate) fn known_durable(
     Ok(known)
 }
 
+/// Where a walk through the open extent has come to, and how far behind that the log was durable, if it was.
+pub(crate) fn place_in_open(
+    walk: &mut Walk,
+    known_durable: Option<LogPosition>,
+) -> Result<(Place, Option<LogPosition>), StorageError> {
+    let here = walk.at();
+    let known = known_durable.filter(|&known| known > here);
+    let durable = known.max(walk.durable_beyond()?);
+    let place = match durable {
+        Some(_) => Place::BeforeDurable,
+        None => Place::AfterDurable,
+    };
+    Ok((place, durable))
+}
+
 /// What it means that no whole group follows where a walk has come to. `next` is the header of the extent behind it.
 ///
 /// # Errors
@@ -59,15 +75,9 @@ pub(crate) fn end_of(
         Some(next) if next.previous_end == here.byte && next.state.chain == walk.state.chain => Place::SealedEnd,
         Some(_) => Place::InsideSealed,
         None => {
-            durable = known_durable.filter(|&known| known > here);
-            if durable.is_none() {
-                durable = walk.durable_beyond()?;
-            }
-            if durable.is_some() {
-                Place::BeforeDurable
-            } else {
-                Place::AfterDurable
-            }
+            let (place, beyond) = place_in_open(walk, known_durable)?;
+            durable = beyond;
+            place
         }
     };
     let verdict = verdict(found, place);

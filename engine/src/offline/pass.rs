@@ -13,8 +13,9 @@ use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::transaction::{Kind, TransactionHeader, sections, take_transaction};
 use crate::limits::BLOCK_BYTES;
+use crate::log::end::place_in_open;
 use crate::log::names::FileName;
-use crate::log::verdict::{Found, Place, Verdict, verdict};
+use crate::log::verdict::{Found, Verdict, verdict};
 use crate::log::walk::{Step, Walk};
 use crate::model::LogPosition;
 
@@ -248,12 +249,7 @@ impl Pass<'_> {
                 (Some((end, chain)), _) if end == at && chain == walk.state.chain => return Ok(at),
                 (Some((end, _)), _) => u64::from(end),
                 (None, true) => {
-                    let known = self.files.known_durable.filter(|&known| known > here);
-                    let durable = known.max(walk.durable_beyond()?);
-                    let place = match durable {
-                        Some(_) => Place::BeforeDurable,
-                        None => Place::AfterDurable,
-                    };
+                    let (place, durable) = place_in_open(walk, self.files.known_durable)?;
                     match verdict(found, place) {
                         Verdict::Refuse => durable.map_or(at, |durable| durable.byte).into(),
                         Verdict::Cut => {
