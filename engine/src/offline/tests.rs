@@ -478,11 +478,13 @@ fn blocks_that_the_device_cannot_read_any_more_cost_what_stands_in_them_and_no_m
     disk.lose(&extent(3), 0);
     disk.lose(&extent(1).with_extension("index"), 5000);
     let report = verified(&disk, DIR);
-    let found: Vec<(u64, bool)> = report.stores[0]
+    let mut found: Vec<(u64, bool)> = report.stores[0]
         .damage
         .iter()
         .map(|damage| (damage.extent, damage.found.contains("cannot be read")))
         .collect();
+    // A block may hold the end of a group and the begin of another: the first of them says why.
+    found.dedup_by_key(|(extent, _)| *extent);
     assert_eq!(found, [(1, true), (2, true), (3, true)], "{report:?}");
     check_repair(&history, &disk, Keep::Newest, "unreadable blocks");
     // Behind the end of the log nothing says what stood there.
