@@ -143,10 +143,10 @@ const MUTANTS: &[Mutant] = &[
         "Ok(Some(_)) => Err(Rejection::Conflict { path, head, got }.into()),",
     ),
     mutant(
-        "a retry is not compared with what is committed",
+        "a loser is told that it won, as if it retried what is committed",
         "engine/src/shared.rs",
         "let matches = located.header.id == transaction.id",
-        "let matches = true",
+        "found = Some((located.header.trx(), located.header.timestamp));\n            if true { continue; }\n            let matches = located.header.id == transaction.id",
     ),
     mutant(
         "a loser is told a head that is not durable",
@@ -167,10 +167,10 @@ const MUTANTS: &[Mutant] = &[
         "            runs: if runs.len() > 1 { runs[1..].to_vec() } else { runs },\n        })",
     ),
     mutant(
-        "a checkpoint is written before the indexes that it stands on",
-        "engine/src/shared.rs",
-        "if let Err(error) = shared.write_indexes(&*disk, &segments, open) {",
-        "if let Err(error) = if is_due { Ok(()) } else { shared.write_indexes(&*disk, &segments, open) } {",
+        "an index file that was never written is not made up for",
+        "engine/src/log/recovery.rs",
+        "if !index_is_whole(",
+        "if false && !index_is_whole(",
     ),
     mutant(
         "a checkpoint tells of what came after it",
