@@ -12,6 +12,9 @@ use tracing::{Event, Metadata, Subscriber};
 /// How often each decision was made: what was found, where, and what was decided.
 pub type Decisions = BTreeMap<String, u64>;
 
+/// Rows of the table: two things that may be found, in four places (docs/FORMAT.md, "Where the log ends").
+pub const ROWS: usize = 8;
+
 /// Listens.
 #[derive(Clone, Default)]
 pub struct Coverage(Arc<Mutex<Decisions>>);
@@ -45,7 +48,7 @@ impl Visit for Decision {
 
 impl Subscriber for Coverage {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.target().ends_with("log::recovery") && metadata.fields().field("verdict").is_some() {
+        if metadata.target().starts_with("streamkit_engine::log") && metadata.fields().field("verdict").is_some() {
             Interest::always()
         } else {
             Interest::never()

@@ -140,6 +140,10 @@ mod schedules {
         fn is_done(&self) -> bool {
             false
         }
+
+        fn explain(&self, error: StorageError) -> StorageError {
+            error
+        }
     }
 
     fn whoever_waits(outcome: Outcome) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{explore, panic_silently};
 use crate::disk::blocks::Blocks;
+use crate::disk::latch::Latch;
 use crate::disk::simulated::Simulated;
 use crate::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode, STEP_BYTES};
 use crate::log::names::FileName;
@@ -20,11 +21,12 @@ const BLOCK: usize = 4096;
 const CAPACITY: u64 = (STEP_BYTES + BLOCK) as u64;
 
 fn place(disk: impl Disk) -> Place {
+    let store = StoreId(uuid::Uuid::from_u128(1));
     Place {
         disk: Arc::new(disk),
         dir: PathBuf::from("/store"),
-        store: StoreId(uuid::Uuid::from_u128(1)),
-        latch: Arc::default(),
+        store,
+        latch: Arc::new(Latch::new(store)),
         keep_free_bytes: 0,
     }
 }

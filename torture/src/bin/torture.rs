@@ -8,9 +8,12 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use streamkit_torture::coverage::Coverage;
+use streamkit_torture::coverage::{Coverage, ROWS};
 use streamkit_torture::exhaustive::{Tried, exhaust};
 use streamkit_torture::run::{Counts, run};
+
+/// Seeds that reach each row of the recovery's decision table, or the torture has lost its way there.
+const SEEDS_FOR_ALL_ROWS: u64 = 20_000;
 
 /// Lets engines on simulated disks crash, each in a way that its seed decides, and checks that nothing acknowledged is lost.
 #[derive(Parser)]
@@ -117,7 +120,8 @@ fn main() -> ExitCode {
     let coverage = Coverage::listen();
     let since = Instant::now();
     let total = options.all();
-    for (decision, times) in coverage.decisions() {
+    let decisions = coverage.decisions();
+    for (decision, times) in &decisions {
         println!("recovery decided {times:>9} times: {decision}");
     }
     if options.exhaustive {
@@ -137,7 +141,14 @@ fn main() -> ExitCode {
         total.failed.len(),
         total.done
     );
-    if total.failed.is_empty() {
+    let narrow = !options.exhaustive && total.done >= SEEDS_FOR_ALL_ROWS && decisions.len() < ROWS;
+    if narrow {
+        println!(
+            "only {} of the {ROWS} rows of the decision table were reached",
+            decisions.len()
+        );
+    }
+    if total.failed.is_empty() && !narrow {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
