@@ -191,7 +191,11 @@ impl Engine {
             .create_dir(&config.dir)
             .map_err(|e| StorageError::io("create", &config.dir, e))?;
         let lock = lock_dir(&*config.disk, &config.dir)?;
-        if !has_known_format(&*config.disk, &config.dir)? {
+        if has_known_format(&*config.disk, &config.dir)? {
+            // Who wrote it may have been killed before its name was durable; no store may outlive it.
+            let synced = config.disk.sync_dir(&config.dir);
+            synced.map_err(|e| StorageError::io("sync", &config.dir, e))?;
+        } else {
             write_format(&*config.disk, &config.dir)?;
         }
         // With one processor, whoever looks keeps away whom it looks for.

@@ -71,9 +71,9 @@ pub fn restore(
     // Before the lock is made there, which is a file too; and again, since another may have had it.
     accept(&**disk, dir, &marker)?;
     let _lock = lock_dir(&**disk, dir)?;
-    if !accept(&**disk, dir, &marker)? {
-        say(&**disk, dir, &marker)?;
-    }
+    accept(&**disk, dir, &marker)?;
+    // Also where it stands there: who wrote it may have been killed before its name was durable.
+    say(&**disk, dir, &marker)?;
     let entries = || manifest.stores.values().flatten();
     let bytes = entries().map(|entry| u64::from(entry.used_bytes)).sum();
     let mut report = RestoreReport {
@@ -110,15 +110,15 @@ pub fn restore(
     Ok(report)
 }
 
-/// Whether a restore was begun in a folder, of this backup; if it was not, the folder is empty.
-fn accept(disk: &dyn Disk, dir: &Path, marker: &str) -> Result<bool, BackupError> {
+/// Refuses a folder in which no restore of this backup was begun, and that is not empty either.
+fn accept(disk: &dyn Disk, dir: &Path, marker: &str) -> Result<(), BackupError> {
     let refused = |why: &str| Err(BackupError::Refused(format!("{}: {why}", dir.display())));
     match read_format(disk, dir)? {
-        Some(said) if said == marker => Ok(true),
+        Some(said) if said == marker => Ok(()),
         Some(said) if said.starts_with(&format!("{UNFINISHED}restore")) => {
             refused("an unfinished restore of another backup, or of another state of this one; empty the folder first")
         }
-        None if is_unused(disk, dir)? => Ok(false),
+        None if is_unused(disk, dir)? => Ok(()),
         _ => refused("it is not empty; choose another folder"),
     }
 }

@@ -327,6 +327,16 @@ fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
 fn copy(from: &Path, to: &Path) -> Outcome<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;
+        // What an earlier copy had, and is not there any more.
+        for entry in fs::read_dir(to)? {
+            let entry = entry?;
+            if !from.join(entry.file_name()).exists() {
+                match entry.file_type()?.is_dir() {
+                    true => fs::remove_dir_all(entry.path())?,
+                    false => fs::remove_file(entry.path())?,
+                }
+            }
+        }
         for entry in fs::read_dir(from)? {
             let entry = entry?;
             copy(&entry.path(), &to.join(entry.file_name()))?;
