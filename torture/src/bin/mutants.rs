@@ -112,13 +112,6 @@ const MUTANTS: &[Mutant] = &[
         "(Place::AfterDurable, Found::Broken) => Verdict::Refuse,",
     ),
     mutant(
-        // Either of the two is enough: they are there to make up for each other.
-        "what is left of a torn write passes for what follows its successor: neither chain nor epoch count",
-        "engine/src/log/walk.rs",
-        "&& header.chain == self.state.chain\n            && header.epoch >= self.state.epoch",
-        "",
-    ),
-    mutant(
         "what stands in a block before a group is forgotten when a store is opened",
         "engine/src/log/recovery.rs",
         "begun,\n                    from: tail,",
