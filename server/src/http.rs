@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable, and how it
-    /// commits: [`COMMIT_METHOD_HEADER`]), `GET /metrics` ([`crate::metrics`]), `GET /backup` and what stands below it ([`crate::backup`]).
+    /// commits: [`COMMIT_METHOD_HEADER`]), `GET /metrics` (what it counted), `GET /backup` and what stands below it ([`crate::backup`]).
     pub fn router(&self) -> Router {
         Router::new()
             .route("/streamz", get(streamz))
