@@ -322,6 +322,29 @@ async fn a_store_that_halted_is_not_closed_to_make_room() {
     assert!(running.ready().is_err());
 }
 
+async fn append_large(store: &dyn Store, sequence: u64) -> Result<crate::Committed, AppendError> {
+    let records = vec![Record::new("x".repeat(4000))];
+    store
+        .append(Transaction::single(path("a"), Sequence(sequence), records))
+        .await
+}
+
+/// Appends until the disk is full; how many entries were acknowledged.
+async fn append_until_full(store: &dyn Store) -> u64 {
+    let mut acknowledged = 0;
+    let refused = loop {
+        match append_large(store, acknowledged + 1).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(refused, AppendError::Rejected(Rejection::DiskFull)),
+        "{refused}"
+    );
+    acknowledged
+}
+
 #[tokio::test]
 async fn appends_are_refused_while_less_is_free_than_is_to_stay_free() {
     let disk = Simulated::default();
@@ -332,25 +355,10 @@ async fn appends_are_refused_while_less_is_free_than_is_to_stay_free() {
     })
     .unwrap();
     let store = running.store(STORE).await.unwrap();
-    let append = async |sequence: u64| {
-        let records = vec![Record::new("x".repeat(4000))];
-        store
-            .append(Transaction::single(path("a"), Sequence(sequence), records))
-            .await
-    };
+    let append = async |sequence: u64| append_large(&*store, sequence).await;
     let room = disk.used() + 13 * limits::EXTENT_BYTES_MIN as usize;
     disk.set_room(Some(room));
-    let mut acknowledged = 0;
-    let refused = loop {
-        match append(acknowledged + 1).await {
-            Ok(_) => acknowledged += 1,
-            Err(error) => break error,
-        }
-    };
-    assert!(
-        matches!(refused, AppendError::Rejected(Rejection::DiskFull)),
-        "{refused}"
-    );
+    let acknowledged = append_until_full(&*store).await;
     assert!(acknowledged > 10, "{acknowledged} entries of 4 kB");
     // But for the indexes of what is there.
     assert!(room - disk.used() >= kept as usize / 10 * 9, "what is to stay free is");
@@ -450,23 +458,8 @@ async fn a_full_disk_refuses_appends_loses_nothing_and_is_over_once_there_is_roo
     let running = engine(&disk);
     let store = running.store(STORE).await.unwrap();
     disk.set_room(Some(disk.used() + 5 * limits::EXTENT_BYTES_MIN as usize));
-    let append = async |sequence: u64| {
-        let records = vec![Record::new("x".repeat(4000))];
-        store
-            .append(Transaction::single(path("a"), Sequence(sequence), records))
-            .await
-    };
-    let mut acknowledged = 0;
-    let refused = loop {
-        match append(acknowledged + 1).await {
-            Ok(_) => acknowledged += 1,
-            Err(error) => break error,
-        }
-    };
-    assert!(
-        matches!(refused, AppendError::Rejected(Rejection::DiskFull)),
-        "{refused}"
-    );
+    let append = async |sequence: u64| append_large(&*store, sequence).await;
+    let acknowledged = append_until_full(&*store).await;
     assert!(acknowledged > 15, "{acknowledged}");
     assert_eq!(read(&*store, "a").await.len() as u64, acknowledged);
     assert!(store.writable().is_ok(), "a full disk passes");

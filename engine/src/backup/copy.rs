@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::check::{self, Checked, Expected, Fault, check_header};
 use super::source::Pieces;
-use super::{BackupError, CopyProgress, another_history};
+use super::{BackupError, CopyProgress, Stage, another_history};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{SegmentsHit, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
@@ -21,8 +21,19 @@ pub(super) struct Copying<'a> {
     pub(super) now: CopyProgress,
 }
 
-impl Copying<'_> {
-    pub(super) fn tell(&mut self) {
+impl<'a> Copying<'a> {
+    /// One that has so many bytes to copy, and says so.
+    pub(super) fn begin(disk: &'a Arc<dyn Disk>, progress: &'a mut dyn FnMut(CopyProgress), bytes_total: u64) -> Self {
+        let now = CopyProgress {
+            stage: Stage::Copying,
+            bytes_done: 0,
+            bytes_total,
+        };
+        progress(now);
+        Self { disk, progress, now }
+    }
+
+    fn tell(&mut self) {
         (self.progress)(self.now);
     }
 

@@ -244,16 +244,7 @@ pub fn backup_with(
         let new = prefix.extents.iter().filter(is_new);
         new.map(|extent| u64::from(extent.used_bytes)).sum()
     };
-    let mut copying = Copying {
-        disk,
-        progress,
-        now: CopyProgress {
-            stage: Stage::Copying,
-            bytes_done: 0,
-            bytes_total: prefixes.iter().map(new_bytes).sum(),
-        },
-    };
-    copying.tell();
+    let mut copying = Copying::begin(disk, progress, prefixes.iter().map(new_bytes).sum());
     let mut report = BackupReport::default();
     let mut stores = BTreeMap::new();
     for prefix in &prefixes {

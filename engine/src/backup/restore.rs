@@ -132,15 +132,7 @@ fn copy_all(
     bytes_total: u64,
     progress: &mut dyn FnMut(CopyProgress),
 ) -> Result<(), BackupError> {
-    let mut copying = Copying {
-        disk,
-        progress,
-        now: CopyProgress {
-            stage: Stage::Copying,
-            bytes_done: 0,
-            bytes_total,
-        },
-    };
+    let mut copying = Copying::begin(disk, progress, bytes_total);
     let source = FolderSource::unlocked(Arc::clone(disk), backup);
     let stores = into.join("stores");
     disk.create_dir(&stores)

@@ -112,12 +112,7 @@ mod tests {
     use super::*;
     use crate::disk::Ground;
     use crate::doctor::Measured;
-
-    const HOW: Examination = Examination {
-        time: Duration::from_millis(20),
-        keep_free_bytes: 0,
-        open_files: 2000,
-    };
+    use crate::doctor::tests::HOW;
 
     fn diagnosis(p50: Duration, ground: Ground) -> Diagnosis {
         let measured = Measured {

@@ -244,12 +244,12 @@ impl Drop for Scratch {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Instant;
 
     use super::*;
 
-    const HOW: Examination = Examination {
+    pub(crate) const HOW: Examination = Examination {
         time: Duration::from_millis(20),
         keep_free_bytes: 0,
         open_files: 2000,

@@ -72,6 +72,14 @@ fn produce(store: &LocalStore, blocks: bool, count: u64) -> u64 {
     won
 }
 
+/// Each of them appends two, one blocking and one not.
+fn two_producers(store: &LocalStore) -> [thread::JoinHandle<u64>; 2] {
+    [true, false].map(|blocks| {
+        let store = store.clone();
+        thread::spawn(move || produce(&store, blocks, 2))
+    })
+}
+
 fn head(disk: &Simulated) -> u64 {
     let (engine, store) = open(disk, CommitMethod::Threads);
     let status = blocking::wait(None, store.segment_status(&path())).unwrap();
@@ -91,10 +99,7 @@ fn of_two_producers_exactly_one_wins_each_sequence_and_both_are_answered() {
     each_method(1000, |method| {
         let disk = disk();
         let (engine, store) = open(&disk, method);
-        let producers = [true, false].map(|blocks| {
-            let store = store.clone();
-            thread::spawn(move || produce(&store, blocks, 2))
-        });
+        let producers = two_producers(&store);
         let won: u64 = producers.into_iter().map(|producer| producer.join().unwrap()).sum();
         assert_eq!(won, 4);
         blocking::wait(None, engine.close());
@@ -108,10 +113,7 @@ fn who_appends_while_the_engine_closes_is_answered_and_what_was_acknowledged_is_
     each_method(1000, |method| {
         let disk = disk();
         let (engine, store) = open(&disk, method);
-        let producers = [true, false].map(|blocks| {
-            let store = store.clone();
-            thread::spawn(move || produce(&store, blocks, 2))
-        });
+        let producers = two_producers(&store);
         blocking::wait(None, engine.close());
         drop((engine, store));
         let won: u64 = producers.into_iter().map(|producer| producer.join().unwrap()).sum();

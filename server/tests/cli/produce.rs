@@ -1,7 +1,7 @@
 //! `produce` when something goes wrong: what it says to do next neither loses nor doubles a line.
 
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Child, ChildStdin, Stdio};
 
 use crate::program::*;
 
@@ -162,10 +162,8 @@ fn lines_rows_and_names_at_their_limits_are_stored_and_one_byte_more_names_its_l
     }
 }
 
-#[test]
-fn a_lost_connection_says_that_the_outcome_is_unknown_and_how_to_find_out() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut served = Served::start(dir.path());
+/// `produce s/a`, and where its lines go in.
+fn producing(served: &Served) -> (Child, ChildStdin) {
     let mut child = served
         .command(&["produce", "s/a"])
         .stdin(Stdio::piped())
@@ -173,7 +171,15 @@ fn a_lost_connection_says_that_the_outcome_is_unknown_and_how_to_find_out() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let input = child.stdin.take().unwrap();
+    (child, input)
+}
+
+#[test]
+fn a_lost_connection_says_that_the_outcome_is_unknown_and_how_to_find_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let (child, mut input) = producing(&served);
     input.write_all(b"one\ntwo\n").unwrap();
     wait_for_head(&served, "s/a", 2);
     // Stopped, it takes the next lines and never answers.
@@ -204,14 +210,7 @@ fn lines_refused_on_a_full_disk_are_said_not_to_be_stored_and_can_be_sent_again(
     served.wait();
     // No disk has so much: from here on it is full, but for the room in the open extent.
     served.restart_with(&["--keep-free-bytes", "4000000000000000000"]);
-    let mut child = served
-        .command(&["produce", "s/a"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = producing(&served);
     input.write_all(b"two\nthree\n").unwrap();
     wait_for_head(&served, "s/a", 3);
     let large = format!("{}\n", "x".repeat(200_000));
@@ -244,14 +243,7 @@ fn lines_refused_on_a_full_disk_are_said_not_to_be_stored_and_can_be_sent_again(
 fn ctrl_c_stores_what_was_read_and_tells_how_far_that_is() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(dir.path());
-    let mut child = served
-        .command(&["produce", "s/a"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = producing(&served);
     input.write_all(b"one\ntwo\n").unwrap();
     wait_for_head(&served, "s/a", 2);
     signal(child.id(), "INT");
