@@ -60,9 +60,11 @@ pub struct Manifest {
 #[derive(Serialize, Deserialize)]
 struct Written {
     streamkit_backup: u32,
-    /// CRC-32 of `stores`, then `unreadable`, each as JSON without spaces.
+    /// CRC-32 of `stores`, then of `unreadable` where it is there, each as JSON without spaces.
     crc32: u32,
     stores: BTreeMap<Uuid, Vec<ExtentEntry>>,
+    /// Not there where it says nothing, as in backups from before there was such a thing.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     unreadable: BTreeSet<Uuid>,
 }
 
@@ -70,8 +72,9 @@ impl Manifest {
     /// Of its content: two are the same backup if this is the same.
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
-        for part in [serde_json::to_vec(&self.stores), serde_json::to_vec(&self.unreadable)] {
-            hasher.update(&part.unwrap_or_default());
+        hasher.update(&serde_json::to_vec(&self.stores).unwrap_or_default());
+        if !self.unreadable.is_empty() {
+            hasher.update(&serde_json::to_vec(&self.unreadable).unwrap_or_default());
         }
         hasher.finalize()
     }
@@ -180,5 +183,47 @@ mod tests {
             let error = read(&bad).unwrap_err();
             assert!(error.is_damage(), "{bad:?}: {error}");
         }
+    }
+
+    /// As it was written when no store could be unreadable.
+    #[test]
+    fn a_manifest_of_before_is_read_and_written_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = r#"{
+  "streamkit_backup": 1,
+  "crc32": 1991911621,
+  "stores": {
+    "00000000-0000-0000-0000-000000000001": [
+      {
+        "extent": 1,
+        "sealed": false,
+        "capacity": 65536,
+        "used_bytes": 10656,
+        "salt": 2809593429,
+        "chain": 3417287292,
+        "crc32": 2977839034
+      }
+    ]
+  }
+}"#;
+        std::fs::write(manifest_path(dir.path()), text).unwrap();
+        let manifest = Manifest::read(&Files, dir.path()).unwrap().unwrap();
+        manifest.write(&Files, dir.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(manifest_path(dir.path())).unwrap(), text);
+    }
+
+    #[test]
+    fn unreadable_stores_are_in_the_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest {
+            stores: BTreeMap::new(),
+            unreadable: BTreeSet::from([Uuid::from_u128(7)]),
+        };
+        manifest.clone().write(&Files, dir.path()).unwrap();
+        assert_eq!(Manifest::read(&Files, dir.path()).unwrap(), Some(manifest));
+        let path = manifest_path(dir.path());
+        let other = std::fs::read_to_string(&path).unwrap().replace("0007", "0008");
+        std::fs::write(&path, other).unwrap();
+        assert!(Manifest::read(&Files, dir.path()).unwrap_err().is_damage());
     }
 }
