@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::backup::manifest::{MANIFEST, OPENED};
 use crate::boundary::{Store, Stores};
 use crate::commit::Committing;
 use crate::commit::queue::Queue;
@@ -145,15 +146,27 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result
     }
 }
 
+/// The stores of a data directory, by id. Folders of other names are none, those that only resemble an id among them.
+pub(crate) fn list_stores(disk: &dyn Disk, dir: &std::path::Path) -> Result<Vec<StoreId>, StorageError> {
+    let stores = dir.join("stores");
+    let names = disk.list(&stores).map_err(|e| StorageError::io("list", &stores, e))?;
+    let ids = names.iter().filter_map(|name| {
+        let id = uuid::Uuid::parse_str(name).ok().map(StoreId);
+        id.filter(|id| id.to_string() == *name)
+    });
+    let mut ids: Vec<StoreId> = ids.collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
 /// Whether an extent of a store can be known in the folder, whatever it says of itself.
 fn has_stores(disk: &dyn Disk, dir: &std::path::Path) -> bool {
-    let ids = disk.list(&dir.join("stores")).unwrap_or_default();
-    ids.iter().filter_map(|id| uuid::Uuid::parse_str(id).ok()).any(|id| {
-        let dir = store_dir(dir, StoreId(id));
+    list_stores(disk, dir).unwrap_or_default().into_iter().any(|id| {
+        let dir = store_dir(dir, id);
         let names = disk.list(&dir).unwrap_or_default();
         names.iter().any(|name| match FileName::parse(name) {
             Some(FileName::Extent(number)) => open_extent(disk, &dir, number)
-                .is_ok_and(|(_, header)| header.is_ok_and(|header| (header.store.0, header.extent) == (id, number))),
+                .is_ok_and(|(_, header)| header.is_ok_and(|header| (header.store, header.extent) == (id, number))),
             _ => false,
         })
     })
@@ -178,6 +191,17 @@ pub(crate) fn say(disk: &dyn Disk, dir: &std::path::Path, text: &str) -> Result<
     crate::disk::replace(disk, &path, text.as_bytes()).map_err(|e| StorageError::io("write", path, e))
 }
 
+/// Where the folder holds a backup, says durably that it was opened: what is written from now on no backup may replace.
+fn mark_opened(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), StorageError> {
+    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    if has(MANIFEST) && !has(OPENED) {
+        let path = dir.join(OPENED);
+        crate::disk::replace(disk, &path, b"").map_err(|e| StorageError::io("write", path, e))?;
+    }
+    Ok(())
+}
+
 impl Engine {
     /// Opens a folder, making it if needed. Blocks for some disk accesses; stores are opened later, one by one.
     ///
@@ -191,6 +215,7 @@ impl Engine {
             .create_dir(&config.dir)
             .map_err(|e| StorageError::io("create", &config.dir, e))?;
         let lock = lock_dir(&*config.disk, &config.dir)?;
+        mark_opened(&*config.disk, &config.dir)?;
         if has_known_format(&*config.disk, &config.dir)? {
             // Who wrote it may have been killed before its name was durable; no store may outlive it.
             let synced = config.disk.sync_dir(&config.dir);

@@ -14,6 +14,9 @@ use crate::error::StorageError;
 /// Its file's name.
 pub const MANIFEST: &str = "backup.json";
 
+/// A file that says of a backup's folder that an engine opened it.
+pub(crate) const OPENED: &str = "opened";
+
 /// The version that is written, and the newest that is read.
 const VERSION: u32 = 1;
 

@@ -23,9 +23,8 @@ use std::sync::Arc;
 
 use check::Expected;
 use copy::{CopyError, Copying, Room, check_file_header, copy_extent};
-use manifest::{ExtentEntry, MANIFEST, Manifest};
+use manifest::{ExtentEntry, MANIFEST, Manifest, OPENED};
 pub use restore::{RestoreReport, restore};
-use source::list_stores;
 pub use source::{FolderSource, Pieces, Source};
 
 use crate::disk::Disk;
@@ -135,6 +134,7 @@ impl BackupError {
         let leaf = match self {
             Self::Damaged { .. } => return true,
             Self::Unreadable { is_damage, .. } => return *is_damage,
+            Self::Open(OpenError::DamagedFormat { .. }) => return true,
             Self::Incomplete { failed, .. } => return failed.iter().any(|(_, error)| error.is_damage()),
             Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
             _ => return false,
@@ -301,16 +301,10 @@ fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupErro
         None if read_format(disk, target)?.is_some_and(|said| said == unfinished()) => None,
         None => return Err(refused(target, "it is not empty, and holds no backup")),
     };
-    for store in list_stores(disk, target)? {
-        let dir = store_dir(target, store);
-        let files = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
-        if files
-            .iter()
-            .any(|file| FileName::parse(file) == Some(FileName::Checkpoint))
-        {
-            let why = format!("it was opened as a data directory and is no backup of store {store} any more");
-            return Err(refused(target, &why));
-        }
+    let names = disk.list(target).map_err(|e| StorageError::io("list", target, e))?;
+    if names.iter().any(|name| name == OPENED) {
+        let why = "it was opened as a data directory and is no backup any more";
+        return Err(refused(target, why));
     }
     Ok(manifest)
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::{BackupError, ExtentPrefix, LogPrefix};
 use crate::disk::{Disk, DiskFile, DiskLock};
-use crate::engine::{Engine, has_known_format, lock_dir, store_dir};
+use crate::engine::{Engine, has_known_format, list_stores, lock_dir, store_dir};
 use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::log::end::{end_of, known_durable};
-use crate::log::recovery::{corrupt, open_extent, read_checkpoint, read_headers};
+use crate::log::recovery::{Headers, corrupt, open_extent, read_checkpoint, read_headers};
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, StoreId};
 
@@ -53,7 +53,7 @@ pub trait Pieces: Send {
 impl Source for Engine {
     fn stores(&self) -> Result<Vec<StoreId>, BackupError> {
         let (disk, dir) = self.place();
-        list_stores(&**disk, dir)
+        Ok(list_stores(&**disk, dir)?)
     }
 
     fn has(&self, store: StoreId) -> Result<bool, BackupError> {
@@ -150,33 +150,20 @@ impl FolderSource {
 
 impl Source for FolderSource {
     fn stores(&self) -> Result<Vec<StoreId>, BackupError> {
-        list_stores(&*self.disk, &self.dir)
+        Ok(list_stores(&*self.disk, &self.dir)?)
     }
 
     fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError> {
         let dir = store_dir(&self.dir, store);
-        let headers = read_headers(&*self.disk, &dir, store)?.log;
-        let tail = find_tail(&self.disk, &dir, store, &headers)?;
-        Ok(up_to(store, &headers, tail))
+        let found = read_headers(&*self.disk, &dir, store)?;
+        let tail = find_tail(&self.disk, &dir, store, &found)?;
+        Ok(up_to(store, &found.log, tail))
     }
 
     fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError> {
         let pieces = FilePieces::open(&*self.disk, &store_dir(&self.dir, store), store, extent)?;
         Ok(Box::new(pieces))
     }
-}
-
-/// The stores of a data directory. Folders of other names are none, those that only resemble an id among them.
-pub(super) fn list_stores(disk: &dyn Disk, dir: &Path) -> Result<Vec<StoreId>, BackupError> {
-    let stores = dir.join("stores");
-    let names = disk.list(&stores).map_err(|e| StorageError::io("list", &stores, e))?;
-    let ids = names.iter().filter_map(|name| {
-        let id = uuid::Uuid::parse_str(name).ok().map(StoreId);
-        id.filter(|id| id.to_string() == *name)
-    });
-    let mut ids: Vec<StoreId> = ids.collect();
-    ids.sort_unstable();
-    Ok(ids)
 }
 
 /// A log with these headers, up to `tail`.
@@ -198,15 +185,10 @@ fn up_to(store: StoreId, headers: &BTreeMap<u64, ExtentHeader>, tail: LogPositio
 }
 
 /// Where the last group of the open extent ends: what an open would find. A torn write is left out.
-fn find_tail(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    store: StoreId,
-    headers: &BTreeMap<u64, ExtentHeader>,
-) -> Result<LogPosition, BackupError> {
+fn find_tail(disk: &Arc<dyn Disk>, dir: &Path, store: StoreId, found: &Headers) -> Result<LogPosition, BackupError> {
     let checkpoint = read_checkpoint(&**disk, dir, store)?;
-    let known_durable = known_durable(store, checkpoint.as_ref(), headers)?;
-    let Some((&extent, header)) = headers.last_key_value() else {
+    let known_durable = known_durable(store, checkpoint.as_ref(), found)?;
+    let Some((&extent, header)) = found.log.last_key_value() else {
         return Ok(LogPosition { extent: 1, byte: 0 });
     };
     let (file, _) = open_extent(&**disk, dir, extent)?;

@@ -2,14 +2,12 @@
 //! rule is [`super::verdict`]'s; here is what it asks for. An open, a backup of a folder at rest and the tools without an
 //! engine decide by it.
 
-use std::collections::BTreeMap;
-
-use super::recovery::{corrupt, durable_mark};
+use super::recovery::{Headers, corrupt};
 use super::verdict::{Found, Place, Verdict, verdict};
 use super::walk::Walk;
 use crate::error::StorageError;
 use crate::format::checkpoint::Checkpoint;
-use crate::format::extent_header::ExtentHeader;
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::model::{LogPosition, StoreId};
 
 /// Where a log's replay ends, and why.
@@ -21,15 +19,37 @@ pub struct LogEnd {
     pub torn: bool,
 }
 
-/// How far a store's log is known to have been durable, by its checkpoint and the headers of its extents, which must reach as
-/// far.
+/// How far a log is known to have been durable: by the position of its checkpoint; by the mark in the header of its last extent,
+/// if a write failed since that began (in a sealed one, nothing can be missing anyway); by its newest index file, since that
+/// gets its name when the log has come to the next extent, whatever stands in it.
+pub(crate) fn durable_by(
+    checkpoint: Option<LogPosition>,
+    last: Option<&ExtentHeader>,
+    indexed: Option<u64>,
+) -> Option<LogPosition> {
+    let mark = last.filter(|header| header.durable > 0).map(|header| LogPosition {
+        extent: header.extent,
+        byte: header.durable,
+    });
+    let next = indexed.map(|number| LogPosition {
+        extent: number.saturating_add(1),
+        byte: EXTENT_HEADER_BYTES as u32,
+    });
+    checkpoint.max(mark).max(next)
+}
+
+/// How far a store's log is known to have been durable; its extents must reach as far.
 pub(crate) fn known_durable(
     store: StoreId,
     checkpoint: Option<&Checkpoint>,
-    headers: &BTreeMap<u64, ExtentHeader>,
+    found: &Headers,
 ) -> Result<Option<LogPosition>, StorageError> {
-    let known = checkpoint.map(|checkpoint| checkpoint.position);
-    let known = known.max(durable_mark(headers));
+    let headers = &found.log;
+    let known = durable_by(
+        checkpoint.map(|checkpoint| checkpoint.position),
+        headers.values().next_back(),
+        found.indexed,
+    );
     if let Some(known) = known
         && headers.keys().next_back().is_none_or(|&last| last < known.extent)
     {

@@ -49,14 +49,8 @@ pub(crate) struct Headers {
     pub(crate) log: BTreeMap<u64, ExtentHeader>,
     /// Of the one behind them, if it is prepared.
     pub(crate) prepared: Option<ExtentHeader>,
-}
-
-/// How far the log was durable when a write failed, if one did since the open extent began. In a sealed one, nothing can be
-/// missing anyway.
-pub(crate) fn durable_mark(log: &BTreeMap<u64, ExtentHeader>) -> Option<LogPosition> {
-    let (&extent, header) = log.last_key_value()?;
-    let byte = header.durable;
-    (byte > 0).then_some(LogPosition { extent, byte })
+    /// The newest extent with an index file: those are written when the log has durably come to the next one.
+    pub(crate) indexed: Option<u64>,
 }
 
 pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<String>) -> StorageError {
@@ -99,12 +93,12 @@ pub(crate) fn read_header(file: &dyn DiskFile) -> Result<DecodedHeader, StorageE
 pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Headers, OpenError> {
     let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
     let (mut headers, mut prepared) = (BTreeMap::new(), BTreeMap::new());
-    let mut indexed = 0;
+    let mut indexed = None;
     for name in names {
         let number = match FileName::parse(&name) {
             Some(FileName::Extent(number)) => number,
             Some(FileName::Index(number)) => {
-                indexed = indexed.max(number);
+                indexed = indexed.max(Some(number));
                 continue;
             }
             _ => continue,
@@ -144,16 +138,16 @@ pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Resul
         }
     }
     let next = headers.keys().next_back().map_or(1, |last| last + 1);
-    if indexed >= next {
-        let found = "nothing: the extent's file is missing, though its index file is there";
-        return Err(corrupt(store, next, 0, found).into());
-    }
     if let Some(&number) = prepared.keys().find(|&&number| number != next) {
         let found = "an extent that was never begun, though its number is not the log's next";
         return Err(corrupt(store, number, 0, found).into());
     }
     let prepared = prepared.remove(&next);
-    Ok(Headers { log: headers, prepared })
+    Ok(Headers {
+        log: headers,
+        prepared,
+        indexed,
+    })
 }
 
 /// Reads a store's log and makes sure that what it read is durable. Writes nothing but that again, and index
@@ -162,9 +156,12 @@ pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Resul
 /// # Errors
 /// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole.
 pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Result<Recovered, OpenError> {
-    let Headers { log: headers, prepared } = read_headers(&*disk, &dir, store)?;
+    let found = read_headers(&*disk, &dir, store)?;
     let checkpoint = read_checkpoint(&*disk, &dir, store)?;
-    let known_durable = known_durable(store, checkpoint.as_ref(), &headers)?;
+    let known_durable = known_durable(store, checkpoint.as_ref(), &found)?;
+    let Headers {
+        log: headers, prepared, ..
+    } = found;
     let usable = checkpoint.filter(|checkpoint| indexes_exist(&*disk, &dir, &headers, checkpoint.position.extent));
     let nowhere = LogPosition { extent: 0, byte: 0 };
     let checkpointed = usable.as_ref().map_or(nowhere, |checkpoint| checkpoint.position);
@@ -237,10 +234,6 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
                     written => written?,
                 }
             }
-        } else if index_is_whole(&*disk, &dir, store, extent, recovered_end.tail.byte, state.chain)? {
-            // It is written only when the log has come to the next.
-            let found = "nothing: the extent's file is missing, though the one before has an index file";
-            return Err(corrupt(store, extent + 1, 0, found).into());
         }
     }
     if let Some(&open) = headers.keys().next_back() {

@@ -52,7 +52,7 @@ impl Place {
             self.disk.free_bytes(&self.dir)?
         };
         match free {
-            Some(free) if free < bytes + self.keep_free_bytes => Err(io::Error::new(
+            Some(free) if free < bytes.saturating_add(self.keep_free_bytes) => Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 format!(
                     "{free} bytes are free, of which {} are to stay free",

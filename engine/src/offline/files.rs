@@ -13,6 +13,7 @@ use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader, salt_of};
 use crate::format::index::IndexHeader;
 use crate::limits::BLOCK_BYTES;
+use crate::log::end::durable_by;
 use crate::log::names::FileName;
 use crate::log::recovery::read_header;
 use crate::model::{LogPosition, StoreId};
@@ -94,21 +95,12 @@ impl StoreFiles {
             files.note(number, 0, found);
         }
         files.read_checkpoint()?;
-        if let Some((&extent, ExtentFile { header: Some(h), .. })) = files.extents.last_key_value()
-            && h.durable > 0
-        {
-            let byte = h.durable;
-            files.known_durable = files.known_durable.max(Some(LogPosition { extent, byte }));
-        }
-        // An index file is written when the log has come to the next extent.
-        indexed.sort_unstable();
-        if let Some(number) = indexed
-            .into_iter()
-            .rfind(|&number| files.index_header(number).is_some())
-        {
-            let (extent, byte) = (number.saturating_add(1), EXTENT_HEADER_BYTES as u32);
-            files.known_durable = files.known_durable.max(Some(LogPosition { extent, byte }));
-        }
+        let last = files.extents.values().next_back();
+        files.known_durable = durable_by(
+            files.known_durable,
+            last.and_then(|file| file.header.as_ref()),
+            indexed.into_iter().max(),
+        );
         files.find_missing();
         Ok(files)
     }

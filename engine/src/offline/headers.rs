@@ -35,10 +35,11 @@ pub(crate) fn wrong_in_group(
         ));
     }
     if let Some(before) = epoch_before {
-        let expected = before + u64::from(body.opens);
-        if header.epoch != expected {
+        // None where what stands before leaves no higher one.
+        let expected = before.checked_add(u64::from(body.opens));
+        if expected != Some(header.epoch) {
             wrong.push(format!(
-                "the header of group {} is of epoch {}; by its transactions and the group before, that is {expected}",
+                "the header of group {} is of epoch {}, which does not go with its transactions and epoch {before} before",
                 header.number, header.epoch
             ));
         }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskLock, OpenMode};
-use crate::engine::{has_known_format, lock_dir, store_dir};
+use crate::engine::{has_known_format, list_stores, lock_dir, store_dir};
 use crate::error::{OpenError, StorageError};
 use crate::log::names::FileName;
 use crate::model::{SegmentPath, Sequence, StoreId};
@@ -153,10 +153,8 @@ impl Directory {
             }
             lock => Some(lock?),
         };
-        let ids = names.iter().filter_map(|name| uuid::Uuid::parse_str(name).ok());
-        let mut stores: Vec<StoreId> = ids.map(StoreId).collect();
+        let mut stores = list_stores(&**disk, dir)?;
         stores.retain(|&id| store.is_none_or(|wanted| wanted == id));
-        stores.sort_unstable();
         let mut bytes_total = 0;
         for &id in &stores {
             let store = store_dir(dir, id);

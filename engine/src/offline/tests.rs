@@ -8,6 +8,7 @@ mod directory;
 mod headers;
 mod trimmed;
 
+use crate::backup::{FolderSource, backup};
 use crate::disk::Disk;
 use crate::disk::simulated::Simulated;
 use crate::*;
@@ -432,8 +433,23 @@ fn an_index_file_tells_that_the_extent_behind_its_own_is_missing() {
     let report = verified(&disk, DIR);
     let damage = report.stores[0].damage.first().expect("the open extent is gone");
     assert_eq!((damage.extent, damage.affected_is_all), (sealed + 1, false));
-    let engine = Engine::open(config(&disk, DIR)).unwrap();
-    assert!(engine.open_store(STORES[0]).is_err(), "nor is it opened");
+    // Nor is it opened or backed up, also where the last group that is there is not whole either.
+    for zeroed in [false, true] {
+        let disk = disk.copy();
+        if zeroed {
+            disk.damage(&extent(sealed), |bytes| {
+                let last = memchr::memmem::rfind(bytes, &format::group::GROUP_MAGIC).unwrap();
+                bytes[last..].fill(0);
+            });
+        }
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let source = FolderSource::open(Arc::clone(&shared), Path::new(DIR)).unwrap();
+        let error = backup(&source, &shared, Path::new("/backup"), &mut |_| {}).unwrap_err();
+        assert!(error.is_damage(), "{error}");
+        drop(source);
+        let engine = Engine::open(config(&disk, DIR)).unwrap();
+        assert!(engine.open_store(STORES[0]).is_err(), "zeroed: {zeroed}");
+    }
 }
 
 /// Gives a store's last group, of one transaction, another header or other bytes, with checksums that are right.

@@ -228,6 +228,13 @@ fn what_is_no_backup_of_these_stores_is_refused_and_left_alone() {
     take(&engine, &at("served")).unwrap();
     let served = open(&at("served"));
     append(&served, 104..=110);
+    // As a kill of the process that served it would leave it.
+    let left = std::process::Command::new("cp")
+        .args(["-r", "served", "left"])
+        .current_dir(dir.path())
+        .status();
+    assert!(left.unwrap().success());
+    refused(take(&engine, &at("left")), "opened as a data directory");
     close(served);
     refused(take(&engine, &at("served")), "opened as a data directory");
     // Nothing is restored over something.
