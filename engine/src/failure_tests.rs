@@ -86,6 +86,10 @@ async fn after_one_failed_write_or_sync_nothing_more_is_written_until_the_store_
             }
             halted += 1;
             assert!(failed.is_some(), "call {nth}: it is told to whoever asked for it");
+            // What was begun beside the commits comes to its end.
+            let threads = running.open_store(STORE).unwrap().shared.threads.upgrade().unwrap();
+            threads.background.drain();
+            drop(threads);
             let changes = disk.changes();
             for _ in 0..5 {
                 let refused = append(&*store, acknowledged + 1).await.unwrap_err();
@@ -104,7 +108,7 @@ async fn after_one_failed_write_or_sync_nothing_more_is_written_until_the_store_
             assert_eq!(head(&*store).await, acknowledged, "call {nth}: reads go on");
             drop((store, other));
             running.close().await;
-            let reopened = engine(&disk);
+            let reopened = engine(&disk.after_worst_power_loss());
             let store = reopened.store(STORE).await.expect("nothing is damaged");
             let there = head(&*store).await;
             assert!(

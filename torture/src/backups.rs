@@ -99,15 +99,15 @@ impl Life<'_> {
 }
 
 impl Run {
-    /// Makes a backup of what a dead engine left.
-    pub(crate) fn back_up_at_rest(&mut self) -> Result<(), Broken> {
+    /// Makes a backup of what a dead engine left; of a killed one, that may not be durable.
+    pub(crate) fn back_up_at_rest(&mut self, may_be_unsynced: bool) -> Result<(), Broken> {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let known = self.models.clone();
         let outcome = FolderSource::open(Arc::clone(&disk), &self.dir);
         let outcome = outcome
             .map_err(BackupError::from)
             .and_then(|source| backup(&source, &disk, &self.backups.dir(), &mut |_| {}));
-        self.backups.unproved |= outcome.is_ok();
+        self.backups.unproved |= may_be_unsynced && !matches!(outcome, Err(BackupError::Refused(_)));
         // There may be no engine yet, whose start was cut.
         if let Err(BackupError::Open(error)) = &outcome
             && self.models.iter().all(|model| model.attempts.is_empty())
@@ -124,6 +124,7 @@ impl Run {
         match outcome {
             Ok(_) => {
                 self.counts.backups += 1;
+                self.backups.parted = false;
                 self.backups.hold(known, &[]);
                 Ok(())
             }
@@ -137,6 +138,8 @@ impl Run {
                 Ok(())
             }
             Err(BackupError::Refused(_)) if self.garbled || self.backups.parted => {
+                // The folder is left as it is, and still holds what it held.
+                self.check_restore(self.disk.copy(), false)?;
                 self.backups = Backups {
                     folder: self.backups.folder + 1,
                     ..Backups::none(&self.models)
@@ -245,17 +248,17 @@ impl Run {
         let mut cuts = 0;
         let mut whole = self.fork(self.disk.after_kill());
         let before = whole.disk.changes();
-        whole.back_up_at_rest()?;
+        whole.back_up_at_rest(true)?;
         for cut in 0..=whole.disk.changes() - before {
             let mut run = self.fork(self.disk.after_kill());
             run.disk.cut_power_after(cut);
-            run.back_up_at_rest()?;
+            run.back_up_at_rest(true)?;
             for disk in left(&run.disk) {
                 cuts += 1;
                 let mut again = run.fork(disk.copy());
                 let then = again
                     .check_restore(disk, false)
-                    .and_then(|()| again.back_up_at_rest())
+                    .and_then(|()| again.back_up_at_rest(false))
                     .and_then(|()| again.check_restore(again.disk.copy(), false));
                 then.map_err(|broken| format!("backup cut after {cut} changes: {broken}"))?;
             }

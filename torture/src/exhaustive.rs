@@ -171,7 +171,7 @@ fn check(run: &Run, disk: &Simulated, cut: bool, tried: &mut Tried) -> Result<()
     if !cut {
         return Ok(());
     }
-    for first in 0..12 {
+    for first in 0.. {
         let mut broken = run.fork(disk.copy());
         broken.disk.cut_power_after(first);
         let started = Life::start(&mut broken)?.is_some();

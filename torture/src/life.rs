@@ -372,6 +372,14 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// Whether a call under way trims or deletes a segment.
+    fn is_trimmed_or_deleted(&self, store: usize, segment: usize) -> bool {
+        self.calls.iter().any(|call| {
+            let here = matches!(call.doing, Doing::Trim(of, _) | Doing::Delete(of) if of == segment);
+            here && call.store == store
+        })
+    }
+
     fn is_same_life(&self, call: &Call, segment: usize) -> bool {
         let own = &self.run.models[call.store].segments[segment];
         own.life == call.then.0 && !own.open_delete
@@ -408,7 +416,8 @@ impl<'a> Life<'a> {
             .all(|(entry, sequence)| entry.sequence.0 == sequence);
         let within = first.is_none_or(|first| first >= from.max(floor) && first <= from.max(own.floor.max(floor)))
             || own.floor != floor
-            || own.under_way > 0;
+            || !own.open_trims.is_empty()
+            || self.is_trimmed_or_deleted(call.store, segment);
         let bounded = last.is_none_or(|last| last <= to) && entries.len() as u64 <= limit;
         // All that was known to be there is, as far as it was asked for.
         let wanted = head.min(to);

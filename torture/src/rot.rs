@@ -72,6 +72,9 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
     let (shared, target): (Arc<dyn Disk>, _) = (Arc::new(disk.clone()), Path::new("/repaired"));
     let report = repair_on(&shared, Path::new(DIR), target, keep, &mut |_| {});
     let report = report.map_err(|error| format!("repair fails: {error}"))?;
+    // It is durable as a whole: whoever has it may throw the damaged one away.
+    let disk = disk.after_worst_power_loss();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let verified = verify_on(&shared, target, &mut |_| {});
     let verified = verified.map_err(|error| format!("verify fails on what was repaired: {error}"))?;
     if !verified.is_clean() {
@@ -87,7 +90,10 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
             run.models[store].attempt_of(entry)?;
         }
         let Some(told) = report.stores.iter().find(|told| told.store == store_id(store)) else {
-            continue;
+            match before.is_empty() {
+                true => continue,
+                false => return Err(format!("nothing is told of store {store}, which held entries")),
+            }
         };
         if told.damage.iter().any(|damage| !damage.affected_is_all) {
             continue;

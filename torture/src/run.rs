@@ -282,7 +282,7 @@ impl Run {
             }
         };
         self.counts.faults += self.disk.faults_met();
-        self.garbled |= self.plan.garbage > 0 && self.disk.faults_met() > 0;
+        self.garbled |= self.disk.garbage_met() > 0;
         self.say(|| format!("{end:?}, after {} changes", self.disk.changes()));
         self.disk.kill();
         self.disk = match end {
@@ -292,8 +292,9 @@ impl Run {
             End::Close => self.disk.after_kill(),
         };
         self.backups.ended(end);
+        let may_be_unsynced = end != End::PowerLoss;
         if self.plan.backups > 0 && self.dice.chance(1, 4) {
-            self.back_up_at_rest()?;
+            self.back_up_at_rest(may_be_unsynced)?;
         }
         Ok(())
     }

@@ -80,8 +80,9 @@ fn two_producers(store: &LocalStore) -> [thread::JoinHandle<u64>; 2] {
     })
 }
 
+/// What is there once the power was gone.
 fn head(disk: &Simulated) -> u64 {
-    let (engine, store) = open(disk, CommitMethod::Threads);
+    let (engine, store) = open(&disk.after_worst_power_loss(), CommitMethod::Threads);
     let status = blocking::wait(None, store.segment_status(&path())).unwrap();
     blocking::wait(None, engine.close());
     status.map_or(0, |status| status.last_sequence.0)

@@ -19,6 +19,8 @@ const STORE: StoreId = StoreId(uuid::Uuid::from_u128(1));
 /// Cycles on one folder.
 const CYCLES_EACH: u64 = 20;
 
+/// By writer, the first and the last head that it was told.
+type Heads = BTreeMap<u64, (u64, u64)>;
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Kills processes that write, and reads what they leave.
@@ -151,7 +153,7 @@ fn append_for_ever(
 /// A child that writes, and what it tells.
 struct Writing {
     child: Child,
-    told: std::thread::JoinHandle<BTreeMap<u64, u64>>,
+    told: std::thread::JoinHandle<Heads>,
 }
 
 impl Writing {
@@ -164,14 +166,14 @@ impl Writing {
             .spawn()?;
         let out = child.stdout.take().ok_or("a pipe was asked for")?;
         let told = std::thread::spawn(move || {
-            let mut heads = BTreeMap::new();
+            let mut heads: Heads = BTreeMap::new();
             // The last line may be cut: then nobody was told.
             for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 if let Some((writer, head)) = line.split_once(' ')
                     && let (Ok(writer), Ok(head)) = (writer.parse(), head.parse())
                 {
-                    heads.insert(writer, head);
+                    heads.entry(writer).or_insert((head, head)).1 = head;
                 }
             }
             heads
@@ -179,7 +181,7 @@ impl Writing {
         Ok(Self { child, told })
     }
 
-    fn kill(mut self) -> Outcome<BTreeMap<u64, u64>> {
+    fn kill(mut self) -> Outcome<Heads> {
         self.child.kill()?;
         self.child.wait()?;
         self.told.join().map_err(|_| "whoever listens panicked".into())
@@ -233,15 +235,24 @@ impl Options {
                 (End::ReadOnly, Some(mount)) => mount.abort()?,
                 _ => {}
             }
-            for (writer, head) in writing.kill()? {
-                heads.insert(writer, head);
+            for (writer, (first, last)) in writing.kill()? {
+                // Where it went on: had it found less than was told before, it would have written that again.
+                let before = heads.insert(writer, last).unwrap_or(0);
+                if first <= before {
+                    let found =
+                        format!("seed {seed}: writer {writer} was told {before}, and {first} after the next start");
+                    return Err(found.into());
+                }
             }
             if let (End::PowerLoss | End::ReadOnly, Some(mount)) = (self.end, mount) {
                 mount.again()?;
             }
             check(dir, &mut heads, seed).map_err(|error| format!("seed {seed}: {error}"))?;
         }
-        Ok(heads.values().sum())
+        match heads.values().sum() {
+            0 => Err(format!("nothing was acknowledged from seed {first} on: nothing was tried").into()),
+            acknowledged => Ok(acknowledged),
+        }
     }
 }
 

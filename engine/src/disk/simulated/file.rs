@@ -39,6 +39,7 @@ impl Open {
             } else if durably && world.dice.chance(world.faults.garbage, 4) {
                 let garbage: Vec<u8> = bytes.iter().map(|_| world.dice.any() as u8).collect();
                 content.write_durably(offset, &garbage);
+                world.garbage += 1;
             } else if durably && world.dice.chance(1, 4) {
                 // A write and a sync that failed, where there are no durable writes.
                 content.write(offset, bytes);

@@ -45,6 +45,8 @@ struct World {
     changes: u64,
     /// Calls that failed.
     met: u64,
+    /// Writes that left bytes which nobody wrote.
+    garbage: u64,
     /// Bytes all files together may have, if not any number.
     room: Option<usize>,
     /// Has a queue for many writes at a time.
@@ -101,6 +103,7 @@ impl Simulated {
             calls: 0,
             changes: 0,
             met: 0,
+            garbage: 0,
             room: None,
             queue: false,
             threads: true,
@@ -151,6 +154,11 @@ impl Simulated {
     /// Calls that failed so far.
     pub fn faults_met(&self) -> u64 {
         self.world().met
+    }
+
+    /// Writes that left bytes which nobody wrote, so far.
+    pub fn garbage_met(&self) -> u64 {
+        self.world().garbage
     }
 
     /// Gives all files together room for `bytes`; what would take more is refused.
