@@ -27,7 +27,7 @@ pub struct ExtentEntry {
     pub extent: u64,
     /// Whether it was sealed: then it is complete and never changes.
     pub sealed: bool,
-    /// Bytes of its file; those behind the used ones are zeros.
+    /// Bytes of its file.
     pub capacity: u64,
     /// Bytes that count, header and all. Its file may hold more, of a later backup that was interrupted.
     pub used_bytes: u32,

@@ -83,7 +83,7 @@ pub struct CopyProgress {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The target holds something else. Nothing was written.
+    /// The target, or the backup to restore, is not what it must be. A backup of before is as it was.
     #[error("{0}")]
     Refused(String),
     /// Bytes are not what was once written. What was copied before stays, and is not taken for whole.

@@ -24,7 +24,8 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`BackupError`]; likewise below.
     fn stores(&self) -> Result<Vec<StoreId>, BackupError>;
-    /// A store's log up to a position that is durable now: everything that was acknowledged before the call is in it.
+    /// A store's log up to a position that is durable now: everything that was acknowledged before the call is in it. Of a
+    /// folder at rest, what a killed process wrote last may be in it before it is durable.
     fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError>;
     /// Whether there is such a store. Asking does not make it.
     fn has(&self, store: StoreId) -> Result<bool, BackupError> {

@@ -1,6 +1,6 @@
 //! `repair`: copy what is whole of a damaged data directory into a new one.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use streamkit_engine::{Keep, StoreRepair, repair_on};
 
@@ -38,6 +38,11 @@ impl Repair {
             KeepArgument::Oldest => Keep::Oldest,
         };
         let (dir, target) = (resolved(&self.dir), resolved(&self.target));
+        // Behind a folder that is not there yet, nobody can say where `..` leads.
+        if target.components().any(|part| part == Component::ParentDir) {
+            let what = format!("{} goes through a folder that does not exist", self.target.display());
+            return Err(Failure::arguments(what));
+        }
         let copy = move |progress: &mut dyn FnMut(_)| repair_on(&offline::disk(), &dir, &target, keep, progress);
         let report = offline::with_progress(copy).await?;
         let mut out = Out::new();

@@ -19,6 +19,7 @@ use super::{ACCESS_DENIED, Ending, STORE_UNAVAILABLE};
 use crate::auth::Rights;
 use crate::http::Shared;
 use crate::operations::{self, Failure};
+use crate::stores::StoreUnavailable;
 
 /// A channel as its operation sees it.
 pub(crate) struct Channel {
@@ -130,9 +131,15 @@ impl Channel {
             store = shared.stores.open(StoreId(self.head.store_id)) => store,
             () = self.ending.cancelled() => return self.ended(),
         };
-        let Ok(store) = store else {
-            shared.metrics.open_failed();
-            return End::ErrorFrame(STORE_UNAVAILABLE);
+        let store = match store {
+            Ok(store) => store,
+            Err(error) => {
+                // What is not tried again yet was counted when it was.
+                if let StoreUnavailable::Open(_) = error {
+                    shared.metrics.open_failed();
+                }
+                return End::ErrorFrame(STORE_UNAVAILABLE);
+            }
         };
         match operations::run(request, &*store, self, &shared.metrics).await {
             Ok(()) => End::Terminal(Terminal::Close),

@@ -71,15 +71,17 @@ fn a_repaired_directory_is_served_and_what_is_lost_is_listed() {
     assert!(verify(&whole).status.success());
     // Not over something, nor beside what is damaged, by whatever name.
     assert_eq!(on("repair", &data, &[whole.to_str().unwrap()]).status.code(), Some(1));
-    let within = format!("./{}/new", data.file_name().unwrap().display());
-    let mut repair = streamkit();
-    repair
-        .current_dir(data.parent().unwrap())
-        .arg("repair")
-        .arg(&data)
-        .arg(&within);
-    assert_eq!(repair.output().unwrap().status.code(), Some(1));
-    assert!(!data.join("new").exists());
+    let name = data.file_name().unwrap().display();
+    for (within, code) in [(format!("./{name}/new"), 1), (format!("./not-there/../{name}/new"), 2)] {
+        let mut repair = streamkit();
+        repair
+            .current_dir(data.parent().unwrap())
+            .arg("repair")
+            .arg(&data)
+            .arg(&within);
+        assert_eq!(repair.output().unwrap().status.code(), Some(code), "{within}");
+        assert!(!data.join("new").exists());
+    }
 
     flip(&extent(&data, 2), 9000);
     let mut left = Vec::new();
