@@ -198,7 +198,7 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "a restore does not sync where its stores came from",
         "engine/src/backup/restore.rs",
-        "disk.sync_dir(&staging)\n            .map_err(|e| StorageError::io(\"sync\", &staging, e))?;",
+        "disk.sync_dir(&staging)\n        .map_err(|e| StorageError::io(\"sync\", &staging, e))?;",
         "",
     ),
 ];
@@ -341,4 +341,18 @@ fn copy(from: &Path, to: &Path) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_one_place_in_the_source() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for mutant in MUTANTS {
+            let source = fs::read_to_string(root.join(mutant.file)).unwrap();
+            assert_eq!(source.matches(mutant.is).count(), 1, "{}", mutant.name);
+        }
+    }
 }
