@@ -75,7 +75,7 @@ impl Expected {
     }
 }
 
-/// Checks the file that has an extent's name. One that is not there is damage, too.
+/// Checks the file that has an extent's name. One that is not there, or cannot be read any more, is damage, too.
 pub(crate) fn check_file(
     disk: &dyn Disk,
     dir: &Path,
@@ -84,8 +84,16 @@ pub(crate) fn check_file(
     let path = FileName::Extent(expected.extent).in_dir(dir);
     match disk.open(&path, OpenMode::Read) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Err(damage(0, "nothing"))),
-        opened => Ok(check(opened.map_err(|e| StorageError::io("open", path, e))?, expected)?),
+        Err(error) => Ok(Err(unreadable(&error))),
+        Ok(file) => match check(file, expected) {
+            Err(StorageError::Io { source, .. }) => Ok(Err(unreadable(&source))),
+            checked => Ok(checked?),
+        },
     }
+}
+
+fn unreadable(error: &std::io::Error) -> Fault {
+    damage(0, format!("what cannot be read: {error}"))
 }
 
 fn damage(byte: u64, found: impl Into<String>) -> Fault {

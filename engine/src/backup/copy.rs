@@ -79,16 +79,11 @@ impl<E: Into<BackupError>> From<E> for CopyError {
     }
 }
 
-/// Whether an extent that was copied earlier is still there, by its header and size.
-pub(super) fn check_file_header(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> Result<bool, StorageError> {
+/// Whether an extent that was copied earlier is still there and can be read, by its header and size.
+pub(super) fn is_still_there(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> bool {
     let path = FileName::Extent(expected.extent).in_dir(dir);
-    match disk.open(&path, OpenMode::Read) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        opened => {
-            let file = opened.map_err(|e| StorageError::io("open", path, e))?;
-            Ok(check_header(&*file, expected)?.is_ok())
-        }
-    }
+    let file = disk.open(&path, OpenMode::Read);
+    file.is_ok_and(|file| check_header(&*file, expected).is_ok_and(|checked| checked.is_ok()))
 }
 
 /// What room on the disk the file of an extent takes.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use check::Expected;
-use copy::{CopyError, Copying, Room, check_file_header, copy_extent};
+use copy::{CopyError, Copying, Room, copy_extent, is_still_there};
 use manifest::{ExtentEntry, MANIFEST, Manifest, OPENED};
 pub use restore::{RestoreReport, restore};
 pub use source::{FolderSource, Pieces, Source};
@@ -377,7 +377,7 @@ fn backup_store(
         let kept = kept(before, store, extent);
         if let Some(kept) = kept {
             let is_whole = match recheck {
-                Recheck::Header => check_file_header(&disk, &dir, &expected)?,
+                Recheck::Header => is_still_there(&disk, &dir, &expected),
                 Recheck::Bytes => {
                     let previous = expected.previous;
                     let expected = Expected {

@@ -8,9 +8,9 @@ mod directory;
 mod headers;
 mod trimmed;
 
-use crate::backup::{FolderSource, backup};
-use crate::disk::Disk;
+use crate::backup::{FolderSource, Recheck, backup, backup_with};
 use crate::disk::simulated::Simulated;
+use crate::disk::{Disk, OpenMode, read_all};
 use crate::*;
 
 const DIR: &str = "/data";
@@ -449,6 +449,27 @@ fn an_index_file_tells_that_the_extent_behind_its_own_is_missing() {
         drop(source);
         let engine = Engine::open(config(&disk, DIR)).unwrap();
         assert!(engine.open_store(STORES[0]).is_err(), "zeroed: {zeroed}");
+    }
+}
+
+#[test]
+fn a_copy_that_the_device_cannot_read_any_more_is_made_again() {
+    let disk = history(12).disk.copy();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let source = FolderSource::open(Arc::clone(&shared), Path::new(DIR)).unwrap();
+    let target = Path::new("/backup");
+    backup(&source, &shared, target, &mut |_| {}).unwrap();
+    let copy = target.join(extent(1).strip_prefix(DIR).unwrap());
+    for (byte, recheck) in [(5000, Recheck::Bytes), (0, Recheck::Header)] {
+        disk.lose(&copy, byte);
+        let report = backup_with(&source, &shared, target, recheck, &mut |_| {}).unwrap();
+        assert!(report.copied_extents > 0, "{recheck:?}");
+        assert!(
+            shared
+                .open(&copy, OpenMode::Read)
+                .and_then(|file| read_all(&*file))
+                .is_ok()
+        );
     }
 }
 
