@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::progress::{Metered, Progress};
 use crate::retry::RetryPolicy;
+use crate::token;
 
 /// Longest a single attempt to connect may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -109,7 +110,7 @@ impl Dialler {
         match client_async_with_config(request, Metered::new(tcp, progress.clone()), Some(config)).await {
             Ok((socket, _)) => Ok(Connection::start(socket, progress)),
             Err(tungstenite::Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
-                Err(DialError::Permanent(Error::Unauthorized))
+                Err(DialError::Permanent(token::refused(&token)))
             }
             Err(tungstenite::Error::Http(response)) => Err(DialError::Transient(format!(
                 "the server answered {}",

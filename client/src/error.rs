@@ -18,6 +18,12 @@ pub enum Error {
     /// The server refused the token. Get another one.
     #[error("unauthorized: the server refused the token; it may be expired, signed with another key, or without scope")]
     Unauthorized,
+    /// The server refused the token, and by its own claim and this machine's clock it has expired. Get a fresh one.
+    #[error("the token has expired, {} ago", in_units(*ago))]
+    TokenExpired {
+        /// How long ago.
+        ago: Duration,
+    },
     /// The token does not open this store, or not for this.
     #[error("access denied: the token does not allow this on this store")]
     AccessDenied,
@@ -56,6 +62,17 @@ pub enum Error {
     Closed,
 }
 
+/// A time that has passed, in its two largest units.
+fn in_units(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} days {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
 /// How texts begin that tell why a chunk is not stored, or not for certain.
 const NOT_COMMITTED: &str = "failed to write transaction: ";
 
@@ -74,6 +91,7 @@ impl Error {
             | Error::Unavailable(_) => true,
             Error::Conflict { .. }
             | Error::Unauthorized
+            | Error::TokenExpired { .. }
             | Error::AccessDenied
             | Error::Refused(_)
             | Error::Protocol(_)
@@ -89,6 +107,7 @@ impl Error {
             Error::Conflict { .. }
             | Error::Connect { .. }
             | Error::Unauthorized
+            | Error::TokenExpired { .. }
             | Error::AccessDenied
             | Error::Invalid(_) => true,
             // The disk is full, the store overloaded or halted: it was refused before it was written.

@@ -36,6 +36,7 @@ mod produce;
 mod progress;
 mod retry;
 mod store;
+mod token;
 mod wire;
 
 pub use client::{Builder, Client};

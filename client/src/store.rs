@@ -1,6 +1,9 @@
 //! The calls on one store.
 
-use streamkit_protocol::{GetSegments, GetStatus, Peek, Request, SegmentStatus, Status};
+use std::time::Instant;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use streamkit_protocol::{Delete, GetSegments, GetStatus, Peek, Request, SegmentStatus, Status, Trim};
 use uuid::Uuid;
 
 use crate::channel::Channel;
@@ -88,10 +91,11 @@ impl StoreClient {
         self.list(&Request::GetSegments(request), name).await
     }
 
-    /// The ranges of a space's segments after `after` (empty: from the first), at most `limit` (0: all).
+    /// The ranges of a space's segments after `after` (empty: from the first), at most `limit` (0: all). A Go server
+    /// answers the names of all segments: their ranges are then found by reading the first and the last entry of each.
     ///
     /// # Errors
-    /// [`Error`]. A Go server answers names only, which is [`Error::Protocol`] here.
+    /// [`Error`].
     pub async fn segment_statuses(&self, space: &str, after: &str, limit: u64) -> Result<Vec<SegmentStatus>, Error> {
         let request = GetSegments {
             space: space.to_owned(),
@@ -99,8 +103,45 @@ impl StoreClient {
             after: after.to_owned(),
             limit,
         };
-        let status = |message: &[u8]| SegmentStatus::decode(message).map_err(malformed);
-        self.list(&Request::GetSegments(request), status).await
+        let listed = self.list(&Request::GetSegments(request), Listed::decode).await?;
+        let most = match limit {
+            0 => usize::MAX,
+            limit => usize::try_from(limit).unwrap_or(usize::MAX),
+        };
+        let wanted = listed.into_iter().filter(|listed| listed.segment() > after).take(most);
+        let found: Vec<Option<SegmentStatus>> = stream::iter(wanted)
+            .map(async |listed| match listed {
+                Listed::Status(status) => Ok(Some(status)),
+                Listed::Name(segment) => self.range(space, segment).await,
+            })
+            .buffered(RANGES_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// A segment's range, read off its entries; `None` if it was deleted meanwhile.
+    async fn range(&self, space: &str, segment: String) -> Result<Option<SegmentStatus>, Error> {
+        let Some(last) = self.peek(space, &segment).await? else {
+            return Ok(None);
+        };
+        let first = ConsumeSegment {
+            limit: 1,
+            ..ConsumeSegment::all(space, &segment)
+        };
+        let first = self.consume_segment(first).try_next().await?;
+        let first = first.map_or((last.sequence, last.timestamp), |entry| {
+            (entry.sequence, entry.timestamp)
+        });
+        Ok(Some(SegmentStatus {
+            space: space.to_owned(),
+            segment,
+            first_sequence: first.0,
+            first_timestamp: first.1,
+            last_sequence: last.sequence,
+            last_timestamp: last.timestamp,
+            heartbeat: false,
+        }))
     }
 
     /// The last entry of a segment; `None` if it holds nothing.
@@ -187,16 +228,85 @@ impl StoreClient {
         last.ok_or_else(|| Error::Invalid("nothing to produce: there were no records".to_owned()))
     }
 
-    /// Appends one record after whatever the head is, and waits until it is durable. A client and its clones publish to one
-    /// segment one at a time, so they are no conflict to each other.
+    /// Appends one record after whatever the head is, and waits until it is durable. Other producers may append to the
+    /// segment meanwhile: a conflict stored nothing, and is tried again after the head that it names. A client and its
+    /// clones publish to one segment one at a time, so they are no conflict to each other.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if another client got in between its peek and its produce; the others as
-    /// [`StoreClient::produce_all`].
+    /// [`Error::Conflict`] only where others have been first, again and again, for as long as the client's timeout; the
+    /// others as [`StoreClient::produce_all`].
     pub async fn publish(&self, space: &str, segment: &str, record: NewRecord) -> Result<SegmentStatus, Error> {
         let _alone = self.client.publishing((self.id, space, segment)).await;
-        let head = self.peek(space, segment).await?.map_or(0, |entry| entry.sequence);
-        self.produce_all(space, segment, head.saturating_add(1), [record]).await
+        let begun = Instant::now();
+        let mut head = self.peek(space, segment).await?.map_or(0, |entry| entry.sequence);
+        loop {
+            let first = head.saturating_add(1);
+            match self.produce_all(space, segment, first, [record.clone()]).await {
+                Err(Error::Conflict { head: now, .. }) if begun.elapsed() < self.client.timeout() => head = now,
+                done => return done,
+            }
+        }
+    }
+
+    /// Removes the entries of a segment before sequence `first`, for good; the last entry always stays. Returns what is
+    /// left. Removing what is gone already changes nothing and succeeds.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Refused`] where the segment has no such sequence, or by a Go server, which does not know this
+    /// call. After [`Error::ConnectionLost`] and [`Error::Timeout`] it is unknown whether it was done; do it again.
+    pub async fn trim(&self, space: &str, segment: &str, first: u64) -> Result<SegmentStatus, Error> {
+        let request = Request::Trim(Trim {
+            space: space.to_owned(),
+            segment: segment.to_owned(),
+            first_sequence: first,
+        });
+        let mut channel = self.open(&request).await?;
+        let message = channel.receive().await?;
+        let message = message.ok_or_else(|| Error::Protocol("a trim ended without a status".to_owned()))?;
+        SegmentStatus::decode(&message).map_err(malformed)
+    }
+
+    /// Deletes a segment with all its entries, for good. What is appended to it later begins at sequence 1 again.
+    ///
+    /// # Errors
+    /// As [`StoreClient::trim`]; [`Error::Refused`] where there is no such segment, also after a first try of which the
+    /// answer was lost.
+    pub async fn delete(&self, space: &str, segment: &str) -> Result<(), Error> {
+        let request = Request::Delete(Delete {
+            space: space.to_owned(),
+            segment: segment.to_owned(),
+        });
+        let mut channel = self.open(&request).await?;
+        match channel.receive().await? {
+            None => Ok(()),
+            Some(_) => Err(Error::Protocol("a delete was answered with a message".to_owned())),
+        }
+    }
+}
+
+/// Segments of a Go server whose ranges are read at the same time.
+const RANGES_AT_ONCE: usize = 64;
+
+/// What a list of segments with their ranges is answered with.
+enum Listed {
+    Status(SegmentStatus),
+    /// By a Go server.
+    Name(String),
+}
+
+impl Listed {
+    fn decode(message: &[u8]) -> Result<Self, Error> {
+        match message.first() {
+            Some(b'"') => name(message).map(Self::Name),
+            _ => SegmentStatus::decode(message).map(Self::Status).map_err(malformed),
+        }
+    }
+
+    fn segment(&self) -> &str {
+        match self {
+            Self::Status(status) => &status.segment,
+            Self::Name(name) => name,
+        }
     }
 }
 

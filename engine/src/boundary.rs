@@ -9,9 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::error::{AppendError, OpenError, ReadError};
+use crate::error::{AppendError, OpenError, ReadError, Rejection};
 use crate::model::{
-    Committed, Entry, LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, Timestamp,
+    Committed, Entry, LogPosition, Name, Record, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, Timestamp,
     Transaction,
 };
 
@@ -118,6 +118,24 @@ pub trait Store: Send + Sync + 'static {
     /// # Cancel safety
     /// Dropping the future does not take the transaction back.
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError>;
+
+    /// Commits records after whatever the head of a segment is, as one transaction. Where several publish to one segment,
+    /// each gets its turn: a conflict is tried again at the new head, and whenever one loses another has won.
+    ///
+    /// # Durability, errors, cancel safety
+    /// As [`Store::append`], but never [`crate::Rejection::Conflict`].
+    async fn publish(&self, path: &SegmentPath, records: Vec<Record>) -> Result<Committed, AppendError> {
+        // Where the head cannot be read, the conflict with sequence 1 tells it.
+        let status = self.segment_status(path).await.ok().flatten();
+        let mut first = status.map_or(Sequence::FIRST, |status| status.last_sequence.next());
+        loop {
+            let transaction = Transaction::single(path.clone(), first, records.clone());
+            match self.append(transaction).await {
+                Err(AppendError::Rejected(Rejection::Conflict { head, .. })) => first = head.next(),
+                done => return done,
+            }
+        }
+    }
 
     /// Raises the first readable sequence of a segment; the head always stays readable. Durable as an append is.
     ///

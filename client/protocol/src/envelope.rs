@@ -26,6 +26,8 @@ const KNOWN: &[(&str, &str)] = &[
     ("lease_acquire", "LeaseAcquire"),
     ("lease_renew", "LeaseRenew"),
     ("lease_release", "LeaseRelease"),
+    ("trim", "Trim"),
+    ("delete", "Delete"),
     ("segment_status", "SegmentStatus"),
     ("segment_notification", "SegmentNotification"),
     ("worker_inventory", "WorkerInventory"),

@@ -33,8 +33,8 @@ pub use lease::LeaseResult;
 pub use lexkey::{LexKey, LexKeyError, SpaceOffset};
 pub use record::{Metadata, Record, RecordRef};
 pub use request::{
-    Consume, ConsumeSegment, ConsumeSpace, GetSegments, GetSpaces, GetStatus, LeaseAcquire, LeaseRelease, Peek,
-    Produce, Request, SubscribeToSegmentStatus, SubscribeWorkers,
+    Consume, ConsumeSegment, ConsumeSpace, Delete, GetSegments, GetSpaces, GetStatus, LeaseAcquire, LeaseRelease, Peek,
+    Produce, Request, SubscribeToSegmentStatus, SubscribeWorkers, Trim,
 };
 pub use status::{SegmentStatus, Status};
 pub use terminal::Terminal;

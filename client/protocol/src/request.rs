@@ -183,6 +183,28 @@ request!(
 );
 
 request!(
+    /// An addition: remove the entries of a segment before a sequence.
+    Trim {
+        /// The space.
+        space: String = "space",
+        /// The segment.
+        segment: String = "segment",
+        /// The first sequence that stays.
+        first_sequence: u64 = "first_sequence",
+    }
+);
+
+request!(
+    /// An addition: remove a segment with all its entries.
+    Delete {
+        /// The space.
+        space: String = "space",
+        /// The segment.
+        segment: String = "segment",
+    }
+);
+
+request!(
     /// The names of all spaces.
     GetSpaces {}
 );
@@ -204,6 +226,8 @@ pub enum Request {
     LeaseAcquire(LeaseAcquire),
     LeaseRenew(LeaseAcquire),
     LeaseRelease(LeaseRelease),
+    Trim(Trim),
+    Delete(Delete),
 }
 
 impl Request {
@@ -230,6 +254,8 @@ impl Request {
             "lease_acquire" => Self::LeaseAcquire(envelope.content()?),
             "lease_renew" => Self::LeaseRenew(envelope.content()?),
             "lease_release" => Self::LeaseRelease(envelope.content()?),
+            "trim" => Self::Trim(envelope.content()?),
+            "delete" => Self::Delete(envelope.content()?),
             _ => return Err(envelope.not_expected()),
         })
     }
@@ -250,6 +276,8 @@ impl Request {
             Self::SubscribeWorkers(content) => encode_envelope(kind, content),
             Self::LeaseAcquire(content) | Self::LeaseRenew(content) => encode_envelope(kind, content),
             Self::LeaseRelease(content) => encode_envelope(kind, content),
+            Self::Trim(content) => encode_envelope(kind, content),
+            Self::Delete(content) => encode_envelope(kind, content),
         }
     }
 
@@ -269,6 +297,8 @@ impl Request {
             Self::LeaseAcquire(_) => "lease_acquire",
             Self::LeaseRenew(_) => "lease_renew",
             Self::LeaseRelease(_) => "lease_release",
+            Self::Trim(_) => "trim",
+            Self::Delete(_) => "delete",
         }
     }
 }

@@ -58,7 +58,8 @@ impl Backup {
         let is_server = self.from.contains("://");
         let token = match (is_server, self.token) {
             (true, None) => {
-                let next = "set STREAMKIT_TOKEN to what `streamkit token --store '*'` prints";
+                let called = super::called::called();
+                let next = format!("set STREAMKIT_TOKEN to what `{called} token --store '*'` prints");
                 return Err(Failure::arguments("a server needs a token").hint(next));
             }
             (_, token) => token.unwrap_or_default(),
@@ -143,7 +144,8 @@ fn incomplete(failed: &[(StoreId, BackupError)]) -> Failure {
     );
     let is_lost = |error: &BackupError| matches!(remote_error(error), Some(RemoteError::BrokeOff(_)));
     if failed.iter().any(|(_, error)| error.is_damage()) {
-        let next = "`streamkit verify` says what is lost, when no server is using the data directory";
+        let called = super::called::called();
+        let next = format!("`{called} verify` says what is lost, when no server is using the data directory");
         return Failure::damage(what).hint(next);
     }
     match failed.iter().all(|(_, error)| is_lost(error)) {

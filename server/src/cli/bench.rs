@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
-use streamkit_client::{Client, ConsumeSpace, NewRecord, StoreClient};
+use streamkit_client::{Client, ConsumeSpace, Error, NewRecord, StoreClient};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::connect::Connect;
 use super::failure::Failure;
 use super::floor;
-use super::output::{Out, json_lines};
+use super::output::{Out, counted, json_lines, note};
+use super::remove::delete_space;
 
 #[derive(clap::Args)]
 pub(crate) struct Bench {
@@ -45,6 +47,9 @@ pub(crate) struct Bench {
     /// Also measure the bare disk of this folder and bare loopback TCP
     #[arg(long, value_name = "DIR")]
     floor: Option<PathBuf>,
+    /// Leave the space that was written; otherwise it is deleted
+    #[arg(long)]
+    keep: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -53,27 +58,34 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    /// `stop` ends it early; what was measured by then is printed.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         match &self.read {
-            Some(space) => self.read_back(space).await,
-            None => self.write().await,
+            Some(space) => self.read_back(space, stop).await,
+            None => self.write(stop).await,
         }
     }
 
-    async fn read_back(&self, space: &str) -> Result<(), Failure> {
+    async fn read_back(&self, space: &str, stop: CancellationToken) -> Result<(), Failure> {
         let store = self.connect.open();
         let started = Instant::now();
         let mut entries = store.consume_space(ConsumeSpace::all(space));
         let (mut count, mut bytes) = (0_u64, 0_u64);
         let progress = spinner();
-        while let Some(entry) = entries.try_next().await? {
+        let stopped = loop {
+            let entry = tokio::select! {
+                biased;
+                entry = entries.try_next() => entry?,
+                () = stop.cancelled() => break Err(Failure::interrupted()),
+            };
+            let Some(entry) = entry else { break Ok(()) };
             count += 1;
             bytes += entry.payload.len() as u64;
             if count % 10_000 == 0 {
                 let rate = count as f64 / started.elapsed().as_secs_f64();
                 progress.set_message(format!("{count} entries, {rate:.0} entries/s"));
             }
-        }
+        };
         progress.finish_and_clear();
         let seconds = started.elapsed().as_secs_f64();
         let rate = count as f64 / seconds;
@@ -92,10 +104,11 @@ impl Bench {
                 bytes as f64 / 1e6
             ))?;
         }
-        out.flush()
+        out.flush()?;
+        stopped
     }
 
-    async fn write(&self) -> Result<(), Failure> {
+    async fn write(&self, stop: CancellationToken) -> Result<(), Failure> {
         let mut floors = Vec::new();
         self.measure_floor(&mut floors).await?;
         let segments = self.segments.unwrap_or(self.writers).clamp(1, self.writers.max(1));
@@ -104,7 +117,7 @@ impl Bench {
         let started = Instant::now();
         let load = Arc::new(Load {
             space: space.clone(),
-            heads: (0..segments).map(|_| tokio::sync::Mutex::new(0)).collect(),
+            segments: (0..segments).map(|number| Segment::new(number, segments)).collect(),
             payload: vec![b'x'; self.size].into(),
             batch: self.batch.max(1),
             calls: self.calls.unwrap_or(u64::MAX),
@@ -115,6 +128,7 @@ impl Bench {
                     self.duration.into()
                 },
             recent: Mutex::new(floor::microseconds()?),
+            stop: stop.child_token(),
         });
         let writers: Vec<_> = (0..self.writers)
             .map(|writer| {
@@ -128,17 +142,29 @@ impl Bench {
             .collect();
         let progress = spinner();
         let reporter = tokio::spawn(report(load.clone(), progress.clone()));
-        let mut latency = floor::microseconds()?;
+        let mut written = Written::new()?;
         for writer in writers {
-            let one = writer.await.map_err(|error| Failure::new(error.to_string()))??;
-            latency.add(one).map_err(|error| Failure::new(error.to_string()))?;
+            let one = writer.await.map_err(|error| Failure::new(error.to_string()))?;
+            written.add(one?)?;
         }
         let seconds = started.elapsed().as_secs_f64();
         reporter.abort();
         progress.finish_and_clear();
-        load.check(&clients[0].store(self.connect.store)).await?;
-        self.measure_floor(&mut floors).await?;
-        self.print(&latency, seconds, &floors)
+        let store = clients[0].store(self.connect.store);
+        let checked = load.check(&store).await;
+        if !self.keep {
+            clean_up(&store, &space).await;
+        }
+        checked?;
+        if !stop.is_cancelled() {
+            self.measure_floor(&mut floors).await?;
+        }
+        self.print(&written, seconds, &floors)?;
+        match written.failed {
+            Some(failure) => Err(failure),
+            None if stop.is_cancelled() => Err(Failure::interrupted()),
+            None => Ok(()),
+        }
     }
 
     async fn measure_floor(&self, floors: &mut Vec<Floor>) -> Result<(), Failure> {
@@ -155,7 +181,8 @@ impl Bench {
         Ok(())
     }
 
-    fn print(&self, latency: &Histogram<u64>, seconds: f64, floors: &[Floor]) -> Result<(), Failure> {
+    fn print(&self, written: &Written, seconds: f64, floors: &[Floor]) -> Result<(), Failure> {
+        let latency = &written.latency;
         let rate = latency.len() as f64 / seconds;
         let q = |h: &Histogram<u64>, q| h.value_at_quantile(q);
         let mut out = Out::new();
@@ -176,6 +203,7 @@ impl Bench {
                 "batch": self.batch,
                 "size": self.size,
                 "calls": latency.len(),
+                "unanswered": written.unanswered,
                 "seconds": seconds,
                 "calls_per_second": rate.round(),
                 "records_per_second": (rate * self.batch as f64).round(),
@@ -204,6 +232,12 @@ impl Bench {
             rows.push(row(&format!("bare TCP, {when}"), &floor.tcp));
         }
         out.table(&["latency", "p50", "p99", "p99.9"], &rows)?;
+        if written.unanswered > 0 {
+            out.text(format_args!(
+                "{} had no answer and count nowhere above",
+                counted(written.unanswered, "call")
+            ))?;
+        }
         out.text("every acknowledged record was found again")?;
         out.flush()
     }
@@ -214,40 +248,115 @@ struct Floor {
     tcp: Histogram<u64>,
 }
 
+/// What writers did.
+struct Written {
+    latency: Histogram<u64>,
+    /// Calls of which it is not known whether they were stored.
+    unanswered: u64,
+    /// Why it ended early.
+    failed: Option<Failure>,
+}
+
+impl Written {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            latency: floor::microseconds()?,
+            unanswered: 0,
+            failed: None,
+        })
+    }
+
+    fn add(&mut self, other: Self) -> Result<(), Failure> {
+        let added = self.latency.add(other.latency);
+        added.map_err(|error| Failure::new(error.to_string()))?;
+        self.unanswered += other.unanswered;
+        self.failed = self.failed.take().or(other.failed);
+        Ok(())
+    }
+}
+
+/// A segment that is written to, by one writer at a time.
+struct Segment {
+    name: String,
+    head: tokio::sync::Mutex<Head>,
+}
+
+#[derive(Default)]
+struct Head {
+    /// Its last sequence.
+    last: u64,
+    /// Records of which the server said that they are durable.
+    acknowledged: u64,
+}
+
+impl Segment {
+    /// Names of one length: a Go server takes a name for the beginning of longer ones.
+    fn new(number: u64, of: u64) -> Self {
+        let width = of.saturating_sub(1).to_string().len();
+        Self {
+            name: format!("segment-{number:0width$}"),
+            head: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
 struct Load {
     space: String,
-    heads: Vec<tokio::sync::Mutex<u64>>,
+    segments: Vec<Segment>,
     payload: bytes::Bytes,
     batch: u64,
     calls: u64,
     until: Instant,
     /// Latency of the calls since the last look at it.
     recent: Mutex<Histogram<u64>>,
+    /// All writers end.
+    stop: CancellationToken,
 }
 
 impl Load {
-    async fn write(self: Arc<Self>, store: StoreClient, segment: usize) -> Result<Histogram<u64>, Failure> {
-        let mut latency = floor::microseconds()?;
-        let name = format!("segment-{segment}");
+    /// Writes until it is time to end. A failure ends all writers, and is returned with what was written before.
+    async fn write(self: Arc<Self>, store: StoreClient, segment: usize) -> Result<Written, Failure> {
+        let mut written = Written::new()?;
         let mut calls = 0;
-        while calls < self.calls && Instant::now() < self.until {
-            let mut head = self.heads[segment].lock().await;
-            let records = (0..self.batch).map(|_| NewRecord::new(self.payload.clone()));
-            let started = Instant::now();
-            let status = store.produce_all(&self.space, &name, *head + 1, records).await?;
-            let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            latency.saturating_record(took);
-            self.recent().saturating_record(took);
-            *head += self.batch;
-            if status.last_sequence != *head {
-                return Err(Failure::new(format!(
-                    "acknowledged {} where {} was expected",
-                    status.last_sequence, *head
-                )));
+        while calls < self.calls && Instant::now() < self.until && !self.stop.is_cancelled() {
+            if let Err(failure) = self.call(&store, segment, &mut written).await {
+                written.failed = Some(failure);
+                self.stop.cancel();
             }
             calls += 1;
         }
-        Ok(latency)
+        Ok(written)
+    }
+
+    /// One call. Where its answer is lost, the segment's head tells where to go on.
+    async fn call(&self, store: &StoreClient, segment: usize, written: &mut Written) -> Result<(), Failure> {
+        let Segment { name, head } = &self.segments[segment];
+        let mut head = head.lock().await;
+        let records = (0..self.batch).map(|_| NewRecord::new(self.payload.clone()));
+        let started = Instant::now();
+        let expected = head.last + self.batch;
+        match store.produce_all(&self.space, name, head.last + 1, records).await {
+            Ok(status) if status.last_sequence == expected => {
+                let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                written.latency.saturating_record(took);
+                self.recent().saturating_record(took);
+                head.last = expected;
+                head.acknowledged += self.batch;
+                Ok(())
+            }
+            Ok(status) => Err(Failure::new(format!(
+                "acknowledged {} where {expected} was expected",
+                status.last_sequence
+            ))),
+            Err(error @ (Error::Protocol(_) | Error::Timeout(_) | Error::ConnectionLost(_) | Error::Unknown(_))) => {
+                written.unanswered += 1;
+                let found = store.peek(&self.space, name).await;
+                let found = found.map_err(|_| Failure::from(error))?;
+                head.last = found.map_or(0, |entry| entry.sequence);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn recent(&self) -> std::sync::MutexGuard<'_, Histogram<u64>> {
@@ -256,21 +365,31 @@ impl Load {
 
     /// Reads the space back and compares with what was acknowledged.
     async fn check(&self, store: &StoreClient) -> Result<(), Failure> {
-        let mut acknowledged = 0;
-        for head in &self.heads {
-            acknowledged += *head.lock().await;
+        let (mut acknowledged, mut stored) = (0, 0);
+        for segment in &self.segments {
+            let head = segment.head.lock().await;
+            acknowledged += head.acknowledged;
+            stored += head.last;
         }
         let mut entries = store.consume_space(ConsumeSpace::all(&self.space));
         let mut found = 0;
         while let Some(entry) = entries.try_next().await? {
             found += u64::from(entry.payload == self.payload);
         }
-        if found != acknowledged {
+        // A call without an answer may have been stored behind our look at the head.
+        if found < stored.max(acknowledged) {
             return Err(Failure::damage(format!(
-                "{acknowledged} records were acknowledged, {found} were read back"
+                "{acknowledged} records were acknowledged, {stored} were there when it ended, and {found} were read back"
             )));
         }
         Ok(())
+    }
+}
+
+/// Deletes what was written. It is of no use to anybody; that it stays is no failure of what was measured.
+async fn clean_up(store: &StoreClient, space: &str) {
+    if let Err(failure) = delete_space(store, space).await {
+        note(format_args!("streamkit: the space {space} stays: {failure}"));
     }
 }
 

@@ -6,8 +6,6 @@ use streamkit_client::{Client, StoreClient};
 use streamkit_engine::Name;
 use uuid::Uuid;
 
-use super::failure::Failure;
-
 /// Where to connect; `streamkit dev` prints all three as lines to paste.
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Connection", next_line_help = true)]
@@ -17,6 +15,7 @@ pub(crate) struct Connect {
         long,
         env = "STREAMKIT_URL",
         hide_env_values = true,
+        value_parser = super::address::url,
         default_value = "ws://127.0.0.1:8080"
     )]
     pub(crate) url: String,
@@ -76,24 +75,6 @@ pub(crate) fn space_or_path(text: &str) -> Result<(String, Option<String>), Stri
         Some(_) => path(text).map(|(space, segment)| (space, Some(segment))),
         None => Ok((name(text)?, None)),
     }
-}
-
-/// A moment as Unix milliseconds: that number, an RFC 3339 time in UTC, or how long ago (`15m`, `2h`).
-pub(crate) fn moment(text: &str) -> Result<i64, Failure> {
-    if let Ok(milliseconds) = text.parse() {
-        return Ok(milliseconds);
-    }
-    let time = match humantime::parse_duration(text) {
-        Ok(ago) => std::time::SystemTime::now().checked_sub(ago),
-        Err(_) => humantime::parse_rfc3339_weak(text).ok(),
-    };
-    time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .ok_or_else(|| {
-            Failure::arguments(format!(
-                "{text:?} is no time; write 2013-01-31T18:00:00Z, 15m (ago) or Unix milliseconds"
-            ))
-        })
 }
 
 /// A count of which there is at least one.

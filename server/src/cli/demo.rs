@@ -10,6 +10,7 @@ use streamkit_engine::EngineConfig;
 use streamkit_server::Limits;
 use uuid::Uuid;
 
+use super::called::called;
 use super::development::Development;
 use super::failure::Failure;
 use super::floor;
@@ -50,10 +51,10 @@ impl Demo {
         let development = Development::open(&data)?;
         let token = development.token()?;
         let running = ready.serve(development.key, Limits::default());
+        let dir = data.display();
         note(format_args!(
-            "streamkit: a server on ws://{} with its data in {}",
-            running.address,
-            data.display()
+            "streamkit: a server on ws://{} with its data in {dir}, which stays there; `rm -r {dir}` removes it",
+            running.address
         ));
         let client = Client::builder(format!("ws://{}", running.address))
             .token(token)
@@ -62,7 +63,6 @@ impl Demo {
         client.close().await;
         running.stop().await;
         let figures = figures?;
-        let dir = data.display();
         let mut out = Out::new();
         if json_lines(self.json) {
             out.json(&figures.json(&data))?;
@@ -71,10 +71,11 @@ impl Demo {
         figures.print(&mut out)?;
         out.text("")?;
         out.text("Every entry was fsynced before it was acknowledged. Next, try:")?;
-        out.text(format_args!("  cargo run --release -- verify {dir}"))?;
-        out.text(format_args!("  cargo run --release -- dev --data {dir}"))?;
+        let called = called();
+        out.text(format_args!("  {called} verify {dir}"))?;
+        out.text(format_args!("  {called} dev --data {dir}"))?;
         out.text(format_args!(
-            "  cargo run --release -- consume flights/{AIRCRAFT} --limit 3   (with the lines that dev prints)"
+            "  {called} consume flights/{AIRCRAFT} --limit 3   (with the lines that dev prints)"
         ))?;
         out.flush()
     }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use streamkit_client::Error;
 
+use super::called::called;
+
 /// The exit codes, each with what it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -127,6 +129,12 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::new(error.to_string())
@@ -135,13 +143,11 @@ impl From<std::io::Error> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let fresh = format!("; get a fresh one with `{} token` and set STREAMKIT_TOKEN", called());
         let (exit, next) = match &error {
             Error::Conflict { .. } => (Exit::Conflict, ""),
             Error::Invalid(_) => (Exit::Arguments, ""),
-            Error::Unauthorized => (
-                Exit::Token,
-                "; get a fresh one with `streamkit token` and set STREAMKIT_TOKEN",
-            ),
+            Error::Unauthorized | Error::TokenExpired { .. } => (Exit::Token, fresh.as_str()),
             Error::AccessDenied => (
                 Exit::Token,
                 "; check STREAMKIT_STORE, or get a token with another scope",

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::connect::{Connect, name, space_or_path};
 use super::failure::Failure;
-use super::output::{Out, json_lines, time};
-use super::readiness;
+use super::output::{Out, json_lines, note, time};
+use super::{readiness, unknown};
 
 #[derive(clap::Args)]
 pub(crate) struct Spaces {
@@ -45,7 +45,11 @@ pub(crate) struct Segments {
 
 impl Segments {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let segments = self.connect.open().segment_statuses(&self.space, "", 0).await?;
+        let store = self.connect.open();
+        let segments = store.segment_statuses(&self.space, "", 0).await?;
+        if segments.is_empty() {
+            unknown::tell(&store, &self.space, None).await?;
+        }
         let mut out = Out::new();
         if json_lines(self.json) {
             for s in segments {
@@ -107,6 +111,9 @@ impl Status {
             readiness::commit_method(&self.connect.url)
         );
         let status = status?;
+        if status.segment_count == 0 && !space.is_empty() {
+            note(unknown::message(&space, one_segment.then_some(&segment)));
+        }
         let mut out = Out::new();
         if json_lines(self.json) {
             out.json(&StatusLine { status, commit_method })?;

@@ -1,7 +1,9 @@
 //! The command line: arguments, dispatch, exit codes. Results go to standard output, everything else to standard error.
 
+mod address;
 mod backup;
 mod bench;
+mod called;
 mod connect;
 mod demo;
 mod development;
@@ -9,11 +11,13 @@ mod doctor;
 mod failure;
 mod files;
 mod floor;
+mod format;
 mod import;
 mod inspect;
 mod lines;
 mod lists;
 mod log;
+mod moment;
 mod offline;
 mod output;
 mod produce;
@@ -21,13 +25,16 @@ mod read;
 mod readiness;
 mod records;
 mod remote;
+mod remove;
 mod repair;
 mod rows;
 mod serve;
 mod settings;
+mod shown;
 mod signals;
 mod standing;
 mod token;
+mod unknown;
 mod verify;
 
 use std::io::IsTerminal as _;
@@ -64,6 +71,10 @@ enum Command {
     Consume(read::Consume),
     /// Print the last entry of a segment
     Peek(read::Peek),
+    /// Remove the first entries of a segment, for good
+    Trim(remove::Trim),
+    /// Remove a segment or a space, for good
+    Delete(remove::Delete),
     /// List the spaces
     Spaces(lists::Spaces),
     /// List the segments of a space
@@ -96,14 +107,14 @@ fn exit_codes() -> String {
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     let command = Arguments::command();
-    let arguments = match settings::with_file(std::env::args_os().collect(), &command) {
-        Ok(arguments) => arguments,
+    let (arguments, origins) = match settings::with_file(std::env::args_os().collect(), &command) {
+        Ok(read) => read,
         Err(failure) => return failure.report(),
     };
-    let parsed = command.try_get_matches_from(arguments);
+    let parsed = command.clone().try_get_matches_from(arguments);
     let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => with_next_step(error).exit(),
+        Err(error) => with_next_step(error, &command, &origins).exit(),
     };
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| "warn,streamkit=info".into());
@@ -112,7 +123,7 @@ pub(crate) fn main() -> ExitCode {
         .with_writer(|| log::Log)
         // It would panic where standard error is gone.
         .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
         .init();
     if let Command::Serve(_) | Command::Dev(_) = &arguments.command {
         log::hold();
@@ -130,19 +141,30 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Says where to get what is missing.
-fn with_next_step(mut error: clap::Error) -> clap::Error {
+/// Says where to get what is missing, and where a bad value comes from.
+fn with_next_step(mut error: clap::Error, command: &clap::Command, origins: &settings::Origins) -> clap::Error {
+    if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && let Some(origin) = origins.of(argument, command)
+    {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![origin.into()]));
+        return error;
+    }
     let missing = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) => missing.join(" "),
         _ => return error,
     };
     let has = |name: &str| missing.contains(name);
+    let called = called::called();
     let next = if has("--jwt-key-file") {
-        "make a key with `openssl rand -hex 32 >key` and name that file here or in STREAMKIT_JWT_KEY_FILE; for \
-         development, `streamkit dev` does without"
+        format!(
+            "make a key with `openssl rand -hex 32 >key` and name that file here or in STREAMKIT_JWT_KEY_FILE; for \
+             development, `{called} dev` does without"
+        )
     } else if has("--token") || has("--store <UUID>") {
-        "run `streamkit dev` in another terminal and paste the three export lines it prints; for a server that runs \
-         already, set STREAMKIT_URL, STREAMKIT_TOKEN (from `streamkit token`) and STREAMKIT_STORE"
+        format!(
+            "run `{called} dev` in another terminal and paste the three export lines it prints; for a server that runs \
+             already, set STREAMKIT_URL, STREAMKIT_TOKEN (from `{called} token`) and STREAMKIT_STORE"
+        )
     } else {
         return error;
     };
@@ -162,6 +184,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         }),
         Command::Consume(consume) => stoppable(|stop| consume.run(stop)).await,
         Command::Peek(peek) => interruptible(peek.run()).await,
+        Command::Trim(trim) => interruptible(trim.run()).await,
+        Command::Delete(delete) => interruptible(delete.run()).await,
         Command::Spaces(spaces) => interruptible(spaces.run()).await,
         Command::Segments(segments) => interruptible(segments.run()).await,
         Command::Status(status) => interruptible(status.run()).await,
@@ -177,7 +201,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Repair(repair) => interruptible(repair.run()).await.map_err(|failure| {
             failure.hint_if_interrupted("the new directory is unfinished: run the same command, it begins anew")
         }),
-        Command::Bench(bench) => interruptible(bench.run()).await,
+        Command::Bench(bench) => stoppable(|stop| bench.run(stop)).await,
         Command::BareEcho(echo) => Ok(echo.run()?),
     }
 }

@@ -7,6 +7,7 @@ use serde::ser::SerializeMap as _;
 use streamkit_client::{Entry, Metadata, Trx};
 
 use super::failure::Failure;
+use super::shown::shown;
 
 /// Whether to print JSON lines rather than a table.
 pub(crate) fn json_lines(asked: bool) -> bool {
@@ -54,24 +55,40 @@ impl Serialize for EntryLine<'_> {
 }
 
 /// Standard output, buffered. Its failures are of their own kind: [`Failure::output`].
-pub(crate) struct Out(BufWriter<Stdout>);
+pub(crate) struct Out {
+    buffer: BufWriter<Stdout>,
+    is_terminal: bool,
+}
 
 impl Out {
     pub(crate) fn new() -> Self {
-        Self(BufWriter::with_capacity(64 << 10, std::io::stdout()))
+        let stdout = std::io::stdout();
+        Self {
+            is_terminal: stdout.is_terminal(),
+            buffer: BufWriter::with_capacity(64 << 10, stdout),
+        }
     }
 
     /// One JSON line.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let written = serde_json::to_writer(&mut self.0, value).map_err(std::io::Error::from);
+        let written = serde_json::to_writer(&mut self.buffer, value).map_err(std::io::Error::from);
         written
-            .and_then(|()| self.0.write_all(b"\n"))
+            .and_then(|()| self.buffer.write_all(b"\n"))
             .map_err(|error| Failure::output(&error))
     }
 
     /// One line of text.
     pub(crate) fn text(&mut self, line: impl std::fmt::Display) -> Result<(), Failure> {
-        writeln!(self.0, "{line}").map_err(|error| Failure::output(&error))
+        writeln!(self.buffer, "{line}").map_err(|error| Failure::output(&error))
+    }
+
+    /// One line of stored bytes: as they are, but on a terminal without what would steer it.
+    pub(crate) fn line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.is_terminal {
+            return self.text(shown(&String::from_utf8_lossy(bytes)));
+        }
+        let written = self.buffer.write_all(bytes).and_then(|()| self.buffer.write_all(b"\n"));
+        written.map_err(|error| Failure::output(&error))
     }
 
     /// A table: the first column to the left, the others to the right.
@@ -99,7 +116,7 @@ impl Out {
 
     /// Hands over what is buffered.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        self.0.flush().map_err(|error| Failure::output(&error))
+        self.buffer.flush().map_err(|error| Failure::output(&error))
     }
 }
 
@@ -110,9 +127,10 @@ pub(crate) fn note(line: impl std::fmt::Display) {
 
 /// So many of a thing, for people.
 pub(crate) fn counted(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
+    match (count, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {what}s"),
     }
 }
 

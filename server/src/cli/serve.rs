@@ -28,6 +28,7 @@ struct Place {
         env = "STREAMKIT_LISTEN",
         hide_env_values = true,
         value_name = "ADDRESS",
+        value_parser = super::address::listen,
         default_value = "127.0.0.1:8080"
     )]
     listen: SocketAddr,
@@ -230,8 +231,9 @@ impl Dev {
         out.text(format_args!("export STREAMKIT_STORE={}", development.store))?;
         out.flush()?;
         note("streamkit: paste the three lines above into another terminal, then try");
-        note("  echo hello | streamkit produce greetings/world");
-        note("  streamkit consume greetings/world");
+        let called = super::called::called();
+        note(format_args!("  echo hello | {called} produce greetings/world"));
+        note(format_args!("  {called} consume greetings/world"));
         log::release();
         let running = ready.serve(development.key, Limits::default());
         running.until_stopped(signals).await

@@ -6,13 +6,58 @@ use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 
+/// Where values come from that are not on the command line.
+pub(crate) struct Origins {
+    /// The user's own arguments.
+    arguments: Vec<OsString>,
+    /// The settings file, and the options that it set.
+    file: Option<(PathBuf, Vec<OsString>)>,
+}
+
+impl Origins {
+    /// Says where the value of an option comes from, unless it stands on the command line. `argument` is the option as
+    /// errors name it: `--listen <ADDRESS>`.
+    pub(crate) fn of(&self, argument: &str, command: &clap::Command) -> Option<String> {
+        let option = argument.split_whitespace().next()?;
+        let sets = |given: &OsString| {
+            let given = given.to_string_lossy();
+            given == option || given.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))
+        };
+        if self.arguments.iter().any(sets) {
+            return None;
+        }
+        let subcommand = command.find_subcommand(self.arguments.get(1)?)?;
+        let known = subcommand.get_arguments().find(|known| {
+            known
+                .get_long()
+                .is_some_and(|long| option.strip_prefix("--") == Some(long))
+        })?;
+        if let Some(variable) = known.get_env().filter(|variable| std::env::var_os(variable).is_some()) {
+            return Some(format!(
+                "the value comes from the variable {}",
+                variable.to_string_lossy()
+            ));
+        }
+        let (file, options) = self.file.as_ref()?;
+        let in_file = options.iter().any(sets);
+        in_file.then(|| format!("the value comes from the file {}", file.display()))
+    }
+}
+
 /// The arguments of the program, with those of the file that `serve --config FILE` names put before the user's own.
-pub(crate) fn with_file(arguments: Vec<OsString>, command: &clap::Command) -> Result<Vec<OsString>, Failure> {
+pub(crate) fn with_file(
+    arguments: Vec<OsString>,
+    command: &clap::Command,
+) -> Result<(Vec<OsString>, Origins), Failure> {
+    let mut origins = Origins {
+        arguments: arguments.clone(),
+        file: None,
+    };
     if arguments.get(1).is_none_or(|subcommand| subcommand != "serve") {
-        return Ok(arguments);
+        return Ok((arguments, origins));
     }
     let Some(path) = named_file(&arguments) else {
-        return Ok(arguments);
+        return Ok((arguments, origins));
     };
     let during = |error: Failure| error.during(format!("cannot use the settings in {}", path.display()));
     let text = std::fs::read_to_string(&path).map_err(|error| during(error.into()))?;
@@ -20,8 +65,9 @@ pub(crate) fn with_file(arguments: Vec<OsString>, command: &clap::Command) -> Re
     let set = |variable: &str| std::env::var_os(variable).is_some();
     let from_file = options(&text, serve, set).map_err(|why| during(Failure::new(why)))?;
     let mut all = arguments;
-    all.splice(2..2, from_file);
-    Ok(all)
+    all.splice(2..2, from_file.clone());
+    origins.file = Some((path, from_file));
+    Ok((all, origins))
 }
 
 fn named_file(arguments: &[OsString]) -> Option<PathBuf> {

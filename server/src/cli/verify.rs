@@ -38,7 +38,8 @@ impl Verify {
                 0 => "the directory's file `format` is damaged, no store is".to_owned(),
                 _ => format!("{damaged} of {} stores are damaged", report.stores.len()),
             };
-            let next = "restore them from a backup, or copy what is whole with `streamkit repair`";
+            let called = super::called::called();
+            let next = format!("restore them from a backup, or copy what is whole with `{called} repair`");
             return Err(Failure::damage(what).hint(next));
         }
         Ok(())

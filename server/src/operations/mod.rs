@@ -4,6 +4,7 @@ mod consume;
 mod list;
 mod peek;
 mod produce;
+mod remove;
 mod status;
 
 use streamkit_engine::limits::NAME_BYTES_MAX;
@@ -36,9 +37,12 @@ impl From<ReadError> for Failure {
 /// Whether a session with these rights may ask for it.
 pub(crate) fn allowed(request: &Request, rights: Rights) -> bool {
     match request {
-        Request::Produce(_) | Request::LeaseAcquire(_) | Request::LeaseRenew(_) | Request::LeaseRelease(_) => {
-            rights.write
-        }
+        Request::Produce(_)
+        | Request::Trim(_)
+        | Request::Delete(_)
+        | Request::LeaseAcquire(_)
+        | Request::LeaseRenew(_)
+        | Request::LeaseRelease(_) => rights.write,
         Request::Peek(_)
         | Request::ConsumeSegment(_)
         | Request::ConsumeSpace(_)
@@ -124,6 +128,18 @@ pub(crate) async fn run(
                 .until_ended(async |out| status::run(status, store, out).await)
                 .instrument(span)
                 .await
+        }
+        Request::Trim(trim) => {
+            let span = tracing::debug_span!("streamkit.server.trim", space = trim.space, segment = trim.segment);
+            remove::trim(trim, store, channel).instrument(span).await
+        }
+        Request::Delete(delete) => {
+            let span = tracing::debug_span!(
+                "streamkit.server.delete",
+                space = delete.space,
+                segment = delete.segment
+            );
+            remove::delete(delete, store).instrument(span).await
         }
         Request::SubscribeToSegmentStatus(_)
         | Request::SubscribeWorkers(_)

@@ -147,7 +147,8 @@ async fn commit(
     channel.acknowledge(batch).await
 }
 
-fn refused(error: AppendError) -> Failure {
+/// What a peer is told of a transaction that is not stored, or not for certain.
+pub(super) fn refused(error: AppendError) -> Failure {
     match error {
         AppendError::Rejected(Rejection::Conflict { head, got, .. }) => gap(head.next(), got),
         other => {

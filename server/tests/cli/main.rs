@@ -9,6 +9,7 @@ mod documented;
 mod import;
 mod kill;
 mod offline;
+mod people;
 mod produce;
 mod program;
 mod race;

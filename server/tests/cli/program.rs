@@ -10,6 +10,10 @@ pub const STORE: &str = "6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b10";
 
 pub fn streamkit() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamkit"));
+    // As a user calls it, not as cargo does.
+    command.env_remove("CARGO_MANIFEST_DIR");
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::arg0(&mut command, "streamkit");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STREAMKIT_")) {
         command.env_remove(name);
     }

@@ -14,6 +14,7 @@ mod pressure;
 mod readiness;
 mod recorded;
 mod refusing;
+mod removing;
 mod resilience;
 mod scripts;
 mod sizes;

@@ -410,3 +410,38 @@ async fn a_record_whose_sending_was_given_up_is_not_sent_and_nothing_is_lost() {
     // The server counts what it gets.
     assert_eq!(producer.finish().await.unwrap().unwrap().last_sequence, 12);
 }
+
+#[tokio::test]
+async fn ranges_of_a_server_that_lists_names_alone_are_read_off_the_entries() {
+    let answer = |request: Request| match request {
+        Request::GetSegments(_) => vec![br#""a""#.to_vec(), br#""b""#.to_vec(), br#""c""#.to_vec()],
+        Request::Peek(peek) if peek.segment == "a" => vec![entry("s", "a", 9, 90, 1)],
+        Request::Peek(peek) => vec![entry("s", &peek.segment, 1, 10, 1)],
+        Request::ConsumeSegment(read) if read.segment == "a" => vec![entry("s", "a", 4, 40, 1)],
+        Request::ConsumeSegment(read) => vec![entry("s", &read.segment, 1, 10, 1)],
+        other => panic!("{other:?} was asked"),
+    };
+    let store = scripted(move |frame| {
+        let (head, message) = (head(frame), frame.clone().message());
+        if Terminal::decode(&message).is_some() {
+            return vec![];
+        }
+        let mut frames: Vec<Vec<u8>> = answer(Request::decode(&message).unwrap())
+            .iter()
+            .map(|message| head.data(message))
+            .collect();
+        frames.push(head.data(&Terminal::Close.encode()));
+        frames
+    })
+    .await;
+    let range = |s: &SegmentStatus| (s.segment.clone(), s.first_sequence, s.last_sequence, s.last_timestamp);
+    let all = store.segment_statuses("s", "", 0).await.unwrap();
+    let expected = [
+        ("a".to_owned(), 4, 9, 90),
+        ("b".to_owned(), 1, 1, 10),
+        ("c".to_owned(), 1, 1, 10),
+    ];
+    assert_eq!(all.iter().map(range).collect::<Vec<_>>(), expected);
+    let page = store.segment_statuses("s", "a", 1).await.unwrap();
+    assert_eq!(page.iter().map(range).collect::<Vec<_>>(), expected[1..2]);
+}

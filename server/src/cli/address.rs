@@ -1,0 +1,94 @@
+//! Addresses as people write them: where a server listens, and where a client finds it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Where to listen: `127.0.0.1:8080`, `localhost:8080`, or the port alone, which is that of this machine only.
+///
+/// # Errors
+/// How to write it. Without a host before the colon it is not guessed whether everybody may come in.
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let local = |port: &str| port.parse().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    if let Ok(address) = local(text.strip_prefix("localhost:").unwrap_or(text)) {
+        return Ok(address);
+    }
+    let port = match text.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => port,
+        _ => "8080",
+    };
+    Err(format!(
+        "write 127.0.0.1:{port} (this machine only), 0.0.0.0:{port} (every IPv4 address of it) or [::]:{port}"
+    ))
+}
+
+/// A server's address as a WebSocket one: `ws://` may be missing, `http://` is the same server, and a port alone is on this
+/// machine.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn url(text: &str) -> Result<String, String> {
+    let example = "write ws://host:8080";
+    let rest = match text.split_once("://") {
+        Some(("ws" | "http", rest)) => rest,
+        Some((scheme @ ("wss" | "https"), rest)) => {
+            return Err(format!(
+                "this client speaks no TLS yet, so it cannot use {scheme}; reach the server without, at ws://{rest}, or \
+                 through a tunnel that speaks TLS"
+            ));
+        }
+        Some((scheme, _)) => return Err(format!("{scheme}:// is no address of a server; {example}")),
+        None => text,
+    };
+    let rest = match rest.strip_prefix(':').unwrap_or(rest).parse::<u16>() {
+        Ok(port) => format!("127.0.0.1:{port}"),
+        Err(_) => rest.to_owned(),
+    };
+    let address = format!("ws://{rest}");
+    match address.parse::<hyper::Uri>() {
+        Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(address),
+        Ok(_) => Err(format!("it names no host; {example}")),
+        Err(error) => Err(format!("{error}; {example}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_listens_where_it_was_told_or_tells_how_to_say_it() {
+        for text in ["8080", "localhost:8080", "127.0.0.1:8080"] {
+            assert_eq!(listen(text), Ok("127.0.0.1:8080".parse().unwrap()), "{text}");
+        }
+        assert_eq!(listen("[::1]:80"), Ok("[::1]:80".parse().unwrap()));
+        for text in [":9000", "*:9000", "example.org:9000"] {
+            assert!(listen(text).unwrap_err().contains("0.0.0.0:9000"), "{text}");
+        }
+        for text in ["", "x", "80808", "1.2.3.4"] {
+            assert!(listen(text).unwrap_err().contains("127.0.0.1:8080"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_its_scheme_is_the_servers() {
+        for text in [
+            "127.0.0.1:8080",
+            "8080",
+            ":8080",
+            "http://127.0.0.1:8080",
+            "ws://127.0.0.1:8080",
+        ] {
+            assert_eq!(url(text).as_deref(), Ok("ws://127.0.0.1:8080"), "{text}");
+        }
+        assert_eq!(
+            url("events.local:80/base/").as_deref(),
+            Ok("ws://events.local:80/base/")
+        );
+        assert!(url("wss://x:1").unwrap_err().contains("no TLS yet"));
+        for text in ["", "ftp://x", "ws://", "a b"] {
+            assert!(url(text).unwrap_err().contains("ws://host:8080"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What people at the command line write, and what they are told.
+
+use crate::program::*;
+
+fn served_with_orders(dir: &std::path::Path) -> Served {
+    let served = Served::start(dir);
+    assert!(served.run_with(&["produce", "orders/a"], "1\n2\n3\n").status.success());
+    assert!(served.run_with(&["produce", "orders/b"], "4\n").status.success());
+    served
+}
+
+#[test]
+fn the_last_entries_are_read_of_a_segment_and_of_a_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    let payloads = |args: &[&str]| {
+        let done = served.run(&[&["consume", "--format", "payload"], args].concat());
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    assert_eq!(payloads(&["orders/a", "--last", "2"]), "2\n3\n");
+    assert_eq!(payloads(&["orders/a", "--last", "9"]), "1\n2\n3\n");
+    assert_eq!(payloads(&["orders", "--last", "2"]), "3\n4\n");
+    let shown = served.run(&[
+        "consume",
+        "orders/a",
+        "--limit",
+        "1",
+        "--format",
+        r"{segment}\t{sequence}: {payload}",
+    ]);
+    assert_eq!(text(&shown.stdout), "a\t1: 1\n");
+    let peeked = served.run(&["peek", "orders/b", "--format", "payload"]);
+    assert_eq!(text(&peeked.stdout), "4\n");
+    for wrong in [
+        &["orders/a", "--format", "{nothing}"][..],
+        &["orders/a", "--last", "1", "--from", "1"],
+        &["orders", "--last", "200000"],
+    ] {
+        assert_eq!(
+            served.run(&[&["consume"], wrong].concat()).status.code(),
+            Some(2),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn a_read_ends_where_it_is_told_and_seconds_are_no_milliseconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    let first = lines(&served.run(&["consume", "orders/a", "--limit", "1"]).stdout);
+    let committed = first[0]["timestamp"].to_string();
+    let count = |args: &[&str]| lines(&served.run(&[&["consume", "orders"], args].concat()).stdout).len();
+    assert!(count(&["--until", &committed]) >= 1);
+    assert_eq!(count(&["--until", "2013-01-31T18:00+02:00"]), 0);
+    assert_eq!(count(&["--since", "2013-01-31"]), 4);
+    assert_eq!(count(&["--since", "@1359655200"]), 4);
+    let seconds = served.run(&["consume", "orders", "--since", "1359655200"]);
+    assert_eq!(seconds.status.code(), Some(2));
+    assert!(
+        text(&seconds.stderr).contains("write @1359655200"),
+        "{}",
+        text(&seconds.stderr)
+    );
+}
+
+#[test]
+fn what_is_not_there_is_said_to_be_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    for (args, said) in [
+        (&["consume", "ordres"][..], "there is no space ordres"),
+        (&["consume", "orders/c"], "there is no segment orders/c"),
+        (&["consume", "orders/c", "--last", "3"], "there is no segment orders/c"),
+        (&["segments", "ordres"], "there is no space ordres"),
+        (&["status", "orders/c"], "there is no segment orders/c"),
+    ] {
+        let done = served.run(args);
+        assert!(done.status.success(), "{args:?}");
+        assert!(text(&done.stderr).contains(said), "{args:?}: {}", text(&done.stderr));
+    }
+    for args in [
+        &["consume", "orders", "--since", "1ms"][..],
+        &["consume", "orders/a", "--from", "4"],
+        &["status"],
+    ] {
+        assert_eq!(text(&served.run(args).stderr), "", "{args:?}");
+    }
+}
+
+#[test]
+fn removing_asks_for_a_yes_and_says_what_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    let asked = served.run(&["trim", "orders/a", "--before", "3"]);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(
+        text(&asked.stderr).contains("2 entries of orders/a"),
+        "{}",
+        text(&asked.stderr)
+    );
+    let trimmed = served.run(&["trim", "orders/a", "--before", "3", "--yes"]);
+    assert_eq!(lines(&trimmed.stdout)[0]["removed"], 2);
+    assert_eq!(
+        served
+            .run(&["trim", "orders/a", "--before", "4", "--yes"])
+            .status
+            .code(),
+        Some(2)
+    );
+    let asked = served.run(&["delete", "orders"]);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(
+        text(&asked.stderr).contains("2 entries in 2 segments"),
+        "{}",
+        text(&asked.stderr)
+    );
+    let deleted = served.run(&["delete", "orders", "--yes"]);
+    assert_eq!(lines(&deleted.stdout)[0]["segments"], 2);
+    assert_eq!(served.run(&["spaces"]).stdout, b"");
+    assert_eq!(served.run(&["delete", "orders", "--yes"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_token_that_expired_is_told_apart_from_one_that_is_wrong_and_no_stream_broke_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    let key = dir.path().join("key");
+    let minted = |args: &[&str]| {
+        let done = streamkit()
+            .args(["token", "--store"])
+            .args(args)
+            .arg("--jwt-key-file")
+            .arg(&key)
+            .output();
+        text(&done.unwrap().stdout).trim().to_owned()
+    };
+    let consume = |token: &str| {
+        let done = served
+            .command(&["consume", "orders"])
+            .env("STREAMKIT_TOKEN", token)
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(4));
+        let said = text(&done.stderr);
+        assert!(!said.contains("broke off"), "{said}");
+        said
+    };
+    let expired = minted(&["*", "--ttl", "1s"]);
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert!(consume(&expired).contains("the token has expired"));
+    assert!(consume("nonsense").contains("the server refused the token"));
+    assert!(consume(&minted(&["00000000-0000-4000-8000-000000000001"])).contains("access denied"));
+    assert!(consume(&minted(&["*", "--write-only"])).contains("access denied"));
+}
+
+#[test]
+fn addresses_are_taken_as_people_write_them_and_bad_values_say_where_they_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    let address = served.url.trim_start_matches("ws://");
+    for url in [
+        address.to_owned(),
+        format!("http://{address}"),
+        address.replace("127.0.0.1", ""),
+    ] {
+        let done = served.run(&["spaces", "--url", &url]);
+        assert!(done.status.success(), "{url}: {}", text(&done.stderr));
+    }
+    let serve = |listen: &[&str], variable: &str, file: &str| {
+        let config = dir.path().join("settings.toml");
+        std::fs::write(&config, file).unwrap();
+        let mut serve = streamkit();
+        serve.arg("serve").args(listen).arg("--config").arg(&config);
+        serve.args(["--jwt-key-file", "/nowhere"]);
+        if !variable.is_empty() {
+            serve.env("STREAMKIT_LISTEN", variable);
+        }
+        let done = serve.output().unwrap();
+        assert_eq!(done.status.code(), Some(2));
+        text(&done.stderr)
+    };
+    let said = serve(&["--listen", ":8080"], "", "");
+    assert!(said.contains("0.0.0.0:8080") && !said.contains("comes from"), "{said}");
+    let said = serve(&[], "example.org:80", "");
+    assert!(said.contains("comes from the variable STREAMKIT_LISTEN"), "{said}");
+    let said = serve(&[], "", "listen = \"everywhere\"\n");
+    assert!(
+        said.contains("comes from the file") && said.contains("settings.toml"),
+        "{said}"
+    );
+    let said = serve(&[], "", "channels = 0\n");
+    assert!(said.contains("comes from the file"), "{said}");
+}
+
+#[test]
+fn a_bench_leaves_nothing_behind_and_ctrl_c_keeps_its_figures() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let done = served.run(&["bench", "--writers", "11", "--calls", "3", "--json"]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert_eq!(lines(&done.stdout)[0]["calls"], 33);
+    assert_eq!(served.run(&["spaces"]).stdout, b"");
+    let kept = served.run(&["bench", "--writers", "11", "--calls", "1", "--keep"]);
+    assert!(kept.status.success());
+    let space = lines(&served.run(&["spaces"]).stdout)[0]["space"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let segments = lines(&served.run(&["segments", &space]).stdout);
+    assert_eq!(segments.len(), 11);
+    assert!(
+        segments
+            .iter()
+            .all(|s| s["segment"].as_str().unwrap().len() == "segment-00".len())
+    );
+    assert!(served.run(&["delete", &space, "--yes"]).status.success());
+    let mut long = served.command(&["bench", "--duration", "1h", "--json"]);
+    long.stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let child = long.spawn().unwrap();
+    while served.run(&["spaces"]).stdout.is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    signal(child.id(), "INT");
+    let stopped = child.wait_with_output().unwrap();
+    assert_eq!(stopped.status.code(), Some(130), "{}", text(&stopped.stderr));
+    assert!(lines(&stopped.stdout)[0]["calls"].as_u64().unwrap() > 0);
+    assert_eq!(served.run(&["spaces"]).stdout, b"");
+}
