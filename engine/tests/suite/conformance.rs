@@ -8,12 +8,12 @@ use streamkit_engine::*;
 use uuid::Uuid;
 
 /// Where the stores under test come from: of many extents, so that every promise crosses some.
-struct Fixture {
+pub(crate) struct Fixture {
     stores: Arc<dyn Stores>,
     _dir: tempfile::TempDir,
 }
 
-async fn fixture() -> Fixture {
+pub(crate) async fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let mut config = EngineConfig::new(dir.path());
     (config.disk, config.extent_bytes) = (super::disk(), limits::EXTENT_BYTES_MIN);
@@ -24,16 +24,16 @@ async fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    async fn store(&self) -> Arc<dyn Store> {
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
         self.stores.store(StoreId(Uuid::from_u128(7))).await.unwrap()
     }
 }
 
-fn path(space: &str, segment: &str) -> SegmentPath {
+pub(crate) fn path(space: &str, segment: &str) -> SegmentPath {
     SegmentPath::new(space, segment).unwrap()
 }
 
-fn records(texts: impl IntoIterator<Item = impl Into<String>>) -> Vec<Record> {
+pub(crate) fn records(texts: impl IntoIterator<Item = impl Into<String>>) -> Vec<Record> {
     texts.into_iter().map(|text| Record::new(text.into())).collect()
 }
 
@@ -56,7 +56,7 @@ async fn drain(mut reader: Box<dyn EntryReader>) -> Vec<Entry> {
     all
 }
 
-async fn read_all(store: &dyn Store, path: &SegmentPath) -> Vec<Entry> {
+pub(crate) async fn read_all(store: &dyn Store, path: &SegmentPath) -> Vec<Entry> {
     drain(store.read_segment(SegmentRead::all(path.clone()))).await
 }
 
@@ -596,33 +596,4 @@ async fn a_closed_store_refuses_and_says_so() {
     f.stores.close().await;
     assert!(f.stores.ready().is_err());
     assert!(append(&*store, &path("s", "a"), 2, &["e"]).await.is_err());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_publishes_comes_after_the_head_whoever_else_does() {
-    let fixture = fixture().await;
-    let store = fixture.store().await;
-    let order = path("orders", "order-1");
-    let tasks = (0..16).map(|n| {
-        let (store, order) = (Arc::clone(&store), order.clone());
-        tokio::spawn(async move {
-            for event in 0..10 {
-                store.publish(&order, records([format!("{n}/{event}")])).await.unwrap();
-            }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
-    }
-    let mut texts: Vec<String> = read_all(&*store, &order)
-        .await
-        .iter()
-        .map(|entry| String::from_utf8(entry.payload.to_vec()).unwrap())
-        .collect();
-    assert_eq!(texts.len(), 160);
-    texts.sort_unstable();
-    texts.dedup();
-    assert_eq!(texts.len(), 160);
-    let empty = store.publish(&order, Vec::new()).await;
-    assert!(matches!(empty, Err(AppendError::Rejected(Rejection::Invalid(_)))));
 }

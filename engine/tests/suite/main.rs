@@ -41,4 +41,5 @@ mod format_example;
 mod gated;
 mod lifetime;
 mod overload;
+mod publishing;
 mod scans;
