@@ -14,6 +14,8 @@ mod best {
 
     #[path = "conformance.rs"]
     mod conformance;
+    #[path = "publishing.rs"]
+    mod publishing;
     #[path = "sizes.rs"]
     mod sizes;
 }
@@ -29,6 +31,8 @@ mod portable {
 
     #[path = "conformance.rs"]
     mod conformance;
+    #[path = "publishing.rs"]
+    mod publishing;
     #[path = "sizes.rs"]
     mod sizes;
 }
@@ -41,5 +45,4 @@ mod format_example;
 mod gated;
 mod lifetime;
 mod overload;
-mod publishing;
 mod scans;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streamkit_engine::*;
 
-use crate::conformance::{fixture, path, read_all, records};
+use super::conformance::{fixture, path, read_all, records};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_publishes_comes_after_the_head_whoever_else_does() {
