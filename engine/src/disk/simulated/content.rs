@@ -1,5 +1,7 @@
 //! What a file holds, as its readers see it and as power loss would leave it.
 
+use std::sync::Arc;
+
 use crate::dice::Dice;
 
 /// What a device writes whole or not at all.
@@ -14,10 +16,10 @@ struct Unsynced {
 
 #[derive(Clone, Default)]
 pub(super) struct Content {
-    /// As it is read.
-    pub(super) live: Vec<u8>,
+    /// As it is read. Copies of a disk share what neither has changed.
+    pub(super) live: Arc<Vec<u8>>,
     /// As it is on the device for sure.
-    durable: Vec<u8>,
+    durable: Arc<Vec<u8>>,
     /// Writes since then, oldest first.
     unsynced: Vec<Unsynced>,
 }
@@ -33,7 +35,8 @@ fn sectors(offset: usize, length: usize) -> impl Iterator<Item = std::ops::Range
     })
 }
 
-fn put(bytes: &mut Vec<u8>, offset: usize, new: &[u8]) {
+fn put(bytes: &mut Arc<Vec<u8>>, offset: usize, new: &[u8]) {
+    let bytes = Arc::make_mut(bytes);
     let end = offset + new.len();
     if bytes.len() < end {
         bytes.resize(end, 0);
@@ -42,9 +45,10 @@ fn put(bytes: &mut Vec<u8>, offset: usize, new: &[u8]) {
 }
 
 impl Content {
-    pub(super) fn of(bytes: Vec<u8>) -> Self {
+    pub(super) fn of(bytes: impl Into<Arc<Vec<u8>>>) -> Self {
+        let bytes = bytes.into();
         Self {
-            live: bytes.clone(),
+            live: Arc::clone(&bytes),
             durable: bytes,
             unsynced: Vec::new(),
         }
@@ -118,8 +122,8 @@ impl Content {
             }
         }
         self.unsynced = left;
-        if size {
-            self.durable.resize(self.live.len(), 0);
+        if size && self.durable.len() != self.live.len() {
+            Arc::make_mut(&mut self.durable).resize(self.live.len(), 0);
         }
     }
 
@@ -130,8 +134,8 @@ impl Content {
 
     /// As a journal does it: what was cut off does not come back, the rest is as durable as before.
     pub(super) fn cut(&mut self, size: usize) {
-        self.live.resize(size, 0);
-        self.durable.truncate(size);
+        Arc::make_mut(&mut self.live).resize(size, 0);
+        Arc::make_mut(&mut self.durable).truncate(size);
         for write in &mut self.unsynced {
             write.bytes.truncate(size.saturating_sub(write.offset));
         }
@@ -139,8 +143,8 @@ impl Content {
 
     /// What is on the device after power loss, of each unsynced write the sectors that the dice choose. A sector that did
     /// not make it into what the file had grown by holds zeros, or whatever stood there before: something of `stale`.
-    pub(super) fn after_power_loss(&self, dice: &mut Dice, odds: u64, stale: Option<&[u8]>) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
+    pub(super) fn after_power_loss(&self, dice: &mut Dice, odds: u64, stale: Option<&[u8]>) -> Arc<Vec<u8>> {
+        let mut bytes = Arc::clone(&self.durable);
         for write in &self.unsynced {
             for sector in sectors(write.offset, write.bytes.len()) {
                 let (at, new) = (write.offset + sector.start, &write.bytes[sector]);
@@ -165,8 +169,8 @@ impl Content {
 
     /// The content with the unsynced sectors whose bit is set in `chosen`, counted from `first`; after 64 sectors the bits
     /// begin anew.
-    pub(super) fn with_sectors(&self, chosen: u64, mut first: usize) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
+    pub(super) fn with_sectors(&self, chosen: u64, mut first: usize) -> Arc<Vec<u8>> {
+        let mut bytes = Arc::clone(&self.durable);
         for write in &self.unsynced {
             for sector in sectors(write.offset, write.bytes.len()) {
                 if chosen >> (first % 64) & 1 == 1 {

@@ -207,7 +207,7 @@ impl Simulated {
         let world = self.world();
         let files = world.names.live.iter().filter(|(_, number)| **number != FOLDER);
         files
-            .map(|(path, number)| (path.clone(), world.files[number].live.clone()))
+            .map(|(path, number)| (path.clone(), world.files[number].live.to_vec()))
             .collect()
     }
 
@@ -226,7 +226,7 @@ impl Simulated {
         let mut world = self.world();
         let number = world.names.live.get(path).copied();
         if let Some(content) = number.and_then(|number| world.files.get_mut(&number)) {
-            let mut bytes = content.live.clone();
+            let mut bytes = content.live.to_vec();
             change(&mut bytes);
             *content = Content::of(bytes);
         }
@@ -279,6 +279,7 @@ impl Simulated {
         };
         let names = world.names_left(names);
         let odds = world.dice.below(5);
+        let flying = std::mem::take(&mut world.flying);
         let mut files = BTreeMap::new();
         for &number in names.values().filter(|&&number| number != FOLDER) {
             let others = world.files.len() as u64;
@@ -288,14 +289,15 @@ impl Simulated {
             let Some(mut content) = world.files.get(&number).cloned() else {
                 continue;
             };
-            for (of, offset, bytes) in world.flying.clone().values() {
+            for (of, offset, bytes) in flying.values() {
                 if *of == number {
                     content.tear(*offset, bytes, true, || world.dice.chance(odds, 4));
                 }
             }
-            let left = content.after_power_loss(&mut world.dice, odds, stale.as_deref());
+            let left = content.after_power_loss(&mut world.dice, odds, stale.as_deref().map(Vec::as_slice));
             files.insert(number, Content::of(left));
         }
+        world.flying = flying;
         Self::holding(Names::of(names), files, Dice::new(world.dice.any()))
     }
 
