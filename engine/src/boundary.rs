@@ -194,6 +194,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// The reason why it does not.
     fn writable(&self) -> Result<(), crate::StorageError>;
+
+    /// How this store's commits reach the medium, as [`Stores::commit_method`] tells of all of them.
+    fn commit_method(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Many stores behind one door.

@@ -232,12 +232,13 @@ impl Engine {
             LOOK_MAX
         };
         let threads = || -> std::io::Result<Threads> {
+            let commit = Committing::new(&config, &*lock, look)?;
             Ok(Threads {
-                commit: Committing::new(&config, &*lock, look)?,
                 read: Workers::new("sk-read", config.read_threads, Duration::ZERO, by_hand)?,
                 background: Workers::new("sk-background", 2, Duration::ZERO, by_hand)?,
                 opening: Workers::new("sk-open", 2, Duration::ZERO, by_hand)?,
-                folder: Arc::new(Folder::new(lock)),
+                folder: Arc::new(Folder::new(lock, commit.leaves_writes())),
+                commit,
                 by_hand: by_hand.cloned(),
             })
         };
@@ -262,9 +263,22 @@ impl Engine {
     }
 
     /// How commits reach the disk: `io_uring`, or `threads` where that is not to be had or not wanted
-    /// ([`EngineConfig::commit_method`]).
+    /// ([`EngineConfig::commit_method`]), or failed; `io_uring, threads` while stores are open of which some are on a file system
+    /// that takes no direct writes.
     pub fn commit_method(&self) -> &'static str {
-        self.inner.threads.commit.method()
+        let method = self.inner.threads.commit.method();
+        let stores = self.inner.stores();
+        let open = stores.values().filter_map(|slot| {
+            let store = slot.store.try_lock().ok()?;
+            Some(store.as_ref()?.shared.by_threads.load(Ordering::Relaxed))
+        });
+        let (by_threads, others): (Vec<bool>, Vec<bool>) = open.partition(|by_threads| *by_threads);
+        match (by_threads.is_empty(), others.is_empty()) {
+            (true, _) => method,
+            (false, true) => "threads",
+            (false, false) if method == "threads" => method,
+            (false, false) => "io_uring, threads",
+        }
     }
 
     /// Where the stores are.
@@ -385,6 +399,7 @@ impl Inner {
             tail: watch::Sender::new(writer.tail()),
             writer: Mutex::new(writer),
             opened: AtomicBool::new(false),
+            by_threads: AtomicBool::new(false),
             grown_since_checkpoint: AtomicU64::new(0),
             indexing: Mutex::default(),
             checkpointed: Mutex::new(checkpointed),
@@ -466,6 +481,7 @@ impl Inner {
         }
         // Only when nothing is written any more may another process take the folder.
         self.threads.background.drain();
+        self.threads.commit.end_io();
         self.threads.folder.release();
     }
 }

@@ -67,6 +67,8 @@ mod failure_tests;
 mod flight_tests;
 pub mod format;
 mod index;
+#[cfg(test)]
+mod io_thread_tests;
 pub mod limits;
 mod log;
 mod model;

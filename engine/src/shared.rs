@@ -13,7 +13,7 @@ use crate::commit::Committing;
 use crate::commit::queue::{Queue, Request};
 use crate::disk::latch::Latch;
 use crate::disk::{Disk, DiskLock};
-use crate::error::StorageError;
+use crate::error::{Rejection, StorageError};
 use crate::format::transaction::{Section, entries};
 use crate::format::{FormatError, checkpoint};
 use crate::index::Run;
@@ -45,19 +45,40 @@ pub(crate) struct Threads {
 }
 
 /// The data directory, this process's own until it is released or nothing is left that could write to it.
-pub(crate) struct Folder(Mutex<Option<Box<dyn DiskLock>>>);
+pub(crate) struct Folder {
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
+    /// Writes are under way of which nobody will hear.
+    leaves_writes: Option<Arc<AtomicBool>>,
+    released: AtomicBool,
+}
 
 impl Folder {
-    pub(crate) fn new(lock: Box<dyn DiskLock>) -> Self {
-        Self(Mutex::new(Some(lock)))
+    pub(crate) fn new(lock: Box<dyn DiskLock>, leaves_writes: Option<Arc<AtomicBool>>) -> Self {
+        Self {
+            lock: Mutex::new(Some(lock)),
+            leaves_writes,
+            released: AtomicBool::new(false),
+        }
     }
 
+    /// Another process may take it, unless something may still be written to it: then it stays this one's until the end.
     pub(crate) fn release(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let leaves_writes = self.leaves_writes.as_ref();
+        if leaves_writes.is_some_and(|leaves| leaves.load(Ordering::Acquire)) {
+            std::mem::forget(lock);
+        }
+        self.released.store(true, Ordering::Release);
     }
 
     pub(crate) fn is_released(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.released.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -81,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) latch: Arc<Latch>,
     /// Whether this open's own epoch has begun.
     pub(crate) opened: AtomicBool,
+    /// Its open extent is not one that the I/O thread could write beside others: commit threads do.
+    pub(crate) by_threads: AtomicBool,
     pub(crate) tail: watch::Sender<LogPosition>,
     /// Bytes of extents sealed since the last checkpoint was due.
     pub(crate) grown_since_checkpoint: AtomicU64,
@@ -326,8 +349,20 @@ impl Shared {
         Ok(found.map(|(trx, timestamp)| self.committed(trx, timestamp, transaction)))
     }
 
+    /// Notes whose the writes to the open extent are.
+    pub(crate) fn note_method(&self, writer: &LogWriter) {
+        let Some(open) = &writer.open else { return };
+        let by_threads = !open.file.is_queueable();
+        if by_threads && !self.by_threads.swap(by_threads, Ordering::Relaxed) {
+            tracing::debug!(store = %self.id, "no direct writes here: the store commits with threads");
+        } else {
+            self.by_threads.store(by_threads, Ordering::Relaxed);
+        }
+    }
+
     /// Follows the writer to its next extent. `sealed` is where the one before ends.
     pub(crate) fn rolled(self: &Arc<Self>, writer: &LogWriter, sealed: Option<LogPosition>) {
+        self.note_method(writer);
         if let Some(open) = &writer.open {
             self.extents.added(open.header.capacity);
         }
@@ -409,13 +444,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Accepts no more writes, and answers none of those that are queued: nobody works on them.
+    /// Accepts no more writes, and refuses those that are queued: nobody works on them any more.
     pub(crate) fn give_up(&self, cause: &str) {
         self.latch.halt(cause);
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.requests.clear();
-        queue.end();
+        let left = {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = std::mem::take(&mut queue.requests);
+            queue.end();
+            left
+        };
         self.idle.notify_all();
+        for request in left {
+            if let Err(halted) = self.latch.check() {
+                request.refuse(Rejection::Storage(halted));
+            }
+        }
     }
 
     /// Keeps durable transactions in memory for those who follow the durable tail; to be called before they are published.

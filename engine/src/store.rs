@@ -50,7 +50,7 @@ impl LocalStore {
                 self.threads.commit.start(Arc::clone(&self.shared));
             }
         }
-        blocking::wait(self.threads.by_hand.as_ref(), Self::appended(receive))
+        blocking::wait(self.threads.by_hand.as_ref(), self.appended(receive))
     }
 
     /// Checks a transaction that is to be appended; returns the bytes it needs in the queue.
@@ -90,17 +90,20 @@ impl LocalStore {
             && self.shared.latch.check().is_ok()
     }
 
-    async fn appended(receive: oneshot::Receiver<Answered>) -> Result<Committed, AppendError> {
+    async fn appended(&self, receive: oneshot::Receiver<Answered>) -> Result<Committed, AppendError> {
         match receive.await {
             Ok(answered) => answered.outcome,
-            Err(_) => Err(AppendError::Indeterminate(StorageError::Closed)),
+            Err(_) => Err(self.unanswered()),
         }
     }
 
-    async fn answer<T>(receive: Receiver<T>) -> Result<T, AppendError> {
-        receive
-            .await
-            .unwrap_or(Err(AppendError::Indeterminate(StorageError::Closed)))
+    async fn answer<T>(&self, receive: Receiver<T>) -> Result<T, AppendError> {
+        receive.await.unwrap_or_else(|_| Err(self.unanswered()))
+    }
+
+    /// Whoever worked on it was ended by a bug.
+    fn unanswered(&self) -> AppendError {
+        AppendError::Indeterminate(self.writable().err().unwrap_or(StorageError::Closed))
     }
 }
 
@@ -133,7 +136,7 @@ impl Store for LocalStore {
         let room = self.room.take(self.admit(&transaction)?).await?;
         let (request, receive) = append_request(transaction, room);
         self.enqueue(request)?;
-        Self::appended(receive).await
+        self.appended(receive).await
     }
 
     async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError> {
@@ -144,7 +147,7 @@ impl Store for LocalStore {
             reply,
             _room: self.room.take(0).await?,
         })?;
-        Self::answer(receive).await
+        self.answer(receive).await
     }
 
     async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError> {
@@ -154,7 +157,7 @@ impl Store for LocalStore {
             reply,
             _room: self.room.take(0).await?,
         })?;
-        Self::answer(receive).await
+        self.answer(receive).await
     }
 
     async fn peek(&self, path: &SegmentPath) -> Result<Option<Entry>, ReadError> {
@@ -203,5 +206,9 @@ impl Store for LocalStore {
 
     fn writable(&self) -> Result<(), StorageError> {
         self.shared.latch.check()
+    }
+
+    fn commit_method(&self) -> Option<&'static str> {
+        Some(self.threads.commit.method_of(&self.shared))
     }
 }

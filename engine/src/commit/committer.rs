@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::flight::{self, Group};
 use super::order::{Order, Ruling};
-use super::queue::{Append, Reply, Request};
+use super::queue::{Append, Reply, Request, waking};
 use crate::disk::blocks::Blocks;
 use crate::error::{AppendError, Rejection};
 use crate::format::group::GROUP_HEADER_BYTES;
@@ -41,33 +41,44 @@ pub(crate) fn run(shared: Arc<Shared>, turn: &Turn<'_>) {
 
 /// Commits what is queued, group by group, as long as `goes_on()`. Only for who set [`Queue::running`](super::queue::Queue).
 pub(crate) fn work(shared: &Arc<Shared>, goes_on: impl Fn() -> bool) -> Rest {
-    let _halting = HaltOnPanic(shared);
+    let mut taken = GiveUpOnPanic::new(shared);
+    let waiting = &mut taken.waiting;
     let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut waiting = VecDeque::new();
     loop {
-        if !shared.take_queued(&mut waiting) {
+        if !shared.take_queued(waiting) {
             return Rest::None;
         }
-        match select(shared, &mut Order::default(), &mut waiting, |_| true) {
+        match select(shared, &mut Order::default(), waiting, |_| true) {
             Selected::Full => unreachable!("there is room for any group"),
             Selected::Appends { accepted, bytes } => commit_appends(shared, &mut writer, accepted, bytes),
             Selected::Control(control) => commit_control(shared, &mut writer, control),
             Selected::Nothing => {}
         }
-        if !goes_on() && shared.put_back(&mut waiting) {
+        if !goes_on() && shared.put_back(waiting) {
             return Rest::Some;
         }
     }
 }
 
 /// A panic is a bug of ours: what it left undone is unknown, so the store must not go on from it, and nobody may wait for
-/// ever.
-pub(crate) struct HaltOnPanic<'a>(pub(crate) &'a Shared);
+/// ever. What was taken off the queue and not begun is refused with the rest.
+struct GiveUpOnPanic<'a> {
+    shared: &'a Shared,
+    waiting: VecDeque<Request>,
+}
 
-impl Drop for HaltOnPanic<'_> {
+impl<'a> GiveUpOnPanic<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let waiting = VecDeque::new();
+        Self { shared, waiting }
+    }
+}
+
+impl Drop for GiveUpOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.give_up("a panic while committing");
+            self.shared.put_back(&mut self.waiting);
+            self.shared.give_up("a panic while committing");
         }
     }
 }
@@ -199,6 +210,7 @@ fn open_for_writing(shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), 
     writer.state.epoch += 1;
     let group = Group::make(shared, writer, Blocks::default(), std::iter::once(&mut opening));
     write(shared, writer, &group)?;
+    shared.note_method(writer);
     shared.opened.store(true, Ordering::Release);
     Ok(())
 }
@@ -238,7 +250,9 @@ fn commit_control(shared: &Arc<Shared>, writer: &mut LogWriter, request: Request
 }
 
 fn send<T>(reply: Reply<T>, outcome: Result<T, AppendError>) {
-    let _ = reply.send(outcome);
+    waking(|| {
+        let _ = reply.send(outcome);
+    });
 }
 
 fn trim(shared: &Arc<Shared>, writer: &mut LogWriter, path: &SegmentPath, first: Sequence) -> Result<(), AppendError> {

@@ -1,16 +1,15 @@
 //! One store on the I/O thread: its groups under way, which land in the order they were made, and what comes next.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::committer::{HaltOnPanic, Selected, select};
+use super::committer::{Selected, select};
 use super::flight::{self, Group};
 use super::order::Order;
-use super::queue::Append;
+use super::queue::{Append, Request};
 use crate::disk::blocks::{Blocks, SpareBlocks};
-use crate::disk::{Ended, LogFile};
+use crate::disk::{Ended, LogFile, Outcome};
 use crate::error::AppendError;
 use crate::limits::BLOCK_BYTES;
 use crate::shared::Shared;
@@ -29,18 +28,12 @@ pub(super) struct Flight {
     formed: u64,
     group: Group,
     accepted: Vec<Append>,
-    written: Option<io::Result<()>>,
+    written: Option<Outcome>,
 }
 
 impl Flight {
     pub(super) fn is_one_transaction(&self) -> bool {
         self.accepted.len() == 1
-    }
-
-    /// Writes it here and now.
-    pub(super) fn write(&mut self) {
-        let pending = &self.group.pending;
-        self.written = Some(pending.file.write(pending.offset, &self.group.blocks));
     }
 
     /// What is to be written where; the blocks come back with [`Course::written`].
@@ -51,6 +44,32 @@ impl Flight {
         (file, offset, std::mem::take(&mut self.group.blocks))
     }
 }
+
+/// What a panic left undone of a store's groups is unknown: it must not go on from that.
+struct HaltOnPanic<'a> {
+    shared: &'a Shared,
+    /// Taken off its queue, and not begun.
+    waiting: VecDeque<Request>,
+}
+
+impl<'a> HaltOnPanic<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let waiting = VecDeque::new();
+        Self { shared, waiting }
+    }
+}
+
+impl Drop for HaltOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.latch.halt(PANIC);
+            self.shared.put_back(&mut self.waiting);
+        }
+    }
+}
+
+/// Why a store halts that the I/O thread met a bug at.
+pub(super) const PANIC: &str = "a panic of the I/O thread";
 
 /// What comes next for a store.
 pub(super) enum Next {
@@ -87,47 +106,49 @@ impl Course {
     /// Makes the next group, in a spare buffer, if it is time for it and can be done at once.
     pub(super) fn next(&mut self, spare: &mut SpareBlocks) -> Next {
         let shared = Arc::clone(&self.shared);
-        let _halting = HaltOnPanic(&shared);
+        let mut taken = HaltOnPanic::new(&shared);
+        let waiting = &mut taken.waiting;
         if !self.flights.is_empty() && !self.is_time() {
             return Next::Wait;
         }
         let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let at_once = shared.opened.load(Ordering::Acquire) && writer.place.latch.check().is_ok();
-        let mut waiting = VecDeque::new();
+        let at_once = shared.opened.load(Ordering::Acquire)
+            && !shared.by_threads.load(Ordering::Relaxed)
+            && writer.place.latch.check().is_ok();
         loop {
             let settled = self.flights.is_empty();
-            if settled && !shared.take_queued(&mut waiting) {
+            if settled && !shared.take_queued(waiting) {
                 return Next::Rest;
             }
-            if !settled && !shared.take_some(&mut waiting) {
+            if !settled && !shared.take_some(waiting) {
                 return Next::Wait;
             }
             let not_now = if settled { Next::Slow } else { Next::Wait };
             if !at_once {
-                shared.put_back(&mut waiting);
+                shared.put_back(waiting);
                 return not_now;
             }
-            match select(&shared, &mut self.order, &mut waiting, |bytes| writer.fits(bytes)) {
+            match select(&shared, &mut self.order, waiting, |bytes| writer.fits(bytes)) {
                 Selected::Nothing if waiting.is_empty() => {}
                 Selected::Nothing => {
                     assert!(
                         !settled,
                         "with nothing under way, something of what is queued goes next"
                     );
-                    shared.put_back(&mut waiting);
+                    shared.put_back(waiting);
                     return Next::Wait;
                 }
                 Selected::Full => {
-                    shared.put_back(&mut waiting);
+                    shared.put_back(waiting);
                     return not_now;
                 }
                 Selected::Control(control) => {
                     waiting.push_front(control);
-                    shared.put_back(&mut waiting);
+                    shared.put_back(waiting);
                     return not_now;
                 }
                 Selected::Appends { mut accepted, bytes } => {
-                    shared.put_back(&mut waiting);
+                    shared.put_back(waiting);
                     let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
                     let blocks = spare.take();
                     let group = Group::make(&shared, &mut writer, blocks, encoded);
@@ -158,15 +179,42 @@ impl Course {
     /// What comes next after a panic, which has halted the store.
     pub(super) fn after_panic(&self) -> Next {
         if self.flights.is_empty() {
+            self.shared.give_up(PANIC);
             Next::Rest
         } else {
             Next::Wait
         }
     }
 
+    /// Nothing of it is under way or half made: others can go on with it.
+    pub(super) fn is_settled(&self) -> bool {
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.flights.is_empty() && writer.is_settled()
+    }
+
+    /// Ends it where it stands: what is under way has an unknown outcome, the rest was not written.
+    pub(super) fn give_up(self, cause: &str) {
+        self.shared.latch.halt(cause);
+        if let Err(halted) = self.shared.latch.check() {
+            for append in self.flights.into_iter().flat_map(|flight| flight.accepted) {
+                append.answer(Err(AppendError::Indeterminate(halted.clone())));
+            }
+        }
+        self.shared.give_up(cause);
+    }
+
     /// A group is under way, or written.
     pub(super) fn start(&mut self, flight: Flight) {
         self.flights.push_back(flight);
+    }
+
+    /// Writes the one group under way here and now.
+    pub(super) fn write_alone(&mut self) {
+        if let Some(flight) = self.flights.back_mut() {
+            let pending = &flight.group.pending;
+            let written = pending.file.write(pending.offset, &flight.group.blocks);
+            flight.written = Some(Outcome::Made(written));
+        }
     }
 
     /// A write has ended.
@@ -186,14 +234,21 @@ impl Course {
     /// Lands a group: durable, visible, answered. Gives its buffer back.
     pub(super) fn land(&mut self, flight: Flight) -> Blocks {
         let shared = &self.shared;
-        let _halting = HaltOnPanic(shared);
+        let _halting = HaltOnPanic::new(shared);
         let written = flight.written.expect("only groups that are written land");
         let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // After a failure nothing behind it counts, written or not: the latch says so.
-        let durable = writer.durable(&flight.group.pending, written);
-        let outcome = durable
-            .map_err(AppendError::Indeterminate)
-            .and_then(|()| flight.group.landed(shared, &mut writer));
+        let durable = match written {
+            Outcome::Made(written) => {
+                let durable = writer.durable(&flight.group.pending, written);
+                durable.map_err(AppendError::Indeterminate)
+            }
+            Outcome::NotBegun => {
+                writer.place.latch.halt("the queue of writes broke before it");
+                writer.place.latch.check().map_err(flight::rejection)
+            }
+        };
+        let outcome = durable.and_then(|()| flight.group.landed(shared, &mut writer));
         drop(writer);
         if self.flights.is_empty() {
             self.order = Order::default();

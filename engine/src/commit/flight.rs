@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
-use super::queue::Append;
+use super::queue::{Append, waking};
 use crate::disk::blocks::Blocks;
 use crate::error::{AppendError, Rejection, StorageError};
 use crate::format::group::GROUP_HEADER_BYTES;
@@ -130,6 +130,8 @@ fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8
         }
     }
     drop(catalog);
-    shared.tail.send_replace(writer.tail());
+    waking(|| {
+        shared.tail.send_replace(writer.tail());
+    });
     Ok(())
 }

@@ -97,6 +97,11 @@ impl<T> Inbox<T> {
         self.filled.load(Ordering::Acquire)
     }
 
+    /// Whether it takes nothing any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().ended
+    }
+
     /// Whether anything is there.
     pub(super) fn holds_any(&self) -> bool {
         self.is_filled() && !self.lock().ready.is_empty()

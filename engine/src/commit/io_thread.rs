@@ -9,19 +9,25 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::committer::{self, Rest};
-use super::course::{Course, Next};
+use super::course::{Course, Next, PANIC};
 use super::inbox::Inbox;
 use crate::by_hand::{ByHand, Work};
 use crate::disk::blocks::SpareBlocks;
-use crate::disk::{Disk, DiskLock, Ended, WriteQueue};
+use crate::disk::{Broken, Disk, DiskLock, Ended, WriteQueue};
 use crate::pace::Pace;
 use crate::shared::Shared;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Instant, Mutex, mpsc};
 use crate::workers::Workers;
 
 /// Writes under way at a time: as many as a device can be expected to work on.
 const FLIGHTS_MAX: usize = 128;
+
+/// Groups, and bytes of them, that may wait for others to be made before the device gets them: so few that nobody notices, so
+/// many that a call to the system takes several where many stores are at work (docs/decisions/2026-11-27-io-thread.md).
+const UNSUBMITTED_MAX: usize = 8;
+const UNSUBMITTED_BYTES_MAX: usize = 64 << 10;
 
 /// Why a store is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,8 +46,10 @@ type Stores = Inbox<(Arc<Shared>, Why)>;
 /// The thread. Dropping it ends what is under way, then the thread.
 pub(crate) struct IoThread {
     inbox: Arc<Stores>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     by_hand: Option<Arc<Mutex<Loop>>>,
+    /// Writes are under way of which nobody will hear.
+    leaves_writes: Arc<AtomicBool>,
 }
 
 impl IoThread {
@@ -59,38 +67,72 @@ impl IoThread {
         let held = lock.file().map(File::try_clone).transpose()?;
         let (send, receive) = mpsc::channel();
         let slow = Arc::clone(slow);
-        if let Some(by_hand) = by_hand {
+        let leaves_writes = Arc::new(AtomicBool::new(false));
+        let leaves = Arc::clone(&leaves_writes);
+        let make = move || -> std::io::Result<Option<Loop>> {
             let Some(queue) = disk.write_queue(held)? else {
                 return Ok(None);
             };
             let inbox = Arc::new(Inbox::new(queue.waker(), look));
-            let own = Arc::new(Mutex::new(Loop::new(queue, Arc::clone(&inbox), slow)));
+            Ok(Some(Loop::new(queue, inbox, slow, leaves)))
+        };
+        if let Some(by_hand) = by_hand {
+            let Some(own) = make()? else { return Ok(None) };
+            let inbox = Arc::clone(&own.inbox);
+            let own = Arc::new(Mutex::new(own));
             by_hand.add(&own);
             return Ok(Some(Self {
                 inbox,
-                thread: None,
+                thread: Mutex::default(),
                 by_hand: Some(own),
+                leaves_writes,
             }));
         }
         // The queue is made by the thread that uses it.
-        let thread = thread::Builder::new().name("sk-io".to_owned()).spawn(move || {
-            let queue = match disk.write_queue(held) {
-                Ok(Some(queue)) => queue,
-                other => return drop(send.send(other.map(|_| None))),
-            };
-            let inbox = Arc::new(Inbox::new(queue.waker(), look));
-            let started = send.send(Ok(Some(Arc::clone(&inbox))));
-            if started.is_ok() {
-                let _end = EndOfThread(Arc::clone(&inbox));
-                Loop::new(queue, inbox, slow).run();
-            }
-        })?;
+        let thread = thread::Builder::new()
+            .name("sk-io".to_owned())
+            .spawn(move || match make() {
+                Ok(Some(own)) => {
+                    if send.send(Ok(Some(Arc::clone(&own.inbox)))).is_ok() {
+                        own.run_to_the_end();
+                    }
+                }
+                other => drop(send.send(other.map(|_| None))),
+            })?;
         let answer = receive.recv().map_err(std::io::Error::other)?;
         Ok(answer?.map(|inbox| Self {
             inbox,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
             by_hand: None,
+            leaves_writes,
         }))
+    }
+
+    /// Whether it takes stores. One that failed does not.
+    pub(crate) fn is_at_work(&self) -> bool {
+        !self.inbox.is_closed()
+    }
+
+    /// Whether writes are under way of which nobody will hear: they may reach the device as long as this process lives.
+    pub(crate) fn leaves_writes(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.leaves_writes)
+    }
+
+    /// Ends what is under way, then the thread, and gives up what its queue holds. What comes later is given back.
+    pub(crate) fn end(&self) {
+        self.inbox.end();
+        if let Some(own) = &self.by_hand {
+            while own.is_waiting() {
+                own.run_one();
+            }
+            drop(self.inbox.close());
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != thread::current().id()
+        {
+            let _ = thread.join();
+        }
     }
 
     /// Works on a store's queue. Only for who set [`Queue::running`](super::queue::Queue). Gives the store back if the thread
@@ -107,33 +149,7 @@ impl IoThread {
 
 impl Drop for IoThread {
     fn drop(&mut self) {
-        self.inbox.end();
-        if let Some(own) = &self.by_hand {
-            while own.is_waiting() {
-                own.run_one();
-            }
-            drop(self.inbox.close());
-        }
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != thread::current().id()
-        {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Whatever ends the thread: nobody waits for it for ever.
-struct EndOfThread(Arc<Stores>);
-
-impl Drop for EndOfThread {
-    fn drop(&mut self) {
-        let left = self.0.close();
-        if thread::panicking() {
-            tracing::error!("the I/O thread was ended by a bug: the stores it was at accept no more writes");
-            for (shared, _) in left {
-                shared.give_up("a panic of the I/O thread");
-            }
-        }
+        self.end();
     }
 }
 
@@ -149,20 +165,14 @@ struct Loop {
     /// Whose each write is.
     tickets: HashMap<u64, Key>,
     next_ticket: u64,
+    /// Started, and perhaps not with the device yet: writes, and their bytes.
+    unsubmitted: (usize, usize),
     /// The last group was one transaction with nothing beside it.
     lonely: bool,
     blocks: SpareBlocks,
     ended: Vec<Ended>,
     pace: Pace,
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        // Empty, unless a panic came between: what is under way then has an unknown outcome.
-        for course in self.courses.values() {
-            course.shared.give_up("a panic of the I/O thread");
-        }
-    }
+    leaves_writes: Arc<AtomicBool>,
 }
 
 impl Work for Mutex<Loop> {
@@ -175,12 +185,14 @@ impl Work for Mutex<Loop> {
         let mut own = self.lock().unwrap_or_else(PoisonError::into_inner);
         let own = &mut *own;
         own.inbox.take(&mut own.ready);
-        own.turn();
+        if let Err(broken) = own.turn() {
+            own.leave(Some(&broken));
+        }
     }
 }
 
 impl Loop {
-    fn new(queue: Box<dyn WriteQueue>, inbox: Arc<Stores>, slow: Arc<Workers>) -> Self {
+    fn new(queue: Box<dyn WriteQueue>, inbox: Arc<Stores>, slow: Arc<Workers>, leaves_writes: Arc<AtomicBool>) -> Self {
         Self {
             queue,
             inbox,
@@ -189,36 +201,88 @@ impl Loop {
             courses: HashMap::new(),
             tickets: HashMap::new(),
             next_ticket: 0,
+            unsubmitted: (0, 0),
             lonely: true,
             blocks: SpareBlocks::default(),
             ended: Vec::new(),
             pace: Pace::default(),
+            leaves_writes,
         }
     }
 
-    fn run(mut self) {
+    /// Whatever ends it, nobody waits for it for ever.
+    fn run_to_the_end(mut self) {
+        match catch_unwind(AssertUnwindSafe(|| self.run())) {
+            Ok(Ok(())) => {}
+            Ok(Err(broken)) => self.leave(Some(&broken)),
+            Err(_) => self.leave(None),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Broken> {
         loop {
             self.inbox.take(&mut self.ready);
             if self.ready.is_empty() && self.tickets.is_empty() {
                 self.pace.ended(Instant::now());
                 if !self.inbox.wait(&self.pace, &mut self.ready) {
-                    return;
+                    return Ok(());
                 }
                 self.pace.began(Instant::now());
             }
-            self.turn();
+            self.turn()?;
         }
     }
 
-    fn turn(&mut self) {
+    /// It cannot go on: its queue broke or, without a cause, a panic came between. Every store goes to the commit threads, but
+    /// for those of which something is half done.
+    fn leave(&mut self, broken: Option<&Broken>) {
+        match broken {
+            Some(broken) => tracing::error!(
+                cause = %broken.cause,
+                "io_uring is of no use any more: stores with a write under way accept no more, the others commit with threads"
+            ),
+            None => tracing::error!(
+                "the I/O thread was ended by a bug: stores with a write under way accept no more, the others commit with threads"
+            ),
+        }
+        // Nobody is told anything of a group before the device is done with it, as far as that can be known.
+        let finished = catch_unwind(AssertUnwindSafe(|| self.queue.finish()));
+        let known = matches!(&finished, Ok(Ok(()))) || matches!(&finished, Ok(Err(broken)) if !broken.leaves_writes);
+        if !known {
+            self.leaves_writes.store(true, Ordering::Release);
+        }
+        self.tickets.clear();
+        let cause = broken.map_or(PANIC.to_owned(), |broken| broken.cause.to_string());
+        for (_, course) in self.courses.drain() {
+            if course.is_settled() {
+                Self::on_threads(&self.slow, course.shared);
+            } else {
+                course.give_up(&cause);
+            }
+        }
+        let ready = self.ready.drain(..).chain(self.inbox.close());
+        for (shared, why) in ready {
+            // What is to be looked at is one of those above, or nobody's any more.
+            if why == Why::Start {
+                Self::on_threads(&self.slow, shared);
+            }
+        }
+    }
+
+    fn on_threads(threads: &Workers, shared: Arc<Shared>) {
+        threads.spawn_in_turns(move |turn| committer::run(shared, turn));
+    }
+
+    fn turn(&mut self) -> Result<(), Broken> {
         while self.tickets.len() < FLIGHTS_MAX
             && let Some((shared, why)) = self.ready.pop_front()
         {
             self.look_at(shared, why);
         }
-        if !self.tickets.is_empty() {
-            self.land_some();
+        if self.tickets.is_empty() {
+            return Ok(());
         }
+        self.land_some()
     }
 
     /// Starts as many writes of a store as make sense now.
@@ -253,17 +317,24 @@ impl Loop {
                         && self.ready.is_empty()
                         && !self.inbox.is_filled();
                     if std::mem::replace(&mut self.lonely, lone) && lone {
-                        flight.write();
                         course.start(flight);
+                        course.write_alone();
                         Self::land(course, &mut self.blocks);
                         continue;
                     }
                     let ticket = self.next_ticket;
                     self.next_ticket += 1;
                     let (file, offset, blocks) = flight.depart(ticket);
-                    self.queue.start(ticket, file, offset, blocks);
-                    self.tickets.insert(ticket, key);
+                    let (writes, bytes) = self.unsubmitted;
+                    self.unsubmitted = (writes + 1, bytes + blocks.len());
+                    // Noted first: whatever happens then, it is known to be under way.
                     course.start(flight);
+                    self.tickets.insert(ticket, key);
+                    self.queue.start(ticket, file, offset, blocks);
+                    if self.unsubmitted.0 >= UNSUBMITTED_MAX || self.unsubmitted.1 >= UNSUBMITTED_BYTES_MAX {
+                        self.queue.submit();
+                        self.unsubmitted = (0, 0);
+                    }
                 }
             }
         }
@@ -272,21 +343,28 @@ impl Loop {
 
     fn hand_over(&self, shared: Arc<Shared>) {
         let inbox = Arc::clone(&self.inbox);
-        self.slow.spawn(move || {
-            if let Rest::Some = committer::work(&shared, || false)
-                && let Some((shared, _)) = inbox.push((shared, Why::Start))
-            {
+        self.slow.spawn_in_turns(move |turn| {
+            let Rest::Some = committer::work(&shared, || false) else {
+                return;
+            };
+            if shared.by_threads.load(Ordering::Relaxed) {
+                return turn.again(move |turn| committer::run(shared, turn));
+            }
+            if let Some((shared, _)) = inbox.push((shared, Why::Start)) {
                 // The I/O thread is no more.
                 let _ = committer::work(&shared, || true);
             }
         });
     }
 
-    fn land_some(&mut self) {
+    fn land_some(&mut self) -> Result<(), Broken> {
         let mut ended = std::mem::take(&mut self.ended);
         let more = !self.ready.is_empty() && self.tickets.len() < FLIGHTS_MAX;
-        if ended.is_empty() && !more && self.inbox.may_wait_for_write() {
-            self.queue.wait(&mut ended);
+        let waits = !more && self.inbox.may_wait_for_write();
+        // Also without a wait: the device gets what it has not, and what has ended is not kept waiting by what comes in.
+        let reaped = self.queue.reap(waits, &mut ended);
+        self.unsubmitted = (0, 0);
+        if waits {
             self.inbox.works();
         }
         for ended in ended.drain(..) {
@@ -303,6 +381,7 @@ impl Loop {
             }
         }
         self.ended = ended;
+        reaped
     }
 
     /// Lands what may be of a store; whether anything did.

@@ -16,8 +16,13 @@ use std::time::Duration;
 use crate::config::{CommitMethod, EngineConfig};
 use crate::disk::DiskLock;
 use crate::shared::Shared;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::workers::Workers;
 use io_thread::IoThread;
+
+/// The commit methods, for people.
+const IO_URING: &str = "io_uring";
+const THREADS: &str = "threads";
 
 /// The threads that commit.
 pub(crate) struct Committing {
@@ -35,6 +40,10 @@ impl Committing {
         if config.commit_method == CommitMethod::Threads {
             return Ok(Self { io: None, threads });
         }
+        if !config.disk.queues_writes_in(&config.dir) {
+            tracing::info!("this file system takes no direct writes: committing with threads");
+            return Ok(Self { io: None, threads });
+        }
         let io = IoThread::spawn(Arc::clone(&config.disk), lock, &threads, look, by_hand).unwrap_or_else(|error| {
             tracing::warn!(%error, "io_uring is not to be had here: committing with threads, which is slower for many stores");
             None
@@ -44,19 +53,41 @@ impl Committing {
 
     /// How writes reach the disk, for people.
     pub(crate) fn method(&self) -> &'static str {
-        match self.io {
-            Some(_) => "io_uring",
-            None => "threads",
+        if self.io.as_ref().is_some_and(IoThread::is_at_work) {
+            IO_URING
+        } else {
+            THREADS
+        }
+    }
+
+    /// How those of a store do.
+    pub(crate) fn method_of(&self, shared: &Shared) -> &'static str {
+        if shared.by_threads.load(Ordering::Relaxed) {
+            THREADS
+        } else {
+            self.method()
+        }
+    }
+
+    /// Whether a write may reach the disk of which nobody will hear, as long as this process lives.
+    pub(crate) fn leaves_writes(&self) -> Option<Arc<AtomicBool>> {
+        self.io.as_ref().map(IoThread::leaves_writes)
+    }
+
+    /// Ends the I/O thread, and gives up what it holds of the system.
+    pub(crate) fn end_io(&self) {
+        if let Some(io) = &self.io {
+            io.end();
         }
     }
 
     /// Works on a store's queue. Only for who set [`queue::Queue::running`].
     pub(crate) fn start(&self, shared: Arc<Shared>) {
         let left = match &self.io {
-            Some(io) => io.start(shared),
-            None => Some(shared),
+            Some(io) if !shared.by_threads.load(Ordering::Relaxed) => io.start(shared),
+            _ => Some(shared),
         };
-        // An I/O thread that is no more was ended by a bug, and the stores that it was at are halted. The others go on.
+        // An I/O thread that is no more failed, and the stores that it had a write of under way are halted. The others go on.
         if let Some(shared) = left {
             self.threads.spawn_in_turns(move |turn| committer::run(shared, turn));
         }

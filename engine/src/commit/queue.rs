@@ -1,11 +1,12 @@
 //! What producers have asked for and the committer has not yet taken.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::order::Claim;
-use crate::error::AppendError;
+use crate::error::{AppendError, Rejection};
 use crate::format::transaction::Encoded;
 use crate::model::{Committed, SegmentPath, SegmentStatus, Sequence, Transaction};
 
@@ -50,11 +51,19 @@ pub(crate) struct Answered {
 
 impl Append {
     pub(crate) fn answer(self, outcome: Result<Committed, AppendError>) {
-        drop(self.room);
-        let _ = self.reply.send(Answered {
-            outcome,
-            _spent: (self.transaction, self.encoded, self.claims),
+        let Self { room, reply, .. } = self;
+        let spent = (self.transaction, self.encoded, self.claims);
+        waking(|| drop(room));
+        waking(|| {
+            let _ = reply.send(Answered { outcome, _spent: spent });
         });
+    }
+}
+
+/// Does what may wake somebody. A waker is the caller's code: what it panics with must not take along what others wait for.
+pub(crate) fn waking(wake: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(wake)).is_err() {
+        tracing::error!("waking a caller panicked");
     }
 }
 
@@ -147,6 +156,21 @@ impl Queue {
 }
 
 impl Request {
+    /// Answers it: nothing of it was or will be written.
+    pub(crate) fn refuse(self, why: Rejection) {
+        match self {
+            Request::Append(append) => append.answer(Err(why.into())),
+            Request::Trim { reply, _room, .. } => waking(|| {
+                drop(_room);
+                let _ = reply.send(Err(why.into()));
+            }),
+            Request::Delete { reply, _room, .. } => waking(|| {
+                drop(_room);
+                let _ = reply.send(Err(why.into()));
+            }),
+        }
+    }
+
     /// Bytes it will take in a group.
     fn bytes(&self) -> usize {
         match self {

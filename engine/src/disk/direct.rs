@@ -84,6 +84,10 @@ impl LogFile for DirectFile {
         &self.path
     }
 
+    fn is_queueable(&self) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn std::any::Any {
         self
     }
@@ -215,6 +219,12 @@ impl Disk for Direct {
             ring.hold(&held)?;
         }
         Ok(Some(Box::new(ring)))
+    }
+
+    /// Told by the file that says what the folder is, which is there before any store.
+    fn queues_writes_in(&self, dir: &Path) -> bool {
+        let told = DirectFile::open(&dir.join("format"), false);
+        !matches!(told, Ok(None))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -62,6 +62,11 @@ pub trait Disk: Send + Sync + 'static {
         drop(held);
         Ok(None)
     }
+    /// Whether the files of the log in a folder would go through that queue ([`LogFile::is_queueable`]).
+    fn queues_writes_in(&self, dir: &Path) -> bool {
+        let _ = dir;
+        true
+    }
     /// Whether its files can tell that a read would wait for a device, and refuse it where it must not.
     fn can_read_at_once(&self) -> bool {
         false
@@ -127,6 +132,11 @@ pub trait LogFile: Send + Sync {
     /// # Errors
     /// What the operating system says; likewise below.
     fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()>;
+    /// Whether a [`WriteQueue`] of its disk writes it beside others. Where it would write it in its own thread, one after the
+    /// other, those who write it had better have threads of their own.
+    fn is_queueable(&self) -> bool {
+        false
+    }
     /// Itself, for the backend that made it.
     fn as_any(&self) -> &dyn std::any::Any;
     /// Writes whole blocks behind what was written of a file made anew. Durable, size and all, once [`LogFile::settle`]
@@ -143,20 +153,50 @@ pub trait LogFile: Send + Sync {
 pub struct Ended {
     /// As given.
     pub ticket: u64,
-    /// As [`LogFile::write`] returns it.
-    pub outcome: io::Result<()>,
-    /// As given.
+    /// How it ended.
+    pub outcome: Outcome,
+    /// As given; empty if the device may still read them.
     pub blocks: Blocks,
 }
 
-/// Many durable writes at a time, of one thread: whoever made it uses it.
+/// How a write of a [`WriteQueue`] ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// As [`LogFile::write`] returns it.
+    Made(io::Result<()>),
+    /// It was never begun, nor will it be: the queue broke before.
+    NotBegun,
+}
+
+/// A [`WriteQueue`] failed for good: it takes nothing more.
+#[derive(Debug)]
+pub struct Broken {
+    /// Why.
+    pub cause: io::Error,
+    /// Writes are under way of which nobody will hear: they may still reach the device, as long as this process lives.
+    pub leaves_writes: bool,
+}
+
+/// Many durable writes at a time, of one thread: whoever made it uses it. What was started ends, each once, or the queue
+/// breaks.
 pub trait WriteQueue: Send {
-    /// Starts what [`LogFile::write`] does. `ticket` is not that of another write under way.
+    /// Starts what [`LogFile::write`] does. `ticket` is not that of another write under way. The device may get it only with
+    /// the next [`WriteQueue::submit`] or [`WriteQueue::reap`].
     fn start(&mut self, ticket: u64, file: Arc<dyn LogFile>, offset: u64, blocks: Blocks);
-    /// Waits until a write has ended or somebody wakes it; adds the writes that have ended, in any order.
-    fn wait(&mut self, ended: &mut Vec<Ended>);
+    /// Gives the device what was started.
+    fn submit(&mut self) {}
+    /// Adds the writes that have ended, in any order; if it `may_wait`, waits until one has or somebody wakes it.
+    ///
+    /// # Errors
+    /// It broke: all that was under way is among `ended`.
+    fn reap(&mut self, may_wait: bool, ended: &mut Vec<Ended>) -> Result<(), Broken>;
     /// What ends a wait, from any thread.
     fn waker(&self) -> Arc<dyn Waker>;
+    /// Waits until nothing is under way any more, and forgets how that ended.
+    ///
+    /// # Errors
+    /// It broke.
+    fn finish(&mut self) -> Result<(), Broken>;
 }
 
 /// Ends the wait of a [`WriteQueue`], this or the next one.

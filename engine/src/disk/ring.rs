@@ -1,23 +1,31 @@
 //! Linux: many durable writes at a time from one thread, through io_uring. The ring is made, fed and emptied by the one
 //! thread that owns it; others only end its wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use io_uring::{IoUring, opcode, squeue, types};
 
 use super::blocks::Blocks;
 use super::direct::DirectFile;
-use super::{Ended, LogFile, Waker, WriteQueue};
+use super::{Broken, Ended, LogFile, Outcome, Waker, WriteQueue};
 
 /// Writes the ring holds at a time.
 const ENTRIES: u32 = 256;
 
 /// The ticket of the read that ends a wait.
 const WAKE: u64 = u64::MAX;
+
+/// How often the kernel may say in a row that it cannot take anything at the moment, with [`PAUSE`] in between, before it is
+/// believed to mean for good.
+const REFUSALS_MAX: u32 = 1000;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A write whose buffer and file belong to the kernel until it ends.
 struct Held {
@@ -31,13 +39,34 @@ pub struct Ring {
     /// Dropping it waits for nothing; that the kernel uses none of what stands below any more is for [`Drop`] to see to.
     ring: IoUring,
     held: HashMap<u64, Held>,
-    /// Writes that could not be given to the ring, and were made the plain way.
+    /// Tickets of what the kernel has not taken over yet, oldest first.
+    pushed: VecDeque<u64>,
+    /// Writes that ended without the ring.
     made: Vec<Ended>,
+    /// The kernel takes and tells nothing more.
+    broken: Option<Why>,
     wake: Arc<Eventfd>,
     /// Where the kernel puts what it reads of `wake`.
     wakes: Box<u64>,
     /// A read of `wake` is under way.
     listening: bool,
+}
+
+/// Why a ring is broken.
+#[derive(Clone)]
+struct Why {
+    cause: Arc<io::Error>,
+    leaves_writes: bool,
+}
+
+impl From<Why> for Broken {
+    fn from(why: Why) -> Self {
+        let Why { cause, leaves_writes } = why;
+        Self {
+            cause: io::Error::new(cause.kind(), format!("io_uring failed: {cause}")),
+            leaves_writes,
+        }
+    }
 }
 
 struct Eventfd(File);
@@ -58,6 +87,7 @@ impl Ring {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
+            .setup_taskrun_flag()
             .build(ENTRIES)?;
         // SAFETY: plain call without pointers; the descriptor it returns is ours alone.
         let wake = unsafe {
@@ -69,7 +99,9 @@ impl Ring {
         Ok(Self {
             ring,
             held: HashMap::new(),
+            pushed: VecDeque::new(),
             made: Vec::new(),
+            broken: None,
             wake: Arc::new(Eventfd(wake.into())),
             wakes: Box::new(0),
             listening: false,
@@ -86,41 +118,131 @@ impl Ring {
         self.ring.submitter().register_files(&[file.as_raw_fd()])
     }
 
-    fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        // SAFETY: what the entry points to is kept in `held` or `wakes` until its completion is taken, and `drop` waits for
-        // all of them.
-        while unsafe { self.ring.submission().push(entry) }.is_err() {
-            self.ring.submit()?; // the queue is full: the kernel takes it over
+    fn push(&mut self, ticket: u64, entry: squeue::Entry) {
+        let entry = entry.user_data(ticket);
+        // SAFETY: what the entry points to is kept in `held` or `wakes` until its completion is taken or, where that will
+        // never be, for ever; `drop` sees to that, too.
+        while self.broken.is_none() && unsafe { self.ring.submission().push(&entry) }.is_err() {
+            self.enter(0); // the queue is full: the kernel takes it over
         }
-        Ok(())
+        if self.broken.is_none() {
+            self.pushed.push_back(ticket);
+        }
     }
 
-    fn listen(&mut self) -> io::Result<()> {
-        if !self.listening {
+    /// Gives the kernel what was pushed, and waits for so many completions, or for less. Tells through `broken` that it never
+    /// will.
+    fn enter(&mut self, wanted: usize) {
+        let mut refusals = 0;
+        while self.broken.is_none() {
+            let entered = self.ring.submit_and_wait(wanted);
+            let left = self.ring.submission().len();
+            let taken = self.pushed.len().saturating_sub(left);
+            self.pushed.drain(..taken);
+            let Err(error) = entered else { return };
+            if error.kind() == io::ErrorKind::Interrupted {
+                return;
+            }
+            // Too much at a time, or no memory.
+            let passes = [libc::EAGAIN, libc::EBUSY, libc::ENOMEM]
+                .map(Some)
+                .contains(&error.raw_os_error());
+            refusals += 1;
+            if !passes || refusals > REFUSALS_MAX {
+                return self.break_off(error);
+            }
+            let made = self.made.len();
+            self.take();
+            if self.made.len() > made {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The kernel tells nothing more. What it was never given is made the plain way, unless it stands behind a write to the
+    /// same file of which nobody knows.
+    fn break_off(&mut self, cause: io::Error) {
+        self.take();
+        if self.broken.is_some() {
+            return; // found out on the way
+        }
+        let cause = Arc::new(cause);
+        let never: HashSet<u64> = self.pushed.drain(..).collect();
+        let given = self.held.iter().filter(|(ticket, _)| !never.contains(ticket));
+        let unknown: HashSet<usize> = given.map(|(_, held)| address(&held.file)).collect();
+        self.broken = Some(Why {
+            cause: Arc::clone(&cause),
+            leaves_writes: !unknown.is_empty(),
+        });
+        let mut held: Vec<(u64, Held)> = self.held.drain().collect();
+        held.sort_unstable_by_key(|&(ticket, _)| ticket);
+        for (ticket, held) in held {
+            let Held { file, offset, blocks } = held;
+            let (outcome, blocks) = if !never.contains(&ticket) {
+                // The kernel may still read them: they are nobody's, for ever.
+                std::mem::forget(blocks);
+                let why = format!("io_uring failed with it under way: {cause}");
+                (Outcome::Made(Err(io::Error::new(cause.kind(), why))), Blocks::default())
+            } else if unknown.contains(&address(&file)) {
+                (Outcome::NotBegun, blocks)
+            } else {
+                (Outcome::Made(file.write(offset, &blocks)), blocks)
+            };
+            self.made.push(Ended {
+                ticket,
+                outcome,
+                blocks,
+            });
+        }
+    }
+
+    fn listen(&mut self) {
+        if !self.listening && self.broken.is_none() {
             let file = types::Fd(self.wake.0.as_raw_fd());
-            let read = opcode::Read::new(file, std::ptr::from_mut(&mut *self.wakes).cast(), 8);
-            self.push(&read.build().user_data(WAKE))?;
+            let read = opcode::Read::new(file, std::ptr::from_mut(&mut *self.wakes).cast(), 8).build();
             self.listening = true;
+            self.push(WAKE, read);
         }
-        Ok(())
     }
 
-    fn take(&mut self, ended: &mut Vec<Ended>) {
+    /// Takes what has ended.
+    fn take(&mut self) {
+        let mut deaf = None;
         for completion in self.ring.completion() {
             if completion.user_data() == WAKE {
                 self.listening = false;
+                // Asked again at once, it would say so again.
+                let result = completion.result();
+                if result < 0 && ![-libc::EAGAIN, -libc::EINTR].contains(&result) {
+                    deaf = Some(io::Error::from_raw_os_error(-result));
+                }
                 continue;
             }
             let Some(held) = self.held.remove(&completion.user_data()) else {
                 continue;
             };
-            ended.push(Ended {
+            self.made.push(Ended {
                 ticket: completion.user_data(),
-                outcome: outcome(completion.result(), &held),
+                outcome: Outcome::Made(outcome(completion.result(), &held)),
                 blocks: held.blocks,
             });
         }
+        if let Some(error) = deaf
+            && self.broken.is_none()
+        {
+            self.break_off(error);
+        }
     }
+
+    fn health(&self) -> Result<(), Broken> {
+        self.broken.clone().map_or(Ok(()), |why| Err(why.into()))
+    }
+}
+
+/// What tells a file from others.
+fn address(file: &Arc<dyn LogFile>) -> usize {
+    Arc::as_ptr(file).cast::<()>().addr()
 }
 
 /// What a completion says of a write. One that was cut short, or that the kernel would have to wait for, is made again the
@@ -142,142 +264,95 @@ impl WriteQueue for Ring {
             .map(|direct| types::Fd(direct.as_raw_fd()));
         let length = u32::try_from(blocks.len()).ok();
         let held = Held { file, offset, blocks };
-        if let (Some(descriptor), Some(length)) = (descriptor, length) {
+        if let (Some(descriptor), Some(length), None) = (descriptor, length, &self.broken) {
             let write = opcode::Write::new(descriptor, held.blocks.as_ptr(), length).offset(offset);
             self.held.insert(ticket, held);
-            if let Err(error) = self.push(&write.build().user_data(ticket))
-                && let Some(held) = self.held.remove(&ticket)
-            {
-                self.made.push(Ended {
-                    ticket,
-                    outcome: Err(error),
-                    blocks: held.blocks,
-                });
-            }
+            self.push(ticket, write.build());
+            // Broken meanwhile: it was never given to the kernel.
+            let Some(held) = self.broken.as_ref().and_then(|_| self.held.remove(&ticket)) else {
+                return;
+            };
+            self.make(ticket, held);
         } else {
-            self.made.push(Ended {
-                ticket,
-                outcome: held.file.write(offset, &held.blocks),
-                blocks: held.blocks,
-            });
+            self.make(ticket, held);
         }
     }
 
-    fn wait(&mut self, ended: &mut Vec<Ended>) {
-        let wanted = usize::from(self.made.is_empty());
-        ended.append(&mut self.made);
-        let waited = self.listen().and_then(|()| self.ring.submit_and_wait(wanted));
-        if let Err(error) = waited
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            tracing::error!(%error, "io_uring failed to wait");
-            std::thread::yield_now();
+    fn submit(&mut self) {
+        if !self.pushed.is_empty() {
+            self.enter(0);
         }
-        self.take(ended);
+    }
+
+    fn reap(&mut self, may_wait: bool, ended: &mut Vec<Ended>) -> Result<(), Broken> {
+        let wanted = usize::from(may_wait && self.made.is_empty());
+        if wanted > 0 {
+            self.listen();
+        }
+        if wanted > 0 || !self.pushed.is_empty() || self.ring.submission().taskrun() {
+            self.enter(wanted);
+        }
+        self.take();
+        ended.append(&mut self.made);
+        self.health()
     }
 
     fn waker(&self) -> Arc<dyn Waker> {
         Arc::clone(&self.wake) as Arc<dyn Waker>
     }
+
+    fn finish(&mut self) -> Result<(), Broken> {
+        while !self.held.is_empty() {
+            self.enter(1);
+            self.take();
+        }
+        self.made.clear();
+        self.health()
+    }
+}
+
+impl Ring {
+    /// Makes a write the plain way.
+    fn make(&mut self, ticket: u64, held: Held) {
+        self.made.push(Ended {
+            ticket,
+            outcome: Outcome::Made(held.file.write(held.offset, &held.blocks)),
+            blocks: held.blocks,
+        });
+    }
 }
 
 impl Drop for Ring {
-    /// Waits for what is under way: the kernel still uses its buffers.
+    /// Waits for what is under way: the kernel still uses its buffers. And gives up what it holds now: by itself the kernel
+    /// would do so some time after this process is gone, and keep the file system busy until then.
     fn drop(&mut self) {
+        let _ = self.finish();
         self.wake.wake();
-        while self.listening || !self.held.is_empty() {
-            if let Err(error) = self.ring.submit_and_wait(1)
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                // Rather leak than let the kernel write from, or into, freed memory.
-                std::mem::forget(std::mem::take(&mut self.held));
-                std::mem::forget(std::mem::take(&mut self.wakes));
-                return;
-            }
-            self.take(&mut Vec::new());
+        while self.listening && self.broken.is_none() {
+            self.enter(1);
+            self.take();
+        }
+        if self.listening {
+            // Rather leak than let the kernel write into freed memory.
+            std::mem::forget(std::mem::take(&mut self.wakes));
+        }
+        if !self.broken.as_ref().is_some_and(|why| why.leaves_writes) {
+            // There may be none.
+            let _ = self.ring.submitter().unregister_files();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::Disk as _;
-    use crate::disk::direct::Direct;
-    use crate::limits::BLOCK_BYTES;
-
-    fn block(content: u64) -> Blocks {
-        let mut blocks = Blocks::default();
-        for _ in 0..BLOCK_BYTES / 8 {
-            blocks.extend_from_slice(&content.to_le_bytes());
-        }
-        blocks
-    }
-
-    #[test]
-    fn the_lock_of_a_folder_stands_as_long_as_a_ring_may_write_into_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let Ok(ring) = Ring::new() else {
-            return eprintln!("skipped: no io_uring here");
-        };
-        let open = || File::create(dir.path().join("lock")).unwrap();
-        let lock = open();
-        lock.try_lock().unwrap();
-        ring.hold(&lock).unwrap();
-        drop(lock); // as a killed process does: nobody unlocks it
-        assert!(open().try_lock().is_err());
-        drop(ring);
-        open().lock().unwrap();
-    }
-
-    #[test]
-    fn many_writes_end_each_with_its_own_outcome_and_a_wait_ends_when_woken() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Direct::default();
-        let Ok(mut ring) = Ring::new() else {
-            return eprintln!("skipped: no io_uring here");
-        };
-        let writes = 3 * u64::from(ENTRIES);
-        let file = disk.open_log(&dir.path().join("file"), true).unwrap();
-        file.grow(0, &Blocks::zeros((writes as usize + 1) * BLOCK_BYTES))
-            .unwrap();
-        for ticket in 0..writes {
-            ring.start(ticket, Arc::clone(&file), ticket * BLOCK_BYTES as u64, block(ticket));
-        }
-        let mut ended = Vec::new();
-        while ended.len() < writes as usize {
-            ring.wait(&mut ended);
-        }
-        ended.sort_by_key(|ended| ended.ticket);
-        for (ticket, ended) in (0..).zip(&ended) {
-            assert_eq!(ended.ticket, ticket);
-            assert!(ended.outcome.is_ok() && *ended.blocks == *block(ticket));
-        }
-        let bytes = std::fs::read(dir.path().join("file")).unwrap();
-        for (ticket, written) in (0..writes).zip(bytes.chunks(BLOCK_BYTES)) {
-            assert_eq!(written, &*block(ticket));
-        }
-        // A file that cannot be written to says so.
-        let refused = std::fs::File::open(dir.path().join("file")).unwrap();
-        let readable = Arc::new(DirectFile::for_test(refused, dir.path().join("file")));
-        ring.start(7, readable, 0, block(7));
-        ended.clear();
-        while ended.is_empty() {
-            ring.wait(&mut ended);
-        }
-        assert!(ended[0].outcome.is_err());
-        let waker = ring.waker();
-        let waking = std::thread::spawn(move || waker.wake());
-        ended.clear();
-        ring.wait(&mut ended);
-        assert!(ended.is_empty());
-        waking.join().unwrap();
-        // Dropped with writes under way, it waits for them: they are there.
-        for ticket in 0..100 {
-            ring.start(ticket, Arc::clone(&file), writes * BLOCK_BYTES as u64, block(1000));
-        }
-        drop(ring);
-        let bytes = std::fs::read(dir.path().join("file")).unwrap();
-        assert_eq!(bytes[writes as usize * BLOCK_BYTES..], *block(1000));
+impl Ring {
+    /// What its descriptor stands for is something else from here on: each call fails, and says nothing of before.
+    fn break_for_test(&self) {
+        let null = File::open("/dev/null").expect("there is one");
+        // SAFETY: plain call without pointers; the descriptor stays the ring's to close.
+        let replaced = unsafe { libc::dup2(null.as_raw_fd(), self.ring.as_raw_fd()) };
+        assert!(replaced >= 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Measured, Method, ROOM_BYTES_MIN};
 use crate::disk::blocks::Blocks;
-use crate::disk::{Disk, Ended, LogFile, WriteQueue};
+use crate::disk::{Disk, Ended, LogFile, Outcome, WriteQueue};
 use crate::limits::BLOCK_BYTES;
 
 /// Writes under way at a time in the deepest measurement.
@@ -79,7 +79,7 @@ impl Measuring<'_> {
         }
         let (mut under_way, mut ended, mut failed) = (DEPTH, Vec::new(), Ok(()));
         while under_way > 0 {
-            queue.wait(&mut ended);
+            let reaped = queue.reap(true, &mut ended);
             for Ended {
                 ticket,
                 outcome,
@@ -88,13 +88,17 @@ impl Measuring<'_> {
             {
                 let ticket = ticket as usize;
                 took.push(began[ticket].elapsed());
-                failed = failed.and(outcome);
+                failed = failed.and(match outcome {
+                    Outcome::Made(made) => made,
+                    Outcome::NotBegun => Err(io::Error::other("the queue broke")),
+                });
                 if failed.is_ok() && self.goes_on(started) {
                     start(queue, &mut began, ticket, blocks);
                 } else {
                     under_way -= 1;
                 }
             }
+            reaped.map_err(|broken| broken.cause)?;
         }
         failed.map(|()| summed(Method::Ring, took, started.elapsed()))
     }

@@ -193,7 +193,11 @@ pub fn examine(
         ground: ground(dir),
         free_bytes: free,
         direct,
-        commit_method: if ring_refused.is_none() { "io_uring" } else { "threads" },
+        commit_method: if direct && ring_refused.is_none() {
+            "io_uring"
+        } else {
+            "threads"
+        },
         ring_refused,
         alone_per_second: alone,
         together_per_second: rate(Method::Ring).unwrap_or(alone),

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use super::explore;
 use super::time::FOR_EVER;
-use crate::disk::simulated::Simulated;
+use crate::disk::simulated::{Faults, Simulated};
 use crate::sync::thread;
 use crate::{
     AppendError, CommitMethod, Engine, EngineConfig, LocalStore, Record, Rejection, SegmentPath, SegmentRead, Sequence,
@@ -164,5 +164,58 @@ fn a_reader_sees_what_was_acknowledged_before_and_in_order() {
         producer.join().unwrap();
         drop((reader, store));
         drop(engine);
+    });
+}
+
+/// The I/O thread ends while two stores are at work and the engine may be closing: `faults` when its queue gets its first
+/// write.
+fn answered_when_the_io_thread_ends(faults: Faults) {
+    explore(1500, move || {
+        let disk = disk();
+        let (engine, store) = open(&disk, CommitMethod::Auto);
+        let other = engine.open_store(StoreId(uuid::Uuid::from_u128(8))).unwrap();
+        store.append_blocking(one(1)).unwrap();
+        disk.set_faults(faults.clone());
+        let producers = [&store, &store, &other].map(|store| {
+            let store = store.clone();
+            thread::spawn(move || {
+                let path = SegmentPath::new("s", "b").unwrap();
+                let mut acknowledged = 0;
+                for sequence in 1..=2 {
+                    let transaction = Transaction::single(path.clone(), Sequence(sequence), vec![Record::new("x")]);
+                    match blocking::wait(None, store.append(transaction)) {
+                        Ok(_) => acknowledged = sequence,
+                        // It is answered: that is all that is asked for here.
+                        Err(_) => break,
+                    }
+                }
+                acknowledged
+            })
+        });
+        blocking::wait(None, engine.close());
+        drop((engine, store, other));
+        let acknowledged = producers.map(|producer| producer.join().unwrap());
+        let (engine, store) = open(&disk.after_worst_power_loss(), CommitMethod::Threads);
+        let path = SegmentPath::new("s", "b").unwrap();
+        let status = blocking::wait(None, store.segment_status(&path)).unwrap();
+        let head = status.map_or(0, |status| status.last_sequence.0);
+        assert!(head >= acknowledged[0].max(acknowledged[1]));
+        blocking::wait(None, engine.close());
+    });
+}
+
+#[test]
+fn who_appends_while_the_io_thread_panics_is_answered() {
+    answered_when_the_io_thread_ends(Faults {
+        queue_panics: Some(1),
+        ..Faults::default()
+    });
+}
+
+#[test]
+fn who_appends_while_the_queue_of_writes_breaks_is_answered() {
+    answered_when_the_io_thread_ends(Faults {
+        queue_breaks: Some(1),
+        ..Faults::default()
     });
 }

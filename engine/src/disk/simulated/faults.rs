@@ -11,6 +11,10 @@ pub enum Fault {
     Device,
     /// There is no room.
     Full,
+    /// The system refuses, with this error number, before anything is done.
+    Refused(i32),
+    /// Whoever calls panics: a bug of its own.
+    Panic,
 }
 
 impl Fault {
@@ -19,6 +23,9 @@ impl Fault {
             Self::Device => Failure::Torn(io::Error::other("the device refuses")),
             // Refused before it began.
             Self::Full => Failure::Nothing(io::ErrorKind::StorageFull.into()),
+            Self::Refused(number) => Failure::Nothing(io::Error::from_raw_os_error(number)),
+            // Without a word on the terminal.
+            Self::Panic => std::panic::resume_unwind(Box::new("a planned panic")),
         }
     }
 }
@@ -47,6 +54,10 @@ pub struct Faults {
     pub power: Option<u64>,
     /// Of 4 writes that the device refuses, so many leave bytes that nobody wrote.
     pub garbage: u64,
+    /// Writes that the queue still takes before it breaks for good.
+    pub queue_breaks: Option<u64>,
+    /// Writes after which the queue panics, once: its user's bug.
+    pub queue_panics: Option<u64>,
 }
 
 /// Why a call fails.

@@ -77,6 +77,10 @@ impl LogFile for Open {
         self
     }
 
+    fn is_queueable(&self) -> bool {
+        !self.disk.world().refuses_direct
+    }
+
     fn write(&self, offset: u64, blocks: &Blocks) -> io::Result<()> {
         let (queue, threads) = {
             let world = self.disk.world();

@@ -53,6 +53,8 @@ struct World {
     queue: bool,
     /// Its users are threads, which wait.
     threads: bool,
+    /// Its files do not go through that queue.
+    refuses_direct: bool,
     /// Writes of the queue that are under way, by their tickets.
     flying: BTreeMap<u64, (Number, usize, Vec<u8>)>,
     most_flying: usize,
@@ -107,6 +109,7 @@ impl Simulated {
             room: None,
             queue: false,
             threads: true,
+            refuses_direct: false,
             flying: BTreeMap::new(),
             most_flying: 0,
             trace: false,
@@ -170,6 +173,11 @@ impl Simulated {
     pub fn queue_writes(&self, threads: bool) {
         let mut world = self.world();
         (world.queue, world.threads) = (true, threads);
+    }
+
+    /// From now on its files are such as the queue does not write beside others.
+    pub fn refuse_direct(&self) {
+        self.world().refuses_direct = true;
     }
 
     /// Decides the numbers that else nobody could foresee.

@@ -6,13 +6,16 @@ use std::time::Duration;
 use super::Simulated;
 use super::file::Open;
 use crate::disk::blocks::Blocks;
-use crate::disk::{Ended, LogFile, Waker, WriteQueue};
+use crate::disk::{Broken, Ended, LogFile, Outcome, Waker, WriteQueue};
 use crate::sync::{Condvar, Mutex};
 
 pub(super) struct Queue {
     disk: Simulated,
     held: Vec<(u64, Arc<dyn LogFile>, u64, Blocks)>,
     woken: Arc<Woken>,
+    broken: bool,
+    /// Writes that never ended were under way when it broke.
+    leaves_writes: bool,
 }
 
 #[derive(Default)]
@@ -31,6 +34,51 @@ impl Queue {
             disk,
             held: Vec::new(),
             woken: Arc::default(),
+            broken: false,
+            leaves_writes: false,
+        }
+    }
+
+    /// Breaks, if it is to: the device has some of what is under way, and nobody will hear of it; the rest it never gets.
+    fn check(&mut self, ended: &mut Vec<Ended>) -> Result<(), Broken> {
+        let breaks = {
+            let world = self.disk.world();
+            world.faults.queue_breaks == Some(0) && !world.dead
+        };
+        if breaks && !self.broken {
+            self.broken = true;
+            let given = self.disk.world().dice.below(self.held.len() as u64 + 1) as usize;
+            let mut unknown = Vec::new();
+            for (place, (ticket, file, offset, blocks)) in self.held.drain(..).enumerate() {
+                let number = file.as_any().downcast_ref::<Open>().map(|open| open.number);
+                let outcome = if place < given {
+                    unknown.push(number);
+                    self.leaves_writes = true;
+                    if self.disk.world().dice.chance(1, 2) {
+                        let _ = file.write(offset, &blocks);
+                        self.disk.world().flying.remove(&ticket);
+                    }
+                    Outcome::Made(Err(std::io::Error::other("the queue broke with it under way")))
+                } else {
+                    self.disk.world().flying.remove(&ticket);
+                    match unknown.contains(&number) {
+                        true => Outcome::NotBegun,
+                        false => Outcome::Made(file.write(offset, &blocks)),
+                    }
+                };
+                ended.push(Ended {
+                    ticket,
+                    outcome,
+                    blocks,
+                });
+            }
+        }
+        match self.broken {
+            false => Ok(()),
+            true => Err(Broken {
+                cause: std::io::Error::other("the queue broke"),
+                leaves_writes: self.leaves_writes,
+            }),
         }
     }
 
@@ -49,7 +97,7 @@ impl Queue {
         drop(world);
         ended.push(Ended {
             ticket,
-            outcome,
+            outcome: Outcome::Made(outcome),
             blocks,
         });
     }
@@ -64,11 +112,25 @@ impl WriteQueue for Queue {
             world.most_flying = world.most_flying.max(world.flying.len());
         }
         self.held.push((ticket, file, offset, blocks));
+        let mut world = self.disk.world();
+        if let Some(left) = &mut world.faults.queue_breaks {
+            *left = left.saturating_sub(1);
+        }
+        if let Some(left) = &mut world.faults.queue_panics {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                world.faults.queue_panics = None;
+                drop(world);
+                // Without a word on the terminal.
+                std::panic::resume_unwind(Box::new("a planned panic"));
+            }
+        }
     }
 
     /// With threads it takes its time now and then, so that more is started in the meantime. Without, a call may find that
     /// nothing has ended yet.
-    fn wait(&mut self, ended: &mut Vec<Ended>) {
+    fn reap(&mut self, may_wait: bool, ended: &mut Vec<Ended>) -> Result<(), Broken> {
+        self.check(ended)?;
         let (threads, idles) = {
             let mut world = self.disk.world();
             (world.threads, world.dice.chance(1, 3))
@@ -77,7 +139,10 @@ impl WriteQueue for Queue {
             if !self.held.is_empty() && !idles {
                 self.end_one(ended);
             }
-            return;
+            return Ok(());
+        }
+        if !may_wait {
+            return Ok(());
         }
         let mut woken = self.woken.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !*woken && (self.held.is_empty() || idles) {
@@ -89,6 +154,16 @@ impl WriteQueue for Queue {
             drop(woken);
             self.end_one(ended);
         }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Broken> {
+        let mut ended = Vec::new();
+        self.check(&mut ended)?;
+        while !self.held.is_empty() {
+            self.end_one(&mut ended);
+        }
+        Ok(())
     }
 
     fn waker(&self) -> Arc<dyn Waker> {
