@@ -3,7 +3,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use crate::disk::simulated::{Fault, Faults, Simulated};
 use crate::{
@@ -259,7 +259,7 @@ async fn a_waker_that_panics_costs_nobody_but_its_owner() {
             let polled = badly.as_mut().poll(&mut Context::from_waker(&waker));
             let (one, other) = tokio::join!(store.append(one(1, sequence)), store.append(one(2, sequence)));
             assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
-            if let Poll::Pending = polled {
+            if polled.is_pending() {
                 badly.await.expect("it is answered all the same");
             }
         }
