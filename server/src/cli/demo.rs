@@ -10,13 +10,13 @@ use streamkit_engine::EngineConfig;
 use streamkit_server::Limits;
 use uuid::Uuid;
 
+use super::acknowledged::Bar;
 use super::called::called;
 use super::development::Development;
 use super::failure::Failure;
 use super::floor;
 use super::import::{self, Source};
 use super::output::{Out, json_lines, note};
-use super::rows::Format;
 use super::serve::Ready;
 
 /// Departures from New York City in January 2013; server/data/README.md says where they come from.
@@ -94,13 +94,15 @@ impl Figures {
         let source = Source {
             name: FLIGHTS_NAME.to_owned(),
             named: true,
-            format: Format::Csv,
-            zipped: true,
+            told_by: FLIGHTS_NAME.to_owned(),
+            format: None,
             segment_by: Some("tailnum".to_owned()),
+            ordered: false,
+            again: false,
         };
-        let bar = import::progress(FLIGHTS.len() as u64);
+        let bar = Bar::new(FLIGHTS.len() as u64);
         let imported = import::run(store, "flights", source, Box::new(FLIGHTS), &bar).await;
-        bar.finish_and_clear();
+        bar.clear();
         let imported = imported?;
         let aircraft = check_aircraft(store).await?;
         let (read, read_seconds) = check_all(store).await?;

@@ -11,7 +11,7 @@ use super::called::called;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Also where the reader of our output went away: that is its right.
+    /// Also where the reader of our output went away and nothing else is wrong: that is its right.
     Done = 0,
     Failed = 1,
     Arguments = 2,
@@ -85,11 +85,8 @@ impl Failure {
         Self::of(Exit::Interrupted, "interrupted")
     }
 
-    /// Standard output took no more. Whoever reads it may stop at any time: `streamkit consume … | head`.
+    /// Standard output took no more, though somebody may read it.
     pub(crate) fn output(error: &std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Self::of(Exit::Done, "");
-        }
         Self::new(format!("cannot write to standard output: {error}"))
     }
 
@@ -121,10 +118,8 @@ impl Failure {
 
     pub(crate) fn report(self) -> ExitCode {
         super::log::release();
-        if self.exit != Exit::Done {
-            // Nobody may be there to read it.
-            let _ = writeln!(std::io::stderr(), "streamkit: {}", self.message);
-        }
+        // Nobody may be there to read it.
+        let _ = writeln!(std::io::stderr(), "streamkit: {}", self.message);
         ExitCode::from(self.exit as u8)
     }
 }

@@ -32,3 +32,15 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     .sync_all()?;
     Ok(())
 }
+
+/// Whether a file can be put there by [`replace`], as far as that can be told before there is something to put there.
+pub(crate) fn check_place(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tried", std::process::id()));
+    let tried = path.with_file_name(name);
+    OpenOptions::new().write(true).create_new(true).open(&tried)?;
+    std::fs::remove_file(&tried)
+}

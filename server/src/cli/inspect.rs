@@ -56,7 +56,7 @@ impl Inspect {
                     false => inspection_text(&mut out, &inspection),
                 };
                 failed = printed.err();
-                failed.is_none()
+                failed.is_none() && !out.is_gone()
             };
             inspect_on(
                 &offline::disk(),
@@ -65,7 +65,8 @@ impl Inspect {
                 progress,
                 &mut show,
             )?;
-            Ok((shown, damaged, failed.map_or_else(|| out.flush(), Err)))
+            let printed = failed.map_or_else(|| out.flush(), Err);
+            Ok((shown, damaged, printed))
         };
         let (shown, damaged, printed) = offline::with_progress(work).await?;
         printed?;
@@ -94,7 +95,7 @@ fn hex(dir: &Path, store: Option<StoreId>, extent: u64, json: bool) -> Result<()
     let mut printed = Ok(());
     let mut show = |line: HexLine| {
         printed = hex_line(&mut out, &line, json);
-        printed.is_ok()
+        printed.is_ok() && !out.is_gone()
     };
     if !inspect_hex_on(&disk, dir, store, extent, HEX_GROUPS, &mut show)? {
         return Err(Failure::new(format!("store {store} has no extent {extent}")));

@@ -5,17 +5,28 @@ use std::io::{BufRead, BufReader, Read};
 /// Longest line, in bytes: room for a record of the largest size with every byte escaped. What is longer is no list of lines.
 const LINE_BYTES_MAX: usize = 32 << 20;
 
-/// Lines without their end, `\n` or `\r\n`, each with its number. Over after an error, which names the line.
+/// Which bytes end a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LineEnd {
+    /// `\n`; a `\r` before it belongs to the line.
+    Lf,
+    /// `\n` or `\r\n`.
+    CrLf,
+}
+
+/// Lines without their end, each with its number. Over after an error, which names the line.
 pub(crate) struct Lines<R: Read> {
     input: BufReader<R>,
+    end: LineEnd,
     number: u64,
     over: bool,
 }
 
 impl<R: Read> Lines<R> {
-    pub(crate) fn new(input: R) -> Self {
+    pub(crate) fn new(input: R, end: LineEnd) -> Self {
         Self {
             input: BufReader::with_capacity(256 << 10, input),
+            end,
             number: 0,
             over: false,
         }
@@ -30,7 +41,7 @@ impl<R: Read> Lines<R> {
         }
         if line.last() == Some(&b'\n') {
             line.pop();
-            if line.last() == Some(&b'\r') {
+            if self.end == LineEnd::CrLf && line.last() == Some(&b'\r') {
                 line.pop();
             }
         } else if line.len() > LINE_BYTES_MAX {
@@ -63,19 +74,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_end_at_either_end_and_the_last_needs_none() {
-        let lines: Result<Vec<_>, _> = Lines::new(&b"a\r\n\nb"[..]).collect();
+    fn a_line_keeps_its_carriage_return_unless_that_is_said_to_be_part_of_its_end() {
+        let lines = |end| -> Vec<_> { Lines::new(&b"a\r\n\r\r\n\nb\r"[..], end).map(Result::unwrap).collect() };
+        let line = |number, text: &str| (number, text.as_bytes().to_vec());
         assert_eq!(
-            lines.unwrap(),
-            [(1, b"a".to_vec()), (2, Vec::new()), (3, b"b".to_vec())]
+            lines(LineEnd::CrLf),
+            [line(1, "a"), line(2, "\r"), line(3, ""), line(4, "b\r")]
         );
-        assert_eq!(Lines::new(&b""[..]).count(), 0);
+        assert_eq!(
+            lines(LineEnd::Lf),
+            [line(1, "a\r"), line(2, "\r\r"), line(3, ""), line(4, "b\r")]
+        );
+        assert_eq!(Lines::new(&b""[..], LineEnd::Lf).count(), 0);
     }
 
     #[test]
     fn a_line_without_end_is_given_up_and_named() {
         let endless = b"a\n".chain(std::io::repeat(b'x'));
-        let lines: Vec<_> = Lines::new(endless).collect();
+        let lines: Vec<_> = Lines::new(endless, LineEnd::Lf).collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[1].as_ref().unwrap_err().starts_with("line 2: longer than"));
     }

@@ -1,5 +1,6 @@
 //! The command line: arguments, dispatch, exit codes. Results go to standard output, everything else to standard error.
 
+mod acknowledged;
 mod address;
 mod backup;
 mod bench;
@@ -13,16 +14,19 @@ mod files;
 mod floor;
 mod format;
 mod import;
+mod input;
 mod inspect;
 mod lines;
 mod lists;
 mod log;
 mod moment;
 mod offline;
+mod offset_file;
 mod output;
 mod produce;
 mod read;
 mod readiness;
+mod record_line;
 mod records;
 mod remote;
 mod remove;

@@ -54,10 +54,12 @@ impl Serialize for EntryLine<'_> {
     }
 }
 
-/// Standard output, buffered. Its failures are of their own kind: [`Failure::output`].
+/// Standard output, buffered. Whoever reads it may stop at any time (`streamkit consume … | head`): what is printed afterwards
+/// goes nowhere, and the command ends as it would have ended. Other failures are told: [`Failure::output`].
 pub(crate) struct Out {
     buffer: BufWriter<Stdout>,
     is_terminal: bool,
+    gone: bool,
 }
 
 impl Out {
@@ -66,20 +68,39 @@ impl Out {
         Self {
             is_terminal: stdout.is_terminal(),
             buffer: BufWriter::with_capacity(64 << 10, stdout),
+            gone: false,
+        }
+    }
+
+    /// Whether nobody reads any more; known only after something was handed over.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut BufWriter<Stdout>) -> std::io::Result<()>) -> Result<(), Failure> {
+        if self.gone {
+            return Ok(());
+        }
+        match write(&mut self.buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(())
+            }
+            written => written.map_err(|error| Failure::output(&error)),
         }
     }
 
     /// One JSON line.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let written = serde_json::to_writer(&mut self.buffer, value).map_err(std::io::Error::from);
-        written
-            .and_then(|()| self.buffer.write_all(b"\n"))
-            .map_err(|error| Failure::output(&error))
+        self.write(|to| {
+            serde_json::to_writer(&mut *to, value)?;
+            to.write_all(b"\n")
+        })
     }
 
     /// One line of text.
     pub(crate) fn text(&mut self, line: impl std::fmt::Display) -> Result<(), Failure> {
-        writeln!(self.buffer, "{line}").map_err(|error| Failure::output(&error))
+        self.write(|to| writeln!(to, "{line}"))
     }
 
     /// One line of stored bytes: as they are, but on a terminal without what would steer it.
@@ -87,8 +108,10 @@ impl Out {
         if self.is_terminal {
             return self.text(shown(&String::from_utf8_lossy(bytes)));
         }
-        let written = self.buffer.write_all(bytes).and_then(|()| self.buffer.write_all(b"\n"));
-        written.map_err(|error| Failure::output(&error))
+        self.write(|to| {
+            to.write_all(bytes)?;
+            to.write_all(b"\n")
+        })
     }
 
     /// A table: the first column to the left, the others to the right.
@@ -116,7 +139,7 @@ impl Out {
 
     /// Hands over what is buffered.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        self.buffer.flush().map_err(|error| Failure::output(&error))
+        self.write(|to| to.flush())
     }
 }
 

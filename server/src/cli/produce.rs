@@ -4,16 +4,16 @@
 use std::io::Read;
 use std::time::Duration;
 
-use serde::Deserialize;
-use streamkit_client::{Error, Metadata, NewRecord, StoreClient};
+use streamkit_client::{Error, NewRecord, StoreClient};
 use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Connect, path};
 use super::failure::Failure;
-use super::lines::Lines;
+use super::lines::{LineEnd, Lines};
 use super::output::{Out, json_lines};
+use super::record_line;
 use super::records::{append, record_bytes};
 
 /// Bytes after which a chunk leaves, such that one more record cannot make it two transactions.
@@ -41,17 +41,11 @@ pub(crate) struct Produce {
     /// Read lines as {"payload":…,"metadata":{…}}, and print JSON
     #[arg(long)]
     json: bool,
+    /// A carriage return before a line's end is no part of the record
+    #[arg(long)]
+    crlf: bool,
     #[command(flatten)]
     connect: Connect,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    payload: Option<String>,
-    payload_base64: Option<String>,
-    #[serde(default)]
-    metadata: Metadata,
 }
 
 /// A record, or why there is none and no more are read.
@@ -82,13 +76,16 @@ struct Progress {
 impl Produce {
     /// `stop` ends the input; what was read until then is still stored.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
-        let (space, segment) = &self.target;
         let store = self.connect.open();
         let input: Box<dyn Read + Send> = match self.file.as_deref() {
             None | Some("-") => Box::new(std::io::stdin()),
             Some(file) => Box::new(std::fs::File::open(file).map_err(|error| Failure::from(error).during(file))?),
         };
-        let mut lines = read(input, self.json);
+        let end = match self.crlf {
+            true => LineEnd::CrLf,
+            false => LineEnd::Lf,
+        };
+        let mut lines = read(input, end, self.json);
         let head = match self.expect {
             Some(head) => head,
             None => head_of(&store, &self.target).await?,
@@ -109,6 +106,17 @@ impl Produce {
                 return Err(progress.conflict(actual));
             }
         }
+        let printed = self.print(lines, head);
+        // Whoever reads the result may be gone; what went wrong counts all the same.
+        match end {
+            End::Input => printed,
+            End::Broken(failure) => Err(progress.go_on(failure)),
+            End::Stopped => Err(progress.go_on(Failure::interrupted())),
+        }
+    }
+
+    fn print(&self, lines: u64, head: u64) -> Result<(), Failure> {
+        let (space, segment) = &self.target;
         let mut out = Out::new();
         if json_lines(self.json) {
             out.json(&serde_json::json!({"space": space, "segment": segment, "produced": lines, "head": head}))?;
@@ -117,12 +125,7 @@ impl Produce {
                 "{lines} lines appended to {space}/{segment}, its head is {head}"
             ))?;
         }
-        out.flush()?;
-        match end {
-            End::Input => Ok(()),
-            End::Broken(failure) => Err(progress.go_on(failure)),
-            End::Stopped => Err(progress.go_on(Failure::interrupted())),
-        }
+        out.flush()
     }
 
     /// Stores a chunk. Where any head will do, it goes after what others have appended in the meantime.
@@ -268,12 +271,16 @@ async fn head_of(store: &StoreClient, (space, segment): &(String, String)) -> Re
 }
 
 /// Reads on a thread of its own.
-fn read(input: Box<dyn Read + Send>, as_json: bool) -> mpsc::Receiver<Parsed> {
+fn read(input: Box<dyn Read + Send>, end: LineEnd, as_json: bool) -> mpsc::Receiver<Parsed> {
     let (send, lines) = mpsc::channel(LINES_AHEAD);
     tokio::task::spawn_blocking(move || {
-        for line in Lines::new(input) {
+        for line in Lines::new(input, end) {
             let record = line.and_then(|(number, line)| {
-                let record = record(line, as_json).and_then(|record| record_bytes(&record).map(|_| record));
+                let record = match as_json {
+                    true => record_line::read(number, &line),
+                    false => Ok(NewRecord::new(line)),
+                };
+                let record = record.and_then(|record| record_bytes(&record).map(|_| record));
                 record.map_err(|why| format!("line {number}: {why}"))
             });
             let last = record.is_err();
@@ -283,25 +290,4 @@ fn read(input: Box<dyn Read + Send>, as_json: bool) -> mpsc::Receiver<Parsed> {
         }
     });
     lines
-}
-
-fn record(line: Vec<u8>, as_json: bool) -> Result<NewRecord, String> {
-    if !as_json {
-        return Ok(NewRecord::new(line));
-    }
-    let line: Line = serde_json::from_slice(&line).map_err(|error| error.to_string())?;
-    let payload = match (line.payload, line.payload_base64) {
-        (Some(text), None) => text.into_bytes(),
-        (None, Some(text)) => {
-            use base64::Engine as _;
-            let decoded = base64::engine::general_purpose::STANDARD.decode(text);
-            decoded.map_err(|error| format!("payload_base64: {error}"))?
-        }
-        (None, None) => Vec::new(),
-        (Some(_), Some(_)) => return Err("payload and payload_base64 exclude each other".to_owned()),
-    };
-    Ok(NewRecord {
-        payload: payload.into(),
-        metadata: line.metadata,
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use futures_util::StreamExt as _;
 use streamkit_client::{ConsumeSegment, ConsumeSpace, Entries, Entry, Error, LexKey, StoreClient};
@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::called::called;
 use super::connect::{Connect, path, space_or_path};
 use super::failure::Failure;
-use super::files::replace;
 use super::format::{Format, format};
 use super::moment::moment;
+use super::offset_file;
 use super::output::{Out, note};
 use super::unknown;
 
@@ -29,8 +29,8 @@ pub(crate) struct Consume {
     #[arg(long, value_name = "SEQUENCE", conflicts_with_all = ["after", "offset_file", "last"])]
     from: Option<u64>,
     /// Go on after this offset, of a space
-    #[arg(long, value_name = "OFFSET", value_parser = LexKey::from_hex, conflicts_with_all = ["offset_file", "last"])]
-    after: Option<LexKey>,
+    #[arg(long, value_name = "OFFSET", value_parser = offset_file::after, conflicts_with_all = ["offset_file", "last"])]
+    after: Option<offset_file::Kept>,
     /// Go on after the offset in this file, and keep it up to date
     #[arg(long, value_name = "FILE", conflicts_with = "last")]
     offset_file: Option<PathBuf>,
@@ -72,19 +72,27 @@ impl Consume {
             };
             match entry {
                 None => break Ok(()),
-                Some(Ok(entry)) => printer.take(entry)?,
+                Some(Ok(entry)) => {
+                    printer.take(entry)?;
+                    if printer.out.is_gone() {
+                        return Ok(());
+                    }
+                }
                 Some(Err(error)) => break Err(broken_off(error, printer.last.is_some())),
             }
         };
-        printer.finish()?;
+        match printer.finish() {
+            // What went wrong first counts, and an offset says that what was read has been handed over.
+            Err(failure) => return end.and(Err(failure)),
+            Ok(()) if printer.out.is_gone() => return end,
+            Ok(()) => {}
+        }
         let (space, segment) = &self.target;
-        // Only now: what an offset says was read has been handed over.
         match (&printer.last, segment) {
             (Some(last), None) => {
                 let offset = last.offset();
                 if let Some(file) = &self.offset_file {
-                    let kept = replace(file, format!("{offset}\n").as_bytes());
-                    kept.map_err(|error| Failure::from(error).during(file.display()))?;
+                    offset_file::write(file, self.connect.store, &offset)?;
                 } else if std::io::stderr().is_terminal() {
                     let called = called();
                     note(format_args!(
@@ -126,8 +134,8 @@ impl Consume {
                 )));
             }
             let after = match (&self.after, &self.offset_file) {
-                (Some(offset), _) => offset.clone(),
-                (None, Some(file)) => kept_offset(file)?,
+                (Some(offset), _) => offset.clone().of(self.connect.store, &space)?,
+                (None, Some(file)) => offset_file::read(file, self.connect.store, &space)?.unwrap_or_default(),
                 (None, None) => LexKey::default(),
             };
             return Ok(store.consume_space(ConsumeSpace {
@@ -205,21 +213,6 @@ fn broken_off(error: Error, began: bool) -> Failure {
     match refused && !began {
         true => Failure::from(error),
         false => Failure::from(error).during("the stream broke off, there may be more entries"),
-    }
-}
-
-/// The offset in a file; from the start if there is no file yet.
-fn kept_offset(file: &Path) -> Result<LexKey, Failure> {
-    let text = match std::fs::read_to_string(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LexKey::default()),
-        read => read.map_err(|error| Failure::from(error).during(file.display()))?,
-    };
-    match LexKey::from_hex(text.trim()) {
-        Ok(offset) if offset != LexKey::default() => Ok(offset),
-        _ => Err(Failure::new(format!(
-            "{} holds no offset; remove it to start from the first entry",
-            file.display()
-        ))),
     }
 }
 

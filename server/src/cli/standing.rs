@@ -1,20 +1,18 @@
-//! What segments hold of a source already. An entry's metadata says which row of which source it was, so a segment's head
-//! tells where to go on; and its payload must be that row of this file, or this is another file of the same name.
+//! What segments hold of an input already. An entry's metadata says which row of which source it was, and has the digest of all
+//! rows up to it. So a segment's last entry tells where to go on, and whether this is the input that the rows came from: it is
+//! if its own digest at that row is the same. Names only help to say what is meant.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use streamkit_client::{ConsumeSegment, Entry, NewRecord, StoreClient};
+use streamkit_client::{ConsumeSegment, Entry, StoreClient};
 
 use super::failure::Failure;
+use super::input::stem;
+use super::rows::Row;
 
 /// Segments looked at, or written to, at the same time.
 pub(crate) const SEGMENTS_AT_ONCE: usize = 512;
-
-/// Rows of one segment with their numbers, in the file's order.
-pub(crate) type Numbered = Vec<(u64, NewRecord)>;
 
 /// Where an import goes, and under which name.
 #[derive(Clone)]
@@ -26,6 +24,8 @@ pub(crate) struct Target {
     /// Whether that name was given on purpose. A file's own name is not: the same file can be written in several ways, and
     /// several files in the same way.
     pub(crate) named: bool,
+    /// Whether rows are stored that stand there under another name.
+    pub(crate) again: bool,
 }
 
 /// Where a segment stands.
@@ -34,8 +34,6 @@ pub(crate) struct Standing {
     pub(crate) head: u64,
     /// The last row of this source in it.
     pub(crate) row: u64,
-    /// Digest of that row as it is stored, until the file was seen to have the same.
-    unproven: Option<u64>,
 }
 
 impl Standing {
@@ -46,68 +44,91 @@ impl Standing {
     }
 
     /// The rows that the segment does not hold yet.
-    pub(crate) fn new_rows<'a>(&self, rows: &'a [(u64, NewRecord)]) -> &'a [(u64, NewRecord)] {
-        &rows[rows.partition_point(|(number, _)| *number <= self.row)..]
-    }
-
-    /// Compares the stored row with the file's, if the file has been read so far: up to row `read`, in which these are the
-    /// segment's.
-    fn prove(&mut self, rows: &[(u64, NewRecord)], read: u64) -> bool {
-        let Some(stored) = self.unproven else {
-            return true;
-        };
-        if self.row > read {
-            return true;
-        }
-        let same = rows
-            .binary_search_by_key(&self.row, |(number, _)| *number)
-            .is_ok_and(|index| digest(&rows[index].1.payload) == stored);
-        if same {
-            self.unproven = None;
-        }
-        same
+    pub(crate) fn new_rows<'a>(&self, rows: &'a [Row]) -> &'a [Row] {
+        &rows[rows.partition_point(|row| row.number <= self.row)..]
     }
 }
 
-fn digest(payload: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    payload.hash(&mut hasher);
-    hasher.finish()
+/// A row as an entry tells of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Told {
+    row: u64,
+    digest: u64,
+}
+
+impl Told {
+    /// Whether one of these rows is this one, with all rows before it.
+    fn is_among(self, rows: &[Row]) -> bool {
+        let found = rows.binary_search_by_key(&self.row, |row| row.number);
+        found.is_ok_and(|index| rows[index].digest == self.digest)
+    }
+}
+
+/// What an entry says of where it came from.
+enum Origin {
+    /// No import, or nothing that can be told.
+    Unknown,
+    Own(Told),
+    Other(Told),
 }
 
 impl Target {
-    /// Looks at a segment. Its head says what it holds, unless something else was appended after the import: then the whole
-    /// segment is read.
-    pub(crate) async fn find(&self, segment: &str) -> Result<Standing, Failure> {
-        let Some(last) = self.store.peek(&self.space, segment).await? else {
-            return Ok(Standing::default());
-        };
-        let head = last.sequence;
-        if let Some((row, unproven)) = self.row_of(&last)? {
-            return Ok(Standing { head, row, unproven });
-        }
+    /// Looks through a segment for rows of this source, and for some of these rows under another name.
+    pub(crate) async fn search(&self, segment: &str, rows: &[Row]) -> Result<(Standing, Option<u64>), Failure> {
+        let mut standing = Standing::default();
+        let mut digest = None;
         let mut entries = self.store.consume_segment(ConsumeSegment::all(&self.space, segment));
-        let (mut row, mut unproven) = (0, None);
         while let Some(entry) = entries.try_next().await? {
-            if let Some(found) = self.row_of(&entry)? {
-                (row, unproven) = found;
+            standing.head = entry.sequence;
+            match self.origin(&entry)? {
+                Origin::Own(told) => (standing.row, digest) = (told.row, Some(told.digest)),
+                Origin::Other(told) if told.is_among(rows) => return Err(self.under_another_name(&entry, told.row)),
+                Origin::Other(_) | Origin::Unknown => {}
             }
         }
-        Ok(Standing { head, row, unproven })
+        Ok((standing, digest))
     }
 
-    /// Which row of this source an entry is, with its digest.
-    fn row_of(&self, entry: &Entry) -> Result<Option<(u64, Option<u64>)>, Failure> {
+    /// Looks again at a segment where somebody else was first. What it holds of this source now and did not before must be among
+    /// these rows.
+    pub(crate) async fn look_again(&self, segment: &str, before: Standing, rows: &[Row]) -> Result<Standing, Failure> {
+        let (standing, digest) = match self.store.peek(&self.space, segment).await? {
+            None => return Ok(Standing::default()),
+            Some(last) => match self.origin(&last)? {
+                Origin::Own(Told { row, digest }) => {
+                    let head = last.sequence;
+                    (Standing { head, row }, Some(digest))
+                }
+                _ => self.search(segment, rows).await?,
+            },
+        };
+        let row = standing.row;
+        match digest {
+            Some(digest) if row != before.row && !(Told { row, digest }).is_among(rows) => {
+                Err(self.another_input(segment, row))
+            }
+            _ => Ok(standing),
+        }
+    }
+
+    fn origin(&self, entry: &Entry) -> Result<Origin, Failure> {
         let row = entry.metadata.get("row").and_then(|row| row.parse().ok());
         let (Some(row), Some(source)) = (row, entry.metadata.get("source")) else {
-            return Ok(None);
+            return Ok(Origin::Unknown);
         };
-        if *source == self.source {
-            return Ok(Some((row, Some(digest(&entry.payload)))));
+        let (space, segment, own) = (&entry.space, &entry.segment, &self.source);
+        let digest = entry.metadata.get("digest");
+        let digest = digest.and_then(|digest| u64::from_str_radix(digest, 16).ok());
+        if source == own {
+            let Some(digest) = digest else {
+                return Err(Failure::new(format!(
+                    "{space}/{segment} holds rows of {source} without the digests that tell whether this is the same input"
+                ))
+                .hint("import into another space, or under a name of its own with --source"));
+            };
+            return Ok(Origin::Own(Told { row, digest }));
         }
-        let file = |name| Path::new(name).file_name();
-        if !self.named && file(source) == file(&self.source) {
-            let (space, segment, own) = (&entry.space, &entry.segment, &self.source);
+        if !self.named && stem(source) == stem(own) {
             return Err(Failure::new(format!(
                 "{space}/{segment} holds rows of {source}, which may be the same file"
             ))
@@ -115,97 +136,163 @@ impl Target {
                 "go on with it by --source {source}, or tell this one apart by --source {own}"
             )));
         }
-        Ok(None)
+        Ok(match digest {
+            Some(digest) if !self.again => Origin::Other(Told { row, digest }),
+            _ => Origin::Unknown,
+        })
     }
 
-    /// As [`Standing::prove`].
-    pub(crate) fn prove(
-        &self,
-        segment: &str,
-        standing: &mut Standing,
-        rows: &[(u64, NewRecord)],
-        read: u64,
-    ) -> Result<(), Failure> {
-        match standing.prove(rows, read) {
-            true => Ok(()),
-            false => Err(self.another_file(segment, standing.row)),
-        }
+    fn under_another_name(&self, entry: &Entry, row: u64) -> Failure {
+        let Entry { space, segment, .. } = entry;
+        let source = entry.metadata.get("source").map_or("", String::as_str);
+        Failure::new(format!(
+            "the first {row} rows of this input stand in {space}/{segment} and elsewhere already, as rows of {source}"
+        ))
+        .hint(format!(
+            "go on with them by --source {source}, or store them once more with --again"
+        ))
     }
 
-    fn another_file(&self, segment: &str, row: u64) -> Failure {
+    fn another_input(&self, segment: &str, row: u64) -> Failure {
         let (space, source) = (&self.space, &self.source);
         Failure::new(format!(
-            "{space}/{segment} holds row {row} of {source}, and this input's row {row} is another or missing: it is not \
-             what was imported under that name, or was changed since"
+            "{space}/{segment} holds row {row} of {source}, and this input's row {row}, or one before it, is another or goes \
+             elsewhere: it is not what was imported under that name, was changed since, or --segment-by is another"
         ))
-        .hint("give another file a name of its own with --source")
+        .hint(
+            "what is stored stays as it is: give another file a name of its own with --source, and import one that was mended into \
+             another space",
+        )
     }
 }
 
-/// Where the segments of a space stand that an import comes upon.
+/// What is known of a segment that was there when the import began.
+enum Known {
+    /// Its last entry is no row of this source: it is searched when the input comes upon it.
+    Unsearched,
+    Standing(Standing),
+}
+
+/// Where the segments of a space stand.
 pub(crate) struct Standings {
     target: Target,
-    /// `None`: it existed when the import began, and was not looked at yet.
-    all: HashMap<String, Option<Standing>>,
+    all: HashMap<String, Known>,
+    /// Rows of this source that stand there, with their segments, of which the input was not seen yet to have the same.
+    unproven: BTreeMap<(u64, String), u64>,
+    /// The last entries that are rows of other sources.
+    others: HashMap<Told, Entry>,
 }
 
 impl Standings {
+    /// Looks at the last entry of every segment of the space.
     pub(crate) async fn of(target: Target) -> Result<Self, Failure> {
         let known = target.store.segment_statuses(&target.space, "", 0).await?;
-        let all = known.into_iter().map(|s| (s.segment, None)).collect();
-        Ok(Self { target, all })
+        let mut standings = Self {
+            target,
+            all: HashMap::new(),
+            unproven: BTreeMap::new(),
+            others: HashMap::new(),
+        };
+        let target = standings.target.clone();
+        let mut lasts = stream::iter(known)
+            .map(async |status| target.store.peek(&target.space, &status.segment).await)
+            .buffer_unordered(SEGMENTS_AT_ONCE);
+        while let Some(last) = lasts.try_next().await? {
+            let Some(mut last) = last else { continue };
+            let known = match target.origin(&last)? {
+                Origin::Own(Told { row, digest }) => {
+                    standings.unproven.insert((row, last.segment.clone()), digest);
+                    let head = last.sequence;
+                    Known::Standing(Standing { head, row })
+                }
+                Origin::Other(told) => {
+                    last.payload = Default::default();
+                    standings.others.insert(told, last.clone());
+                    Known::Unsearched
+                }
+                Origin::Unknown => Known::Unsearched,
+            };
+            standings.all.insert(last.segment, known);
+        }
+        Ok(standings)
     }
 
     /// A segment that was looked at, or that did not exist.
     pub(crate) fn get(&self, segment: &str) -> Standing {
-        self.all.get(segment).copied().flatten().unwrap_or_default()
+        match self.all.get(segment) {
+            Some(Known::Standing(standing)) => *standing,
+            Some(Known::Unsearched) | None => Standing::default(),
+        }
     }
 
     pub(crate) fn set(&mut self, segment: String, standing: Standing) {
-        self.all.insert(segment, Some(standing));
+        self.all.insert(segment, Known::Standing(standing));
     }
 
-    /// Looks at the segments of the next rows, the last of them `read`, before any of these rows is stored.
+    /// Looks at the next rows, the last of them `read`, and at what their segments hold, before any of these rows is stored.
     ///
     /// # Errors
-    /// The input is not the one whose rows are stored.
-    pub(crate) async fn examine(&mut self, segments: &HashMap<String, Numbered>, read: u64) -> Result<(), Failure> {
-        let fresh: Vec<String> = segments
-            .keys()
-            .filter(|segment| matches!(self.all.get(*segment), Some(None)))
-            .cloned()
-            .collect();
+    /// The input is not the one whose rows are stored, or is stored under another name.
+    pub(crate) async fn examine(&mut self, segments: &HashMap<String, Vec<Row>>, read: u64) -> Result<(), Failure> {
+        self.search(segments).await?;
         let target = &self.target;
-        let found: Vec<_> = stream::iter(fresh)
-            .map(async |segment| target.find(&segment).await.map(|standing| (segment, standing)))
-            .buffer_unordered(SEGMENTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        for (segment, standing) in found {
-            self.all.insert(segment, Some(standing));
-        }
-        let mut ahead = None;
-        let mut gap = false;
-        for (segment, rows) in segments {
-            let standing = self.all.entry(segment.clone()).or_insert(None).get_or_insert_default();
-            self.target.prove(segment, standing, rows, read)?;
-            if standing.unproven.is_some() {
-                ahead = Some((segment, standing.row));
+        while let Some(first) = self.unproven.first_entry() {
+            let ((row, segment), digest) = (first.key(), *first.get());
+            let row = *row;
+            if row > read {
+                break;
             }
-            gap |= !standing.new_rows(rows).is_empty();
+            let rows = segments.get(segment).map_or(&[][..], Vec::as_slice);
+            if !(Told { row, digest }).is_among(rows) {
+                return Err(target.another_input(segment, row));
+            }
+            first.remove();
+        }
+        let mut new = false;
+        for (segment, rows) in segments {
+            let standing = match self.all.get(segment) {
+                Some(Known::Standing(standing)) => *standing,
+                _ => Standing::default(),
+            };
+            new |= !standing.new_rows(rows).is_empty();
+            for row in rows.iter().filter(|_| !self.others.is_empty()) {
+                let (row, digest) = (row.number, row.digest);
+                if let Some(entry) = self.others.get(&Told { row, digest }) {
+                    return Err(target.under_another_name(entry, row));
+                }
+            }
         }
         // An import stores all rows of a window before any of the next.
-        match ahead {
-            Some((segment, row)) if gap => Err(self.target.another_file(segment, row)),
+        match self.unproven.last_key_value() {
+            Some(((row, segment), _)) if new => Err(target.another_input(segment, *row)),
             _ => Ok(()),
         }
     }
 
+    /// Searches those of the segments that were not.
+    async fn search(&mut self, segments: &HashMap<String, Vec<Row>>) -> Result<(), Failure> {
+        let target = &self.target;
+        let fresh = segments
+            .iter()
+            .filter(|(segment, _)| matches!(self.all.get(*segment), Some(Known::Unsearched)));
+        let found: Vec<_> = stream::iter(fresh)
+            .map(async |(segment, rows)| Ok::<_, Failure>((segment.clone(), target.search(segment, rows).await?)))
+            .buffer_unordered(SEGMENTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        for (segment, (standing, digest)) in found {
+            if let Some(digest) = digest {
+                self.unproven.insert((standing.row, segment.clone()), digest);
+            }
+            self.set(segment, standing);
+        }
+        Ok(())
+    }
+
     /// At the end of the input: every row that is said to be stored was in it.
     pub(crate) fn prove_all(&self) -> Result<(), Failure> {
-        let mut seen = self.all.iter().filter_map(|(segment, s)| Some((segment, (*s)?)));
-        match seen.find(|(_, standing)| standing.unproven.is_some()) {
-            Some((segment, standing)) => Err(self.target.another_file(segment, standing.row)),
+        match self.unproven.first_key_value() {
+            Some(((row, segment), _)) => Err(self.target.another_input(segment, *row)),
             None => Ok(()),
         }
     }

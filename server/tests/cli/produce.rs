@@ -134,8 +134,8 @@ fn lines_rows_and_names_at_their_limits_are_stored_and_one_byte_more_names_its_l
             "rows",
         ])
     };
-    // A row's metadata counts, too: four lengths, `source`, `rows`, `row` and `2`.
-    let largest = LARGEST - (4 * 4 + 6 + 4 + 3 + 1);
+    // A row's metadata counts, too: six lengths, `source`, `rows`, `row`, `2`, `digest` and that.
+    let largest = LARGEST - (6 * 4 + 6 + 4 + 3 + 1 + 6 + 16);
     for (space, fits) in [("bytes", row("a", largest)), ("name", row(&name, 2000))] {
         let done = import(space, &fits);
         assert!(done.status.success(), "{}", text(&done.stderr));
