@@ -77,7 +77,11 @@ fn in_units(time: Duration) -> String {
 const NOT_COMMITTED: &str = "failed to write transaction: ";
 
 /// How texts begin that tell of a store that takes nothing for now, and go on with the details.
-const NOT_NOW: [&str; 2] = ["the store accepts no writes since ", "the store is overloaded: "];
+const NOT_NOW: [&str; 3] = [
+    "the store accepts no writes since ",
+    "the store is overloaded: ",
+    "nothing was written, the log could not be made ready: ",
+];
 
 impl Error {
     /// Whether the same call may succeed later without any change. After a produce, peek first, unless
@@ -177,6 +181,7 @@ mod tests {
             "failed to write transaction: the store is closed",
             "failed to write transaction: the store is overloaded: its queue of 9 bytes had no room for 20s",
             "failed to write transaction: the store accepts no writes since a write failed (store y: x); restart to recover",
+            "failed to write transaction: nothing was written, the log could not be made ready: create x: Too many open files",
         ] {
             let error = Error::from_terminal(text);
             assert!(

@@ -76,7 +76,7 @@ async fn work(store: &dyn Store, dice: &mut Dice, count: u64, remembered: &mut R
                 remembered.unknown = parts;
                 return false;
             }
-            Err(AppendError::Rejected(Rejection::Storage(_))) => return false,
+            Err(AppendError::Rejected(Rejection::Storage(_) | Rejection::NotReady(_))) => return false,
             Err(error) => panic!("no reason to refuse: {error}"),
         }
     }

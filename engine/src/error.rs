@@ -97,6 +97,25 @@ impl StorageError {
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
+    /// Whether the system refused a call before it did anything: then as much is known as before. What may mean that a device
+    /// failed in the middle is not among it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        use std::io::ErrorKind as Kind;
+        /// Too many open files, of the system and of the process; every Unix has these numbers.
+        const OPEN_FILES: [i32; 2] = [23, 24];
+        let Self::Io { source, .. } = self else { return false };
+        let refused = matches!(
+            source.kind(),
+            Kind::PermissionDenied
+                | Kind::NotFound
+                | Kind::NotADirectory
+                | Kind::ReadOnlyFilesystem
+                | Kind::FileTooLarge
+                | Kind::OutOfMemory
+        );
+        refused || cfg!(unix) && source.raw_os_error().is_some_and(|number| OPEN_FILES.contains(&number))
+    }
+
     /// Wraps what the operating system said.
     pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io {
@@ -199,6 +218,11 @@ pub enum Rejection {
         /// [`EngineConfig::queue_bytes`](crate::EngineConfig::queue_bytes).
         queue_bytes: usize,
     },
+    /// The log could not be made ready to take it: a file could not be made, or has no room in it (too many open files, a file
+    /// larger than this process may write, a folder that is gone or may not be written to, a device that failed at that).
+    /// Transient, unless the store does not accept writes from then on ([`Store::writable`](crate::Store::writable)).
+    #[error("nothing was written, the log could not be made ready: {0}")]
+    NotReady(StorageError),
     /// The store does not accept writes.
     #[error(transparent)]
     Storage(StorageError),

@@ -58,7 +58,9 @@ async fn produce(store: Arc<dyn Store>, producer: usize, mut head: u64, count: u
         };
         match oldest.await.unwrap() {
             Ok(_) => head += 1,
-            Err(AppendError::Indeterminate(_) | AppendError::Rejected(Rejection::Storage(_))) => break,
+            Err(
+                AppendError::Indeterminate(_) | AppendError::Rejected(Rejection::Storage(_) | Rejection::NotReady(_)),
+            ) => break,
             // Sent ahead of what could not be written, or came before it on another thread.
             Err(AppendError::Rejected(Rejection::Conflict { .. })) => break,
             Err(error) => panic!("no reason to refuse: {error}"),

@@ -75,6 +75,8 @@ mod model;
 mod offline;
 mod pace;
 mod read;
+#[cfg(test)]
+mod refused_tests;
 mod room;
 #[cfg(all(test, feature = "schedules"))]
 mod schedules;

@@ -79,6 +79,7 @@ impl Metrics {
             AppendError::Indeterminate(_) => "unknown",
             AppendError::Rejected(Rejection::Conflict { .. }) => "conflict",
             AppendError::Rejected(Rejection::DiskFull) => "disk_full",
+            AppendError::Rejected(Rejection::NotReady(_)) => "not_ready",
             AppendError::Rejected(Rejection::QueueFull { .. }) => "overloaded",
             AppendError::Rejected(Rejection::Storage(StorageError::Halted { .. })) => "halted",
             AppendError::Rejected(Rejection::Storage(_)) => "storage",

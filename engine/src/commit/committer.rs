@@ -8,7 +8,7 @@ use super::flight::{self, Group};
 use super::order::{Order, Ruling};
 use super::queue::{Append, Reply, Request, waking};
 use crate::disk::blocks::Blocks;
-use crate::error::{AppendError, Rejection};
+use crate::error::{AppendError, Rejection, StorageError};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::Encoded;
 use crate::log::writer::LogWriter;
@@ -174,36 +174,43 @@ fn commit_appends(shared: &Arc<Shared>, writer: &mut LogWriter, mut accepted: Ve
     }
     let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
     let group = Group::make(shared, writer, BLOCKS.take(), encoded);
-    let outcome = write(shared, writer, &group);
+    let outcome = write(shared, writer, &group).map_err(AppendError::Indeterminate);
     flight::answer(shared, &group, accepted, &outcome);
     if group.blocks.capacity() <= 2 * GROUP_BYTES_TARGET {
         BLOCKS.set(group.blocks);
     }
 }
 
-fn write(shared: &Arc<Shared>, writer: &mut LogWriter, group: &Group) -> Result<(), AppendError> {
+fn write(shared: &Arc<Shared>, writer: &mut LogWriter, group: &Group) -> Result<(), StorageError> {
     let pending = &group.pending;
     let written = pending.file.write(pending.offset, &group.blocks);
-    writer
-        .durable(pending, written)
-        .map_err(AppendError::Indeterminate)
-        .and_then(|()| group.landed(shared, writer))
+    writer.durable(pending, written)?;
+    group.landed(shared, writer)
 }
 
 /// Sees to it that a group of these bytes can be written: this open's epoch has begun, and there is room.
+///
+/// # Errors
+/// [`AppendError::Rejected`]: whatever fails here, the group is not begun.
 fn make_ready(shared: &Arc<Shared>, writer: &mut LogWriter, bytes: usize) -> Result<(), AppendError> {
-    writer.place.latch.check().map_err(Rejection::Storage)?;
-    if !shared.opened.load(Ordering::Acquire) {
-        open_for_writing(shared, writer)?;
-    }
-    make_room(shared, writer, bytes)
+    let made = writer.place.latch.check().and_then(|()| {
+        if !shared.opened.load(Ordering::Acquire) {
+            open_for_writing(shared, writer)?;
+        }
+        make_room(shared, writer, bytes)
+    });
+    // A store that halts and a full disk have their own lines in the log.
+    let untold = |error: &&StorageError| matches!(error, StorageError::Io { .. }) && !error.is_full();
+    let halted = writer.place.latch.check().is_err();
+    writer.note_refusal(made.as_ref().err().filter(untold).filter(|_| !halted));
+    made.map_err(flight::rejection)
 }
 
 /// The first group of an open: alone, and durable before any other, so that the epoch it starts is never used twice.
-fn open_for_writing(shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), AppendError> {
+fn open_for_writing(shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), StorageError> {
     if writer.open.is_none() {
         let made = writer.place.disk.create_dir(&writer.place.dir);
-        made.map_err(|e| flight::rejection(crate::StorageError::io("create", &writer.place.dir, e)))?;
+        made.map_err(|e| StorageError::io("create", &writer.place.dir, e))?;
     }
     let mut opening = Encoded::open();
     make_room(shared, writer, GROUP_HEADER_BYTES + opening.len())?;
@@ -215,13 +222,13 @@ fn open_for_writing(shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), 
     Ok(())
 }
 
-fn make_room(shared: &Arc<Shared>, writer: &mut LogWriter, group_bytes: usize) -> Result<(), AppendError> {
+fn make_room(shared: &Arc<Shared>, writer: &mut LogWriter, group_bytes: usize) -> Result<(), StorageError> {
     if writer.fits(group_bytes) {
         return Ok(());
     }
     let sealed = writer.tail();
     let first = writer.open.is_none();
-    writer.roll(group_bytes).map_err(flight::rejection)?;
+    writer.roll(group_bytes)?;
     shared.rolled(writer, (!first).then_some(sealed));
     Ok(())
 }
@@ -272,5 +279,5 @@ fn trim(shared: &Arc<Shared>, writer: &mut LogWriter, path: &SegmentPath, first:
 fn commit_alone(shared: &Arc<Shared>, writer: &mut LogWriter, mut encoded: Encoded) -> Result<(), AppendError> {
     make_ready(shared, writer, GROUP_HEADER_BYTES + encoded.len())?;
     let group = Group::make(shared, writer, Blocks::default(), std::iter::once(&mut encoded));
-    write(shared, writer, &group)
+    write(shared, writer, &group).map_err(AppendError::Indeterminate)
 }

@@ -248,7 +248,10 @@ impl Course {
                 writer.place.latch.check().map_err(flight::rejection)
             }
         };
-        let outcome = durable.and_then(|()| flight.group.landed(shared, &mut writer));
+        let outcome = durable.and_then(|()| {
+            let landed = flight.group.landed(shared, &mut writer);
+            landed.map_err(AppendError::Indeterminate)
+        });
         drop(writer);
         if self.flights.is_empty() {
             self.order = Order::default();

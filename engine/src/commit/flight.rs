@@ -55,8 +55,8 @@ impl Group {
     /// The group, the oldest under way, is durable: makes it visible, all at once.
     ///
     /// # Errors
-    /// [`AppendError::Indeterminate`] if it breaks the rules; they were checked before, so that is a bug.
-    pub(crate) fn landed(&self, shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), AppendError> {
+    /// If it breaks the rules; they were checked before, so that is a bug, and the store is halted.
+    pub(crate) fn landed(&self, shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), StorageError> {
         writer.landed(&self.pending, &self.blocks);
         let body = &self.blocks[self.body.clone()];
         // Whoever sees the new tail finds the bytes in memory.
@@ -87,11 +87,12 @@ pub(crate) fn answer(shared: &Shared, group: &Group, accepted: Vec<Append>, outc
 
 /// A failure before anything of the group was written.
 pub(crate) fn rejection(error: StorageError) -> AppendError {
-    if error.is_full() {
-        Rejection::DiskFull.into()
-    } else {
-        Rejection::Storage(error).into()
-    }
+    let why = match error {
+        full if full.is_full() => Rejection::DiskFull,
+        failed @ StorageError::Io { .. } => Rejection::NotReady(failed),
+        other => Rejection::Storage(other),
+    };
+    why.into()
 }
 
 /// Where the transactions of a group begin that stands at `at`.
@@ -102,7 +103,7 @@ fn body_position(at: LogPosition) -> LogPosition {
     }
 }
 
-fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8]) -> Result<(), AppendError> {
+fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8]) -> Result<(), StorageError> {
     let mut catalog = shared.catalog.write().unwrap_or_else(PoisonError::into_inner);
     let mut offset = 0;
     while offset < body.len() {
@@ -125,7 +126,7 @@ fn publish(shared: &Arc<Shared>, writer: &LogWriter, at: LogPosition, body: &[u8
                 let error = crate::log::recovery::corrupt(shared.id, at.extent, byte, error.to_string());
                 let halted: Result<(), StorageError> = writer.place.latch.guard(|| Err(error.clone()));
                 debug_assert!(halted.is_err(), "what was ruled acceptable can be applied: {error}");
-                return Err(AppendError::Indeterminate(error));
+                return Err(error);
             }
         }
     }

@@ -32,6 +32,23 @@ impl Latch {
         write().inspect_err(|error| self.halt(&error.to_string()))
     }
 
+    /// As [`Latch::guard`], for what may fail without having done anything: after such a failure the next write is let through.
+    ///
+    /// # Errors
+    /// As [`Latch::guard`].
+    pub(crate) fn guard_unless<T>(
+        &self,
+        harmless: impl Fn(&StorageError) -> bool,
+        write: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.check()?;
+        write().inspect_err(|error| {
+            if !harmless(error) {
+                self.halt(&error.to_string());
+            }
+        })
+    }
+
     /// Lets nothing through from here on, because of the first cause.
     pub(crate) fn halt(&self, cause: &str) {
         if self.failure.set(cause.to_owned()).is_ok() {

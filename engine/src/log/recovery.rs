@@ -530,6 +530,7 @@ impl Recovered {
             extent_bytes,
             log_bytes,
             disk_is_full: false,
+            is_refused: false,
             open,
             state: self.state,
         };

@@ -147,14 +147,19 @@ impl Filling {
 pub(crate) struct Filled(Filling);
 
 impl Filled {
-    /// Gives it its name in the log, in the place of another that has it. After a failure nobody knows what stands behind
-    /// the name, neither now nor after power loss: the store accepts no more writes.
+    /// Gives it its name in the log, in the place of another that has it. Where the system refuses that before it does anything, the
+    /// next extent is tried anew under the same name. After any other failure nobody knows what stands behind the name, neither
+    /// now nor after power loss: the store accepts no more writes.
     pub(crate) fn name(self, place: &Place) -> Result<Spare, StorageError> {
         let filling = self.0;
         let path = FileName::Extent(filling.extent).in_dir(&place.dir);
-        place.latch.guard(|| {
+        let unchanged = |error: &StorageError| error.is_refusal() || error.is_full();
+        place.latch.guard_unless(unchanged, || {
             let renamed = place.disk.rename(&filling.path, &path);
-            renamed.map_err(|source| StorageError::io("rename", &filling.path, source))?;
+            renamed.map_err(|source| StorageError::io("rename", &filling.path, source))
+        })?;
+        // Not for want of room: a sync that began and found none has failed like any other. It begins with opening the folder.
+        place.latch.guard_unless(StorageError::is_refusal, || {
             let synced = place.disk.sync_dir(&place.dir);
             synced.map_err(|source| StorageError::io("sync", &place.dir, source))
         })?;

@@ -32,6 +32,8 @@ pub(crate) struct LogWriter {
     pub(crate) log_bytes: u64,
     /// There was no room for the last extent wished for.
     pub(crate) disk_is_full: bool,
+    /// It could not be made ready for the last group.
+    pub(crate) is_refused: bool,
     /// The open extent, unless the store was never written to.
     pub(crate) open: Option<OpenExtent>,
     /// What the next group must continue: the state after the last one made.
@@ -105,6 +107,14 @@ impl LogWriter {
         self.open.as_ref().is_none_or(|open| open.made == open.durable)
     }
 
+    /// Says once why producers are refused, however many there are, until it is otherwise.
+    pub(crate) fn note_refusal(&mut self, why: Option<&StorageError>) {
+        let was_refused = std::mem::replace(&mut self.is_refused, why.is_some());
+        if let (Some(cause), false) = (why, was_refused) {
+            tracing::warn!(store = %self.place.store, %cause, "the log cannot be made ready for the next group: appends are refused until it can");
+        }
+    }
+
     fn next_number(&self) -> u64 {
         self.open.as_ref().map_or(1, |open| open.header.extent + 1)
     }
@@ -169,6 +179,14 @@ impl LogWriter {
             },
             None => self.prepare_now(needed)?.name(&self.place)?,
         };
+        // Nothing is written yet: what is prepared stays so.
+        let (spare, file) = match self.open_spare(&spare) {
+            Ok(file) => (spare, file),
+            Err(error) => {
+                self.spare.put_back(spare);
+                return Err(error);
+            }
+        };
         let header = ExtentHeader {
             store: self.place.store,
             extent: number,
@@ -180,7 +198,11 @@ impl LogWriter {
             state: self.state,
             durable: 0,
         };
-        let file = self.place.latch.guard(|| self.adopt(spare, &header))?;
+        self.place.latch.guard(|| {
+            let written = file.write(0, &Blocks::from(header.encode().as_slice()));
+            let path = FileName::Extent(number).in_dir(&self.place.dir);
+            written.map_err(|source| StorageError::io("write the header of", path, source))
+        })?;
         self.prepare_at = 0;
         self.log_bytes += header.capacity;
         self.open = Some(OpenExtent {
@@ -205,7 +227,11 @@ impl LogWriter {
             smallest.max(self.next_capacity())
         };
         let mut made = prepare(&self.place, self.next_shape(wished));
-        if wished > smallest && made.as_ref().is_err_and(StorageError::is_full) {
+        let too_large = |error: &StorageError| match error {
+            StorageError::Io { source, .. } => error.is_full() || source.kind() == io::ErrorKind::FileTooLarge,
+            _ => false,
+        };
+        if wished > smallest && made.as_ref().is_err_and(too_large) {
             made = prepare(&self.place, self.next_shape(smallest));
         }
         let was_full = std::mem::replace(&mut self.disk_is_full, made.as_ref().is_err_and(StorageError::is_full));
@@ -216,18 +242,13 @@ impl LogWriter {
         made
     }
 
-    fn adopt(&self, spare: Spare, header: &ExtentHeader) -> Result<Arc<dyn LogFile>, StorageError> {
-        let path = FileName::Extent(header.extent).in_dir(&self.place.dir);
-        let file = match spare.file {
-            Some(file) => file,
-            None => {
-                let opened = self.place.disk.open_log(&path, false);
-                opened.map_err(|source| StorageError::io("open", &path, source))?
-            }
-        };
-        let written = file.write(0, &Blocks::from(header.encode().as_slice()));
-        written.map_err(|source| StorageError::io("write the header of", &path, source))?;
-        Ok(file)
+    fn open_spare(&self, spare: &Spare) -> Result<Arc<dyn LogFile>, StorageError> {
+        if let Some(file) = &spare.file {
+            return Ok(Arc::clone(file));
+        }
+        let path = FileName::Extent(spare.extent).in_dir(&self.place.dir);
+        let opened = self.place.disk.open_log(&path, false);
+        opened.map_err(|source| StorageError::io("open", path, source))
     }
 
     /// Begins a group: what stands in its first block before it, and the header's place. Returns where its transactions go.

@@ -165,7 +165,9 @@ fn is_logged_by_its_store(error: &AppendError) -> bool {
     matches!(
         error,
         AppendError::Indeterminate(StorageError::Io { .. })
-            | AppendError::Rejected(Rejection::DiskFull | Rejection::Storage(StorageError::Halted { .. }))
+            | AppendError::Rejected(
+                Rejection::DiskFull | Rejection::NotReady(_) | Rejection::Storage(StorageError::Halted { .. })
+            )
     )
 }
 
