@@ -177,6 +177,7 @@ fn with_next_step(mut error: clap::Error, command: &clap::Command, origins: &set
 }
 
 async fn run(command: Command) -> Result<(), Failure> {
+    signals::outlive_file_limits()?;
     match command {
         Command::Dev(dev) => dev.run().await,
         Command::Serve(serve) => serve.run().await,

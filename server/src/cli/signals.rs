@@ -1,4 +1,4 @@
-//! What asks a command to stop.
+//! What asks a command to stop, and what must not end it.
 
 /// SIGINT and SIGTERM, from the moment it is made.
 #[cfg(unix)]
@@ -24,6 +24,22 @@ impl StopSignals {
         }
         Ok(())
     }
+}
+
+/// Lives on where a file would become larger than this process may make it (`ulimit -f`): the write is refused, and whoever asked
+/// for it is told. Unheeded, that signal ends the process, with all who are connected.
+#[cfg(unix)]
+pub(super) fn outlive_file_limits() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    /// SIGXFSZ, on Linux (but for MIPS), macOS and the BSDs.
+    const FILE_TOO_LARGE: i32 = 25;
+    // Once heeded it stays so, whoever listens.
+    signal(SignalKind::from_raw(FILE_TOO_LARGE)).map(drop)
+}
+
+#[cfg(not(unix))]
+pub(super) fn outlive_file_limits() -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Ctrl-C.

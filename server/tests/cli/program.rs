@@ -80,6 +80,11 @@ impl Served {
         }
     }
 
+    /// Its number.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal by name.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
