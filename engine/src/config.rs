@@ -28,6 +28,10 @@ pub enum CommitMethod {
 }
 
 /// Settings of one process. Nothing here must match between runs.
+///
+/// Where the size of files is limited (`ulimit -f`), the system's answer to a file that would become larger is the signal SIGXFSZ, which ends
+/// a process that does not heed it. Signals are the process's own, so the engine leaves this one alone: a program that
+/// ignores it gets [`Rejection::NotReady`](crate::Rejection::NotReady) instead.
 #[derive(Clone)]
 pub struct EngineConfig {
     /// The folder that holds the stores.
