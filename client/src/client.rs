@@ -1,22 +1,16 @@
 //! A client and its settings. All calls of a client share one connection.
 
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use crate::connection::Connection;
+use crate::call::{Call, Shared};
 use crate::dial::{Dialler, Hooks, TokenSource};
 use crate::error::Error;
-use crate::link::Link;
 use crate::retry::RetryPolicy;
 use crate::store::StoreClient;
-
-/// Publishes to one segment share a lane, in which one runs at a time; two segments share one by chance only.
-const PUBLISH_LANES: usize = 256;
 
 /// Settings of a client.
 #[derive(Clone)]
@@ -84,11 +78,7 @@ impl Builder {
             hooks: self.hooks,
         };
         Client {
-            inner: Arc::new(Inner {
-                link: Link::new(dialler),
-                timeout: self.timeout,
-                publishing: std::array::from_fn(|_| Mutex::new(())),
-            }),
+            shared: Arc::new(Shared::new(dialler, self.timeout)),
         }
     }
 }
@@ -96,13 +86,7 @@ impl Builder {
 /// A client of one server. Cheap to clone; clones share the connection, which closes with the last of them.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    link: Link,
-    timeout: Duration,
-    publishing: [Mutex<()>; PUBLISH_LANES],
+    shared: Arc<Shared>,
 }
 
 impl Client {
@@ -119,7 +103,7 @@ impl Client {
 
     /// One store of the server.
     pub fn store(&self, id: Uuid) -> StoreClient {
-        StoreClient::new(self.clone(), id)
+        StoreClient::new(Call::new(Arc::clone(&self.shared), id))
     }
 
     /// Connects now instead of at the first call.
@@ -127,40 +111,12 @@ impl Client {
     /// # Errors
     /// [`Error::Unauthorized`], [`Error::Connect`], [`Error::Closed`].
     pub async fn connect(&self) -> Result<(), Error> {
-        self.connection().await.map(drop)
+        self.shared.connection().await.map(drop)
     }
 
     /// Ends the connection, and dialling too. Calls in flight end with [`Error::ConnectionLost`] or [`Error::Closed`], later
     /// ones with [`Error::Closed`].
     pub async fn close(&self) {
-        if let Some(connection) = self.inner.link.close() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), connection.wait_ended()).await;
-        }
-    }
-
-    pub(crate) fn timeout(&self) -> Duration {
-        self.inner.timeout
-    }
-
-    /// Held while something is published to a segment.
-    pub(crate) async fn publishing(&self, segment: impl Hash) -> MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        segment.hash(&mut hasher);
-        let lane = hasher.finish() % PUBLISH_LANES as u64;
-        self.inner.publishing[usize::try_from(lane).expect("fewer than 2^16 lanes")]
-            .lock()
-            .await
-    }
-
-    /// The live connection, dialled if there is none.
-    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Error> {
-        let link = &self.inner.link;
-        match tokio::time::timeout(self.inner.timeout, link.connection()).await {
-            Ok(dialled) => dialled,
-            Err(_) => Err(Error::Connect {
-                url: link.url().to_owned(),
-                cause: format!("no connection within {:?}", self.inner.timeout),
-            }),
-        }
+        self.shared.close().await;
     }
 }

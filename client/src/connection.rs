@@ -1,21 +1,17 @@
-//! One live WebSocket: one task that hands what arrives to the channels waiting for it and sends what they queue. It never
-//! waits for a channel: whose consumer is too slow loses its channel, and nobody else notices. When it ends, every open
-//! channel is told that the connection is lost; nobody waits for a dead link.
+//! One live WebSocket, as its channels see it: what they queue to be sent, and the inboxes of what arrives for them. No
+//! channel is waited for: whose consumer is too slow loses its channel, and nobody else notices. When the connection ends,
+//! every open channel is told that it is lost; nobody waits for a dead link.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
-use streamkit_protocol::limits::{DEAD_AFTER, PING_PERIOD_MAX, PING_PERIOD_MIN};
 use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
 use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 use crate::progress::{Progress, Unsent};
-use crate::wire::{Socket, WRITE_DEADLINE, Wire};
 
 /// Bytes waiting to be sent over one connection; callers wait for room.
 const OUTBOUND_BYTES: usize = 4 << 20;
@@ -106,16 +102,8 @@ pub(crate) enum Outgoing {
 }
 
 impl Connection {
-    /// Starts the task of a fresh socket, whose writes move `progress`.
-    pub(crate) fn start(socket: Socket, progress: Arc<Progress>) -> Arc<Self> {
-        let (connection, queued) = Self::unstarted(progress);
-        let wire = Wire::new(socket, queued, connection.clone(), WRITE_DEADLINE);
-        tokio::spawn(run(wire, connection.clone()));
-        connection
-    }
-
-    /// A connection without its task, and what that has to send.
-    pub(crate) fn unstarted(progress: Arc<Progress>) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
+    /// A connection whose task is not started yet, and what that has to send.
+    pub(crate) fn new(progress: Arc<Progress>) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
         let (outbound, queued) = mpsc::unbounded_channel();
         let connection = Self {
             routes: Mutex::default(),
@@ -203,7 +191,7 @@ impl Connection {
     }
 
     /// Queues a frame of the connection if there is room. Without, what waits to be sent shows as well that we live.
-    fn control(&self, control: Control) {
+    pub(crate) fn control(&self, control: Control) {
         let frame = Frame::connection(control).encode();
         if let Ok(room) = self.room.try_acquire_many(permits(frame.len())) {
             room.forget();
@@ -228,7 +216,7 @@ impl Connection {
         let _ = self.outbound.send(Outgoing::Goodbye);
     }
 
-    fn end(&self, why: &str) {
+    pub(crate) fn end(&self, why: &str) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();
@@ -248,7 +236,7 @@ impl Connection {
 
     /// Hands a message to its channel. Never waits: a channel whose consumer left its inbox full is over, which its consumer
     /// learns after what is in the inbox, and the server at once.
-    fn deliver(&self, id: Uuid, inbound: Inbound) {
+    pub(crate) fn deliver(&self, id: Uuid, inbound: Inbound) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(route) = routes.get(&id) else { return };
         if let Inbound::Message(message) = &inbound {
@@ -273,58 +261,4 @@ impl Connection {
 /// Room that frames take; those larger than all of it take all.
 fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes.min(OUTBOUND_BYTES)).unwrap_or(u32::MAX)
-}
-
-/// Reads, routes and writes until the connection is over, in one task: a socket has one waker then, not two that wake each
-/// other for nothing.
-pub(crate) async fn run(mut wire: Wire, connection: Arc<Connection>) {
-    let mut last_frame = Instant::now();
-    let mut ping = pin!(tokio::time::sleep(ping_period()));
-    let why = loop {
-        let received = tokio::select! {
-            biased;
-            // First: the server must hear of a client that is busy receiving.
-            () = &mut ping => {
-                if last_frame.elapsed() > DEAD_AFTER {
-                    break "heartbeat timeout".to_owned();
-                }
-                connection.control(Control::Ping);
-                ping.set(tokio::time::sleep(ping_period()));
-                continue;
-            }
-            received = wire.next() => received,
-        };
-        let frame = match received.and_then(|bytes| Frame::decode(&bytes).map_err(|error| error.to_string())) {
-            Ok(frame) => frame,
-            Err(why) => break why,
-        };
-        last_frame = Instant::now();
-        match frame.control {
-            Control::Data => {
-                let id = frame.channel_id;
-                let message = frame.message();
-                let inbound = match Terminal::decode(&message) {
-                    Some(terminal) => Inbound::End(terminal),
-                    None => Inbound::Message(message),
-                };
-                connection.deliver(id, inbound);
-            }
-            Control::Error => {
-                let id = frame.channel_id;
-                // Whatever it says, an error frame is no clean end.
-                let terminal = Terminal::decode(&frame.message()).filter(|terminal| *terminal != Terminal::Close);
-                let terminal = terminal.unwrap_or_else(|| Terminal::Error("unknown error".to_owned()));
-                connection.deliver(id, Inbound::End(terminal));
-            }
-            Control::Ping => connection.control(Control::Pong),
-            Control::Pong | Control::Unknown(_) => {}
-            Control::Close => break "the server closed the connection".to_owned(),
-        }
-    };
-    connection.end(&why);
-    wire.finish().await;
-}
-
-fn ping_period() -> std::time::Duration {
-    rand::random_range(PING_PERIOD_MIN..PING_PERIOD_MAX)
 }

@@ -7,11 +7,12 @@ use std::task::{Context, Poll};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use streamkit_protocol::Request;
 
+use crate::call::Call;
 use crate::channel::{Arrival, Channel};
 use crate::error::Error;
+use crate::lookup;
 use crate::model::Entry;
 use crate::position::Position;
-use crate::store::{StoreClient, status_over};
 
 /// Entries of a consume. Ends with `None` only if the server ended it cleanly; after an error it is over. Dropping it ends
 /// the consume on the server.
@@ -25,9 +26,9 @@ pub struct Entries {
 }
 
 impl Entries {
-    pub(crate) fn new(store: StoreClient, request: Request) -> Self {
+    pub(crate) fn new(call: Call, request: Request) -> Self {
         let reading = Box::new(Reading {
-            store,
+            call,
             position: Position::new(request),
             channel: None,
             repeated: false,
@@ -49,7 +50,7 @@ impl Stream for Entries {
 
 /// A consume under way.
 struct Reading {
-    store: StoreClient,
+    call: Call,
     position: Position,
     /// `None` before it is opened.
     channel: Option<Channel>,
@@ -80,7 +81,7 @@ impl Reading {
                     let Some(request) = self.position.rest() else {
                         return Ok(None);
                     };
-                    self.channel.insert(self.store.open(&request).await?)
+                    self.channel.insert(self.call.open(&request).await?)
                 }
             };
             match channel.next().await {
@@ -111,7 +112,7 @@ impl Reading {
     async fn reopen(&mut self, mut channel: Channel) -> Result<bool, Error> {
         if !self.bounded {
             // Without it a consumer that appends to what it reads would never reach the end.
-            match status_over(channel.another(), "", "").await {
+            match lookup::status(channel.another(), "", "").await {
                 Ok(status) if status.last_timestamp > 0 => self.position.end_at(status.last_timestamp),
                 // A Go server does not know the question.
                 Ok(_) | Err(Error::Refused(_)) => {}

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self};
 
 use crate::connection::Connection;
+use crate::duplex;
 use crate::error::Error;
 use crate::progress::{Metered, Progress};
 use crate::retry::RetryPolicy;
@@ -108,7 +109,7 @@ impl Dialler {
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
         match client_async_with_config(request, Metered::new(tcp, progress.clone()), Some(config)).await {
-            Ok((socket, _)) => Ok(Connection::start(socket, progress)),
+            Ok((socket, _)) => Ok(duplex::start(socket, progress)),
             Err(tungstenite::Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
                 Err(DialError::Permanent(token::refused(&token)))
             }

@@ -125,6 +125,11 @@ impl Error {
         }
     }
 
+    /// What the server sent cannot be read.
+    pub(crate) fn malformed(error: impl std::fmt::Display) -> Self {
+        Self::Protocol(format!("malformed message: {error}"))
+    }
+
     /// What a terminal message's text means. The texts are the protocol's only error codes.
     pub(crate) fn from_terminal(text: &str) -> Self {
         if let Some((expected, got)) = text

@@ -15,21 +15,24 @@
 //! ```
 //!
 //! ```text
-//! call (store.rs, produce.rs, consume.rs) ─▶ channel.rs ─▶ connection.rs: one reader, one writer ─▶ WebSocket
-//!                                            link.rs: one dial for all ─▶ dial.rs: token, handshake, retries
+//! store.rs ─▶ produce.rs, consume.rs, lookup.rs ─▶ call.rs ─▶ channel.rs ─▶ connection.rs ◀─ duplex.rs ─▶ wire.rs: WebSocket
+//!             what is asked                        link.rs: one dial for all ─▶ dial.rs: token, handshake, retries
 //! ```
 //!
 //! Every call has a timeout. A stream that ends without error was ended by the server on purpose; a broken connection, a
 //! missing acknowledgement or a hole in the sequences is always an error. No call waits for the consumer of another:
 //! whoever reads may publish over the same client in between, or stop reading for a while.
 
+mod call;
 mod channel;
 mod client;
 mod connection;
 mod consume;
 mod dial;
+mod duplex;
 mod error;
 mod link;
+mod lookup;
 mod model;
 mod position;
 mod produce;

@@ -7,7 +7,6 @@ use streamkit_protocol::{Request, SpaceOffset};
 
 use crate::error::Error;
 use crate::model::Entry;
-use crate::store::malformed;
 
 /// Segments of a read over spaces whose sequences are checked: the first so many that occur. Names and numbers of more
 /// would take too much memory.
@@ -132,7 +131,7 @@ impl Position {
 
     /// Takes the next entry; `None` if it was taken before.
     pub(crate) fn take(&mut self, message: &[u8]) -> Result<Option<Entry>, Error> {
-        let wire = streamkit_protocol::Entry::decode(message).map_err(malformed)?;
+        let wire = streamkit_protocol::Entry::decode(message).map_err(Error::malformed)?;
         if wire.sequence == 0 || wire.payload.0.is_none() {
             return Err(Error::Protocol("an entry without sequence or payload".to_owned()));
         }

@@ -5,8 +5,8 @@ use streamkit_protocol::{Produce, RecordRef, Request, SegmentStatus, Terminal};
 
 use crate::channel::{Batch, Channel};
 use crate::error::Error;
+use crate::lookup;
 use crate::model::NewRecord;
-use crate::store::{malformed, peek_over};
 
 /// Bytes of frames gathered before they are sent.
 const BATCH_BYTES: usize = 64 << 10;
@@ -114,7 +114,7 @@ impl Producer {
             Error::Refused(text) if text == "sequence mismatch" => {
                 let (space, segment) = &self.path;
                 let got = self.acknowledged.saturating_add(1);
-                match peek_over(self.channel.another(), space, segment).await {
+                match lookup::peek(self.channel.another(), space, segment).await {
                     Ok(last) => Error::Conflict {
                         head: last.map_or(0, |entry| entry.sequence),
                         got,
@@ -158,7 +158,7 @@ impl Producer {
                 "the server ended the produce after {acknowledged} while records were sent"
             ))
         })?;
-        let status = SegmentStatus::decode(&message).map_err(malformed)?;
+        let status = SegmentStatus::decode(&message).map_err(Error::malformed)?;
         let here = (status.space.as_str(), status.segment.as_str()) == (self.path.0.as_str(), self.path.1.as_str());
         if !here || status.last_sequence <= acknowledged || status.last_sequence >= self.next {
             return Err(Error::Protocol(format!(

@@ -3,72 +3,30 @@
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use streamkit_protocol::{Delete, GetSegments, GetStatus, Peek, Request, SegmentStatus, Status, Trim};
+use streamkit_protocol::{Delete, GetSegments, Request, SegmentStatus, Status, Trim};
 use uuid::Uuid;
 
-use crate::channel::Channel;
-use crate::client::Client;
+use crate::call::Call;
 use crate::consume::Entries;
 use crate::error::Error;
+use crate::lookup;
 use crate::model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 use crate::produce::Producer;
 
 /// One store of a server.
 #[derive(Clone)]
 pub struct StoreClient {
-    client: Client,
-    id: Uuid,
+    call: Call,
 }
 
 impl StoreClient {
-    pub(crate) fn new(client: Client, id: Uuid) -> Self {
-        Self { client, id }
+    pub(crate) fn new(call: Call) -> Self {
+        Self { call }
     }
 
     /// Its identity.
     pub fn id(&self) -> Uuid {
-        self.id
-    }
-
-    async fn channel(&self) -> Result<Channel, Error> {
-        let connection = self.client.connection().await?;
-        Ok(Channel::open(&connection, self.id, self.client.timeout()))
-    }
-
-    /// A channel opened with a request.
-    pub(crate) async fn open(&self, request: &Request) -> Result<Channel, Error> {
-        let mut channel = self.channel().await?;
-        channel.request(request).await?;
-        Ok(channel)
-    }
-
-    /// Does a call that changes nothing, and does it once more if the connection is lost during it: the link may have been
-    /// dead for long, and this call the first to notice.
-    async fn ask<T, Asked>(&self, call: impl Fn(Channel) -> Asked) -> Result<T, Error>
-    where
-        Asked: Future<Output = Result<T, Error>>,
-    {
-        match call(self.channel().await?).await {
-            Err(Error::ConnectionLost(_)) => call(self.channel().await?).await,
-            done => done,
-        }
-    }
-
-    /// Does a call whose answer is a list.
-    async fn list<T>(
-        &self,
-        request: &Request,
-        item: impl Fn(&[u8]) -> Result<T, Error> + Copy,
-    ) -> Result<Vec<T>, Error> {
-        let call = async |mut channel: Channel| {
-            channel.request(request).await?;
-            let mut items = Vec::new();
-            while let Some(message) = channel.receive().await? {
-                items.push(item(&message)?);
-            }
-            Ok(items)
-        };
-        self.ask(|channel| call(channel.for_a_list())).await
+        self.call.store()
     }
 
     /// The names of all spaces, sorted by bytes.
@@ -76,7 +34,7 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn spaces(&self) -> Result<Vec<String>, Error> {
-        self.list(&Request::GetSpaces, name).await
+        self.call.list(&Request::GetSpaces, name).await
     }
 
     /// The names of a space's segments, sorted by bytes.
@@ -88,7 +46,7 @@ impl StoreClient {
             space: space.to_owned(),
             ..GetSegments::default()
         };
-        self.list(&Request::GetSegments(request), name).await
+        self.call.list(&Request::GetSegments(request), name).await
     }
 
     /// The ranges of a space's segments after `after` (empty: from the first), at most `limit` (0: all). A Go server
@@ -103,7 +61,7 @@ impl StoreClient {
             after: after.to_owned(),
             limit,
         };
-        let listed = self.list(&Request::GetSegments(request), Listed::decode).await?;
+        let listed = self.call.list(&Request::GetSegments(request), Listed::decode).await?;
         let most = match limit {
             0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
@@ -149,7 +107,7 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn peek(&self, space: &str, segment: &str) -> Result<Option<Entry>, Error> {
-        self.ask(|channel| peek_over(channel, space, segment)).await
+        self.call.ask(|channel| lookup::peek(channel, space, segment)).await
     }
 
     /// Counts of the store, of a space (`segment` empty), or of a segment.
@@ -157,7 +115,7 @@ impl StoreClient {
     /// # Errors
     /// [`Error`]; [`Error::Refused`] by a Go server, which does not know this call.
     pub async fn status(&self, space: &str, segment: &str) -> Result<Status, Error> {
-        self.ask(|channel| status_over(channel, space, segment)).await
+        self.call.ask(|channel| lookup::status(channel, space, segment)).await
     }
 
     /// Reads a segment in sequence order, up to the head of the moment it is asked for.
@@ -171,7 +129,7 @@ impl StoreClient {
             max_timestamp: read.until_time,
             limit: read.limit,
         };
-        Entries::new(self.clone(), Request::ConsumeSegment(request))
+        Entries::new(self.call.clone(), Request::ConsumeSegment(request))
     }
 
     /// Reads a space in log order, up to the tail of the moment it is asked for. Holes are looked for in the first 65 536
@@ -184,7 +142,7 @@ impl StoreClient {
             offset: read.after,
             limit: read.limit,
         };
-        Entries::new(self.clone(), Request::ConsumeSpace(request))
+        Entries::new(self.call.clone(), Request::ConsumeSpace(request))
     }
 
     /// Reads several spaces, merged by commit time, up to the tail of the moment they are asked for. Holes are looked for in
@@ -196,7 +154,7 @@ impl StoreClient {
             offsets: read.spaces,
             limit: read.limit,
         };
-        Entries::new(self.clone(), Request::Consume(request))
+        Entries::new(self.call.clone(), Request::Consume(request))
     }
 
     /// Opens a stream of records to a segment; the first of them gets `first_sequence`, which must be its head + 1.
@@ -204,7 +162,7 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn produce(&self, space: &str, segment: &str, first_sequence: u64) -> Result<Producer, Error> {
-        Producer::open(self.channel().await?, space, segment, first_sequence)
+        Producer::open(self.call.channel().await?, space, segment, first_sequence)
     }
 
     /// Appends records, the first at `first_sequence`, and waits until all are durable. Up to 10 000 records of at most
@@ -236,13 +194,13 @@ impl StoreClient {
     /// [`Error::Conflict`] only where others have been first, again and again, for as long as the client's timeout; the
     /// others as [`StoreClient::produce_all`].
     pub async fn publish(&self, space: &str, segment: &str, record: NewRecord) -> Result<SegmentStatus, Error> {
-        let _alone = self.client.publishing((self.id, space, segment)).await;
+        let _alone = self.call.publishing(space, segment).await;
         let begun = Instant::now();
         let mut head = self.peek(space, segment).await?.map_or(0, |entry| entry.sequence);
         loop {
             let first = head.saturating_add(1);
             match self.produce_all(space, segment, first, [record.clone()]).await {
-                Err(Error::Conflict { head: now, .. }) if begun.elapsed() < self.client.timeout() => head = now,
+                Err(Error::Conflict { head: now, .. }) if begun.elapsed() < self.call.timeout() => head = now,
                 done => return done,
             }
         }
@@ -260,10 +218,10 @@ impl StoreClient {
             segment: segment.to_owned(),
             first_sequence: first,
         });
-        let mut channel = self.open(&request).await?;
+        let mut channel = self.call.open(&request).await?;
         let message = channel.receive().await?;
         let message = message.ok_or_else(|| Error::Protocol("a trim ended without a status".to_owned()))?;
-        SegmentStatus::decode(&message).map_err(malformed)
+        SegmentStatus::decode(&message).map_err(Error::malformed)
     }
 
     /// Deletes a segment with all its entries, for good. What is appended to it later begins at sequence 1 again.
@@ -276,7 +234,7 @@ impl StoreClient {
             space: space.to_owned(),
             segment: segment.to_owned(),
         });
-        let mut channel = self.open(&request).await?;
+        let mut channel = self.call.open(&request).await?;
         match channel.receive().await? {
             None => Ok(()),
             Some(_) => Err(Error::Protocol("a delete was answered with a message".to_owned())),
@@ -298,7 +256,9 @@ impl Listed {
     fn decode(message: &[u8]) -> Result<Self, Error> {
         match message.first() {
             Some(b'"') => name(message).map(Self::Name),
-            _ => SegmentStatus::decode(message).map(Self::Status).map_err(malformed),
+            _ => SegmentStatus::decode(message)
+                .map(Self::Status)
+                .map_err(Error::malformed),
         }
     }
 
@@ -311,36 +271,5 @@ impl Listed {
 }
 
 fn name(message: &[u8]) -> Result<String, Error> {
-    serde_json::from_slice(message).map_err(malformed)
-}
-
-pub(crate) async fn peek_over(mut channel: Channel, space: &str, segment: &str) -> Result<Option<Entry>, Error> {
-    let request = Peek {
-        space: space.to_owned(),
-        segment: segment.to_owned(),
-    };
-    channel.request(&Request::Peek(request)).await?;
-    let message = channel.receive().await?;
-    let message = message.ok_or_else(|| Error::Protocol("a peek ended without an entry".to_owned()))?;
-    let entry = streamkit_protocol::Entry::decode(&message).map_err(malformed)?;
-    if (entry.space.as_str(), entry.segment.as_str()) != (space, segment) {
-        let (s, g) = (&entry.space, &entry.segment);
-        return Err(Error::Protocol(format!("a peek at {space}/{segment} answered {s}/{g}")));
-    }
-    Ok((entry.sequence > 0).then(|| Entry::from_wire(entry)))
-}
-
-pub(crate) async fn status_over(mut channel: Channel, space: &str, segment: &str) -> Result<Status, Error> {
-    let request = GetStatus {
-        space: space.to_owned(),
-        segment: segment.to_owned(),
-    };
-    channel.request(&Request::GetStatus(request)).await?;
-    let message = channel.receive().await?;
-    let message = message.ok_or_else(|| Error::Protocol("a status call ended without a status".to_owned()))?;
-    Status::decode(&message).map_err(malformed)
-}
-
-pub(crate) fn malformed(error: impl std::fmt::Display) -> Error {
-    Error::Protocol(format!("malformed message: {error}"))
+    serde_json::from_slice(message).map_err(Error::malformed)
 }

@@ -181,8 +181,7 @@ impl Wire {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncWriteExt as _;
+pub(crate) mod tests {
     use tokio::net::TcpListener;
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
@@ -190,7 +189,7 @@ mod tests {
     use crate::progress::{Progress, Unsent};
 
     /// A socket to a server that does what it is told with its end.
-    async fn socket(progress: Arc<Progress>) -> (Socket, TcpStream) {
+    pub(crate) async fn socket(progress: Arc<Progress>) -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (far, _) = listener.accept().await.unwrap();
@@ -206,7 +205,7 @@ mod tests {
     async fn a_server_that_takes_nothing_is_given_up() {
         let progress = Progress::new();
         let (socket, _far) = socket(progress.clone()).await;
-        let (connection, queued) = Connection::unstarted(progress);
+        let (connection, queued) = Connection::new(progress);
         for _ in 0..20 {
             let frame = vec![b'x'; 1 << 20];
             let ends = vec![frame.len()];
@@ -217,33 +216,5 @@ mod tests {
             .await
             .unwrap();
         assert!(why.unwrap_err().contains("took no bytes"));
-    }
-
-    #[tokio::test]
-    async fn a_server_that_pings_and_reads_nothing_does_not_fill_the_memory() {
-        let progress = Progress::new();
-        let (socket, mut far) = socket(progress.clone()).await;
-        let (connection, mut queued) = Connection::unstarted(progress);
-        // Nobody takes from the queue.
-        let (_held, nothing) = mpsc::unbounded_channel();
-        let wire = Wire::new(socket, nothing, connection.clone(), WRITE_DEADLINE);
-        let pings = tokio::spawn(async move {
-            let ping = streamkit_protocol::Frame::connection(streamkit_protocol::Control::Ping).encode();
-            let mut frame = vec![0x81, 126];
-            frame.extend_from_slice(&u16::try_from(ping.len()).unwrap().to_be_bytes());
-            frame.extend_from_slice(&ping);
-            far.write_all(&frame.repeat(100_000)).await.unwrap();
-        });
-        tokio::time::timeout(Duration::from_secs(60), crate::connection::run(wire, connection))
-            .await
-            .unwrap();
-        pings.await.unwrap();
-        let mut bytes = 0;
-        while let Ok(outgoing) = queued.try_recv() {
-            if let Outgoing::Frames { frames, .. } = outgoing {
-                bytes += frames.len();
-            }
-        }
-        assert!(bytes > 0 && bytes <= 4 << 20, "{bytes}");
     }
 }

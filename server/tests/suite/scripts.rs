@@ -325,7 +325,7 @@ async fn slow_uplink() -> String {
 #[tokio::test]
 async fn time_spent_on_a_slow_uplink_is_no_silence_of_the_server() {
     let url = slow_uplink().await;
-    let client = Client::builder(url).token("t").timeout(Duration::from_secs(1));
+    let client = Client::builder(url).token("t").timeout(Duration::from_secs(3));
     let store = client.build().store(STORE);
     // Much more than the kernel buffers, which no one can see through.
     let records = vec![NewRecord::new(vec![0; 1 << 20]); 12];

@@ -1,0 +1,130 @@
+//! What every call needs: its client's one connection, its store, and how long the server may be silent.
+
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamkit_protocol::Request;
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use crate::channel::Channel;
+use crate::connection::Connection;
+use crate::dial::Dialler;
+use crate::error::Error;
+use crate::link::Link;
+
+/// Publishes to one segment share a lane, in which one runs at a time; two segments share one by chance only.
+const PUBLISH_LANES: usize = 256;
+
+/// How long a connection may take to end in good order.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What a client and its clones share.
+pub(crate) struct Shared {
+    link: Link,
+    timeout: Duration,
+    publishing: [Mutex<()>; PUBLISH_LANES],
+}
+
+impl Shared {
+    pub(crate) fn new(dialler: Dialler, timeout: Duration) -> Self {
+        Self {
+            link: Link::new(dialler),
+            timeout,
+            publishing: std::array::from_fn(|_| Mutex::new(())),
+        }
+    }
+
+    /// The live connection, dialled if there is none.
+    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Error> {
+        match tokio::time::timeout(self.timeout, self.link.connection()).await {
+            Ok(dialled) => dialled,
+            Err(_) => Err(Error::Connect {
+                url: self.link.url().to_owned(),
+                cause: format!("no connection within {:?}", self.timeout),
+            }),
+        }
+    }
+
+    /// Ends the connection, and dialling, for good.
+    pub(crate) async fn close(&self) {
+        if let Some(connection) = self.link.close() {
+            let _ = tokio::time::timeout(GOODBYE, connection.wait_ended()).await;
+        }
+    }
+}
+
+/// Calls on one store.
+#[derive(Clone)]
+pub(crate) struct Call {
+    shared: Arc<Shared>,
+    store: Uuid,
+}
+
+impl Call {
+    pub(crate) fn new(shared: Arc<Shared>, store: Uuid) -> Self {
+        Self { shared, store }
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> Uuid {
+        self.store
+    }
+
+    /// Longest silence of the server.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.shared.timeout
+    }
+
+    /// Held while something is published to a segment.
+    pub(crate) async fn publishing(&self, space: &str, segment: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        (self.store, space, segment).hash(&mut hasher);
+        let lane = hasher.finish() % PUBLISH_LANES as u64;
+        let lane = usize::try_from(lane).expect("fewer than 2^16 lanes");
+        self.shared.publishing[lane].lock().await
+    }
+
+    /// A fresh channel.
+    pub(crate) async fn channel(&self) -> Result<Channel, Error> {
+        let connection = self.shared.connection().await?;
+        Ok(Channel::open(&connection, self.store, self.timeout()))
+    }
+
+    /// A channel opened with a request.
+    pub(crate) async fn open(&self, request: &Request) -> Result<Channel, Error> {
+        let mut channel = self.channel().await?;
+        channel.request(request).await?;
+        Ok(channel)
+    }
+
+    /// Does a call that changes nothing, and does it once more if the connection is lost during it: the link may have been
+    /// dead for long, and this call the first to notice.
+    pub(crate) async fn ask<T, Asked>(&self, call: impl Fn(Channel) -> Asked) -> Result<T, Error>
+    where
+        Asked: Future<Output = Result<T, Error>>,
+    {
+        match call(self.channel().await?).await {
+            Err(Error::ConnectionLost(_)) => call(self.channel().await?).await,
+            done => done,
+        }
+    }
+
+    /// Does a call whose answer is a list.
+    pub(crate) async fn list<T>(
+        &self,
+        request: &Request,
+        item: impl Fn(&[u8]) -> Result<T, Error> + Copy,
+    ) -> Result<Vec<T>, Error> {
+        let call = async |mut channel: Channel| {
+            channel.request(request).await?;
+            let mut items = Vec::new();
+            while let Some(message) = channel.receive().await? {
+                items.push(item(&message)?);
+            }
+            Ok(items)
+        };
+        self.ask(|channel| call(channel.for_a_list())).await
+    }
+}
