@@ -12,7 +12,7 @@
 //!  store.rs  index/, log/extents            log/window              read/
 //!
 //!  open ──▶ checkpoint ─▶ walk the groups after it ─▶ verdict (end, cut, refuse)
-//!  engine.rs format/checkpoint  log/walk, log/recovery  log/verdict
+//!  engine.rs format/checkpoint  log/replay, log/walk    log/verdict
 //! ```
 //!
 //! **Write path.** [`Store::append`] checks the limits, encodes the transaction on the caller's thread and queues it. One
@@ -26,7 +26,8 @@
 //! stand close together, checks each transaction's checksum, and hands out entries that share the bytes read. What was
 //! committed last is in memory while somebody follows the durable tail.
 //!
-//! **Opening** reads the last checkpoint and the groups written after it. The first bad group is either damage, and the
+//! **Opening** compares headers, index files and the last checkpoint, and reads the log from the header of the checkpoint's extent on:
+//! what the files say of each other must be so, or the store is refused. The first bad group is either damage, and the
 //! store refuses to open, or a write that was torn before it was acknowledged, and is cut.
 //!
 //! Nothing here knows a network, a protocol or an environment variable; nothing outside [`disk`] touches a file.
@@ -73,6 +74,8 @@ pub mod limits;
 mod log;
 mod model;
 mod offline;
+#[cfg(test)]
+mod opening_tests;
 mod pace;
 mod read;
 #[cfg(test)]

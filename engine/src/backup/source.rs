@@ -8,9 +8,11 @@ use super::{BackupError, ExtentPrefix, LogPrefix};
 use crate::disk::{Disk, DiskFile, DiskLock};
 use crate::engine::{Engine, has_known_format, list_stores, lock_dir, store_dir};
 use crate::error::{OpenError, StorageError};
-use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::log::end::{end_of, known_durable};
-use crate::log::recovery::{Headers, corrupt, open_extent, read_checkpoint, read_headers};
+use crate::log::headers::{Headers, open_extent, read_headers};
+use crate::log::recovery::corrupt;
+use crate::log::replay::{ANOTHER_LOG, read_checkpoint};
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, StoreId};
 
@@ -187,7 +189,7 @@ fn up_to(store: StoreId, headers: &BTreeMap<u64, ExtentHeader>, tail: LogPositio
 
 /// Where the last group of the open extent ends: what an open would find. A torn write is left out.
 fn find_tail(disk: &Arc<dyn Disk>, dir: &Path, store: StoreId, found: &Headers) -> Result<LogPosition, BackupError> {
-    let checkpoint = read_checkpoint(&**disk, dir, store)?;
+    let checkpoint = read_checkpoint(&**disk, dir, store, found)?;
     let known_durable = known_durable(store, checkpoint.as_ref(), found)?;
     let Some((&extent, header)) = found.log.last_key_value() else {
         return Ok(LogPosition { extent: 1, byte: 0 });
@@ -198,7 +200,16 @@ fn find_tail(disk: &Arc<dyn Disk>, dir: &Path, store: StoreId, found: &Headers) 
         byte: EXTENT_HEADER_BYTES as u32,
     };
     let mut walk = Walk::new(file, header.salt, start, header.state)?;
+    let marker = checkpoint.filter(|checkpoint| checkpoint.position.extent == extent);
     loop {
+        // The transactions are not looked at here: their numbers are compared when the copy is opened.
+        if let Some(marker) = marker.as_ref().filter(|marker| marker.position == walk.at()) {
+            let of = |state: &LogState| (state.chain, state.group_number, state.epoch);
+            if of(&walk.state) != of(&marker.state) {
+                let byte = marker.position.byte;
+                return Err(corrupt(store, extent, byte, ANOTHER_LOG).into());
+            }
+        }
         if let Step::End { found, .. } = walk.step()? {
             return Ok(end_of(&mut walk, found, store, None, known_durable)?.tail);
         }

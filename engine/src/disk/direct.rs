@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use super::at_once::may_wait;
 use super::blocks::Blocks;
 use super::files::{Files, OpenFile};
 use super::ring::Ring;
-use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
+use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue, regular};
 use crate::limits::BLOCK_BYTES;
 
 /// Files of the operating system, the log's past its page cache.
@@ -45,13 +45,9 @@ impl DirectFile {
     /// `None` where the file system has no direct writes.
     fn open(path: &Path, create: bool) -> io::Result<Option<Self>> {
         let open = |flags, make_anew| {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(make_anew)
-                .truncate(make_anew)
-                .custom_flags(flags)
-                .open(path)
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(make_anew).truncate(make_anew);
+            regular::open(path, &mut options, flags)
         };
         // Some refuse the flag, some accept it and refuse what comes after, or want larger blocks. A new file is to be filled
         // with zeros.
@@ -186,12 +182,8 @@ impl Disk for Direct {
         if !may_wait(0)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let mut options = OpenOptions::new();
-        options.custom_flags(libc::O_NOATIME);
-        let file = match OpenFile::open_with(path, mode, options) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                OpenFile::open_with(path, mode, OpenOptions::new())
-            }
+        let file = match OpenFile::open_with(path, mode, libc::O_NOATIME) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => OpenFile::open(path, mode),
             opened => opened,
         };
         Ok(Arc::new(ReadFile(file?)))

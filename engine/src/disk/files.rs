@@ -121,18 +121,19 @@ impl OpenFile {
         &self.file
     }
 
-    fn open(path: &Path, mode: OpenMode) -> io::Result<Self> {
-        Self::open_with(path, mode, OpenOptions::new())
+    pub(super) fn open(path: &Path, mode: OpenMode) -> io::Result<Self> {
+        Self::open_with(path, mode, 0)
     }
 
-    /// With what else `options` say.
-    pub(super) fn open_with(path: &Path, mode: OpenMode, mut options: OpenOptions) -> io::Result<Self> {
+    /// With more of the system's flags.
+    pub(super) fn open_with(path: &Path, mode: OpenMode, flags: i32) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read);
         options
             .create(mode == OpenMode::Create)
             .truncate(mode == OpenMode::Create);
         Ok(Self {
-            file: options.open(path)?,
+            file: super::regular::open(path, &mut options, flags)?,
             path: path.to_owned(),
         })
     }

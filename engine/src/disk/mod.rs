@@ -15,6 +15,7 @@ pub mod files;
 pub mod latch;
 #[cfg(target_os = "linux")]
 mod place;
+mod regular;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the kernel reads and writes memory that the ring points to")]
 pub mod ring;
@@ -277,9 +278,19 @@ pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the operating system says.
 pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
-    let size = usize::try_from(file.size()?).map_err(io::Error::other)?;
-    let mut bytes = vec![0; size];
-    let read = file.read_at(0, &mut bytes)?;
-    bytes.truncate(read);
+    const PIECE: u64 = 1 << 20;
+    let size = file.size()?;
+    // Memory follows what was read: a size is only a number.
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < size {
+        let start = bytes.len();
+        let length = PIECE.max(start as u64).min(size - start as u64);
+        bytes.resize(start + length as usize, 0);
+        let read = file.read_at(start as u64, &mut bytes[start..])?;
+        bytes.truncate(start + read);
+        if (read as u64) < length {
+            break;
+        }
+    }
     Ok(bytes)
 }

@@ -2,7 +2,8 @@
 //! rule is [`super::verdict`]'s; here is what it asks for. An open, a backup of a folder at rest and the tools without an
 //! engine decide by it.
 
-use super::recovery::{Headers, corrupt};
+use super::headers::Headers;
+use super::recovery::corrupt;
 use super::verdict::{Found, Place, Verdict, verdict};
 use super::walk::Walk;
 use crate::error::StorageError;
@@ -17,6 +18,13 @@ pub struct LogEnd {
     pub tail: LogPosition,
     /// A write was torn behind it; it was never acknowledged and will be overwritten.
     pub torn: bool,
+}
+
+impl LogEnd {
+    /// A log ends here, and nothing stands behind.
+    pub(crate) fn at(tail: LogPosition) -> Self {
+        Self { tail, torn: false }
+    }
 }
 
 /// How far a log is known to have been durable: by the position of its checkpoint; by the mark in the header of its last extent,
@@ -48,7 +56,7 @@ pub(crate) fn known_durable(
     let known = durable_by(
         checkpoint.map(|checkpoint| checkpoint.position),
         headers.values().next_back(),
-        found.indexed,
+        found.indexed.last().copied(),
     );
     if let Some(known) = known
         && headers.keys().next_back().is_none_or(|&last| last < known.extent)

@@ -10,6 +10,7 @@ use super::recent::RecentBytes;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{SegmentsHit, StorageError};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
+use crate::format::index::IndexHeader;
 use crate::index::sealed::IndexFile;
 use crate::model::{StoreId, Timestamp};
 use crate::sync::RwLock;
@@ -72,13 +73,19 @@ impl ExtentHandles {
             || {
                 let file = self.open_file(FileName::Index(id.extent), id.dir)?;
                 let path = file.path().clone();
-                let index = IndexFile::open(file)?.map_err(|found| StorageError::Corrupt {
+                let damaged = |found: String| StorageError::Corrupt {
                     store: id.store,
                     extent: id.extent,
                     byte: 0,
                     found: format!("index file {}: {found}", path.display()),
                     segments: SegmentsHit::None,
-                })?;
+                };
+                let index = IndexFile::open(file)?.map_err(|found| damaged(found.to_string()))?;
+                // What it says of another extent would pass for all that there is.
+                let IndexHeader { store, extent, .. } = index.header;
+                if (store, extent) != (id.store, id.extent) {
+                    return Err(damaged(format!("the index of extent {extent} of store {store}")));
+                }
                 Ok(Arc::new(index))
             },
         )

@@ -3,9 +3,11 @@
 pub(crate) mod end;
 pub(crate) mod extents;
 pub(crate) mod handles;
+pub(crate) mod headers;
 pub mod names;
 pub(crate) mod recent;
 pub(crate) mod recovery;
+pub(crate) mod replay;
 pub(crate) mod spare;
 pub mod verdict;
 pub(crate) mod walk;

@@ -1,29 +1,26 @@
-//! Opens a store's log: checkpoint, then whatever was written after it, group by group. A recovered log may be inspected;
-//! it becomes a writer only by [`Recovered::into_writer`], so nothing can be appended to a log that was not read.
+//! Opens a store's log: what [`super::replay`] reads is made durable, and index files that are missing are written. A recovered
+//! log may be inspected; it becomes a writer only by [`Recovered::into_writer`], so nothing can be appended to a log that was not read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::end::{LogEnd, end_of, known_durable};
+use super::end::LogEnd;
 use super::extents::Frozen;
+use super::headers::Headers;
 use super::names::FileName;
+use super::replay::{Sealed, replay};
 use super::spare::{Place as SparePlace, Spare, SpareSlot};
-use super::walk::{Step, Walk};
 use super::writer::{LogWriter, OpenExtent};
 use crate::disk::latch::Latch;
-use crate::disk::{Disk, DiskFile, OpenMode, read_all, replace};
+use crate::disk::{Disk, OpenMode, replace};
 use crate::error::{OpenError, SegmentsHit, StorageError};
-use crate::format::FormatError;
-use crate::format::checkpoint::{self, Checkpoint};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
-use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::index::{IndexSegment, encode};
-use crate::format::transaction::{Kind, check_structure, open_transaction};
 use crate::index::catalog::Catalog;
 use crate::index::runs::{ExtentRuns, SegmentNumber};
 use crate::index::sealed::IndexFile;
-use crate::limits::{BLOCK_BYTES, FORMAT_VERSION};
+use crate::limits::BLOCK_BYTES;
 use crate::model::{LogPosition, SegmentPath, StoreId};
 
 /// A store's log, read.
@@ -43,16 +40,6 @@ pub(crate) struct Recovered {
     dir: PathBuf,
 }
 
-/// The headers of a store's extents.
-pub(crate) struct Headers {
-    /// Of those that the log has come to, by number.
-    pub(crate) log: BTreeMap<u64, ExtentHeader>,
-    /// Of the one behind them, if it is prepared.
-    pub(crate) prepared: Option<ExtentHeader>,
-    /// The newest extent with an index file: those are written when the log has durably come to the next one.
-    pub(crate) indexed: Option<u64>,
-}
-
 pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<String>) -> StorageError {
     StorageError::Corrupt {
         store,
@@ -63,193 +50,51 @@ pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<S
     }
 }
 
-/// What the first block of an extent says, or why it says nothing.
-pub(crate) type DecodedHeader = Result<ExtentHeader, FormatError>;
-
-/// An extent's file, and what its first block says.
-pub(crate) fn open_extent(
-    disk: &dyn Disk,
-    dir: &Path,
-    extent: u64,
-) -> Result<(Arc<dyn DiskFile>, DecodedHeader), StorageError> {
-    let path = FileName::Extent(extent).in_dir(dir);
-    let file = disk
-        .open(&path, OpenMode::Read)
-        .map_err(|e| StorageError::io("open", &path, e))?;
-    let header = read_header(&*file)?;
-    Ok((file, header))
-}
-
-/// What the first block of an extent's file says.
-pub(crate) fn read_header(file: &dyn DiskFile) -> Result<DecodedHeader, StorageError> {
-    let mut block = vec![0; EXTENT_HEADER_BYTES];
-    let read = file
-        .read_at(0, &mut block)
-        .map_err(|e| StorageError::io("read", file.path(), e))?;
-    Ok(ExtentHeader::decode(&block[..read]))
-}
-
-/// Reads the headers of all extents and checks that none is missing.
-pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Headers, OpenError> {
-    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    let (mut headers, mut prepared) = (BTreeMap::new(), BTreeMap::new());
-    let mut indexed = None;
-    for name in names {
-        let number = match FileName::parse(&name) {
-            Some(FileName::Extent(number)) => number,
-            Some(FileName::Index(number)) => {
-                indexed = indexed.max(Some(number));
-                continue;
-            }
-            _ => continue,
-        };
-        let (file, header) = open_extent(disk, dir, number)?;
-        let path = file.path().clone();
-        let header = match header {
-            Ok(header) => header,
-            Err(FormatError::Version(found)) => {
-                return Err(OpenError::NewerFormat {
-                    path,
-                    found,
-                    supported: FORMAT_VERSION,
-                });
-            }
-            Err(error) => return Err(corrupt(store, number, 0, format!("the extent's header: {error}")).into()),
-        };
-        if header.store != store || header.extent != number {
-            let found = format!("the header of extent {} of store {}", header.extent, header.store);
-            return Err(corrupt(store, number, 0, found).into());
-        }
-        let size = file
-            .size()
-            .map_err(|e| StorageError::io("read the size of", &path, e))?;
-        if size < header.capacity {
-            let found = format!("a file of {size} bytes; it was made with {}", header.capacity);
-            return Err(corrupt(store, number, size.min(u64::from(u32::MAX)) as u32, found).into());
-        }
-        let stage = if header.begun { &mut headers } else { &mut prepared };
-        stage.insert(number, header);
-    }
-    if let Some(last) = headers.values().next_back() {
-        for number in last.first_extent..last.extent {
-            if !headers.contains_key(&number) {
-                return Err(corrupt(store, number, 0, "nothing: the extent's file is missing").into());
-            }
-        }
-    }
-    let next = headers.keys().next_back().map_or(1, |last| last + 1);
-    if let Some(&number) = prepared.keys().find(|&&number| number != next) {
-        let found = "an extent that was never begun, though its number is not the log's next";
-        return Err(corrupt(store, number, 0, found).into());
-    }
-    let prepared = prepared.remove(&next);
-    Ok(Headers {
-        log: headers,
-        prepared,
-        indexed,
-    })
-}
-
 /// Reads a store's log and makes sure that what it read is durable. Writes nothing but that again, and index
 /// files that are missing.
 ///
 /// # Errors
 /// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole.
 pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Result<Recovered, OpenError> {
-    let found = read_headers(&*disk, &dir, store)?;
-    let checkpoint = read_checkpoint(&*disk, &dir, store)?;
-    let known_durable = known_durable(store, checkpoint.as_ref(), &found)?;
-    let Headers {
-        log: headers, prepared, ..
-    } = found;
-    let usable = checkpoint.filter(|checkpoint| indexes_exist(&*disk, &dir, &headers, checkpoint.position.extent));
-    let nowhere = LogPosition { extent: 0, byte: 0 };
-    let checkpointed = usable.as_ref().map_or(nowhere, |checkpoint| checkpoint.position);
-    let first = headers.keys().next().copied();
-    let (mut catalog, mut state, start) = match (usable, first) {
-        (Some(checkpoint), _) => (checkpoint.catalog, checkpoint.state, checkpoint.position),
-        (None, Some(first)) => {
-            let catalog = Catalog::starting_at(first);
-            (
-                catalog,
-                headers[&first].state,
-                LogPosition {
-                    extent: first,
-                    byte: EXTENT_HEADER_BYTES as u32,
-                },
-            )
-        }
-        (None, None) => (
-            Catalog::default(),
-            LogState::default(),
-            LogPosition { extent: 1, byte: 0 },
-        ),
-    };
-    let mut recovered_end = LogEnd {
-        tail: start,
-        torn: false,
-    };
-    let mut durable = start;
-    let mut replayed_bytes = 0;
     let mut unindexed = Vec::new();
     let mut is_begun_durably = false;
-    for &extent in headers.range(start.extent..).map(|(number, _)| number) {
-        let next = headers.get(&(extent + 1)); // numbers stay below 2^32
-        let at = if extent == start.extent {
-            start
-        } else {
-            LogPosition {
-                extent,
-                byte: EXTENT_HEADER_BYTES as u32,
+    let mut sealed = |sealed: Sealed<'_>| {
+        let Sealed { extent, end, chain, .. } = sealed;
+        if !index_is_whole(&*disk, &dir, store, extent, end, chain)? {
+            // An index file says that the log has come to the next extent, so it must not outlive that one's header.
+            if !std::mem::replace(&mut is_begun_durably, true) {
+                let none = LogPosition { extent: 0, byte: 0 };
+                make_durable(&*disk, &dir, sealed.newest, none, none)?;
             }
-        };
-        let path = FileName::Extent(extent).in_dir(&dir);
-        let file = disk
-            .open(&path, OpenMode::Read)
-            .map_err(|e| StorageError::io("open", &path, e))?;
-        let mut walk = Walk::new(file, headers[&extent].salt, at, state)?;
-        recovered_end = replay(&mut walk, &mut catalog, store, next, known_durable)?;
-        // Not what lies behind the end: it is looked through at each open, whatever the checkpoint says.
-        replayed_bytes += u64::from(recovered_end.tail.byte.saturating_sub(at.byte));
-        state = walk.state;
-        durable = walk.durable.unwrap_or(durable);
-        if next.is_some() {
-            let runs = catalog.roll(extent + 1);
-            if !index_is_whole(&*disk, &dir, store, extent, recovered_end.tail.byte, state.chain)? {
-                // An index file says that the log has come to the next extent, so it must not outlive that one's header.
-                if !std::mem::replace(&mut is_begun_durably, true) {
-                    let newest = headers.keys().next_back().copied().unwrap_or(extent);
-                    let none = LogPosition { extent: 0, byte: 0 };
-                    make_durable(&*disk, &dir, newest, none, none)?;
-                }
-                let segments = index_segments(|segment| catalog.path(segment), &runs);
-                let (end, chain) = (recovered_end.tail.byte, state.chain);
-                match write_index(&*disk, &dir, store, extent, end, chain, segments) {
-                    // Reading needs no room on the disk: the runs stay in memory until there is some.
-                    Err(error) if error.is_full() => unindexed.push(Frozen {
-                        runs: Arc::new(runs),
-                        end,
-                        chain,
-                    }),
-                    written => written?,
-                }
+            let segments = index_segments(|segment| sealed.catalog.path(segment), &sealed.runs);
+            match write_index(&*disk, &dir, store, extent, end, chain, segments) {
+                // Reading needs no room on the disk: the runs stay in memory until there is some.
+                Err(error) if error.is_full() => unindexed.push(Frozen {
+                    runs: Arc::new(sealed.runs),
+                    end,
+                    chain,
+                }),
+                written => written?,
             }
         }
-    }
-    if let Some(&open) = headers.keys().next_back() {
-        make_durable(&*disk, &dir, open, durable, recovered_end.tail)?;
+        Ok(())
+    };
+    let replayed = replay(&*disk, &dir, store, &mut sealed)?;
+    let Headers { log, prepared, .. } = replayed.headers;
+    if let Some(&open) = log.keys().next_back() {
+        make_durable(&*disk, &dir, open, replayed.durable, replayed.end.tail)?;
     } else if prepared.is_some() {
         // Its name may not be durable: who prepared it may have died before it could sync the folder.
         sync_names(&*disk, &dir)?;
     }
     Ok(Recovered {
-        catalog,
-        state,
-        end: recovered_end,
-        replayed_bytes,
-        checkpointed,
+        catalog: replayed.catalog,
+        state: replayed.state,
+        end: replayed.end,
+        replayed_bytes: replayed.applied_bytes,
+        checkpointed: replayed.checkpointed,
         unindexed,
-        headers,
+        headers: log,
         prepared,
         store,
         disk,
@@ -308,96 +153,6 @@ fn make_durable(
 fn sync_names(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
     let synced = disk.create_dir(dir).and_then(|()| disk.sync_dir(dir));
     synced.map_err(|e| StorageError::io("sync", dir, e))
-}
-
-/// Applies the groups of one extent and decides what their end means.
-fn replay(
-    walk: &mut Walk,
-    catalog: &mut Catalog,
-    store: StoreId,
-    next: Option<&ExtentHeader>,
-    known_durable: Option<LogPosition>,
-) -> Result<LogEnd, StorageError> {
-    let extent = walk.at().extent;
-    loop {
-        let mut numbers = walk.state;
-        match walk.step()? {
-            Step::Group { at, body, .. } => {
-                let body_at = at + GROUP_HEADER_BYTES as u32;
-                apply_group(catalog, &mut numbers, extent, body_at, body)
-                    .map_err(|(byte, error)| corrupt(store, extent, byte, error.to_string()))?;
-                walk.state.trx_number = numbers.trx_number;
-                walk.state.last_timestamp = numbers.last_timestamp;
-            }
-            Step::End { found, .. } => return end_of(walk, found, store, next, known_durable),
-        }
-    }
-}
-
-/// Applies one whole group's transactions. An error names the byte of the extent.
-pub(crate) fn apply_group(
-    catalog: &mut Catalog,
-    state: &mut LogState,
-    extent: u64,
-    body_at: u32,
-    body: &[u8],
-) -> Result<(), (u32, FormatError)> {
-    let mut at = 0;
-    while at < body.len() {
-        let byte = body_at + at as u32;
-        let fail = |error| (byte, error);
-        let (header, transaction) = open_transaction(&body[at..]).map_err(fail)?;
-        check_structure(&header, transaction).map_err(fail)?;
-        if header.number != state.trx_number + 1 {
-            return Err(fail(FormatError::Invalid("a transaction out of order")));
-        }
-        if header.kind != Kind::Open {
-            catalog
-                .apply(&header, transaction, LogPosition { extent, byte })
-                .map_err(fail)?;
-        }
-        state.trx_number = header.number;
-        state.last_timestamp = header.timestamp;
-        at += transaction.len();
-    }
-    Ok(())
-}
-
-/// A store's checkpoint; `None` also if it is damaged, since the log says all that it does.
-pub(crate) fn read_checkpoint(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Option<Checkpoint>, OpenError> {
-    let path = FileName::Checkpoint.in_dir(dir);
-    let file = match disk.open(&path, OpenMode::Read) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(|e| StorageError::io("open", &path, e))?,
-    };
-    let bytes = read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
-    match checkpoint::decode(&bytes) {
-        Ok(checkpoint) if checkpoint.store == store => Ok(Some(checkpoint)),
-        Ok(_) => Err(corrupt(
-            store,
-            0,
-            0,
-            format!("{}: the checkpoint of another store", path.display()),
-        )
-        .into()),
-        Err(FormatError::Version(found)) => Err(OpenError::NewerFormat {
-            path,
-            found,
-            supported: FORMAT_VERSION,
-        }),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the checkpoint is damaged: replaying the whole log");
-            Ok(None)
-        }
-    }
-}
-
-fn indexes_exist(disk: &dyn Disk, dir: &Path, headers: &BTreeMap<u64, ExtentHeader>, before: u64) -> bool {
-    let names = disk.list(dir).unwrap_or_default();
-    let there: std::collections::HashSet<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
-    headers
-        .range(..before)
-        .all(|(&number, _)| there.contains(&FileName::Index(number)))
 }
 
 fn index_is_whole(

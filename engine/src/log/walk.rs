@@ -161,10 +161,11 @@ impl Walk {
     }
 
     /// Looks behind a bad group for proof that it was durable once: a later group of this log whose durable mark lies
-    /// beyond it. Reads the rest of the extent.
+    /// beyond it. Reads the rest of the extent, at each byte: a group that was moved is not where groups begin, and may stand
+    /// before what it says was durable.
     pub(crate) fn durable_beyond(&mut self) -> Result<Option<LogPosition>, StorageError> {
         let end = self.at();
-        let mut at = self.at.next_multiple_of(8);
+        let mut at = self.at;
         while at + GROUP_HEADER_BYTES as u64 <= self.limit {
             let length = (self.limit - at).min(WINDOW_BYTES as u64) as usize;
             let (extent, salt, number) = (self.extent, self.salt, self.state.group_number);
@@ -172,26 +173,17 @@ impl Walk {
                 return Ok(None);
             };
             for offset in memchr::memmem::find_iter(bytes, &GROUP_MAGIC) {
-                // Groups start on multiples of eight, as `at` is.
-                if offset % 8 != 0 || offset + GROUP_HEADER_BYTES > length {
-                    continue;
-                }
-                // What a group says was durable lies before it.
-                let here = LogPosition {
-                    extent,
-                    byte: (at as usize + offset) as u32,
-                };
+                // Under the salt of this extent, so it was written here and nowhere else.
                 if let Ok(header) = GroupHeader::decode(salt, &bytes[offset..])
                     && header.extent == extent as u32
                     && header.number > number
                     && header.durable > end
-                    && header.durable <= here
                 {
                     return Ok(Some(header.durable));
                 }
             }
             // Headers that straddle two windows are found in the second.
-            at += (length - GROUP_HEADER_BYTES + 8) as u64 & !7;
+            at += (length - GROUP_HEADER_BYTES + 1) as u64;
         }
         Ok(None)
     }
@@ -291,6 +283,36 @@ mod tests {
         let mut walk = Walk::new(file, SALT, start, LogState::default()).unwrap();
         while let Step::Group { .. } = walk.step().unwrap() {}
         walk.state.group_number
+    }
+
+    /// What tells that a walk which ended at the first block was durable further, where these blocks stand behind it.
+    fn durable_beyond(behind: &[u8]) -> Option<LogPosition> {
+        let path = Path::new("/1.extent");
+        let bytes = [&group(1, 1, 0, b'a').0, behind, &[0; 3 * BLOCK_BYTES]].concat();
+        let disk = Simulated::with_files(1, [(path.to_owned(), bytes)]);
+        let file = disk.open(path, OpenMode::Read).unwrap();
+        let start = LogPosition { extent: 1, byte: 0 };
+        let mut walk = Walk::new(file, SALT, start, LogState::default()).unwrap();
+        while let Step::Group { .. } = walk.step().unwrap() {}
+        walk.durable_beyond().unwrap()
+    }
+
+    #[test]
+    fn a_group_that_was_moved_still_tells_how_far_the_log_was_durable() {
+        let byte = 2 * BLOCK_BYTES as u32;
+        let durable = LogPosition { extent: 1, byte };
+        let mut third = vec![b'c'; BLOCK_BYTES];
+        let header = GroupHeader {
+            durable,
+            ..group(3, 1, 0, b'c').1
+        };
+        header.seal(SALT, &mut third);
+        for moved in [0, 1, 7, 512, 1000, BLOCK_BYTES, BLOCK_BYTES + 4] {
+            let behind = [&vec![0; moved], &*third].concat();
+            assert_eq!(durable_beyond(&behind), Some(durable), "{moved}");
+        }
+        let unproved = group(3, 1, 0, b'c').0;
+        assert_eq!(durable_beyond(&unproved), None);
     }
 
     /// The second group of two under way outlives the power, the first does not; the next open writes another first one, and

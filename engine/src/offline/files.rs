@@ -14,8 +14,8 @@ use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader, salt_of
 use crate::format::index::IndexHeader;
 use crate::limits::BLOCK_BYTES;
 use crate::log::end::durable_by;
+use crate::log::headers::{has_groups, read_header};
 use crate::log::names::FileName;
-use crate::log::recovery::read_header;
 use crate::model::{LogPosition, StoreId};
 
 /// One extent's file.
@@ -33,7 +33,7 @@ pub(crate) type SealedEnd = (u32, u32);
 pub(crate) struct FoundCheckpoint {
     pub(crate) position: LogPosition,
     /// The log's state there, as the checkpoint says.
-    state: LogState,
+    pub(crate) state: LogState,
     /// Of the whole file.
     pub(crate) crc: u32,
 }
@@ -128,7 +128,7 @@ impl StoreFiles {
         let header = read_header(&*file)?;
         let size = file.size();
         let size = size.map_err(|e| StorageError::io("read the size of", file.path(), e))?;
-        let header = match header {
+        let mut header = match header {
             Ok(header) if header.store == self.store && header.extent == number => Some(header),
             Ok(other) => {
                 let found = format!("the header of extent {} of store {}", other.extent, other.store);
@@ -140,15 +140,19 @@ impl StoreFiles {
                 None
             }
         };
-        if let Some(header) = header {
-            if size != header.capacity {
-                let found = format!("a file of {size} bytes; it was made with {}", header.capacity);
-                self.note(number, size.min(header.capacity), found);
+        if let Some(found) = header {
+            if size != found.capacity {
+                let text = format!("a file of {size} bytes; it was made with {}", found.capacity);
+                self.note(number, size.min(found.capacity), text);
             }
-            if !header.begun {
+            if !found.begun && !has_groups(&*file)? {
                 prepared.push(number);
                 self.prepared_bytes += size;
                 return Ok(());
+            }
+            if !found.begun {
+                self.note(number, 0, "a header of before the log came to this extent");
+                header = None;
             }
         }
         self.extents.insert(number, ExtentFile { file, size, header });

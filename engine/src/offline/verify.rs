@@ -19,6 +19,7 @@ use crate::format::group::GroupHeader;
 use crate::format::transaction::{Kind, TransactionHeader, sections};
 use crate::index::catalog::Catalog;
 use crate::log::names::FileName;
+use crate::log::replay::replay;
 use crate::model::{LogPosition, SegmentPath, Sequence, StoreId};
 
 /// What was found in one store.
@@ -40,6 +41,8 @@ pub struct StoreReport {
     pub torn_tail: Option<LogPosition>,
     /// Everything that is damaged, in the order of the extents.
     pub damage: Vec<Damage>,
+    /// What an open says, if it refuses the store; then something is damaged, too.
+    pub refused: Option<String>,
 }
 
 /// What was found in a data directory.
@@ -106,6 +109,12 @@ fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<Sto
         progress,
     };
     let mut findings = pass(files, &mut check)?;
+    let refused = refused(files).map(|error| {
+        if findings.damage.is_empty() {
+            findings.damage.push(as_damage(files, &error));
+        }
+        error.to_string()
+    });
     findings.damage.sort_by_key(|damage| (damage.extent, damage.byte));
     let totals = check.catalog.totals();
     Ok(StoreReport {
@@ -117,7 +126,42 @@ fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<Sto
         entries: totals.entry_count.saturating_sub(check.skipped_readable()),
         torn_tail: findings.torn_tail,
         damage: findings.damage,
+        refused,
     })
+}
+
+/// Why an open refuses the store: it reads as an open does. So both agree, whatever the pass thinks of the damage.
+fn refused(files: &StoreFiles) -> Option<OpenError> {
+    replay(&*files.disk, &files.dir, files.store, &mut |_| Ok(())).err()
+}
+
+/// What an open says, where the pass found nothing.
+fn as_damage(files: &StoreFiles, error: &OpenError) -> Damage {
+    let (extent, byte, found) = match error {
+        OpenError::Storage(StorageError::Corrupt {
+            extent, byte, found, ..
+        }) => (*extent, *byte, found.clone()),
+        other => (0, 0, other.to_string()),
+    };
+    let name = if extent == 0 {
+        FileName::Checkpoint
+    } else {
+        FileName::Extent(extent)
+    };
+    Damage {
+        affected_is_all: false,
+        ..Damage::without_loss(files.path(name), extent, byte, found)
+    }
+}
+
+/// How far a checkpoint agrees with the log before it.
+enum Agreement {
+    /// It holds what the log makes of it.
+    Whole,
+    /// The log comes to its position in its state, and makes something else of it.
+    Position,
+    /// It is of another log.
+    None,
 }
 
 struct Check<'a> {
@@ -128,8 +172,8 @@ struct Check<'a> {
     extents: u64,
     groups: u64,
     log_bytes: u64,
-    /// Whether the checkpoint holds what the log made of it; `None` where the log never came to its position.
-    checkpoint_agrees: Option<bool>,
+    /// How far the checkpoint agrees with the log; `None` where the log never came to its position.
+    checkpoint_agrees: Option<Agreement>,
     /// Of the last index file, if that is still under way.
     comparison: Option<Comparison>,
     progress: &'a mut dyn FnMut(u64),
@@ -177,7 +221,13 @@ impl Sink for Check<'_> {
             catalog.segments(),
             &catalog.open,
         );
-        self.checkpoint_agrees = Some(crc32fast::hash(&expected) == crc);
+        self.checkpoint_agrees = Some(if crc32fast::hash(&expected) == crc {
+            Agreement::Whole
+        } else if found.state == *state {
+            Agreement::Position
+        } else {
+            Agreement::None
+        });
     }
 
     fn extent(&mut self, ended: Ended, findings: &mut Findings) -> Result<(), StorageError> {
@@ -214,18 +264,22 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// An open would go on from the checkpoint, whatever the log says.
+    /// An open goes on from the checkpoint where the log agrees with its position, and refuses the store where not.
     fn check_checkpoint(&self, findings: &mut Findings) {
-        let found = match self.checkpoint_agrees {
+        let contradicts = |found| (format!("{found}: what it was made of may be missing"), false);
+        let (found, nothing_lost) = match self.checkpoint_agrees {
             // Behind a hole, nobody can tell.
             None if self.files.checkpoint.is_none() || findings.has_hole() => return,
-            None => "a checkpoint that stands where no group ends",
-            Some(true) => return,
-            Some(false) => "a checkpoint that disagrees with its log",
+            None => contradicts("a checkpoint that stands where no group ends"),
+            Some(Agreement::Whole) => return,
+            Some(Agreement::Position) => (format!("a checkpoint that disagrees with its log; {AGAIN}"), true),
+            Some(Agreement::None) => contradicts("a checkpoint of another log"),
         };
         let path = self.files.path(FileName::Checkpoint);
-        let damage = Damage::without_loss(path, 0, 0, format!("{found}; {AGAIN}"));
-        findings.damage.push(damage);
+        findings.damage.push(Damage {
+            affected_is_all: nothing_lost,
+            ..Damage::without_loss(path, 0, 0, found)
+        });
     }
 
     /// Finds what is missing before the sections of a transaction.

@@ -324,6 +324,9 @@ async fn scattered_entries_come_in_order_and_damage_among_them_is_an_error_where
     }
     drop(store);
     writing.close().await;
+    // Opened before: what is damaged in the open extent would refuse the store.
+    let reading = open();
+    let store = reading.store(STORE).await.unwrap();
     for (damaged, from) in [(2, 1), (200, 3), (399, 201)] {
         let wanted = text(damaged).into_bytes();
         let mut found = 0;
@@ -337,8 +340,6 @@ async fn scattered_entries_come_in_order_and_damage_among_them_is_an_error_where
             }
         }
         assert_eq!(found, 1, "it stands once in the log");
-        let reading = open();
-        let store = reading.store(STORE).await.unwrap();
         let outcome = read(&*store, from, u64::MAX).await;
         assert!(
             matches!(outcome, Err(ReadError::Storage(StorageError::Corrupt { .. }))),

@@ -58,6 +58,7 @@ fn print(out: &mut Out, json: bool, store: &StoreReport) -> Result<(), Failure> 
             "log_bytes": store.log_bytes,
             "torn_tail": store.torn_tail.is_some(),
             "damage": damage,
+            "refused": store.refused,
         }));
     }
     out.text(format_args!(
@@ -68,6 +69,9 @@ fn print(out: &mut Out, json: bool, store: &StoreReport) -> Result<(), Failure> 
         out.text(format_args!(
             "  torn tail at {torn}: a write that was never acknowledged; the next start removes it. No damage."
         ))?;
+    }
+    if let Some(refused) = &store.refused {
+        out.text(format_args!("  does not open: {refused}"))?;
     }
     store
         .damage
