@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,8 +14,10 @@ use crate::commit::Committing;
 use crate::commit::queue::Queue;
 use crate::config::EngineConfig;
 use crate::deadlines::Deadlines;
-use crate::disk::{Disk, DiskLock, OpenMode};
+use crate::disk::guarded::Guarded;
+use crate::disk::{Disk, OpenMode};
 use crate::error::{OpenError, StorageError};
+use crate::folder::{Folder, lock_dir};
 use crate::format::checkpoint;
 use crate::limits::FORMAT_VERSION;
 use crate::log::extents::Extents;
@@ -26,10 +28,11 @@ use crate::log::recovery::recover;
 use crate::model::StoreId;
 use crate::pace::LOOK_MAX;
 use crate::room::Room;
-use crate::shared::{Folder, Shared, Threads};
+use crate::shared::{Shared, Threads};
 use crate::store::LocalStore;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard, RwLock, thread};
+use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
+use crate::watch::Watch;
 use crate::workers::Workers;
 
 /// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one, and the last store and reader of
@@ -53,6 +56,8 @@ struct Inner {
     threads: Arc<Threads>,
     /// Of those who wait for room in a queue.
     deadlines: Arc<Deadlines>,
+    /// Looks now and then whether the folder is still where it was.
+    watch: OnceLock<Watch>,
 }
 
 /// One store's place; its lock makes concurrent opens one.
@@ -68,22 +73,6 @@ const REPLAY_BYTES_UNREMARKED: u64 = 4 << 20;
 /// The folder of a store.
 pub(crate) fn store_dir(dir: &std::path::Path, id: StoreId) -> PathBuf {
     dir.join("stores").join(id.to_string())
-}
-
-/// Takes the folder for this process.
-pub(crate) fn lock_dir(disk: &dyn Disk, dir: &std::path::Path) -> Result<Box<dyn DiskLock>, OpenError> {
-    /// How long the system may take to end what a process that was just killed had under way.
-    const PATIENCE: Duration = Duration::from_secs(1);
-    let path = dir.join("lock");
-    let since = Instant::now();
-    loop {
-        let lock = disk.lock(&path).map_err(|e| StorageError::io("lock", &path, e))?;
-        match lock {
-            Some(lock) => return Ok(lock),
-            None if since.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(10)),
-            None => return Err(OpenError::InUse(dir.to_owned())),
-        }
-    }
 }
 
 /// What the file `format` begins with while a backup, a restore or a repair is being written: no version takes that for a folder it may
@@ -111,13 +100,30 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result
         path: path.clone(),
         found: found.to_owned(),
     };
+    // Where nobody can tell whether there are stores, there may be.
+    let refuse_if = |found: &str, has_stores: Result<bool, StorageError>| match has_stores {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(damaged(found)),
+        Err(error) => Err(damaged(&format!(
+            "{found}, and whether there are stores cannot be told ({error})"
+        ))),
+    };
+    let known = |dir: &std::path::Path, id, number| {
+        let (_, header) = open_extent(disk, dir, number)?;
+        Ok(header.is_ok_and(|header| (header.store, header.extent) == (id, number)))
+    };
     let text = match read_format(disk, dir) {
         Ok(Some(text)) => text,
-        // It is written before any store is.
-        Ok(None) if has_stores(disk, dir) => return Err(damaged("is missing")),
-        Ok(None) => return Ok(false),
-        Err(StorageError::Io { source, .. }) if has_stores(disk, dir) => {
-            return Err(damaged(&format!("cannot be read ({source})")));
+        // It is written before any store is: whatever has an extent's name is one.
+        Ok(None) => return refuse_if("is missing", has_stores(disk, dir, |_, _, _| Ok(true))).map(|()| false),
+        Err(StorageError::Io { source, .. }) if source.kind() != std::io::ErrorKind::PermissionDenied => {
+            refuse_if(&format!("cannot be read ({source})"), has_stores(disk, dir, known))?;
+            return Err(StorageError::Io {
+                operation: "read",
+                path,
+                source,
+            }
+            .into());
         }
         Err(error) => return Err(error.into()),
     };
@@ -139,8 +145,8 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result
             supported: FORMAT_VERSION,
         }),
         Some(1..) => Ok(true),
-        _ if has_stores(disk, dir) => Err(damaged("does not say `streamkit` and a version")),
         _ => {
+            refuse_if("does not say `streamkit` and a version", has_stores(disk, dir, known))?;
             let source = std::io::Error::other("it does not say `streamkit` and a version");
             Err(StorageError::io("understand", path, source).into())
         }
@@ -160,17 +166,27 @@ pub(crate) fn list_stores(disk: &dyn Disk, dir: &std::path::Path) -> Result<Vec<
     Ok(ids)
 }
 
-/// Whether an extent of a store can be known in the folder, whatever it says of itself.
-fn has_stores(disk: &dyn Disk, dir: &std::path::Path) -> bool {
-    list_stores(disk, dir).unwrap_or_default().into_iter().any(|id| {
+/// Whether the log of a store is in the folder, whatever it says of itself: one that `is_one` takes for an extent of it.
+fn has_stores(
+    disk: &dyn Disk,
+    dir: &std::path::Path,
+    is_one: impl Fn(&std::path::Path, StoreId, u64) -> Result<bool, StorageError>,
+) -> Result<bool, StorageError> {
+    let mut failed = Ok(false);
+    for id in list_stores(disk, dir)? {
         let dir = store_dir(dir, id);
-        let names = disk.list(&dir).unwrap_or_default();
-        names.iter().any(|name| match FileName::parse(name) {
-            Some(FileName::Extent(number)) => open_extent(disk, &dir, number)
-                .is_ok_and(|(_, header)| header.is_ok_and(|header| (header.store, header.extent) == (id, number))),
-            _ => false,
-        })
-    })
+        let names = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
+        for name in names {
+            if let Some(FileName::Extent(number)) = FileName::parse(&name) {
+                match is_one(&dir, id, number) {
+                    Ok(true) => return Ok(true),
+                    Ok(false) => {}
+                    Err(error) => failed = Err(error),
+                }
+            }
+        }
+    }
+    failed
 }
 
 /// Says of the folder that it is one of ours.
@@ -209,7 +225,7 @@ impl Engine {
     /// # Errors
     /// [`OpenError::InUse`] while another process has it; [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`];
     /// [`OpenError::Unfinished`]; [`OpenError::Config`]; [`OpenError::Storage`].
-    pub fn open(config: EngineConfig) -> Result<Self, OpenError> {
+    pub fn open(mut config: EngineConfig) -> Result<Self, OpenError> {
         config.validate()?;
         config
             .disk
@@ -224,6 +240,10 @@ impl Engine {
         } else {
             write_format(&*config.disk, &config.dir)?;
         }
+        // All folders that no store makes are made here, so that nothing has to make one that is missing later.
+        let stores = config.dir.join("stores");
+        let made = config.disk.make_dir(&stores);
+        made.map_err(|e| StorageError::io("create", &stores, e))?;
         // With one processor, whoever looks keeps away whom it looks for.
         let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
         let by_hand = config.by_hand.as_ref();
@@ -232,35 +252,48 @@ impl Engine {
         } else {
             LOOK_MAX
         };
+        let failed = |e| StorageError::io("start threads for", &config.dir, e);
+        let commit = Committing::new(&config, &*lock, look).map_err(failed)?;
+        let folder = Arc::new(Folder::new(&config.dir, lock, commit.leaves_writes()));
+        folder.add(&*config.disk, &stores)?;
         let threads = || -> std::io::Result<Threads> {
-            let commit = Committing::new(&config, &*lock, look)?;
             Ok(Threads {
                 read: Workers::new("sk-read", config.read_threads, Duration::ZERO, by_hand)?,
                 background: Workers::new("sk-background", 2, Duration::ZERO, by_hand)?,
                 opening: Workers::new("sk-open", 2, Duration::ZERO, by_hand)?,
-                folder: Arc::new(Folder::new(lock, commit.leaves_writes())),
+                folder: Arc::clone(&folder),
                 commit,
                 by_hand: by_hand.cloned(),
             })
         };
-        let failed = |e| StorageError::io("start threads for", &config.dir, e);
         let (threads, deadlines) = (
             threads().map_err(failed)?,
             Deadlines::new(by_hand.is_none()).map_err(failed)?,
         );
         tracing::info!(dir = %config.dir.display(), commit_method = threads.commit.method(), "opened a data directory");
-        Ok(Self {
-            inner: Arc::new(Inner {
-                handles: Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents)),
-                closing: AtomicBool::new(false),
-                closes: Mutex::default(),
-                config,
-                stores: Mutex::default(),
-                asked: AtomicU64::new(0),
-                threads: Arc::new(threads),
-                deadlines: Arc::new(deadlines),
-            }),
-        })
+        let is_watched = folder.may_move() && by_hand.is_none();
+        if folder.may_move() {
+            config.disk = Arc::new(Guarded::new(config.disk, folder));
+        }
+        let inner = Inner {
+            handles: Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents)),
+            closing: AtomicBool::new(false),
+            closes: Mutex::default(),
+            config,
+            stores: Mutex::default(),
+            asked: AtomicU64::new(0),
+            threads: Arc::new(threads),
+            deadlines: Arc::new(deadlines),
+            watch: OnceLock::new(),
+        };
+        let inner = Arc::new(inner);
+        if is_watched {
+            let watch = Watch::start("sk-watch", Arc::downgrade(&inner), Inner::look_at_folder);
+            let _ = inner
+                .watch
+                .set(watch.map_err(|e| StorageError::io("start threads for", &inner.config.dir, e))?);
+        }
+        Ok(Self { inner })
     }
 
     /// How commits reach the disk: `io_uring`, or `threads` where that is not to be had or not wanted
@@ -287,6 +320,16 @@ impl Engine {
         (&self.inner.config.disk, &self.inner.config.dir)
     }
 
+    /// The stores that are open and hold anything.
+    pub(crate) fn written_stores(&self) -> Vec<StoreId> {
+        let stores = self.inner.stores();
+        let open = stores.iter().filter_map(|(&id, slot)| {
+            let store = slot.store.try_lock().ok()?;
+            (store.as_ref()?.shared.tail.borrow().byte > 0).then_some(id)
+        });
+        open.collect()
+    }
+
     /// Opens a store, blocking. See [`Stores::store`].
     ///
     /// # Errors
@@ -308,6 +351,28 @@ impl Engine {
 }
 
 impl Inner {
+    /// Looks whether the folder is still where it was, and takes files. Once it is not, no store accepts writes: what is open
+    /// would be written into files that the next process does not find.
+    fn look_at_folder(&self) {
+        let folder = &self.threads.folder;
+        if folder.is_released() {
+            return;
+        }
+        folder.look();
+        let Err(StorageError::Gone(gone)) = folder.gone() else {
+            return;
+        };
+        let slots: Vec<_> = self.stores().values().map(Arc::clone).collect();
+        for slot in slots {
+            // Whoever has the lock opens the store, and looks himself; or it is met the next time.
+            if let Ok(store) = slot.store.try_lock()
+                && let Some(store) = &*store
+            {
+                store.shared.latch.lose(&gone);
+            }
+        }
+    }
+
     fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
@@ -405,6 +470,7 @@ impl Inner {
             indexing: Mutex::default(),
             checkpointed: Mutex::new(checkpointed),
         };
+        self.threads.folder.gone()?;
         if replayed_bytes > REPLAY_BYTES_UNREMARKED {
             self.leave_checkpoint(&shared);
         }
@@ -522,6 +588,7 @@ impl Stores for Engine {
         if self.inner.is_closing() {
             return Err(StorageError::Closed);
         }
+        self.inner.threads.folder.ready()?;
         let stores = self.inner.stores();
         let halted = stores.iter().filter_map(|(&id, slot)| {
             let store = slot.store.try_lock().ok()?;

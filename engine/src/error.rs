@@ -6,6 +6,21 @@ use std::time::Duration;
 
 use crate::model::{InvalidTransaction, SegmentPath, Sequence, StoreId};
 
+/// A folder or file is not where it was: moved, deleted, unmounted, or another is in its place. What is written meanwhile could
+/// be lost to the next process, so nothing is.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the store accepts no writes since the data directory {} is not the one that was opened: {what}; stop the server, put the \
+     directory in its place, and start again",
+    path.display()
+)]
+pub struct Gone {
+    /// The data directory, or the store's folder in it.
+    pub path: PathBuf,
+    /// What became of it.
+    pub what: String,
+}
+
 /// The disk said no, or its bytes are not what was written. Cheap to clone: one failure may end many calls.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +57,9 @@ pub enum StorageError {
         /// The first failure.
         cause: String,
     },
+    /// The data directory, or a part of it, is not where it was: nothing is written until it is opened again.
+    #[error(transparent)]
+    Gone(Gone),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -118,6 +136,9 @@ impl StorageError {
 
     /// Wraps what the operating system said.
     pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        if let Some(gone) = source.get_ref().and_then(|inner| inner.downcast_ref::<Gone>()) {
+            return Self::Gone(gone.clone());
+        }
         Self::Io {
             operation,
             path: path.into(),
@@ -131,8 +152,17 @@ impl StorageError {
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the data directory {} is in use by another process; stop that one first, or choose another directory", .0.display())]
-    InUse(PathBuf),
+    #[error(
+        "the data directory {} is in use by {holder}; stop that one first, or choose another directory. To delete the file \
+         `lock` is never the answer: two processes on one directory lose what they acknowledged",
+        dir.display()
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// Who has it, in words: a process by its number and name, where the system tells.
+        holder: String,
+    },
     /// Written by a newer version.
     #[error("{} has format version {found}; this program reads up to {supported}: use a newer streamkit", path.display())]
     NewerFormat {

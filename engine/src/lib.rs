@@ -66,6 +66,7 @@ mod error;
 mod failure_tests;
 #[cfg(test)]
 mod flight_tests;
+mod folder;
 pub mod format;
 mod index;
 #[cfg(test)]
@@ -86,6 +87,7 @@ mod schedules;
 mod shared;
 mod store;
 mod sync;
+mod watch;
 mod workers;
 
 pub use boundary::{EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
@@ -93,7 +95,7 @@ pub use by_hand::ByHand;
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
 pub use dice::Dice;
 pub use engine::Engine;
-pub use error::{AppendError, OpenError, ReadError, Rejection, SegmentsHit, StorageError};
+pub use error::{AppendError, Gone, OpenError, ReadError, Rejection, SegmentsHit, StorageError};
 pub use model::*;
 pub use offline::hex::HexLine;
 pub use offline::inspect::{

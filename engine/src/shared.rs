@@ -11,9 +11,10 @@ use crate::by_hand::ByHand;
 use crate::clock::Clock;
 use crate::commit::Committing;
 use crate::commit::queue::{Queue, Request};
+use crate::disk::Disk;
 use crate::disk::latch::Latch;
-use crate::disk::{Disk, DiskLock};
 use crate::error::{Rejection, StorageError};
+use crate::folder::Folder;
 use crate::format::transaction::{Section, entries};
 use crate::format::{FormatError, checkpoint};
 use crate::index::Run;
@@ -42,44 +43,6 @@ pub(crate) struct Threads {
     pub(crate) folder: Arc<Folder>,
     /// There are none of these threads: whoever waits for them does their work.
     pub(crate) by_hand: Option<ByHand>,
-}
-
-/// The data directory, this process's own until it is released or nothing is left that could write to it.
-pub(crate) struct Folder {
-    lock: Mutex<Option<Box<dyn DiskLock>>>,
-    /// Writes are under way of which nobody will hear.
-    leaves_writes: Option<Arc<AtomicBool>>,
-    released: AtomicBool,
-}
-
-impl Folder {
-    pub(crate) fn new(lock: Box<dyn DiskLock>, leaves_writes: Option<Arc<AtomicBool>>) -> Self {
-        Self {
-            lock: Mutex::new(Some(lock)),
-            leaves_writes,
-            released: AtomicBool::new(false),
-        }
-    }
-
-    /// Another process may take it, unless something may still be written to it: then it stays this one's until the end.
-    pub(crate) fn release(&self) {
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let leaves_writes = self.leaves_writes.as_ref();
-        if leaves_writes.is_some_and(|leaves| leaves.load(Ordering::Acquire)) {
-            std::mem::forget(lock);
-        }
-        self.released.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_released(&self) -> bool {
-        self.released.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        self.release();
-    }
 }
 
 /// One open store.

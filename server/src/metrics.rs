@@ -81,7 +81,7 @@ impl Metrics {
             AppendError::Rejected(Rejection::DiskFull) => "disk_full",
             AppendError::Rejected(Rejection::NotReady(_)) => "not_ready",
             AppendError::Rejected(Rejection::QueueFull { .. }) => "overloaded",
-            AppendError::Rejected(Rejection::Storage(StorageError::Halted { .. })) => "halted",
+            AppendError::Rejected(Rejection::Storage(StorageError::Halted { .. } | StorageError::Gone(_))) => "halted",
             AppendError::Rejected(Rejection::Storage(_)) => "storage",
             _ => "invalid",
         };

@@ -28,8 +28,9 @@ pub use restore::{RestoreReport, restore};
 pub use source::{FolderSource, Pieces, Source};
 
 use crate::disk::Disk;
-use crate::engine::{UNFINISHED, is_unused, lock_dir, read_format, say, store_dir, write_format};
+use crate::engine::{UNFINISHED, is_unused, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
+use crate::folder::lock_dir;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::limits::EXTENT_BYTES_MAX;
 use crate::log::names::FileName;

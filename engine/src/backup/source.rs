@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::{BackupError, ExtentPrefix, LogPrefix};
 use crate::disk::{Disk, DiskFile, DiskLock};
-use crate::engine::{Engine, has_known_format, list_stores, lock_dir, store_dir};
+use crate::engine::{Engine, has_known_format, list_stores, store_dir};
 use crate::error::{OpenError, StorageError};
+use crate::folder::lock_dir;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::log::end::{end_of, known_durable};
 use crate::log::headers::{Headers, open_extent, read_headers};
@@ -56,7 +57,12 @@ pub trait Pieces: Send {
 impl Source for Engine {
     fn stores(&self) -> Result<Vec<StoreId>, BackupError> {
         let (disk, dir) = self.place();
-        Ok(list_stores(&**disk, dir)?)
+        // Those that are open too, wherever their folders are by now: no backup goes by without a store that is written to.
+        let mut stores = list_stores(&**disk, dir)?;
+        stores.extend(self.written_stores());
+        stores.sort_unstable();
+        stores.dedup();
+        Ok(stores)
     }
 
     fn has(&self, store: StoreId) -> Result<bool, BackupError> {

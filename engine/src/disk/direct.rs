@@ -13,9 +13,9 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::at_once::may_wait;
 use super::blocks::Blocks;
-use super::files::{Files, OpenFile};
+use super::files::{Files, OpenFile, open_own};
 use super::ring::Ring;
-use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue, regular};
+use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 use crate::limits::BLOCK_BYTES;
 
 /// Files of the operating system, the log's past its page cache.
@@ -47,7 +47,7 @@ impl DirectFile {
         let open = |flags, make_anew| {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(make_anew).truncate(make_anew);
-            regular::open(path, &mut options, flags)
+            open_own(path, &mut options, flags, make_anew)
         };
         // Some refuse the flag, some accept it and refuse what comes after, or want larger blocks. A new file is to be filled
         // with zeros.
@@ -110,6 +110,14 @@ impl LogFile for DirectFile {
         *self.growing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
+
+    fn has_name(&self) -> io::Result<bool> {
+        super::lock::has_name(&self.file)
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        super::lock::is_at(&self.file, path)
+    }
 }
 
 /// A file that is read, and never waits for that where it must not.
@@ -167,6 +175,10 @@ impl DiskFile for ReadFile {
 impl Disk for Direct {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.0.create_dir(path)
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.make_dir(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -237,6 +249,10 @@ impl Disk for Direct {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.0.lock(path)
+    }
+
+    fn lock_holder(&self, path: &Path) -> String {
+        self.0.lock_holder(path)
     }
 }
 

@@ -1,13 +1,15 @@
 //! The portable backend: the standard library's files, positional reads and writes through the page cache, and
 //! `sync_data` (fdatasync) for durability.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+#[cfg(not(unix))]
+use std::fs::TryLockError;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blocks::Blocks;
-use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
+use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, parent};
 
 /// Files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,37 +20,80 @@ pub(super) struct OpenFile {
     path: PathBuf,
 }
 
-struct Locked {
-    file: File,
-}
+#[cfg(not(unix))]
+struct Locked(File);
 
+#[cfg(not(unix))]
 impl DiskLock for Locked {
     fn file(&self) -> Option<&File> {
-        Some(&self.file)
+        Some(&self.0)
     }
 }
 
+#[cfg(not(unix))]
 impl Drop for Locked {
     /// Others may still hold the file open.
     fn drop(&mut self) {
-        let _ = self.file.unlock();
+        let _ = self.0.unlock();
     }
+}
+
+/// Makes a folder, and says whether it was there. Its owner alone may look into it, whatever the process leaves to others, and may
+/// write there.
+fn make_folder(path: &Path) -> io::Result<bool> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, super::DIR_MODE);
+    match builder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+        Err(error) => Err(error),
+        Ok(()) => {
+            #[cfg(unix)]
+            own(&fs::metadata(path)?, super::DIR_MODE, |mode| {
+                fs::set_permissions(path, mode)
+            })?;
+            Ok(false)
+        }
+    }
+}
+
+/// Gives what was just made the mode that was asked for, where the process's mask took a part of it away.
+#[cfg(unix)]
+fn own(made: &fs::Metadata, mode: u32, set: impl FnOnce(fs::Permissions) -> io::Result<()>) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    match made.permissions().mode() & 0o777 {
+        found if found == mode => Ok(()),
+        _ => set(fs::Permissions::from_mode(mode)),
+    }
+}
+
+/// As [`super::regular::open`]; a file that it makes is its owner's alone.
+pub(super) fn open_own(path: &Path, options: &mut OpenOptions, flags: i32, makes: bool) -> io::Result<File> {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, super::FILE_MODE);
+    let file = super::regular::open(path, options, flags)?;
+    #[cfg(unix)]
+    if makes {
+        own(&file.metadata()?, super::FILE_MODE, |mode| file.set_permissions(mode))?;
+    }
+    let _ = makes;
+    Ok(file)
 }
 
 impl Disk for Files {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let parent = path.parent().map(|parent| match parent.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => parent,
-        });
-        let found = path.is_dir();
+        let parent = path.parent().map(|_| parent(path));
+        let found = match fs::metadata(path) {
+            Ok(found) => found.is_dir(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
         if !found {
             if let Some(parent) = parent {
                 self.create_dir(parent)?;
             }
-            match fs::create_dir(path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => other?,
+            if make_folder(path)? && !fs::metadata(path)?.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
             }
         }
         // A folder that power loss could take away would take its log along. Above a folder that somebody else made for us
@@ -59,6 +104,11 @@ impl Disk for Files {
         }
     }
 
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        make_folder(path)?;
+        self.sync_dir(parent(path))
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -66,9 +116,7 @@ impl Disk for Files {
         };
         let mut names = Vec::new();
         for entry in entries {
-            if let Ok(name) = entry?.file_name().into_string() {
-                names.push(name);
-            }
+            names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         Ok(names)
     }
@@ -105,10 +153,21 @@ impl Disk for Files {
         Ok(())
     }
 
+    #[cfg(unix)]
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        super::lock::lock(path)
+    }
+
+    #[cfg(unix)]
+    fn lock_holder(&self, path: &Path) -> String {
+        super::lock::holder(path)
+    }
+
+    #[cfg(not(unix))]
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(Locked { file }))),
+            Ok(()) => Ok(Some(Box::new(Locked(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -133,7 +192,7 @@ impl OpenFile {
             .create(mode == OpenMode::Create)
             .truncate(mode == OpenMode::Create);
         Ok(Self {
-            file: super::regular::open(path, &mut options, flags)?,
+            file: open_own(path, &mut options, flags, mode == OpenMode::Create)?,
             path: path.to_owned(),
         })
     }
@@ -164,6 +223,16 @@ impl LogFile for OpenFile {
     fn settle(&self, size: u64) -> io::Result<()> {
         self.file.set_len(size)?;
         self.sync_all()
+    }
+
+    #[cfg(unix)]
+    fn has_name(&self) -> io::Result<bool> {
+        super::lock::has_name(&self.file)
+    }
+
+    #[cfg(unix)]
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        super::lock::is_at(&self.file, path)
     }
 }
 

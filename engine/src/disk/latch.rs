@@ -4,14 +4,14 @@
 
 use std::sync::OnceLock;
 
-use crate::error::StorageError;
+use crate::error::{Gone, StorageError};
 use crate::model::StoreId;
 
 /// Remembers a store's first failed write.
 #[derive(Debug)]
 pub struct Latch {
     store: StoreId,
-    failure: OnceLock<String>,
+    failure: OnceLock<StorageError>,
 }
 
 impl Latch {
@@ -26,10 +26,13 @@ impl Latch {
     /// Lets a write through, unless one failed before; remembers its failure.
     ///
     /// # Errors
-    /// [`StorageError::Halted`] without running `write`, or what `write` returned.
+    /// As [`Latch::check`] without running `write`, or what `write` returned.
     pub fn guard<T>(&self, write: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
         self.check()?;
-        write().inspect_err(|error| self.halt(&error.to_string()))
+        write().inspect_err(|error| match error {
+            StorageError::Gone(gone) => self.lose(gone),
+            _ => self.halt(&error.to_string()),
+        })
     }
 
     /// As [`Latch::guard`], for what may fail without having done anything: after such a failure the next write is let through.
@@ -51,23 +54,29 @@ impl Latch {
 
     /// Lets nothing through from here on, because of the first cause.
     pub(crate) fn halt(&self, cause: &str) {
-        if self.failure.set(cause.to_owned()).is_ok() {
+        let halted = StorageError::Halted {
+            store: self.store,
+            cause: cause.to_owned(),
+        };
+        if self.failure.set(halted).is_ok() {
             // Once: what is refused from here on is told to those who ask for it.
             tracing::error!(store = %self.store, cause, "a write failed: the store accepts no more writes until it is reopened");
+        }
+    }
+
+    /// Lets nothing through from here on, because the store's files are not where they were. Of a data directory that is gone
+    /// the log has one line already, which is enough for all its stores.
+    pub(crate) fn lose(&self, gone: &Gone) {
+        if self.failure.set(StorageError::Gone(gone.clone())).is_ok() {
+            tracing::warn!(store = %self.store, cause = gone.what, "the store accepts no more writes until it is reopened");
         }
     }
 
     /// `Ok` while nothing failed.
     ///
     /// # Errors
-    /// [`StorageError::Halted`].
+    /// [`StorageError::Halted`]; [`StorageError::Gone`].
     pub fn check(&self) -> Result<(), StorageError> {
-        match self.failure.get() {
-            None => Ok(()),
-            Some(cause) => Err(StorageError::Halted {
-                store: self.store,
-                cause: cause.clone(),
-            }),
-        }
+        self.failure.get().map_or(Ok(()), |failure| Err(failure.clone()))
     }
 }

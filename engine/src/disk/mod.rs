@@ -12,7 +12,10 @@ pub mod blocks;
 #[cfg(target_os = "linux")]
 pub mod direct;
 pub mod files;
+pub(crate) mod guarded;
 pub mod latch;
+#[cfg(unix)]
+mod lock;
 #[cfg(target_os = "linux")]
 mod place;
 mod regular;
@@ -51,7 +54,13 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// What the operating system says; likewise for all below.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// The names in a folder; of none that does not exist.
+    /// Makes a folder in one that is there, durably, if it is not there already. What is missing above it is not made: it was
+    /// there, and is gone.
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.create_dir(path)
+    }
+    /// The names in a folder; of none that does not exist. What stands there of a name that is no text has another one here,
+    /// which is nobody's.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
@@ -92,8 +101,14 @@ pub trait Disk: Send + Sync + 'static {
     fn random(&self) -> u32 {
         std::hash::RandomState::new().build_hasher().finish() as u32
     }
-    /// Takes the folder for this process alone, for as long as the lock lives.
+    /// Takes the folder for this process alone, for as long as the lock lives; `path` is its lock file. `None` while another
+    /// has it.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
+    /// Who has a folder that could not be taken, for people.
+    fn lock_holder(&self, path: &Path) -> String {
+        let _ = path;
+        "another process".to_owned()
+    }
 }
 
 /// Held while a process owns a folder.
@@ -102,6 +117,23 @@ pub trait DiskLock: Send + Sync {
     fn file(&self) -> Option<&File> {
         None
     }
+    /// What tells whether the folder is still in its place; `None` where folders do not move.
+    fn standing(&self) -> Option<Arc<dyn Standing>> {
+        None
+    }
+}
+
+/// Whether a folder that a process has for itself is still the one that its path leads to, and its lock file, too.
+pub trait Standing: Send + Sync {
+    /// Looks, which blocks as any look at a file system does. `Some`: what became of it, for good.
+    ///
+    /// # Errors
+    /// What the operating system says where it lets nobody look; likewise below.
+    fn check(&self) -> io::Result<Option<String>>;
+    /// Whether files can be made there, as far as that can be told without making one.
+    fn takes_files(&self) -> io::Result<()>;
+    /// Takes and watches a folder within it, too; `false` while another process has that.
+    fn add(&self, folder: &Path) -> io::Result<bool>;
 }
 
 /// An open file. Reads and writes are positional, so one may be shared by many threads.
@@ -148,6 +180,15 @@ pub trait LogFile: Send + Sync {
     fn allocate(&self, size: u64) -> io::Result<bool>;
     /// Cuts a file made anew to `size`, which is at most what was written, and makes it durable.
     fn settle(&self, size: u64) -> io::Result<()>;
+    /// Whether it has a name: one that was deleted can still be written, and is gone with the process.
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+    /// Whether a path leads to it, so that the next process finds it.
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let _ = path;
+        Ok(true)
+    }
 }
 
 /// A write that [`WriteQueue::start`] started, at its end.
@@ -248,6 +289,39 @@ pub fn ground(dir: &Path) -> Ground {
     ground
 }
 
+/// Who may read what is stored: its owner, whatever the process that makes it leaves to others.
+#[cfg(unix)]
+pub(crate) const FILE_MODE: u32 = 0o600;
+
+/// The same for folders.
+#[cfg(unix)]
+pub(crate) const DIR_MODE: u32 = 0o700;
+
+/// The folder that a path stands in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether files can be made in a folder, as far as that can be told without making one.
+#[cfg(unix)]
+fn may_write(folder: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Access, AtFlags, CWD, accessat};
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        match accessat(CWD, folder, access, AtFlags::EACCESS) {
+            // An old kernel or libc knows the real user only.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
+            told => return Ok(told?),
+        }
+    }
+    let _ = folder;
+    Ok(())
+}
+
 /// Bytes that are written at once where nobody waits for them. Larger writes hold up the commits behind them in the device's
 /// queue, smaller ones cost the device more than they write: docs/decisions/2026-11-25-commit-path.md has the
 /// measurements.
@@ -270,7 +344,7 @@ pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.settle(bytes.len() as u64)?;
     drop(file);
     disk.rename(&temporary, path)?;
-    disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    disk.sync_dir(parent(path))
 }
 
 /// Reads a whole file.

@@ -286,6 +286,7 @@ impl Recovered {
             log_bytes,
             disk_is_full: false,
             is_refused: false,
+            looked_at: std::cell::Cell::default(),
             open,
             state: self.state,
         };

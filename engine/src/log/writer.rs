@@ -1,7 +1,9 @@
 //! Writes the log's next group, and its next extent when the open one is full.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -9,7 +11,7 @@ use super::names::FileName;
 use super::spare::{Claim, Filled, Place, Shape, Spare, SpareSlot, due, prepare};
 use crate::disk::blocks::Blocks;
 use crate::disk::{LogFile, STEP_BYTES};
-use crate::error::StorageError;
+use crate::error::{Gone, StorageError};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MIN};
@@ -34,6 +36,8 @@ pub(crate) struct LogWriter {
     pub(crate) disk_is_full: bool,
     /// It could not be made ready for the last group.
     pub(crate) is_refused: bool,
+    /// When it was last looked whether the open extent is where it is looked for.
+    pub(crate) looked_at: Cell<Option<Instant>>,
     /// The open extent, unless the store was never written to.
     pub(crate) open: Option<OpenExtent>,
     /// What the next group must continue: the state after the last one made.
@@ -316,8 +320,30 @@ impl LogWriter {
             // Not the file's own path: that may be the one it had before it became the extent.
             let path = FileName::Extent(pending.at.extent).in_dir(&self.place.dir);
             let written = written.map_err(|e| StorageError::io("write", path, e));
-            written.inspect_err(|_| self.leave_mark())
+            written.inspect_err(|_| self.leave_mark())?;
+            self.check_name(pending)
         })
+    }
+
+    /// Refuses to acknowledge what stands in a file without a name, which is gone with this process; and, looked at less often
+    /// since that costs more, in one that was moved where the next process does not look.
+    fn check_name(&self, pending: &Pending) -> Result<(), StorageError> {
+        const PAUSE: Duration = Duration::from_millis(500);
+        let path = || FileName::Extent(pending.at.extent).in_dir(&self.place.dir);
+        let has_name = pending.file.has_name();
+        let mut is_there = has_name.map_err(|e| StorageError::io("look at", path(), e))?;
+        if is_there && self.looked_at.get().is_none_or(|at| at.elapsed() >= PAUSE) {
+            let is_at = pending.file.is_at(&path());
+            is_there = is_at.map_err(|e| StorageError::io("look at", path(), e))?;
+            self.looked_at.set(Some(Instant::now()));
+        }
+        match is_there {
+            true => Ok(()),
+            false => Err(StorageError::Gone(Gone {
+                path: self.place.dir.clone(),
+                what: format!("{} was deleted or moved away", path().display()),
+            })),
+        }
     }
 
     /// Notes how far the extent is durable, where a write that failed may have damaged what stood beside it.

@@ -22,8 +22,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskLock, OpenMode};
-use crate::engine::{has_known_format, list_stores, lock_dir, store_dir};
+use crate::engine::{has_known_format, list_stores, store_dir};
 use crate::error::{OpenError, StorageError};
+use crate::folder::lock_dir;
 use crate::log::names::FileName;
 use crate::model::{SegmentPath, Sequence, StoreId};
 

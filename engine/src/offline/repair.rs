@@ -9,8 +9,9 @@ use super::pass::pass;
 use super::rewrite::Rewrite;
 use super::{Damage, Directory, OfflineProgress, SequenceRange};
 use crate::disk::Disk;
-use crate::engine::{UNFINISHED, is_unused, lock_dir, read_format, say, store_dir, write_format};
+use crate::engine::{UNFINISHED, is_unused, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
+use crate::folder::lock_dir;
 use crate::model::{LogPosition, StoreId};
 
 /// What is kept of a segment with a hole in its sequences: an engine reads sequences without holes only.

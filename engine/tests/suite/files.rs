@@ -306,8 +306,8 @@ async fn a_missing_extent_refuses_to_open() {
 async fn a_second_opener_is_told_that_the_directory_is_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::open(config(dir.path())).unwrap();
-    assert!(matches!(Engine::open(config(dir.path())), Err(OpenError::InUse(_))));
-    assert!(matches!(verify(dir.path(), &mut |_| {}), Err(OpenError::InUse(_))));
+    assert!(matches!(Engine::open(config(dir.path())), Err(OpenError::InUse { .. })));
+    assert!(matches!(verify(dir.path(), &mut |_| {}), Err(OpenError::InUse { .. })));
     engine.close().await;
     Engine::open(config(dir.path())).unwrap();
 }
@@ -383,6 +383,34 @@ async fn a_newer_format_is_told_apart_from_damage() {
     ));
 }
 
+/// What looks like an extent may be one, also where it cannot be read or understood.
+#[tokio::test]
+async fn a_directory_without_its_format_file_gets_no_new_one_where_there_may_be_stores() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(config(dir.path())).unwrap();
+    fill(&*engine.store(STORE).await.unwrap(), 1, 1..=3).await;
+    engine.close().await;
+    drop(engine);
+    let format = dir.path().join("format");
+    std::fs::remove_file(&format).unwrap();
+    let extent = &extent_files(dir.path(), "extent")[0];
+    let refused = |what: &str| {
+        let refused = Engine::open(config(dir.path())).err().expect(what);
+        assert!(matches!(refused, OpenError::DamagedFormat { .. }), "{what}: {refused}");
+        assert!(!format.exists(), "{what}");
+    };
+    refused("whole");
+    flip(extent, 60);
+    refused("damaged");
+    // Neither can be read, by nobody.
+    std::fs::remove_file(extent).unwrap();
+    std::fs::create_dir(extent).unwrap();
+    refused("an extent that cannot be read");
+    std::fs::remove_dir_all(dir.path().join("stores")).unwrap();
+    std::fs::write(dir.path().join("stores"), "").unwrap();
+    refused("stores that cannot be listed");
+}
+
 #[tokio::test]
 async fn a_store_that_is_only_read_takes_no_disk() {
     let dir = tempfile::tempdir().unwrap();
@@ -390,7 +418,7 @@ async fn a_store_that_is_only_read_takes_no_disk() {
     let store = engine.store(STORE).await.unwrap();
     assert_eq!(store.peek(&path("a")).await.unwrap(), None);
     engine.close().await;
-    assert!(!dir.path().join("stores").exists());
+    assert_eq!(std::fs::read_dir(dir.path().join("stores")).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -445,7 +473,7 @@ async fn a_store_that_somebody_holds_keeps_the_directory() {
     let store = engine.store(STORE).await.unwrap();
     drop(engine);
     fill(&*store, 1, 1..=3).await;
-    assert!(matches!(Engine::open(config(dir.path())), Err(OpenError::InUse(_))));
+    assert!(matches!(Engine::open(config(dir.path())), Err(OpenError::InUse { .. })));
     drop(store);
     let engine = Engine::open(config(dir.path())).unwrap();
     check(&*engine.store(STORE).await.unwrap(), 1, 3).await;

@@ -44,5 +44,6 @@ mod files;
 mod format_example;
 mod gated;
 mod lifetime;
+mod moved;
 mod overload;
 mod scans;

@@ -164,9 +164,11 @@ pub(super) fn refused(error: AppendError) -> Failure {
 fn is_logged_by_its_store(error: &AppendError) -> bool {
     matches!(
         error,
-        AppendError::Indeterminate(StorageError::Io { .. })
+        AppendError::Indeterminate(StorageError::Io { .. } | StorageError::Gone(_))
             | AppendError::Rejected(
-                Rejection::DiskFull | Rejection::NotReady(_) | Rejection::Storage(StorageError::Halted { .. })
+                Rejection::DiskFull
+                    | Rejection::NotReady(_)
+                    | Rejection::Storage(StorageError::Halted { .. } | StorageError::Gone(_))
             )
     )
 }

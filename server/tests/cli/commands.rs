@@ -104,7 +104,7 @@ fn failures_have_their_exit_codes_and_say_what_next() {
         .unwrap();
     assert_eq!(second.status.code(), Some(1));
     let said = text(&second.stderr);
-    assert!(said.contains("in use by another process"), "{said}");
+    assert!(said.contains("in use by process "), "{said}");
     let keyless = streamkit().args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(keyless.status.code(), Some(2));
     std::fs::write(dir.path().join("short"), "too short").unwrap();
@@ -148,7 +148,7 @@ fn a_directory_in_use_is_refused_to_every_other_process_with_what_to_do_and_free
         assert_eq!(refused.status.code(), Some(1), "{command:?}");
         let said = text(&refused.stderr);
         for part in [
-            &format!("the data directory {data} is in use by another process"),
+            &format!("the data directory {data} is in use by process "),
             "stop that one first, or choose another directory",
         ] {
             assert!(said.contains(part), "{command:?}: {said}");

@@ -1,0 +1,101 @@
+//! A disk whose folder may be taken away while an engine is at work in it: renamed, deleted, unmounted. Nothing is made there,
+//! and no name found, unless the folder is the one that was opened: a store made in another place would be lost to the next
+//! process, and one looked for in another place would seem to be empty.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
+use crate::folder::Folder;
+
+/// What an engine works on.
+pub(crate) struct Guarded {
+    disk: Arc<dyn Disk>,
+    folder: Arc<Folder>,
+}
+
+impl Guarded {
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: Arc<Folder>) -> Self {
+        Self { disk, folder }
+    }
+}
+
+impl Disk for Guarded {
+    /// No more than the last folder: those above it were there, and may be gone.
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.make_dir(path)
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        self.folder.check()?;
+        self.disk.make_dir(path)?;
+        self.folder.check()
+    }
+
+    /// A folder that is not there holds no names, so it is looked at after them.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let names = self.disk.list(path)?;
+        self.folder.check()?;
+        Ok(names)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        match mode {
+            OpenMode::Create => self.folder.check()?,
+            OpenMode::Read | OpenMode::Write => self.folder.known()?,
+        }
+        self.disk.open(path, mode)
+    }
+
+    fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
+        self.folder.check()?;
+        self.disk.open_log(path, create)
+    }
+
+    fn write_queue(&self, held: Option<File>) -> io::Result<Option<Box<dyn WriteQueue>>> {
+        self.disk.write_queue(held)
+    }
+
+    fn can_read_at_once(&self) -> bool {
+        self.disk.can_read_at_once()
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
+        self.disk.free_bytes(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.folder.check()?;
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.folder.known()?;
+        self.disk.remove(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.folder.known()?;
+        self.disk.remove_dir(path)
+    }
+
+    /// Looked at after it: a name counts once it is known to be durable in this folder.
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_dir(path)?;
+        self.folder.check()
+    }
+
+    fn random(&self) -> u32 {
+        self.disk.random()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        self.disk.lock(path)
+    }
+
+    fn lock_holder(&self, path: &Path) -> String {
+        self.disk.lock_holder(path)
+    }
+}

@@ -1,0 +1,312 @@
+//! Unix: a folder for this process alone. The lock stands on the folder itself, which nobody can take away and put another in
+//! its place without being noticed; a lock file alone could be deleted, and the next process would lock a new one. The file
+//! `lock` is locked too, for versions that know nothing else, and says who has the folder.
+
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::files::open_own;
+use super::{DiskLock, Standing, parent};
+
+/// A file or folder by what it is, whatever it is called. Kept open, so that its number is not given to another.
+struct Thing {
+    path: PathBuf,
+    is_folder: bool,
+    file: File,
+}
+
+/// What a lock stands on, each in its place as long as nobody moves or deletes it.
+struct Things {
+    things: Mutex<Vec<Thing>>,
+}
+
+struct Locked {
+    /// What is locked, the folder first, unless its file system locks no folders.
+    files: Vec<File>,
+    things: Arc<Things>,
+}
+
+impl DiskLock for Locked {
+    fn file(&self) -> Option<&File> {
+        self.files.first()
+    }
+
+    fn standing(&self) -> Option<Arc<dyn Standing>> {
+        Some(Arc::clone(&self.things) as Arc<dyn Standing>)
+    }
+}
+
+impl Drop for Locked {
+    /// Others may still hold the files open.
+    fn drop(&mut self) {
+        let mut things = self.things.things.lock().unwrap_or_else(PoisonError::into_inner);
+        for file in self.files.iter().chain(things.iter().map(|thing| &thing.file)) {
+            let _ = file.unlock();
+        }
+        things.clear();
+    }
+}
+
+impl Standing for Things {
+    fn check(&self) -> io::Result<Option<String>> {
+        let things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
+        for thing in &*things {
+            if let Some(what) = thing.check()? {
+                return Ok(Some(what));
+            }
+        }
+        Ok(None)
+    }
+
+    fn takes_files(&self) -> io::Result<()> {
+        let things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
+        things
+            .iter()
+            .filter(|thing| thing.is_folder)
+            .try_for_each(|folder| super::may_write(&folder.path))
+    }
+
+    fn add(&self, folder: &Path) -> io::Result<bool> {
+        let file = File::open(folder)?;
+        if lock_folder(&file)? == Taken::ByAnother {
+            return Ok(false);
+        }
+        let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
+        things.push(Thing {
+            path: folder.to_owned(),
+            is_folder: true,
+            file,
+        });
+        Ok(true)
+    }
+}
+
+impl Thing {
+    /// Says what became of it if its path leads to it no more.
+    fn check(&self) -> io::Result<Option<String>> {
+        let path = self.path.display();
+        let own = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(found) if is_same(&own, &found) => Ok(None),
+            Ok(_) => Ok(Some(format!(
+                "another {path} is in the place of the one that was opened"
+            ))),
+            Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+                Ok(Some(format!("{path} was deleted or moved away")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Whether a path leads to an open file, which has a name there then.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(is_same(&file.metadata()?, &found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an open file has a name at all.
+pub(super) fn has_name(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+#[derive(PartialEq, Eq)]
+enum Taken {
+    Here,
+    /// This file system locks no folders, as NFS, which wants them open for writing.
+    Nowhere,
+    ByAnother,
+}
+
+fn lock_folder(folder: &File) -> io::Result<Taken> {
+    const NOT_HERE: [i32; 5] = [libc::EBADF, libc::EINVAL, libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP];
+    match folder.try_lock() {
+        Ok(()) => Ok(Taken::Here),
+        Err(TryLockError::WouldBlock) => Ok(Taken::ByAnother),
+        Err(TryLockError::Error(error)) if error.raw_os_error().is_some_and(|code| NOT_HERE.contains(&code)) => {
+            Ok(Taken::Nowhere)
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// As [`super::Disk::lock`]. Where nobody may write, the lock on the folder is enough.
+pub(super) fn lock(path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+    let dir = parent(path);
+    let folder = File::open(dir)?;
+    let taken = lock_folder(&folder)?;
+    if taken == Taken::ByAnother {
+        return Ok(None);
+    }
+    let (mut file, is_written) = match lock_file(path) {
+        Ok(file) => (Some(file), true),
+        Err(error) if taken == Taken::Here && is_forbidden(&error) => match File::open(path) {
+            Ok(file) => (Some(file), false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_forbidden(&error) => (None, false),
+            Err(error) => return Err(error),
+        },
+        Err(error) => return Err(error),
+    };
+    if let Some(file) = &mut file {
+        match file.try_lock() {
+            Ok(()) if is_written => introduce(file)?,
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) if taken != Taken::Here => return Err(error),
+            Err(TryLockError::Error(_)) => {}
+        }
+    }
+    let thing = |path: &Path, file: &File| -> io::Result<Thing> {
+        Ok(Thing {
+            path: path.to_owned(),
+            is_folder: path == dir,
+            file: file.try_clone()?,
+        })
+    };
+    let mut things = vec![thing(dir, &folder)?];
+    if let Some(file) = &file {
+        things.push(thing(path, file)?);
+    }
+    let folder = (taken == Taken::Here).then_some(folder);
+    Ok(Some(Box::new(Locked {
+        files: folder.into_iter().chain(file).collect(),
+        things: Arc::new(Things {
+            things: Mutex::new(things),
+        }),
+    })))
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    match open_own(path, OpenOptions::new().create_new(true).write(true), 0, true) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).open(path),
+        made => made,
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
+}
+
+/// Writes into the lock file who has it. Nobody decides anything by that; a full disk may leave it out.
+fn introduce(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let _ = writeln!(file, "process {} on {}", std::process::id(), host.trim());
+    Ok(())
+}
+
+/// Who has a folder, in words: by what the system says, otherwise by what the lock file does.
+pub(super) fn holder(path: &Path) -> String {
+    let of = |path: &Path| std::fs::metadata(path).ok();
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let held = [of(parent(path)), of(path)]
+        .into_iter()
+        .flatten()
+        .find_map(|it| process_that_locks(&locks, it.ino()));
+    if let Some(process) = held {
+        let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+        return match name.trim() {
+            "" => format!("process {process}, which is just ending"),
+            name => format!("process {process} ({})", name.escape_debug()),
+        };
+    }
+    let said = std::fs::read_to_string(path).unwrap_or_default();
+    match said
+        .lines()
+        .next()
+        .filter(|line| line.starts_with("process ") && line.len() < 200)
+    {
+        Some(line) => format!(
+            "another process that cannot be seen from here, of another container or host; it wrote of itself `{}`",
+            line.escape_debug()
+        ),
+        None => "another process that cannot be seen from here, of another container or host".to_owned(),
+    }
+}
+
+/// The process that holds a whole-file lock on the file of this number, in the system's table of locks.
+fn process_that_locks(locks: &str, number: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        // `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`; those that only wait have `->` behind the number.
+        let mut fields = line.split_whitespace().skip(1);
+        let (kind, process) = (fields.next()?, fields.nth(2)?);
+        let place = fields.next()?;
+        let is_this = kind == "FLOCK" && place.rsplit(':').next()?.parse() == Ok(number);
+        process.parse().ok().filter(|&process| is_this && process > 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_locked_by_itself_under_whatever_name_and_without_its_lock_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("own");
+        std::fs::create_dir(&own).unwrap();
+        std::os::unix::fs::symlink(&own, dir.path().join("link")).unwrap();
+        let first = lock(&own.join("lock")).unwrap().unwrap();
+        std::fs::remove_file(own.join("lock")).unwrap();
+        for name in ["own", "link", "own/../own", "./link/."] {
+            assert!(lock(&dir.path().join(name).join("lock")).unwrap().is_none(), "{name}");
+        }
+        assert!(!own.join("lock").exists(), "who is refused makes no file");
+        assert!(
+            first
+                .standing()
+                .unwrap()
+                .check()
+                .unwrap()
+                .unwrap()
+                .contains("lock was deleted")
+        );
+        std::fs::rename(&own, dir.path().join("moved")).unwrap();
+        assert!(lock(&dir.path().join("moved/lock")).unwrap().is_none());
+        drop(first);
+        assert!(lock(&dir.path().join("moved/lock")).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_a_lock_stands_on_is_noticed_to_be_gone_or_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("own");
+        std::fs::create_dir_all(own.join("stores")).unwrap();
+        let held = lock(&own.join("lock")).unwrap().unwrap();
+        let standing = held.standing().unwrap();
+        assert!(standing.add(&own.join("stores")).unwrap());
+        assert_eq!(standing.check().unwrap(), None);
+        standing.takes_files().unwrap();
+        std::fs::rename(own.join("stores"), dir.path().join("elsewhere")).unwrap();
+        assert!(standing.check().unwrap().unwrap().contains("deleted or moved"));
+        std::fs::create_dir(own.join("stores")).unwrap();
+        assert!(standing.check().unwrap().unwrap().contains("another"));
+        // Whoever takes the moved stores for his own is refused, too.
+        std::fs::create_dir(dir.path().join("new")).unwrap();
+        let other = lock(&dir.path().join("new/lock")).unwrap().unwrap();
+        assert!(!other.standing().unwrap().add(&dir.path().join("elsewhere")).unwrap());
+    }
+
+    #[test]
+    fn the_process_that_has_a_folder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let _held = lock(&path).unwrap().unwrap();
+        let holder = holder(&path);
+        assert!(holder.contains(&std::process::id().to_string()), "{holder}");
+        let text = "1: FLOCK  ADVISORY  WRITE 77 fe:00:5678 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 78 fe:00:9 0 EOF\n";
+        assert_eq!(process_that_locks(text, 5678), Some(77));
+        assert_eq!(process_that_locks(text, 78), None);
+    }
+}
