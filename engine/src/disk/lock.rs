@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::open_own;
-use super::{DiskLock, Standing, parent};
+use super::{DiskLock, Standing, parent, regular};
 
 /// A file or folder by what it is, whatever it is called. Kept open, so that its number is not given to another.
 struct Thing {
@@ -150,11 +150,13 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
     }
     let (mut file, is_written) = match lock_file(path) {
         Ok(file) => (Some(file), true),
-        Err(error) if taken == Taken::Here && is_forbidden(&error) => match File::open(path) {
-            Ok(file) => (Some(file), false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound || is_forbidden(&error) => (None, false),
-            Err(error) => return Err(error),
-        },
+        Err(error) if taken == Taken::Here && is_forbidden(&error) => {
+            match regular::open(path, OpenOptions::new().read(true), 0) {
+                Ok(file) => (Some(file), false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound || is_forbidden(&error) => (None, false),
+                Err(error) => return Err(error),
+            }
+        }
         Err(error) => return Err(error),
     };
     if let Some(file) = &mut file {
@@ -188,7 +190,9 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
 
 fn lock_file(path: &Path) -> io::Result<File> {
     match open_own(path, OpenOptions::new().create_new(true).write(true), 0, true) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).open(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            regular::open(path, OpenOptions::new().write(true), 0)
+        }
         made => made,
     }
 }
