@@ -183,7 +183,11 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => interruptible(demo.run()).await,
         Command::Token(token) => token.run(),
-        Command::Produce(produce) => stoppable(|stop| produce.run(stop)).await,
+        Command::Produce(produce) => {
+            let doubt = produce::InDoubt::default();
+            let done = stoppable(|stop| produce.run(stop, doubt.clone())).await;
+            done.map_err(|failure| doubt.told(failure))
+        }
         Command::Import(import) => interruptible(import.run()).await.map_err(|failure| {
             failure.hint_if_interrupted("what was acknowledged is stored, run the same command again to go on")
         }),

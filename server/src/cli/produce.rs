@@ -2,9 +2,10 @@
 //! stored, or which lines may be.
 
 use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use streamkit_client::{Error, NewRecord, StoreClient};
+use streamkit_client::{Error, Metadata, NewRecord, StoreClient};
 use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -44,8 +45,35 @@ pub(crate) struct Produce {
     /// A carriage return before a line's end is no part of the record
     #[arg(long)]
     crlf: bool,
+    /// Metadata of every record; once for each key
+    #[arg(short = 'H', long, value_name = "KEY=VALUE", value_parser = key_value)]
+    metadata: Vec<(String, String)>,
     #[command(flatten)]
     connect: Connect,
+}
+
+/// A key and its value, at the first `=`.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// What is to be said of lines under way if the command is ended at once.
+#[derive(Clone, Default)]
+pub(crate) struct InDoubt(Arc<Mutex<Option<String>>>);
+
+impl InDoubt {
+    fn set(&self, what: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// Adds it to what a command that was ended says.
+    pub(crate) fn told(&self, failure: Failure) -> Failure {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(what) => failure.hint_if_interrupted(what),
+            None => failure,
+        }
+    }
 }
 
 /// A record, or why there is none and no more are read.
@@ -74,8 +102,20 @@ struct Progress {
 }
 
 impl Produce {
-    /// `stop` ends the input; what was read until then is still stored.
-    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
+    /// `stop` ends the input; what was read until then is still stored. Dropped before its end, it has put into `doubt` what is
+    /// known then.
+    pub(crate) async fn run(self, stop: CancellationToken, doubt: InDoubt) -> Result<(), Failure> {
+        doubt.set(Some("nothing was stored".to_owned()));
+        let done = self.run_on(stop, &doubt).await;
+        doubt.set(None);
+        done
+    }
+
+    async fn run_on(&self, stop: CancellationToken, doubt: &InDoubt) -> Result<(), Failure> {
+        let common: Metadata = self.metadata.iter().cloned().collect();
+        if common.len() < self.metadata.len() {
+            return Err(Failure::arguments("a key of --metadata is given twice"));
+        }
         let store = self.connect.open();
         let input: Box<dyn Read + Send> = match self.file.as_deref() {
             None | Some("-") => Box::new(std::io::stdin()),
@@ -85,7 +125,7 @@ impl Produce {
             true => LineEnd::CrLf,
             false => LineEnd::Lf,
         };
-        let mut lines = read(input, end, self.json);
+        let mut lines = read(input, end, self.json, common);
         let head = match self.expect {
             Some(head) => head,
             None => head_of(&store, &self.target).await?,
@@ -93,7 +133,12 @@ impl Produce {
         let mut progress = Progress { lines: 0, head };
         let end = loop {
             let (chunk, end) = Chunk::gather(&mut lines, &stop).await;
+            let sent = chunk.records.len() as u64;
+            if sent > 0 {
+                doubt.set(Some(progress.in_doubt(&self.target, sent)));
+            }
             self.store(&store, &chunk.records, &mut progress).await?;
+            doubt.set(Some(progress.stored()));
             if let Some(end) = end {
                 break end;
             }
@@ -214,6 +259,7 @@ impl Progress {
 
     fn stored(&self) -> String {
         match self.lines {
+            0 => "nothing was stored".to_owned(),
             1 => "the first line is stored".to_owned(),
             lines => format!("the first {lines} lines are stored"),
         }
@@ -271,7 +317,7 @@ async fn head_of(store: &StoreClient, (space, segment): &(String, String)) -> Re
 }
 
 /// Reads on a thread of its own.
-fn read(input: Box<dyn Read + Send>, end: LineEnd, as_json: bool) -> mpsc::Receiver<Parsed> {
+fn read(input: Box<dyn Read + Send>, end: LineEnd, as_json: bool, common: Metadata) -> mpsc::Receiver<Parsed> {
     let (send, lines) = mpsc::channel(LINES_AHEAD);
     tokio::task::spawn_blocking(move || {
         for line in Lines::new(input, end) {
@@ -280,7 +326,7 @@ fn read(input: Box<dyn Read + Send>, end: LineEnd, as_json: bool) -> mpsc::Recei
                     true => record_line::read(number, &line),
                     false => Ok(NewRecord::new(line)),
                 };
-                let record = record.and_then(|record| record_bytes(&record).map(|_| record));
+                let record = record.and_then(|record| with_metadata(record, &common));
                 record.map_err(|why| format!("line {number}: {why}"))
             });
             let last = record.is_err();
@@ -290,4 +336,13 @@ fn read(input: Box<dyn Read + Send>, end: LineEnd, as_json: bool) -> mpsc::Recei
         }
     });
     lines
+}
+
+/// Adds the metadata that all records get.
+fn with_metadata(mut record: NewRecord, common: &Metadata) -> Result<NewRecord, String> {
+    if let Some(key) = common.keys().find(|key| record.metadata.contains_key(*key)) {
+        return Err(format!("the metadata key {key:?} is given by --metadata too"));
+    }
+    record.metadata.extend(common.clone());
+    record_bytes(&record).map(|_| record)
 }

@@ -255,3 +255,56 @@ fn ctrl_c_stores_what_was_read_and_tells_how_far_that_is() {
         "{said}"
     );
 }
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once_and_tells_what_is_stored_and_what_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let (child, mut input) = producing(&served);
+    input.write_all(b"one\ntwo\n").unwrap();
+    wait_for_head(&served, "s/a", 2);
+    // Stopped, it takes the next line and never answers.
+    served.signal("STOP");
+    input.write_all(b"three\n").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    signal(child.id(), "INT");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    signal(child.id(), "INT");
+    let done = child.wait_with_output().unwrap();
+    served.kill();
+    assert_eq!(done.status.code(), Some(130));
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("interrupted; the first 2 lines are stored; whether the next line is stored is unknown"),
+        "{said}"
+    );
+}
+
+#[test]
+fn metadata_given_once_goes_with_every_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let given = ["-H", "by=me", "--metadata", "x=a=b", "-H", "empty="];
+    let with = |more: &[&str], input: &str| served.run_with(&[&["produce", "s/a"], more, &given].concat(), input);
+    assert!(with(&[], "1\n2\n").status.success());
+    assert!(
+        with(&["--json"], "{\"payload\":\"3\",\"metadata\":{\"own\":\"o\"}}\n")
+            .status
+            .success()
+    );
+    let entries = lines(&served.run(&["consume", "s/a"]).stdout);
+    for entry in &entries {
+        let metadata = &entry["metadata"];
+        assert_eq!(
+            (&metadata["by"], &metadata["x"], &metadata["empty"]),
+            (&"me".into(), &"a=b".into(), &"".into())
+        );
+    }
+    assert_eq!((entries.len(), &entries[2]["metadata"]["own"]), (3, &"o".into()));
+    let clash = with(&["--json"], "{\"payload\":\"4\",\"metadata\":{\"by\":\"o\"}}\n");
+    assert_eq!(clash.status.code(), Some(1));
+    assert!(text(&clash.stderr).contains("line 1: "), "{}", text(&clash.stderr));
+    for wrong in [&["-H", "by=you"][..], &["-H", "none"]] {
+        assert_eq!(with(wrong, "5\n").status.code(), Some(2));
+    }
+}
