@@ -13,6 +13,8 @@ pub mod blocks;
 pub mod direct;
 pub mod files;
 pub(crate) mod guarded;
+#[cfg(target_os = "linux")]
+mod in_place;
 pub mod latch;
 #[cfg(unix)]
 mod lock;

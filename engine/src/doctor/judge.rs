@@ -38,6 +38,13 @@ pub(super) fn judge(found: &Diagnosis, how: &Examination) -> Vec<Finding> {
             ),
         );
     }
+    if ["zfs", "bcachefs", "nilfs2"].contains(&kind) {
+        let what = format!(
+            "{kind} writes changed blocks elsewhere: room that was taken beforehand is not kept, and on a full disk a write can fail, \
+             which halts its store until a restart; leave room (--keep-free-bytes), or use ext4, xfs or btrfs"
+        );
+        say(Severity::Warning, what);
+    }
     let unflushed = ground.syncs_flush == Some(false) && ground.volatile_cache != Some(false);
     if unflushed {
         let what = "it is mounted with `nobarrier`: a sync does not flush the device's cache, which may be volatile; mount it \
@@ -75,8 +82,7 @@ pub(super) fn judge(found: &Diagnosis, how: &Examination) -> Vec<Finding> {
     if !found.direct {
         say(
             Severity::Warning,
-            "this file system refuses direct writes: commits go through the page cache, with a sync each, also with io_uring \
-             one after the other"
+            "this file system refuses direct writes: commits go through the page cache, with a sync each, and with threads"
                 .to_owned(),
         );
     }
@@ -177,11 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_system_that_writes_changed_blocks_elsewhere_is_told_of() {
+        let found = |kind| diagnosis(Duration::from_micros(500), on(kind, false)).findings;
+        assert!(found("zfs")[0].what.contains("elsewhere"));
+        assert!(found("btrfs").is_empty(), "there it can be asked not to");
+    }
+
+    #[test]
     fn what_the_system_does_not_say_of_a_cache_is_not_taken_for_good() {
         let micros = Duration::from_micros;
         let unknown = Ground {
             volatile_cache: None,
-            ..on("zfs", true)
+            ..on("xfs", true)
         };
         let fast = diagnosis(micros(20), unknown.clone());
         assert!(fast.keeps_the_promise() && fast.findings[0].what.contains("does not say"));
