@@ -13,12 +13,8 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::at_once::may_wait;
 use super::blocks::Blocks;
-<<<<<<< HEAD
 use super::files::{Files, OpenFile, open_own};
-=======
-use super::files::{Files, OpenFile};
 use super::in_place::write_in_place;
->>>>>>> 38eb43b (On btrfs the log's blocks are written where they stand: a full disk is refused by name and passes, and halts no store)
 use super::ring::Ring;
 use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 use crate::limits::BLOCK_BYTES;

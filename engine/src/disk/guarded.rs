@@ -58,6 +58,10 @@ impl Disk for Guarded {
         self.disk.write_queue(held)
     }
 
+    fn queues_writes_in(&self, dir: &Path) -> bool {
+        self.disk.queues_writes_in(dir)
+    }
+
     fn can_read_at_once(&self) -> bool {
         self.disk.can_read_at_once()
     }
