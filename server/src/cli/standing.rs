@@ -186,7 +186,7 @@ pub(crate) struct Standings {
 impl Standings {
     /// Looks at the last entry of every segment of the space.
     pub(crate) async fn of(target: Target) -> Result<Self, Failure> {
-        let known = target.store.segment_statuses(&target.space, "", 0).await?;
+        let known = target.store.segments(&target.space).await?;
         let mut standings = Self {
             target,
             all: HashMap::new(),
@@ -195,7 +195,7 @@ impl Standings {
         };
         let target = standings.target.clone();
         let mut lasts = stream::iter(known)
-            .map(async |status| target.store.peek(&target.space, &status.segment).await)
+            .map(async |segment| target.store.peek(&target.space, &segment).await)
             .buffer_unordered(SEGMENTS_AT_ONCE);
         while let Some(last) = lasts.try_next().await? {
             let Some(mut last) = last else { continue };

@@ -119,6 +119,13 @@ fn an_offset_file_of_another_store_or_space_or_a_cut_one_is_refused() {
         let done = consume("s", STORE);
         assert_eq!((done.status.code(), done.stdout.len()), (Some(1), 0), "{end}");
     }
+    // What a kill left of a file that was being written is not looked at.
+    std::fs::write(file, &kept).unwrap();
+    std::fs::write(format!("{file}.new"), &kept[..20]).unwrap();
+    assert!(served.run_with(&["produce", "s/a"], "3\n").status.success());
+    let done = consume("s", STORE);
+    assert_eq!((done.status.code(), lines(&done.stdout).len()), (Some(0), 1));
+    assert!(lines(&consume("s", STORE).stdout).is_empty());
     // An older file has the offset alone.
     let offset = text(&kept).split(' ').next().unwrap().to_owned();
     std::fs::write(file, &offset).unwrap();

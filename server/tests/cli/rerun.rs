@@ -120,6 +120,24 @@ fn rows_that_a_damaged_pipe_gave_are_not_taken_for_the_mended_ones() {
 }
 
 #[test]
+fn a_pipe_that_was_cut_off_is_gone_on_with_when_it_is_whole() {
+    for by in [&BY_KEY[..], &[], &["--segment-by", "key", "--ordered"]] {
+        let place = Place::new();
+        let whole = [gzip(&format!("n,key\n{}", rows(1..=10))), gzip(&rows(11..=20))].concat();
+        let arguments = [&["--source", "a"], by].concat();
+        let said = refused(&place.import_pipe(&whole[..whole.len() - 3], &arguments));
+        assert!(
+            said.contains("cut off") && said.contains("rows before it are stored"),
+            "{said}"
+        );
+        assert!(place.payloads().len() >= 10);
+        let on = place.import_pipe(&whole, &arguments);
+        assert!(on.status.success(), "{}", text(&on.stderr));
+        assert_eq!(place.payloads(), read_as(1..=20));
+    }
+}
+
+#[test]
 fn a_row_that_was_changed_before_the_last_stored_one_is_noticed() {
     let place = Place::new();
     place.put("a.csv", format!("n,key\n{}", rows(1..=20)).as_bytes());

@@ -88,7 +88,10 @@ impl<R: Read> Read for Lasting<R> {
             }
             let why = match error.kind() {
                 ErrorKind::UnexpectedEof => format!("the {} data is cut off", self.name),
-                _ => format!("the {} data is damaged: {error}", self.name),
+                _ => format!(
+                    "the {} data is damaged, and what was read of it may be wrong: {error}",
+                    self.name
+                ),
             };
             self.failed = Some((error.kind(), why.clone()));
             Error::new(error.kind(), why)
