@@ -28,11 +28,7 @@ impl Latch {
     /// # Errors
     /// As [`Latch::check`] without running `write`, or what `write` returned.
     pub fn guard<T>(&self, write: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
-        self.check()?;
-        write().inspect_err(|error| match error {
-            StorageError::Gone(gone) => self.lose(gone),
-            _ => self.halt(&error.to_string()),
-        })
+        self.guard_unless(|_| false, write)
     }
 
     /// As [`Latch::guard`], for what may fail without having done anything: after such a failure the next write is let through.
@@ -45,10 +41,10 @@ impl Latch {
         write: impl FnOnce() -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         self.check()?;
-        write().inspect_err(|error| {
-            if !harmless(error) {
-                self.halt(&error.to_string());
-            }
+        write().inspect_err(|error| match error {
+            StorageError::Gone(gone) => self.lose(gone),
+            error if harmless(error) => {}
+            error => self.halt(&error.to_string()),
         })
     }
 

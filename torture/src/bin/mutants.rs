@@ -48,8 +48,8 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "the I/O thread acknowledges a lone group that is written but not synced",
         "engine/src/commit/course.rs",
-        "self.written = Some(pending.file.write(pending.offset, &self.group.blocks));",
-        "self.written = Some(pending.file.grow(pending.offset, &self.group.blocks));",
+        "let written = pending.file.write(pending.offset, &flight.group.blocks);",
+        "let written = pending.file.grow(pending.offset, &flight.group.blocks);",
     ),
     mutant(
         "groups land in the order in which their writes end",
@@ -61,7 +61,7 @@ const MUTANTS: &[Mutant] = &[
         "a group is acknowledged when it departs",
         "engine/src/commit/course.rs",
         "(file, offset, std::mem::take(&mut self.group.blocks))",
-        "self.written = Some(Ok(())); (file, offset, Blocks::from(&*self.group.blocks))",
+        "self.written = Some(Outcome::Made(Ok(()))); (file, offset, Blocks::from(&*self.group.blocks))",
     ),
     mutant(
         "two groups under way share a block",
@@ -120,8 +120,8 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "a store goes on after a write that failed",
         "engine/src/disk/latch.rs",
-        "match self.failure.get() {",
-        "match None::<&String> {",
+        "self.failure.get().map_or(",
+        "None::<&StorageError>.map_or(",
     ),
     mutant(
         "commit times follow the clock",
