@@ -316,6 +316,9 @@ impl Run {
             }
             _ => {}
         }
+        // Now and then the queue of writes breaks as well, whatever else fails.
+        let calls = self.disk.calls();
+        faults.queue_breaks = calls.is_multiple_of(8).then_some(calls / 8 % 50);
         self.disk.set_faults(faults);
         let room = self.plan.room.filter(|_| self.dice.chance(1, 2));
         self.disk.set_room(room);

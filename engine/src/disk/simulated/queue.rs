@@ -47,6 +47,7 @@ impl Queue {
         };
         if breaks && !self.broken {
             self.broken = true;
+            self.disk.world().met += 1;
             let given = self.disk.world().dice.below(self.held.len() as u64 + 1) as usize;
             let mut unknown = Vec::new();
             for (place, (ticket, file, offset, blocks)) in self.held.drain(..).enumerate() {
