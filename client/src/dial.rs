@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
+use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -96,6 +97,10 @@ impl Dialler {
         request
             .headers_mut()
             .insert(header::ORIGIN, HeaderValue::from_static("http://localhost"));
+        // Ours go through one queue, to one writer. Go servers ignore it.
+        request
+            .headers_mut()
+            .insert(FRAMES_HEADER, HeaderValue::from_static(FRAMES_IN_ORDER));
         let address =
             address(request.uri()).ok_or_else(|| invalid(format!("bad address {:?}: use ws://host:port", self.url)))?;
         let tcp = TcpStream::connect(address).await;

@@ -1,20 +1,26 @@
-//! Accepting connections: each has a deadline for its handshake, only so many are in it at a time, and none of them can stop
-//! the others from being accepted for longer than that.
+//! Accepting connections: each has a deadline for its handshake, only so many are in it at a time ([`crate::places`]), and
+//! none of them can stop the others from being accepted.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{Request, Response};
+use hyper::body::Body as _;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tower_service::Service as _;
 
 use crate::http::Server;
+use crate::places::{Place, Places};
 use crate::socket::{Socket, Taken};
 
 /// Pause after an error that more accepting cannot help: no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An answer that fits into any socket: whoever does not take it may be sent away.
+const SMALL_ANSWER_BYTES: u64 = 16 << 10;
 
 impl Server {
     /// Serves [`Server::router`] on a listener until [`Server::shutdown`] is called. Prefer it to `axum::serve`, which
@@ -23,26 +29,23 @@ impl Server {
     /// Cancel safe: dropped, it accepts no more; sessions go on.
     pub async fn serve(&self, listener: TcpListener) {
         let stopping = self.stopping();
-        let handshakes = Arc::new(Semaphore::new(
-            self.limits().handshakes.clamp(1, Semaphore::MAX_PERMITS),
-        ));
+        let limits = self.limits();
+        let places = Places::new(limits.handshakes, limits.handshakes_per_address);
         loop {
             let next = async {
-                // Who comes when too many are here waits in the listener's queue.
-                let place = handshakes.clone().acquire_owned().await;
-                (place, listener.accept().await)
+                let (stream, address) = listener.accept().await?;
+                std::io::Result::Ok((stream, places.take(address.ip()).await))
             };
-            let (place, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 next = next => next,
                 () = stopping.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let handshake = Arc::new(self.clone()).handshake(stream);
-                    tokio::spawn(async move {
-                        handshake.await;
-                        drop(place);
-                    });
+                Ok((stream, (place, gave_way))) => {
+                    if let Some(why) = gave_way {
+                        self.metrics().handshake_gave_way(why);
+                    }
+                    tokio::spawn(Arc::new(self.clone()).handshake(stream, place));
                 }
                 // The peer was gone before we came to it.
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
@@ -55,23 +58,41 @@ impl Server {
     }
 
     /// Speaks HTTP until the connection is upgraded or over.
-    async fn handshake(self: Arc<Self>, stream: TcpStream) {
+    async fn handshake(self: Arc<Self>, stream: TcpStream, place: Place) {
         // Frames are small and answers are waited for.
         let _ = stream.set_nodelay(true);
         let taken = Taken::default();
+        let place = Arc::new(place);
         let router = self.router().layer(axum::Extension(taken.clone()));
+        let guest = place.clone();
+        let answer = move |request: Request<hyper::body::Incoming>| {
+            guest.busy(true);
+            let (guest, answered) = (guest.clone(), router.clone().call(request));
+            async move {
+                let answer = answered.await;
+                let small = |answer: &Response<axum::body::Body>| {
+                    let bytes = answer.body().size_hint().upper();
+                    bytes.is_some_and(|bytes| bytes <= SMALL_ANSWER_BYTES)
+                };
+                if answer.as_ref().is_ok_and(small) {
+                    guest.busy(false);
+                }
+                answer
+            }
+        };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits().handshake)
-            .serve_connection(
-                TokioIo::new(Socket::new(stream, taken)),
-                TowerToHyperService::new(router),
-            )
+            .serve_connection(TokioIo::new(Socket::new(stream, taken.clone())), service_fn(answer))
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let stopping = self.stopping();
         let ended = tokio::select! {
             ended = &mut connection => ended,
+            () = place.gives_way().cancelled() => {
+                taken.abandon();
+                return;
+            }
             () = stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

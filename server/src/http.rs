@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use streamkit_engine::Stores;
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
+use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -70,6 +71,10 @@ impl Server {
 
     pub(crate) fn stopping(&self) -> CancellationToken {
         self.shared.stopping.clone()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -148,6 +153,7 @@ async fn streamz(
         tracing::warn!(limit = shared.limits.connections, "too many connections");
         return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
     };
+    let in_order = headers.get(FRAMES_HEADER).is_some_and(|value| value == FRAMES_IN_ORDER);
     let ending = shared.stopping.child_token();
     let tracked = shared.sessions.token();
     upgrade
@@ -160,7 +166,12 @@ async fn streamz(
             // Timers do not reach further than some years; a token may.
             let expiry = tokio::time::sleep(expires_in.min(Duration::from_secs(365 * 86_400)));
             let taken = taken.map(|Extension(taken)| taken);
-            session::run(socket, taken, shared, scopes, expiry, ending).await;
+            let peer = session::Admitted {
+                scopes,
+                expiry,
+                in_order,
+            };
+            session::run(socket, taken, shared, peer, ending).await;
             drop((permit, tracked));
         })
 }

@@ -16,6 +16,7 @@ mod http;
 mod limits;
 mod metrics;
 mod operations;
+mod places;
 mod session;
 mod socket;
 mod stores;

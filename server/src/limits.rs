@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamkit_engine::limits::TRANSACTION_BYTES_MAX;
+use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, FRAME_BYTES_MAX};
 
 /// Bounds of a server. The defaults suit a process with a few GB of memory.
@@ -10,9 +10,11 @@ use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, FRAME_BYTES_MAX};
 pub struct Limits {
     /// Sessions at a time; more are answered 503. Default 10 000.
     pub connections: usize,
-    /// Connections that are not upgraded yet; more are not accepted until one is, or is gone. Default 1024.
+    /// Connections that are not upgraded yet; when one more comes, the oldest gives way. Default 1024.
     /// [`crate::Server::serve`] alone knows it, not the router.
     pub handshakes: usize,
+    /// The same of one address, or of one /64 of IPv6. Default 128. [`crate::Server::serve`] alone knows it, not the router.
+    pub handshakes_per_address: usize,
     /// How long a connection may take to send a request's head, so also how long it may idle before it is upgraded.
     /// Default 10 s. [`crate::Server::serve`] alone knows it, not the router.
     pub handshake: Duration,
@@ -56,6 +58,7 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             handshakes: 1024,
+            handshakes_per_address: 128,
             handshake: Duration::from_secs(10),
             channels: 4096,
             finished_channels: 4096,
@@ -77,11 +80,18 @@ impl Default for Limits {
 /// What a record costs in an inbox beside its bytes.
 pub(crate) const RECORD_OVERHEAD_BYTES: usize = 64;
 
-/// Smallest [`Limits::channel_inbound_bytes`]: a whole open chunk and one more message fit, so that a producer never waits
+/// Records of one produce that may wait for others of lower sequences; together they are no larger than the largest record.
+/// A Go peer queues so many frames, and one that it writes directly overtakes them.
+pub(crate) const EARLY_RECORDS_MAX: usize = 8192;
+
+/// Smallest [`Limits::channel_inbound_bytes`]: a whole open chunk, all early records and one more message fit, so that a producer never waits
 /// for a commit that waits for the producer.
 pub(crate) const CHANNEL_INBOUND_BYTES_MIN: usize = 32 << 20;
 
 const _: () = assert!(
-    TRANSACTION_BYTES_MAX + (CHUNK_RECORDS_MAX + 1) * RECORD_OVERHEAD_BYTES + FRAME_BYTES_MAX
+    TRANSACTION_BYTES_MAX
+        + RECORD_BYTES_MAX
+        + (CHUNK_RECORDS_MAX + EARLY_RECORDS_MAX + 1) * RECORD_OVERHEAD_BYTES
+        + FRAME_BYTES_MAX
         < CHANNEL_INBOUND_BYTES_MIN
 );

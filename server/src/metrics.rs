@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use streamkit_engine::{AppendError, ReadError, Rejection, StorageError};
 
+use crate::places::GaveWay;
+
 /// The media type of what [`Metrics::text`] returns.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -27,6 +29,9 @@ pub(crate) struct Metrics {
     appends_failed: Family<Why, Counter>,
     reads_failed: Family<Why, Counter>,
     opens_failed: Counter,
+    records_early: Counter,
+    records_late: Counter,
+    handshakes_gave_way: Family<Why, Counter>,
 }
 
 impl Metrics {
@@ -56,6 +61,14 @@ impl Metrics {
         );
         let opens_failed = Counter::default();
         registry.register("store_opens_failed", "Stores that did not open", opens_failed.clone());
+        let handshakes_gave_way = Family::default();
+        let help = "Connections closed in their handshake because a newer one came, by what there were too many of";
+        registry.register("handshakes_gave_way", help, handshakes_gave_way.clone());
+        let (records_early, records_late) = (Counter::default(), Counter::default());
+        let help = "Records that came before one of a lower sequence, and waited for it";
+        registry.register("records_early", help, records_early.clone());
+        let help = "Records that came after their produce was answered as complete: not stored, and refused";
+        registry.register("records_late", help, records_late.clone());
         Self {
             registry,
             ready,
@@ -65,6 +78,9 @@ impl Metrics {
             appends_failed,
             reads_failed,
             opens_failed,
+            records_early,
+            records_late,
+            handshakes_gave_way,
         }
     }
 
@@ -99,6 +115,24 @@ impl Metrics {
 
     pub(crate) fn open_failed(&self) {
         self.opens_failed.inc();
+    }
+
+    pub(crate) fn handshake_gave_way(&self, why: GaveWay) {
+        let reason = match why {
+            GaveWay::Total => "all",
+            GaveWay::Address => "address",
+        };
+        self.handshakes_gave_way.get_or_create(&Why { reason }).inc();
+    }
+
+    /// A record waits for one before it.
+    pub(crate) fn record_came_early(&self) {
+        self.records_early.inc();
+    }
+
+    /// A record came behind the answer to its produce.
+    pub(crate) fn record_came_late(&self) {
+        self.records_late.inc();
     }
 
     /// Everything as text, with what is true now.

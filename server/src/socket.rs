@@ -1,10 +1,10 @@
-//! A connection's TCP socket: it counts what the peer takes, so that a slow peer can be told from one that takes nothing,
-//! and it is closed without losing what is still on its way.
+//! A connection's TCP socket: it counts what the peer takes and sends, so that a slow peer can be told from one that does
+//! nothing, and it is closed without losing what is still on its way.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,13 +14,31 @@ use tokio::net::TcpStream;
 /// How long a closed socket reads on, waiting for the peer to close too.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Bytes that a socket has taken so far. Clones count together.
+/// Bytes that a socket has taken and given so far. Clones count together.
 #[derive(Clone, Default)]
-pub(crate) struct Taken(Arc<AtomicU64>);
+pub(crate) struct Taken(Arc<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    written: AtomicU64,
+    read: AtomicU64,
+    abandoned: AtomicBool,
+}
 
 impl Taken {
+    /// What the peer takes, or its host for it.
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    /// Closes the socket at once when it is dropped: nothing is on its way to the peer that matters.
+    pub(crate) fn abandon(&self) {
+        self.0.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// What came from the peer.
+    pub(crate) fn read(&self) -> u64 {
+        self.0.read.load(Ordering::Relaxed)
     }
 }
 
@@ -49,7 +67,7 @@ impl Socket {
 
     fn count(&mut self, written: io::Result<usize>) -> io::Result<usize> {
         match &written {
-            Ok(bytes) => drop(self.taken.0.fetch_add(*bytes as u64, Ordering::Relaxed)),
+            Ok(bytes) => drop(self.taken.0.written.fetch_add(*bytes as u64, Ordering::Relaxed)),
             Err(_) => self.over = true,
         }
         written
@@ -60,7 +78,9 @@ impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = ready!(self.stream()?.poll_read(cx, buf));
-        self.over |= read.is_err() || (buf.filled().len() == before && buf.remaining() > 0);
+        let bytes = buf.filled().len() - before;
+        self.taken.0.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.over |= read.is_err() || (bytes == 0 && buf.remaining() > 0);
         Poll::Ready(read)
     }
 }
@@ -97,7 +117,8 @@ impl AsyncWrite for Socket {
 /// lost: its last status, or why the connection ends. So one whose peer has not closed is read for a while longer.
 impl Drop for Socket {
     fn drop(&mut self) {
-        let Some(mut stream) = self.stream.take().filter(|_| !self.over) else {
+        let over = self.over || self.taken.0.abandoned.load(Ordering::Relaxed);
+        let Some(mut stream) = self.stream.take().filter(|_| !over) else {
             return;
         };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {

@@ -40,6 +40,12 @@ pub use status::{SegmentStatus, Status};
 pub use terminal::Terminal;
 pub use workers::{Presence, Worker, WorkerInventory, WorkerMessage};
 
+/// The header of a handshake in which a client says of its frames that they are [`FRAMES_IN_ORDER`]: an addition.
+pub const FRAMES_HEADER: &str = "streamkit-frames";
+
+/// None overtakes another. The server then waits for nothing that an end, or a record, could have overtaken.
+pub const FRAMES_IN_ORDER: &str = "in-order";
+
 /// A message's bytes are not the message expected there.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

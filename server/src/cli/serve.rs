@@ -123,6 +123,9 @@ struct LimitOptions {
     /// Connections not upgraded yet
     #[arg(long, env = "STREAMKIT_HANDSHAKES", hide_env = true, value_parser = count, default_value_t = Limits::default().handshakes)]
     handshakes: usize,
+    /// Connections of one address (IPv6: /64) not upgraded yet
+    #[arg(long, env = "STREAMKIT_HANDSHAKES_PER_ADDRESS", hide_env = true, value_parser = count, default_value_t = Limits::default().handshakes_per_address)]
+    handshakes_per_address: usize,
     /// Time a connection has for its handshake
     #[arg(long, env = "STREAMKIT_HANDSHAKE", hide_env = true, value_parser = some_time, default_value_t = Limits::default().handshake.into())]
     handshake: humantime::Duration,
@@ -172,6 +175,7 @@ impl From<LimitOptions> for Limits {
         Self {
             connections: options.connections,
             handshakes: options.handshakes,
+            handshakes_per_address: options.handshakes_per_address,
             handshake: options.handshake.into(),
             silence: options.silence.into(),
             write_deadline: options.write_deadline.into(),

@@ -1,6 +1,7 @@
 //! The verbs of the protocol, one file each: what a request means to a store, and what it is answered with.
 
 mod consume;
+mod early;
 mod list;
 mod peek;
 mod produce;

@@ -1,5 +1,7 @@
 //! Produce: records in, one durable transaction and one status per chunk. A chunk ends when it is full, when the peer
-//! ends its side, or when others of the connection need the room that it takes; a gap, a malformed record or an abort discards the open chunk, and what was acknowledged stays.
+//! ends its side, or when others of the connection need the room that it takes; a gap, a malformed record or an abort
+//! discards the open chunk, and what was acknowledged stays. The end comes when nothing can follow it any more
+//! (`session/ends.rs`): records that are early then have a gap before them.
 
 use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use streamkit_engine::{
@@ -8,6 +10,7 @@ use streamkit_engine::{
 use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use streamkit_protocol::{Produce, Terminal};
 
+use super::early::Early;
 use super::{ENTRY_OVERHEAD_BYTES_MAX, Failure, entry_bytes_max, segment_status};
 use crate::metrics::Metrics;
 use crate::session::{Channel, Room};
@@ -35,14 +38,29 @@ pub(super) async fn run(
         .map_err(|error| Failure::Told(format!("invalid produce args: {error}")))?;
     let mut expected = None;
     let mut chunk = Chunk::default();
+    let mut early = Early::default();
     loop {
-        let Some(mut received) = channel.receive(chunk.room.bytes()).await? else {
+        let held = chunk.room.bytes() + early.room();
+        let Some(mut received) = channel.receive(held).await? else {
             // Others of this connection wait for the room that the chunk takes.
+            if chunk.records.is_empty() {
+                return Err(missing(&expected, &early));
+            }
             commit(&path, std::mem::take(&mut chunk), store, channel, metrics).await?;
             continue;
         };
+        if received.mark {
+            if early.marked(expected.unwrap_or(Sequence::FIRST)) {
+                return Err(missing(&expected, &early));
+            }
+            if early.asks(expected.unwrap_or(Sequence::FIRST)) {
+                channel.ask_for_mark();
+            }
+            continue;
+        }
         match received.terminal {
             None => {}
+            Some(Terminal::Close) if early.first().is_some() => return Err(missing(&expected, &early)),
             Some(Terminal::Close) => {
                 return match chunk.records.is_empty() {
                     true => Ok(()),
@@ -53,7 +71,7 @@ pub(super) async fn run(
         }
         let (sequence, record) = decode(&received.message, &path)?;
         received.room.shrink(record.len());
-        let next = match expected {
+        let mut next = match expected {
             Some(next) => next,
             // The durable head at the time the produce began. Whether it still holds is decided at commit.
             None => store
@@ -62,14 +80,36 @@ pub(super) async fn run(
                 .map_or(Sequence::FIRST, |s| s.last_sequence.next()),
         };
         if sequence != next {
-            return Err(gap(next, sequence));
+            expected = Some(next);
+            if sequence < next || channel.in_order() || !early.keep(sequence, record, received.room) {
+                return Err(gap(next, early.first().filter(|_| sequence > next).unwrap_or(sequence)));
+            }
+            metrics.record_came_early();
+            if early.asks(next) {
+                channel.ask_for_mark();
+            }
+            continue;
         }
-        expected = Some(next.next());
-        if chunk.records.len() == CHUNK_RECORDS_MAX || chunk.bytes + record.len() > TRANSACTION_BYTES_MAX {
-            commit(&path, std::mem::take(&mut chunk), store, channel, metrics).await?;
+        let mut one = Some((record, received.room));
+        if early.first().is_some() {
+            channel.overtaken();
         }
-        chunk.push(sequence, record, received.room);
+        while let Some((record, room)) = one {
+            if chunk.records.len() == CHUNK_RECORDS_MAX || chunk.bytes + record.len() > TRANSACTION_BYTES_MAX {
+                commit(&path, std::mem::take(&mut chunk), store, channel, metrics).await?;
+            }
+            chunk.push(next, record, room);
+            next = next.next();
+            one = early.take(next);
+        }
+        expected = Some(next);
     }
+}
+
+/// The gap before what came early.
+fn missing(expected: &Option<Sequence>, early: &Early) -> Failure {
+    let expected = expected.unwrap_or(Sequence::FIRST);
+    gap(expected, early.first().unwrap_or(expected))
 }
 
 impl Chunk {

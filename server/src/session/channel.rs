@@ -1,5 +1,6 @@
 //! One open channel: what it received, where it sends, and the promise that it ends with a terminal message.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -7,13 +8,13 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use streamkit_engine::StoreId;
 use streamkit_protocol::limits::REQUEST_BYTES_MAX;
-use streamkit_protocol::{FrameHead, Terminal};
+use streamkit_protocol::{FrameHead, Request, Terminal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::channels::Channels;
-use super::inbox::{InboxReader, Next, Received};
+use super::inbox::{InboxReader, Next, Received, Room};
 use super::outbound::{Batch, Outbound};
 use super::{ACCESS_DENIED, Ending, STORE_UNAVAILABLE};
 use crate::auth::Rights;
@@ -29,17 +30,31 @@ pub(crate) struct Channel {
     reads: Arc<Semaphore>,
     ending: CancellationToken,
     why: Ending,
+    /// Whether none of the peer's frames overtakes another.
+    in_order: bool,
+    /// Whether its peer is producing.
+    produces: bool,
 }
 
 /// What opened a channel.
 pub(super) struct Opening {
     pub(super) message: Bytes,
+    /// Held until the channel's last message is queued.
+    pub(super) place: OwnedSemaphorePermit,
     /// Room that the request takes while its operation runs.
     pub(super) room: OwnedSemaphorePermit,
     /// Where the caller's trace is. The rest of its context is not kept.
     pub(super) traceparent: Option<String>,
     pub(super) rights: Rights,
+    /// Whether the peer says that none of its frames overtakes another.
+    pub(super) in_order: bool,
 }
+
+/// Messages of a channel kept until its request is here, which they have overtaken.
+const EARLY_MESSAGES_MAX: usize = 64;
+
+/// Bytes of an error's text.
+const ERROR_BYTES_MAX: usize = 4096;
 
 /// Why a read ended before it was complete, as Go servers say it.
 const CANCELLED: &str = "context canceled";
@@ -70,6 +85,8 @@ impl Channel {
             reads,
             ending,
             why,
+            in_order: true,
+            produces: false,
         }
     }
 
@@ -77,10 +94,13 @@ impl Channel {
     pub(super) async fn serve(mut self, shared: Arc<Shared>, opening: Opening, channels: Arc<Channels>) {
         let Opening {
             message,
+            place: _place,
             room,
             traceparent,
             rights,
+            in_order,
         } = opening;
+        self.in_order = in_order;
         let span = tracing::debug_span!("streamkit.transport.server.request", store = %self.head.store_id, traceparent);
         let end = AssertUnwindSafe(self.dispatch(&shared, rights, message))
             .catch_unwind()
@@ -92,7 +112,8 @@ impl Channel {
                 End::Terminal(Terminal::CloseError(format!("panic: {text}")))
             });
         // From here on late frames of the channel are dropped, so that nothing follows the terminal message.
-        channels.finish(self.head.channel_id);
+        let answered = self.produces && matches!(end, End::Terminal(Terminal::Close));
+        channels.finish(self.head.channel_id, answered);
         let overloaded = self.inbox.overloaded().is_cancelled();
         // Sending the last message may have to wait; nobody shall wait meanwhile for what is not needed any more.
         drop((self.inbox, room));
@@ -101,6 +122,10 @@ impl Channel {
         }
         match end {
             End::Terminal(terminal) => {
+                let terminal = match terminal {
+                    Terminal::CloseError(why) => Terminal::CloseError(shortened(why)),
+                    other => other,
+                };
                 let mut last = Batch::new(self.head);
                 last.push(&terminal.encode());
                 self.outbound.send(last).await;
@@ -119,11 +144,11 @@ impl Channel {
             let why = format!("request too large: {bytes} bytes, at most {REQUEST_BYTES_MAX} are allowed");
             return End::Terminal(Terminal::CloseError(why));
         }
-        let request = match streamkit_protocol::Request::decode(&message) {
+        let request = match self.request(message).await {
             Ok(request) => request,
-            Err(error) => return End::Terminal(Terminal::CloseError(error.to_string())),
+            Err(end) => return end,
         };
-        drop(message);
+        self.produces = matches!(request, Request::Produce(_));
         if !operations::allowed(&request, rights) {
             return End::ErrorFrame(ACCESS_DENIED);
         }
@@ -153,6 +178,55 @@ impl Channel {
             Err(Failure::PeerEnded) => End::Terminal(Terminal::CloseError(CANCELLED.to_owned())),
             Err(Failure::Ending) => self.ended(),
         }
+    }
+
+    /// The channel's request: its first message, or one that a record has overtaken.
+    async fn request(&mut self, message: Bytes) -> Result<Request, End> {
+        let error = match Request::decode(&message) {
+            Ok(request) => return Ok(request),
+            Err(error) => End::Terminal(Terminal::CloseError(error.to_string())),
+        };
+        if self.in_order || streamkit_protocol::Record::decode(&message).map_or(0, |record| record.sequence) == 0 {
+            return Err(error);
+        }
+        self.inbox.ask_for_mark();
+        let mut early = VecDeque::from([Received {
+            message,
+            terminal: None,
+            mark: false,
+            room: Room::default(),
+        }]);
+        while early.len() < EARLY_MESSAGES_MAX {
+            match self.receive(0).await {
+                Ok(Some(received)) if received.mark || received.terminal.is_some() => return Err(error),
+                Ok(Some(received)) => match Request::decode(&received.message) {
+                    Ok(request) => {
+                        self.overtaken();
+                        self.inbox.put_back(early);
+                        return Ok(request);
+                    }
+                    Err(_) => early.push_back(received),
+                },
+                Ok(None) => return Err(error),
+                Err(_) => return Err(self.ended()),
+            }
+        }
+        Err(error)
+    }
+
+    /// Whether none of the peer's frames overtakes another, as it says.
+    pub(crate) fn in_order(&self) -> bool {
+        self.in_order
+    }
+
+    /// Asks for a mark: see [`Received::mark`].
+    pub(crate) fn ask_for_mark(&self) {
+        self.inbox.ask_for_mark();
+    }
+
+    /// Frames of this peer have overtaken each other.
+    pub(crate) fn overtaken(&self) {
+        self.inbox.overtaken();
     }
 
     fn ended(&self) -> End {
@@ -207,6 +281,7 @@ impl Channel {
         &mut self,
         work: impl AsyncFnOnce(&Outgoing) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.inbox.end_at_once();
         let outgoing = Outgoing {
             head: self.head,
             outbound: self.outbound.clone(),
@@ -268,6 +343,16 @@ impl Outgoing {
             Err(Failure::Ending)
         }
     }
+}
+
+/// A text that may quote what the peer sent, which may be long.
+fn shortened(mut why: String) -> String {
+    if why.len() > ERROR_BYTES_MAX {
+        why.truncate(why.floor_char_boundary(ERROR_BYTES_MAX));
+        why.push('…');
+        why.shrink_to_fit();
+    }
+    why
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

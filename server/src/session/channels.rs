@@ -1,4 +1,5 @@
-//! Which channels of a connection are open, and which have been: late frames of a finished channel start nothing.
+//! Which channels of a connection are open, and which have been: late frames of a finished channel start nothing. Which are
+//! known by their end alone, because it overtook their request.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,9 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::inbox::Inbox;
+
+/// Ends kept whose requests have not come. Those of a queue that was overtaken come soon; most others never.
+const EARLY_ENDS_MAX: usize = 4096;
 use crate::limits::Limits;
 
 pub(super) struct Channels {
@@ -19,8 +23,13 @@ pub(super) struct Channels {
 #[derive(Default)]
 struct Inner {
     open: HashMap<Uuid, Inbox>,
-    finished: HashSet<Uuid>,
+    /// Those of them that have sent much.
+    bulk: HashSet<Uuid>,
+    /// Each with whether its peer was told that all was stored, and has sent nothing since.
+    finished: HashMap<Uuid, bool>,
     finished_order: VecDeque<(Instant, Uuid)>,
+    early_ends: HashSet<Uuid>,
+    early_ends_order: VecDeque<(Instant, Uuid)>,
 }
 
 impl Inner {
@@ -43,6 +52,8 @@ pub(super) enum Admission {
     Open(Inbox),
     /// Was one: drop the frame.
     Finished,
+    /// Was one whose peer was told that all was stored. Asked for once: later frames are [`Admission::Finished`].
+    Answered,
     /// A new one may start.
     Unknown,
     /// A new one, but there are too many.
@@ -63,13 +74,17 @@ impl Channels {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn find(&self, id: Uuid) -> Admission {
+    /// What a frame of this channel means; `ends` if it is the peer's end.
+    pub(super) fn find(&self, id: Uuid, ends: bool) -> Admission {
         let mut inner = self.lock();
         inner.forget_until(|finished, _| finished.elapsed() < self.finished_age);
         if let Some(inbox) = inner.open.get(&id) {
             Admission::Open(inbox.clone())
-        } else if inner.finished.contains(&id) {
-            Admission::Finished
+        } else if let Some(answered) = inner.finished.get_mut(&id) {
+            match !ends && std::mem::take(answered) {
+                true => Admission::Answered,
+                false => Admission::Finished,
+            }
         } else if inner.open.len() >= self.open_max {
             Admission::Full
         } else {
@@ -82,13 +97,54 @@ impl Channels {
     }
 
     /// Forgets a channel's inbox and remembers its id, forgetting the oldest one where there are too many.
-    pub(super) fn finish(&self, id: Uuid) {
+    /// `answered` if its peer is told that all it produced is stored.
+    pub(super) fn finish(&self, id: Uuid, answered: bool) {
         let mut inner = self.lock();
         inner.open.remove(&id);
-        if inner.finished.insert(id) {
+        inner.bulk.remove(&id);
+        if inner.finished.insert(id, answered).is_none() {
             inner.finished_order.push_back((Instant::now(), id));
             inner.forget_until(|_, count| count <= self.finished_max);
         }
+    }
+
+    /// Remembers the end of a channel whose request has not come.
+    pub(super) fn ended_early(&self, id: Uuid) {
+        let mut inner = self.lock();
+        if inner.early_ends.insert(id) {
+            inner.early_ends_order.push_back((Instant::now(), id));
+        }
+        while inner.early_ends_order.len() > EARLY_ENDS_MAX {
+            let oldest = inner.early_ends_order.pop_front();
+            oldest.map(|(_, id)| inner.early_ends.remove(&id));
+        }
+    }
+
+    /// Whether the end of a channel whose request comes now was here before it.
+    pub(super) fn take_early_end(&self, id: Uuid) -> bool {
+        let mut inner = self.lock();
+        while let Some((came, oldest)) = inner.early_ends_order.front().copied() {
+            if came.elapsed() < self.finished_age {
+                break;
+            }
+            inner.early_ends.remove(&oldest);
+            inner.early_ends_order.pop_front();
+        }
+        // Its place in the order stays, and is passed when its time comes.
+        inner.early_ends.remove(&id)
+    }
+
+    /// An open channel has sent much.
+    pub(super) fn bulk(&self, id: Uuid) {
+        let mut inner = self.lock();
+        if inner.open.contains_key(&id) {
+            inner.bulk.insert(id);
+        }
+    }
+
+    /// Whether an open channel has.
+    pub(super) fn any_is_bulk(&self) -> bool {
+        !self.lock().bulk.is_empty()
     }
 
     /// How many open channels hold room for messages.
@@ -115,23 +171,23 @@ mod tests {
             ..Limits::default()
         };
         let channels = Channels::new(&limits);
-        let inboxes = Inboxes::new(&limits);
+        let inboxes = Inboxes::new(&limits).0;
         let ids: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
-        channels.open(ids[0], inboxes.channel().0);
-        assert!(matches!(channels.find(ids[0]), Admission::Open(_)));
-        assert!(matches!(channels.find(ids[1]), Admission::Unknown));
-        channels.open(ids[1], inboxes.channel().0);
-        assert!(matches!(channels.find(ids[2]), Admission::Full));
+        channels.open(ids[0], inboxes.channel(Uuid::nil()).0);
+        assert!(matches!(channels.find(ids[0], false), Admission::Open(_)));
+        assert!(matches!(channels.find(ids[1], false), Admission::Unknown));
+        channels.open(ids[1], inboxes.channel(Uuid::nil()).0);
+        assert!(matches!(channels.find(ids[2], false), Admission::Full));
         for id in &ids[..3] {
-            channels.finish(*id);
+            channels.finish(*id, false);
         }
         assert!(
-            matches!(channels.find(ids[0]), Admission::Unknown),
+            matches!(channels.find(ids[0], false), Admission::Unknown),
             "the oldest is forgotten"
         );
-        assert!(matches!(channels.find(ids[1]), Admission::Finished));
-        assert!(matches!(channels.find(ids[2]), Admission::Finished));
-        assert!(matches!(channels.find(ids[3]), Admission::Unknown));
+        assert!(matches!(channels.find(ids[1], false), Admission::Finished));
+        assert!(matches!(channels.find(ids[2], false), Admission::Finished));
+        assert!(matches!(channels.find(ids[3], false), Admission::Unknown));
     }
 
     #[test]
@@ -141,8 +197,8 @@ mod tests {
             ..Limits::default()
         };
         let channels = Channels::new(&limits);
-        channels.finish(Uuid::from_u128(1));
-        assert!(matches!(channels.find(Uuid::from_u128(1)), Admission::Unknown));
+        channels.finish(Uuid::from_u128(1), false);
+        assert!(matches!(channels.find(Uuid::from_u128(1), false), Admission::Unknown));
         assert!(channels.lock().finished.is_empty() && channels.lock().finished_order.is_empty());
     }
 }

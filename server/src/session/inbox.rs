@@ -12,19 +12,25 @@
 //! no such rule, because a whole open chunk and the largest message fit ([`CHANNEL_INBOUND_BYTES_MIN`]). A disk that does
 //! not move, or a peer that does not read, is what [`Limits::inbound_wait`] is for.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use streamkit_protocol::Terminal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::channels::Channels;
 use crate::limits::{CHANNEL_INBOUND_BYTES_MIN, Limits, RECORD_OVERHEAD_BYTES};
 
 /// What a request costs for each of its bytes, and once: a map of short offsets grows about so much when it is read.
 const REQUEST_GROWTH: usize = 16;
+
+/// A channel that has sent so much can have filled its peer's socket, so that frames wait in the peer's queue.
+const BULK_BYTES: usize = 32 << 10;
 
 /// No chunk is too large.
 const ROOM_ENOUGH: usize = usize::MAX;
@@ -39,6 +45,15 @@ pub(super) struct Inboxes {
     wait: Duration,
     /// What an open chunk may hold just now.
     chunk_bytes: watch::Sender<usize>,
+    asks: mpsc::UnboundedSender<Ask>,
+}
+
+/// What a channel wants of whoever reads the socket.
+pub(super) enum Ask {
+    /// A [`Received::mark`], once all that its peer had queued until now is here.
+    Mark(Uuid),
+    /// Nothing; but frames of this peer have overtaken each other.
+    Overtaken,
 }
 
 /// The sending end of a channel's inbox.
@@ -48,6 +63,15 @@ pub(super) struct Inbox {
     room: Arc<Semaphore>,
     capacity: usize,
     overloaded: CancellationToken,
+    seen: Arc<Seen>,
+}
+
+/// What has come for a channel, and what it makes of ends.
+#[derive(Default)]
+struct Seen {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    ends_at_once: AtomicBool,
 }
 
 /// The channel did not take its messages.
@@ -57,6 +81,8 @@ pub(super) struct Overloaded;
 pub(crate) struct Received {
     pub(crate) message: Bytes,
     pub(crate) terminal: Option<Terminal>,
+    /// No message: all that its peer had queued when the channel asked for this has come before it.
+    pub(crate) mark: bool,
     pub(crate) room: Room,
 }
 
@@ -95,11 +121,13 @@ impl Room {
 }
 
 impl Inboxes {
-    pub(super) fn new(limits: &Limits) -> Self {
+    /// Inboxes, and what their channels will ask for.
+    pub(super) fn new(limits: &Limits) -> (Self, mpsc::UnboundedReceiver<Ask>) {
         let most = u32::MAX as usize >> 4;
         let connection_bytes = limits.connection_inbound_bytes.min(most);
         let requests_bytes = connection_bytes / 2;
-        Self {
+        let (asks, asked) = mpsc::unbounded_channel();
+        let inboxes = Self {
             connection: Arc::new(Semaphore::new(connection_bytes)),
             connection_bytes,
             channel_bytes: limits.channel_inbound_bytes.clamp(CHANNEL_INBOUND_BYTES_MIN, most),
@@ -107,13 +135,20 @@ impl Inboxes {
             requests_bytes,
             wait: limits.inbound_wait,
             chunk_bytes: watch::Sender::new(ROOM_ENOUGH),
-        }
+            asks,
+        };
+        (inboxes, asked)
     }
 
-    pub(super) fn channel(&self) -> (Inbox, InboxReader) {
+    pub(super) fn channel(&self, id: Uuid) -> (Inbox, InboxReader) {
         let (queue, received) = mpsc::unbounded_channel();
         let overloaded = CancellationToken::new();
+        let seen = Arc::<Seen>::default();
         let reader = InboxReader {
+            id,
+            asks: self.asks.clone(),
+            seen: seen.clone(),
+            early: VecDeque::new(),
             received,
             overloaded: overloaded.clone(),
             chunk_bytes: self.chunk_bytes.subscribe(),
@@ -123,6 +158,7 @@ impl Inboxes {
             room: Arc::new(Semaphore::new(self.channel_bytes)),
             capacity: self.channel_bytes,
             overloaded,
+            seen,
         };
         (inbox, reader)
     }
@@ -178,6 +214,7 @@ impl Inboxes {
         let _ = inbox.queue.send(Received {
             message,
             terminal,
+            mark: false,
             room: room?,
         });
         Ok(())
@@ -188,6 +225,36 @@ impl Inbox {
     /// Ends the channel: it was told so by an error frame already.
     pub(super) fn overload(&self) {
         self.overloaded.cancel();
+    }
+
+    /// Counts a message. Whether with it the channel has sent much.
+    pub(super) fn count(&self, bytes: usize) -> bool {
+        self.seen.messages.fetch_add(1, Ordering::Relaxed);
+        let before = self.seen.bytes.fetch_add(bytes, Ordering::Relaxed);
+        before < BULK_BYTES && before + bytes >= BULK_BYTES
+    }
+
+    pub(super) fn messages(&self) -> usize {
+        self.seen.messages.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_bulk(&self) -> bool {
+        self.seen.bytes.load(Ordering::Relaxed) >= BULK_BYTES
+    }
+
+    /// Whether nothing that may come behind its peer's end matters to the channel.
+    pub(super) fn ends_at_once(&self) -> bool {
+        self.seen.ends_at_once.load(Ordering::Relaxed) || self.queue.is_closed()
+    }
+
+    /// Tells the channel that all that its peer had queued when it asked is here.
+    pub(super) fn mark(&self) {
+        let _ = self.queue.send(Received {
+            message: Bytes::new(),
+            terminal: None,
+            mark: true,
+            room: Room::default(),
+        });
     }
 
     /// Whether its channel holds any room.
@@ -208,6 +275,11 @@ pub(super) enum Next {
 
 /// The receiving end of a channel's inbox.
 pub(super) struct InboxReader {
+    id: Uuid,
+    asks: mpsc::UnboundedSender<Ask>,
+    seen: Arc<Seen>,
+    /// What came before the channel's request.
+    early: VecDeque<Received>,
     received: mpsc::UnboundedReceiver<Received>,
     overloaded: CancellationToken,
     chunk_bytes: watch::Receiver<usize>,
@@ -218,11 +290,34 @@ impl InboxReader {
     ///
     /// Cancel safe.
     pub(super) async fn next(&mut self, held: usize) -> Next {
+        if let Some(early) = self.early.pop_front() {
+            return Next::Received(early);
+        }
         tokio::select! {
             biased;
             received = self.received.recv() => received.map_or(Next::Over, Next::Received),
             Ok(_) = self.chunk_bytes.wait_for(|most| held > *most) => Next::TooLarge,
         }
+    }
+
+    /// Puts back what came too early.
+    pub(super) fn put_back(&mut self, early: VecDeque<Received>) {
+        self.early = early;
+    }
+
+    /// Asks for a mark: see [`Received::mark`].
+    pub(super) fn ask_for_mark(&self) {
+        let _ = self.asks.send(Ask::Mark(self.id));
+    }
+
+    /// Tells whoever reads the socket that frames of this peer overtake each other.
+    pub(super) fn overtaken(&self) {
+        let _ = self.asks.send(Ask::Overtaken);
+    }
+
+    /// Nothing that may come behind the peer's end matters.
+    pub(super) fn end_at_once(&self) {
+        self.seen.ends_at_once.store(true, Ordering::Relaxed);
     }
 
     /// Cancelled when the channel was ended for what it did not take.

@@ -4,6 +4,7 @@
 
 mod channel;
 mod channels;
+mod ends;
 mod inbox;
 mod outbound;
 mod wire;
@@ -21,6 +22,7 @@ use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 pub(crate) use channel::{Channel, Outgoing};
 pub(crate) use inbox::Room;
@@ -30,7 +32,8 @@ use crate::http::Shared;
 use crate::socket::Taken;
 use channel::Opening;
 use channels::{Admission, Channels};
-use inbox::Inboxes;
+use ends::{Doubt, Ends, Waiting, What};
+use inbox::{Ask, Inbox, Inboxes};
 use outbound::Outbound;
 use wire::{Next, Wire};
 
@@ -39,6 +42,7 @@ pub(crate) const ACCESS_DENIED: &str = "access denied";
 pub(crate) const STORE_UNAVAILABLE: &str = "store unavailable";
 const TOO_MANY_STREAMS: &str = "too many active streams";
 const OVERLOADED: &str = "stream receive buffer overloaded";
+const TOO_LATE: &str = "a record came after its produce was answered, and is not stored";
 
 /// Why a connection ends whose peer still listens: open channels are told the text, the WebSocket the code.
 struct Goodbye {
@@ -67,6 +71,10 @@ const TOO_LARGE: Goodbye = Goodbye {
     code: close_code::SIZE,
 };
 
+/// Channels whose last message may wait for room in the outbound queue, beside those that are open. Beyond, reading waits for
+/// a peer that asks and does not listen.
+const LAST_MESSAGES_MAX: usize = 256;
+
 /// Longest `traceparent` kept: more than twice what its version 00 has.
 const TRACEPARENT_BYTES_MAX: usize = 128;
 
@@ -79,6 +87,11 @@ struct Session {
     outbound: Outbound,
     channels: Arc<Channels>,
     inboxes: Inboxes,
+    ends: Ends,
+    /// Whether the peer says that none of its frames overtakes another.
+    in_order: bool,
+    /// Places of channels, from their request to when their last message is queued.
+    places: Arc<Semaphore>,
     /// How many reads may hold entries.
     reads: Arc<Semaphore>,
     /// Cancelled when channels must end; [`Session::why`] then says why, or nothing if the peer is gone.
@@ -87,20 +100,43 @@ struct Session {
     tasks: TaskTracker,
 }
 
+/// Who was let in, as the handshake found.
+pub(crate) struct Admitted {
+    pub(crate) scopes: Scopes,
+    /// Over when its token expires.
+    pub(crate) expiry: tokio::time::Sleep,
+    /// Whether it says that none of its frames overtakes another.
+    pub(crate) in_order: bool,
+}
+
 /// Serves one connection until the peer leaves, the token expires or the server stops.
 pub(crate) async fn run(
     socket: WebSocket,
     taken: Option<Taken>,
     shared: Arc<Shared>,
-    scopes: Scopes,
-    expiry: tokio::time::Sleep,
+    peer: Admitted,
     stopping: CancellationToken,
 ) {
+    let Admitted {
+        scopes,
+        expiry,
+        in_order,
+    } = peer;
     let (outbound, queue) = outbound::queue(&shared.limits);
-    let mut wire = Wire::new(socket, taken, queue, shared.limits.write_deadline);
-    let session = Session {
+    let mut wire = Wire::new(socket, taken.clone(), queue, shared.limits.write_deadline);
+    let (inboxes, mut asked) = Inboxes::new(&shared.limits);
+    let mut session = Session {
         channels: Arc::new(Channels::new(&shared.limits)),
-        inboxes: Inboxes::new(&shared.limits),
+        inboxes,
+        ends: Ends::default(),
+        in_order,
+        places: Arc::new(Semaphore::new(
+            shared
+                .limits
+                .channels
+                .saturating_add(LAST_MESSAGES_MAX)
+                .min(Semaphore::MAX_PERMITS),
+        )),
         reads: Arc::new(Semaphore::new(shared.limits.reads.clamp(1, Semaphore::MAX_PERMITS))),
         ending: CancellationToken::new(),
         why: Ending::default(),
@@ -111,9 +147,18 @@ pub(crate) async fn run(
     };
     let mut expiry = pin!(expiry);
     let mut last_frame = Instant::now();
+    // A frame may take longer on its way than a peer that has nothing to say is quiet.
+    let mut heard = Heard::new(taken);
     let silence = session.shared.limits.silence;
     let mut ping = pin!(tokio::time::sleep(ping_period(silence)));
     let goodbye = loop {
+        let deadline = session.ends.deadline(heard.last);
+        let quiet = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = stopping.cancelled() => break Some(SHUTTING_DOWN),
@@ -123,9 +168,10 @@ pub(crate) async fn run(
                     tracing::debug!("no frame for {silence:?}: the peer is gone");
                     break None;
                 }
-                session.outbound.ping();
+                session.ping();
                 ping.set(tokio::time::sleep(ping_period(silence)));
             }
+            Some(ask) = asked.recv() => session.asked(ask),
             next = wire.next() => {
                 let bytes = match next {
                     Next::Frame(bytes) => bytes,
@@ -135,7 +181,8 @@ pub(crate) async fn run(
                 match Frame::decode(&bytes) {
                     Ok(frame) => {
                         last_frame = Instant::now();
-                        match wire.while_writing(session.route(frame)).await {
+                        heard.now();
+                        match wire.while_writing(session.route(frame, bytes.len())).await {
                             Ok(ControlFlow::Continue(())) => {}
                             Ok(ControlFlow::Break(())) => break Some(PEER_LEAVES),
                             Err(wire::Broken) => break None,
@@ -147,9 +194,54 @@ pub(crate) async fn run(
                     }
                 }
             }
+            // Come here, all that has arrived was looked at.
+            () = std::future::ready(()), if session.ends.want_empty() => {
+                if !tokio::task::coop::has_budget_remaining() {
+                    // It only seemed so: this task has had its turn.
+                    tokio::task::yield_now().await;
+                } else if wire.while_writing(session.settle(true, Duration::ZERO)).await.is_err() {
+                    break None;
+                }
+            }
+            () = quiet => {
+                if heard.nothing_since() && tokio::task::coop::has_budget_remaining() {
+                    let quiet = heard.last.elapsed();
+                    if wire.while_writing(session.settle(true, quiet)).await.is_err() {
+                        break None;
+                    }
+                }
+            }
         }
     };
     session.end(goodbye, wire).await;
+}
+
+/// When something of a peer arrived last, be it a part of a frame.
+struct Heard {
+    last: Instant,
+    taken: Option<Taken>,
+    read: u64,
+}
+
+impl Heard {
+    fn new(taken: Option<Taken>) -> Self {
+        let (last, read) = (Instant::now(), 0);
+        Self { last, taken, read }
+    }
+
+    fn now(&mut self) {
+        self.last = Instant::now();
+        self.read = self.taken.as_ref().map_or(0, Taken::read);
+    }
+
+    /// Whether nothing came since then. If something did, that is the last now.
+    fn nothing_since(&mut self) -> bool {
+        let nothing = self.taken.as_ref().is_none_or(|taken| taken.read() == self.read);
+        if !nothing {
+            self.now();
+        }
+        nothing
+    }
 }
 
 /// The caller's span, if it is one; the rest of a trace context means nothing to us, and may be of any size.
@@ -163,18 +255,68 @@ fn ping_period(silence: Duration) -> Duration {
 }
 
 impl Session {
-    async fn route(&self, frame: Frame) -> ControlFlow<()> {
+    async fn route(&mut self, frame: Frame, bytes: usize) -> ControlFlow<()> {
+        if self.ends.frame_came() {
+            self.settle(false, Duration::ZERO).await;
+        }
         match frame.control {
-            Control::Data => self.data(frame).await,
+            Control::Data => self.data(frame, bytes).await,
             Control::Error => self.error(frame).await,
             Control::Ping => self.outbound.pong(),
-            Control::Pong | Control::Unknown(_) => {}
+            Control::Pong => {
+                self.ends.ponged();
+                self.ping_if_wanted();
+            }
+            Control::Unknown(_) => {}
             Control::Close => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
     }
 
-    async fn data(&self, frame: Frame) {
+    fn ping(&mut self) {
+        self.outbound.ping();
+        self.ends.pinged();
+    }
+
+    fn ping_if_wanted(&mut self) {
+        if self.ends.wants_ping() {
+            self.ping();
+        }
+    }
+
+    /// Does what a channel asks for.
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Overtaken => self.ends.overtaken(),
+            Ask::Mark(id) => {
+                if let Admission::Open(inbox) = self.channels.find(id, false) {
+                    self.let_wait(FrameHead::new(Uuid::nil(), id), inbox, What::Mark, Doubt::Much);
+                }
+            }
+        }
+    }
+
+    fn let_wait(&mut self, head: FrameHead, inbox: Inbox, what: What, doubt: Doubt) {
+        self.ends.wait(head, inbox, what, doubt);
+        self.ping_if_wanted();
+    }
+
+    /// Gives channels the ends and marks that have waited long enough.
+    async fn settle(&mut self, empty: bool, quiet: Duration) {
+        for waiting in self.ends.take(empty, quiet) {
+            self.give(waiting).await;
+        }
+    }
+
+    async fn give(&self, waiting: Waiting) {
+        let Waiting { head, inbox, what, .. } = waiting;
+        match what {
+            What::Mark => inbox.mark(),
+            What::End(message) => self.deliver(&inbox, head, message, Some(Terminal::Close)).await,
+        }
+    }
+
+    async fn data(&mut self, frame: Frame, bytes: usize) {
         let head = FrameHead::new(frame.store_id, frame.channel_id);
         let rights = self.scopes.on(StoreId(frame.store_id));
         if rights == Rights::default() {
@@ -183,59 +325,109 @@ impl Session {
         let traceparent = traceparent(&frame);
         let message = frame.message();
         let terminal = Terminal::decode(&message);
-        match self.channels.find(head.channel_id) {
-            Admission::Open(inbox) => self.deliver(&inbox, head, message, terminal).await,
+        match self.channels.find(head.channel_id, terminal.is_some()) {
+            Admission::Open(inbox) => self.received(inbox, head, message, terminal, bytes).await,
             Admission::Finished => {}
-            // A stray end of something we do not know ends nothing and is not answered.
-            Admission::Unknown | Admission::Full if terminal.is_some() => {}
+            Admission::Answered => {
+                self.ends.overtaken();
+                self.shared.metrics.record_came_late();
+                tracing::warn!(store = %head.store_id, "{TOO_LATE}");
+                self.refuse(head, TOO_LATE).await;
+            }
+            // A stray end of something we do not know ends nothing and is not answered, but it may have overtaken its request.
+            Admission::Unknown | Admission::Full if terminal.is_some() => {
+                if !self.in_order && terminal == Some(Terminal::Close) {
+                    self.channels.ended_early(head.channel_id);
+                }
+            }
             Admission::Full => {
-                self.channels.finish(head.channel_id);
+                self.channels.finish(head.channel_id, false);
                 self.refuse(head, TOO_MANY_STREAMS).await;
             }
             Admission::Unknown => {
                 let Some(room) = self.inboxes.request(message.len()) else {
-                    self.channels.finish(head.channel_id);
+                    self.channels.finish(head.channel_id, false);
                     return self.refuse(head, OVERLOADED).await;
+                };
+                let Ok(place) = self.places.clone().acquire_owned().await else {
+                    return;
                 };
                 let opening = Opening {
                     message,
+                    place,
                     room,
                     traceparent,
                     rights,
+                    in_order: self.in_order,
                 };
-                self.open(head, opening);
+                let inbox = self.open(head, opening);
+                if self.channels.take_early_end(head.channel_id) {
+                    self.ends.overtaken();
+                    let end = Bytes::from(Terminal::Close.encode());
+                    self.let_wait(head, inbox, What::End(end), Doubt::Much);
+                }
             }
         }
     }
 
-    fn open(&self, head: FrameHead, opening: Opening) {
-        let (inbox, received) = self.inboxes.channel();
-        self.channels.open(head.channel_id, inbox);
+    /// A message of an open channel, or its end.
+    async fn received(
+        &mut self,
+        inbox: Inbox,
+        head: FrameHead,
+        message: Bytes,
+        terminal: Option<Terminal>,
+        bytes: usize,
+    ) {
+        match terminal {
+            Some(Terminal::Close) if !self.in_order => {
+                let doubt = self.ends.doubt(&inbox, self.channels.any_is_bulk());
+                self.let_wait(head, inbox, What::End(message), doubt);
+            }
+            Some(_) => {
+                self.ends.forget(head.channel_id);
+                self.deliver(&inbox, head, message, terminal).await;
+            }
+            None => {
+                self.ends.message_came(head.channel_id);
+                if inbox.count(bytes) {
+                    self.channels.bulk(head.channel_id);
+                }
+                self.deliver(&inbox, head, message, None).await;
+            }
+        }
+    }
+
+    fn open(&self, head: FrameHead, opening: Opening) -> Inbox {
+        let (inbox, received) = self.inboxes.channel(head.channel_id);
+        self.channels.open(head.channel_id, inbox.clone());
         let (outbound, reads) = (self.outbound.clone(), self.reads.clone());
         let (ending, why) = (self.ending.child_token(), self.why.clone());
         let channel = Channel::new(head, outbound, received, reads, ending, why);
         self.tasks
             .spawn(channel.serve(self.shared.clone(), opening, self.channels.clone()));
+        inbox
     }
 
     /// An error frame ends the channel as an error message in a data frame does.
-    async fn error(&self, frame: Frame) {
+    async fn error(&mut self, frame: Frame) {
         let head = FrameHead::new(frame.store_id, frame.channel_id);
-        if let Admission::Open(inbox) = self.channels.find(head.channel_id) {
+        if let Admission::Open(inbox) = self.channels.find(head.channel_id, true) {
+            self.ends.forget(head.channel_id);
             let message = frame.message();
             let terminal = Terminal::decode(&message).unwrap_or_else(|| Terminal::Error("unknown".to_owned()));
             self.deliver(&inbox, head, message, Some(terminal)).await;
         }
     }
 
-    async fn deliver(&self, inbox: &inbox::Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
+    async fn deliver(&self, inbox: &Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
         if self
             .inboxes
             .deliver(inbox, message, terminal, &self.channels)
             .await
             .is_err()
         {
-            self.channels.finish(head.channel_id);
+            self.channels.finish(head.channel_id, false);
             inbox.overload();
             self.refuse(head, OVERLOADED).await;
         }
@@ -247,7 +439,13 @@ impl Session {
     }
 
     /// Ends every channel, then the connection. With a goodbye the peer still listens and is told.
-    async fn end(self, goodbye: Option<Goodbye>, mut wire: Wire) {
+    async fn end(mut self, goodbye: Option<Goodbye>, mut wire: Wire) {
+        // What came before the end of all is complete.
+        for waiting in self.ends.take_all() {
+            if wire.while_writing(self.give(waiting)).await.is_err() {
+                break;
+            }
+        }
         if let Some(goodbye) = &goodbye {
             let _ = self.why.set(goodbye.why);
         } else {

@@ -20,6 +20,10 @@ const TURN_BYTES: usize = 256 << 10;
 /// How long a peer may take to answer the last flush and the WebSocket close.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// Pongs that may wait to be sent. The library makes one for each ping and keeps it without bound, so beyond, reading waits
+/// for a peer that asks and does not listen.
+const PONGS_MAX: usize = 16;
+
 /// A connection's socket and what is queued for it.
 pub(super) struct Wire {
     socket: WebSocket,
@@ -27,6 +31,8 @@ pub(super) struct Wire {
     /// Frames the socket has taken in part, and how many of them.
     current: Option<(Queued, usize)>,
     unflushed: bool,
+    /// Pings read since the socket last took all.
+    pongs: usize,
     /// Runs while the socket takes nothing, since it had taken so much.
     stalled: Option<(Pin<Box<Sleep>>, u64)>,
     taken: Option<Taken>,
@@ -55,6 +61,7 @@ impl Wire {
             queue,
             current: None,
             unflushed: false,
+            pongs: 0,
             stalled: None,
             taken,
             write_deadline,
@@ -71,15 +78,40 @@ impl Wire {
                 return Poll::Ready(Next::Over);
             }
             loop {
-                return Poll::Ready(match ready!(self.socket.poll_next_unpin(cx)) {
-                    Some(Ok(Message::Text(text))) => Next::Frame(text.into()),
-                    Some(Ok(Message::Binary(bytes))) => Next::Frame(bytes),
-                    // Answered by the library below us.
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Ok(Message::Close(_))) | None => Next::Over,
-                    Some(Err(error)) => {
+                if self.pongs >= PONGS_MAX {
+                    match self.socket.poll_flush_unpin(cx) {
+                        Poll::Ready(Ok(())) => self.pongs = 0,
+                        Poll::Ready(Err(_)) => return Poll::Ready(Next::Over),
+                        Poll::Pending => match self.poll_write(cx) {
+                            Poll::Ready(Err(Broken)) => return Poll::Ready(Next::Over),
+                            _ => return Poll::Pending,
+                        },
+                    }
+                }
+                let next = self.socket.poll_next_unpin(cx);
+                return Poll::Ready(match next {
+                    Poll::Ready(Some(Ok(Message::Text(text)))) => Next::Frame(text.into()),
+                    Poll::Ready(Some(Ok(Message::Binary(bytes)))) => Next::Frame(bytes),
+                    // Answered by the library below us, which does not know how much waits.
+                    Poll::Ready(Some(Ok(Message::Ping(_)))) => {
+                        self.pongs += 1;
+                        self.unflushed = true;
+                        continue;
+                    }
+                    Poll::Ready(Some(Ok(Message::Pong(_)))) => continue,
+                    Poll::Ready(Some(Ok(Message::Close(_))) | None) => Next::Over,
+                    Poll::Ready(Some(Err(error))) => {
                         tracing::debug!(%error, "the connection broke");
                         unreadable(&error)
+                    }
+                    Poll::Pending => {
+                        // The write deadline counts for pongs too.
+                        if self.pongs > 0
+                            && let Poll::Ready(Err(Broken)) = self.poll_write(cx)
+                        {
+                            return Poll::Ready(Next::Over);
+                        }
+                        return Poll::Pending;
                     }
                 });
             }
@@ -155,6 +187,8 @@ impl Wire {
                 }
                 if taken == *before {
                     tracing::warn!("a peer took nothing for {deadline:?}: its connection is closed");
+                    // What is on its way to it will not be taken either.
+                    self.taken.as_ref().inspect(|taken| taken.abandon());
                     return self.broken();
                 }
                 // A frame may be larger than what a slow link carries in that time.
@@ -202,6 +236,7 @@ impl Wire {
         if self.unflushed {
             ready!(self.socket.poll_flush_unpin(cx))?;
             self.unflushed = false;
+            self.pongs = 0;
         }
         if over { Poll::Ready(Ok(())) } else { Poll::Pending }
     }

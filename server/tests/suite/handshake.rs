@@ -102,22 +102,54 @@ async fn shutdown_ends_every_open_channel_with_a_terminal_message() {
     stopping.await.unwrap();
 }
 
+/// Sends so many bytes of a head, and is silent then.
+async fn silent(host: &Host, head: &[u8]) -> tokio::net::TcpStream {
+    let address = host.url.trim_start_matches("ws://");
+    let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    tcp.write_all(head).await.unwrap();
+    tcp
+}
+
+/// How many of these connections the server has closed.
+async fn closed(peers: &mut [tokio::net::TcpStream]) -> usize {
+    let mut closed = 0;
+    for tcp in peers {
+        let mut byte = [0];
+        let read = tokio::time::timeout(Duration::from_millis(20), tcp.read(&mut byte)).await;
+        closed += usize::from(matches!(read, Ok(Ok(0) | Err(_))));
+    }
+    closed
+}
+
 #[tokio::test]
-async fn connections_that_are_not_upgraded_have_a_limit_and_the_next_one_waits_for_a_place() {
+async fn silent_peers_shut_nobody_out_of_the_handshake_and_the_oldest_give_way() {
     let limits = streamkit_server::Limits {
-        handshakes: 1,
+        handshakes: 20,
+        handshakes_per_address: 8,
         ..Default::default()
     };
-    let host = std::sync::Arc::new(Host::with_limits(limits).await);
-    let idle = tokio::net::TcpStream::connect(host.url.trim_start_matches("ws://"))
-        .await
-        .unwrap();
-    let connecting = host.clone();
-    let mut connecting = tokio::spawn(async move { connecting.connect().await });
-    let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut connecting).await;
-    assert!(early.is_err(), "both were let in");
-    drop(idle);
-    connecting.await.unwrap().answers_ping().await;
+    let host = Host::with_limits(limits).await;
     // Those who are in do not count.
-    host.connect().await.answers_ping().await;
+    let mut inside = host.connect().await;
+    let answered = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    for head in [&b""[..], b"GET /healthz HTTP/1.1\r\n", answered] {
+        let mut silent_peers = Vec::new();
+        for n in 0..40 {
+            silent_peers.push(silent(&host, head).await);
+            if n % 10 == 9 {
+                host.connect().await.answers_ping().await;
+                assert!(get(&host, "/healthz", "").await.ends_with("ok"));
+            }
+        }
+        if head.len() < answered.len() {
+            let closed = closed(&mut silent_peers).await;
+            assert!(closed >= 32, "{closed} gave way");
+        }
+    }
+    inside.answers_ping().await;
+    let metrics = get(&host, "/metrics", "").await;
+    let gave_way = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("streamkit_handshakes_gave_way_total{reason=\"address\"} "));
+    assert!(gave_way.unwrap().parse::<u64>().unwrap() >= 64, "{metrics}");
 }
