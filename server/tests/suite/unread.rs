@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use streamkit_protocol::{FrameHead, Terminal};
+use streamkit_protocol::FrameHead;
 use streamkit_server::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
@@ -79,17 +79,5 @@ async fn a_peer_that_makes_the_server_send_and_reads_nothing_is_ended_with_littl
     // Stores that the token does not open.
     let none = token(&[&format!("streamkit::{}", Uuid::from_u128(1))]);
     flood(&host, &none, || masked(1, &head().data(&peek("s", "a").encode()))).await;
-    // Records behind the answers to their produces.
-    let mut late = Vec::new();
-    flood(&host, &all, move || {
-        let head = head();
-        late.push(head);
-        let mut frames = masked(1, &head.data(&produce("s", "").encode()));
-        frames.extend(masked(1, &head.data(&Terminal::Close.encode())));
-        let earlier = late[late.len() / 2];
-        frames.extend(masked(1, &earlier.data(record(1).as_bytes())));
-        frames
-    })
-    .await;
     host.connect().await.answers_ping().await;
 }
