@@ -17,7 +17,7 @@ use super::acknowledged::{Bar, BytesRead};
 use super::connect::{Connect, space};
 use super::failure::Failure;
 use super::input::{Format, Input, check_packed};
-use super::output::{Out, json_lines};
+use super::output::{Out, json_lines, note};
 use super::records;
 use super::rows::{Row, Rows};
 use super::standing::{SEGMENTS_AT_ONCE, Standing, Standings, Target};
@@ -122,6 +122,9 @@ impl Import {
             segments,
             seconds,
         } = imported;
+        if rows == 0 {
+            note(format_args!("streamkit: {} has no rows", self.file));
+        }
         let rate = stored as f64 / seconds.max(1e-9);
         let ordered = self.ordered || one_segment;
         let mut out = Out::new();

@@ -10,6 +10,7 @@ use super::input::csv::Csv;
 use super::input::{Format, Input, json};
 use super::lines::{LineEnd, Lines};
 use super::records::record_bytes;
+use super::shown::shown;
 
 /// Most columns that a message names.
 const COLUMNS_NAMED: usize = 50;
@@ -128,7 +129,7 @@ impl Rows<'_> {
                 let more = if names.len() > COLUMNS_NAMED { ", …" } else { "" };
                 format!(
                     "line {line}: there is no column {field:?}; the columns are {}{more}",
-                    columns.join(", ")
+                    shown(&columns.join(", "))
                 )
             })?),
         };

@@ -145,8 +145,12 @@ impl Target {
     fn under_another_name(&self, entry: &Entry, row: u64) -> Failure {
         let Entry { space, segment, .. } = entry;
         let source = entry.metadata.get("source").map_or("", String::as_str);
+        let rows = match row {
+            1 => "the first row of this input stands".to_owned(),
+            _ => format!("the first {row} rows of this input stand"),
+        };
         Failure::new(format!(
-            "the first {row} rows of this input stand in {space}/{segment} and elsewhere already, as rows of {source}"
+            "{rows} in the space {space} already (the last of them in {segment}), under the name {source}"
         ))
         .hint(format!(
             "go on with them by --source {source}, or store them once more with --again"

@@ -50,11 +50,11 @@ fn a_file_is_read_by_its_content_whatever_its_name_is() {
         ("data", json.as_bytes().to_vec(), from_json),
         ("data.txt", marked(json), from_json),
         ("data.json", gzip(json.as_bytes()), from_json),
-        ("data.jsonl.GZ", json.as_bytes().to_vec(), from_json),
+        ("data.jsonl.GZ", gzip(json.as_bytes()), from_json),
         ("data.ndjson", zstd(&marked(json)), from_json),
         ("data.ndjson", utf16(json), from_json),
         ("data.CSV", marked(csv), from_csv),
-        ("data.csv.gz", csv.as_bytes().to_vec(), from_csv),
+        ("data.csv.gz", zstd(csv.as_bytes()), from_csv),
         ("data.csv", gzip(csv.as_bytes()), from_csv),
         ("data", gzip(&utf16(csv)), from_csv),
         ("data.bin", zstd(csv.as_bytes()), from_csv),
@@ -83,6 +83,9 @@ fn what_cannot_be_told_or_read_is_refused_with_what_to_do() {
         ("a.csv", b"[id],v\n1,2\n", "--format csv"),
         ("a", b"[id],v\n1,2\n", "--format csv"),
         ("a.txt", b"[\n{\"id\":1}\n]\n", "--format csv"),
+        ("a.csv.gz", b"not gzip", "it is not"),
+        ("a.csv.GZ", b"id,v\n1,2\n", "--format csv"),
+        ("a.ndjson.zst", b"", "it is not"),
         ("a.csv", b"", "it is empty"),
         ("a", b"\n\n", "it is empty"),
         ("a.csv", b"i\0d\0,\0v\0\n\0", "iconv"),
@@ -105,6 +108,17 @@ fn what_cannot_be_told_or_read_is_refused_with_what_to_do() {
     }
     let folder = served.run(&["import", "s", dir.path().to_str().unwrap()]);
     assert!(text(&folder.stderr).contains("is a folder"), "{}", text(&folder.stderr));
+    let unpacked = import(
+        &served,
+        dir.path(),
+        "unpacked",
+        "a.csv.gz",
+        b"id\n1\n",
+        &["--format", "csv"],
+    );
+    assert!(unpacked.status.success(), "{}", text(&unpacked.stderr));
+    let none = import(&served, dir.path(), "none", "a.csv", b"id,v\n", &[]);
+    assert!(none.status.success() && text(&none.stderr).contains("has no rows"));
     let asked = import(
         &served,
         dir.path(),

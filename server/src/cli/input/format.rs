@@ -39,6 +39,12 @@ pub(crate) fn stem(name: &str) -> String {
     bare.unwrap_or(name)
 }
 
+/// Whether a name says that the file is compressed.
+pub(super) fn says_packed(name: &str) -> bool {
+    let name = name.to_lowercase();
+    PACKED.iter().any(|end| name.ends_with(end))
+}
+
 impl Format {
     /// By the ending of a name.
     fn of_name(name: &str) -> Option<Self> {

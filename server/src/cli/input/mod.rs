@@ -31,7 +31,15 @@ impl Input {
     /// It is not what can be read; the message says what to do.
     pub(crate) fn open(input: Box<dyn Read + Send>, name: &str, asked: Option<Format>) -> Result<Self, String> {
         let (start, input) = look(input, unpack::TELLING, |_, _| false)?;
-        let input = Packing::of(&start)?.unpack(input);
+        let packing = Packing::of(&start)?;
+        if packing == Packing::Plain && asked.is_none() && format::says_packed(name) {
+            return Err(
+                "its name says that it is compressed, and it is not: fetch it anew, or if it was unpacked already say what it is \
+                 with --format csv or --format ndjson"
+                    .to_owned(),
+            );
+        }
+        let input = packing.unpack(input);
         let (start, input) = look(input, unpack::TELLING.max(encoding::TELLING), |_, _| false)?;
         if Packing::of(&start)? != Packing::Plain {
             return Err("it was compressed twice; unpack it first".to_owned());
