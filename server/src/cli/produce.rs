@@ -221,10 +221,16 @@ impl Produce {
 
     /// Whether nothing was stored before what was refused: a server that is short of memory may split a chunk.
     async fn stands_at(&self, store: &StoreClient, error: &Error, head: u64) -> bool {
-        match error {
-            Error::Unavailable(_) => head_of(store, &self.target).await.is_ok_and(|actual| actual == head),
-            _ => true,
+        if !matches!(error, Error::Unavailable(_)) {
+            return true;
         }
+        let (space, segment) = &self.target;
+        // Without a look at the disk, which may be what is short; a server that does not know this call is asked for an entry.
+        let actual = match store.status(space, segment).await {
+            Ok(status) => Ok(status.last_sequence),
+            Err(_) => head_of(store, &self.target).await,
+        };
+        actual.is_ok_and(|actual| actual == head)
     }
 }
 
