@@ -90,6 +90,27 @@ impl EngineConfig {
         }
     }
 
+    /// Lowers what may be open at a time to what a process may that has so many files. A quarter is left to connections and
+    /// others.
+    pub(crate) fn fit_to(&mut self, open_files: u64) {
+        /// The log's reserve, the folders, the ring, standard streams.
+        const OTHERS: u64 = 24;
+        let share = open_files / 4 * 3;
+        let extents = (share / 8).clamp(8, self.open_extents as u64);
+        let stores = share
+            .saturating_sub(OTHERS + 2 * extents)
+            .clamp(1, self.open_stores as u64);
+        if (stores, extents) != (self.open_stores as u64, self.open_extents as u64) {
+            tracing::info!(
+                open_files,
+                open_stores = stores,
+                open_extents = extents,
+                "fewer stores and extents may be open at a time than was set: the process may have too few files open (ulimit -n)"
+            );
+        }
+        (self.open_stores, self.open_extents) = (stores as usize, extents as usize);
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -135,6 +156,22 @@ impl EngineConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stores_and_extents_fit_the_files_that_a_process_may_open() {
+        let fit = |files| {
+            let mut config = EngineConfig::new("d");
+            config.fit_to(files);
+            config.validate().unwrap();
+            (config.open_stores, config.open_extents)
+        };
+        assert_eq!(fit(64), (8, 8));
+        assert_eq!(fit(20_000), (10_000, 256));
+        for files in [16, 64, 100, 1024, 4096, 65_536, u64::MAX] {
+            let (stores, extents) = fit(files);
+            assert!(files < 64 || (stores + 2 * extents) as u64 <= files / 4 * 3, "{files}");
+        }
+    }
 
     #[test]
     fn extents_have_whole_blocks() {

@@ -1,29 +1,25 @@
 //! Many stores in one folder, opened when first asked for, sharing threads.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::backup::manifest::{MANIFEST, OPENED};
 use crate::boundary::{Store, Stores};
 use crate::commit::Committing;
 use crate::commit::queue::Queue;
 use crate::config::EngineConfig;
 use crate::deadlines::Deadlines;
+use crate::directory::{has_known_format, mark_opened, store_dir, write_format};
+use crate::disk::Disk;
 use crate::disk::guarded::Guarded;
-use crate::disk::{Disk, OpenMode};
 use crate::error::{OpenError, StorageError};
 use crate::folder::{Folder, lock_dir};
 use crate::format::checkpoint;
-use crate::limits::FORMAT_VERSION;
 use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
-use crate::log::headers::open_extent;
-use crate::log::names::FileName;
 use crate::log::recovery::recover;
 use crate::model::StoreId;
 use crate::pace::LOOK_MAX;
@@ -69,155 +65,6 @@ struct Slot {
 
 /// An open that read less of the log than this leaves no checkpoint: reading it again costs less.
 const REPLAY_BYTES_UNREMARKED: u64 = 4 << 20;
-
-/// The folder of a store.
-pub(crate) fn store_dir(dir: &std::path::Path, id: StoreId) -> PathBuf {
-    dir.join("stores").join(id.to_string())
-}
-
-/// What the file `format` begins with while a backup, a restore or a repair is being written: no version takes that for a folder it may
-/// open.
-pub(crate) const UNFINISHED: &str = "unfinished ";
-
-/// What the folder says of itself, if it does.
-pub(crate) fn read_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<Option<String>, StorageError> {
-    let path = dir.join("format");
-    let text = match disk.open(&path, OpenMode::Read) {
-        Ok(file) => crate::disk::read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StorageError::io("open", path, error)),
-    };
-    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
-}
-
-/// Whether the folder says of itself that it is one of ours, in a format this program knows.
-///
-/// # Errors
-/// [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`]; [`OpenError::Unfinished`]; [`OpenError::Storage`].
-pub(crate) fn has_known_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<bool, OpenError> {
-    let path = dir.join("format");
-    let damaged = |found: &str| OpenError::DamagedFormat {
-        path: path.clone(),
-        found: found.to_owned(),
-    };
-    // Where nobody can tell whether there are stores, there may be.
-    let refuse_if = |found: &str, has_stores: Result<bool, StorageError>| match has_stores {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(damaged(found)),
-        Err(error) => Err(damaged(&format!(
-            "{found}, and whether there are stores cannot be told ({error})"
-        ))),
-    };
-    let known = |dir: &std::path::Path, id, number| {
-        let (_, header) = open_extent(disk, dir, number)?;
-        Ok(header.is_ok_and(|header| (header.store, header.extent) == (id, number)))
-    };
-    let text = match read_format(disk, dir) {
-        Ok(Some(text)) => text,
-        // It is written before any store is: whatever has an extent's name is one.
-        Ok(None) => return refuse_if("is missing", has_stores(disk, dir, |_, _, _| Ok(true))).map(|()| false),
-        Err(StorageError::Io { source, .. }) if source.kind() != std::io::ErrorKind::PermissionDenied => {
-            refuse_if(&format!("cannot be read ({source})"), has_stores(disk, dir, known))?;
-            return Err(StorageError::Io {
-                operation: "read",
-                path,
-                source,
-            }
-            .into());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    for what in ["backup", "restore", "repair"] {
-        if text.strip_prefix(UNFINISHED).is_some_and(|rest| rest.starts_with(what)) {
-            return Err(OpenError::Unfinished {
-                dir: dir.to_owned(),
-                what,
-            });
-        }
-    }
-    let version = text
-        .strip_prefix("streamkit ")
-        .and_then(|rest| rest.trim_end().parse::<u16>().ok());
-    match version {
-        Some(found) if found > FORMAT_VERSION => Err(OpenError::NewerFormat {
-            path,
-            found,
-            supported: FORMAT_VERSION,
-        }),
-        Some(1..) => Ok(true),
-        _ => {
-            refuse_if("does not say `streamkit` and a version", has_stores(disk, dir, known))?;
-            let source = std::io::Error::other("it does not say `streamkit` and a version");
-            Err(StorageError::io("understand", path, source).into())
-        }
-    }
-}
-
-/// The stores of a data directory, by id. Folders of other names are none, those that only resemble an id among them.
-pub(crate) fn list_stores(disk: &dyn Disk, dir: &std::path::Path) -> Result<Vec<StoreId>, StorageError> {
-    let stores = dir.join("stores");
-    let names = disk.list(&stores).map_err(|e| StorageError::io("list", &stores, e))?;
-    let ids = names.iter().filter_map(|name| {
-        let id = uuid::Uuid::parse_str(name).ok().map(StoreId);
-        id.filter(|id| id.to_string() == *name)
-    });
-    let mut ids: Vec<StoreId> = ids.collect();
-    ids.sort_unstable();
-    Ok(ids)
-}
-
-/// Whether the log of a store is in the folder, whatever it says of itself: one that `is_one` takes for an extent of it.
-fn has_stores(
-    disk: &dyn Disk,
-    dir: &std::path::Path,
-    is_one: impl Fn(&std::path::Path, StoreId, u64) -> Result<bool, StorageError>,
-) -> Result<bool, StorageError> {
-    let mut failed = Ok(false);
-    for id in list_stores(disk, dir)? {
-        let dir = store_dir(dir, id);
-        let names = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
-        for name in names {
-            if let Some(FileName::Extent(number)) = FileName::parse(&name) {
-                match is_one(&dir, id, number) {
-                    Ok(true) => return Ok(true),
-                    Ok(false) => {}
-                    Err(error) => failed = Err(error),
-                }
-            }
-        }
-    }
-    failed
-}
-
-/// Says of the folder that it is one of ours.
-pub(crate) fn write_format(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), StorageError> {
-    say(disk, dir, &format!("streamkit {FORMAT_VERSION}\n"))
-}
-
-/// Whether nothing is in a folder but what may be in one that nobody used: the lock, what an interrupted write left, and what a
-/// file system comes with.
-pub(crate) fn is_unused(disk: &dyn Disk, dir: &std::path::Path) -> Result<bool, StorageError> {
-    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    let counts = |name: &String| !["lock", "lost+found"].contains(&name.as_str()) && !name.ends_with(".tmp");
-    Ok(!names.iter().any(counts))
-}
-
-/// Replaces what the folder says of itself, durably.
-pub(crate) fn say(disk: &dyn Disk, dir: &std::path::Path, text: &str) -> Result<(), StorageError> {
-    let path = dir.join("format");
-    crate::disk::replace(disk, &path, text.as_bytes()).map_err(|e| StorageError::io("write", path, e))
-}
-
-/// Where the folder holds a backup, says durably that it was opened: what is written from now on no backup may replace.
-fn mark_opened(disk: &dyn Disk, dir: &std::path::Path) -> Result<(), StorageError> {
-    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    let has = |wanted: &str| names.iter().any(|name| name == wanted);
-    if has(MANIFEST) && !has(OPENED) {
-        let path = dir.join(OPENED);
-        crate::disk::replace(disk, &path, b"").map_err(|e| StorageError::io("write", path, e))?;
-    }
-    Ok(())
-}
 
 impl Engine {
     /// Opens a folder, making it if needed. Blocks for some disk accesses; stores are opened later, one by one.
@@ -272,11 +119,25 @@ impl Engine {
         );
         tracing::info!(dir = %config.dir.display(), commit_method = threads.commit.method(), "opened a data directory");
         let is_watched = folder.may_move() && by_hand.is_none();
-        if folder.may_move() {
-            config.disk = Arc::new(Guarded::new(config.disk, folder));
-        }
+        let handles = if folder.may_move() {
+            if let Some(files) = crate::disk::open_files() {
+                config.fit_to(files);
+            }
+            let guarded = Arc::new(Guarded::new(config.disk, folder));
+            config.disk = Arc::clone(&guarded) as Arc<dyn Disk>;
+            let handles = Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents));
+            let idle = Arc::downgrade(&handles);
+            guarded.when_out_of_descriptors(move || {
+                if let Some(handles) = idle.upgrade() {
+                    handles.close_idle();
+                }
+            });
+            handles
+        } else {
+            Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents))
+        };
         let inner = Inner {
-            handles: Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents)),
+            handles,
             closing: AtomicBool::new(false),
             closes: Mutex::default(),
             config,
@@ -344,7 +205,12 @@ impl Engine {
         if self.inner.is_closing() {
             return Err(StorageError::Closed.into());
         }
-        let opened = self.inner.recover_store(id)?;
+        let mut opened = self.inner.recover_store(id);
+        if opened.as_ref().is_err_and(OpenError::is_out_of_descriptors) {
+            self.inner.close_idle();
+            opened = self.inner.recover_store(id);
+        }
+        let opened = opened?;
         *store = Some(opened.clone());
         Ok(opened)
     }

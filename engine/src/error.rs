@@ -200,6 +200,16 @@ pub enum OpenError {
     Storage(#[from] StorageError),
 }
 
+impl OpenError {
+    /// Whether the process, or the system, had as many files open as may be. It passes: try again later.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        let Self::Storage(StorageError::Io { source, .. }) = self else {
+            return false;
+        };
+        crate::disk::reserve::is_out_of_descriptors(source)
+    }
+}
+
 /// Why an append was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

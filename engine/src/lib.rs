@@ -58,6 +58,7 @@ mod config;
 mod crash_tests;
 mod deadlines;
 mod dice;
+mod directory;
 pub mod disk;
 pub mod doctor;
 mod engine;

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::directory::store_dir;
 use crate::disk::simulated::Simulated;
 use crate::disk::{Disk, OpenMode};
-use crate::engine::store_dir;
 use crate::format::extent_header::ExtentHeader;
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::log::names::FileName;

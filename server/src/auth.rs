@@ -26,6 +26,9 @@ pub enum KeyError {
     /// The file cannot be read.
     #[error("cannot read the key file {0}: {1}")]
     Read(String, std::io::Error),
+    /// It is a text that would be another secret than it seems.
+    #[error("the key file {0} {1}; write one with `openssl rand -hex 32`")]
+    Unclear(String, &'static str),
     /// Too easy to guess.
     #[error("the key has {0} bytes; HS256 needs at least {SECRET_BYTES_MIN}: write one with `openssl rand -hex 32`")]
     TooShort(usize),
@@ -46,13 +49,15 @@ impl Key {
         })
     }
 
-    /// HS256 with the secret in a file, less one trailing newline.
+    /// HS256 with the secret in a file, less a byte order mark and one trailing line end (LF or CRLF), which editors add. A text
+    /// with more lines or other control characters is refused; bytes that are no text are the secret as they are.
     ///
     /// # Errors
     /// [`KeyError`].
     pub fn hs256_file(path: &Path) -> Result<Self, KeyError> {
         let bytes = std::fs::read(path).map_err(|error| KeyError::Read(path.display().to_string(), error))?;
-        Self::hs256(bytes.strip_suffix(b"\n").unwrap_or(&bytes))
+        let secret = secret(&bytes).map_err(|why| KeyError::Unclear(path.display().to_string(), why))?;
+        Self::hs256(secret)
     }
 
     /// Signs a token with these scopes that expires after `ttl`.
@@ -85,6 +90,23 @@ impl Key {
             scopes: claims.scopes.parse()?,
             expires_in: left.filter(|left| !left.is_zero())?,
         })
+    }
+}
+
+/// The secret in a key file.
+fn secret(bytes: &[u8]) -> Result<&[u8], &'static str> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("is UTF-16, which other programs read as another secret");
+    }
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let line = bytes
+        .strip_suffix(b"\n")
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let secret = line.unwrap_or(bytes);
+    match std::str::from_utf8(secret) {
+        Ok(text) if text.contains('\n') => Err("has more than one line"),
+        Ok(text) if text.contains(char::is_control) => Err("has control characters in its line"),
+        _ => Ok(secret),
     }
 }
 
@@ -239,6 +261,27 @@ mod tests {
 
     fn store() -> StoreId {
         StoreId(ONE.parse().unwrap())
+    }
+
+    #[test]
+    fn a_key_file_means_one_line_whatever_the_editor_added_and_nothing_else() {
+        let key = b"a key of thirty-two bytes or more".as_slice();
+        for (before, after) in [
+            ("", ""),
+            ("", "\n"),
+            ("", "\r\n"),
+            ("\u{feff}", ""),
+            ("\u{feff}", "\r\n"),
+        ] {
+            let file = [before.as_bytes(), key, after.as_bytes()].concat();
+            assert_eq!(secret(&file), Ok(key), "{before:?} {after:?}");
+        }
+        for after in ["\n\n", "\r\n\r\n", "\nanother", "\r", "\ttab", "\0"] {
+            assert!(secret(&[key, after.as_bytes()].concat()).is_err(), "{after:?}");
+        }
+        assert!(secret(b"\xff\xfek\0e\0y\0").is_err());
+        // Raw bytes are no text; whatever they are, they are the secret.
+        assert_eq!(secret(b"\x80\x01\n\x02"), Ok(b"\x80\x01\n\x02".as_slice()));
     }
 
     #[test]

@@ -100,10 +100,10 @@ impl Manifest {
         };
         #[derive(Deserialize)]
         struct Version {
-            streamkit_backup: u32,
+            streamkit_backup: u64,
         }
         let version: Version = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if version.streamkit_backup > VERSION {
+        if version.streamkit_backup > u64::from(VERSION) {
             let (path, found) = (path.display(), version.streamkit_backup);
             let why = format!("{path} has version {found}; this program reads up to {VERSION}: use a newer streamkit");
             return Err(BackupError::Refused(why));

@@ -11,6 +11,7 @@
 //!
 //! Everything here blocks.
 
+pub(crate) mod apart;
 pub(crate) mod check;
 mod copy;
 pub mod manifest;
@@ -27,8 +28,8 @@ use manifest::{ExtentEntry, MANIFEST, Manifest, OPENED};
 pub use restore::{RestoreReport, restore};
 pub use source::{FolderSource, Pieces, Source};
 
+use crate::directory::{UNFINISHED, is_unused, read_format, refuse_newer, say, store_dir, write_format};
 use crate::disk::Disk;
-use crate::engine::{UNFINISHED, is_unused, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
 use crate::folder::lock_dir;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
@@ -204,6 +205,10 @@ pub fn backup_with(
     recheck: Recheck,
     progress: &mut dyn FnMut(CopyProgress),
 ) -> Result<BackupReport, BackupError> {
+    if let Some(folder) = source.folder() {
+        apart::refuse_overlap(&**disk, folder, target)?;
+    }
+    apart::refuse_within_data(&**disk, target)?;
     disk.create_dir(target)
         .map_err(|e| StorageError::io("create", target, e))?;
     // Before the lock is made there, which is a file too; and again, since another may have had it.
@@ -297,6 +302,7 @@ fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupErro
     if is_unused(disk, target)? {
         return Ok(None);
     }
+    refuse_newer(disk, target)?;
     let manifest = match Manifest::read(disk, target)? {
         Some(manifest) => Some(manifest),
         None if read_format(disk, target)?.is_some_and(|said| said == unfinished()) => None,

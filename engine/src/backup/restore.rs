@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::apart::{refuse_overlap, refuse_within_data};
 use super::check::{Expected, check_file};
 use super::copy::{CopyError, Copying, Room, copy_extent};
 use super::manifest::Manifest;
 use super::source::{FolderSource, Source as _};
 use super::{BackupError, CopyProgress, Stage, remove_leftovers};
+use crate::directory::{UNFINISHED, is_unused, read_format, refuse_newer, say, store_dir, write_format};
 use crate::disk::Disk;
-use crate::engine::{UNFINISHED, is_unused, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
 use crate::folder::lock_dir;
 use crate::log::names::FileName;
@@ -55,6 +56,9 @@ pub fn restore(
         let why = format!("{} holds no finished backup", backup.display());
         return Err(BackupError::Refused(why));
     };
+    refuse_newer(&**disk, backup)?;
+    refuse_overlap(&**disk, backup, dir)?;
+    refuse_within_data(&**disk, dir)?;
     // Nobody may write a backup into it meanwhile. From a medium that takes no writes, nobody can.
     let _backup_lock = match lock_dir(&**disk, backup) {
         Err(OpenError::Storage(StorageError::Io { source, .. }))

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{BackupError, ExtentPrefix, LogPrefix};
+use crate::directory::{has_known_format, list_stores, store_dir};
 use crate::disk::{Disk, DiskFile, DiskLock};
-use crate::engine::{Engine, has_known_format, list_stores, store_dir};
+use crate::engine::Engine;
 use crate::error::{OpenError, StorageError};
 use crate::folder::lock_dir;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
@@ -27,6 +28,10 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`BackupError`]; likewise below.
     fn stores(&self) -> Result<Vec<StoreId>, BackupError>;
+    /// The folder that it is, if it is one on this host.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
     /// A store's log up to a position that is durable now: everything that was acknowledged before the call is in it. Of a
     /// folder at rest, what a killed process wrote last may be in it before it is durable.
     fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError>;
@@ -55,6 +60,10 @@ pub trait Pieces: Send {
 }
 
 impl Source for Engine {
+    fn folder(&self) -> Option<&Path> {
+        Some(self.place().1)
+    }
+
     fn stores(&self) -> Result<Vec<StoreId>, BackupError> {
         let (disk, dir) = self.place();
         // Those that are open too, wherever their folders are by now: no backup goes by without a store that is written to.
@@ -158,6 +167,10 @@ impl FolderSource {
 }
 
 impl Source for FolderSource {
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.dir)
+    }
+
     fn stores(&self) -> Result<Vec<StoreId>, BackupError> {
         Ok(list_stores(&*self.disk, &self.dir)?)
     }

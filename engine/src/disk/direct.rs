@@ -183,6 +183,14 @@ impl Disk for Direct {
         self.0.make_dir(path)
     }
 
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        self.0.resolve(path)
+    }
+
+    fn is_same(&self, one: &Path, other: &Path) -> io::Result<bool> {
+        self.0.is_same(one, other)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         self.0.list(path)
     }

@@ -109,6 +109,31 @@ impl Disk for Files {
         self.sync_dir(parent(path))
     }
 
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = std::path::absolute(path)?;
+        for above in path.ancestors() {
+            match fs::canonicalize(above) {
+                Ok(there) => {
+                    let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
+                    // Behind a folder that is not there yet, nobody can say where `..` leads.
+                    if rest.components().any(|part| part == std::path::Component::ParentDir) {
+                        return Err(io::Error::other("it goes through a folder that does not exist"));
+                    }
+                    // By its parts: joined with nothing, it would end with a slash.
+                    return Ok(there.components().chain(rest.components()).collect());
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(path)
+    }
+
+    #[cfg(unix)]
+    fn is_same(&self, one: &Path, other: &Path) -> io::Result<bool> {
+        super::lock::is_same_place(one, other)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

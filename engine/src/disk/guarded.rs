@@ -4,9 +4,10 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use super::reserve::{Reserve, is_out_of_descriptors};
 use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 use crate::folder::Folder;
 
@@ -14,11 +15,35 @@ use crate::folder::Folder;
 pub(crate) struct Guarded {
     disk: Arc<dyn Disk>,
     folder: Arc<Folder>,
+    reserve: Reserve,
+    /// What closes files that are open only because they may be read again.
+    closes_idle: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Guarded {
     pub(crate) fn new(disk: Arc<dyn Disk>, folder: Arc<Folder>) -> Self {
-        Self { disk, folder }
+        Self {
+            disk,
+            folder,
+            reserve: Reserve::new(),
+            closes_idle: OnceLock::new(),
+        }
+    }
+
+    /// Where the process may open no more files, `closes_idle` is called.
+    pub(crate) fn when_out_of_descriptors(&self, closes_idle: impl Fn() + Send + Sync + 'static) {
+        let _ = self.closes_idle.set(Box::new(closes_idle));
+    }
+
+    /// Opens something, if need be in place of what is idle.
+    fn opening<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match (open(), self.closes_idle.get()) {
+            (Err(error), Some(close)) if is_out_of_descriptors(&error) => {
+                close();
+                open()
+            }
+            (opened, _) => opened,
+        }
     }
 }
 
@@ -30,13 +55,21 @@ impl Disk for Guarded {
 
     fn make_dir(&self, path: &Path) -> io::Result<()> {
         self.folder.check()?;
-        self.disk.make_dir(path)?;
+        self.reserve.lend(|| self.opening(|| self.disk.make_dir(path)))?;
         self.folder.check()
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        self.disk.resolve(path)
+    }
+
+    fn is_same(&self, one: &Path, other: &Path) -> io::Result<bool> {
+        self.disk.is_same(one, other)
     }
 
     /// A folder that is not there holds no names, so it is looked at after them.
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let names = self.disk.list(path)?;
+        let names = self.opening(|| self.disk.list(path))?;
         self.folder.check()?;
         Ok(names)
     }
@@ -46,12 +79,12 @@ impl Disk for Guarded {
             OpenMode::Create => self.folder.check()?,
             OpenMode::Read | OpenMode::Write => self.folder.known()?,
         }
-        self.disk.open(path, mode)
+        self.opening(|| self.disk.open(path, mode))
     }
 
     fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
         self.folder.check()?;
-        self.disk.open_log(path, create)
+        self.reserve.lend(|| self.opening(|| self.disk.open_log(path, create)))
     }
 
     fn write_queue(&self, held: Option<File>) -> io::Result<Option<Box<dyn WriteQueue>>> {
@@ -87,7 +120,7 @@ impl Disk for Guarded {
 
     /// Looked at after it: a name counts once it is known to be durable in this folder.
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_dir(path)?;
+        self.reserve.lend(|| self.opening(|| self.disk.sync_dir(path)))?;
         self.folder.check()
     }
 

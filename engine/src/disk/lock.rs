@@ -106,6 +106,15 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
+/// Whether two paths lead to the same thing, which has to be there.
+pub(super) fn is_same_place(one: &Path, other: &Path) -> io::Result<bool> {
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => Ok(is_same(&one, &other)),
+        (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
 /// Whether a path leads to an open file, which has a name there then.
 pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     match std::fs::metadata(path) {
@@ -129,13 +138,17 @@ enum Taken {
 }
 
 fn lock_folder(folder: &File) -> io::Result<Taken> {
-    const NOT_HERE: [i32; 5] = [libc::EBADF, libc::EINVAL, libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP];
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    /// EBADF; ENOLCK, of Linux and of the others. Neither has a kind of its own.
+    const NOT_HERE: [i32; 3] = [9, 37, 77];
+    let is_nowhere = |error: &io::Error| {
+        let code = error.raw_os_error();
+        matches!(error.kind(), InvalidInput | Unsupported) || code.is_some_and(|code| NOT_HERE.contains(&code))
+    };
     match folder.try_lock() {
         Ok(()) => Ok(Taken::Here),
         Err(TryLockError::WouldBlock) => Ok(Taken::ByAnother),
-        Err(TryLockError::Error(error)) if error.raw_os_error().is_some_and(|code| NOT_HERE.contains(&code)) => {
-            Ok(Taken::Nowhere)
-        }
+        Err(TryLockError::Error(error)) if is_nowhere(&error) => Ok(Taken::Nowhere),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }

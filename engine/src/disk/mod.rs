@@ -21,6 +21,7 @@ mod lock;
 #[cfg(target_os = "linux")]
 mod place;
 mod regular;
+pub(crate) mod reserve;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the kernel reads and writes memory that the ring points to")]
 pub mod ring;
@@ -60,6 +61,14 @@ pub trait Disk: Send + Sync + 'static {
     /// there, and is gone.
     fn make_dir(&self, path: &Path) -> io::Result<()> {
         self.create_dir(path)
+    }
+    /// The one path that a file or folder has however it is written; of one that is not there, as far as it goes.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+    /// Whether two paths lead to the same thing.
+    fn is_same(&self, one: &Path, other: &Path) -> io::Result<bool> {
+        Ok(one == other)
     }
     /// The names in a folder; of none that does not exist. What stands there of a name that is no text has another one here,
     /// which is nobody's.
@@ -305,6 +314,36 @@ pub(crate) fn parent(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// Whether others than a folder's owner may look into it.
+pub fn is_open_to_others(dir: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(dir).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = dir;
+        false
+    }
+}
+
+/// Files that this process may have open, where the system says.
+pub fn open_files() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    return place::open_files();
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Lets this process have as many files open as it may: what systems set at first is for programs of another kind. Whoever runs
+/// the process decides; the engine itself does not. Returns how many, where the system says.
+pub fn raise_open_files() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    place::raise_open_files();
+    open_files()
 }
 
 /// Whether files can be made in a folder, as far as that can be told without making one.

@@ -92,12 +92,25 @@ fn volatile_cache(dir: &Path, mounted: Option<&Mounted>) -> Option<bool> {
     Some(said.trim() == "write back")
 }
 
-fn open_files() -> Option<u64> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    match line.split_whitespace().next()? {
-        "unlimited" => Some(u64::MAX),
-        soft => soft.parse().ok(),
+/// Files that this process may have open.
+pub(super) fn open_files() -> Option<u64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    Some(limit.current.unwrap_or(u64::MAX))
+}
+
+/// Raises that as far as it goes.
+pub(super) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Where it is refused, it stays as it was.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        );
     }
 }
 

@@ -125,6 +125,11 @@ impl ExtentHandles {
         open.retain(|&(owner, _), _| owner != store);
     }
 
+    /// Closes all files that nobody reads from at this moment.
+    pub(crate) fn close_idle(&self) {
+        self.open.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn open_file(&self, name: FileName, dir: &Path) -> Result<Arc<dyn DiskFile>, StorageError> {
         let path = name.in_dir(dir);
         let file = self.disk.open(&path, OpenMode::Read);

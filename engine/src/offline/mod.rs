@@ -21,8 +21,8 @@ pub(crate) mod verify;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::directory::{has_known_format, list_stores, store_dir};
 use crate::disk::{Disk, DiskLock, OpenMode};
-use crate::engine::{has_known_format, list_stores, store_dir};
 use crate::error::{OpenError, StorageError};
 use crate::folder::lock_dir;
 use crate::log::names::FileName;

@@ -8,8 +8,9 @@ use super::files::StoreFiles;
 use super::pass::pass;
 use super::rewrite::Rewrite;
 use super::{Damage, Directory, OfflineProgress, SequenceRange};
+use crate::backup::apart::overlap;
+use crate::directory::{UNFINISHED, is_unused, read_format, say, store_dir, write_format};
 use crate::disk::Disk;
-use crate::engine::{UNFINISHED, is_unused, read_format, say, store_dir, write_format};
 use crate::error::{OpenError, StorageError};
 use crate::folder::lock_dir;
 use crate::model::{LogPosition, StoreId};
@@ -87,7 +88,7 @@ pub fn repair_on(
         let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, why.to_owned());
         OpenError::from(StorageError::io("repair into", target, source))
     };
-    if target.starts_with(dir) || dir.starts_with(target) {
+    if overlap(&**disk, dir, target).map_err(|e| StorageError::io("find", target, e))? {
         return Err(refuse("it must not be in the damaged directory, nor around it"));
     }
     let mut directory = Directory::open(disk, dir)?;

@@ -1,5 +1,6 @@
 //! `backup` and `restore`: a copy of a data directory, made while its server runs or at rest, and the way back.
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use streamkit_engine::backup::{self, BackupError, BackupReport, CopyProgress, Fo
 use streamkit_engine::disk::best;
 
 use super::failure::Failure;
-use super::output::{Out, counted, json_lines};
+use super::output::{Out, counted, json_lines, path_text};
 use super::remote::{Remote, RemoteError};
 
 #[derive(clap::Args)]
@@ -18,7 +19,7 @@ use super::remote::{Remote, RemoteError};
 pub(crate) struct Backup {
     /// Data directory that no server is using, or a server: ws://HOST:PORT
     #[arg(value_name = "DIR|URL")]
-    from: String,
+    from: OsString,
     /// Folder of the backup: empty, or with an earlier backup of the same
     target: PathBuf,
     /// Token for all stores, with a server
@@ -55,7 +56,8 @@ pub(crate) struct Restore {
 impl Backup {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let runtime = tokio::runtime::Handle::current();
-        let is_server = self.from.contains("://");
+        let url = self.from.to_str().filter(|from| from.contains("://"));
+        let is_server = url.is_some();
         let token = match (is_server, self.token) {
             (true, None) => {
                 let called = super::called::called();
@@ -66,7 +68,7 @@ impl Backup {
         };
         let remote = match is_server {
             true => {
-                let remote = Remote::new(&self.from, token, self.timeout.into(), runtime);
+                let remote = Remote::new(url.unwrap_or_default(), token, self.timeout.into(), runtime);
                 let wrong = || Failure::arguments(format!("bad address {:?}: use ws://HOST:PORT", self.from));
                 Some(remote.ok_or_else(wrong)?)
             }
@@ -89,7 +91,7 @@ impl Backup {
         let mut out = Out::new();
         if json_lines(self.json) {
             out.json(&serde_json::json!({
-                "target": self.target,
+                "target": path_text(&self.target),
                 "stores": done.stores,
                 "extents": done.extents,
                 "bytes": done.bytes,
@@ -163,7 +165,7 @@ impl Restore {
         let mut out = Out::new();
         if json_lines(self.json) {
             out.json(&serde_json::json!({
-                "dir": self.dir,
+                "dir": path_text(&self.dir),
                 "stores": done.stores,
                 "extents": done.extents,
                 "bytes": done.bytes,

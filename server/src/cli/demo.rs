@@ -16,7 +16,7 @@ use super::development::Development;
 use super::failure::Failure;
 use super::floor;
 use super::import::{self, Source};
-use super::output::{Out, json_lines, note};
+use super::output::{Out, json_lines, note, path_text};
 use super::serve::Ready;
 
 /// Departures from New York City in January 2013; server/data/README.md says where they come from.
@@ -158,7 +158,7 @@ impl Figures {
     fn json(&self, data: &std::path::Path) -> serde_json::Value {
         let rate = |(what, count, seconds): (&str, u64, f64)| serde_json::json!({"work": what, "entries": count, "seconds": seconds, "per_second": (count as f64 / seconds).round()});
         serde_json::json!({
-            "data": data,
+            "data": path_text(data),
             "work": self.rows().into_iter().map(rate).collect::<Vec<_>>(),
             "segments": self.imported.segments,
             "aircraft": {"segment": AIRCRAFT, "entries": self.aircraft},

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar};
 use streamkit_engine::EngineConfig;
-use streamkit_engine::doctor::{Diagnosis, Examination, Severity, examine};
+use streamkit_engine::doctor::{Diagnosis, Examination, Finding, Severity, examine};
 use streamkit_server::Limits;
 
 use super::connect::some_time;
 use super::failure::Failure;
-use super::output::{Out, json_lines};
+use super::output::{Out, json_lines, path_text};
 use super::signals::StopSignals;
 
 #[derive(clap::Args)]
@@ -46,7 +46,8 @@ impl Doctor {
             (None, Some(disk)) => disk.clone(),
             (None, None) => return Err(Failure::arguments("name a data directory, or a folder with --disk")),
         };
-        if !path.is_dir() {
+        let found = std::fs::metadata(&path).map_err(|error| Failure::from(error).during(path.display()))?;
+        if !found.is_dir() {
             return Err(Failure::new(format!("{} is no folder", path.display())));
         }
         let how = Examination {
@@ -82,9 +83,15 @@ impl Doctor {
             }
         };
         let examined = examined.map_err(|error| Failure::new(error.to_string()))?;
-        let Some(found) = examined.map_err(|error| Failure::new(error.to_string()))? else {
+        let Some(mut found) = examined.map_err(|error| Failure::new(error.to_string()))? else {
             return Err(Failure::interrupted());
         };
+        if self.dir.is_some() && streamkit_engine::disk::is_open_to_others(&path) {
+            found.findings.push(Finding {
+                severity: Severity::Warning,
+                what: "other users of this host may look into the data directory; `chmod go-rwx` it".to_owned(),
+            });
+        }
         let mut out = Out::new();
         match json_lines(self.json) {
             true => out.json(&as_json(&path, &found))?,
@@ -111,7 +118,8 @@ fn open_files() -> u64 {
 
 /// A folder that says of itself that it is one.
 fn data_directory(dir: &Path) -> Result<PathBuf, Failure> {
-    match dir.join("format").exists() {
+    let there = dir.join("format").try_exists();
+    match there.map_err(|error| Failure::from(error).during(dir.display()))? {
         true => Ok(dir.to_owned()),
         false => {
             let what = format!("{} is no data directory of streamkit", dir.display());
@@ -146,7 +154,7 @@ fn as_json(path: &Path, found: &Diagnosis) -> serde_json::Value {
         .iter()
         .map(|finding| serde_json::json!({"severity": severity(finding.severity), "what": finding.what}));
     serde_json::json!({
-        "dir": path,
+        "dir": path_text(path),
         "file_system": found.ground.file_system,
         "device": found.ground.device,
         "volatile_cache": found.ground.volatile_cache,

@@ -9,7 +9,7 @@ use streamkit_engine::{
 
 use super::failure::Failure;
 use super::offline;
-use super::output::{Out, json_lines, time};
+use super::output::{Out, json_lines, path_text, time};
 
 /// Groups that `--hex` shows.
 const HEX_GROUPS: usize = 4;
@@ -145,7 +145,7 @@ fn inspection_json(inspection: &Inspection) -> serde_json::Value {
             "what": "extent",
             "store": store.0,
             "extent": extent,
-            "file": path,
+            "file": path_text(path),
             "bytes": bytes,
             "header_is_whole": header.is_some(),
             "epoch": header.map(|header| header.state.epoch),

@@ -178,6 +178,7 @@ fn with_next_step(mut error: clap::Error, command: &clap::Command, origins: &set
 
 async fn run(command: Command) -> Result<(), Failure> {
     signals::outlive_file_limits()?;
+    streamkit_engine::disk::raise_open_files();
     match command {
         Command::Dev(dev) => dev.run().await,
         Command::Serve(serve) => serve.run().await,

@@ -7,7 +7,7 @@ use streamkit_engine::disk::{Disk, files::Files};
 use streamkit_engine::{Damage, OfflineProgress, OpenError, SequenceRange};
 
 use super::failure::Failure;
-use super::output::Out;
+use super::output::{Out, path_text};
 
 /// The disk they read.
 pub(crate) fn disk() -> Arc<dyn Disk> {
@@ -36,7 +36,7 @@ pub(crate) async fn with_progress<T: Send + 'static>(
 /// A damaged place as JSON.
 pub(crate) fn damage_json(damage: &Damage) -> serde_json::Value {
     serde_json::json!({
-        "file": damage.path,
+        "file": path_text(&damage.path),
         "extent": damage.extent,
         "byte": damage.byte,
         "end": damage.end,

@@ -143,6 +143,11 @@ impl Out {
     }
 }
 
+/// A path in JSON, which has texts only: what is no UTF-8 in it stands as U+FFFD.
+pub(crate) fn path_text(path: &std::path::Path) -> std::borrow::Cow<'_, str> {
+    path.to_string_lossy()
+}
+
 /// A line for people, on standard error. Nobody may be there to read it.
 pub(crate) fn note(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");

@@ -254,8 +254,15 @@ pub(crate) struct Ready {
 impl Ready {
     /// Takes both. Nothing is written into a folder that another process has, or that is of a newer format.
     pub(crate) async fn open(listen: SocketAddr, config: EngineConfig) -> Result<Self, Failure> {
+        let data = config.dir.clone();
         let opened = tokio::task::spawn_blocking(move || Engine::open(config)).await;
         let engine = opened.map_err(|error| Failure::new(error.to_string()))??;
+        if streamkit_engine::disk::is_open_to_others(&data) {
+            tracing::warn!(
+                dir = %data.display(),
+                "other users of this host may look into the data directory: what is in it is for its owner alone; `chmod go-rwx` it"
+            );
+        }
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|error| {
             Failure::from(error)

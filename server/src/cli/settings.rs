@@ -2,7 +2,7 @@
 //! command line wins over its environment variable, and that over the file.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::failure::Failure;
 
@@ -76,11 +76,24 @@ fn named_file(arguments: &[OsString]) -> Option<PathBuf> {
         if argument == "--config" {
             return rest.next().map(PathBuf::from);
         }
-        if let Some(path) = argument.to_str().and_then(|text| text.strip_prefix("--config=")) {
-            return Some(Path::new(path).to_owned());
+        // A path may be no text.
+        if let Some(path) = argument.as_encoded_bytes().strip_prefix(b"--config=") {
+            return Some(after_ascii(argument, argument.len() - path.len()));
         }
     }
     std::env::var_os("STREAMKIT_CONFIG").map(PathBuf::from)
+}
+
+/// What follows in a text of the system's behind so many bytes of ASCII.
+#[cfg(unix)]
+fn after_ascii(text: &OsString, bytes: usize) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    PathBuf::from(std::ffi::OsStr::from_bytes(&text.as_bytes()[bytes..]))
+}
+
+#[cfg(not(unix))]
+fn after_ascii(text: &OsString, bytes: usize) -> PathBuf {
+    PathBuf::from(&text.to_string_lossy()[bytes..])
 }
 
 /// The file's settings as options, but those whose environment variable is set.

@@ -7,6 +7,7 @@ mod development;
 mod doctor;
 mod documented;
 mod file_systems;
+mod folders;
 mod formats;
 mod import;
 mod kill;

@@ -1,0 +1,54 @@
+//! Two folders of which one is copied into the other: neither may stand in the other, by whatever names they are called. The copy
+//! would be a part of what is copied, and what cleans up the one would take the other along.
+
+use std::io;
+use std::path::Path;
+
+use super::BackupError;
+use crate::directory::read_format;
+use crate::disk::Disk;
+use crate::error::StorageError;
+
+/// Whether two folders are one, or one stands in the other.
+pub(crate) fn overlap(disk: &dyn Disk, one: &Path, other: &Path) -> io::Result<bool> {
+    Ok(is_within(disk, one, other)? || is_within(disk, other, one)?)
+}
+
+fn is_within(disk: &dyn Disk, inner: &Path, outer: &Path) -> io::Result<bool> {
+    let (inner, outer) = (disk.resolve(inner)?, disk.resolve(outer)?);
+    for above in inner.ancestors() {
+        if above == outer || disk.is_same(above, &outer)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Refuses to copy from one to the other.
+pub(super) fn refuse_overlap(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), BackupError> {
+    match overlap(disk, from, to).map_err(|e| StorageError::io("find", to, e))? {
+        true => Err(BackupError::Refused(format!(
+            "{} and {} must not stand in each other; choose another folder",
+            to.display(),
+            from.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a target that stands in any data directory, whoever that belongs to: a server may be asked for its own.
+pub(super) fn refuse_within_data(disk: &dyn Disk, target: &Path) -> Result<(), BackupError> {
+    let resolved = disk.resolve(target).map_err(|e| StorageError::io("find", target, e))?;
+    for above in resolved.ancestors().skip(1) {
+        if let Ok(Some(said)) = read_format(disk, above)
+            && said.starts_with("streamkit ")
+        {
+            return Err(BackupError::Refused(format!(
+                "{} is in the data directory {}; choose another folder",
+                target.display(),
+                above.display()
+            )));
+        }
+    }
+    Ok(())
+}
