@@ -209,7 +209,7 @@ fn what_is_no_backup_of_these_stores_is_refused_and_left_alone() {
     std::fs::create_dir(at("other")).unwrap();
     std::fs::write(at("other").join("photo.jpg"), "x").unwrap();
     refused(take(&engine, &at("other")), "not empty");
-    refused(take(&engine, &at("data")), "not empty");
+    refused(take(&engine, &at("data")), "must not stand in each other");
     take(&engine, &at("target")).unwrap();
     // Set back to the backup, and gone on otherwise.
     give(&at("target"), &at("fork")).unwrap();
