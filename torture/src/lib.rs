@@ -19,6 +19,7 @@ pub mod cursor;
 pub mod exhaustive;
 pub mod golden;
 pub mod history;
+pub mod killed;
 pub mod life;
 pub mod model;
 pub mod mount;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::backups::Backups;
 use crate::clock::Watch;
 use crate::cursor::Cursor;
+use crate::killed::damaged;
 use crate::life::Life;
 use crate::model::{Broken, Model};
 use crate::plan::{End, Plan};
@@ -95,6 +96,8 @@ pub struct Run {
     pub plan: Plan,
     /// The disk of the present life.
     pub disk: Simulated,
+    /// As it was at the end of some earlier life.
+    pub earlier: Option<Simulated>,
     /// The folder of the engine on it.
     pub dir: PathBuf,
     /// What was copied of it.
@@ -187,6 +190,7 @@ impl Run {
         let run = Self {
             cursors: models.iter().map(Cursor::new).collect(),
             disk: Simulated::new(dice.any()),
+            earlier: None,
             dir: PathBuf::from(DIR),
             backups: Backups::none(&models),
             dice,
@@ -208,6 +212,7 @@ impl Run {
     pub fn fork(&self, disk: Simulated) -> Self {
         Self {
             disk,
+            earlier: None,
             dir: self.dir.clone(),
             backups: self.backups.clone(),
             dice: self.dice.clone(),
@@ -295,6 +300,13 @@ impl Run {
         let may_be_unsynced = end != End::PowerLoss;
         if self.plan.backups > 0 && self.dice.chance(1, 4) {
             self.back_up_at_rest(may_be_unsynced)?;
+        }
+        // What a device that leaves garbage did is known to the store alone.
+        if !self.garbled && self.dice.chance(1, 4) {
+            damaged(self)?;
+        }
+        if self.dice.chance(1, 3) {
+            self.earlier = Some(self.disk.copy());
         }
         Ok(())
     }

@@ -172,6 +172,14 @@ pub fn position(bytes: &[u8]) -> Result<LogPosition, FormatError> {
     decode(bytes).map(|checkpoint| checkpoint.position)
 }
 
+/// The number of the last transaction that is in a checkpoint, if all of it is as it must be.
+///
+/// # Errors
+/// [`FormatError`].
+pub fn last_transaction(bytes: &[u8]) -> Result<u64, FormatError> {
+    decode(bytes).map(|checkpoint| checkpoint.state.trx_number)
+}
+
 fn take_segments(cursor: &mut Cursor<'_>, extent: u64) -> Result<Catalog, FormatError> {
     let count = cursor.u64()?;
     if count > (cursor.remaining() / SEGMENT_BYTES_MIN) as u64 {

@@ -106,6 +106,30 @@ const MUTANTS: &[Mutant] = &[
         "(Place::InsideSealed | Place::BeforeDurable, Found::Nothing | Found::Broken) => Verdict::Cut,",
     ),
     mutant(
+        "the log before the checkpoint is not looked at when a store is opened",
+        "engine/src/log/replay.rs",
+        "walk: Walk::new(file, header.salt, start_of(extent), state)?,",
+        "walk: match marker.filter(|marker| marker.position == from && from.extent == extent) { Some(marker) => Walk::new(file, header.salt, from, marker.state)?, None => Walk::new(file, header.salt, start_of(extent), state)? },",
+    ),
+    mutant(
+        "an extent's file may have any size",
+        "engine/src/log/headers.rs",
+        "if size != header.capacity || size > EXTENT_BYTES_MAX {",
+        "if false {",
+    ),
+    mutant(
+        "a header of before the log came to an extent is believed",
+        "engine/src/log/headers.rs",
+        "if !header.begun && has_groups(&*file)? {",
+        "if false && has_groups(&*file)? {",
+    ),
+    mutant(
+        "a group that was moved proves nothing",
+        "engine/src/log/walk.rs",
+        "                if let Ok(header) = GroupHeader::decode(salt, &bytes[offset..])\n                    && header.extent == extent as u32\n                    && header.number > number\n                    && header.durable > end\n                {",
+        "                if let Ok(header) = GroupHeader::decode(salt, &bytes[offset..])\n                    && offset % 8 == 0 && header.extent == extent as u32\n                    && header.number > number\n                    && header.durable > end\n                {",
+    ),
+    mutant(
         "a torn tail is refused",
         "engine/src/log/verdict.rs",
         "(Place::AfterDurable, Found::Broken) => Verdict::Cut,",
