@@ -45,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) key: Key,
     pub(crate) metrics: Metrics,
     connections: Arc<Semaphore>,
+    pub(crate) inbound: Arc<session::Inbound>,
     /// Of backups being read.
     pub(crate) backups: Arc<Semaphore>,
     pub(crate) stopping: CancellationToken,
@@ -57,6 +58,7 @@ impl Server {
         let shared = Shared {
             stores: OpenStores::new(stores, limits.clone()),
             connections: Arc::new(Semaphore::new(limits.connections)),
+            inbound: session::Inbound::new(limits.inbound_bytes),
             backups: Arc::new(Semaphore::new(crate::backup::READS_MAX)),
             key,
             metrics: Metrics::new(),

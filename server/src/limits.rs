@@ -34,8 +34,11 @@ pub struct Limits {
     /// The same over all channels of one connection. When they are used up, its largest open chunks are committed early
     /// and the connection stops reading until there is room; requests at work may take half as much again. A message larger
     /// than all of it ends its channel at once. Smaller: bulk producers that share a connection get smaller transactions.
-    /// Default 256 MiB.
+    /// Default 128 MiB, at most half of [`Limits::inbound_bytes`].
     pub connection_inbound_bytes: usize,
+    /// The same over all connections, but for 16 KiB that each may always hold. When they are used up, the largest open
+    /// chunks of all are committed early, and connections wait in turn. Default 256 MiB, which suits a small host.
+    pub inbound_bytes: usize,
     /// How long a connection waits for room for a message before it ends the channel with the error
     /// `stream receive buffer overloaded`: the disk does not move, or the peer does not read. Default 10 s.
     pub inbound_wait: Duration,
@@ -66,7 +69,8 @@ impl Default for Limits {
             silence: streamkit_protocol::limits::DEAD_AFTER,
             outbound_bytes: 2 << 20,
             channel_inbound_bytes: CHANNEL_INBOUND_BYTES_MIN,
-            connection_inbound_bytes: 256 << 20,
+            connection_inbound_bytes: 128 << 20,
+            inbound_bytes: 256 << 20,
             inbound_wait: Duration::from_secs(10),
             reads: 4,
             write_deadline: Duration::from_secs(30),

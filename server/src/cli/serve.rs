@@ -147,6 +147,9 @@ struct LimitOptions {
     /// Bytes one connection has not stored yet
     #[arg(long, env = "STREAMKIT_CONNECTION_INBOUND_BYTES", hide_env = true, value_parser = at_least(1 << 20), default_value_t = Limits::default().connection_inbound_bytes)]
     connection_inbound_bytes: usize,
+    /// Bytes all connections have not stored yet, ≥ 64 MiB
+    #[arg(long, env = "STREAMKIT_INBOUND_BYTES", hide_env = true, value_parser = at_least(64 << 20), default_value_t = Limits::default().inbound_bytes)]
+    inbound_bytes: usize,
     /// Bytes one channel has not stored yet, ≥ 32 MiB
     #[arg(long, env = "STREAMKIT_CHANNEL_INBOUND_BYTES", hide_env = true, value_parser = at_least(32 << 20), default_value_t = Limits::default().channel_inbound_bytes)]
     channel_inbound_bytes: usize,
@@ -183,6 +186,7 @@ impl From<LimitOptions> for Limits {
             channels: options.channels,
             outbound_bytes: options.outbound_bytes,
             connection_inbound_bytes: options.connection_inbound_bytes,
+            inbound_bytes: options.inbound_bytes,
             channel_inbound_bytes: options.channel_inbound_bytes,
             inbound_wait: options.inbound_wait.into(),
             reads: options.reads,

@@ -171,7 +171,7 @@ mod tests {
             ..Limits::default()
         };
         let channels = Channels::new(&limits);
-        let inboxes = Inboxes::new(&limits).0;
+        let inboxes = Inboxes::new(&limits, crate::session::Inbound::new(limits.inbound_bytes)).0;
         let ids: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
         channels.open(ids[0], inboxes.channel(Uuid::nil()).0);
         assert!(matches!(channels.find(ids[0], false), Admission::Open(_)));

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::channels::Channels;
+use super::inbound::{ALWAYS_BYTES, Counted, Inbound};
 use crate::limits::{CHANNEL_INBOUND_BYTES_MIN, Limits, RECORD_OVERHEAD_BYTES};
 
 /// What a request costs for each of its bytes, and once: a map of short offsets grows about so much when it is read.
@@ -33,10 +34,11 @@ const REQUEST_GROWTH: usize = 16;
 const BULK_BYTES: usize = 32 << 10;
 
 /// No chunk is too large.
-const ROOM_ENOUGH: usize = usize::MAX;
+pub(super) const ROOM_ENOUGH: usize = usize::MAX;
 
 /// Makes inboxes that share a connection's bound.
 pub(super) struct Inboxes {
+    all: Arc<Inbound>,
     connection: Arc<Semaphore>,
     connection_bytes: usize,
     channel_bytes: usize,
@@ -86,19 +88,22 @@ pub(crate) struct Received {
     pub(crate) room: Room,
 }
 
-/// Room of a channel and of its connection.
+/// Room of a channel, of its connection, and, beyond what a connection always has, of all.
 #[derive(Default)]
-pub(crate) struct Room(Option<[OwnedSemaphorePermit; 2]>);
+pub(crate) struct Room {
+    own: Option<[OwnedSemaphorePermit; 2]>,
+    all: Option<OwnedSemaphorePermit>,
+}
 
 impl Room {
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |[connection, _]| connection.num_permits())
+        self.own.as_ref().map_or(0, |[connection, _]| connection.num_permits())
     }
 
     /// Gives back what a message took on the wire beyond the record in it.
     pub(crate) fn shrink(&mut self, record_bytes: usize) {
-        for permit in self.0.iter_mut().flatten() {
+        for permit in self.own.iter_mut().flatten().chain(&mut self.all) {
             let more = permit
                 .num_permits()
                 .saturating_sub(record_bytes + RECORD_OVERHEAD_BYTES);
@@ -108,7 +113,7 @@ impl Room {
 
     /// Takes over another's.
     pub(crate) fn merge(&mut self, other: Room) {
-        match (&mut self.0, other.0) {
+        match (&mut self.own, other.own) {
             (Some(held), Some(more)) => {
                 for (held, more) in held.iter_mut().zip(more) {
                     held.merge(more);
@@ -117,17 +122,24 @@ impl Room {
             (held @ None, more) => *held = more,
             (Some(_), None) => {}
         }
+        match (&mut self.all, other.all) {
+            (Some(held), Some(more)) => held.merge(more),
+            (held @ None, more) => *held = more,
+            (Some(_), None) => {}
+        }
     }
 }
 
 impl Inboxes {
     /// Inboxes, and what their channels will ask for.
-    pub(super) fn new(limits: &Limits) -> (Self, mpsc::UnboundedReceiver<Ask>) {
+    pub(super) fn new(limits: &Limits, all: Arc<Inbound>) -> (Self, mpsc::UnboundedReceiver<Ask>) {
         let most = u32::MAX as usize >> 4;
-        let connection_bytes = limits.connection_inbound_bytes.min(most);
+        // One connection never takes all.
+        let connection_bytes = limits.connection_inbound_bytes.min(limits.inbound_bytes / 2).min(most);
         let requests_bytes = connection_bytes / 2;
         let (asks, asked) = mpsc::unbounded_channel();
         let inboxes = Self {
+            all,
             connection: Arc::new(Semaphore::new(connection_bytes)),
             connection_bytes,
             channel_bytes: limits.channel_inbound_bytes.clamp(CHANNEL_INBOUND_BYTES_MIN, most),
@@ -149,6 +161,8 @@ impl Inboxes {
             asks: self.asks.clone(),
             seen: seen.clone(),
             early: VecDeque::new(),
+            all_chunk_bytes: self.all.chunk_bytes(),
+            _counted: self.all.channel(),
             received,
             overloaded: overloaded.clone(),
             chunk_bytes: self.chunk_bytes.subscribe(),
@@ -195,8 +209,13 @@ impl Inboxes {
                     permit.map_err(|_| Overloaded)?
                 }
             };
+            let all = match self.connection_bytes - self.connection.available_permits() > ALWAYS_BYTES {
+                true => Some(self.all.take(permits).await.ok_or(Overloaded)?),
+                false => None,
+            };
             let own = inbox.room.clone().acquire_many_owned(permits).await;
-            Ok(Room(Some([connection, own.map_err(|_| Overloaded)?])))
+            let own = Some([connection, own.map_err(|_| Overloaded)?]);
+            Ok(Room { own, all })
         };
         let room = tokio::select! {
             biased;
@@ -280,6 +299,8 @@ pub(super) struct InboxReader {
     seen: Arc<Seen>,
     /// What came before the channel's request.
     early: VecDeque<Received>,
+    all_chunk_bytes: watch::Receiver<usize>,
+    _counted: Counted,
     received: mpsc::UnboundedReceiver<Received>,
     overloaded: CancellationToken,
     chunk_bytes: watch::Receiver<usize>,
@@ -296,7 +317,8 @@ impl InboxReader {
         tokio::select! {
             biased;
             received = self.received.recv() => received.map_or(Next::Over, Next::Received),
-            Ok(_) = self.chunk_bytes.wait_for(|most| held > *most) => Next::TooLarge,
+            Ok(_) = self.chunk_bytes.wait_for(|most| held > *most), if held > 0 => Next::TooLarge,
+            Ok(_) = self.all_chunk_bytes.wait_for(|most| held > *most), if held > 0 => Next::TooLarge,
         }
     }
 

@@ -5,6 +5,7 @@
 mod channel;
 mod channels;
 mod ends;
+mod inbound;
 mod inbox;
 mod outbound;
 mod wire;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub(crate) use channel::{Channel, Outgoing};
+pub(crate) use inbound::Inbound;
 pub(crate) use inbox::Room;
 
 use crate::auth::{Rights, Scopes};
@@ -124,7 +126,7 @@ pub(crate) async fn run(
     } = peer;
     let (outbound, queue) = outbound::queue(&shared.limits);
     let mut wire = Wire::new(socket, taken.clone(), queue, shared.limits.write_deadline);
-    let (inboxes, mut asked) = Inboxes::new(&shared.limits);
+    let (inboxes, mut asked) = Inboxes::new(&shared.limits, shared.inbound.clone());
     let mut session = Session {
         channels: Arc::new(Channels::new(&shared.limits)),
         inboxes,

@@ -63,6 +63,39 @@ async fn bulk_producers_on_one_connection_share_its_room_and_none_is_ended() {
     }
 }
 
+/// Bulk producers on many connections share the room of the whole server; a small call beside them waits for none of them.
+#[tokio::test]
+async fn bulk_producers_on_many_connections_share_the_servers_room_and_none_is_ended() {
+    const RECORDS: u64 = 60;
+    let limits = Limits {
+        inbound_bytes: 2 << 20,
+        ..Limits::default()
+    };
+    let host = Host::with_limits(limits).await;
+    let mut peers = Vec::new();
+    for n in 0..12 {
+        let mut peer = host.connect().await;
+        let head = peer.open(&produce("s", &n.to_string())).await;
+        peers.push((peer, head));
+    }
+    for sequence in 1..=RECORDS {
+        for (peer, head) in &mut peers {
+            peer.send(*head, record_of(sequence, 30_000).as_bytes()).await;
+        }
+    }
+    // All that is held is in open chunks, whose producers send no more for now.
+    let mut small = host.connect().await;
+    assert_eq!(small.produce("s", "small", &[&record(1)]).await.1, Terminal::Close);
+    for (peer, head) in &mut peers {
+        peer.send(*head, &Terminal::Close.encode()).await;
+    }
+    for (peer, head) in &mut peers {
+        let (statuses, end) = peer.finish(*head).await;
+        let last = SegmentStatus::decode(statuses.last().unwrap().as_bytes()).unwrap();
+        assert_eq!((last.last_sequence, end), (RECORDS, Terminal::Close));
+    }
+}
+
 #[tokio::test]
 async fn a_small_batch_stays_whole_while_a_large_one_beside_it_is_split() {
     let limits = Limits {
