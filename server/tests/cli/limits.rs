@@ -67,6 +67,7 @@ fn too_many_open_files_refuse_an_append_that_needs_one_and_say_that_nothing_of_i
     // What is open stays so, and nothing more is opened.
     if !limit(&served, "--nofile=5:") {
         producing.kill().unwrap();
+        producing.wait().unwrap();
         return eprintln!("skipped: no prlimit here");
     }
     input.write_all(many_lines().as_bytes()).unwrap();
