@@ -98,6 +98,7 @@ pub use dice::Dice;
 pub use engine::Engine;
 pub use error::{AppendError, Gone, OpenError, ReadError, Rejection, SegmentsHit, StorageError};
 pub use model::*;
+pub use offline::at_least::{AtLeast, Missing, verify_at_least_on};
 pub use offline::hex::HexLine;
 pub use offline::inspect::{
     InspectQuery, InspectedExtent, InspectedGroup, InspectedSection, InspectedSegment, InspectedTransaction,

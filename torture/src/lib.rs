@@ -23,6 +23,7 @@ pub mod killed;
 pub mod life;
 pub mod model;
 pub mod mount;
+pub mod moves;
 pub mod plan;
 pub mod record;
 pub mod rot;

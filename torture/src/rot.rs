@@ -8,10 +8,11 @@ use std::sync::Arc;
 use streamkit_engine::disk::Disk;
 use streamkit_engine::disk::simulated::Simulated;
 use streamkit_engine::format::extent_header::ExtentHeader;
-use streamkit_engine::{Dice, Entry, Keep, repair_on, verify_on};
+use streamkit_engine::{Dice, Entry, Keep, SequenceRange, repair_on, verify_on};
 
 use crate::life::Life;
-use crate::model::Broken;
+use crate::model::{Broken, Fate};
+use crate::moves;
 use crate::run::{DIR, Run, store_id};
 
 /// Damages one file and looks what becomes of it; `run` was closed.
@@ -26,8 +27,14 @@ pub fn rot(run: &mut Run) -> Result<(), Broken> {
         return Ok(());
     }
     let path = files[run.dice.below(files.len() as u64) as usize].clone();
-    let dice = &mut run.dice;
-    disk.damage(&path, |bytes| damage(bytes, dice));
+    let moved = run.dice.chance(1, 2);
+    if moved {
+        let what = moves::move_bytes(run, &disk, &files, &path);
+        run.say(|| format!("{}: {what}", path.display()));
+    } else {
+        let dice = &mut run.dice;
+        disk.damage(&path, |bytes| damage(bytes, dice));
+    }
     // Without its checkpoint a log is read from its start.
     let begun = |path: &Path| is_extent(path) && ExtentHeader::decode(&contents[path]).is_ok_and(|header| header.begun);
     let extents = files
@@ -35,7 +42,7 @@ pub fn rot(run: &mut Run) -> Result<(), Broken> {
         .filter(|other| other.parent() == path.parent() && begun(other));
     // What is damaged at its end looks like a torn write, but for the checkpoint.
     let is_open = extents.max() == Some(&path);
-    let without = dice.chance(1, 2) && !is_open;
+    let without = !moved && run.dice.chance(1, 2) && !is_open;
     if without {
         let _ = disk.remove(&path.with_file_name("checkpoint"));
     }
@@ -72,6 +79,8 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
     let (shared, target): (Arc<dyn Disk>, _) = (Arc::new(disk.clone()), Path::new("/repaired"));
     let report = repair_on(&shared, Path::new(DIR), target, keep, &mut |_| {});
     let report = report.map_err(|error| format!("repair fails: {error}"))?;
+    let verified_damaged = verify_on(&shared, Path::new(DIR), &mut |_| {});
+    let verified_damaged = verified_damaged.map_err(|error| format!("verify fails: {error}"))?;
     // It is durable as a whole: whoever has it may throw the damaged one away.
     let disk = disk.after_worst_power_loss();
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -86,8 +95,15 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
         return Err("what was repaired cannot be read".to_owned());
     };
     for (store, (before, after)) in before.iter().zip(&after).enumerate() {
+        let acknowledged = acknowledged(run, store, before);
         for entry in after {
-            run.models[store].attempt_of(entry)?;
+            let attempt = run.models[store].attempt_of(entry)?;
+            if !acknowledged.contains(&attempt) {
+                return Err(format!(
+                    "store {store}: {} {} is there, and was never acknowledged or read",
+                    entry.path, entry.sequence
+                ));
+            }
         }
         let Some(told) = report.stores.iter().find(|told| told.store == store_id(store)) else {
             match before.is_empty() {
@@ -95,11 +111,26 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
                 false => return Err(format!("nothing is told of store {store}, which held entries")),
             }
         };
-        if told.damage.iter().any(|damage| !damage.affected_is_all) {
-            continue;
+        let says = verified_damaged.stores.iter().find(|says| says.store == told.store);
+        if says.is_none_or(|says| says.damage != told.damage) {
+            return Err(format!(
+                "store {store}: verify and repair do not say the same: {says:?} {told:?}"
+            ));
+        }
+        let meets = |lost: &SequenceRange| {
+            let mut left_out = told.left_out.iter();
+            left_out.any(|range| range.path == lost.path && range.first <= lost.last && lost.first <= range.last)
+        };
+        if told.damage.iter().flat_map(|damage| &damage.affected).any(meets) {
+            return Err(format!("store {store}: something is both lost and left out: {told:?}"));
         }
         let lost = told.damage.iter().flat_map(|damage| &damage.affected);
         let lost: Vec<_> = lost.chain(&told.left_out).collect();
+        // It may be said that others are lost, too; but not of a store in which nothing is damaged.
+        if told.damage.iter().any(|damage| !damage.affected_is_all) {
+            run.counts.vague += 1;
+            continue;
+        }
         let key = |entry: &Entry| (entry.path.clone(), entry.sequence, entry.trx.id);
         let kept: HashSet<_> = after.iter().map(key).collect();
         let silent = before.iter().find(|entry| {
@@ -117,6 +148,15 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
     }
     run.counts.repairs += 1;
     Ok(())
+}
+
+/// The attempts of which something may be in a store: what can be read, and what could be before it was trimmed or deleted.
+fn acknowledged(run: &Run, store: usize, before: &[Entry]) -> HashSet<usize> {
+    let model = &run.models[store];
+    let there = (0..).zip(&model.attempts);
+    let there = there.filter(|(_, attempt)| matches!(attempt.fate, Fate::There(..)));
+    let readable = before.iter().filter_map(|entry| model.attempt_of(entry).ok());
+    there.map(|(number, _)| number).chain(readable).collect()
 }
 
 /// Damages what the open extents hold, where nothing but the groups themselves tells what was durable: the store refuses to

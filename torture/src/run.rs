@@ -1,5 +1,6 @@
 //! One seed: a disk, an engine that is started and dies again and again, and callers that remember what they were told.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ pub struct Counts {
     pub found_by_verify: u64,
     /// Damaged stores that were repaired, and nothing missing that was not told.
     pub repairs: u64,
+    /// Those of them whose list of losses is said to be maybe not all.
+    pub vague: u64,
     /// Backups that were made.
     pub backups: u64,
     /// Backups that were cut or failed.
@@ -80,6 +83,7 @@ impl Counts {
         self.rotten += other.rotten;
         self.found_by_verify += other.found_by_verify;
         self.repairs += other.repairs;
+        self.vague += other.vague;
         self.backups += other.backups;
         self.lost_backups += other.lost_backups;
         self.restores += other.restores;
@@ -102,6 +106,8 @@ pub struct Run {
     pub dir: PathBuf,
     /// What was copied of it.
     pub backups: Backups,
+    /// All files after some life: older copies.
+    pub older: BTreeMap<PathBuf, Vec<u8>>,
     /// The clock.
     pub watch: Watch,
     /// What each store must hold.
@@ -193,6 +199,7 @@ impl Run {
             earlier: None,
             dir: PathBuf::from(DIR),
             backups: Backups::none(&models),
+            older: BTreeMap::new(),
             dice,
             watch: Watch::new(),
             models,
@@ -215,6 +222,7 @@ impl Run {
             earlier: None,
             dir: self.dir.clone(),
             backups: self.backups.clone(),
+            older: self.older.clone(),
             dice: self.dice.clone(),
             plan: self.plan.clone(),
             watch: self.watch.clone(),
@@ -297,6 +305,9 @@ impl Run {
             End::Close => self.disk.after_kill(),
         };
         self.backups.ended(end);
+        if self.dice.chance(1, 4) {
+            self.older = self.disk.files();
+        }
         let may_be_unsynced = end != End::PowerLoss;
         if self.plan.backups > 0 && self.dice.chance(1, 4) {
             self.back_up_at_rest(may_be_unsynced)?;

@@ -24,7 +24,8 @@ use std::sync::Arc;
 
 use check::Expected;
 use copy::{CopyError, Copying, Room, copy_extent, is_still_there};
-use manifest::{ExtentEntry, MANIFEST, Manifest, OPENED};
+use manifest::OPENED;
+pub use manifest::{ExtentEntry, MANIFEST, Manifest};
 pub use restore::{RestoreReport, restore};
 pub use source::{FolderSource, Pieces, Source};
 

@@ -238,6 +238,16 @@ impl Walk {
         Ok(self.load(u64::from(from), length as usize)?.unwrap_or_default())
     }
 
+    /// The extent's file.
+    pub(crate) fn file(&self) -> &dyn DiskFile {
+        &*self.file
+    }
+
+    /// The extent's salt.
+    pub(crate) fn salt(&self) -> u32 {
+        self.salt
+    }
+
     /// Bytes of the file.
     pub(crate) fn limit(&self) -> u64 {
         self.limit

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::Damage;
-use super::affected::check_index;
-use super::files::StoreFiles;
+use super::evidence::check_index;
+use super::files::{StoreFiles, is_no_file};
 use super::pass::Ended;
-use crate::disk::{DiskFile, read_all};
+use super::sizes::read_index;
+use crate::disk::DiskFile;
 use crate::error::StorageError;
 use crate::format::index::{IndexSegment, encode};
 use crate::index::runs::ExtentRuns;
@@ -21,7 +22,7 @@ use crate::model::StoreId;
 pub(crate) const AGAIN: &str = "remove the file, it is made anew";
 
 /// A comparison under way.
-pub(crate) struct Comparison(JoinHandle<Result<Option<Damage>, StorageError>>);
+pub(crate) struct Comparison(Result<JoinHandle<Result<Option<Damage>, StorageError>>, Damage>);
 
 /// What an extent's groups say.
 struct Expected {
@@ -47,6 +48,11 @@ impl Comparison {
         let name = FileName::Index(ended.extent);
         let file = match files.open_file(name) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_no_file(&error) => {
+                let path = files.path(name);
+                let damage = Damage::without_loss(path, ended.extent, 0, format!("{error}; {AGAIN}"));
+                return Ok(Some(Self(Err(damage))));
+            }
             file => file.map_err(|e| StorageError::io("open", files.path(name), e))?,
         };
         let expected = Expected {
@@ -58,7 +64,7 @@ impl Comparison {
         };
         let compare = std::thread::Builder::new().spawn(move || expected.compare(file));
         let thread = compare.map_err(|e| StorageError::io("start a thread for", files.path(name), e))?;
-        Ok(Some(Self(thread)))
+        Ok(Some(Self(Ok(thread))))
     }
 
     /// Waits for its end.
@@ -66,14 +72,23 @@ impl Comparison {
     /// # Errors
     /// [`StorageError::Io`].
     pub(crate) fn end(self) -> Result<Option<Damage>, StorageError> {
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        match self.0 {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(damage) => Ok(Some(damage)),
+        }
     }
 }
 
 impl Expected {
     fn compare(self, file: Arc<dyn DiskFile>) -> Result<Option<Damage>, StorageError> {
         let path = file.path().clone();
-        let bytes = read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
+        let bytes = match read_index(&*file) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                let found = format!("an index file: {error}; {AGAIN}");
+                return Ok(Some(Damage::without_loss(path, self.ended.extent, 0, found)));
+            }
+            bytes => bytes.map_err(|e| StorageError::io("read", &path, e))?,
+        };
         let Ended {
             extent,
             end,
@@ -82,8 +97,13 @@ impl Expected {
             ..
         } = self.ended;
         let note = |byte, found| Damage::without_loss(path, extent, byte, format!("{found}; {AGAIN}"));
-        if let Err(error) = check_index(&bytes) {
-            return Ok(Some(note(0, format!("an index file: {error}"))));
+        match check_index(&bytes) {
+            Err(error) => return Ok(Some(note(0, format!("an index file: {error}")))),
+            Ok(header) if (header.store, header.extent) != (self.store, extent) => {
+                let found = format!("the index file of extent {} of store {}", header.extent, header.store);
+                return Ok(Some(note(0, found)));
+            }
+            Ok(_) => {}
         }
         if !whole {
             return Ok(None);

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Damage;
+use super::sizes;
 use super::unreadable::{Patient, Places};
-use crate::disk::{Disk, DiskFile, OpenMode, read_all};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::StorageError;
 use crate::format::checkpoint::{self, Checkpoint};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader, salt_of};
 use crate::format::index::IndexHeader;
+use crate::index::catalog::Catalog;
 use crate::limits::BLOCK_BYTES;
 use crate::log::end::durable_by;
 use crate::log::headers::{has_groups, read_header};
@@ -22,8 +24,10 @@ use crate::model::{LogPosition, StoreId};
 pub(crate) struct ExtentFile {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) size: u64,
-    /// `None` if it is damaged.
+    /// `None` if it is damaged, or another extent's: then it vouches for nothing.
     pub(crate) header: Option<ExtentHeader>,
+    /// What is left of a header that is not whole still names this store and this number.
+    names_this: bool,
 }
 
 /// Where the groups of a sealed extent end, and the link of the last one.
@@ -34,6 +38,8 @@ pub(crate) struct FoundCheckpoint {
     pub(crate) position: LogPosition,
     /// The log's state there, as the checkpoint says.
     pub(crate) state: LogState,
+    /// The segments there.
+    pub(crate) catalog: Catalog,
     /// Of the whole file.
     pub(crate) crc: u32,
 }
@@ -52,6 +58,8 @@ pub(crate) struct StoreFiles {
     pub(crate) checkpoint: Option<FoundCheckpoint>,
     /// What is wrong with headers, sizes and the checkpoint.
     pub(crate) damage: Vec<Damage>,
+    /// Extents in whose place stands what is no file.
+    no_files: Vec<u64>,
     /// Extents that are not there, each from the first to the last.
     pub(crate) missing: Vec<(u64, u64)>,
     /// What cannot be read.
@@ -73,6 +81,7 @@ impl StoreFiles {
             known_durable: None,
             checkpoint: None,
             damage: Vec::new(),
+            no_files: Vec::new(),
             missing: Vec::new(),
             unreadable: Places::default(),
         };
@@ -123,9 +132,16 @@ impl StoreFiles {
 
     fn read_extent(&mut self, number: u64, prepared: &mut Vec<u64>) -> Result<(), StorageError> {
         let name = FileName::Extent(number);
-        let file = self.open_file(name);
-        let file = file.map_err(|e| StorageError::io("open", self.path(name), e))?;
+        let file = match self.open_file(name) {
+            Err(error) if is_no_file(&error) => {
+                // As if it were missing: nothing stands there that could be read.
+                self.no_files.push(number);
+                return Ok(());
+            }
+            file => file.map_err(|e| StorageError::io("open", self.path(name), e))?,
+        };
         let header = read_header(&*file)?;
+        let mut names_this = false;
         let size = file.size();
         let size = size.map_err(|e| StorageError::io("read the size of", file.path(), e))?;
         let mut header = match header {
@@ -137,9 +153,15 @@ impl StoreFiles {
             }
             Err(error) => {
                 self.note(number, 0, format!("the extent's header: {error}"));
+                names_this = self.is_named(number, &*file)?;
                 None
             }
         };
+        let bytes = sizes::extent_bytes(size, header.map(|header| header.capacity));
+        if header.is_none() && bytes < size {
+            let found = format!("a file of {size} bytes, which no extent has; no more than {bytes} are looked at");
+            self.note(number, bytes, found);
+        }
         if let Some(found) = header {
             if size != found.capacity {
                 let text = format!("a file of {size} bytes; it was made with {}", found.capacity);
@@ -147,7 +169,7 @@ impl StoreFiles {
             }
             if !found.begun && !has_groups(&*file)? {
                 prepared.push(number);
-                self.prepared_bytes += size;
+                self.prepared_bytes += bytes;
                 return Ok(());
             }
             if !found.begun {
@@ -155,24 +177,62 @@ impl StoreFiles {
                 header = None;
             }
         }
-        self.extents.insert(number, ExtentFile { file, size, header });
+        let size = bytes;
+        let file: Arc<dyn DiskFile> = Arc::new(UpTo { file, size });
+        self.extents.insert(
+            number,
+            ExtentFile {
+                file,
+                size,
+                header,
+                names_this,
+            },
+        );
         Ok(())
+    }
+
+    /// Whether the place of a header that is not whole still holds this store's id and the extent's number.
+    fn is_named(&self, number: u64, file: &dyn DiskFile) -> Result<bool, StorageError> {
+        let mut name = [0; 24];
+        let read = file.read_at(16, &mut name);
+        let read = read.map_err(|e| StorageError::io("read", file.path(), e))?;
+        Ok(read == name.len() && name[..16] == *self.store.0.as_bytes() && name[16..] == number.to_le_bytes())
     }
 
     fn read_checkpoint(&mut self) -> Result<(), StorageError> {
         let path = self.path(FileName::Checkpoint);
         let file = match self.open_file(FileName::Checkpoint) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if is_no_file(&error) => {
+                let found = format!("{error}; remove it, the checkpoint is made anew");
+                self.damage.push(Damage::without_loss(path, 0, 0, found));
+                return Ok(());
+            }
             other => other.map_err(|e| StorageError::io("open", &path, e))?,
         };
-        let bytes = read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
+        let bytes = match sizes::read_checkpoint(&*file) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                let found = format!("{error}; remove the file, it is made anew");
+                self.damage.push(Damage::without_loss(path, 0, 0, found));
+                return Ok(());
+            }
+            bytes => bytes.map_err(|e| StorageError::io("read", &path, e))?,
+        };
         let found = match checkpoint::decode(&bytes) {
             Ok(Checkpoint {
-                store, position, state, ..
+                store,
+                position,
+                state,
+                catalog,
             }) if store == self.store => {
                 self.known_durable = Some(position);
                 let crc = crc32fast::hash(&bytes);
-                self.checkpoint = Some(FoundCheckpoint { position, state, crc });
+                self.checkpoint = Some(FoundCheckpoint {
+                    position,
+                    state,
+                    catalog,
+                    crc,
+                });
                 return Ok(());
             }
             Ok(other) => format!(
@@ -194,16 +254,19 @@ impl StoreFiles {
             }
             next = number.saturating_add(1);
         }
-        if let Some(known) = self.known_durable
-            && known.extent >= next
-        {
-            self.missing.push((next, known.extent));
+        let known = self.known_durable.map_or(0, |known| known.extent);
+        let last = known.max(self.no_files.iter().copied().max().unwrap_or(0));
+        if last >= next {
+            self.missing.push((next, last));
         }
     }
 
     /// The file that is not there.
     pub(crate) fn missing_damage(&self, first: u64, last: u64) -> Damage {
         let found = match first == last {
+            true if self.no_files.contains(&first) => {
+                "it is no regular file: nothing of the extent is there".to_owned()
+            }
             true => "nothing: the extent's file is missing".to_owned(),
             false => format!("nothing: the files of extents {first} to {last} are missing"),
         };
@@ -216,13 +279,29 @@ impl StoreFiles {
 
     /// Where the groups of an extent end, as the next extent's header says, or its own index file.
     pub(crate) fn sealed_end(&self, extent: u64) -> Option<SealedEnd> {
-        if let Some(ExtentFile { header: Some(next), .. }) = self.extents.get(&(extent.saturating_add(1))) {
-            return Some((next.previous_end, next.state.chain));
+        if let Some(said) = self.next_says(extent) {
+            return Some(said);
         }
         let is_last = self.extents.range(extent.saturating_add(1)..).next().is_none();
         let is_sealed = !is_last || self.known_durable.is_some_and(|known| known.extent > extent);
         let index = is_sealed.then(|| self.index_header(extent)).flatten()?;
         Some((index.end, index.chain))
+    }
+
+    /// Where the groups of an extent end, as the next extent's header says.
+    pub(crate) fn next_says(&self, extent: u64) -> Option<SealedEnd> {
+        let next = self.next_header(extent)?;
+        Some((next.previous_end, next.state.chain))
+    }
+
+    /// The header of the extent behind this one.
+    pub(crate) fn next_header(&self, extent: u64) -> Option<&ExtentHeader> {
+        self.extents.get(&extent.saturating_add(1))?.header.as_ref()
+    }
+
+    /// All of an index file.
+    pub(crate) fn read_index(&self, extent: u64) -> std::io::Result<Vec<u8>> {
+        sizes::read_index(&*self.open_file(FileName::Index(extent))?)
     }
 
     fn index_header(&self, extent: u64) -> Option<IndexHeader> {
@@ -233,9 +312,10 @@ impl StoreFiles {
         (header.store == self.store && header.extent == extent).then_some(header)
     }
 
-    /// The salt of an extent that does not say it any more. Its first group tells, if it is whole or continues `before`, the
-    /// log's state where the extent begins; or the group whose link is known from elsewhere. A payload that poses as a group
-    /// is none of them.
+    /// The salt of an extent that does not say it any more, or whose header is another's. A group tells it that is proved to be of
+    /// this log: by its link, which the next extent's header knows, the index file or the checkpoint; as the first one by
+    /// `before`, the log's state where the extent begins, which it continues; or by what is left of a header that still names
+    /// this store and number. A payload that poses as a group, and another store's groups, are none of them.
     pub(crate) fn salt(&self, extent: u64, before: &LogState) -> Result<Option<u32>, StorageError> {
         let Some(found) = self.extents.get(&extent) else {
             return Ok(None);
@@ -262,12 +342,16 @@ impl StoreFiles {
             if header.extent != extent as u32 || !(is_first || links.contains(&header.link)) {
                 return Ok(None);
             }
-            let follows = is_first && header.chain == before.chain && header.number == before.group_number + 1;
-            let body = match follows {
-                true => Vec::new(),
-                false => read(at + GROUP_HEADER_BYTES as u64, header.body_bytes as usize)?,
-            };
-            Ok((follows || header.check_body(&body).is_ok()).then_some(salt))
+            // Each log begins with the same state: there, it proves nothing.
+            let follows = is_first
+                && before.group_number > 0
+                && header.chain == before.chain
+                && header.number == before.group_number + 1;
+            if follows || links.contains(&header.link) {
+                return Ok(Some(salt));
+            }
+            let body = read(at + GROUP_HEADER_BYTES as u64, header.body_bytes as usize)?;
+            Ok((found.names_this && header.check_body(&body).is_ok()).then_some(salt))
         };
         const STEP: usize = 4 << 20;
         let mut at = EXTENT_HEADER_BYTES as u64;
@@ -282,5 +366,43 @@ impl StoreFiles {
             at += STEP as u64;
         }
         Ok(None)
+    }
+}
+
+/// Whether something else than a file has the name.
+pub(crate) fn is_no_file(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::IsADirectory || error.to_string().contains("no regular file")
+}
+
+/// The first bytes of a file, as if it had no more.
+struct UpTo {
+    file: Arc<dyn DiskFile>,
+    size: u64,
+}
+
+impl DiskFile for UpTo {
+    fn path(&self) -> &PathBuf {
+        self.file.path()
+    }
+
+    fn size(&self) -> std::io::Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.size.saturating_sub(offset).min(buffer.len() as u64);
+        self.file.read_at(offset, &mut buffer[..left as usize])
+    }
+
+    fn write_at(&self, _offset: u64, _bytes: &[u8]) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_all(&self) -> std::io::Result<()> {
+        Ok(())
     }
 }

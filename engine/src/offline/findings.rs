@@ -1,13 +1,12 @@
 //! What is not whole in a log, and which entries that cost.
 
-use std::collections::HashMap;
-
 use super::files::StoreFiles;
+use super::ledger::Ledger;
 use super::unreadable::Unreadable;
 use super::{Damage, SequenceRange};
 use crate::limits::BLOCK_BYTES;
 use crate::log::names::FileName;
-use crate::model::{LogPosition, SegmentPath, Sequence};
+use crate::model::LogPosition;
 
 /// What a pass found.
 #[derive(Default)]
@@ -20,19 +19,8 @@ pub(crate) struct Findings {
     pub(super) pending: Vec<usize>,
     /// Transactions that are missing between those found in them.
     pub(super) pending_lost: u64,
-    /// What is known to be gone, of each segment, but for what was trimmed or deleted later.
-    gone: HashMap<SegmentPath, Vec<Gone>>,
-    /// The first readable sequence of segments that were trimmed behind a hole.
-    trimmed: HashMap<SegmentPath, Sequence>,
-}
-
-/// Entries of a segment that nothing holds any more.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Gone {
-    first: u64,
-    last: u64,
-    /// Where they stood, as a number in [`Findings::damage`].
-    hole: usize,
+    /// What each segment must hold; only once it is known that something is damaged.
+    pub(super) ledger: Option<Ledger>,
 }
 
 impl Findings {
@@ -42,80 +30,48 @@ impl Findings {
     }
 
     /// A place of the log that is not whole.
-    pub(crate) fn hole(&mut self, mut damage: Damage) {
-        for SequenceRange { path, first, last } in damage.affected.drain(..) {
-            let (first, last, hole) = (first.0, last.0, self.damage.len());
-            self.gone.entry(path).or_default().push(Gone { first, last, hole });
-        }
+    pub(crate) fn hole(&mut self, damage: Damage) {
         self.pending.push(self.damage.len());
         self.holes.push(self.damage.len());
         self.damage.push(damage);
     }
 
-    /// The entries before a whole one that nothing holds: they were in a hole, and if no index file says in which, the last
-    /// one gets them.
-    pub(crate) fn skipped(&mut self, path: &SegmentPath, first: Sequence, last: Sequence) {
-        let mut holes = self.holes.iter().rev();
-        let open = holes.find(|&&hole| !self.damage[hole].affected_is_all);
-        let Some(&hole) = open.or(self.holes.last()) else {
-            return;
+    /// The hole of `extent` in which byte `byte` stood, or the last one.
+    pub(super) fn hole_at(&self, extent: u64, byte: u32) -> Option<usize> {
+        let own = |&&hole: &&usize| {
+            let damage = &self.damage[hole];
+            damage.extent == extent && (damage.byte..damage.end).contains(&u64::from(byte))
         };
-        let first = first.max(self.trimmed.get(path).copied().unwrap_or_default());
-        let known = self.gone.entry(path.clone()).or_default();
-        known.sort_unstable();
-        let (mut next, mut unknown) = (first.0, Vec::new());
-        for gone in known.iter().filter(|gone| gone.last >= first.0 && gone.first <= last.0) {
-            if gone.first > next {
-                let last = gone.first - 1;
-                unknown.push(Gone {
-                    first: next,
-                    last,
-                    hole,
-                });
-            }
-            next = next.max(gone.last.saturating_add(1));
-        }
-        if next <= last.0 {
-            let (first, last) = (next, last.0);
-            unknown.push(Gone { first, last, hole });
-        }
-        known.extend(unknown);
+        self.holes.iter().rev().find(own).or(self.holes.last()).copied()
     }
 
-    /// A segment's first readable sequence is raised: what was before it is not lost. Of a hole that this was taken out of,
-    /// nobody can tell which entries stood before and which behind it, under numbers that a deletion gave free.
-    pub(crate) fn trimmed(&mut self, path: &SegmentPath, first: Sequence, in_hole: bool) {
-        let first_readable = self.trimmed.entry(path.clone()).or_default();
-        *first_readable = first.max(*first_readable);
-        let here = self.holes.last().filter(|_| in_hole);
-        let Some(known) = self.gone.get_mut(path) else { return };
-        known.retain_mut(|gone| {
-            if here != Some(&gone.hole) {
-                gone.first = gone.first.max(first.0);
-            }
-            gone.first <= gone.last
-        });
+    /// The hole to which belongs what nothing else tells the place of: the last one of which not everything is known.
+    pub(super) fn open_hole(&self) -> Option<usize> {
+        let open = self
+            .holes
+            .iter()
+            .rev()
+            .find(|&&hole| !self.damage[hole].affected_is_all);
+        open.or(self.holes.last()).copied()
     }
 
-    /// A segment is deleted, as [`Findings::trimmed`].
-    pub(crate) fn deleted(&mut self, path: &SegmentPath, in_hole: bool) {
-        self.trimmed.remove(path);
-        let here = self.holes.last().filter(|_| in_hole);
-        if let Some(known) = self.gone.get_mut(path) {
-            known.retain(|gone| here == Some(&gone.hole));
-        }
-    }
-
-    /// What was readable and is gone, to the places where it stood.
+    /// What was readable and is gone, to the places where it stood; neighbours as one.
     pub(super) fn settle(&mut self) {
-        for (path, known) in self.gone.drain() {
-            for Gone { first, last, hole } in known {
-                let (path, first, last) = (path.clone(), Sequence(first), Sequence(last));
-                self.damage[hole].affected.push(SequenceRange { path, first, last });
+        if let Some(ledger) = self.ledger.take() {
+            for (hole, range) in ledger.settle() {
+                self.damage[hole].affected.push(range);
             }
         }
         for damage in &mut self.damage {
             damage.affected.sort_unstable();
+            let mut ranges: Vec<SequenceRange> = Vec::new();
+            for range in damage.affected.drain(..) {
+                match ranges.last_mut() {
+                    Some(last) if last.path == range.path && last.last.next() == range.first => last.last = range.last,
+                    _ => ranges.push(range),
+                }
+            }
+            damage.affected = ranges;
         }
     }
 

@@ -206,7 +206,7 @@ fn inspect_store(
         show,
         go_on: true,
     };
-    let findings = pass(files, &mut shown)?;
+    let findings = pass(files, true, &mut shown)?;
     let mut rest = Vec::new();
     if extent.is_none() {
         rest.extend(

@@ -2,17 +2,22 @@
 //! [`inspect`] shows what stands there, [`repair`] copies what is whole. All three read through one [`pass`], which goes on
 //! behind damage. None of them writes to the directory it reads.
 
-pub(crate) mod affected;
+pub(crate) mod at_least;
 mod compare;
+pub(crate) mod evidence;
 pub(crate) mod files;
 pub(crate) mod findings;
 mod headers;
 pub(crate) mod hex;
 pub(crate) mod inspect;
+mod ledger;
 pub(crate) mod pass;
 pub(crate) mod repair;
 mod rewrite;
 mod salvage;
+mod scan;
+mod scattered;
+mod sizes;
 #[cfg(test)]
 mod tests;
 pub(crate) mod unreadable;

@@ -3,21 +3,25 @@
 //! (`log/walk.rs`, `log/verdict.rs`); what an open refuses, this notes, and it looks for the next group behind it.
 
 use super::Damage;
-use super::affected::IndexedRuns;
+use super::SequenceRange;
+use super::evidence::Evidence;
 use super::files::{ExtentFile, SealedEnd, StoreFiles};
 use super::findings::Findings;
 use super::headers::{Body, wrong_in_extent, wrong_in_group};
-use super::salvage::{salvage, whole_transaction};
+use super::ledger::Ledger;
+use super::salvage::whole_transaction;
+use super::scattered::Scattered;
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::transaction::{Kind, TransactionHeader, sections, take_transaction};
-use crate::limits::BLOCK_BYTES;
 use crate::log::end::place_in_open;
 use crate::log::names::FileName;
 use crate::log::verdict::{Found, Verdict, verdict};
 use crate::log::walk::{Step, Walk};
 use crate::model::LogPosition;
+
+mod holes;
 
 /// Bytes between two calls of [`Sink::progress`], about.
 const PROGRESS_BYTES: u32 = 8 << 20;
@@ -37,6 +41,10 @@ pub(crate) trait Sink {
         transaction: &[u8],
         findings: &mut Findings,
     ) -> Result<(), StorageError>;
+    /// Entries are missing here, as an index file says; only where a [`Ledger`] is kept.
+    fn lost(&mut self, _range: &SequenceRange) -> Result<(), StorageError> {
+        Ok(())
+    }
     /// The checkpoint stands here, where this is the log's state; nothing before is missing.
     fn checkpoint(&mut self, _crc: u32, _state: &LogState) {}
     /// The end of an extent.
@@ -64,19 +72,25 @@ pub(crate) struct Ended {
     pub(crate) whole: bool,
 }
 
-/// Goes through a store's log, writing nothing.
+/// Goes through a store's log, writing nothing. What is lost is told only with a `ledger`, which costs time and memory: whoever
+/// finds a hole without one goes again.
 ///
 /// # Errors
 /// [`StorageError::Io`], and what the sink returns.
-pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, StorageError> {
+pub(crate) fn pass(files: &StoreFiles, ledger: bool, sink: &mut dyn Sink) -> Result<Findings, StorageError> {
     let mut pass = Pass {
         files,
         sink,
-        findings: Findings::default(),
+        findings: Findings {
+            ledger: ledger.then(Ledger::default),
+            ..Findings::default()
+        },
         state: LogState::default(),
         reported: 0,
         in_hole: false,
-        indexed: None,
+        evidence: None,
+        scattered: None,
+        compared: files.checkpoint.is_none(),
         open_end: None,
     };
     pass.findings.damage.clone_from(&files.damage);
@@ -90,6 +104,7 @@ pub(crate) fn pass(files: &StoreFiles, sink: &mut dyn Sink) -> Result<Findings, 
     for &(first, last) in missing {
         pass.missing(first, last)?;
     }
+    pass.compare();
     pass.sink.progress(files.prepared_bytes);
     pass.sink.end(&mut pass.findings)?;
     let (mut findings, open_end) = (pass.findings, pass.open_end);
@@ -110,8 +125,12 @@ struct Pass<'a> {
     reported: u32,
     /// Whether transactions are taken from a hole: what is missing behind them may be in it, too.
     in_hole: bool,
-    /// What the index file says of the extent that the last hole is in.
-    indexed: Option<(u64, Option<IndexedRuns>)>,
+    /// What there is about an extent, once something in it is not whole.
+    evidence: Option<(u64, Option<Evidence>)>,
+    /// The groups of the extent, once they do not simply follow each other.
+    scattered: Option<Scattered>,
+    /// Whether the log has come to the checkpoint.
+    compared: bool,
     /// Where the log ends.
     open_end: Option<LogPosition>,
 }
@@ -119,26 +138,61 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Extents whose files are not there. Their index files may be.
     fn missing(&mut self, first: u64, last: u64) -> Result<(), StorageError> {
-        let mut damage = self.files.missing_damage(first, last);
         let dir = &self.files.dir;
         let names = self
             .files
             .disk
             .list(dir)
             .map_err(|e| StorageError::io("list", dir, e))?;
-        let mut indexed = 0;
-        for name in names {
-            if let Some(FileName::Index(extent)) = FileName::parse(&name)
-                && (first..=last).contains(&extent)
-                && let Some(runs) = IndexedRuns::read(self.files, extent)
-            {
-                damage.affected.extend(runs.entries(0, u64::MAX, &[]));
-                indexed += 1;
+        let indexed = names.iter().filter_map(|name| match FileName::parse(name) {
+            Some(FileName::Index(extent)) if (first..=last).contains(&extent) => Some(extent),
+            _ => None,
+        });
+        let mut indexed: Vec<u64> = indexed.collect();
+        let open = self.files.checkpoint.as_ref().map(|found| found.position.extent);
+        indexed.extend(open.filter(|open| (first..=last).contains(open)));
+        indexed.sort_unstable();
+        indexed.dedup();
+        let hole = self.findings.damage.len();
+        self.findings.hole(self.files.missing_damage(first, last));
+        let mut known = 0;
+        for extent in indexed {
+            if let Some(mut evidence) = Evidence::read(self.files, extent) {
+                known += u64::from(evidence.until == u64::MAX);
+                self.lost(extent, evidence.rest())?;
             }
         }
-        damage.affected_is_all = indexed == last - first + 1;
-        self.findings.hole(damage);
+        self.findings.damage[hole].affected_is_all = known == last - first + 1;
         Ok(())
+    }
+
+    /// Entries that are missing in an extent, each where it stood.
+    fn lost(&mut self, extent: u64, lost: Vec<(SequenceRange, u32)>) -> Result<(), StorageError> {
+        for (range, byte) in lost {
+            let checkpoint = self.files.checkpoint.as_ref();
+            if checkpoint.is_some_and(|found| found.position <= LogPosition { extent, byte }) {
+                self.compare();
+            }
+            let hole = self.findings.hole_at(extent, byte);
+            if let Some((ledger, hole)) = self.findings.ledger.as_mut().zip(hole) {
+                ledger.lost(&range, hole);
+                self.sink.lost(&range)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The log is where the checkpoint stands, or behind it: what that says was there, and was not found, is lost.
+    fn compare(&mut self) {
+        if std::mem::replace(&mut self.compared, true) || !self.findings.has_hole() {
+            return;
+        }
+        let hole = self.findings.open_hole();
+        if let (Some(ledger), Some(checkpoint), Some(hole)) =
+            (self.findings.ledger.as_mut(), &self.files.checkpoint, hole)
+        {
+            ledger.compare(checkpoint, hole);
+        }
     }
 
     fn extent(&mut self, number: u64, extent: &ExtentFile) -> Result<(), StorageError> {
@@ -154,6 +208,7 @@ impl Pass<'_> {
         let is_last = self.files.extents.keys().next_back() == Some(&number)
             && self.files.known_durable.is_none_or(|known| known.extent <= number);
         self.reported = 0;
+        (self.evidence, self.scattered) = (None, None);
         let end = match self.files.salt(number, &self.state)? {
             Some(salt) => {
                 let mut walk = Walk::new(extent.file.clone(), salt, start, self.state)?;
@@ -163,6 +218,11 @@ impl Pass<'_> {
             }
             None => self.without_salt(number, extent, sealed_end)?,
         };
+        self.end_scattered(extent, number, end)?;
+        if let Some((_, Some(evidence))) = &mut self.evidence {
+            let rest = evidence.rest();
+            self.lost(number, rest)?;
+        }
         let is_whole = holes == self.findings.holes.len();
         if let Some(found) = extent
             .header
@@ -236,8 +296,11 @@ impl Pass<'_> {
             let (at, found) = match walk.step()? {
                 Step::End { at, found } => (at, found),
                 Step::Group { at, header, body } => {
+                    if let Some(scattered) = &mut self.scattered {
+                        scattered.cover(at, at + header.span() as u32);
+                    }
                     self.group(LogPosition { extent, byte: at }, &header, epoch, body)?;
-                    if at - self.reported >= PROGRESS_BYTES {
+                    if at.saturating_sub(self.reported) >= PROGRESS_BYTES {
                         self.sink.progress(u64::from(at - self.reported));
                         self.reported = at;
                     }
@@ -245,6 +308,12 @@ impl Pass<'_> {
                 }
             };
             let here = LogPosition { extent, byte: at };
+            if self.scattered.as_ref().is_some_and(|scattered| scattered.displaced) {
+                match self.behind_displaced(walk, here, sealed_end)? {
+                    Some(end) => return Ok(end),
+                    None => continue,
+                }
+            }
             let bound = match (sealed_end, is_last) {
                 (Some((end, chain)), _) if end == at && chain == walk.state.chain => return Ok(at),
                 (Some((end, _)), _) => u64::from(end),
@@ -267,125 +336,6 @@ impl Pass<'_> {
                 return Ok(end);
             }
         }
-    }
-
-    /// Notes that no whole group is at `here`, and goes on behind it; returns where the extent ends if nothing follows.
-    /// `bound` is where the groups that were durable end, as far as that is known.
-    fn beyond(
-        &mut self,
-        walk: &mut Walk,
-        here: LogPosition,
-        bound: u64,
-        sealed: bool,
-    ) -> Result<Option<u32>, StorageError> {
-        let LogPosition { extent, byte } = here;
-        let next = walk.next_header(byte)?;
-        let Some((at, header)) = next.filter(|&(at, _)| !sealed || u64::from(at) < bound) else {
-            let end = bound.max(u64::from(byte)).min(u64::from(u32::MAX));
-            self.hole(walk, here, end, "a group that is not whole")?;
-            return Ok(Some((end as u32).min(walk.limit() as u32).max(byte)));
-        };
-        let follows = header.number == walk.state.group_number + 1 && header.chain == walk.state.chain;
-        if !follows {
-            let lost = header.number - walk.state.group_number - 1;
-            let found = match lost {
-                0 => "a group that does not continue the one before".to_owned(),
-                1 => format!("group {} is not whole", header.number - 1),
-                _ => format!(
-                    "groups {} to {} are not whole",
-                    walk.state.group_number + 1,
-                    header.number - 1
-                ),
-            };
-            self.hole(walk, here, u64::from(at), &found)?;
-        }
-        let body_at = at + GROUP_HEADER_BYTES as u32;
-        let end = u64::from(body_at) + u64::from(header.body_bytes);
-        let is_whole = header.check_body(walk.bytes(body_at, end)?).is_ok();
-        if is_whole {
-            walk.go_to(at, &header);
-        } else {
-            let found = format!("the transactions of group {} are not whole", header.number);
-            let place = LogPosition { extent, byte: at };
-            self.hole(walk, place, end, &found)?;
-            walk.go_past(at, &header);
-        }
-        Ok(None)
-    }
-
-    /// Notes a hole of the log from `here` to `end`, and takes from it the transactions that are whole.
-    fn hole(&mut self, walk: &mut Walk, here: LogPosition, end: u64, found: &str) -> Result<(), StorageError> {
-        let LogPosition { extent, byte } = here;
-        if self.indexed.as_ref().is_none_or(|&(of, _)| of != extent) {
-            self.indexed = Some((extent, IndexedRuns::read(self.files, extent)));
-        }
-        let indexed = self.indexed.as_ref().and_then(|(_, runs)| runs.as_ref());
-        let last_number = self.state.trx_number;
-        let bytes = walk.bytes(byte, end)?;
-        let block = byte.next_multiple_of(BLOCK_BYTES as u32);
-        let mut starts = vec![byte + GROUP_HEADER_BYTES as u32, block + GROUP_HEADER_BYTES as u32];
-        starts.extend(indexed.iter().flat_map(|runs| runs.starts(byte, end)));
-        starts.sort_unstable();
-        starts.dedup();
-        let whole = salvage(bytes, byte, &starts, last_number);
-        let places: Vec<u32> = whole.iter().map(|&(at, _)| at).collect();
-        let path = self.files.path(FileName::Extent(extent));
-        let mut damage = Damage::without_loss(path, extent, u64::from(byte), found);
-        damage.end = end;
-        damage.whole_transactions = whole.len() as u64;
-        damage.affected_is_all = indexed.is_some();
-        if let Some(runs) = indexed {
-            damage.affected = runs.entries(byte, end, &places);
-        }
-        self.findings.hole(damage);
-        self.in_hole = true;
-        for (at, length) in whole {
-            let start = (at - byte) as usize;
-            let Some(bytes) = bytes.get(start..start + length as usize) else {
-                continue;
-            };
-            if let Ok((header, transaction)) = take_transaction(bytes) {
-                let at = LogPosition { extent, byte: at };
-                self.transaction(at, &header, transaction)?;
-            }
-        }
-        self.in_hole = false;
-        Ok(())
-    }
-
-    /// Nothing tells the salt of an extent: none of its groups can be known.
-    fn without_salt(
-        &mut self,
-        number: u64,
-        extent: &ExtentFile,
-        sealed_end: Option<SealedEnd>,
-    ) -> Result<u32, StorageError> {
-        let here = LogPosition {
-            extent: number,
-            byte: EXTENT_HEADER_BYTES as u32,
-        };
-        let known = self.files.known_durable.filter(|&known| known > here);
-        let durable = known
-            .filter(|known| known.extent == number)
-            .map_or(0, |known| u64::from(known.byte));
-        let end = sealed_end.map_or(extent.size.max(durable), |(end, _)| u64::from(end));
-        let end = end.max(u64::from(here.byte)).min(u64::from(u32::MAX));
-        let mut walk = Walk::new(extent.file.clone(), 0, here, self.state)?;
-        // One that is only prepared holds nothing; but that is all that can be said.
-        if sealed_end.is_none() && known.is_none() && is_zero(&mut walk, here.byte, end)? {
-            let damage = self.findings.damage.iter_mut();
-            damage
-                .filter(|damage| damage.extent == number)
-                .for_each(|damage| damage.affected_is_all = false);
-            return Ok(here.byte);
-        }
-        self.hole(
-            &mut walk,
-            here,
-            end,
-            "groups that nobody can check: the extent's header and its first group are damaged",
-        )?;
-        Ok(end as u32)
     }
 
     /// A whole group, behind one of `epoch_before`.
@@ -473,31 +423,57 @@ impl Pass<'_> {
         }
         self.state.trx_number = header.number;
         self.state.last_timestamp = header.timestamp;
-        if self.findings.has_hole() && matches!(header.kind, Kind::Trim | Kind::Delete) {
-            for section in sections(header, transaction).flatten() {
-                let Ok(path) = section.path() else { continue };
-                match header.kind {
-                    Kind::Trim => self.findings.trimmed(&path, section.first_sequence, self.in_hole),
-                    _ => self.findings.deleted(&path, self.in_hole),
+        if let Some((_, Some(evidence))) = &mut self.evidence {
+            let is_index = evidence.until == u64::MAX;
+            if is_index && header.kind == Kind::Data && evidence.contradicts(header, transaction) {
+                return Ok(());
+            }
+            let is_displaced = self.scattered.as_ref().is_some_and(|found| found.displaced);
+            let lost = match header.kind {
+                Kind::Data => evidence.found(header, transaction),
+                _ if is_displaced => Vec::new(),
+                _ => evidence.before(at.byte),
+            };
+            self.lost(at.extent, lost)?;
+        }
+        let checkpoint = self.files.checkpoint.as_ref();
+        if checkpoint.is_some_and(|checkpoint| header.number > checkpoint.state.trx_number) {
+            self.compare();
+        }
+        self.account(at, header, transaction);
+        self.sink.transaction(at, header, transaction, &mut self.findings)
+    }
+
+    /// Writes a whole transaction into the ledger, if there is one.
+    fn account(&mut self, at: LogPosition, header: &TransactionHeader, transaction: &[u8]) {
+        if self.findings.ledger.is_none() {
+            return;
+        }
+        for section in sections(header, transaction).flatten() {
+            let Ok(path) = section.path() else { continue };
+            let Some(ledger) = &mut self.findings.ledger else {
+                return;
+            };
+            match header.kind {
+                Kind::Open => {}
+                Kind::Trim => ledger.trimmed(path, section.first_sequence),
+                Kind::Delete => ledger.deleted(&path),
+                Kind::Data if section.record_count == 0 => {}
+                Kind::Data => {
+                    let first = section.first_sequence.0;
+                    let continues = ledger.continues(&path, first);
+                    if !continues && !self.findings.has_hole() {
+                        let found = "a section that does not continue its segment".to_owned();
+                        self.findings.broken(self.files, at, section.length() as u64, found);
+                    }
+                    let hole = self.findings.open_hole();
+                    let last = first.saturating_add(u64::from(section.record_count) - 1);
+                    if let Some(ledger) = &mut self.findings.ledger {
+                        let checkpoint = self.files.checkpoint.as_ref();
+                        ledger.found(path, (first, last), header.timestamp, checkpoint, hole);
+                    }
                 }
             }
         }
-        self.sink.transaction(at, header, transaction, &mut self.findings)
     }
-}
-
-fn is_zero(walk: &mut Walk, from: u32, to: u64) -> Result<bool, StorageError> {
-    const STEP: u64 = 1 << 20;
-    let mut at = u64::from(from);
-    while at < to {
-        let bytes = walk.bytes(at as u32, to.min(at + STEP))?;
-        if bytes.is_empty() {
-            break;
-        }
-        if bytes.iter().any(|&byte| byte != 0) {
-            return Ok(false);
-        }
-        at += bytes.len() as u64;
-    }
-    Ok(true)
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::files::StoreFiles;
 use super::pass::pass;
 use super::rewrite::Rewrite;
+use super::verify::verify_store;
 use super::{Damage, Directory, OfflineProgress, SequenceRange};
 use crate::backup::apart::overlap;
 use crate::directory::{UNFINISHED, is_unused, read_format, say, store_dir, write_format};
 use crate::disk::Disk;
 use crate::error::{OpenError, StorageError};
 use crate::folder::lock_dir;
-use crate::model::{LogPosition, StoreId};
+use crate::model::{LogPosition, Sequence, StoreId};
 
 /// What is kept of a segment with a hole in its sequences: an engine reads sequences without holes only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -106,6 +107,8 @@ pub fn repair_on(
     // No engine takes this for its own before the end.
     say(&**disk, target, &marker())?;
     clear(&**disk, &target.join("stores"))?;
+    // Each is read twice: to tell what is damaged, and to copy what is whole.
+    directory.progress.bytes_total = directory.progress.bytes_total.saturating_mul(2);
     let mut report = RepairReport {
         format: directory.format.take(),
         stores: Vec::new(),
@@ -156,16 +159,39 @@ fn repair_store(
     keep: Keep,
     progress: &mut dyn FnMut(u64),
 ) -> Result<StoreRepair, OpenError> {
+    // What is lost is what `verify` says, by the same code.
+    let verified = verify_store(files, progress)?;
+    let is_damaged = !verified.damage.is_empty();
     let mut rewrite = Rewrite::begin(files, target.to_owned(), keep, progress)?;
-    let mut findings = pass(files, &mut rewrite)?;
-    let rewritten = rewrite.end()?;
-    findings.damage.sort_by_key(|damage| (damage.extent, damage.byte));
+    pass(files, is_damaged, &mut rewrite)?;
+    let mut rewritten = rewrite.end()?;
+    for lost in verified.damage.iter().flat_map(|damage| &damage.affected) {
+        without(&mut rewritten.left_out, lost);
+    }
     Ok(StoreRepair {
         store: files.store,
         entries: rewritten.entries,
         transactions: rewritten.transactions,
-        torn_tail: findings.torn_tail,
-        damage: findings.damage,
+        torn_tail: verified.torn_tail,
+        damage: verified.damage,
         left_out: rewritten.left_out,
     })
+}
+
+/// Takes what is lost out of what is only left out: of an earlier life of the segment, it says nothing any more.
+fn without(left_out: &mut Vec<SequenceRange>, lost: &SequenceRange) {
+    let mut rest = Vec::new();
+    left_out.retain(|range| {
+        let meets = range.path == lost.path && range.first <= lost.last && lost.first <= range.last;
+        if meets && range.first < lost.first {
+            let last = Sequence(lost.first.0 - 1);
+            rest.push(SequenceRange { last, ..range.clone() });
+        }
+        if meets && lost.last < range.last {
+            let first = lost.last.next();
+            rest.push(SequenceRange { first, ..range.clone() });
+        }
+        !meets
+    });
+    left_out.extend(rest);
 }

@@ -43,8 +43,6 @@ struct Written {
     last_timestamp: Timestamp,
     /// Its later entries are left out, from this sequence on: a hole came before, and what stands before it is kept.
     left_out: Option<Sequence>,
-    /// The head it has in the old log.
-    source: Sequence,
 }
 
 /// What a new log holds.
@@ -214,13 +212,8 @@ impl<'a> Rewrite<'a> {
         }
         let last = Sequence(first.0 + u64::from(section.record_count) - 1);
         if segment.head.0 > 0 && first <= segment.head {
-            // Only a delete makes a segment begin anew; it was in a hole.
-            self.put_encoded(Encoded::delete(path), timestamp)?;
-            self.left_out.remove(path);
-            segment = Written {
-                source: segment.source,
-                ..Written::default()
-            };
+            self.begin_anew(path, timestamp)?;
+            segment = Written::default();
         }
         if segment.head.next() == first && segment.left_out.is_none() {
             self.grow(path, segment, section, timestamp);
@@ -249,7 +242,6 @@ impl<'a> Rewrite<'a> {
             head: Sequence(section.first_sequence.0 + u64::from(section.record_count) - 1),
             last_timestamp,
             left_out: None,
-            source: segment.source,
         };
         self.segments.insert(path.clone(), written);
     }
@@ -280,39 +272,19 @@ impl<'a> Rewrite<'a> {
         Ok(())
     }
 
-    /// Finds what is missing in the old log before a section.
-    fn follow(&mut self, at: LogPosition, section: &Section<'_>, path: &SegmentPath, findings: &mut Findings) {
-        let segment = self.segments.entry(path.clone()).or_default();
-        let first = section.first_sequence;
-        let head = match first <= segment.source {
-            true => {
-                findings.deleted(path, false);
-                Sequence(0)
-            }
-            false => segment.source,
-        };
-        segment.source = Sequence(first.0 + u64::from(section.record_count) - 1);
-        if first > head.next() {
-            if !findings.has_hole() {
-                let found = "a section that does not continue its segment".to_owned();
-                findings.broken(self.files, at, section.length() as u64, found);
-            }
-            findings.skipped(path, head.next(), Sequence(first.0 - 1));
-        }
+    /// A segment begins anew, though nothing deletes it: that was in a hole.
+    fn begin_anew(&mut self, path: &SegmentPath, timestamp: Timestamp) -> Result<(), StorageError> {
+        self.put_encoded(Encoded::delete(path), timestamp)?;
+        self.left_out.remove(path);
+        self.segments.insert(path.clone(), Written::default());
+        Ok(())
     }
 
-    fn data(
-        &mut self,
-        at: LogPosition,
-        header: &TransactionHeader,
-        transaction: &[u8],
-        findings: &mut Findings,
-    ) -> Result<(), StorageError> {
+    fn data(&mut self, header: &TransactionHeader, transaction: &[u8]) -> Result<(), StorageError> {
         let (mut kept, mut trims) = (Vec::new(), Vec::new());
         let mut all = true;
         for section in sections(header, transaction).flatten() {
             let Ok(path) = section.path() else { continue };
-            self.follow(at, &section, &path, findings);
             let (write, trim) = self.prepare(&section, &path, header.timestamp)?;
             all &= write;
             if write {
@@ -385,10 +357,10 @@ fn only(header: &TransactionHeader, transaction: &[u8], kept: &[Section<'_>]) ->
 impl Sink for Rewrite<'_> {
     fn transaction(
         &mut self,
-        at: LogPosition,
+        _at: LogPosition,
         header: &TransactionHeader,
         transaction: &[u8],
-        findings: &mut Findings,
+        _findings: &mut Findings,
     ) -> Result<(), StorageError> {
         match header.kind {
             Kind::Open if header.section_count > 0 => Ok(()),
@@ -398,7 +370,7 @@ impl Sink for Rewrite<'_> {
                 self.put(&mut transaction.to_vec(), header.timestamp)?;
                 self.flush()
             }
-            Kind::Data => self.data(at, header, transaction, findings),
+            Kind::Data => self.data(header, transaction),
             Kind::Trim | Kind::Delete => {
                 for section in sections(header, transaction).flatten() {
                     let Ok(path) = section.path() else { continue };
@@ -413,6 +385,16 @@ impl Sink for Rewrite<'_> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn lost(&mut self, range: &SequenceRange) -> Result<(), StorageError> {
+        match self.segments.get(&range.path) {
+            Some(segment) if segment.head.0 > 0 && range.first <= segment.head => {
+                let timestamp = self.writer.state.last_timestamp;
+                self.begin_anew(&range.path, timestamp)
+            }
+            _ => Ok(()),
         }
     }
 

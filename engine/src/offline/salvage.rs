@@ -1,10 +1,10 @@
-//! Finds the whole transactions in a place where a group is not whole. A transaction has a checksum, but no salt: so none is
-//! looked for at any byte, where a payload could pose as one, but only where one must start.
+//! Finds the whole transactions in a place where a group is not whole. A transaction has a checksum, but no salt: it does not
+//! say of which log it is. So none counts but where the extent's index file, or the checkpoint, says that these entries stood
+//! there, committed at that time.
 
+use super::evidence::Evidence;
 use crate::format::FormatError;
-use crate::format::transaction::{
-    TRANSACTION_HEADER_BYTES, TransactionHeader, check_metadata, check_structure, open_transaction,
-};
+use crate::format::transaction::{TransactionHeader, check_metadata, check_structure, open_transaction};
 
 /// Checks all of the transaction at the front of `bytes`.
 pub(crate) fn whole_transaction(bytes: &[u8]) -> Result<(TransactionHeader, &[u8]), FormatError> {
@@ -14,44 +14,26 @@ pub(crate) fn whole_transaction(bytes: &[u8]) -> Result<(TransactionHeader, &[u8
     Ok((header, transaction))
 }
 
-/// Where the whole transactions in `bytes` start, which stand at byte `at` of an extent, each with its bytes. They start at
-/// one of `starts` (bytes of the extent, in order), or behind another whose length is right. Their numbers rise, from
-/// above `last_number`.
-pub(crate) fn salvage(bytes: &[u8], at: u32, starts: &[u32], mut last_number: u64) -> Vec<(u32, u32)> {
+/// Where the whole transactions in `bytes` start, which stand at byte `at` of an extent, each with its bytes. Each starts at
+/// one of `starts` (bytes of the extent, in order), is the one that stood there as `evidence` says, and its number is higher
+/// than the one before, and lower than `below`.
+pub(crate) fn salvage(
+    bytes: &[u8],
+    at: u32,
+    starts: &[u32],
+    evidence: &Evidence,
+    (mut last_number, below): (u64, u64),
+) -> Vec<(u32, u32)> {
     let mut found = Vec::new();
-    let mut next = 0;
     for &start in starts {
-        let Some(mut offset) = start.checked_sub(at).map(|offset| offset as usize) else {
-            continue;
-        };
-        if offset < next {
-            continue;
-        }
-        while let Some(rest) = bytes
-            .get(offset..)
-            .filter(|rest| rest.len() >= TRANSACTION_HEADER_BYTES)
+        let rest = start.checked_sub(at).and_then(|offset| bytes.get(offset as usize..));
+        if let Some(Ok((header, transaction))) = rest.map(whole_transaction)
+            && (last_number + 1..below).contains(&header.number)
+            && evidence.proves(start, &header, transaction)
         {
-            match whole_transaction(rest) {
-                Ok((header, transaction)) if header.number > last_number => {
-                    found.push((at + offset as u32, header.length));
-                    last_number = header.number;
-                    offset += transaction.len();
-                    next = offset;
-                }
-                _ => match behind(rest, last_number) {
-                    Some(length) => offset += length,
-                    None => break,
-                },
-            }
+            found.push((start, header.length));
+            last_number = header.number;
         }
     }
     found
-}
-
-/// The length of the damaged transaction at the front of `bytes`, if it is right: a whole one follows.
-fn behind(bytes: &[u8], last_number: u64) -> Option<usize> {
-    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
-    let rest = bytes.get(length.max(TRANSACTION_HEADER_BYTES)..)?;
-    let (header, _) = whole_transaction(rest).ok()?;
-    (header.number > last_number).then_some(length.max(TRANSACTION_HEADER_BYTES))
 }

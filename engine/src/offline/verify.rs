@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::at_least::Missing;
 use super::compare::{AGAIN, Comparison};
 use super::files::StoreFiles;
 use super::findings::Findings;
@@ -52,12 +53,14 @@ pub struct VerifyReport {
     pub format: Option<Damage>,
     /// One report a store, by id.
     pub stores: Vec<StoreReport>,
+    /// What must be there and is not; empty where nothing was asked for.
+    pub missing: Vec<Missing>,
 }
 
 impl VerifyReport {
-    /// Whether nothing is damaged.
+    /// Whether nothing is damaged, nor missing.
     pub fn is_clean(&self) -> bool {
-        self.format.is_none() && self.stores.iter().all(|store| store.damage.is_empty())
+        self.format.is_none() && self.missing.is_empty() && self.stores.iter().all(|store| store.damage.is_empty())
     }
 }
 
@@ -79,10 +82,24 @@ pub fn verify_on(
     dir: &Path,
     progress: &mut dyn FnMut(OfflineProgress),
 ) -> Result<VerifyReport, OpenError> {
-    let mut directory = Directory::open(disk, dir)?;
+    let directory = Directory::open(disk, dir)?;
+    verify_directory(disk, dir, directory, progress, &mut verify_store)
+}
+
+/// Checks one store; the bytes that are done are told.
+type VerifyStore<'a> = dyn FnMut(&StoreFiles, &mut dyn FnMut(u64)) -> Result<StoreReport, StorageError> + 'a;
+
+/// Checks all stores of a directory, each with `check`.
+pub(super) fn verify_directory(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    mut directory: Directory,
+    progress: &mut dyn FnMut(OfflineProgress),
+    check: &mut VerifyStore<'_>,
+) -> Result<VerifyReport, OpenError> {
     let mut report = VerifyReport {
         format: directory.format.take(),
-        stores: Vec::new(),
+        ..VerifyReport::default()
     };
     for id in std::mem::take(&mut directory.stores) {
         let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
@@ -91,24 +108,28 @@ pub fn verify_on(
             told.bytes_done += bytes;
             progress(*told);
         };
-        report.stores.push(verify_store(&files, &mut tell)?);
+        report.stores.push(check(&files, &mut tell)?);
     }
     Ok(report)
 }
 
-fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<StoreReport, StorageError> {
-    let mut check = Check {
-        files,
-        catalog: Catalog::starting_at(files.extents.keys().next().copied().unwrap_or(1)),
-        skipped: HashMap::new(),
-        extents: 0,
-        groups: 0,
-        log_bytes: 0,
-        checkpoint_agrees: None,
-        comparison: None,
-        progress,
-    };
-    let mut findings = pass(files, &mut check)?;
+/// Checks one store: what [`verify_on`] and a repair say of it.
+pub(crate) fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<StoreReport, StorageError> {
+    verified(files, progress).map(|(report, _)| report)
+}
+
+/// As [`verify_store`], with what the log holds.
+pub(super) fn verified(
+    files: &StoreFiles,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(StoreReport, Catalog), StorageError> {
+    let mut check = Check::new(files, progress);
+    let mut findings = pass(files, false, &mut check)?;
+    let mut quiet = |_| ();
+    if findings.has_hole() {
+        check = Check::new(files, &mut quiet);
+        findings = pass(files, true, &mut check)?;
+    }
     let refused = refused(files).map(|error| {
         if findings.damage.is_empty() {
             findings.damage.push(as_damage(files, &error));
@@ -117,7 +138,7 @@ fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<Sto
     });
     findings.damage.sort_by_key(|damage| (damage.extent, damage.byte));
     let totals = check.catalog.totals();
-    Ok(StoreReport {
+    let report = StoreReport {
         store: files.store,
         extents: check.extents,
         log_bytes: check.log_bytes,
@@ -127,7 +148,8 @@ fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<Sto
         torn_tail: findings.torn_tail,
         damage: findings.damage,
         refused,
-    })
+    };
+    Ok((report, check.catalog))
 }
 
 /// Why an open refuses the store: it reads as an open does. So both agree, whatever the pass thinks of the damage.
@@ -169,6 +191,8 @@ struct Check<'a> {
     catalog: Catalog,
     /// Holes in the sequences of segments, which the catalog counts as entries.
     skipped: HashMap<SegmentPath, Vec<(Sequence, Sequence)>>,
+    /// Where the next transaction of the extent stands at the earliest: one that changed places counts as if it were there.
+    next_byte: u32,
     extents: u64,
     groups: u64,
     log_bytes: u64,
@@ -194,13 +218,17 @@ impl Sink for Check<'_> {
     ) -> Result<(), StorageError> {
         if self.catalog.open.extent != at.extent {
             self.catalog.roll(at.extent);
+            self.next_byte = 0;
         }
+        let byte = at.byte.max(self.next_byte);
+        self.next_byte = byte + 1;
+        let at = LogPosition { byte, ..at };
         if header.kind == Kind::Open && header.section_count == 0 {
             return Ok(());
         }
         if findings.has_hole() {
             self.catalog.over_holes = true;
-            self.skip(at, header, transaction, findings);
+            self.skip(at, header, transaction);
         }
         if let Err(error) = self.catalog.apply(header, transaction, at)
             // Behind a hole, what a trim or delete was for may be gone.
@@ -234,6 +262,7 @@ impl Sink for Check<'_> {
         // At most one is under way, so that memory holds the runs of two extents, however large the log is.
         self.end_comparison(findings)?;
         self.extents += 1;
+        self.next_byte = 0;
         self.log_bytes += u64::from(ended.end).saturating_sub(EXTENT_HEADER_BYTES as u64);
         if ended.sealed {
             if self.catalog.open.extent != ended.extent {
@@ -256,7 +285,22 @@ impl Sink for Check<'_> {
     }
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    fn new(files: &'a StoreFiles, progress: &'a mut dyn FnMut(u64)) -> Self {
+        Self {
+            files,
+            catalog: Catalog::starting_at(files.extents.keys().next().copied().unwrap_or(1)),
+            skipped: HashMap::new(),
+            next_byte: 0,
+            extents: 0,
+            groups: 0,
+            log_bytes: 0,
+            checkpoint_agrees: None,
+            comparison: None,
+            progress,
+        }
+    }
+
     fn end_comparison(&mut self, findings: &mut Findings) -> Result<(), StorageError> {
         if let Some(comparison) = self.comparison.take() {
             findings.damage.extend(comparison.end()?);
@@ -283,7 +327,7 @@ impl Check<'_> {
     }
 
     /// Finds what is missing before the sections of a transaction.
-    fn skip(&mut self, at: LogPosition, header: &TransactionHeader, transaction: &[u8], findings: &mut Findings) {
+    fn skip(&mut self, at: LogPosition, header: &TransactionHeader, transaction: &[u8]) {
         for section in sections(header, transaction).flatten() {
             let Ok(path) = section.path() else { continue };
             if header.kind == Kind::Delete {
@@ -296,13 +340,11 @@ impl Check<'_> {
             if section.first_sequence <= head {
                 // Only a delete makes a segment begin anew: it is gone too.
                 self.catalog.delete_over_hole(&path, at);
-                findings.deleted(&path, false);
                 self.skipped.remove(&path);
                 head = Sequence(0);
             }
             if section.first_sequence > head.next() {
                 let last = Sequence(section.first_sequence.0 - 1);
-                findings.skipped(&path, head.next(), last);
                 if head.0 > 0 {
                     self.skipped.entry(path).or_default().push((head.next(), last));
                 }

@@ -1,8 +1,10 @@
 //! `verify`: check a data directory that no server is using.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use streamkit_engine::{StoreReport, verify_on};
+use streamkit_engine::backup::Manifest;
+use streamkit_engine::{AtLeast, SegmentPath, Sequence, StoreId, StoreReport, stores_on, verify_at_least_on};
+use uuid::Uuid;
 
 use super::failure::Failure;
 use super::offline;
@@ -12,6 +14,12 @@ use super::output::{Out, counted, json_lines};
 pub(crate) struct Verify {
     /// The data directory
     dir: PathBuf,
+    /// What it must hold: a backup, as a folder or its `backup.json`, or a segment that had come to a sequence
+    #[arg(long, value_name = "SPACE/SEGMENT=SEQUENCE|BACKUP")]
+    at_least: Vec<String>,
+    /// The store of those segments, if there are several
+    #[arg(long, value_name = "UUID")]
+    store: Option<Uuid>,
     /// Print JSON: one line a store
     #[arg(long)]
     json: bool,
@@ -21,11 +29,22 @@ impl Verify {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let json = json_lines(self.json);
         let dir = self.dir;
-        let report = offline::with_progress(move |progress| verify_on(&offline::disk(), &dir, progress)).await?;
+        let (wanted, store, place) = (self.at_least, self.store, dir.clone());
+        let at_least = tokio::task::spawn_blocking(move || at_least(&place, &wanted, store));
+        let at_least = at_least.await.map_err(|error| Failure::new(error.to_string()))??;
+        let verify = move |progress: &mut dyn FnMut(_)| verify_at_least_on(&offline::disk(), &dir, &at_least, progress);
+        let report = offline::with_progress(verify).await?;
         let mut out = Out::new();
         offline::print_format(&mut out, json, report.format.as_ref())?;
         for store in &report.stores {
             print(&mut out, json, store)?;
+        }
+        for missing in &report.missing {
+            let (store, what) = (missing.store, &missing.what);
+            match json {
+                true => out.json(&serde_json::json!({ "store": store.0, "missing": what }))?,
+                false => out.text(format_args!("store {store}: MISSING: {what}"))?,
+            }
         }
         let damaged = report.stores.iter().filter(|store| !store.damage.is_empty()).count();
         if report.is_clean() && !json {
@@ -35,6 +54,7 @@ impl Verify {
         out.flush()?;
         if !report.is_clean() {
             let what = match damaged {
+                0 if !report.missing.is_empty() => "an older copy: what was there at least is missing".to_owned(),
                 0 => "the directory's file `format` is damaged, no store is".to_owned(),
                 _ => format!("{damaged} of {} stores are damaged", report.stores.len()),
             };
@@ -43,6 +63,61 @@ impl Verify {
             return Err(Failure::damage(what).hint(next));
         }
         Ok(())
+    }
+}
+
+/// What the directory must hold, as it was given.
+fn at_least(dir: &Path, wanted: &[String], store: Option<Uuid>) -> Result<AtLeast, Failure> {
+    let mut at_least = AtLeast::default();
+    let wrong = |text: &str, why: String| Failure::arguments(format!("--at-least {text}: {why}"));
+    for text in wanted {
+        if let Some((path, sequence)) = segment(text) {
+            let (space, segment) = super::connect::path(path).map_err(|why| wrong(text, why))?;
+            let path = SegmentPath::new(&space, &segment).map_err(|why| wrong(text, why.to_string()))?;
+            let sequence = sequence
+                .parse()
+                .map_err(|_| wrong(text, "no sequence is as high".to_owned()))?;
+            let store = match store {
+                Some(store) => StoreId(store),
+                None => only_store(dir)?,
+            };
+            at_least.segments.push((store, path, Sequence(sequence)));
+        } else {
+            let place = Path::new(text);
+            let is_manifest = place
+                .file_name()
+                .is_some_and(|name| name == streamkit_engine::backup::MANIFEST);
+            let folder = match place.parent().filter(|_| is_manifest) {
+                Some(parent) => parent,
+                None => place,
+            };
+            let manifest = Manifest::read(&*offline::disk(), folder).map_err(|why| wrong(text, why.to_string()))?;
+            let none = || {
+                wrong(
+                    text,
+                    "no backup is there; a segment is written SPACE/SEGMENT=SEQUENCE".to_owned(),
+                )
+            };
+            at_least.backups.push(manifest.ok_or_else(none)?);
+        }
+    }
+    Ok(at_least)
+}
+
+/// A segment and a sequence: names may hold any sign, so the last `=` separates them.
+fn segment(text: &str) -> Option<(&str, &str)> {
+    let (path, sequence) = text.rsplit_once('=')?;
+    let is_number = !sequence.is_empty() && sequence.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some((path, sequence))
+}
+
+fn only_store(dir: &Path) -> Result<StoreId, Failure> {
+    match stores_on(&offline::disk(), dir)?[..] {
+        [store] => Ok(store),
+        ref stores => {
+            let what = format!("{} stores are there: say which one with --store", stores.len());
+            Err(Failure::arguments(what))
+        }
     }
 }
 

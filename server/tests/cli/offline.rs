@@ -225,3 +225,76 @@ fn consume_names_what_damage_hits_and_prints_what_is_whole() {
             .success()
     );
 }
+
+#[test]
+fn verify_tells_an_older_copy_by_what_it_must_hold_at_least() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stored(dir.path());
+    let backup = dir.path().join("backup");
+    let backup = backup.to_str().unwrap();
+    assert!(on("backup", &data, &[backup]).status.success());
+    let at_least = |wanted: &str| on("verify", &data, &["--at-least", wanted, "--json"]);
+    for held in ["orders/a=6000", "orders/b=1", backup, &format!("{backup}/backup.json")] {
+        let done = at_least(held);
+        assert!(done.status.success(), "{held}: {}", text(&done.stderr));
+    }
+    // The last `=` separates, whatever names hold.
+    for (wanted, said) in [
+        ("orders/a=6001", "orders/a ends at 6000; it had 6001"),
+        ("orders/a/b=c=1", "orders/a/b=c is not there; it had 1"),
+    ] {
+        let done = at_least(wanted);
+        assert_eq!(done.status.code(), Some(6), "{wanted}");
+        let missing = lines(&done.stdout).pop().unwrap();
+        assert_eq!((&missing["store"], &missing["missing"]), (&STORE.into(), &said.into()));
+    }
+    let other = "aaaaaaaa-0000-4000-8000-000000000000";
+    let done = on("verify", &data, &["--at-least", "orders/a=1", "--store", other]);
+    assert_eq!(done.status.code(), Some(6), "{}", text(&done.stderr));
+    for wrong in ["orders=1", "orders/a", "/=1", "orders/a=99999999999999999999"] {
+        assert_eq!(at_least(wrong).status.code(), Some(2), "{wrong}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_a_folder_or_a_terabyte_in_the_place_of_a_file_is_damage_and_waited_for_by_nobody() {
+    for name in [
+        "00000000000000000001.extent",
+        "00000000000000000001.index",
+        "checkpoint",
+    ] {
+        for what in ["pipe", "folder", "terabyte"] {
+            let dir = tempfile::tempdir().unwrap();
+            let data = stored(dir.path());
+            let path = data.join("stores").join(STORE).join(name);
+            if what == "terabyte" {
+                let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+                file.set_len(1 << 40).unwrap();
+            } else {
+                std::fs::remove_file(&path).unwrap();
+                match what {
+                    "pipe" => assert!(
+                        std::process::Command::new("mkfifo")
+                            .arg(&path)
+                            .status()
+                            .unwrap()
+                            .success()
+                    ),
+                    _ => std::fs::create_dir(&path).unwrap(),
+                }
+            }
+            let done = verify(&data);
+            assert_eq!(done.status.code(), Some(6), "{name} {what}: {}", text(&done.stderr));
+            let target = dir.path().join("target");
+            let repaired = on("repair", &data, &[target.to_str().unwrap()]);
+            assert_ne!(
+                repaired.status.code(),
+                Some(1),
+                "{name} {what}: {}",
+                text(&repaired.stderr)
+            );
+            assert!(verify(&target).status.success(), "{name} {what}");
+        }
+    }
+}

@@ -225,6 +225,36 @@ const MUTANTS: &[Mutant] = &[
         "disk.sync_dir(&staging)\n        .map_err(|e| StorageError::io(\"sync\", &staging, e))?;",
         "",
     ),
+    mutant(
+        "an offline header of another store is believed",
+        "engine/src/offline/files.rs",
+        "Ok(header) if header.store == self.store && header.extent == number => Some(header),",
+        "Ok(header) if header.extent == number => Some(header),",
+    ),
+    mutant(
+        "an offline salt needs no proof but a whole first group",
+        "engine/src/offline/files.rs",
+        "Ok((found.names_this && header.check_body(&body).is_ok()).then_some(salt))",
+        "Ok((is_first && header.check_body(&body).is_ok()).then_some(salt))",
+    ),
+    mutant(
+        "an offline transaction needs no index file that tells of it",
+        "engine/src/offline/salvage.rs",
+        "&& evidence.proves(start, &header, transaction)",
+        "&& evidence.starts(start, u64::from(start) + 1).len() == 1",
+    ),
+    mutant(
+        "offline, what is missing is not compared with the index file",
+        "engine/src/offline/evidence.rs",
+        "let unseen = (from..end).filter(|&at| !self.seen[at]);",
+        "let unseen = (from..end).filter(|&at| !self.seen[at] && false);",
+    ),
+    mutant(
+        "offline, a hole is said to be told of whether or not an index file covers it",
+        "engine/src/offline/pass/holes.rs",
+        "let mut is_all = false;",
+        "let mut is_all = true;",
+    ),
 ];
 
 fn main() -> ExitCode {

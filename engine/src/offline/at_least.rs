@@ -1,0 +1,127 @@
+//! What a directory must hold at least, by somebody who knows: a whole older copy of a store is whole, and nothing in it tells
+//! that there was more.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::files::StoreFiles;
+use super::verify::{VerifyReport, verified, verify_directory};
+use super::{Directory, OfflineProgress};
+use crate::backup::{ExtentEntry, Manifest};
+use crate::disk::{Disk, DiskFile};
+use crate::error::{OpenError, StorageError};
+use crate::format::extent_header::EXTENT_HEADER_BYTES;
+use crate::index::catalog::Catalog;
+use crate::log::names::FileName;
+use crate::model::{SegmentPath, Sequence, StoreId};
+
+/// What must be there.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AtLeast {
+    /// Segments, each with a sequence that its head has reached.
+    pub segments: Vec<(StoreId, SegmentPath, Sequence)>,
+    /// Backups: each store's log begins with what stands there, byte for byte.
+    pub backups: Vec<Manifest>,
+}
+
+/// What must be there and is not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Missing {
+    /// The store.
+    pub store: StoreId,
+    /// What of it, for people.
+    pub what: String,
+}
+
+/// As [`verify_on`](crate::verify_on), and says in [`VerifyReport::missing`] what the directory does not hold of `at_least`.
+///
+/// # Errors
+/// As [`verify_on`](crate::verify_on).
+pub fn verify_at_least_on(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    at_least: &AtLeast,
+    progress: &mut dyn FnMut(OfflineProgress),
+) -> Result<VerifyReport, OpenError> {
+    let directory = Directory::open(disk, dir)?;
+    let mut missing = Vec::new();
+    let mut found = Vec::new();
+    let mut report = verify_directory(disk, dir, directory, progress, &mut |files, progress| {
+        let (report, catalog) = verified(files, progress)?;
+        found.push(files.store);
+        at_least.missing_in(files, &catalog, &mut missing)?;
+        Ok(report)
+    })?;
+    let segments = at_least.segments.iter().map(|&(store, ..)| store);
+    let backups = at_least.backups.iter().flat_map(|backup| backup.stores.keys());
+    let mut wanted: Vec<StoreId> = segments.chain(backups.map(|&id| StoreId(id))).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted.retain(|store| !found.contains(store));
+    missing.extend(wanted.into_iter().map(|store| Missing {
+        store,
+        what: "the store is not there".to_owned(),
+    }));
+    report.missing = missing;
+    Ok(report)
+}
+
+impl AtLeast {
+    fn missing_in(
+        &self,
+        files: &StoreFiles,
+        catalog: &Catalog,
+        missing: &mut Vec<Missing>,
+    ) -> Result<(), StorageError> {
+        let store = files.store;
+        for (_, path, sequence) in self.segments.iter().filter(|&&(of, ..)| of == store) {
+            let what = match catalog.head(path) {
+                head if head >= *sequence => continue,
+                Sequence(0) => format!("{path} is not there; it had {sequence}"),
+                head => format!("{path} ends at {head}; it had {sequence}"),
+            };
+            missing.push(Missing { store, what });
+        }
+        for backup in &self.backups {
+            for entry in backup.stores.get(&store.0).into_iter().flatten() {
+                if !holds(files, entry)? {
+                    let what = format!(
+                        "extent {} does not begin with the {} bytes that the backup has of it",
+                        entry.extent, entry.used_bytes
+                    );
+                    missing.push(Missing { store, what });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an extent begins with what a backup has of it.
+fn holds(files: &StoreFiles, entry: &ExtentEntry) -> Result<bool, StorageError> {
+    if entry.used_bytes as usize <= EXTENT_HEADER_BYTES {
+        return Ok(true);
+    }
+    let Some(extent) = files.extents.get(&entry.extent) else {
+        return Ok(false);
+    };
+    let crc = checksum(&*extent.file, entry.used_bytes.into());
+    let path = files.path(FileName::Extent(entry.extent));
+    Ok(crc.map_err(|e| StorageError::io("read", path, e))? == Some(entry.crc32))
+}
+
+/// Of the bytes behind the header, up to `end`; `None` if there are fewer.
+fn checksum(file: &dyn DiskFile, end: u64) -> std::io::Result<Option<u32>> {
+    let (mut crc, mut bytes) = (crc32fast::Hasher::new(), vec![0; 1 << 20]);
+    let mut at = EXTENT_HEADER_BYTES as u64;
+    while at < end {
+        let length = (end - at).min(bytes.len() as u64) as usize;
+        let read = file.read_at(at, &mut bytes[..length])?;
+        if read == 0 {
+            return Ok(None);
+        }
+        crc.update(&bytes[..read]);
+        at += read as u64;
+    }
+    Ok(Some(crc.finalize()))
+}
