@@ -211,6 +211,15 @@ pub trait Stores: Send + Sync + 'static {
     /// [`OpenError`].
     async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError>;
 
+    /// The same for whoever only reads: a store that was never written to costs nothing, and is not kept. What is returned for
+    /// such a one stays empty and takes no writes.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    async fn store_to_read(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError> {
+        self.store(id).await
+    }
+
     /// How commits reach the medium, in a word for people, where there is more than one way: what `status` and `/readyz`
     /// show. `None`: nothing worth telling.
     fn commit_method(&self) -> Option<&'static str> {

@@ -53,6 +53,9 @@ pub struct EngineConfig {
     /// Stores open at a time. Default 10 000. An idle store costs a file descriptor and 12 KiB; beyond the limit, those
     /// that nobody holds and that were not asked for the longest are closed.
     pub open_stores: usize,
+    /// How long whoever asks for a store waits for it to be open: for the disk, and for a place among [`EngineConfig::open_stores`].
+    /// Then it is told [`OpenError::StillOpening`] or [`OpenError::TooManyStores`]. Default 10 s, at least 1 ms.
+    pub open_deadline: Duration,
     /// Extents open for reading at a time, of all stores together, each with two file descriptors. Default 256.
     pub open_extents: usize,
     /// How commits may reach the disk. [`Engine::commit_method`](crate::Engine::commit_method) tells how they do.
@@ -80,6 +83,7 @@ impl EngineConfig {
             queue_deadline: Duration::from_secs(20),
             keep_free_bytes: 64 << 20,
             open_stores: 10_000,
+            open_deadline: Duration::from_secs(10),
             open_extents: 256,
             commit_method: CommitMethod::default(),
             commit_threads: 8,
@@ -138,6 +142,9 @@ impl EngineConfig {
         }
         if self.open_stores == 0 {
             faults.push("open_stores must be at least 1".to_owned());
+        }
+        if self.open_deadline < Duration::from_millis(1) {
+            faults.push("open_deadline must be at least 1 ms".to_owned());
         }
         if self.open_extents < 8 {
             faults.push("open_extents must be at least 8".to_owned());

@@ -306,6 +306,7 @@ async fn a_store_that_halted_is_not_closed_to_make_room() {
     let disk = Simulated::default();
     let running = Engine::open(EngineConfig {
         open_stores: 1,
+        open_deadline: std::time::Duration::from_millis(200),
         ..config(&disk)
     })
     .unwrap();

@@ -1,12 +1,14 @@
 //! Many stores in one folder, opened when first asked for, sharing threads.
 
-use std::collections::HashMap;
+mod opening;
+
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use crate::blocking;
 use crate::boundary::{Store, Stores};
 use crate::commit::Committing;
 use crate::commit::queue::Queue;
@@ -22,12 +24,14 @@ use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
 use crate::log::recovery::recover;
 use crate::model::StoreId;
+use crate::openers::Openers;
 use crate::pace::LOOK_MAX;
+use crate::places::Places;
 use crate::room::Room;
 use crate::shared::{Shared, Threads};
 use crate::store::LocalStore;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
+use crate::sync::{Condvar, Mutex, RwLock};
 use crate::watch::Watch;
 use crate::workers::Workers;
 
@@ -41,26 +45,17 @@ pub struct Engine {
 
 struct Inner {
     config: EngineConfig,
-    stores: Mutex<HashMap<StoreId, Arc<Slot>>>,
-    /// Set under the lock of the stores, which none is added to or opened in from then on.
-    closing: AtomicBool,
+    stores: Mutex<Places<LocalStore>>,
+    /// Told when a store was opened or closed.
+    changed: Condvar,
     /// Held by whoever closes; the next one finds it done.
     closes: Mutex<()>,
     handles: Arc<ExtentHandles>,
-    /// Counts requests for stores: a slot's latest number tells how long ago that was.
-    asked: AtomicU64,
     threads: Arc<Threads>,
     /// Of those who wait for room in a queue.
     deadlines: Arc<Deadlines>,
     /// Looks now and then whether the folder is still where it was.
     watch: OnceLock<Watch>,
-}
-
-/// One store's place; its lock makes concurrent opens one.
-#[derive(Default)]
-struct Slot {
-    store: Mutex<Option<LocalStore>>,
-    last_asked: AtomicU64,
 }
 
 /// An open that read less of the log than this leaves no checkpoint: reading it again costs less.
@@ -107,7 +102,7 @@ impl Engine {
             Ok(Threads {
                 read: Workers::new("sk-read", config.read_threads, Duration::ZERO, by_hand)?,
                 background: Workers::new("sk-background", 2, Duration::ZERO, by_hand)?,
-                opening: Workers::new("sk-open", 2, Duration::ZERO, by_hand)?,
+                opening: Openers::new(by_hand)?,
                 folder: Arc::clone(&folder),
                 commit,
                 by_hand: by_hand.cloned(),
@@ -138,11 +133,10 @@ impl Engine {
         };
         let inner = Inner {
             handles,
-            closing: AtomicBool::new(false),
+            changed: Condvar::new(),
             closes: Mutex::default(),
+            stores: Mutex::new(Places::new(config.open_stores)),
             config,
-            stores: Mutex::default(),
-            asked: AtomicU64::new(0),
             threads: Arc::new(threads),
             deadlines: Arc::new(deadlines),
             watch: OnceLock::new(),
@@ -163,10 +157,9 @@ impl Engine {
     pub fn commit_method(&self) -> &'static str {
         let method = self.inner.threads.commit.method();
         let stores = self.inner.stores();
-        let open = stores.values().filter_map(|slot| {
-            let store = slot.store.try_lock().ok()?;
-            Some(store.as_ref()?.shared.by_threads.load(Ordering::Relaxed))
-        });
+        let open = stores
+            .open()
+            .map(|(_, store)| store.shared.by_threads.load(Ordering::Relaxed));
         let (by_threads, others): (Vec<bool>, Vec<bool>) = open.partition(|by_threads| *by_threads);
         match (by_threads.is_empty(), others.is_empty()) {
             (true, _) => method,
@@ -184,11 +177,8 @@ impl Engine {
     /// The stores that are open and hold anything.
     pub(crate) fn written_stores(&self) -> Vec<StoreId> {
         let stores = self.inner.stores();
-        let open = stores.iter().filter_map(|(&id, slot)| {
-            let store = slot.store.try_lock().ok()?;
-            (store.as_ref()?.shared.tail.borrow().byte > 0).then_some(id)
-        });
-        open.collect()
+        let written = stores.open().filter(|(_, store)| store.shared.tail.borrow().byte > 0);
+        written.map(|(id, _)| id).collect()
     }
 
     /// Opens a store, blocking. See [`Stores::store`].
@@ -196,23 +186,13 @@ impl Engine {
     /// # Errors
     /// [`OpenError`].
     pub fn open_store(&self, id: StoreId) -> Result<LocalStore, OpenError> {
-        let slot = self.inner.slot(id)?;
-        let mut store = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = &*store {
-            return Ok(store.clone());
-        }
-        // Closing waits for this slot, or was here already.
-        if self.inner.is_closing() {
-            return Err(StorageError::Closed.into());
-        }
-        let mut opened = self.inner.recover_store(id);
-        if opened.as_ref().is_err_and(OpenError::is_out_of_descriptors) {
-            self.inner.close_idle();
-            opened = self.inner.recover_store(id);
-        }
-        let opened = opened?;
-        *store = Some(opened.clone());
-        Ok(opened)
+        blocking::wait(self.inner.config.by_hand.as_ref(), self.inner.get(id, false))
+    }
+
+    /// The stores that are open, or being opened or closed. None once [`Stores::close`] is done; before that, one of those that
+    /// remain keeps it waiting.
+    pub fn unfinished(&self) -> Vec<StoreId> {
+        self.inner.stores().unfinished()
     }
 }
 
@@ -228,74 +208,9 @@ impl Inner {
         let Err(StorageError::Gone(gone)) = folder.gone() else {
             return;
         };
-        let slots: Vec<_> = self.stores().values().map(Arc::clone).collect();
-        for slot in slots {
-            // Whoever has the lock opens the store, and looks himself; or it is met the next time.
-            if let Ok(store) = slot.store.try_lock()
-                && let Some(store) = &*store
-            {
-                store.shared.latch.lose(&gone);
-            }
-        }
-    }
-
-    fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
-    }
-
-    fn stores(&self) -> MutexGuard<'_, HashMap<StoreId, Arc<Slot>>> {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A store's slot; a new one only where there is room.
-    fn slot(&self, id: StoreId) -> Result<Arc<Slot>, OpenError> {
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-        let full = |stores: &HashMap<_, _>| !stores.contains_key(&id) && stores.len() >= self.config.open_stores;
-        if full(&self.stores()) {
-            self.close_idle();
-        }
-        let mut stores = self.stores();
-        if self.is_closing() {
-            return Err(StorageError::Closed.into());
-        }
-        if full(&stores) {
-            return Err(OpenError::TooManyStores(self.config.open_stores));
-        }
-        let slot = stores.entry(id).or_default();
-        slot.last_asked.store(asked, Ordering::Relaxed);
-        Ok(Arc::clone(slot))
-    }
-
-    /// Closes stores that nobody holds, those first that were not asked for the longest: a sixteenth of what may be open,
-    /// so that the search is rare, yet few enough for one request to wait for.
-    fn close_idle(&self) {
-        let mut unused: Vec<(u64, StoreId, Arc<Slot>)> = self
-            .stores()
-            .iter()
-            .filter(|(_, slot)| Arc::strong_count(slot) == 1)
-            .map(|(&id, slot)| (slot.last_asked.load(Ordering::Relaxed), id, Arc::clone(slot)))
-            .collect();
-        unused.sort_unstable_by_key(|&(asked, id, _)| (asked, id));
-        let mut to_close = (self.config.open_stores / 16).clamp(1, 64);
-        for (_, id, slot) in unused {
-            if to_close == 0 {
-                return;
-            }
-            // Handles are made under this lock: a store that is idle now stays so until it is closed.
-            let mut store = slot.store.lock().unwrap_or_else(PoisonError::into_inner);
-            if store.as_ref().is_some_and(|store| !store.is_idle()) {
-                continue;
-            }
-            if let Some(store) = store.take() {
-                self.close_store(&store);
-            }
-            drop(store);
-            let mut stores = self.stores();
-            // Two: the map's and ours. With more, somebody waits to open the store again, and needs the one slot.
-            if Arc::strong_count(&slot) == 2 {
-                stores.remove(&id);
-                to_close -= 1;
-            }
+        // One that is just being opened looks itself, or is met the next time.
+        for (_, store) in self.stores().open() {
+            store.shared.latch.lose(&gone);
         }
     }
 
@@ -400,18 +315,7 @@ impl Inner {
         if self.threads.folder.is_released() {
             return;
         }
-        let slots: Vec<_> = {
-            let stores = self.stores();
-            self.closing.store(true, Ordering::Release);
-            let mut slots: Vec<_> = stores.iter().map(|(&id, slot)| (id, Arc::clone(slot))).collect();
-            slots.sort_unstable_by_key(|&(id, _)| id);
-            slots
-        };
-        for (_, slot) in slots {
-            if let Some(store) = &*slot.store.lock().unwrap_or_else(PoisonError::into_inner) {
-                self.close_store(store);
-            }
-        }
+        self.close_all();
         // Only when nothing is written any more may another process take the folder.
         self.threads.background.drain();
         self.threads.commit.end_io();
@@ -422,24 +326,11 @@ impl Inner {
 #[async_trait]
 impl Stores for Engine {
     async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError> {
-        {
-            let stores = self.inner.stores();
-            if let Some(slot) = stores.get(&id)
-                && let Ok(store) = slot.store.try_lock()
-                && let Some(store) = &*store
-            {
-                slot.last_asked
-                    .store(self.inner.asked.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-                return Ok(Arc::new(store.clone()));
-            }
-        }
-        let engine = self.clone();
-        if self.inner.is_closing() {
-            return Err(StorageError::Closed.into());
-        }
-        let opened = self.inner.threads.opening.run(move || engine.open_store(id)).await;
-        let store = opened.unwrap_or(Err(StorageError::Closed.into()))?;
-        Ok(Arc::new(store))
+        Ok(Arc::new(self.inner.get(id, false).await?))
+    }
+
+    async fn store_to_read(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError> {
+        Ok(Arc::new(self.inner.get(id, true).await?))
     }
 
     fn commit_method(&self) -> Option<&'static str> {
@@ -451,15 +342,14 @@ impl Stores for Engine {
     }
 
     fn ready(&self) -> Result<(), StorageError> {
-        if self.inner.is_closing() {
+        if self.inner.stores().is_ended() {
             return Err(StorageError::Closed);
         }
         self.inner.threads.folder.ready()?;
         let stores = self.inner.stores();
-        let halted = stores.iter().filter_map(|(&id, slot)| {
-            let store = slot.store.try_lock().ok()?;
-            Some((id, store.as_ref()?.writable().err()?))
-        });
+        let halted = stores
+            .open()
+            .filter_map(|(id, store)| Some((id, store.writable().err()?)));
         match halted.min_by_key(|(id, _)| *id) {
             Some((_, why)) => Err(why),
             None => Ok(()),
@@ -468,7 +358,12 @@ impl Stores for Engine {
 
     async fn close(&self) {
         let inner = Arc::clone(&self.inner);
-        // Not a thread of those it waits for.
-        self.inner.threads.opening.run(move || inner.close()).await;
+        let (send, receive) = oneshot::channel();
+        self.inner.threads.opening.spawn_at_once(move || {
+            inner.close();
+            drop(inner);
+            let _ = send.send(());
+        });
+        let _ = receive.await;
     }
 }

@@ -189,9 +189,22 @@ pub enum OpenError {
         /// `backup`, `restore` or `repair`.
         what: &'static str,
     },
-    /// As many stores are open as may be, and all of them are in use.
+    /// As many stores are open as may be, and all of them were in use for as long as
+    /// [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient.
     #[error("{0} stores are open and in use, and no more may be; raise open_stores, or release some")]
     TooManyStores(usize),
+    /// Its disk has not answered within [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient: it is still
+    /// being opened (or closed, to be opened again), no second opening is begun meanwhile, and other stores do not wait for it.
+    #[error("store {store} is still being opened after {waited:.1?}: the disk does not answer; try again later")]
+    StillOpening {
+        /// The store.
+        store: StoreId,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// So many openings hang that no other is begun. Transient.
+    #[error("{0} openings of stores hang, and no more are begun: the disk does not answer; try again later")]
+    OpeningsHang(usize),
     /// A setting is out of its range.
     #[error("invalid engine settings: {0}")]
     Config(String),
@@ -207,6 +220,19 @@ impl OpenError {
             return false;
         };
         crate::disk::reserve::is_out_of_descriptors(source)
+    }
+
+    /// Whether the same call may do later, as nothing is wrong with the store itself: others take its place, or its disk's time,
+    /// or it is being closed.
+    pub fn is_transient(&self) -> bool {
+        self.is_out_of_descriptors()
+            || matches!(
+            self,
+            Self::TooManyStores(_)
+                | Self::StillOpening { .. }
+                | Self::OpeningsHang(_)
+                | Self::Storage(StorageError::Closed)
+        )
     }
 }
 

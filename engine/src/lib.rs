@@ -76,9 +76,11 @@ pub mod limits;
 mod log;
 mod model;
 mod offline;
+mod openers;
 #[cfg(test)]
 mod opening_tests;
 mod pace;
+mod places;
 mod read;
 #[cfg(test)]
 mod refused_tests;

@@ -28,6 +28,7 @@ use crate::log::writer::{LogWriter, Wish};
 use crate::model::{
     Committed, Entry, LogPosition, SegmentPath, SegmentStatus, Sequence, StoreId, Timestamp, Transaction, Trx,
 };
+use crate::openers::Openers;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use crate::workers::Workers;
@@ -39,7 +40,7 @@ pub(crate) struct Threads {
     pub(crate) read: Workers,
     pub(crate) background: Workers,
     /// Threads that open stores: one may take long, and neither another's commit nor its preparation may wait for that.
-    pub(crate) opening: Workers,
+    pub(crate) opening: Openers,
     pub(crate) folder: Arc<Folder>,
     /// There are none of these threads: whoever waits for them does their work.
     pub(crate) by_hand: Option<ByHand>,

@@ -83,6 +83,11 @@ impl Server {
         &self.shared.limits
     }
 
+    /// [`Limits::shutdown_deadline`].
+    pub fn shutdown_deadline(&self) -> Duration {
+        self.shared.limits.shutdown_deadline
+    }
+
     /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable, and how it
     /// commits: [`COMMIT_METHOD_HEADER`]), `GET /metrics` (what it counted), `GET /backup` and what stands below it ([`crate::backup`]).
     pub fn router(&self) -> Router {

@@ -45,16 +45,24 @@ impl OpenStores {
         &self.stores
     }
 
-    pub(crate) async fn open(&self, id: StoreId) -> Result<Arc<dyn Store>, StoreUnavailable> {
+    /// A store, to read only (`reads`) or to write to also. What passes by itself, as that all places are taken, breaks no circuit.
+    pub(crate) async fn open(&self, id: StoreId, reads: bool) -> Result<Arc<dyn Store>, StoreUnavailable> {
         if self.circuit_is_open(id) {
             return Err(StoreUnavailable::CircuitOpen);
         }
-        let opened = self.stores.store(id).await;
+        let opened = match reads {
+            true => self.stores.store_to_read(id).await,
+            false => self.stores.store(id).await,
+        };
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match opened {
             Ok(store) => {
                 failing.remove(&id);
                 Ok(store)
+            }
+            Err(error) if error.is_transient() => {
+                tracing::warn!(store = %id, %error, "a store is not to be had now");
+                Err(error.into())
             }
             Err(error) => {
                 let now = Instant::now();

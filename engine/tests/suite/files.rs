@@ -484,6 +484,7 @@ async fn idle_stores_are_closed_for_others_and_come_back_whole() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
     config.open_stores = 8;
+    config.open_deadline = std::time::Duration::from_secs(2);
     let engine = Engine::open(config).unwrap();
     let id = |n| StoreId(uuid::Uuid::from_u128(n));
     for n in 1..=100 {

@@ -44,6 +44,7 @@ mod files;
 mod format_example;
 mod gated;
 mod lifetime;
+mod many_stores;
 mod moved;
 mod overload;
 mod scans;

@@ -16,9 +16,6 @@ use super::log;
 use super::output::{Out, note};
 use super::signals::StopSignals;
 
-/// How long the stores may take to close. Their work is synced long before; a disk that hangs would keep us for ever.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
-
 /// Where a server is, on the network and on the disk.
 #[derive(clap::Args)]
 struct Place {
@@ -66,6 +63,9 @@ pub(crate) struct Serve {
         default_value_t = 10_000
     )]
     open_stores: usize,
+    /// Time whoever asks for a store waits until it is open
+    #[arg(long, env = "STREAMKIT_OPEN_DEADLINE", hide_env = true, value_parser = some_time, value_name = "TIME", default_value_t = EngineConfig::new("").open_deadline.into())]
+    open_deadline: humantime::Duration,
     /// auto: io_uring where it can be had; or threads
     #[arg(
         long,
@@ -213,6 +213,7 @@ impl Serve {
         }
         let config = EngineConfig {
             open_stores: self.open_stores,
+            open_deadline: self.open_deadline.into(),
             commit_method: self.commit_method.into(),
             queue_deadline: self.queue_deadline.into(),
             keep_free_bytes: self.keep_free_bytes,
@@ -307,10 +308,10 @@ impl Running {
         signals.next().await?;
         note("streamkit: stopping");
         let engine = self.engine.clone();
+        let deadline = self.server.shutdown_deadline();
         let in_order = async {
             self.server.shutdown().await;
-            let closed = tokio::time::timeout(CLOSE_DEADLINE, self.engine.close()).await;
-            closed.map_err(|_| Failure::new(format!("the stores did not close within {CLOSE_DEADLINE:?}")))
+            closed(&self.engine, deadline).await
         };
         let stopped = tokio::select! {
             stopped = in_order => stopped,
@@ -328,4 +329,30 @@ impl Running {
         self.server.shutdown().await;
         self.engine.close().await;
     }
+}
+
+/// Closes the stores, as long as they go on closing: what they hold is synced long before, and a disk that hangs would keep us
+/// for ever.
+async fn closed(engine: &Engine, deadline: Duration) -> Result<(), Failure> {
+    const NAMED: usize = 5;
+    let mut closing = std::pin::pin!(engine.close());
+    let mut left = engine.unfinished();
+    // Some time without sessions, too.
+    let deadline = deadline.max(Duration::from_secs(1));
+    while tokio::time::timeout(deadline, &mut closing).await.is_err() {
+        let now_left = engine.unfinished();
+        if now_left.len() >= left.len() {
+            let named: Vec<String> = now_left.iter().take(NAMED).map(ToString::to_string).collect();
+            let more = match now_left.len() {
+                0 => "what they had begun in the background did not end".to_owned(),
+                count if count > NAMED => format!("{} and {} more did not close", named.join(", "), count - NAMED),
+                _ => format!("{} did not close", named.join(", ")),
+            };
+            return Err(Failure::new(format!(
+                "the disk hangs: {more} within {deadline:?}; what was acknowledged is stored"
+            )));
+        }
+        left = now_left;
+    }
+    Ok(())
 }

@@ -56,6 +56,20 @@ pub(crate) fn allowed(request: &Request, rights: Rights) -> bool {
     }
 }
 
+/// Whether a request is answered with what a store holds now: of one that is not there, with nothing.
+pub(crate) fn only_reads(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Peek(_)
+            | Request::ConsumeSegment(_)
+            | Request::ConsumeSpace(_)
+            | Request::Consume(_)
+            | Request::GetSpaces
+            | Request::GetSegments(_)
+            | Request::GetStatus(_)
+    )
+}
+
 /// Answers a request. Returns when everything is sent but the terminal message.
 pub(crate) async fn run(
     request: Request,

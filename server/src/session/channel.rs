@@ -153,7 +153,7 @@ impl Channel {
             return End::ErrorFrame(ACCESS_DENIED);
         }
         let store = tokio::select! {
-            store = shared.stores.open(StoreId(self.head.store_id)) => store,
+            store = shared.stores.open(StoreId(self.head.store_id), operations::only_reads(&request)) => store,
             () = self.ending.cancelled() => return self.ended(),
         };
         let store = match store {

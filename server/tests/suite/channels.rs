@@ -248,3 +248,28 @@ async fn a_store_that_fails_to_open_three_times_is_left_alone_for_a_while() {
     peer.call(&peek("s", "a")).await;
     assert_eq!(broken.0.load(Ordering::Relaxed), 4);
 }
+
+#[tokio::test]
+async fn that_all_places_are_taken_breaks_no_circuit_and_hinders_no_read_of_a_store_that_is_not_there() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let config = EngineConfig {
+        open_stores: 1,
+        open_deadline: Duration::from_secs(1),
+        ..EngineConfig::new(dir.path())
+    };
+    let engine = tokio::task::spawn_blocking(|| Engine::open(config))
+        .await
+        .unwrap()
+        .unwrap();
+    let held = engine.store(StoreId(Uuid::from_u128(77))).await.unwrap();
+    let host = Host::over(Arc::new(engine.clone()), engine, dir, Limits::default(), "127.0.0.1:0").await;
+    let mut peer = host.connect().await;
+    for _ in 0..4 {
+        let refused = peer.produce("s", "a", &[&record(1)]).await.1;
+        assert_eq!(refused, Terminal::Error("store unavailable".into()));
+    }
+    assert_eq!(peer.call(&peek("s", "a")).await.1, Terminal::Close);
+    drop(held);
+    assert_eq!(peer.produce("s", "a", &[&record(1)]).await.1, Terminal::Close);
+    host.stop().await;
+}

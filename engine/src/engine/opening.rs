@@ -1,0 +1,191 @@
+//! How a store comes to be open, and to be closed again for others: the table says what is to be done ([`Places`]), threads that
+//! may wait for the disk do it ([`crate::openers`]), and no caller waits longer than the deadline.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Inner, store_dir};
+use crate::error::{OpenError, StorageError};
+use crate::model::StoreId;
+use crate::places::{Asked, Job, Places};
+use crate::store::LocalStore;
+use crate::sync::Instant;
+
+/// When whoever waits looks first whether a store has come to rest, or a thread more is needed; then after twice as long, up to the
+/// second: many may wait.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(320)];
+
+type Opened = Result<LocalStore, OpenError>;
+
+impl Inner {
+    /// A store, opened if it is not. For a read (`reads`) of one that is not on the disk, an empty one that nobody can write to and
+    /// that is not kept.
+    pub(super) async fn get(self: &Arc<Self>, id: StoreId, reads: bool) -> Opened {
+        let asked = self.stores().ask(id, reads, self.config.open_deadline);
+        let (receive, job) = match asked {
+            Asked::Open(store) => return Ok(store),
+            Asked::Refused(error) => return Err(error),
+            Asked::Wait(receive, job) => (receive, job),
+        };
+        if let Some(Job::Seek(_)) = job
+            && let Some(hanging) = self.threads.opening.stuck()
+        {
+            self.stores().withdraw(id, &OpenError::OpeningsHang(hanging));
+        } else {
+            self.start(job);
+        }
+        match self.config.by_hand {
+            Some(_) => receive.await.unwrap_or_else(|_| Err(StorageError::Closed.into())),
+            None => self.in_time(id, receive).await,
+        }
+    }
+
+    async fn in_time(self: &Arc<Self>, id: StoreId, mut receive: oneshot::Receiver<Opened>) -> Opened {
+        let (since, longest) = (Instant::now(), self.config.open_deadline);
+        let mut pause = LOOK_AGAIN[0];
+        loop {
+            let waited = since.elapsed();
+            if waited >= longest {
+                // It may have come just now.
+                return receive
+                    .try_recv()
+                    .unwrap_or_else(|_| Err(self.stores().why_late(id, waited)));
+            }
+            let slice = pause.min(longest - waited);
+            if let Ok(answer) = self.deadlines.within(slice, &mut receive).await {
+                return answer.unwrap_or_else(|_| Err(StorageError::Closed.into()));
+            }
+            pause = LOOK_AGAIN[1].min(2 * pause);
+            self.threads.opening.tend();
+            self.give();
+        }
+    }
+
+    /// Has done what is to be done next.
+    fn give(self: &Arc<Self>) {
+        let jobs = self.stores().give(LocalStore::is_idle, self.config.by_hand.is_none());
+        self.start(jobs);
+    }
+
+    fn start(self: &Arc<Self>, jobs: impl IntoIterator<Item = Job<LocalStore>>) {
+        for job in jobs {
+            let inner = Arc::clone(self);
+            self.threads.opening.spawn(move || inner.run(job));
+        }
+    }
+
+    fn run(self: &Arc<Self>, job: Job<LocalStore>) {
+        match job {
+            Job::Seek(id) => {
+                let there = self.is_there(id);
+                let readers = self.stores().found(id, there);
+                if !readers.is_empty() {
+                    let empty = self.caught(id, || self.empty(id));
+                    for reader in readers {
+                        reader.tell(empty.clone());
+                    }
+                }
+                let jobs = self.stores().give(LocalStore::is_idle, self.config.by_hand.is_none());
+                for job in jobs {
+                    match job {
+                        // This thread is at it already.
+                        Job::Open(opens) if opens == id => self.run(job),
+                        other => self.start([other]),
+                    }
+                }
+                return;
+            }
+            Job::Empty(id, reader) => {
+                reader.tell(self.caught(id, || self.empty(id)));
+                return;
+            }
+            Job::Open(id) => {
+                let ended = self.stores().is_ended();
+                let opened = match ended {
+                    true => Err(StorageError::Closed.into()),
+                    false => self.caught(id, || self.recover_with_room(id)),
+                };
+                let late = self.stores().opened(id, opened);
+                if let Some(store) = late {
+                    self.run(Job::Close(id, store));
+                }
+            }
+            Job::Close(id, store) => {
+                if catch_unwind(AssertUnwindSafe(|| self.close_store(&store))).is_err() {
+                    tracing::error!(store = %id, "closing a store panicked");
+                }
+                drop(store);
+                self.stores().closed(id);
+            }
+        }
+        self.changed.notify_all();
+        self.give();
+    }
+
+    /// Opens a store; where no descriptors are left, once more after some stores at rest were closed.
+    fn recover_with_room(&self, id: StoreId) -> Opened {
+        let opened = self.recover_store(id);
+        if !opened.as_ref().is_err_and(OpenError::is_out_of_descriptors) {
+            return opened;
+        }
+        for _ in 0..(self.config.open_stores / 16).clamp(1, 64) {
+            let Some((idle, store)) = self.stores().oldest_idle(LocalStore::is_idle) else {
+                break;
+            };
+            self.close_store(&store);
+            drop(store);
+            self.stores().closed(idle);
+        }
+        self.recover_store(id)
+    }
+
+    /// Whether anything of a store is on the disk.
+    fn is_there(&self, id: StoreId) -> Result<bool, StorageError> {
+        let dir = store_dir(&self.config.dir, id);
+        let names = self
+            .config
+            .disk
+            .list(&dir)
+            .map_err(|e| StorageError::io("list", dir, e))?;
+        Ok(!names.is_empty())
+    }
+
+    fn empty(&self, id: StoreId) -> Opened {
+        let store = self.recover_store(id)?;
+        store.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        store.room.close();
+        Ok(store)
+    }
+
+    /// A panic is a bug of ours; whoever waits for the store hears of it.
+    fn caught(&self, id: StoreId, open: impl FnOnce() -> Opened) -> Opened {
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            let bug = std::io::Error::other("a bug: opening it panicked");
+            Err(StorageError::io("open", store_dir(&self.config.dir, id), bug).into())
+        })
+    }
+
+    /// Closes all stores, those that others are opening or closing included.
+    pub(super) fn close_all(&self) {
+        let open = self.stores().end();
+        for (id, store) in open {
+            self.close_store(&store);
+            drop(store);
+            self.stores().closed(id);
+        }
+        if let Some(by_hand) = &self.config.by_hand {
+            return by_hand.run_until(|| self.stores().unfinished().is_empty());
+        }
+        let mut stores = self.stores();
+        while !stores.unfinished().is_empty() {
+            stores = self.changed.wait(stores).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn stores(&self) -> crate::sync::MutexGuard<'_, Places<LocalStore>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,218 @@
+//! More stores than may be open, and stores whose disk hangs: nobody is refused while a store is at rest, and nobody waits for
+//! another's disk.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use streamkit_engine::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode, best};
+use streamkit_engine::*;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+fn id(number: u64) -> StoreId {
+    StoreId(Uuid::from_u128(u128::from(number)))
+}
+
+fn path() -> SegmentPath {
+    SegmentPath::new("s", "a").unwrap()
+}
+
+fn open(dir: &tempfile::TempDir, open_stores: usize, open_deadline: Duration) -> Engine {
+    let config = EngineConfig {
+        open_stores,
+        open_deadline,
+        ..EngineConfig::new(dir.path())
+    };
+    Engine::open(config).unwrap()
+}
+
+/// As many as the machine has time for: a refusal is a fault here, being slow is none.
+const PATIENT: Duration = Duration::from_secs(300);
+
+async fn append(store: &dyn Store, sequence: u64) {
+    let transaction = Transaction::single(path(), Sequence(sequence), vec![Record::new("x")]);
+    store.append(transaction).await.unwrap();
+}
+
+/// Runs `work` for each number, so many at a time.
+async fn at_a_time<F: Future<Output = ()> + Send + 'static>(count: usize, all: u64, work: impl Fn(u64) -> F) {
+    let mut running = JoinSet::new();
+    for number in 1..=all {
+        if running.len() >= count {
+            running.join_next().await.unwrap().unwrap();
+        }
+        running.spawn(work(number));
+    }
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_twenty_thousand_stores_in_turn_none_is_refused_whether_or_not_as_many_are_open_as_asked_for_at_once() {
+    for places in [64, 8] {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(&dir, places, PATIENT);
+        at_a_time(50, 10_000, |number| {
+            let engine = engine.clone();
+            async move {
+                let store = engine.store(id(number)).await.unwrap();
+                if number % 100 == 0 {
+                    append(&*store, 1).await;
+                }
+                drop(store);
+            }
+        })
+        .await;
+        assert!(engine.unfinished().len() <= places);
+        engine.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stores_that_come_back_while_they_are_closed_for_others_have_what_they_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir, 4, PATIENT);
+    for round in 1..=5 {
+        at_a_time(16, 24, |number| {
+            let engine = engine.clone();
+            async move {
+                append(&*engine.store(id(number % 24)).await.unwrap(), round).await;
+                let store = engine.store_to_read(id(number % 24)).await.unwrap();
+                assert_eq!(store.peek(&path()).await.unwrap().unwrap().sequence, Sequence(round));
+            }
+        })
+        .await;
+    }
+    assert!(engine.unfinished().len() <= 4);
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_there_is_read_as_empty_takes_no_place_and_is_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir, 2, Duration::from_secs(1));
+    let held = [engine.store(id(1)).await.unwrap(), engine.store(id(2)).await.unwrap()];
+    for number in 10..100 {
+        let absent = engine.store_to_read(id(number)).await.unwrap();
+        assert_eq!(absent.status().await.unwrap().segment_count, 0);
+        assert!(absent.peek(&path()).await.unwrap().is_none());
+        let refused = absent
+            .append(Transaction::single(path(), Sequence(1), vec![Record::new("x")]))
+            .await;
+        let AppendError::Rejected(Rejection::Storage(StorageError::Closed)) = refused.unwrap_err() else {
+            panic!("it would be lost")
+        };
+    }
+    assert_eq!(engine.unfinished(), [id(1), id(2)]);
+    let refused = engine.store(id(3)).await.err().unwrap();
+    assert!(matches!(refused, OpenError::TooManyStores(2)) && refused.is_transient());
+    drop(held);
+    append(&*engine.store(id(3)).await.unwrap(), 1).await;
+    let there = engine.store_to_read(id(3)).await.unwrap();
+    assert!(there.peek(&path()).await.unwrap().is_some());
+    assert_eq!(std::fs::read_dir(dir.path().join("stores")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_somebody_reads_is_not_closed_for_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir, 1, Duration::from_secs(1));
+    append(&*engine.store(id(1)).await.unwrap(), 1).await;
+    let mut reader = engine
+        .store(id(1))
+        .await
+        .unwrap()
+        .read_segment(SegmentRead::all(path()));
+    assert!(matches!(engine.store(id(2)).await, Err(OpenError::TooManyStores(1))));
+    assert_eq!(reader.next_batch().await.unwrap().unwrap().len(), 1);
+    drop(reader);
+    engine.store(id(2)).await.unwrap();
+}
+
+/// A disk on which what is asked of some stores' folders is not answered until it is let go on.
+#[derive(Clone, Default)]
+struct Hanging(Arc<(Mutex<BTreeSet<String>>, Condvar)>);
+
+impl Hanging {
+    fn hang(&self, store: StoreId) {
+        self.0.0.lock().unwrap().insert(store.to_string());
+    }
+
+    fn go_on(&self) {
+        self.0.0.lock().unwrap().clear();
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self, path: &Path) {
+        let hangs = |hanging: &mut BTreeSet<String>| hanging.iter().any(|store| path.to_string_lossy().contains(store));
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), hangs).unwrap());
+    }
+}
+
+impl Disk for Hanging {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        best().create_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.pass(path);
+        best().list(path)
+    }
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        best().open(path, mode)
+    }
+    fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
+        best().open_log(path, create)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        best().rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        best().remove(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        best().sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
+        best().lock(path)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stores_whose_disk_hangs_keep_no_other_waiting_and_are_refused_until_it_moves() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Hanging::default());
+    let config = EngineConfig {
+        open_deadline: Duration::from_secs(2),
+        disk: Arc::new(disk.clone()),
+        ..EngineConfig::new(dir.path())
+    };
+    let engine = Engine::open(config).unwrap();
+    let mut asked = JoinSet::new();
+    for number in 1..=20 {
+        disk.hang(id(number));
+        for _ in 0..3 {
+            let engine = engine.clone();
+            asked.spawn(async move { engine.store(id(number)).await.err() });
+        }
+    }
+    while let Some(refused) = asked.join_next().await {
+        let refused = refused.unwrap().expect("it hangs");
+        assert!(
+            matches!(refused, OpenError::StillOpening { .. }) && refused.is_transient(),
+            "{refused}"
+        );
+    }
+    // It is known to hang: nobody waits for it again, nor beside it.
+    assert!(matches!(engine.open_store(id(1)), Err(OpenError::StillOpening { .. })));
+    for number in 100..200 {
+        engine.store(id(number)).await.unwrap();
+    }
+    disk.go_on();
+    while engine.store(id(1)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    append(&*engine.store(id(1)).await.unwrap(), 1).await;
+    engine.close().await;
+}
