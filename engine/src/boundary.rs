@@ -231,6 +231,12 @@ pub trait Stores: Send + Sync + 'static {
         None
     }
 
+    /// The open store whose last commit the clock is furthest behind, and how far, where that is more than a second: until the
+    /// clock has caught up, all that is committed there has one commit time.
+    fn clock_behind(&self) -> Option<(StoreId, std::time::Duration)> {
+        None
+    }
+
     /// `Ok` while storage is usable: what `/readyz` shows.
     ///
     /// # Errors

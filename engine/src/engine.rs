@@ -246,12 +246,15 @@ impl Inner {
             tail: watch::Sender::new(writer.tail()),
             writer: Mutex::new(writer),
             opened: AtomicBool::new(false),
+            is_clock_behind: AtomicBool::new(false),
             by_threads: AtomicBool::new(false),
             grown_since_checkpoint: AtomicU64::new(0),
             indexing: Mutex::default(),
             checkpointed: Mutex::new(checkpointed),
         };
         self.threads.folder.gone()?;
+        let last_commit = shared.catalog().totals().last_timestamp;
+        shared.tell_of_clock(shared.clock.now(), last_commit);
         if replayed_bytes > REPLAY_BYTES_UNREMARKED {
             self.leave_checkpoint(&shared);
         }
@@ -339,6 +342,14 @@ impl Stores for Engine {
 
     fn backup(&self) -> Option<Arc<dyn crate::backup::Source>> {
         Some(Arc::new(self.clone()))
+    }
+
+    fn clock_behind(&self) -> Option<(StoreId, Duration)> {
+        let stores = self.inner.stores();
+        let behind = stores
+            .open()
+            .filter_map(|(id, store)| Some((id, store.shared.clock_behind()?)));
+        behind.max_by_key(|&(id, by)| (by, id))
     }
 
     fn ready(&self) -> Result<(), StorageError> {

@@ -227,12 +227,12 @@ impl OpenError {
     pub fn is_transient(&self) -> bool {
         self.is_out_of_descriptors()
             || matches!(
-            self,
-            Self::TooManyStores(_)
-                | Self::StillOpening { .. }
-                | Self::OpeningsHang(_)
-                | Self::Storage(StorageError::Closed)
-        )
+                self,
+                Self::TooManyStores(_)
+                    | Self::StillOpening { .. }
+                    | Self::OpeningsHang(_)
+                    | Self::Storage(StorageError::Closed)
+            )
     }
 }
 

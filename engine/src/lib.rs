@@ -48,6 +48,7 @@
 //! ```
 
 pub mod backup;
+mod behind;
 mod blocking;
 pub mod boundary;
 mod by_hand;

@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) opened: AtomicBool,
     /// Its open extent is not one that the I/O thread could write beside others: commit threads do.
     pub(crate) by_threads: AtomicBool,
+    /// The clock was behind the last commit when it was looked at last.
+    pub(crate) is_clock_behind: AtomicBool,
     pub(crate) tail: watch::Sender<LogPosition>,
     /// Bytes of extents sealed since the last checkpoint was due.
     pub(crate) grown_since_checkpoint: AtomicU64,

@@ -32,6 +32,9 @@ const SOCKET_BUFFER_BYTES: usize = 16 << 10;
 /// watches servers expects it.
 pub const COMMIT_METHOD_HEADER: &str = "streamkit-commit-method";
 
+/// The header in which `/readyz` says by how many seconds the clock is behind the last commit of a store, where it is.
+pub const CLOCK_BEHIND_HEADER: &str = "streamkit-clock-behind";
+
 /// A server over some stores. Cheap to clone; all clones are the same server.
 #[derive(Clone)]
 pub struct Server {
@@ -129,13 +132,20 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         let method = HeaderValue::from_static(method);
         answer.headers_mut().insert(COMMIT_METHOD_HEADER, method);
     }
+    if let Some((_, by)) = stores.clock_behind() {
+        let seconds = HeaderValue::from(by.as_secs());
+        answer.headers_mut().insert(CLOCK_BEHIND_HEADER, seconds);
+    }
     answer
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let ready = !shared.stopping.is_cancelled() && shared.stores.all().ready().is_ok();
     let connections = shared.limits.connections - shared.connections.available_permits();
-    let text = shared.metrics.text(ready, connections);
+    let clock_behind = shared.stores.all().clock_behind();
+    let text = shared
+        .metrics
+        .text(ready, connections, clock_behind.map_or(Duration::ZERO, |(_, by)| by));
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 

@@ -22,5 +22,6 @@ mod socket;
 mod stores;
 
 pub use auth::{Access, Key, KeyError, Rights, Scopes};
-pub use http::{COMMIT_METHOD_HEADER, Server};
+pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server};
 pub use limits::Limits;
+pub use metrics::LOG_LINES_DROPPED;

@@ -2,6 +2,9 @@
 //! Prometheus reads. Nothing in it names a store, space or segment, so it needs no token; `/readyz` and the log name the store
 //! that a failure is of.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,6 +22,10 @@ struct Why {
     reason: &'static str,
 }
 
+/// Lines of this process's log that were dropped, as nobody read it in time. Whoever keeps the log counts them here; `GET /metrics`
+/// tells.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
 /// All of it.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -32,6 +39,8 @@ pub(crate) struct Metrics {
     records_early: Counter,
     records_late: Counter,
     handshakes_gave_way: Family<Why, Counter>,
+    log_lines_dropped: Counter,
+    clock_behind_seconds: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -69,6 +78,12 @@ impl Metrics {
         registry.register("records_early", help, records_early.clone());
         let help = "Records that came after their produce was answered as complete: not stored, and refused";
         registry.register("records_late", help, records_late.clone());
+        let clock_behind_seconds = Gauge::default();
+        let help = "How far the clock is behind the last commit of the store where that is most; 0 within a second";
+        registry.register("clock_behind_seconds", help, clock_behind_seconds.clone());
+        let log_lines_dropped = Counter::default();
+        let help = "Lines of the log that were dropped because nobody read it in time";
+        registry.register("log_lines_dropped", help, log_lines_dropped.clone());
         Self {
             registry,
             ready,
@@ -81,6 +96,8 @@ impl Metrics {
             records_early,
             records_late,
             handshakes_gave_way,
+            log_lines_dropped,
+            clock_behind_seconds,
         }
     }
 
@@ -136,9 +153,12 @@ impl Metrics {
     }
 
     /// Everything as text, with what is true now.
-    pub(crate) fn text(&self, ready: bool, connections: usize) -> String {
+    pub(crate) fn text(&self, ready: bool, connections: usize, clock_behind: Duration) -> String {
+        self.clock_behind_seconds.set(clock_behind.as_secs_f64());
         self.ready.set(i64::from(ready));
         self.connections.set(connections.try_into().unwrap_or(i64::MAX));
+        let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
+        self.log_lines_dropped.inner().fetch_max(dropped, Ordering::Relaxed);
         let mut out = String::new();
         // Writing to a string does not fail.
         let _ = text::encode(&mut out, &self.registry);

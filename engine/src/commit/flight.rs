@@ -30,7 +30,9 @@ impl Group {
         mut blocks: Blocks,
         transactions: impl Iterator<Item = &'a mut Encoded>,
     ) -> Self {
-        let timestamp = shared.clock.now().max(writer.state.last_timestamp);
+        let now = shared.clock.now();
+        shared.tell_of_clock(now, writer.state.last_timestamp);
+        let timestamp = now.max(writer.state.last_timestamp);
         let first_number = writer.state.trx_number + 1;
         let start = writer.start_group(&mut blocks);
         let mut number = first_number;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::disk::Ground;
+
 use super::{Diagnosis, Examination, Finding, Method, Severity};
 
 /// No device makes a write durable faster: the way to it and back takes that long.
@@ -13,18 +15,26 @@ pub const IMPLAUSIBLE_FLUSH: Duration = Duration::from_micros(50);
 /// Free bytes below which an operator should be told.
 const FREE_BYTES_LOW: u64 = 1 << 30;
 
-/// What to say of it.
-pub(super) fn judge(found: &Diagnosis, how: &Examination) -> Vec<Finding> {
+/// Whether a folder stands in memory.
+fn is_in_memory(ground: &Ground) -> bool {
+    let device = ground.device.as_deref().unwrap_or_default();
+    let kind = ground.file_system.as_deref().unwrap_or_default();
+    ["tmpfs", "ramfs"].contains(&kind) || ["/dev/ram", "/dev/zram"].iter().any(|name| device.starts_with(name))
+}
+
+/// What to say of what a folder stands on, without measuring anything.
+pub fn judge_ground(ground: &Ground) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut say = |severity, what: String| findings.push(Finding { severity, what });
-    let ground = &found.ground;
     let kind = ground.file_system.as_deref().unwrap_or("unknown");
-    let device = ground.device.as_deref().unwrap_or_default();
-    let device_in_memory = ["/dev/ram", "/dev/zram"].iter().any(|name| device.starts_with(name));
-    let in_memory = ["tmpfs", "ramfs"].contains(&kind) || device_in_memory;
     let remote = ["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "virtiofs"];
-    if in_memory {
-        let name = if device_in_memory { device } else { kind };
+    if is_in_memory(ground) {
+        let memory = ["tmpfs", "ramfs"].contains(&kind);
+        let name = if memory {
+            kind
+        } else {
+            ground.device.as_deref().unwrap_or(kind)
+        };
         let what = format!("{name} is memory: nothing in it survives the loss of power; choose a folder on a disk");
         say(Severity::Broken, what);
     } else if kind == "overlay" {
@@ -45,12 +55,24 @@ pub(super) fn judge(found: &Diagnosis, how: &Examination) -> Vec<Finding> {
         );
         say(Severity::Warning, what);
     }
-    let unflushed = ground.syncs_flush == Some(false) && ground.volatile_cache != Some(false);
-    if unflushed {
+    if is_unflushed(ground) {
         let what = "it is mounted with `nobarrier`: a sync does not flush the device's cache, which may be volatile; mount it \
                     without";
         say(Severity::Broken, what.to_owned());
     }
+    findings
+}
+
+fn is_unflushed(ground: &Ground) -> bool {
+    ground.syncs_flush == Some(false) && ground.volatile_cache != Some(false)
+}
+
+/// What to say of it.
+pub(super) fn judge(found: &Diagnosis, how: &Examination) -> Vec<Finding> {
+    let ground = &found.ground;
+    let mut findings = judge_ground(ground);
+    let mut say = |severity, what: String| findings.push(Finding { severity, what });
+    let (in_memory, unflushed) = (is_in_memory(ground), is_unflushed(ground));
     let chosen = if found.direct {
         Method::Direct
     } else {

@@ -1,6 +1,7 @@
 //! Is a disk fit for the promise, how will it be written to, and how fast: measured with the very code that writes the log.
 
 mod judge;
+pub use judge::judge_ground;
 mod measuring;
 
 use std::io;

@@ -1,6 +1,5 @@
 //! How a command fails: what happened and why on standard error, and an exit code a script can act on.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use streamkit_client::Error;
@@ -118,8 +117,8 @@ impl Failure {
 
     pub(crate) fn report(self) -> ExitCode {
         super::log::release();
-        // Nobody may be there to read it.
-        let _ = writeln!(std::io::stderr(), "streamkit: {}", self.message);
+        super::log::say(&format!("streamkit: {}", super::shown::shown(&self.message)));
+        super::log::flush();
         ExitCode::from(self.exit as u8)
     }
 }

@@ -98,6 +98,9 @@ struct StatusLine {
     status: streamkit_client::Status,
     /// `null` where the server does not say.
     commit_method: Option<String>,
+    /// Of the server's clock behind the last commit of a store; not there where it is not, or the server does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock_behind_seconds: Option<u64>,
 }
 
 impl Status {
@@ -106,17 +109,18 @@ impl Status {
         let one_segment = segment.is_some();
         let segment = segment.unwrap_or_default();
         let store = self.connect.open();
-        let (status, commit_method) = tokio::join!(
-            store.status(&space, &segment),
-            readiness::commit_method(&self.connect.url)
-        );
+        let (status, said) = tokio::join!(store.status(&space, &segment), readiness::said(&self.connect.url));
         let status = status?;
         if status.segment_count == 0 && !space.is_empty() {
             note(unknown::message(&space, one_segment.then_some(&segment)));
         }
         let mut out = Out::new();
         if json_lines(self.json) {
-            out.json(&StatusLine { status, commit_method })?;
+            out.json(&StatusLine {
+                status,
+                commit_method: said.commit_method,
+                clock_behind_seconds: said.clock_behind,
+            })?;
             return out.flush();
         }
         let row = |name: &str, value: String| vec![name.to_owned(), value];
@@ -132,8 +136,12 @@ impl Status {
         if status.last_timestamp > 0 {
             rows.push(row("last committed", time(status.last_timestamp)));
         }
-        if let Some(method) = commit_method {
+        if let Some(method) = said.commit_method {
             rows.push(row("server commits with", method));
+        }
+        if let Some(seconds) = said.clock_behind {
+            let by = humantime::format_duration(std::time::Duration::from_secs(seconds));
+            rows.push(row("server's clock behind commits by", by.to_string()));
         }
         let what = match (space.as_str(), one_segment) {
             ("", _) => "store".to_owned(),

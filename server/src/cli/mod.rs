@@ -31,6 +31,7 @@ mod records;
 mod remote;
 mod remove;
 mod repair;
+mod repeated;
 mod rows;
 mod serve;
 mod settings;
@@ -129,8 +130,10 @@ pub(crate) fn main() -> ExitCode {
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
         .init();
-    if let Command::Serve(_) | Command::Dev(_) = &arguments.command {
-        log::hold();
+    if let Command::Serve(_) | Command::Dev(_) = &arguments.command
+        && let Err(error) = log::serve()
+    {
+        return Failure::from(error).report();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -140,7 +143,10 @@ pub(crate) fn main() -> ExitCode {
     // Blocking threads may wait for input that never comes.
     runtime.shutdown_background();
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log::flush();
+            ExitCode::SUCCESS
+        }
         Err(failure) => failure.report(),
     }
 }

@@ -7,7 +7,7 @@ use serde::ser::SerializeMap as _;
 use streamkit_client::{Entry, Metadata, Trx};
 
 use super::failure::Failure;
-use super::shown::shown;
+use super::shown::{shown, shown_json};
 
 /// Whether to print JSON lines rather than a table.
 pub(crate) fn json_lines(asked: bool) -> bool {
@@ -90,16 +90,24 @@ impl Out {
         }
     }
 
-    /// One JSON line.
+    /// One JSON line. On a terminal what would steer it is written as an escape, which is the same JSON.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        if self.is_terminal {
+            let line = serde_json::to_string(value).map_err(|error| Failure::output(&error.into()))?;
+            return self.write(|to| writeln!(to, "{}", shown_json(&line)));
+        }
         self.write(|to| {
             serde_json::to_writer(&mut *to, value)?;
             to.write_all(b"\n")
         })
     }
 
-    /// One line of text.
+    /// One line of text. On a terminal without what would steer it: names in it are stored text.
     pub(crate) fn text(&mut self, line: impl std::fmt::Display) -> Result<(), Failure> {
+        if self.is_terminal {
+            let line = line.to_string();
+            return self.write(|to| writeln!(to, "{}", shown(&line)));
+        }
         self.write(|to| writeln!(to, "{line}"))
     }
 
@@ -116,14 +124,16 @@ impl Out {
 
     /// A table: the first column to the left, the others to the right.
     pub(crate) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+        let cells = |row: &Vec<String>| row.iter().map(|cell| shown(cell).to_string()).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
         let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-        for row in rows {
+        for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
         let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-        for row in std::iter::once(&head).chain(rows) {
+        for row in std::iter::once(&head).chain(&rows) {
             let mut text = String::new();
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 if column == 0 {
@@ -150,7 +160,7 @@ pub(crate) fn path_text(path: &std::path::Path) -> std::borrow::Cow<'_, str> {
 
 /// A line for people, on standard error. Nobody may be there to read it.
 pub(crate) fn note(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    super::log::say(&shown(&line.to_string()).to_string());
 }
 
 /// So many of a thing, for people.

@@ -5,18 +5,28 @@ use std::time::Duration;
 use hyper::client::conn::http1;
 use hyper::{Request, Uri, header};
 use hyper_util::rt::TokioIo;
-use streamkit_server::COMMIT_METHOD_HEADER;
+use streamkit_server::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
 use tokio::net::TcpStream;
 
 /// A server that does not say it sooner does not say it: whoever asks for a status waits for the status.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How the server at a client's address commits; `None` where it does not say, as older ones and Go's.
-pub(crate) async fn commit_method(url: &str) -> Option<String> {
-    tokio::time::timeout(DEADLINE, ask(url)).await.ok()?
+/// What it says; `None` where it does not, as older ones and Go's.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// How it commits.
+    pub(crate) commit_method: Option<String>,
+    /// By how many seconds its clock is behind the last commit of a store.
+    pub(crate) clock_behind: Option<u64>,
 }
 
-async fn ask(url: &str) -> Option<String> {
+/// What the server at a client's address says.
+pub(crate) async fn said(url: &str) -> Said {
+    let said = tokio::time::timeout(DEADLINE, ask(url)).await;
+    said.ok().flatten().unwrap_or_default()
+}
+
+async fn ask(url: &str) -> Option<Said> {
     let base: Uri = url.parse().ok()?;
     let host = base.host().filter(|_| base.scheme_str() == Some("ws"))?;
     let tcp = TcpStream::connect(format!("{host}:{}", base.port_u16().unwrap_or(80)));
@@ -27,7 +37,11 @@ async fn ask(url: &str) -> Option<String> {
         .ok()?;
     let asked = async {
         let response = sender.send_request(request).await.ok()?;
-        Some(response.headers().get(COMMIT_METHOD_HEADER)?.to_str().ok()?.to_owned())
+        let said = |name| response.headers().get(name)?.to_str().ok();
+        Some(Said {
+            commit_method: said(COMMIT_METHOD_HEADER).map(str::to_owned),
+            clock_behind: said(CLOCK_BEHIND_HEADER).and_then(|seconds| seconds.parse().ok()),
+        })
     };
     tokio::select! {
         said = asked => said,

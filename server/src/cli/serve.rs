@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamkit_engine::{CommitMethod, Engine, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN, Stores as _};
+use streamkit_engine::doctor::judge_ground;
+use streamkit_engine::{CommitMethod, Engine, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN, Stores as _, disk};
 use streamkit_server::{Key, Limits, Server};
 use tokio::net::TcpListener;
 
@@ -260,7 +261,16 @@ impl Ready {
     /// Takes both. Nothing is written into a folder that another process has, or that is of a newer format.
     pub(crate) async fn open(listen: SocketAddr, config: EngineConfig) -> Result<Self, Failure> {
         let data = config.dir.clone();
-        let opened = tokio::task::spawn_blocking(move || Engine::open(config)).await;
+        let dir = config.dir.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let opened = Engine::open(config);
+            let findings = opened.is_ok().then(|| judge_ground(&disk::ground(&dir)));
+            for finding in findings.into_iter().flatten() {
+                tracing::warn!(dir = %dir.display(), "{}; `streamkit doctor` tells more", finding.what);
+            }
+            opened
+        });
+        let opened = opened.await;
         let engine = opened.map_err(|error| Failure::new(error.to_string()))??;
         if streamkit_engine::disk::is_open_to_others(&data) {
             tracing::warn!(

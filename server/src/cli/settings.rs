@@ -98,7 +98,9 @@ fn after_ascii(text: &OsString, bytes: usize) -> PathBuf {
 
 /// The file's settings as options, but those whose environment variable is set.
 fn options(text: &str, serve: &clap::Command, set: impl Fn(&str) -> bool) -> Result<Vec<OsString>, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "))?;
     let known = || {
         serve
             .get_arguments()

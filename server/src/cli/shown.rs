@@ -21,6 +21,37 @@ pub(crate) fn shown(text: &str) -> impl Display {
     Shown(text)
 }
 
+/// JSON as it may be shown to a person: JSON still, of the same value. What steers stands within its strings only.
+pub(crate) fn shown_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        match steers(character) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => out.push(character),
+        }
+    }
+    out
+}
+
+/// A line of the log as it may be shown: what comes from a peer in it is written out, its colours stay.
+pub(crate) fn shown_line(bytes: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let mut out = String::with_capacity(text.len());
+    let mut parts = line.split('\u{1b}');
+    out.extend(parts.next().map(|part| shown(part).to_string()));
+    for part in parts {
+        let numbers = part
+            .strip_prefix('[')
+            .map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
+        let is_colour = numbers.is_some_and(|rest| rest.starts_with('m'));
+        out.push_str(if is_colour { "\u{1b}" } else { "\\u{1b}" });
+        out.push_str(&shown(part).to_string());
+    }
+    out.push('\n');
+    out.into_bytes()
+}
+
 /// Control characters (C0, DEL, C1), line and paragraph separators, and what changes the direction of text.
 fn steers(character: char) -> bool {
     character.is_control()
@@ -40,6 +71,16 @@ mod tests {
         assert_eq!(shown("a\x1b[2Jb").to_string(), "a\\u{1b}[2Jb");
         assert_eq!(shown("a\u{9b}b\u{7f}\r\n").to_string(), "a\\u{9b}b\\u{7f}\\u{d}\\u{a}");
         assert_eq!(shown("\u{202e}txt").to_string(), "\\u{202e}txt");
+        let json = serde_json::to_string("a\u{9b}\u{202e}\u{7f}\x1b").unwrap();
+        assert!(!shown_json(&json).contains(steers));
+        assert_eq!(
+            serde_json::from_str::<String>(&shown_json(&json)).unwrap(),
+            "a\u{9b}\u{202e}\u{7f}\x1b"
+        );
+        assert_eq!(
+            shown_line(b"\x1b[2mtime\x1b[0m a\x1b[2Jb\nc\xe2\x80\xae\n"),
+            b"\x1b[2mtime\x1b[0m a\\u{1b}[2Jb\\u{a}c\\u{202e}\n"
+        );
         assert_eq!(shown("Grüße\t日本").to_string(), "Grüße\t日本");
     }
 }

@@ -19,3 +19,4 @@ mod produce;
 mod program;
 mod race;
 mod rerun;
+mod unread_log;

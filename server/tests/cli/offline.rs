@@ -177,6 +177,7 @@ fn a_store_that_does_not_open_says_in_the_log_what_is_damaged_and_how_to_go_on()
     let refused = served.run(&["consume", "orders/a"]);
     assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("store unavailable"));
+    served.wait_for_log("a store did not open");
     served.kill();
     let log = served.log();
     for part in [

@@ -66,6 +66,13 @@ impl Served {
         self.log.lock().unwrap().clone()
     }
 
+    /// Until it has logged this: nobody waits for the log to be written.
+    pub fn wait_for_log(&self, part: &str) {
+        while !self.log().contains(part) {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
