@@ -59,9 +59,8 @@ impl Life<'_> {
                 }
                 cursor.under_way = true;
                 let limit = 1 + self.run.dice.below(200);
-                let deletes = self.run.models[number].deletes();
                 let spaces = cursor.spaces.clone();
-                (Doing::Consume { deletes }, call::read_spaces(&store, spaces, limit))
+                (Doing::Consume, call::read_spaces(&store, spaces, limit))
             }
             88..95 => (Doing::Peek(segment), call::peek(&store, path)),
             95..100 => (Doing::Status(segment), call::status(&store, path)),

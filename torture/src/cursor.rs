@@ -65,16 +65,6 @@ impl Cursor {
         Ok(())
     }
 
-    /// A segment was deleted: where its last entry was the one consumed last, nothing tells where that stood.
-    pub fn forget_deleted(&mut self, model: &Model, segment: usize) {
-        let path = &model.segments[segment].path;
-        let here = self.spaces.get(&path.space).and_then(Option::as_ref);
-        // One that is reading begins anew when it has read.
-        if !self.under_way && here.is_some_and(|cursor| cursor.segment == path.segment) {
-            *self = Self::new(model);
-        }
-    }
-
     /// Compares with all that there is, in log order: nothing before the last entry consumed was missed.
     ///
     /// # Errors

@@ -8,7 +8,6 @@ use streamkit_engine::{
 };
 
 use crate::call::{self, Answer, Future};
-use crate::cursor::Cursor;
 use crate::model::Broken;
 use crate::plan::End;
 use crate::run::{Run, store_id};
@@ -23,9 +22,7 @@ pub(crate) enum Doing {
         to: u64,
         limit: u64,
     },
-    Consume {
-        deletes: u32,
-    },
+    Consume,
     Peek(usize),
     Status(usize),
     Trim(usize, u64),
@@ -163,18 +160,7 @@ impl<'a> Life<'a> {
         self.run.counts.entries += log.len() as u64;
         self.run
             .say(|| format!("store {number}: {} entries in the log", log.len()));
-        let lives: Vec<u32> = self.run.models[number]
-            .segments
-            .iter()
-            .map(|segment| segment.life)
-            .collect();
         self.run.models[number].settle(&log)?;
-        for (segment, life) in lives.into_iter().enumerate() {
-            let model = &self.run.models[number];
-            if model.segments[segment].life != life {
-                self.run.cursors[number].forget_deleted(model, segment);
-            }
-        }
         self.run.cursors[number].check(&self.run.models[number], &log)?;
         let (mut entries, mut segments) = (0, 0);
         for segment in self.run.models[number].segments.clone() {
@@ -269,21 +255,14 @@ impl<'a> Life<'a> {
         let outcome = match (&call.doing, answer) {
             (&Doing::Append(attempt), Answer::Appended(outcome)) => self.appended(store, attempt, outcome),
             (Doing::Read { .. }, Answer::Read(Ok(entries))) => self.was_read(&call, &entries),
-            (&Doing::Consume { deletes }, Answer::Read(Ok(entries))) => {
+            (Doing::Consume, Answer::Read(Ok(entries))) => {
                 let model = &mut self.run.models[store];
                 model.read(&entries)?;
-                let cursor = &mut self.run.cursors[store];
-                // Where the last entry consumed was deleted meanwhile, it is found by its time, and what is of the same
-                // millisecond may come again.
-                if model.deletes() != deletes {
-                    *cursor = Cursor::new(model);
-                    return Ok(());
-                }
-                cursor.consume(model, &entries)
+                self.run.cursors[store].consume(model, &entries)
             }
             (doing, Answer::Read(Err(error)) | Answer::Peeked(Err(error)) | Answer::Status(Err(error))) => {
-                if let Doing::Consume { deletes } = doing {
-                    self.stops_consuming(store, *deletes);
+                if let Doing::Consume = doing {
+                    self.run.cursors[store].under_way = false;
                 }
                 match error {
                     ReadError::Storage(StorageError::Deleted(_)) if self.run.plan.controls > 0 => Ok(()),
@@ -314,12 +293,7 @@ impl<'a> Life<'a> {
                 }
             },
             (&Doing::Delete(segment), Answer::Deleted(outcome)) => match outcome {
-                Ok(()) => {
-                    let model = &mut self.run.models[store];
-                    model.deleted(segment)?;
-                    self.run.cursors[store].forget_deleted(model, segment);
-                    Ok(())
-                }
+                Ok(()) => self.run.models[store].deleted(segment),
                 Err(error) => {
                     let own = &mut self.run.models[store].segments[segment];
                     (own.under_way, own.open_delete) = (0, matches!(error, AppendError::Indeterminate(_)));
@@ -330,15 +304,6 @@ impl<'a> Life<'a> {
         };
         self.run.say(|| format!("answered at {now}: {}", what()));
         outcome.map_err(|broken| format!("{}: {broken}", what()))
-    }
-
-    /// A consumer did not get what it asked for, when so many segments had been deleted.
-    fn stops_consuming(&mut self, store: usize, deletes: u32) {
-        let (model, cursor) = (&self.run.models[store], &mut self.run.cursors[store]);
-        cursor.under_way = false;
-        if model.deletes() != deletes {
-            *cursor = Cursor::new(model);
-        }
     }
 
     fn appended(
@@ -483,7 +448,7 @@ impl Drop for Life<'_> {
                     model.unknown(attempt);
                 }
                 Doing::Trim(segment, first) => model.segments[segment].open_trims.push(first),
-                Doing::Consume { deletes } => self.stops_consuming(call.store, deletes),
+                Doing::Consume => self.run.cursors[call.store].under_way = false,
                 Doing::Delete(_) | Doing::Read { .. } | Doing::Peek(_) | Doing::Status(_) => {}
             }
         }

@@ -324,11 +324,6 @@ impl Model {
         lasts.max().unwrap_or(0).max(own.head)
     }
 
-    /// How many segments were deleted so far.
-    pub fn deletes(&self) -> u32 {
-        self.segments.iter().map(|segment| segment.life).sum()
-    }
-
     /// Which segment has this name.
     pub fn segment_named(&self, path: &SegmentPath) -> Option<usize> {
         self.segments.iter().position(|segment| segment.path == *path)

@@ -172,8 +172,9 @@ fn commit_appends(shared: &Arc<Shared>, writer: &mut LogWriter, mut accepted: Ve
         }
         return;
     }
+    let earliest = flight::earliest(shared, writer, &accepted);
     let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
-    let group = Group::make(shared, writer, BLOCKS.take(), encoded);
+    let group = Group::make(shared, writer, BLOCKS.take(), encoded, earliest);
     let outcome = write(shared, writer, &group).map_err(AppendError::Indeterminate);
     flight::answer(shared, &group, accepted, &outcome);
     if group.blocks.capacity() <= 2 * GROUP_BYTES_TARGET {
@@ -215,7 +216,14 @@ fn open_for_writing(shared: &Arc<Shared>, writer: &mut LogWriter) -> Result<(), 
     let mut opening = Encoded::open();
     make_room(shared, writer, GROUP_HEADER_BYTES + opening.len())?;
     writer.state.epoch += 1;
-    let group = Group::make(shared, writer, Blocks::default(), std::iter::once(&mut opening));
+    let earliest = writer.state.last_timestamp;
+    let group = Group::make(
+        shared,
+        writer,
+        Blocks::default(),
+        std::iter::once(&mut opening),
+        earliest,
+    );
     write(shared, writer, &group)?;
     shared.note_method(writer);
     shared.opened.store(true, Ordering::Release);
@@ -278,6 +286,13 @@ fn trim(shared: &Arc<Shared>, writer: &mut LogWriter, path: &SegmentPath, first:
 
 fn commit_alone(shared: &Arc<Shared>, writer: &mut LogWriter, mut encoded: Encoded) -> Result<(), AppendError> {
     make_ready(shared, writer, GROUP_HEADER_BYTES + encoded.len())?;
-    let group = Group::make(shared, writer, Blocks::default(), std::iter::once(&mut encoded));
+    let earliest = writer.state.last_timestamp;
+    let group = Group::make(
+        shared,
+        writer,
+        Blocks::default(),
+        std::iter::once(&mut encoded),
+        earliest,
+    );
     write(shared, writer, &group).map_err(AppendError::Indeterminate)
 }

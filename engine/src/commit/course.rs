@@ -149,9 +149,10 @@ impl Course {
                 }
                 Selected::Appends { mut accepted, bytes } => {
                     shared.put_back(waiting);
+                    let earliest = flight::earliest(&shared, &writer, &accepted);
                     let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
                     let blocks = spare.take();
-                    let group = Group::make(&shared, &mut writer, blocks, encoded);
+                    let group = Group::make(&shared, &mut writer, blocks, encoded, earliest);
                     self.last_bytes = bytes;
                     return Next::Fly(Flight {
                         ticket: 0,

@@ -9,7 +9,7 @@ use crate::error::{AppendError, Rejection, StorageError};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::{Encoded, take_transaction};
 use crate::log::writer::{LogWriter, Pending};
-use crate::model::{LogPosition, Timestamp, Trx};
+use crate::model::{LogPosition, Sequence, Timestamp, Trx};
 use crate::shared::Shared;
 
 /// A group that is made and may be written.
@@ -23,16 +23,18 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Makes a group of transactions, which must fit the open extent. From here on the log goes on behind it.
+    /// Makes a group of transactions, which must fit the open extent. From here on the log goes on behind it. None of
+    /// them is committed before `earliest`.
     pub(crate) fn make<'a>(
         shared: &Shared,
         writer: &mut LogWriter,
         mut blocks: Blocks,
         transactions: impl Iterator<Item = &'a mut Encoded>,
+        earliest: Timestamp,
     ) -> Self {
         let now = shared.clock.now();
         shared.tell_of_clock(now, writer.state.last_timestamp);
-        let timestamp = now.max(writer.state.last_timestamp);
+        let timestamp = now.max(earliest);
         let first_number = writer.state.trx_number + 1;
         let start = writer.start_group(&mut blocks);
         let mut number = first_number;
@@ -66,6 +68,20 @@ impl Group {
         publish(shared, writer, self.pending.at, body)?;
         shared.prepare_ahead(writer);
         Ok(())
+    }
+}
+
+/// The earliest commit time of a group: never before the last one, and behind the deletion of what begins anew.
+pub(crate) fn earliest(shared: &Shared, writer: &LogWriter, accepted: &[Append]) -> Timestamp {
+    let last = writer.state.last_timestamp;
+    let claims = accepted.iter().flat_map(|append| &append.claims);
+    let mut begun = claims.filter(|claim| claim.first == Sequence::FIRST).peekable();
+    match begun.peek() {
+        None => last,
+        Some(_) => {
+            let begun = begun.map(|claim| &claim.path);
+            shared.catalog().deleted_now.earliest(last, begun)
+        }
     }
 }
 

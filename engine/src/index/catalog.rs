@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 
 use super::Run;
+use super::deleted_now::DeletedNow;
 use super::names::NameAt;
 use super::runs::{ExtentRuns, SegmentNumber};
 use super::segments::{Deletion, Segment, Segments, SpaceNumber};
@@ -38,6 +39,7 @@ pub(crate) struct Catalog {
     trimmed: bool,
     /// Whether a segment may go on behind a hole: of a log that is damaged.
     pub(crate) over_holes: bool,
+    pub(crate) deleted_now: DeletedNow,
     pub(crate) open: ExtentRuns,
 }
 
@@ -205,7 +207,11 @@ impl Catalog {
             match header.kind {
                 Kind::Data => self.append(header, &section, at)?,
                 Kind::Trim => self.trim(&section.path()?, section.first_sequence, section.trim_timestamp()?)?,
-                Kind::Delete => self.delete(&section.path()?, at)?,
+                Kind::Delete => {
+                    let path = section.path()?;
+                    self.delete(&path, at)?;
+                    self.deleted_now.add(&path, header.timestamp);
+                }
                 Kind::Open => return Err(FormatError::Invalid("an open record that names a segment")),
             }
         }
@@ -401,6 +407,7 @@ impl Catalog {
 
     pub(crate) fn set_last_timestamp(&mut self, timestamp: Timestamp) {
         self.last_timestamp = timestamp;
+        self.deleted_now = DeletedNow::unknown_at(timestamp);
     }
 }
 

@@ -2,6 +2,7 @@
 //! file per sealed extent. All of it is derived from the log and can be made anew from it.
 
 pub(crate) mod catalog;
+mod deleted_now;
 mod lists;
 mod names;
 mod order;

@@ -112,12 +112,17 @@ impl Extents {
         self.handles.index(self.id(extent)).map(ExtentIndex::File)
     }
 
+    /// When the last transaction before an extent was committed: nothing in it is older.
+    pub(crate) fn started(&self, extent: u64) -> Result<Timestamp, StorageError> {
+        self.handles.started(self.id(extent))
+    }
+
     /// The first extent, up to `last`, that can hold anything committed at `time` or later.
     pub(crate) fn first_since(&self, time: Timestamp, last: u64) -> Result<u64, StorageError> {
         let (mut low, mut high) = (1, last.max(1));
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.handles.started(self.id(middle + 1))? < time {
+            if self.started(middle + 1)? < time {
                 low = middle + 1;
             } else {
                 high = middle;

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod hit;
+mod resolve;
 pub(crate) mod segment;
 pub(crate) mod spaces;
 
@@ -25,6 +26,8 @@ pub(crate) const RUNS_PER_LOOKUP: u32 = 1024;
 /// Runs that a batch may skip before it ends without an entry, so that a read which finds little shares its thread, and
 /// stops when nobody waits for it any more.
 pub(crate) const SKIPPED_RUNS: usize = 64 << 10;
+/// Places that a batch may read, or extents that it may look through, for nothing: as above, but these wait for the disk.
+pub(crate) const SKIPPED_READS: usize = 256;
 /// Bytes read beyond what is needed when the next run stands close.
 const GAP_BYTES: u32 = 16 << 10;
 

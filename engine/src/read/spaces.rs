@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::{RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
+use super::resolve::{Outcome, Search};
+use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
 use crate::format::transaction::Section;
@@ -27,9 +28,12 @@ enum Start {
         place: Place,
         sequence: Sequence,
     },
-    /// After a cursor whose entry is not there (its segment was deleted, or it was made elsewhere): by its time. What else
-    /// was committed in that very millisecond may have been seen or not; it is returned, since it must not be skipped.
+    /// After a cursor whose entry is not there (its segment was deleted, or it was made elsewhere): by its time. Where its
+    /// entry stands among others of that very millisecond is looked up when the first of them is met.
     AfterTime(SpaceCursor),
+    /// As before, but nothing of that millisecond is known to stand before it: all that is there is returned, since it must
+    /// not be skipped.
+    BeforeTime(SpaceCursor),
 }
 
 struct Found {
@@ -52,6 +56,8 @@ pub(crate) struct SpacesScan {
     window: Window,
     /// The rest of a section that did not fit the last batch: its place, and the next sequence.
     resume: Option<(Place, Sequence)>,
+    /// For the place of a cursor: the space.
+    search: Option<(Name, Search)>,
 }
 
 impl SpacesScan {
@@ -70,6 +76,7 @@ impl SpacesScan {
             found: VecDeque::new(),
             window,
             resume: None,
+            search: None,
         }
     }
 
@@ -85,7 +92,9 @@ impl SpacesScan {
             first = first.min(match &start {
                 Start::After { extent, .. } => *extent,
                 Start::Beginning => 1,
-                Start::AfterTime(cursor) => self.shared.extents.first_since(cursor.timestamp, self.end.extent)?,
+                Start::AfterTime(cursor) | Start::BeforeTime(cursor) => {
+                    self.shared.extents.first_since(cursor.timestamp, self.end.extent)?
+                }
             });
             starts.insert(space.clone(), start);
         }
@@ -117,9 +126,11 @@ impl SpacesScan {
         })
     }
 
-    /// Looks up the next sections, in this extent or the next.
-    fn refill(&mut self) -> Result<(), StorageError> {
-        while self.found.is_empty() && self.extent <= self.end.extent {
+    /// Looks up the next sections, in this extent or the next ones; each lookup counts in `looked_up`. There are no more if
+    /// it ends with none before that is [`SKIPPED_READS`].
+    fn refill(&mut self, looked_up: &mut usize) -> Result<(), StorageError> {
+        while self.found.is_empty() && self.extent <= self.end.extent && *looked_up < SKIPPED_READS {
+            *looked_up += 1;
             let (found, next) = self.lookup()?;
             let extent = self.extent;
             let end = self.end;
@@ -208,6 +219,35 @@ impl SpacesScan {
         (found, runs.next().map(|_| after(last)))
     }
 
+    /// Where the first section of a cursor's own millisecond is met, finds out where the cursor's entry stands, or looks a
+    /// part further for it: then `false`.
+    fn is_resolved(&mut self, found: &Found) -> Result<bool, StorageError> {
+        let starts = self.starts.as_mut().expect("found out before anything is looked up");
+        let cursor = match starts.get(&found.space) {
+            Some(Start::AfterTime(cursor)) if cursor.timestamp == found.timestamp => cursor.clone(),
+            _ => return Ok(true),
+        };
+        let (space, end) = (&found.space, self.end);
+        let first = self.window.position(found.place.0);
+        let (_, search) = match &mut self.search {
+            Some(search) if search.0 == *space => search,
+            search => search.insert((space.clone(), Search::new(space.clone(), cursor.clone(), first, end))),
+        };
+        let sequence = cursor.sequence;
+        let start = match search.go_on(&self.shared)? {
+            Outcome::GoOn => return Ok(false),
+            Outcome::Found { extent, place } => Start::After {
+                extent,
+                place,
+                sequence,
+            },
+            Outcome::NotThere => Start::BeforeTime(cursor),
+        };
+        self.search = None;
+        starts.insert(space.clone(), start);
+        Ok(true)
+    }
+
     /// Whether a section's place or time alone says that its space's reader has seen it: then it need not be read.
     fn is_seen(&self, found: &Found, extent: u64) -> bool {
         match self.starts.as_ref().and_then(|starts| starts.get(&found.space)) {
@@ -216,7 +256,7 @@ impl SpacesScan {
             Some(Start::After {
                 extent: seen, place, ..
             }) => (extent, found.place) < (*seen, *place),
-            Some(Start::AfterTime(cursor)) => found.timestamp < cursor.timestamp,
+            Some(Start::AfterTime(cursor) | Start::BeforeTime(cursor)) => found.timestamp < cursor.timestamp,
         }
     }
 
@@ -233,7 +273,7 @@ impl SpacesScan {
                 std::cmp::Ordering::Equal => Some(sequence.next()),
                 std::cmp::Ordering::Greater => Some(run.first_sequence),
             },
-            Start::AfterTime(cursor) => match run.timestamp.cmp(&cursor.timestamp) {
+            Start::AfterTime(cursor) | Start::BeforeTime(cursor) => match run.timestamp.cmp(&cursor.timestamp) {
                 std::cmp::Ordering::Less => None,
                 std::cmp::Ordering::Equal if path.segment == cursor.segment => Some(cursor.sequence.next()),
                 std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => Some(run.first_sequence),
@@ -314,20 +354,29 @@ impl Scan for SpacesScan {
         }
         let mut out = Vec::new();
         let mut bytes = 0;
-        let mut skipped = 0;
+        let (mut skipped, mut read_for_nothing) = (0, 0);
         while self.left > 0 && !full(&out, bytes) {
-            if skipped >= SKIPPED_RUNS {
+            if skipped >= SKIPPED_RUNS || read_for_nothing >= SKIPPED_READS {
                 return Ok(Some(out));
             }
             if self.found.is_empty() {
-                self.refill()?;
+                self.refill(&mut read_for_nothing)?;
             }
-            let Some(found) = self.found.pop_front() else { break };
+            let Some(found) = self.found.pop_front() else {
+                if self.extent <= self.end.extent {
+                    continue;
+                }
+                break;
+            };
             if found.timestamp > self.time.until {
                 self.left = 0; // times never go backwards: nothing later can pass
                 break;
             }
             let extent = self.window.extent();
+            if self.time.contains(found.timestamp) && !self.is_resolved(&found)? {
+                self.found.push_front(found);
+                return Ok(Some(out));
+            }
             if !self.time.contains(found.timestamp) || self.is_seen(&found, extent) {
                 skipped += 1;
                 continue;
@@ -337,6 +386,7 @@ impl Scan for SpacesScan {
                 self.found.push_front(found);
             }
             bytes += weight(&out[before..]);
+            read_for_nothing += usize::from(out.len() == before);
             if before == 0 && !out.is_empty() {
                 make_room(&mut out, bytes, self.left.min(self.found.len() as u64));
             }
