@@ -51,7 +51,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The offset from which a consume of the space goes on strictly after this entry.
+    /// The offset from which a consume of the space goes on strictly after this entry. It is opaque: keep that of the last entry
+    /// received. Within a millisecond, a later one may be smaller as bytes.
     pub fn offset(&self) -> LexKey {
         SpaceOffset {
             space: self.space.clone(),

@@ -40,7 +40,7 @@ enum Place {
 /// How far one space is read.
 #[derive(Default)]
 struct Space {
-    /// Its last entry.
+    /// Its last entry received; by its bytes, its offset may be smaller than one before.
     last: Option<SpaceOffset>,
     /// The last sequence of each segment.
     heads: HashMap<String, u64>,

@@ -20,7 +20,6 @@ use crate::format::{FormatError, checkpoint};
 use crate::index::Run;
 use crate::index::catalog::Catalog;
 use crate::index::runs::{ExtentRuns, SegmentNumber};
-use crate::index::segments::Segments;
 use crate::log::extents::{ExtentIndex, Extents, Frozen, Part};
 use crate::log::recovery::{index_segments, write_index};
 use crate::log::window::{Located, Window};
@@ -102,7 +101,7 @@ impl Shared {
             }
         }
         match self.extents.index(extent)? {
-            ExtentIndex::Memory(runs) => Ok(runs.first(number).map(in_memory)),
+            ExtentIndex::Memory { runs, .. } => Ok(runs.first(number).map(in_memory)),
             ExtentIndex::File(index) => Ok(index.segment(path)?.map(|row| Part {
                 extent,
                 previous_extent: row.previous_extent,
@@ -128,7 +127,7 @@ impl Shared {
             }
         }
         match self.extents.index(part.extent)? {
-            ExtentIndex::Memory(runs) => Ok(runs.segment(number, from, max as usize)),
+            ExtentIndex::Memory { runs, .. } => Ok(runs.segment(number, from, max as usize)),
             ExtentIndex::File(index) => match part.row {
                 Some(row) => index.runs_of(&row, from, max),
                 // It was sealed since the part was looked up.
@@ -170,15 +169,16 @@ impl Shared {
         sequence: Sequence,
     ) -> Result<Option<Part>, StorageError> {
         const GUESSES_MAX: usize = 16;
-        let (head, deleted) = {
-            let catalog = self.catalog();
-            (catalog.head(path), catalog.deleted_at(path))
-        };
+        let found = self
+            .catalog()
+            .find(path)
+            .map(|(_, segment)| (segment.head, segment.begun));
+        let (head, begun) = found.unwrap_or_default();
         if newest == 0 {
             return Ok(None);
         }
         // Up to where the log holds an earlier life of the segment, nothing is to be asked by its name.
-        let mut low = (deleted.map_or(0, |at| at.extent), 0, None);
+        let mut low = (u64::from(begun.extent), 0, None);
         let mut high = (newest, head.0.saturating_add(1), None);
         let mut step = false;
         for _ in 0..GUESSES_MAX {
@@ -208,17 +208,24 @@ impl Shared {
 
     /// Where an entry is, trimmed or not.
     pub(crate) fn locate(&self, path: &SegmentPath, sequence: Sequence) -> Result<Option<(u64, Run)>, StorageError> {
-        let (number, newest) = {
+        let (life, newest) = {
             let catalog = self.catalog();
             match catalog.find(path) {
-                Some((number, segment)) if sequence <= segment.head => (number, u64::from(segment.last_extent)),
+                Some((number, segment)) if sequence <= segment.head => {
+                    ((number, segment.begun), u64::from(segment.last_extent))
+                }
                 _ => return Ok(None),
             }
         };
+        let number = life.0;
         let Some(&part) = self.parts_of(number, path, newest, sequence..=sequence)?.last() else {
             return Ok(None);
         };
         let runs = self.runs_in(&part, number, path, sequence, 1)?;
+        // Deleted meanwhile: then the number, and the name, may stand for another.
+        if !self.catalog().is_same_life(path, life) {
+            return Ok(None);
+        }
         Ok(runs
             .first()
             .filter(|run| run.first_sequence <= sequence)
@@ -333,29 +340,31 @@ impl Shared {
             self.extents.added(open.header.capacity);
         }
         let open = writer.tail().extent;
-        {
+        // Taken here, between two groups: a checkpoint must not tell of anything later. What is made of it is made beside the
+        // commits.
+        let segments = {
             let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
             let frozen = Arc::new(catalog.roll(open));
+            let segments = Arc::new(catalog.segments().clone());
             if let Some(sealed) = sealed {
                 // Before anybody can see the next extent, the sealed one's runs are where readers will look.
                 self.extents.freeze(Frozen {
                     runs: frozen,
+                    segments: Arc::clone(&segments),
                     end: sealed.byte,
                     chain: writer.state.chain,
                 });
             }
-        }
+            segments
+        };
         let Some(sealed) = sealed else { return };
         let (shared, state) = (Arc::downgrade(self), writer.state);
         let disk = Arc::clone(&writer.place.disk);
         let position = writer.tail();
         let is_due = self.checkpoint_due(u64::from(sealed.byte));
-        // Taken here, between two groups: the checkpoint must not tell of anything later. What is made of it is made
-        // beside the commits.
-        let segments = self.catalog().segments().clone();
         self.in_background(move || {
             let Some(shared) = shared.upgrade() else { return };
-            if let Err(error) = shared.write_indexes(&*disk, &segments, open) {
+            if let Err(error) = shared.write_indexes(&*disk, open) {
                 return tracing::warn!(%error, "could not write an index file; it is tried again after the next extent");
             }
             if is_due {
@@ -368,12 +377,18 @@ impl Shared {
     }
 
     /// Writes the index files of extents before `open` that are not there yet, oldest first: those of before may have
-    /// failed. Later ones hold segments that `segments` knows nothing of.
-    fn write_indexes(&self, disk: &dyn Disk, segments: &Segments, open: u64) -> Result<(), StorageError> {
+    /// failed.
+    fn write_indexes(&self, disk: &dyn Disk, open: u64) -> Result<(), StorageError> {
         let _one_at_a_time = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut frozen = self.extents.frozen();
         frozen.retain(|frozen| frozen.runs.extent < open);
-        for Frozen { runs, end, chain } in frozen {
+        for frozen in frozen {
+            let Frozen {
+                runs,
+                segments,
+                end,
+                chain,
+            } = frozen;
             let segments = index_segments(|segment| segments.path(segment), &runs);
             write_index(disk, &self.dir, self.id, runs.extent, end, chain, segments)?;
             self.extents.indexed(runs.extent);

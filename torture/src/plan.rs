@@ -65,7 +65,7 @@ impl Plan {
             record_bytes: [8, 200, 1500, 5000][dice.below(4) as usize],
             records: [1, 1, 3, 12][dice.below(4) as usize],
             faults: [0, 0, 2_000, 20_000][dice.below(4) as usize],
-            controls: [0, 2, 10][dice.below(3) as usize],
+            controls: [0, 2, 10, 40][dice.below(4) as usize],
             open_stores: if dice.chance(1, 4) { 1 } else { 100 },
             room: dice.chance(1, 8).then(|| (200 << 10) + dice.below(1 << 20) as usize),
             keep_free: [0, 0, 100_000][dice.below(3) as usize],

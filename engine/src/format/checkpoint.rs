@@ -7,9 +7,9 @@ use super::extent_header::LogState;
 use super::{Cursor, FormatError};
 use crate::index::catalog::{Catalog, Restored};
 use crate::index::runs::ExtentRuns;
-use crate::index::segments::Segments;
+use crate::index::segments::{Begun, Deletions, Segments};
 use crate::limits::FORMAT_VERSION;
-use crate::model::{LogPosition, Name, Sequence, StoreId, Timestamp};
+use crate::model::{LogPosition, Name, SegmentPath, Sequence, StoreId, Timestamp};
 
 const MAGIC: [u8; 8] = *b"SKCHECKP";
 const PREFIX_BYTES: usize = 16;
@@ -21,6 +21,7 @@ pub(crate) struct Checkpoint {
     pub(crate) position: LogPosition,
     pub(crate) state: LogState,
     pub(crate) catalog: Catalog,
+    pub(crate) gist: Gist,
 }
 
 /// Bytes of a segment at least: its space's name, which may stand before, its name, an extent, a range and two times.
@@ -72,12 +73,7 @@ pub(crate) fn encode(
     state.encode(&mut out);
     let ordinals = put_segments(&mut out, segments, open);
     put_runs(&mut out, open, &ordinals);
-    out.extend_from_slice(&(segments.deletions.len() as u64).to_le_bytes());
-    for deletion in segments.deletions.iter_from(0) {
-        put_name(&mut out, segments.spaces[deletion.space].as_str().as_bytes());
-        put_name(&mut out, segments.names.bytes(deletion.name));
-        put_position(&mut out, deletion.at);
-    }
+    put_deletions(&mut out, segments);
     let crc = crc32fast::hash(&out[PREFIX_BYTES..]);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
     out
@@ -107,6 +103,57 @@ fn put_segments(out: &mut Vec<u8>, segments: &Segments, open: &ExtentRuns) -> Ve
         }
     }
     ordinals
+}
+
+/// Encodes where segments began behind a deletion: what stands before under their names is deleted. Where there is none,
+/// the last deletion, since it must be known that there was one.
+fn put_deletions(out: &mut Vec<u8>, segments: &Segments) {
+    let count_at = out.len();
+    let mut count = 0_u64;
+    out.extend_from_slice(&count.to_le_bytes());
+    let rows = segments.order.iter().map(|number| &segments.rows[number]);
+    for row in rows.filter(|row| row.begun != Begun::BEFORE_ALL) {
+        put_name(out, segments.spaces[row.space].as_str().as_bytes());
+        put_name(out, segments.names.bytes(row.name));
+        put_position(out, row.begun.position());
+        count += 1;
+    }
+    if let (0, Deletions::Last(path, at)) = (count, &segments.deletions) {
+        put_name(out, path.space.as_str().as_bytes());
+        put_name(out, path.segment.as_str().as_bytes());
+        put_position(out, *at);
+        count = 1;
+    }
+    out[count_at..count_at + 8].copy_from_slice(&count.to_le_bytes());
+}
+
+/// Checksum of what a checkpoint says but for deletions, and how many of those it has: earlier versions kept every deletion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Gist {
+    crc: u32,
+    deletions: u64,
+}
+
+impl Gist {
+    /// Whether an earlier version may have written this one where this version writes the other.
+    pub(crate) fn may_stand_for(self, now: Self) -> bool {
+        self.crc == now.crc && (self.deletions > 0) == (now.deletions > 0)
+    }
+
+    /// Of what [`encode`] made of segments.
+    pub(crate) fn of_encoded(bytes: &[u8], segments: &Segments) -> Option<Self> {
+        let mut deletions = Vec::new();
+        put_deletions(&mut deletions, segments);
+        Self::of(bytes, bytes.len().checked_sub(deletions.len())?)
+    }
+
+    fn of(bytes: &[u8], deletions_at: usize) -> Option<Self> {
+        let count = bytes.get(deletions_at..)?.first_chunk()?;
+        Some(Self {
+            crc: crc32fast::hash(bytes.get(PREFIX_BYTES..deletions_at)?),
+            deletions: u64::from_le_bytes(*count),
+        })
+    }
 }
 
 /// Encodes the runs, but for those of deleted segments, which are not among the ordinals.
@@ -149,11 +196,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
     let state = LogState::decode(&mut cursor)?;
     let mut catalog = take_segments(&mut cursor, position.extent)?;
     take_runs(&mut cursor, &mut catalog)?;
+    let gist = Gist::of(bytes, cursor.at()).ok_or(FormatError::Short)?;
     for _ in 0..cursor.u64()? {
-        let space = Name::from_bytes(take_name(&mut cursor)?.as_bytes());
-        let space = space.map_err(|_| FormatError::Invalid("a name against the rules"))?;
-        let segment = take_name(&mut cursor)?;
-        catalog.restore_deletion(&space, segment, take_position(&mut cursor)?);
+        let path = SegmentPath::new(take_name(&mut cursor)?, take_name(&mut cursor)?);
+        let path = path.map_err(|_| FormatError::Invalid("a name against the rules"))?;
+        catalog.restore_deletion(path, take_position(&mut cursor)?)?;
     }
     catalog.set_last_timestamp(state.last_timestamp);
     Ok(Checkpoint {
@@ -161,6 +208,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
         position,
         state,
         catalog,
+        gist,
     })
 }
 

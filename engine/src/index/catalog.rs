@@ -7,9 +7,9 @@ use std::ops::Bound;
 
 use super::Run;
 use super::deleted_now::DeletedNow;
-use super::names::NameAt;
+use super::names::{FreeNames, NameAt};
 use super::runs::{ExtentRuns, SegmentNumber};
-use super::segments::{Deletion, Segment, Segments, SpaceNumber};
+use super::segments::{Begun, Deletions, Segment, Segments, SpaceNumber};
 use super::table::Table;
 use crate::format::FormatError;
 use crate::format::transaction::{Kind, Section, TransactionHeader, sections};
@@ -18,7 +18,7 @@ use crate::model::{LogPosition, Name, SegmentPath, SegmentStatus, Sequence, Stor
 #[derive(Clone, Copy, Debug)]
 struct Space {
     number: SpaceNumber,
-    /// How many it holds; one that holds none any more is not shown.
+    /// How many it holds.
     segments: u32,
 }
 
@@ -26,13 +26,11 @@ struct Space {
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     spaces: BTreeMap<Name, Space>,
-    /// Spaces that hold segments.
-    space_count: u64,
     segments: Segments,
+    /// What deleted segments leave for the next ones: what is kept in memory has the size of what was there at most.
+    free: Free,
     /// The segments by path.
     by_path: Table,
-    /// The deletions by path.
-    deleted: Table,
     hashing: RandomState,
     entry_count: u64,
     last_timestamp: Timestamp,
@@ -41,6 +39,14 @@ pub(crate) struct Catalog {
     pub(crate) over_holes: bool,
     pub(crate) deleted_now: DeletedNow,
     pub(crate) open: ExtentRuns,
+}
+
+/// Numbers and names that nothing has any more.
+#[derive(Debug, Default)]
+struct Free {
+    segments: Vec<SegmentNumber>,
+    spaces: Vec<SpaceNumber>,
+    names: FreeNames,
 }
 
 fn hash(hashing: &RandomState, space: SpaceNumber, name: &[u8]) -> u64 {
@@ -89,13 +95,6 @@ impl Catalog {
         })
     }
 
-    fn find_deletion(&self, space: SpaceNumber, name: &str) -> Option<u32> {
-        self.deleted.find(self.hash(space, name), |number| {
-            let row = &self.segments.deletions[number];
-            self.is_named((row.space, row.name), (space, name))
-        })
-    }
-
     pub(crate) fn find(&self, path: &SegmentPath) -> Option<(SegmentNumber, &Segment)> {
         self.find_named((path.space.as_str(), path.segment.as_str()))
     }
@@ -113,10 +112,6 @@ impl Catalog {
         self.spaces.get(space).map(|space| space.number)
     }
 
-    pub(crate) fn space_of(&self, number: SegmentNumber) -> SpaceNumber {
-        self.segments.rows[number].space
-    }
-
     pub(crate) fn path(&self, segment: SegmentNumber) -> SegmentPath {
         self.segments.path(segment)
     }
@@ -126,11 +121,7 @@ impl Catalog {
     }
 
     pub(crate) fn spaces(&self) -> Vec<Name> {
-        self.spaces
-            .iter()
-            .filter(|(_, space)| space.segments > 0)
-            .map(|(name, _)| name.clone())
-            .collect()
+        self.spaces.keys().cloned().collect()
     }
 
     pub(crate) fn page(&self, space: &Name, after: Bound<Name>, limit: usize) -> Vec<SegmentStatus> {
@@ -163,7 +154,7 @@ impl Catalog {
 
     pub(crate) fn totals(&self) -> StoreStatus {
         StoreStatus {
-            space_count: self.space_count,
+            space_count: self.spaces.len() as u64,
             segment_count: self.segments.len() as u64,
             entry_count: self.entry_count,
             last_timestamp: self.last_timestamp,
@@ -172,21 +163,17 @@ impl Catalog {
 
     /// Which of a run's entries may be read: `None` if it was deleted, else the first readable sequence.
     pub(crate) fn visible_from(&self, path: &SegmentPath, at: LogPosition) -> Option<Sequence> {
-        if !self.trimmed && self.segments.deletions.len() == 0 {
+        if !self.trimmed && matches!(self.segments.deletions, Deletions::None) {
             return Some(Sequence::FIRST);
         }
-        let space = self.space_number(&path.space)?;
-        let deletion = self.find_deletion(space, path.segment.as_str());
-        if deletion.is_some_and(|number| at < self.segments.deletions[number].at) {
-            return None;
-        }
-        self.find(path).map(|(_, segment)| segment.first_sequence)
+        let (_, segment) = self.find(path)?;
+        (segment.begun.position() <= at).then_some(segment.first_sequence)
     }
 
-    /// Where the log deletes the last earlier life of a segment.
-    pub(crate) fn deleted_at(&self, path: &SegmentPath) -> Option<LogPosition> {
-        let deletion = self.find_deletion(self.space_number(&path.space)?, path.segment.as_str());
-        deletion.map(|number| self.segments.deletions[number].at)
+    /// Whether a number still means the same life of a segment.
+    pub(crate) fn is_same_life(&self, path: &SegmentPath, life: (SegmentNumber, Begun)) -> bool {
+        let now = self.find(path).map(|(number, segment)| (number, segment.begun));
+        now == Some(life)
     }
 
     /// Takes a durable transaction in. `at` is where it starts in the log.
@@ -223,7 +210,7 @@ impl Catalog {
         &mut self,
         header: &TransactionHeader,
         section: &Section<'_>,
-        at: LogPosition,
+        position: LogPosition,
     ) -> Result<(), FormatError> {
         let found = self.find_named(section.names()?);
         let head = found.map_or(Sequence(0), |(_, segment)| segment.head);
@@ -233,11 +220,12 @@ impl Catalog {
         }
         // A hole counts as entries as long as it lies between some: that is what a trim or delete takes off.
         let within = found.map_or(0, |_| hole);
-        let extent = u32::try_from(at.extent).map_err(|_| FormatError::Invalid("an extent number out of range"))?;
+        let extent =
+            u32::try_from(position.extent).map_err(|_| FormatError::Invalid("an extent number out of range"))?;
         let run = Run {
             first_sequence: section.first_sequence,
             timestamp: header.timestamp,
-            trx_byte: at.byte,
+            trx_byte: position.byte,
             section_offset: section.offset,
             count: section.record_count,
         };
@@ -252,8 +240,16 @@ impl Catalog {
                 let path = section.path()?;
                 let space = self.intern(&path.space);
                 let at = self.segments.find(space, path.segment.as_str());
+                let begun = match self.segments.deletions {
+                    Deletions::None => Begun::BEFORE_ALL,
+                    Deletions::Some | Deletions::Last(..) => Begun {
+                        extent,
+                        byte: position.byte,
+                    },
+                };
                 let row = Segment {
-                    name: self.segments.names.add(path.segment.as_str()),
+                    begun,
+                    name: self.segments.names.add_to(&mut self.free.names, path.segment.as_str()),
                     space,
                     last_extent: extent,
                     first_sequence: section.first_sequence,
@@ -302,12 +298,17 @@ impl Catalog {
         self.by_path.remove(self.hash(space, path.segment.as_str()), number);
         let place = self.segments.find(space, path.segment.as_str());
         self.segments.order.remove(place);
-        if let Some(space) = self.spaces.get_mut(&path.space) {
-            space.segments -= 1;
-            self.space_count -= u64::from(space.segments == 0);
+        if let Some(holder) = self.spaces.get_mut(&path.space) {
+            holder.segments -= 1;
+            if holder.segments == 0 {
+                self.spaces.remove(&path.space);
+                self.free.spaces.push(space);
+            }
         }
         self.open.forget(number);
-        self.note_deletion(space, path.segment.as_str(), name, at);
+        self.free.segments.push(number);
+        self.free.names.give(name);
+        self.segments.deletions = Deletions::Last(path.clone(), at);
         Ok(())
     }
 
@@ -317,26 +318,18 @@ impl Catalog {
         let _ = self.delete(path, at);
     }
 
-    fn note_deletion(&mut self, space: SpaceNumber, text: &str, name: NameAt, at: LogPosition) {
-        if let Some(number) = self.find_deletion(space, text) {
-            self.segments.deletions[number].at = at;
-            return;
-        }
-        let number = self.segments.deletions.push(Deletion { name, space, at });
-        let (segments, hashing) = (&self.segments, &self.hashing);
-        let hash_of = |number| {
-            let row: &Deletion = &segments.deletions[number];
-            hash(hashing, row.space, segments.names.bytes(row.name))
-        };
-        self.deleted.insert(hash_of(number), number, hash_of);
-    }
-
-    /// The number of a space, which need not hold anything yet.
-    pub(crate) fn intern(&mut self, space: &Name) -> SpaceNumber {
+    /// The number of a space that is about to hold a segment.
+    fn intern(&mut self, space: &Name) -> SpaceNumber {
         if let Some(number) = self.space_number(space) {
             return number;
         }
-        let number = self.segments.spaces.push(space.clone());
+        let number = match self.free.spaces.pop() {
+            Some(number) => {
+                self.segments.spaces[number] = space.clone();
+                number
+            }
+            None => self.segments.spaces.push(space.clone()),
+        };
         self.spaces.insert(space.clone(), Space { number, segments: 0 });
         number
     }
@@ -344,10 +337,15 @@ impl Catalog {
     /// Adds a segment, but for its place in the order and in the table.
     fn add(&mut self, space: &Name, row: Segment) -> SegmentNumber {
         if let Some(space) = self.spaces.get_mut(space) {
-            self.space_count += u64::from(space.segments == 0);
             space.segments += 1;
         }
-        self.segments.rows.push(row)
+        match self.free.segments.pop() {
+            Some(number) => {
+                self.segments.rows[number] = row;
+                number
+            }
+            None => self.segments.rows.push(row),
+        }
     }
 
     /// Starts the next extent; returns the runs of the one before.
@@ -378,6 +376,7 @@ impl Catalog {
         self.trimmed |= segment.first_sequence > Sequence::FIRST;
         self.last_timestamp = self.last_timestamp.max(segment.last_timestamp);
         let row = Segment {
+            begun: Begun::BEFORE_ALL,
             name: self.segments.names.add(segment.name),
             space: number,
             last_extent: segment.last_extent,
@@ -398,11 +397,24 @@ impl Catalog {
         self.by_path = Table::of_all_below(count, |number| hash_of_segment(hashing, segments, number));
     }
 
-    /// Restores one deletion from a checkpoint.
-    pub(crate) fn restore_deletion(&mut self, space: &Name, segment: &str, at: LogPosition) {
-        let space = self.intern(space);
-        let name = self.segments.names.add(segment);
-        self.note_deletion(space, segment, name, at);
+    /// Restores from a checkpoint that nothing before a position is of a segment's present life; of one that is not there,
+    /// that it was deleted there. Checkpoints of earlier versions say so of each path that was ever deleted.
+    ///
+    /// # Errors
+    /// A place that no extent has.
+    pub(crate) fn restore_deletion(&mut self, path: SegmentPath, at: LogPosition) -> Result<(), FormatError> {
+        let extent = u32::try_from(at.extent).map_err(|_| FormatError::Invalid("an extent number out of range"))?;
+        match (self.find(&path).map(|(number, _)| number), &self.segments.deletions) {
+            (Some(number), before) => {
+                if let Deletions::None = before {
+                    self.segments.deletions = Deletions::Some;
+                }
+                self.segments.rows[number].begun = Begun { extent, byte: at.byte };
+            }
+            (None, Deletions::Last(_, last)) if *last > at => {}
+            (None, _) => self.segments.deletions = Deletions::Last(path, at),
+        }
+        Ok(())
     }
 
     pub(crate) fn set_last_timestamp(&mut self, timestamp: Timestamp) {

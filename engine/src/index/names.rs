@@ -15,13 +15,49 @@ pub(crate) struct NameAt {
     bytes: u16,
 }
 
-/// Names one behind the other. They are only ever added; copies share them.
+/// Places whose names nobody needs any more, by their bytes: names of a store are mostly about as long as each other.
+#[derive(Debug, Default)]
+pub(crate) struct FreeNames(Vec<Vec<NameAt>>);
+
+impl FreeNames {
+    /// A name is not needed any more.
+    pub(crate) fn give(&mut self, at: NameAt) {
+        let bytes = usize::from(at.bytes);
+        if self.0.len() <= bytes {
+            self.0.resize_with(bytes + 1, Vec::new);
+        }
+        self.0[bytes].push(at);
+    }
+
+    fn take(&mut self, bytes: usize) -> Option<NameAt> {
+        self.0.get_mut(bytes)?.pop()
+    }
+}
+
+/// Names one behind the other; copies share them. A place that is free is taken by the next name of as many bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     chunks: Vec<Arc<Vec<u8>>>,
 }
 
 impl Names {
+    /// Adds the text of a name, which the caller knows to be one, where there is room among the free ones.
+    pub(crate) fn add_to(&mut self, free: &mut FreeNames, name: &str) -> NameAt {
+        let Some(at) = free.take(name.len()) else {
+            return self.add(name);
+        };
+        let start = usize::from(at.byte);
+        let bytes = Arc::make_mut(&mut self.chunks[at.chunk as usize]);
+        bytes[start..start + name.len()].copy_from_slice(name.as_bytes());
+        at
+    }
+
+    /// Bytes of all chunks.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+
     /// Adds the text of a name, which the caller knows to be one.
     pub(crate) fn add(&mut self, name: &str) -> NameAt {
         let name = name.as_bytes();
@@ -79,6 +115,15 @@ mod tests {
             assert_eq!(names.name(at).as_str(), text(number));
             assert_eq!(copy.bytes(at), text(number).as_bytes());
         }
+        let mut free = FreeNames::default();
+        free.give(places[5]);
+        assert_eq!(names.add_to(&mut free, &"m".repeat(36)), places[5]);
+        assert_ne!(names.add_to(&mut free, &"o".repeat(36)), places[5]);
+        assert_eq!(
+            (names.bytes(places[5])[0], copy.bytes(places[5])[0]),
+            (b'm', b'n'),
+            "a copy saw a later name"
+        );
         assert!(names.chunks.len() > 2 && names.chunks.iter().all(|chunk| chunk.len() <= CHUNK_BYTES));
     }
 }

@@ -6,7 +6,7 @@ use super::rows::Rows;
 use super::{Place, Run};
 use crate::model::{Sequence, Timestamp};
 
-/// Number of a segment in the [`super::catalog::Catalog`]; never used twice.
+/// Number of a segment in the [`super::catalog::Catalog`]; used again when that is deleted.
 pub(crate) type SegmentNumber = u32;
 
 /// A run and whose it is.
@@ -20,6 +20,7 @@ pub(crate) struct OwnedRun {
 #[derive(Clone, Copy, Debug)]
 struct PackedRun {
     first_sequence: Sequence,
+    /// [`NONE`] once the segment is deleted.
     segment: SegmentNumber,
     trx_byte: u32,
     section_offset: u32,
@@ -49,7 +50,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 struct SegmentRuns {
     previous_extent: u32,
-    /// [`NONE`] once the segment is forgotten.
+    /// [`NONE`] once the segment is deleted.
     first_run: u32,
     /// List of its further runs; [`NONE`] where there are none, as for most segments of a wide store.
     further: u32,
@@ -124,11 +125,17 @@ impl ExtentRuns {
         self.lists.push(list, number);
     }
 
-    /// Forgets a deleted segment's own list; its runs stay in log order and are filtered by whoever reads them.
+    /// Forgets a deleted segment: its runs are nobody's any more, so that its number may be used again. That takes as long
+    /// as it has runs here, each of which is forgotten once.
     pub(crate) fn forget(&mut self, segment: SegmentNumber) {
-        if self.row(segment).is_some() {
-            let row = std::mem::replace(self.row_number(segment), NONE);
-            self.segments[row].first_run = NONE;
+        let Some(&own) = self.row(segment) else { return };
+        let row = std::mem::replace(self.row_number(segment), NONE);
+        self.segments[row].first_run = NONE;
+        self.runs[own.first_run].segment = NONE;
+        if own.further != NONE {
+            for &number in self.lists.chunks(own.further).flatten() {
+                self.runs[number].segment = NONE;
+            }
         }
     }
 
@@ -181,25 +188,25 @@ impl ExtentRuns {
         found
     }
 
-    /// The runs at or after `from`, in log order, of all segments; those of forgotten ones too.
+    /// The runs at or after `from`, in log order, of all segments that are not forgotten.
     pub(crate) fn in_order(&self, from: Place) -> impl Iterator<Item = OwnedRun> {
         let start = self.runs.partition_point(|run| run.place() < from);
         let change = self.times.partition_point(|&(first, _)| first as usize <= start);
         let mut now = self.times[..change].last().map_or(Timestamp(0), |&(_, time)| time);
         let mut later = self.times[change..].iter().peekable();
         let runs = self.runs.iter_from(start).zip(start..);
-        runs.map(move |(packed, number)| {
+        runs.filter_map(move |(packed, number)| {
             while let Some(&(_, time)) = later.next_if(|&&(first, _)| first as usize <= number) {
                 now = time;
             }
-            OwnedRun {
+            (packed.segment != NONE).then(|| OwnedRun {
                 segment: packed.segment,
                 run: packed.at(now),
-            }
+            })
         })
     }
 
-    /// How many runs there are, of all segments.
+    /// How many runs there are, of all segments, and of forgotten ones.
     pub(crate) fn len(&self) -> usize {
         self.runs.len()
     }
@@ -242,6 +249,7 @@ mod tests {
     struct Model {
         runs: Vec<OwnedRun>,
         previous: BTreeMap<SegmentNumber, u64>,
+        last: Option<Place>,
     }
 
     impl Model {
@@ -254,7 +262,7 @@ mod tests {
 
     fn check(runs: &ExtentRuns, model: &Model) -> Result<(), TestCaseError> {
         prop_assert!(runs.in_order((0, 0)).eq(model.runs.iter().copied()));
-        prop_assert_eq!(runs.last_place(), model.runs.last().map(|owned| owned.run.place()));
+        prop_assert_eq!(runs.last_place(), model.last);
         for at in (0..model.runs.len()).step_by(37) {
             let place = model.runs[at].run.place();
             prop_assert!(runs.in_order(place).eq(model.runs[at..].iter().copied()));
@@ -319,11 +327,13 @@ mod tests {
                 runs.push(segment, &run, segment + 7);
                 model.runs.push(OwnedRun { segment, run });
                 model.previous.entry(segment).or_insert(u64::from(segment) + 7);
+                model.last = Some(run.place());
                 if forgotten == 0 {
-                    // A deleted segment's number is never used again.
+                    // Its number is used again.
                     runs.forget(segment);
                     model.previous.remove(&segment);
-                    break;
+                    model.runs.retain(|owned| owned.segment != segment);
+                    heads.remove(&segment);
                 }
             }
             check(&runs, &model)?;

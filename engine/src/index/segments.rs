@@ -9,7 +9,7 @@ use super::rows::Rows;
 use super::runs::SegmentNumber;
 use crate::model::{LogPosition, Name, SegmentPath, Sequence, Timestamp};
 
-/// Number of a space in the catalog; never used twice.
+/// Number of a space in the catalog; used again when the space is empty.
 pub(crate) type SpaceNumber = u32;
 
 /// What is known of one segment.
@@ -23,14 +23,39 @@ pub(crate) struct Segment {
     pub(crate) first_timestamp: Timestamp,
     pub(crate) head: Sequence,
     pub(crate) last_timestamp: Timestamp,
+    pub(crate) begun: Begun,
 }
 
-/// That a path's entries before a position were deleted.
-#[derive(Clone, Debug)]
-pub(crate) struct Deletion {
-    pub(crate) name: NameAt,
-    pub(crate) space: SpaceNumber,
-    pub(crate) at: LogPosition,
+/// Where the log begins a segment: extent and byte. What stands before under its name is of an earlier life. Before all
+/// where there was no deletion at all, and so no earlier life. It tells the lives of a path apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Begun {
+    pub(crate) extent: u32,
+    pub(crate) byte: u32,
+}
+
+impl Begun {
+    /// Before all.
+    pub(crate) const BEFORE_ALL: Self = Self { extent: 0, byte: 0 };
+
+    pub(crate) fn position(self) -> LogPosition {
+        LogPosition {
+            extent: u64::from(self.extent),
+            byte: self.byte,
+        }
+    }
+}
+
+/// That the log has deletions.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Deletions {
+    /// None.
+    #[default]
+    None,
+    /// There are some, and a segment that began behind one of them is there.
+    Some,
+    /// The last one.
+    Last(SegmentPath, LogPosition),
 }
 
 /// The segments of a store.
@@ -39,11 +64,11 @@ pub(crate) struct Segments {
     pub(crate) names: Names,
     /// The names of spaces.
     pub(crate) spaces: Rows<Name>,
-    /// By number; deleted ones too.
+    /// By number. The number of a deleted one is free for the next.
     pub(crate) rows: Rows<Segment>,
     /// Those that are there, by path.
     pub(crate) order: Order,
-    pub(crate) deletions: Rows<Deletion>,
+    pub(crate) deletions: Deletions,
 }
 
 impl Segments {
@@ -63,6 +88,15 @@ impl Segments {
     pub(crate) fn find(&self, space: SpaceNumber, name: &str) -> At {
         let space = (space, &self.spaces[space]);
         self.order.find(before(|number| self.compare(number, space, name)))
+    }
+
+    /// The number of a space that holds segments.
+    pub(crate) fn space_number(&self, space: &Name) -> Option<SpaceNumber> {
+        // A number that none has: names are compared.
+        let start = (SpaceNumber::MAX, space);
+        let at = self.order.find(before(|number| self.compare(number, start, "")));
+        let number = self.rows[self.order.iter_from(at).next()?].space;
+        (self.spaces[number] == *space).then_some(number)
     }
 
     /// Whether a path comes behind all segments.

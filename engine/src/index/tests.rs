@@ -23,7 +23,10 @@ type Known = (u32, u64, i64, u64, i64);
 struct Both {
     catalog: Catalog,
     segments: BTreeMap<SegmentPath, Known>,
+    /// Deletions, in the order of the log.
     deleted: Vec<(SegmentPath, LogPosition)>,
+    /// Where segments began behind a deletion.
+    begun: BTreeMap<SegmentPath, LogPosition>,
     /// Of the open extent: path, extent before, run.
     runs: Vec<(SegmentPath, u32, Run)>,
     at: LogPosition,
@@ -67,6 +70,9 @@ impl Both {
             .find(|(other, ..)| other == path)
             .map_or(last_extent, |&(_, before, _)| before);
         self.runs.push((path.clone(), before, run));
+        if found.is_none() && !self.deleted.is_empty() {
+            self.begun.insert(path.clone(), self.at);
+        }
         self.segments
             .insert(path.clone(), (extent, first, first_time, head + count, self.time));
     }
@@ -78,7 +84,7 @@ impl Both {
     fn delete(&mut self, path: &SegmentPath) {
         if self.segments.remove(path).is_some() {
             self.apply(Encoded::delete(path));
-            self.deleted.retain(|(other, _)| other != path);
+            self.begun.remove(path);
             self.deleted.push((path.clone(), self.at));
             self.runs.retain(|(other, ..)| other != path);
         }
@@ -163,8 +169,11 @@ impl Both {
                 body.extend(number.to_le_bytes());
             }
         }
-        body.extend((self.deleted.len() as u64).to_le_bytes());
-        for (path, at) in &self.deleted {
+        let last = self.deleted.last().map(|(path, at)| (path, at));
+        let mut deletions: Vec<_> = self.begun.iter().collect();
+        deletions.extend(last.filter(|_| self.begun.is_empty()));
+        body.extend((deletions.len() as u64).to_le_bytes());
+        for (path, at) in deletions {
             name(&mut body, path.space.as_str());
             name(&mut body, path.segment.as_str());
             position(&mut body, *at);
@@ -204,23 +213,31 @@ impl Both {
             prop_assert_eq!((found.last_extent, found.head.0), (known.0, known.3));
         }
         for (path, at) in &self.deleted {
-            let readable = self.segments.get(path).map(|known| Sequence(known.1));
-            prop_assert_eq!(
-                catalog.visible_from(
-                    path,
-                    LogPosition {
-                        byte: at.byte - 1,
-                        ..*at
-                    }
-                ),
-                None
-            );
-            prop_assert_eq!(catalog.visible_from(path, *at), readable);
+            let before = LogPosition {
+                byte: at.byte - 1,
+                ..*at
+            };
+            prop_assert_eq!(catalog.visible_from(path, before), None);
             prop_assert_eq!(catalog.head(path), Sequence(self.head(path)));
+        }
+        for (path, known) in &self.segments {
+            let at = self.begun.get(path).copied().unwrap_or_default();
+            prop_assert_eq!(
+                catalog.visible_from(path, at).unwrap().max(Sequence(known.1)),
+                Sequence(known.1)
+            );
         }
         let mut spaces: Vec<Name> = self.segments.keys().map(|path| path.space.clone()).collect();
         spaces.dedup();
         prop_assert_eq!(catalog.spaces(), spaces.clone());
+        for space in ["0", "a", "aa", "b", "c", "ä", "é"].map(|name| Name::new(name).unwrap()) {
+            let number = catalog.segments().space_number(&space);
+            prop_assert_eq!(
+                number.map(|number| &catalog.segments().spaces[number]),
+                spaces.iter().find(|is| **is == space)
+            );
+            prop_assert_eq!(number, catalog.space_number(&space));
+        }
         let totals = catalog.totals();
         let entries: u64 = self.segments.values().map(|known| known.3 - known.1 + 1).sum();
         prop_assert_eq!(
@@ -282,17 +299,6 @@ proptest! {
     fn a_checkpoint_has_the_bytes_of_the_format(changes in changes(300)) {
         let mut both = Both::new();
         apply(&mut both, changes);
-        // Deletions may stand in any order; here they stand in that of each path's first.
-        let segments = both.catalog.segments();
-        let order = |path: &SegmentPath| {
-            let mut deletions = segments.deletions.iter_from(0);
-            deletions.position(|deletion| {
-                segments.names.name(deletion.name) == path.segment && segments.spaces[deletion.space] == path.space
-            })
-        };
-        let mut deleted = both.deleted.clone();
-        deleted.sort_by_key(|(path, _)| order(path));
-        both.deleted = deleted;
         prop_assert!(both.checkpoint() == both.plain_checkpoint());
     }
 
@@ -341,6 +347,77 @@ proptest! {
             }
         }
     }
+}
+
+/// Bytes of a checkpoint, and how much is kept in memory: rows, spaces, bytes of names.
+fn sizes(both: &Both) -> (usize, [usize; 3]) {
+    let segments = both.catalog.segments();
+    let kept = [segments.rows.len(), segments.spaces.len(), segments.names.len()];
+    (both.checkpoint().len(), kept)
+}
+
+#[test]
+fn what_was_deleted_takes_no_room_in_memory_or_in_checkpoints() {
+    let mut both = Both::new();
+    for name in 0..20 {
+        both.append(&path(0, name), 2);
+    }
+    let round = |both: &mut Both, number: u32| {
+        let paths: Vec<_> = (0..200)
+            .map(|name| SegmentPath::new(&format!("s{name:03}"), &format!("n{number:03}{name:05}")).unwrap())
+            .collect();
+        for path in &paths {
+            both.append(path, 1);
+        }
+        for path in &paths {
+            both.delete(path);
+        }
+        both.roll();
+    };
+    round(&mut both, 0);
+    let first = sizes(&both);
+    for number in 1..1000 {
+        round(&mut both, number);
+    }
+    assert_eq!(sizes(&both), first, "after 200 000 unique names");
+    let reopened = decode(&both.checkpoint()).unwrap().catalog;
+    let kept = reopened.segments();
+    assert_eq!((kept.rows.len(), kept.spaces.len()), (20, 1));
+    both.check(&reopened).unwrap();
+    // What begins after that knows that it may have had an earlier life.
+    both.catalog = reopened;
+    let old = SegmentPath::new("s007", "n00000007").unwrap();
+    both.append(&old, 1);
+    both.check(&both.catalog).unwrap();
+    let before = LogPosition { extent: 1, byte: 5000 };
+    assert_eq!(both.catalog.visible_from(&old, before), None);
+    let again = decode(&both.checkpoint()).unwrap().catalog;
+    assert_eq!(again.visible_from(&old, before), None);
+    assert_eq!(again.visible_from(&old, both.at), Some(Sequence(1)));
+}
+
+#[test]
+fn a_checkpoint_of_an_earlier_version_that_keeps_every_deletion_is_read() {
+    let mut both = Both::new();
+    for name in 0..10 {
+        both.append(&path(0, name), 1);
+    }
+    for name in 0..5 {
+        both.delete(&path(0, name));
+    }
+    both.append(&path(0, 3), 1);
+    let (begun, last) = (both.begun.clone(), both.deleted.clone());
+    // As it was: the place of the deletion, of segments that are there and of others.
+    both.begun = last.iter().cloned().collect();
+    let bytes = both.plain_checkpoint();
+    both.begun = begun;
+    let old = decode(&bytes).unwrap();
+    both.check(&old.catalog).unwrap();
+    let now = decode(&both.checkpoint()).unwrap();
+    assert!(old.gist.may_stand_for(now.gist));
+    both.append(&path(0, 99), 1);
+    let other = decode(&both.checkpoint()).unwrap();
+    assert!(!old.gist.may_stand_for(other.gist));
 }
 
 fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -11,6 +11,7 @@ use crate::error::StorageError;
 use crate::format::index::SegmentRow;
 use crate::index::runs::ExtentRuns;
 use crate::index::sealed::IndexFile;
+use crate::index::segments::Segments;
 use crate::model::{Sequence, StoreId, Timestamp};
 use crate::sync::RwLock;
 
@@ -18,7 +19,11 @@ use crate::sync::RwLock;
 #[derive(Clone)]
 pub(crate) enum ExtentIndex {
     /// In memory: its index file is not written yet.
-    Memory(Arc<ExtentRuns>),
+    Memory {
+        runs: Arc<ExtentRuns>,
+        /// As they were when it was sealed: numbers of segments that were deleted since mean others now.
+        segments: Arc<Segments>,
+    },
     /// In its index file.
     File(Arc<IndexFile>),
 }
@@ -27,6 +32,8 @@ pub(crate) enum ExtentIndex {
 #[derive(Clone)]
 pub(crate) struct Frozen {
     pub(crate) runs: Arc<ExtentRuns>,
+    /// The segments when it was sealed: their numbers are those of the runs.
+    pub(crate) segments: Arc<Segments>,
     /// Where its groups end.
     pub(crate) end: u32,
     /// Chain of its last group.
@@ -106,7 +113,8 @@ impl Extents {
         {
             let frozen = self.frozen.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(frozen) = frozen.get(&extent) {
-                return Ok(ExtentIndex::Memory(Arc::clone(&frozen.runs)));
+                let (runs, segments) = (Arc::clone(&frozen.runs), Arc::clone(&frozen.segments));
+                return Ok(ExtentIndex::Memory { runs, segments });
             }
         }
         self.handles.index(self.id(extent)).map(ExtentIndex::File)

@@ -70,6 +70,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
             match write_index(&*disk, &dir, store, extent, end, chain, segments) {
                 // Reading needs no room on the disk: the runs stay in memory until there is some.
                 Err(error) if error.is_full() => unindexed.push(Frozen {
+                    segments: Arc::new(sealed.catalog.segments().clone()),
                     runs: Arc::new(sealed.runs),
                     end,
                     chain,

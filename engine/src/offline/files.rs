@@ -42,6 +42,7 @@ pub(crate) struct FoundCheckpoint {
     pub(crate) catalog: Catalog,
     /// Of the whole file.
     pub(crate) crc: u32,
+    pub(crate) gist: checkpoint::Gist,
 }
 
 /// The files of one store.
@@ -224,6 +225,7 @@ impl StoreFiles {
                 position,
                 state,
                 catalog,
+                gist,
             }) if store == self.store => {
                 self.known_durable = Some(position);
                 let crc = crc32fast::hash(&bytes);
@@ -232,6 +234,7 @@ impl StoreFiles {
                     state,
                     catalog,
                     crc,
+                    gist,
                 });
                 return Ok(());
             }

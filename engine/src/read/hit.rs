@@ -80,11 +80,11 @@ impl Shared {
             self.extents.index(at.extent)?
         };
         match index {
-            ExtentIndex::Memory(runs) => {
+            ExtentIndex::Memory { runs, segments } => {
                 let runs = runs.in_order((at.byte, 0));
                 let runs = runs.take_while(|owned| owned.run.trx_byte == at.byte);
                 for owned in runs {
-                    let path = self.catalog().path(owned.segment);
+                    let path = segments.path(owned.segment);
                     add(path, &owned.run);
                 }
             }

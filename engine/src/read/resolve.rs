@@ -8,12 +8,12 @@ use std::sync::Arc;
 use crate::boundary::SpaceCursor;
 use crate::disk::DiskFile;
 use crate::error::StorageError;
-use crate::format::FormatError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::{
     Kind, TRANSACTION_HEADER_BYTES, TransactionHeader, open_transaction, sections, take_transaction,
 };
+use crate::format::{FormatError, align_group};
 use crate::index::Place;
 use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use crate::log::extents::ExtentIndex;
@@ -191,6 +191,8 @@ impl Search {
             }
         }
         self.read_bytes += u64::from(at - self.first.byte);
+        // Where the next group would start: the durable end is such a place, too.
+        let at = align_group(at as usize) as u32;
         let here = LogPosition { byte: at, ..self.first };
         if here >= self.end {
             return Ok(Err(Outcome::NotThere));

@@ -11,6 +11,7 @@ use crate::error::StorageError;
 use crate::format::FormatError;
 use crate::index::Run;
 use crate::index::runs::SegmentNumber;
+use crate::index::segments::Begun;
 use crate::log::extents::Part;
 use crate::log::window::Window;
 use crate::model::{Entry, SegmentPath, Sequence};
@@ -24,6 +25,7 @@ pub(crate) struct SegmentScan {
     shared: Arc<Shared>,
     path: SegmentPath,
     number: SegmentNumber,
+    begun: Begun,
     next: Sequence,
     last: Sequence,
     time: TimeRange,
@@ -45,7 +47,7 @@ impl SegmentScan {
             let catalog = shared.catalog();
             catalog.find(&read.path).map(|(number, segment)| {
                 (
-                    number,
+                    (number, segment.begun),
                     segment.first_sequence,
                     segment.head,
                     u64::from(segment.last_extent),
@@ -53,11 +55,13 @@ impl SegmentScan {
             })
         };
         // Nothing there: a range that ends before it begins.
-        let (number, first, head, newest) = found.unwrap_or((0, Sequence::FIRST, Sequence(0), 0));
+        let nothing = ((0, Begun::BEFORE_ALL), Sequence::FIRST, Sequence(0), 0);
+        let ((number, begun), first, head, newest) = found.unwrap_or(nothing);
         let window = Window::new(shared.id, newest);
         Self {
             shared,
             number,
+            begun,
             next: read.from.max(first),
             last: read.to.min(head),
             time: read.time,
@@ -93,13 +97,8 @@ impl SegmentScan {
 
     /// Sealed extents are asked by name: after a delete and a new beginning, what they answer is of another segment.
     fn check_same_life(&self) -> Result<(), StorageError> {
-        let same = {
-            let catalog = self.shared.catalog();
-            catalog
-                .find(&self.path)
-                .is_some_and(|(number, _)| number == self.number)
-        };
-        if same {
+        let life = (self.number, self.begun);
+        if self.shared.catalog().is_same_life(&self.path, life) {
             Ok(())
         } else {
             Err(StorageError::Deleted(self.path.clone()))

@@ -9,9 +9,8 @@ use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan, close_behind, fu
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
 use crate::format::transaction::Section;
-use crate::index::catalog::Catalog;
 use crate::index::runs::ExtentRuns;
-use crate::index::segments::SpaceNumber;
+use crate::index::segments::{Segments, SpaceNumber};
 use crate::index::{Place, Run};
 use crate::log::extents::ExtentIndex;
 use crate::log::window::Window;
@@ -163,14 +162,11 @@ impl SpacesScan {
         {
             let catalog = self.shared.catalog();
             if catalog.open.extent == self.extent {
-                return Ok(self.lookup_runs(&catalog.open, &catalog));
+                return Ok(self.lookup_runs(&catalog.open, catalog.segments()));
             }
         }
         match self.shared.extents.index(self.extent)? {
-            ExtentIndex::Memory(runs) => {
-                let catalog = self.shared.catalog();
-                Ok(self.lookup_runs(&runs, &catalog))
-            }
+            ExtentIndex::Memory { runs, segments } => Ok(self.lookup_runs(&runs, &segments)),
             ExtentIndex::File(index) => {
                 let mut found = Vec::new();
                 let mut horizon: Option<Place> = None;
@@ -196,11 +192,11 @@ impl SpacesScan {
         }
     }
 
-    fn lookup_runs(&self, runs: &ExtentRuns, catalog: &Catalog) -> (Vec<Found>, Option<Place>) {
+    fn lookup_runs(&self, runs: &ExtentRuns, segments: &Segments) -> (Vec<Found>, Option<Place>) {
         let wanted: BTreeMap<SpaceNumber, &Name> = self
             .spaces
             .keys()
-            .filter_map(|space| Some((catalog.space_number(space)?, space)))
+            .filter_map(|space| Some((segments.space_number(space)?, space)))
             .collect();
         let mut found = Vec::new();
         let mut last = (0, 0);
@@ -208,7 +204,7 @@ impl SpacesScan {
         // A bounded number at a time, so that the committer never waits long for the catalog.
         for owned in runs.by_ref().take(16 * RUNS_PER_LOOKUP as usize) {
             last = owned.run.place();
-            if let Some(&space) = wanted.get(&catalog.space_of(owned.segment)) {
+            if let Some(&space) = wanted.get(&segments.rows[owned.segment].space) {
                 found.push(Found {
                     place: last,
                     timestamp: owned.run.timestamp,

@@ -39,6 +39,7 @@ mod portable {
 
 mod backup;
 mod backup_faults;
+mod cursors;
 mod damage;
 mod files;
 mod format_example;

@@ -40,6 +40,42 @@ const fn mutant(name: &'static str, file: &'static str, is: &'static str, become
 
 const MUTANTS: &[Mutant] = &[
     mutant(
+        "the log is not searched for the entry of a cursor",
+        "engine/src/read/resolve.rs",
+        "return self.read_log(shared);",
+        "return Ok(Outcome::NotThere);",
+    ),
+    mutant(
+        "the search for the entry of a cursor ends with its first group",
+        "engine/src/read/resolve.rs",
+        "if walk.at() >= self.end || self",
+        "if walk.at() >= self.first || self",
+    ),
+    mutant(
+        "a segment begins anew in the millisecond of its deletion",
+        "engine/src/index/deleted_now.rs",
+        "Timestamp(last.0.saturating_add(1))",
+        "last",
+    ),
+    mutant(
+        "a checkpoint forgets where segments began behind a deletion",
+        "engine/src/format/checkpoint.rs",
+        "rows.filter(|row| row.begun != Begun::BEFORE_ALL)",
+        "rows.filter(|_| false)",
+    ),
+    mutant(
+        "a checkpoint without living segments forgets that there was a deletion",
+        "engine/src/format/checkpoint.rs",
+        "if let (0, Deletions::Last(path, at)) =",
+        "if let (u64::MAX, Deletions::Last(path, at)) =",
+    ),
+    mutant(
+        "the runs of a deleted segment are those of the next one with its number",
+        "engine/src/index/runs.rs",
+        "self.runs[own.first_run].segment = NONE;",
+        "",
+    ),
+    mutant(
         "commit threads acknowledge what is written but not synced",
         "engine/src/commit/committer.rs",
         "let written = pending.file.write(pending.offset, &group.blocks);",
