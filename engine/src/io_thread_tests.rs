@@ -194,8 +194,11 @@ async fn once_the_queue_is_broken_commits_go_on_with_threads_and_it_says_so() {
     });
     // The first of two at a time goes through the queue.
     let _ = tokio::join!(produce(Arc::clone(&store), 1, 5), produce(Arc::clone(&store), 2, 5));
-    while running.commit_method() != "threads" {
-        let other = running.store(id(1)).await.unwrap();
+    for other in 1.. {
+        if running.commit_method() == "threads" {
+            break;
+        }
+        let other = running.store(id(100 + other)).await.unwrap();
         let _ = tokio::join!(produce(Arc::clone(&other), 1, 5), produce(other, 2, 5));
     }
     let third = running.store(id(2)).await.unwrap();

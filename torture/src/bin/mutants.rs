@@ -186,8 +186,8 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "commit times follow the clock",
         "engine/src/commit/flight.rs",
-        "let timestamp = shared.clock.now().max(writer.state.last_timestamp);",
-        "let timestamp = shared.clock.now();",
+        "let timestamp = now.max(earliest);",
+        "let timestamp = now;",
     ),
     mutant(
         "a retry is told of a conflict",
