@@ -258,8 +258,9 @@ async fn an_extent_that_an_earlier_open_prepared_and_that_cannot_be_opened_waits
     let store = running.store(STORE).await.unwrap();
     // So far that the next extent is prepared, and not begun.
     let mut head = 0;
-    let prepared = PathBuf::from(format!("/data/stores/{STORE}/{:020}.extent", 2));
-    while !simulated.files().contains_key(&prepared) {
+    let is_prepared =
+        |(path, bytes): (&PathBuf, &Vec<u8>)| path.extension().is_some_and(|e| e == "extent") && bytes[10] == 1;
+    while !simulated.files().iter().any(is_prepared) {
         head += 1;
         append(&*store, head).await.unwrap();
     }

@@ -75,11 +75,13 @@ impl Disk for Guarded {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        match mode {
-            OpenMode::Create => self.folder.check()?,
-            OpenMode::Read | OpenMode::Write => self.folder.known()?,
+        if mode == OpenMode::Create {
+            self.folder.check()?;
         }
-        self.opening(|| self.disk.open(path, mode))
+        let opened = self.opening(|| self.disk.open(path, mode));
+        // Looked at after it: what was opened in another folder, or is not there, is not this one's.
+        self.folder.check()?;
+        opened
     }
 
     fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {

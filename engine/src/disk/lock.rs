@@ -94,9 +94,7 @@ impl Thing {
             Ok(_) => Ok(Some(format!(
                 "another {path} is in the place of the one that was opened"
             ))),
-            Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
-                Ok(Some(format!("{path} was deleted or moved away")))
-            }
+            Err(error) if is_absence(&error) => Ok(Some(format!("{path} was deleted or moved away"))),
             Err(error) => Err(error),
         }
     }
@@ -119,9 +117,14 @@ pub(super) fn is_same_place(one: &Path, other: &Path) -> io::Result<bool> {
 pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     match std::fs::metadata(path) {
         Ok(found) => Ok(is_same(&file.metadata()?, &found)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if is_absence(&error) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether an error says that there is nothing at a path.
+fn is_absence(error: &io::Error) -> bool {
+    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }
 
 /// Whether an open file has a name at all.

@@ -194,19 +194,27 @@ fn check_index(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(|e| StorageError::io("open", &path, e))?,
     };
-    let Ok((index, _)) = IndexHeader::decode(&read_block(&*file, 0)?) else {
+    let block = match read_block(&*file, 0) {
+        Ok(block) => block,
+        Err(error) => {
+            // As good as damaged: the log says all that it does, and reads that need it fail.
+            tracing::warn!(%error, "an index file cannot be read");
+            return Ok(());
+        }
+    };
+    let Ok((index, _)) = IndexHeader::decode(&block) else {
         return Ok(());
     };
-    let found = if (index.store, index.extent) != (store, extent) {
-        format!(
-            "the index file of extent {} of store {}; remove the file, it is made anew",
-            index.extent, index.store
-        )
+    let (found, segments) = if (index.store, index.extent) != (store, extent) {
+        let found = format!("the index file of extent {} of store {}", index.extent, index.store);
+        (found, SegmentsHit::None)
     } else if (index.end, index.chain) != (next.previous_end, next.state.chain) {
-        format!(
+        let found = format!(
             "an index file of an extent that ends at {}, and the next one's header says {}",
             index.end, next.previous_end
-        )
+        );
+        // Perhaps the extents are older copies, and this file is all that still tells of what is missing.
+        (found, SegmentsHit::Unknown)
     } else {
         return Ok(());
     };
@@ -215,7 +223,7 @@ fn check_index(
         extent,
         byte: 0,
         found: format!("{}: {found}", path.display()),
-        segments: SegmentsHit::None,
+        segments,
     })
 }
 

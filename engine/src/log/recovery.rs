@@ -169,10 +169,14 @@ fn index_is_whole(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         other => other.map_err(|e| StorageError::io("open", &path, e))?,
     };
-    Ok(IndexFile::open(file)?.is_ok_and(|index| {
-        let header = index.header;
-        (header.store, header.extent, header.end, header.chain) == (store, extent, end, chain)
-    }))
+    Ok(match IndexFile::open(file) {
+        Ok(index) => index.is_ok_and(|index| {
+            let header = index.header;
+            (header.store, header.extent, header.end, header.chain) == (store, extent, end, chain)
+        }),
+        // What cannot be read is as good as damaged: it is made anew.
+        Err(_) => false,
+    })
 }
 
 /// What the index of an extent holds, from its runs and the paths of its segments.

@@ -288,7 +288,13 @@ pub(crate) fn read_checkpoint(
     if size > bytes_max(headers) {
         return Err(refused(format!("a checkpoint of {size} bytes, more than its log can need")).into());
     }
-    let bytes = read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?;
+    let bytes = match read_all(&*file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "the checkpoint cannot be read: replaying the whole log");
+            return Ok(None);
+        }
+    };
     match checkpoint::decode(&bytes) {
         Ok(checkpoint) if checkpoint.store == store => Ok(Some(checkpoint)),
         Ok(_) => Err(refused("the checkpoint of another store".to_owned()).into()),

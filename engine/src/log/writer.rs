@@ -333,9 +333,11 @@ impl LogWriter {
         let has_name = pending.file.has_name();
         let mut is_there = has_name.map_err(|e| StorageError::io("look at", path(), e))?;
         if is_there && self.looked_at.get().is_none_or(|at| at.elapsed() >= PAUSE) {
-            let is_at = pending.file.is_at(&path());
-            is_there = is_at.map_err(|e| StorageError::io("look at", path(), e))?;
-            self.looked_at.set(Some(Instant::now()));
+            // Where looking is not allowed for a while, nothing is known, and the next group looks again.
+            if let Ok(is_at) = pending.file.is_at(&path()) {
+                is_there = is_at;
+                self.looked_at.set(Some(Instant::now()));
+            }
         }
         match is_there {
             true => Ok(()),

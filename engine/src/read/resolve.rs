@@ -143,7 +143,7 @@ impl Search {
                 Step::End { at, .. } if extent == self.end.extent => {
                     return Err(corrupt(shared.id, extent, at, "no group, before the durable end"));
                 }
-                Step::End { .. } => match self.enter(shared, extent + 1)? {
+                Step::End { at, .. } => match self.enter_behind(shared, extent, at, Some(walk.state.chain))? {
                     Some(next) => walk = next,
                     None => return Ok(Outcome::NotThere),
                 },
@@ -203,8 +203,31 @@ impl Search {
                 Ok(Ok(walk))
             }
             None if here.extent == self.end.extent => Err(damage(at, FormatError::Short)),
-            None => Ok(self.enter(shared, here.extent + 1)?.ok_or(Outcome::NotThere)),
+            None => {
+                let next = self.enter_behind(shared, here.extent, at, None)?;
+                Ok(next.ok_or(Outcome::NotThere))
+            }
         }
+    }
+
+    /// Goes on to the extent behind a sealed one whose groups end at `at`, with this `chain` where it is known.
+    fn enter_behind(
+        &self,
+        shared: &Shared,
+        sealed: u64,
+        at: u32,
+        chain: Option<u32>,
+    ) -> Result<Option<Walk>, StorageError> {
+        let (_, next) = header_of(shared, sealed + 1)?;
+        if next.previous_end != at || chain.is_some_and(|chain| chain != next.state.chain) {
+            return Err(corrupt(
+                shared.id,
+                sealed,
+                at,
+                "no whole group, though the extent goes on",
+            ));
+        }
+        self.enter(shared, sealed + 1)
     }
 
     /// A walk through an extent from its first group on, if anything of that time can be there.
