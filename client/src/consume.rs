@@ -12,7 +12,7 @@ use crate::channel::{Arrival, Channel};
 use crate::error::Error;
 use crate::lookup;
 use crate::model::Entry;
-use crate::position::Position;
+use crate::position::{Gap, Position, Taken};
 
 /// Entries of a consume. Ends with `None` only if the server ended it cleanly; after an error it is over. Dropping it ends
 /// the consume on the server.
@@ -33,6 +33,7 @@ impl Entries {
             channel: None,
             repeated: false,
             bounded: false,
+            last: 0,
         });
         Self {
             inner: Box::pin(stream::unfold(Some(reading), step).fuse()),
@@ -58,6 +59,8 @@ struct Reading {
     repeated: bool,
     /// Whether it ends at a moment already.
     bounded: bool,
+    /// The last sequence that a read of one segment was known to reach when it was opened again.
+    last: u64,
 }
 
 type Step = (Result<Entry, Error>, Option<Box<Reading>>);
@@ -86,11 +89,25 @@ impl Reading {
             };
             match channel.next().await {
                 Ok(Arrival::Message(message)) => {
-                    if let Some(entry) = self.position.take(&message)? {
-                        return Ok(Some(entry));
+                    match self.position.take(&message)? {
+                        Taken::Entry(entry) => return Ok(Some(entry)),
+                        Taken::Again => {}
+                        Taken::Gap(gap) => {
+                            let asked = channel.another();
+                            return match explain(asked, gap).await {
+                                Some(error) => Err(error),
+                                // Never for a gap before an entry.
+                                None => Ok(None),
+                            };
+                        }
                     }
                 }
-                Ok(Arrival::End) => return Ok(None),
+                Ok(Arrival::End) => {
+                    let Some(gap) = self.position.missing_up_to(self.last) else {
+                        return Ok(None);
+                    };
+                    return explain(channel.another(), gap).await.map_or(Ok(None), Err);
+                }
                 Ok(Arrival::Overrun) => {
                     let next = channel.another();
                     if !self.reopen(next).await? {
@@ -110,7 +127,8 @@ impl Reading {
     /// Asks for the rest, over a channel of the same connection: a lost one is the consumer's to know. False if nothing is
     /// left.
     async fn reopen(&mut self, mut channel: Channel) -> Result<bool, Error> {
-        if !self.bounded {
+        let first_time = !self.bounded;
+        if first_time {
             // Without it a consumer that appends to what it reads would never reach the end.
             match lookup::status(channel.another(), "", "").await {
                 Ok(status) if status.last_timestamp > 0 => self.position.end_at(status.last_timestamp),
@@ -123,9 +141,35 @@ impl Reading {
         let Some(rest) = self.position.rest() else {
             return Ok(false);
         };
+        // More was sent than was kept, so something is missing if nothing is left.
+        if let Some(gap) = self.position.missing_up_to(u64::MAX) {
+            match lookup::status(channel.another(), &gap.space, &gap.segment).await {
+                Ok(status) => {
+                    if first_time {
+                        self.last = status.last_sequence;
+                    }
+                    if let Some(error) = gap.explained(&status) {
+                        return Err(error);
+                    }
+                }
+                // A Go server does not know the question.
+                Err(Error::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         channel.request(&rest).await?;
         self.position.reopened();
         self.channel = Some(channel);
         Ok(true)
+    }
+}
+
+/// Asks what became of the segment in which something is missing; `None` if nothing is.
+async fn explain(channel: Channel, gap: Gap) -> Option<Error> {
+    match lookup::status(channel, &gap.space, &gap.segment).await {
+        Ok(status) => gap.explained(&status),
+        Err(error) if error.is_transient() => Some(error),
+        // A Go server does not know the question.
+        Err(_) => Some(gap.unexplained()),
     }
 }

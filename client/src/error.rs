@@ -51,6 +51,19 @@ pub enum Error {
     /// The server refused for a reason that a repetition does not change.
     #[error("{0}")]
     Refused(String),
+    /// Entries were trimmed or deleted while they were read: what follows is not what comes next. Read on from `next`, if what is
+    /// gone need not be known.
+    #[error("{space}/{segment}/{sequence} was removed while the segment was read; {}", go_on(*next))]
+    Removed {
+        /// Where it was.
+        space: String,
+        /// Where it was.
+        segment: String,
+        /// The first sequence of which the reader learns that it is gone.
+        sequence: u64,
+        /// The first sequence that is there now, of a segment that was begun anew perhaps; 0 if there is none.
+        next: u64,
+    },
     /// What the server sent does not keep the protocol's promises. Nothing received after it can be trusted.
     #[error("protocol violation by the server: {0}")]
     Protocol(String),
@@ -70,6 +83,14 @@ fn in_units(time: Duration) -> String {
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
         _ => format!("{} days {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// Where a reader goes on.
+fn go_on(next: u64) -> String {
+    match next {
+        0 => "nothing of it is left".to_owned(),
+        next => format!("what is left begins at {next}"),
     }
 }
 
@@ -98,6 +119,7 @@ impl Error {
             | Error::TokenExpired { .. }
             | Error::AccessDenied
             | Error::Refused(_)
+            | Error::Removed { .. }
             | Error::Protocol(_)
             | Error::Invalid(_)
             | Error::Closed => false,
@@ -120,6 +142,7 @@ impl Error {
             | Error::Timeout(_)
             | Error::Unknown(_)
             | Error::Refused(_)
+            | Error::Removed { .. }
             | Error::Protocol(_)
             | Error::Closed => false,
         }

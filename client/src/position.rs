@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use streamkit_protocol::{Request, SpaceOffset};
+use streamkit_protocol::{Request, SpaceOffset, Status};
 
 use crate::error::Error;
 use crate::model::Entry;
@@ -23,6 +23,63 @@ pub(crate) struct Position {
     /// Where the read was opened again: entries of that very time may come once more.
     reopened_at: Option<i64>,
     place: Place,
+}
+
+/// What the next message of a read is.
+pub(crate) enum Taken {
+    /// The next entry.
+    Entry(Entry),
+    /// An entry that was taken before.
+    Again,
+    /// An entry that does not follow: the server is wrong, or what comes between was removed meanwhile.
+    Gap(Gap),
+}
+
+/// Entries that should have come, and did not.
+pub(crate) struct Gap {
+    pub(crate) space: String,
+    pub(crate) segment: String,
+    /// The first of them.
+    expected: u64,
+    /// What came instead; `None` if it was the end.
+    got: Option<u64>,
+    /// The time of the last entry of the read.
+    last_time: i64,
+}
+
+impl Gap {
+    /// What is wrong, by the segment as it is now; `None` if nothing is.
+    pub(crate) fn explained(self, now: &Status) -> Option<Error> {
+        // What was read of it is gone too, and its sequences are given again.
+        let is_deleted = now.segment_count == 0 || now.last_sequence.saturating_add(1) < self.expected;
+        let is_another = now.first_sequence < self.expected && now.first_timestamp > self.last_time;
+        let is_trimmed = now.first_sequence > self.expected;
+        match self.got {
+            _ if is_deleted || is_another || is_trimmed => Some(Error::Removed {
+                space: self.space,
+                segment: self.segment,
+                sequence: self.expected,
+                next: now.first_sequence,
+            }),
+            Some(_) => Some(self.unexplained()),
+            None => None,
+        }
+    }
+
+    /// What is wrong if nothing was removed.
+    pub(crate) fn unexplained(self) -> Error {
+        let Self {
+            space,
+            segment,
+            expected,
+            got,
+            ..
+        } = self;
+        let got = got.map_or_else(|| "the end".to_owned(), |got| got.to_string());
+        Error::Protocol(format!(
+            "entries of {space}/{segment} are missing: expected {expected}, got {got}"
+        ))
+    }
 }
 
 enum Place {
@@ -129,18 +186,30 @@ impl Position {
         self.reopened_at = self.last_time;
     }
 
-    /// Takes the next entry; `None` if it was taken before.
-    pub(crate) fn take(&mut self, message: &[u8]) -> Result<Option<Entry>, Error> {
+    /// What is missing of a read of one segment if it ends here and `last` was there.
+    pub(crate) fn missing_up_to(&self, last: u64) -> Option<Gap> {
+        let (Request::ConsumeSegment(read), Place::Segment { next: Some(next) }) = (&self.request, &self.place) else {
+            return None;
+        };
+        (*next <= last && self.rest().is_some()).then(|| Gap {
+            space: read.space.clone(),
+            segment: read.segment.clone(),
+            expected: *next,
+            got: None,
+            last_time: self.last_time.unwrap_or(i64::MAX),
+        })
+    }
+
+    /// Takes the next entry.
+    pub(crate) fn take(&mut self, message: &[u8]) -> Result<Taken, Error> {
         let wire = streamkit_protocol::Entry::decode(message).map_err(Error::malformed)?;
         if wire.sequence == 0 || wire.payload.0.is_none() {
             return Err(Error::Protocol("an entry without sequence or payload".to_owned()));
         }
         let entry = Entry::from_wire(wire);
-        let fresh = match &mut self.place {
-            Place::Segment { next } => {
-                segment(&self.request, next, &entry)?;
-                true
-            }
+        let last_time = self.last_time.unwrap_or(i64::MAX);
+        let follows = match &mut self.place {
+            Place::Segment { next } => segment(&self.request, next, &entry)?,
             Place::Spaces { spaces, heads } => {
                 if self.last_time.is_some_and(|last| entry.timestamp < last) {
                     return Err(Error::Protocol("an entry older than the one before it".to_owned()));
@@ -149,44 +218,65 @@ impl Position {
                 in_spaces(spaces, heads, &entry, again)?
             }
         };
-        if fresh {
-            self.taken += 1;
-            self.last_time = Some(entry.timestamp);
-        }
-        Ok(fresh.then_some(entry))
+        Ok(match follows {
+            Follows::Yes => {
+                self.taken += 1;
+                self.last_time = Some(entry.timestamp);
+                Taken::Entry(entry)
+            }
+            Follows::Again => Taken::Again,
+            Follows::Not { expected } => Taken::Gap(Gap {
+                expected,
+                got: Some(entry.sequence),
+                space: entry.space,
+                segment: entry.segment,
+                last_time,
+            }),
+        })
     }
 }
 
+/// Whether an entry is what comes next.
+enum Follows {
+    Yes,
+    /// It was taken before.
+    Again,
+    Not {
+        expected: u64,
+    },
+}
+
 /// Checks an entry of a read of one segment.
-fn segment(request: &Request, next: &mut Option<u64>, entry: &Entry) -> Result<(), Error> {
+fn segment(request: &Request, next: &mut Option<u64>, entry: &Entry) -> Result<Follows, Error> {
     let Request::ConsumeSegment(read) = request else {
-        return Ok(());
+        return Ok(Follows::Yes);
     };
     if (&entry.space, &entry.segment) != (&read.space, &read.segment) {
         return Err(stranger(entry, &format!("{}/{}", read.space, read.segment)));
     }
     let expected = next.unwrap_or(entry.sequence.max(read.min_sequence));
     if entry.sequence != expected {
-        return Err(missing(entry, expected));
+        return Ok(Follows::Not { expected });
     }
     *next = Some(entry.sequence.saturating_add(1));
-    Ok(())
+    Ok(Follows::Yes)
 }
 
-/// Checks an entry of a read of spaces; false if it was taken before, which is no error if it may come `again`.
+/// Checks an entry of a read of spaces; one that was taken before is no error if it may come `again`.
 fn in_spaces(
     spaces: &mut HashMap<String, Space>,
     heads: &mut usize,
     entry: &Entry,
     again: bool,
-) -> Result<bool, Error> {
+) -> Result<Follows, Error> {
     let Some(space) = spaces.get_mut(&entry.space) else {
         return Err(stranger(entry, "other spaces"));
     };
     match space.heads.get_mut(&entry.segment) {
-        Some(head) if entry.sequence <= *head && again => return Ok(false),
+        Some(head) if entry.sequence <= *head && again => return Ok(Follows::Again),
         Some(head) if entry.sequence != head.saturating_add(1) => {
-            return Err(missing(entry, head.saturating_add(1)));
+            let expected = head.saturating_add(1);
+            return Ok(Follows::Not { expected });
         }
         Some(head) => *head = entry.sequence,
         None if *heads < SEGMENTS_CHECKED => {
@@ -210,7 +300,7 @@ fn in_spaces(
             });
         }
     }
-    Ok(true)
+    Ok(Follows::Yes)
 }
 
 fn stranger(entry: &Entry, read: &str) -> Error {
@@ -218,9 +308,52 @@ fn stranger(entry: &Entry, read: &str) -> Error {
     Error::Protocol(format!("an entry of {space}/{segment} in a read of {read}"))
 }
 
-fn missing(entry: &Entry, expected: u64) -> Error {
-    let (space, segment, got) = (&entry.space, &entry.segment, entry.sequence);
-    Error::Protocol(format!(
-        "entries of {space}/{segment} are missing: expected {expected}, got {got}"
-    ))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(expected: u64, got: Option<u64>) -> Gap {
+        let name = || "a".to_owned();
+        Gap {
+            space: name(),
+            segment: name(),
+            expected,
+            got,
+            last_time: 1000,
+        }
+    }
+
+    fn now(first_sequence: u64, last_sequence: u64, first_timestamp: i64) -> Status {
+        Status {
+            segment_count: u64::from(last_sequence > 0),
+            first_sequence,
+            last_sequence,
+            first_timestamp,
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn a_gap_is_the_servers_fault_unless_the_segment_was_trimmed_deleted_or_begun_anew() {
+        let wrong = |now: &Status| gap(6, Some(9)).explained(now).unwrap();
+        for (status, left) in [
+            (now(9, 20, 900), 9),
+            (now(0, 0, 0), 0),
+            (now(1, 2, 2000), 1),
+            (now(1, 20, 2000), 1),
+        ] {
+            let error = wrong(&status);
+            assert!(
+                matches!(error, Error::Removed { sequence: 6, next, .. } if next == left),
+                "{error}"
+            );
+            assert!(gap(6, None).explained(&status).is_some());
+        }
+        for status in [now(1, 20, 900), now(6, 20, 1000)] {
+            let error = wrong(&status);
+            assert!(matches!(error, Error::Protocol(_)), "{error}");
+            // A time bound ended it.
+            assert!(gap(6, None).explained(&status).is_none());
+        }
+    }
 }

@@ -165,3 +165,34 @@ impl Metrics {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let metrics = Metrics::new();
+        let reason = Why { reason: "x" };
+        // One with a reason is there from the first time on.
+        for family in [
+            &metrics.appends_failed,
+            &metrics.reads_failed,
+            &metrics.handshakes_gave_way,
+        ] {
+            family.get_or_create(&reason).inc();
+        }
+        let text = metrics.text(true, 0, Duration::ZERO);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(samples.len(), 12, "{text}");
+        let documented = include_str!("../../docs/COMMANDS.md");
+        for sample in samples {
+            let name = sample.split([' ', '{']).next().unwrap();
+            let spelled = match sample.contains("{reason=") {
+                true => format!("`{name}{{reason}}`"),
+                false => format!("`{name}`"),
+            };
+            assert!(documented.contains(&spelled), "{spelled} is not documented");
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 mod judge;
 pub use judge::judge_ground;
+mod last_commit;
+pub use last_commit::clock_behind;
 mod measuring;
 
 use std::io;

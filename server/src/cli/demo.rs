@@ -6,7 +6,8 @@ use std::time::Instant;
 use futures_util::TryStreamExt as _;
 use hdrhistogram::Histogram;
 use streamkit_client::{Client, ConsumeSegment, ConsumeSpace, NewRecord, StoreClient};
-use streamkit_engine::EngineConfig;
+use streamkit_engine::doctor::{Finding, Severity, judge_ground};
+use streamkit_engine::{EngineConfig, disk};
 use streamkit_server::Limits;
 use uuid::Uuid;
 
@@ -63,14 +64,24 @@ impl Demo {
         client.close().await;
         running.stop().await;
         let figures = figures?;
+        let broken = broken_ground(&data);
         let mut out = Out::new();
         if json_lines(self.json) {
-            out.json(&figures.json(&data))?;
+            out.json(&figures.json(&data, broken.as_ref()))?;
             return out.flush();
         }
         figures.print(&mut out)?;
         out.text("")?;
-        out.text("Every entry was fsynced before it was acknowledged. Next, try:")?;
+        match &broken {
+            None => out.text("Every entry was fsynced before it was acknowledged. Next, try:")?,
+            Some(why) => {
+                out.text(format_args!(
+                    "What was acknowledged is not safe in {dir}: {}.",
+                    why.what
+                ))?;
+                out.text("Next, try:")?;
+            }
+        }
         let called = called();
         out.text(format_args!("  {called} verify {dir}"))?;
         out.text(format_args!("  {called} dev --data {dir}"))?;
@@ -79,6 +90,14 @@ impl Demo {
         ))?;
         out.flush()
     }
+}
+
+/// Why what is acknowledged in a folder may be lost, as `serve` warns of it at its start.
+fn broken_ground(dir: &std::path::Path) -> Option<Finding> {
+    let findings = judge_ground(&disk::ground(dir));
+    findings
+        .into_iter()
+        .find(|finding| finding.severity == Severity::Broken)
 }
 
 struct Figures {
@@ -155,11 +174,12 @@ impl Figures {
         ))
     }
 
-    fn json(&self, data: &std::path::Path) -> serde_json::Value {
+    fn json(&self, data: &std::path::Path, broken: Option<&Finding>) -> serde_json::Value {
         let rate = |(what, count, seconds): (&str, u64, f64)| serde_json::json!({"work": what, "entries": count, "seconds": seconds, "per_second": (count as f64 / seconds).round()});
         serde_json::json!({
             "data": path_text(data),
             "work": self.rows().into_iter().map(rate).collect::<Vec<_>>(),
+            "broken": broken.map(|why| &why.what),
             "segments": self.imported.segments,
             "aircraft": {"segment": AIRCRAFT, "entries": self.aircraft},
             "latency_us": {"p50": self.latency.value_at_quantile(0.5), "p99": self.latency.value_at_quantile(0.99)},

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar};
 use streamkit_engine::EngineConfig;
-use streamkit_engine::doctor::{Diagnosis, Examination, Finding, Severity, examine};
+use streamkit_engine::doctor::{Diagnosis, Examination, Finding, Severity, clock_behind, examine};
 use streamkit_server::Limits;
 
 use super::connect::some_time;
@@ -92,9 +92,22 @@ impl Doctor {
                 what: "other users of this host may look into the data directory; `chmod go-rwx` it".to_owned(),
             });
         }
+        let behind = match self.dir {
+            Some(_) => last_commit_ahead(path.clone()).await?,
+            None => None,
+        };
+        if let Some(by) = behind.filter(|by| !by.is_zero()) {
+            found.findings.push(Finding {
+                severity: Severity::Warning,
+                what: format!(
+                    "the clock is {} behind the last commit here, whose time all entries get until it has caught up; was it ahead before?",
+                    humantime::format_duration(Duration::from_secs(by.as_secs()))
+                ),
+            });
+        }
         let mut out = Out::new();
         match json_lines(self.json) {
-            true => out.json(&as_json(&path, &found))?,
+            true => out.json(&as_json(&path, &found, behind))?,
             false => print(&mut out, &path, &found)?,
         }
         out.flush()?;
@@ -114,6 +127,12 @@ fn open_files() -> u64 {
     let config = EngineConfig::new("");
     let files = config.open_stores + 2 * config.open_extents + Limits::default().connections + 100;
     files as u64
+}
+
+/// How far the clock is behind the last commit in a data directory, if that can be told.
+async fn last_commit_ahead(dir: PathBuf) -> Result<Option<Duration>, Failure> {
+    let asked = tokio::task::spawn_blocking(move || clock_behind(&dir)).await;
+    asked.map_err(|error| Failure::new(error.to_string()))
 }
 
 /// A folder that says of itself that it is one.
@@ -139,7 +158,7 @@ fn severity(severity: Severity) -> &'static str {
     }
 }
 
-fn as_json(path: &Path, found: &Diagnosis) -> serde_json::Value {
+fn as_json(path: &Path, found: &Diagnosis, behind: Option<Duration>) -> serde_json::Value {
     let methods = found.measured.iter().map(|measured| {
         serde_json::json!({
             "method": measured.method.name(),
@@ -160,6 +179,7 @@ fn as_json(path: &Path, found: &Diagnosis) -> serde_json::Value {
         "volatile_cache": found.ground.volatile_cache,
         "syncs_flush": found.ground.syncs_flush,
         "free_bytes": found.free_bytes,
+        "clock_behind_seconds": behind.map(|by| by.as_secs()),
         "open_files": found.ground.open_files,
         "direct_writes": found.direct,
         "io_uring": found.ring_refused.is_none(),

@@ -2,30 +2,20 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
 
 /// Puts a file in place of what may be there, durable, readable by nobody but its owner. After a crash the old one or the new
 /// one is there, never a part.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let fresh = path.with_file_name(name);
-    // One that a crash left would keep the permissions it has.
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let fresh = beside(path);
+    let replaced = write(&fresh, bytes).and_then(|()| std::fs::rename(&fresh, path));
+    if let Err(error) = replaced {
+        // Ours alone, if it is there at all.
+        let _ = std::fs::remove_file(&fresh);
+        return Err(error);
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
-    // The process's mask may have taken away from its owner, too.
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
     // The name is durable only with its folder.
     #[cfg(unix)]
     std::fs::File::open(match path.parent() {
@@ -36,14 +26,69 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A name beside a file that nothing else has: what is there under any other name may be somebody's.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", Uuid::new_v4().simple()));
+    path.with_file_name(name)
+}
+
+/// Writes a file that is not there yet, durable but for its name.
+fn write(fresh: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(fresh)?;
+    // The process's mask may have taken away from its owner, too.
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// Whether a file can be put there by [`replace`], as far as that can be told before there is something to put there.
 pub(crate) fn check_place(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Err(std::io::ErrorKind::IsADirectory.into());
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tried", std::process::id()));
-    let tried = path.with_file_name(name);
+    let tried = beside(path);
     OpenOptions::new().write(true).create_new(true).open(&tried)?;
     std::fs::remove_file(&tried)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_beside_files_of_any_other_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["orders", "orders.new", "orders.tmp"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        replace(&dir.path().join("orders"), b"fresh").unwrap();
+        check_place(&dir.path().join("orders")).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("orders")).unwrap(), b"fresh");
+        assert_eq!(std::fs::read(dir.path().join("orders.new")).unwrap(), b"orders.new");
+        assert_eq!(names(dir.path()), ["orders", "orders.new", "orders.tmp"]);
+    }
+
+    #[test]
+    fn a_replacement_that_fails_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("orders");
+        std::fs::create_dir(&folder).unwrap();
+        replace(&folder, b"fresh").unwrap_err();
+        assert_eq!(names(dir.path()), ["orders"]);
+    }
 }

@@ -4,6 +4,7 @@ use streamkit_client::Entry;
 
 use super::failure::Failure;
 use super::output::{EntryLine, Out, time};
+use super::shown::shown;
 
 /// A line for each entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,14 +120,27 @@ impl Format {
             Self::Json => out.json(&EntryLine(entry)),
             Self::Payload => out.line(&entry.payload),
             Self::Template(parts) => {
-                let mut line = Vec::new();
-                for part in parts {
-                    part.write(entry, &mut line);
-                }
-                out.line(&line)
+                let line = line(parts, entry, out.is_terminal());
+                out.prepared_line(&line)
             }
         }
     }
+}
+
+/// An entry by a template. What is stored in it is `shown` where it must not steer; the template's own text is its writer's.
+fn line(parts: &[Part], entry: &Entry, is_shown: bool) -> Vec<u8> {
+    let mut line = Vec::new();
+    for part in parts {
+        match (part, is_shown) {
+            (Part::Field(_) | Part::Metadata(_), true) => {
+                let mut field = Vec::new();
+                part.write(entry, &mut field);
+                line.extend_from_slice(shown(&String::from_utf8_lossy(&field)).to_string().as_bytes());
+            }
+            _ => part.write(entry, &mut line),
+        }
+    }
+    line
 }
 
 impl Part {
@@ -165,11 +179,25 @@ mod tests {
             payload: "x".into(),
             metadata: [("by".to_owned(), "card".to_owned())].into(),
         };
-        let mut line = Vec::new();
-        for part in &parts {
-            part.write(&entry, &mut line);
-        }
-        assert_eq!(line, b"a\t{7} card!");
+        assert_eq!(line(&parts, &entry, false), b"a\t{7} card!");
+    }
+
+    #[test]
+    fn on_a_terminal_the_fields_are_escaped_and_the_template_is_not() {
+        let Ok(Format::Template(parts)) = format(r"{sequence}\t{payload}\n  by {metadata.by}") else {
+            panic!("no template");
+        };
+        let entry = Entry {
+            space: "s".to_owned(),
+            segment: "a".to_owned(),
+            sequence: 7,
+            timestamp: 0,
+            trx: Default::default(),
+            payload: "x\n\x1b[2J".into(),
+            metadata: [("by".to_owned(), "\r".to_owned())].into(),
+        };
+        assert_eq!(line(&parts, &entry, true), b"7\tx\\u{a}\\u{1b}[2J\n  by \\u{d}");
+        assert_eq!(line(&parts, &entry, false), b"7\tx\n\x1b[2J\n  by \r");
     }
 
     #[test]

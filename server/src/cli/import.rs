@@ -29,6 +29,9 @@ const WINDOW_ROWS: usize = 65_536;
 /// Bytes of payload after which a window is sent even with fewer rows.
 const WINDOW_BYTES: usize = 64 << 20;
 
+/// Bytes of the name that every row of a window has a copy of.
+const SOURCE_BYTES_MAX: usize = 512;
+
 /// Times the rows of a segment are tried when others append to it too.
 const ATTEMPTS: u32 = 10;
 
@@ -86,6 +89,13 @@ impl Import {
             }
             None => self.file.clone(),
         };
+        if name.len() > SOURCE_BYTES_MAX {
+            let (what, bytes) = (if named { "--source" } else { "the file's name" }, name.len());
+            return Err(Failure::arguments(format!(
+                "{what} has {bytes} bytes, and every entry has a copy of it: {SOURCE_BYTES_MAX} at most"
+            ))
+            .hint("give a shorter one with --source NAME"));
+        }
         let mut bytes = 0;
         let input: Box<dyn Read + Send> = match is_stdin {
             true => Box::new(std::io::stdin()),

@@ -152,3 +152,29 @@ impl Status {
         out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_that_a_status_may_have_is_documented() {
+        let status = StatusLine {
+            status: Default::default(),
+            commit_method: Some(String::new()),
+            clock_behind_seconds: Some(1),
+        };
+        let status = serde_json::to_value(status).unwrap();
+        let documented = include_str!("../../../docs/COMMANDS.md");
+        let section = documented
+            .split("\n## status\n")
+            .nth(1)
+            .unwrap()
+            .split("\n## ")
+            .next()
+            .unwrap();
+        for field in status.as_object().unwrap().keys() {
+            assert!(section.contains(&format!("`{field}`")), "{field} is not documented");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use streamkit_server::LOG_LINES_DROPPED;
 
 use super::repeated::Repeated;
-use super::shown::shown_line;
+use super::shown::{shown, shown_line};
 
 /// Bytes of lines that wait for whoever reads the log.
 const QUEUE_BYTES: usize = 1 << 20;
@@ -80,12 +80,13 @@ pub(crate) fn serve() -> io::Result<()> {
         let thread = std::thread::current();
         let backtrace = std::backtrace::Backtrace::capture();
         let traced = backtrace.status() == std::backtrace::BacktraceStatus::Captured;
-        let trace = if traced {
-            format!("\n{backtrace}")
-        } else {
-            String::new()
-        };
-        say(&format!("thread '{}' {panic}{trace}", thread.name().unwrap_or("?")));
+        let trace = if traced { backtrace.to_string() } else { String::new() };
+        let at = panic.location().map_or_else(|| "?".to_owned(), ToString::to_string);
+        // What a panic says may come from a peer, who must not write lines of the log.
+        let what = panic.payload_as_str().unwrap_or("?");
+        let panicked = format!("thread '{}' panicked at {at}: {what}", thread.name().unwrap_or("?"));
+        let lines = std::iter::once(panicked.as_str()).chain(trace.lines());
+        say(&lines.map(|line| shown(line).to_string()).collect::<Vec<_>>().join("\n"));
     }));
     Ok(())
 }

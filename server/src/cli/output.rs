@@ -114,12 +114,22 @@ impl Out {
     /// One line of stored bytes: as they are, but on a terminal without what would steer it.
     pub(crate) fn line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if self.is_terminal {
-            return self.text(shown(&String::from_utf8_lossy(bytes)));
+            return self.text(String::from_utf8_lossy(bytes));
         }
+        self.prepared_line(bytes)
+    }
+
+    /// One line made for where it goes: what is stored in it went through `shown` if that [is a terminal](Self::is_terminal).
+    pub(crate) fn prepared_line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.write(|to| {
             to.write_all(bytes)?;
             to.write_all(b"\n")
         })
+    }
+
+    /// Whether a person looks at it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// A table: the first column to the left, the others to the right.
@@ -172,8 +182,34 @@ pub(crate) fn counted(count: u64, what: &str) -> String {
     }
 }
 
-/// A commit time for people.
+/// A commit time for people; as the number that it is, where it is in no year from 0 to 9999.
 pub(crate) fn time(milliseconds: i64) -> String {
-    let since = std::time::Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default());
-    humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string()
+    match jiff::Timestamp::from_millisecond(milliseconds) {
+        Ok(time) if time >= jiff::Timestamp::constant(YEAR_0, 0) => format!("{time:.3}"),
+        _ => milliseconds.to_string(),
+    }
+}
+
+/// The year 0 begins so many seconds from 1970.
+const YEAR_0: i64 = -62_167_219_200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_out_of_the_calendar_is_shown_as_its_number() {
+        for (milliseconds, shown) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_359_655_200_120, "2013-01-31T18:00:00.120Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (-62_167_219_200_001, "-62167219200001"),
+            (253_402_300_800_000, "253402300800000"),
+            (i64::MIN, "-9223372036854775808"),
+            (i64::MAX, "9223372036854775807"),
+        ] {
+            assert_eq!(time(milliseconds), shown);
+        }
+    }
 }

@@ -10,6 +10,7 @@ use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACT
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::called::called;
 use super::connect::{Connect, path};
 use super::failure::Failure;
 use super::lines::{LineEnd, Lines};
@@ -151,7 +152,10 @@ impl Produce {
                 return Err(progress.conflict(actual));
             }
         }
-        let printed = self.print(lines, head);
+        // Whoever rereads a lost result must not send the lines again.
+        let printed = self
+            .print(lines, head)
+            .map_err(|failure| progress.behind(failure, &self.target));
         // Whoever reads the result may be gone; what went wrong counts all the same.
         match end {
             End::Input => printed,
@@ -263,6 +267,18 @@ impl Progress {
         })
     }
 
+    /// Adds what is stored to a failure that came behind the last line.
+    fn behind(&self, failure: Failure, (space, segment): &(String, String)) -> Failure {
+        match self.lines {
+            0 => failure.hint(self.stored()),
+            _ => failure.hint(format!(
+                "{}, the head of {space}/{segment} is {}",
+                self.stored(),
+                self.head
+            )),
+        }
+    }
+
     fn stored(&self) -> String {
         match self.lines {
             0 => "nothing was stored".to_owned(),
@@ -283,8 +299,8 @@ impl Progress {
         };
         let (none, all) = (self.head, self.head.saturating_add(sent));
         format!(
-            "{stored}whether the {lines} stored is unknown: look with `streamkit peek {space}/{segment}` before you go on, \
-             its sequence is {none} if {if_none} and {all} if {if_all}"
+            "{stored}whether the {lines} stored is unknown: look with `{} peek {space}/{segment}` before you go on, its sequence is {none} if {if_none} and {all} if {if_all}",
+            called()
         )
     }
 }

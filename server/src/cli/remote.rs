@@ -15,13 +15,18 @@ use streamkit_server::backup::{CHECKSUM_BYTES, ExtentList, StoreList};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
+use super::called::called;
+
 /// Most bytes of an answer that is read as a whole: the list of a store with a hundred thousand extents.
 const LIST_BYTES_MAX: usize = 32 << 20;
 
 /// Why a server gave nothing, or not all.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RemoteError {
-    #[error("the server at {url} refused the token; a backup needs one for all stores: `streamkit token --store '*'`")]
+    #[error(
+        "the server at {url} refused the token; a backup needs one for all stores: `{} token --store '*'`",
+        called()
+    )]
     Token { url: String },
     #[error("{0}")]
     NoAnswer(String),

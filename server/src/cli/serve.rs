@@ -10,6 +10,7 @@ use streamkit_engine::{CommitMethod, Engine, EngineConfig, QUEUE_DEADLINE_MAX, Q
 use streamkit_server::{Key, Limits, Server};
 use tokio::net::TcpListener;
 
+use super::called::called;
 use super::connect::{at_least, count, some_time};
 use super::development::Development;
 use super::failure::Failure;
@@ -148,7 +149,7 @@ struct LimitOptions {
     /// Bytes one connection has not stored yet
     #[arg(long, env = "STREAMKIT_CONNECTION_INBOUND_BYTES", hide_env = true, value_parser = at_least(1 << 20), default_value_t = Limits::default().connection_inbound_bytes)]
     connection_inbound_bytes: usize,
-    /// Bytes all connections have not stored yet, ≥ 64 MiB
+    /// Bytes received and not stored yet, ≥ 64 MiB
     #[arg(long, env = "STREAMKIT_INBOUND_BYTES", hide_env = true, value_parser = at_least(64 << 20), default_value_t = Limits::default().inbound_bytes)]
     inbound_bytes: usize,
     /// Bytes one channel has not stored yet, ≥ 32 MiB
@@ -241,7 +242,7 @@ impl Dev {
         out.text(format_args!("export STREAMKIT_STORE={}", development.store))?;
         out.flush()?;
         note("streamkit: paste the three lines above into another terminal, then try");
-        let called = super::called::called();
+        let called = called();
         note(format_args!("  echo hello | {called} produce greetings/world"));
         note(format_args!("  {called} consume greetings/world"));
         log::release();
@@ -266,7 +267,7 @@ impl Ready {
             let opened = Engine::open(config);
             let findings = opened.is_ok().then(|| judge_ground(&disk::ground(&dir)));
             for finding in findings.into_iter().flatten() {
-                tracing::warn!(dir = %dir.display(), "{}; `streamkit doctor` tells more", finding.what);
+                tracing::warn!(dir = %dir.display(), "{}; `{} doctor` tells more", finding.what, called());
             }
             opened
         });

@@ -33,6 +33,10 @@ pub(crate) fn shown_json(json: &str) -> String {
     out
 }
 
+/// What the log's formatter writes behind an escape: end of a style, bold, dim, italic, the colours of the levels. Others, such
+/// as one that hides text, come from elsewhere.
+const LOG_STYLES: [&str; 9] = ["[0m", "[1m", "[2m", "[3m", "[31m", "[32m", "[33m", "[34m", "[35m"];
+
 /// A line of the log as it may be shown: what comes from a peer in it is written out, its colours stay.
 pub(crate) fn shown_line(bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
@@ -41,11 +45,8 @@ pub(crate) fn shown_line(bytes: &[u8]) -> Vec<u8> {
     let mut parts = line.split('\u{1b}');
     out.extend(parts.next().map(|part| shown(part).to_string()));
     for part in parts {
-        let numbers = part
-            .strip_prefix('[')
-            .map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
-        let is_colour = numbers.is_some_and(|rest| rest.starts_with('m'));
-        out.push_str(if is_colour { "\u{1b}" } else { "\\u{1b}" });
+        let is_the_logs = LOG_STYLES.iter().any(|style| part.starts_with(style));
+        out.push_str(if is_the_logs { "\u{1b}" } else { "\\u{1b}" });
         out.push_str(&shown(part).to_string());
     }
     out.push('\n');
@@ -80,6 +81,10 @@ mod tests {
         assert_eq!(
             shown_line(b"\x1b[2mtime\x1b[0m a\x1b[2Jb\nc\xe2\x80\xae\n"),
             b"\x1b[2mtime\x1b[0m a\\u{1b}[2Jb\\u{a}c\\u{202e}\n"
+        );
+        assert_eq!(
+            shown_line(b"\x1b[31mERROR\x1b[0m \x1b[8mhidden \x1b[0;5mblinks\x1b[m\n"),
+            b"\x1b[31mERROR\x1b[0m \\u{1b}[8mhidden \\u{1b}[0;5mblinks\\u{1b}[m\n"
         );
         assert_eq!(shown("Grüße\t日本").to_string(), "Grüße\t日本");
     }

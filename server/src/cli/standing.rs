@@ -157,11 +157,23 @@ impl Target {
         ))
     }
 
+    /// Rows are new that stand before one that is stored.
+    fn rows_before_are_gone(&self, segment: &str, row: u64) -> Failure {
+        let (space, source) = (&self.space, &self.source);
+        Failure::new(format!(
+            "{space}/{segment} holds row {row} of {source}, but the space does not hold all rows of this input that stand long \
+             before it: this is not what was imported under that name, was changed since, --segment-by is another, or a segment of \
+             it was deleted or trimmed"
+        ))
+        .hint("what is stored stays as it is: import this into another space, or all of it once more under another name, with --source and --again")
+    }
+
     fn another_input(&self, segment: &str, row: u64) -> Failure {
         let (space, source) = (&self.space, &self.source);
         Failure::new(format!(
             "{space}/{segment} holds row {row} of {source}, and this input's row {row}, or one before it, is another or goes \
-             elsewhere: it is not what was imported under that name, was changed since, or --segment-by is another"
+             elsewhere: it is not what was imported under that name, was changed since, --segment-by is another, or a segment of \
+             it was deleted or trimmed"
         ))
         .hint(
             "what is stored stays as it is: give another file a name of its own with --source, and import one that was mended into \
@@ -268,7 +280,7 @@ impl Standings {
         }
         // An import stores all rows of a window before any of the next.
         match self.unproven.last_key_value() {
-            Some(((row, segment), _)) if new => Err(target.another_input(segment, *row)),
+            Some(((row, segment), _)) if new => Err(target.rows_before_are_gone(segment, *row)),
             _ => Ok(()),
         }
     }

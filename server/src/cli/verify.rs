@@ -14,7 +14,7 @@ use super::output::{Out, counted, json_lines};
 pub(crate) struct Verify {
     /// The data directory
     dir: PathBuf,
-    /// What it must hold: a backup, as a folder or its `backup.json`, or a segment that had come to a sequence
+    /// It must hold this backup (folder, backup.json), or up to this sequence
     #[arg(long, value_name = "SPACE/SEGMENT=SEQUENCE|BACKUP")]
     at_least: Vec<String>,
     /// The store of those segments, if there are several

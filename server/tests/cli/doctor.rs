@@ -45,6 +45,21 @@ fn a_doctor_tells_a_disk_from_memory_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_doctor_knows_of_a_data_directory_whether_the_clock_is_behind_its_last_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let data = served.data.clone();
+    let here = data.to_str().unwrap();
+    let behind = |done: Output| lines(&done.stdout)[0]["clock_behind_seconds"].clone();
+    assert_eq!(behind(doctor(&[here])), serde_json::Value::Null, "no store");
+    assert!(served.run_with(&["produce", "s/a"], "one\n").status.success());
+    assert_eq!(behind(doctor(&[here])), 0, "beside its server");
+    served.kill();
+    assert_eq!(behind(doctor(&[here])), 0);
+    assert_eq!(behind(doctor(&["--disk", here])), serde_json::Value::Null);
+}
+
+#[test]
 fn without_room_beyond_what_is_to_stay_free_it_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let all = u64::MAX.to_string();

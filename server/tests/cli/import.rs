@@ -161,3 +161,19 @@ fn a_row_that_the_server_would_refuse_is_named_and_everything_before_it_is_store
         assert_eq!(lines(&stored.stdout)[0]["entry_count"], 2, "{name}");
     }
 }
+
+#[test]
+fn a_name_that_every_row_would_copy_is_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    for (bytes, code) in [(512, 0), (513, 2)] {
+        let name = "x".repeat(bytes);
+        let done = served.run_with(&["import", "s", "-", "--source", &name], "n\n1\n");
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(code), "{said}");
+        assert_eq!(said.contains("512 at most"), code == 2, "{said}");
+    }
+    let long = "./".repeat(300) + "a.csv";
+    let done = served.run(&["import", "s", &long]);
+    assert!(text(&done.stderr).contains("--source NAME"), "{}", text(&done.stderr));
+}

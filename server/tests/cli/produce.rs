@@ -200,6 +200,32 @@ fn a_lost_connection_says_that_the_outcome_is_unknown_and_how_to_find_out() {
     assert!(!said.contains("try again"), "{said}");
 }
 
+/// A result that is lost must not make anybody send the lines again.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_printed_says_what_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let file = dir.path().join("lines");
+    std::fs::write(&file, "one\ntwo\n").unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = served.command(&["produce", "s/a", file.to_str().unwrap()]);
+    let done = command
+        .stdout(full)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let done = done.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("cannot write to standard output")
+            && said.contains("the first 2 lines are stored, the head of s/a is 2"),
+        "{said}"
+    );
+    assert_eq!(lines(&served.run(&["peek", "s/a"]).stdout)[0]["sequence"], 2);
+}
+
 /// Whatever else is said of a refused chunk, nothing of it was written.
 #[test]
 fn lines_refused_on_a_full_disk_are_said_not_to_be_stored_and_can_be_sent_again() {

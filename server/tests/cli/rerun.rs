@@ -240,3 +240,18 @@ fn an_import_goes_on_while_others_append_to_its_segments() {
     assert_eq!(lines(&on.stdout)[0]["stored"], 10, "{}", text(&on.stderr));
     assert_eq!(place.payloads().len(), 23);
 }
+
+#[test]
+fn rows_missing_before_a_stored_one_may_be_of_a_deleted_segment() {
+    let place = Place::new();
+    // More rows than are looked at together: those of the first segment stand long before the last one's.
+    let mut content = "n,k\n1,gone\n".to_owned();
+    content.extend((2..=70_000).map(|n| format!("{n},stays\n")));
+    place.put("a.csv", content.as_bytes());
+    let done = place.import("a.csv", &["--segment-by", "k"]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(place.served.run(&["delete", "s/gone", "--yes"]).status.success());
+    let said = refused(&place.import("a.csv", &["--segment-by", "k"]));
+    assert!(said.contains("a segment of it was deleted or trimmed"), "{said}");
+    assert!(said.contains("another space"), "{said}");
+}

@@ -46,6 +46,69 @@ async fn a_deleted_segment_is_gone_and_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_slow_read_of_what_is_removed_meanwhile_says_so_and_where_to_go_on() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    let big = NewRecord::new(vec![b'x'; 100_000]);
+    for segment in ["trimmed", "deleted", "anew"] {
+        // More than a client keeps of what was sent ahead.
+        store
+            .produce_all("s", segment, 1, vec![big.clone(); 400])
+            .await
+            .unwrap();
+        let mut entries = store.consume_segment(ConsumeSegment::all("s", segment));
+        entries.try_next().await.unwrap().unwrap();
+        // Over the same connection: what was asked for before is on its way.
+        for _ in 0..20 {
+            store.publish("log", segment, NewRecord::new("x")).await.unwrap();
+        }
+        let expected = match segment {
+            "trimmed" => {
+                store.trim("s", segment, 399).await.unwrap();
+                399
+            }
+            "deleted" => {
+                store.delete("s", segment).await.unwrap();
+                0
+            }
+            _ => {
+                store.delete("s", segment).await.unwrap();
+                store.produce_all("s", segment, 1, records(500)).await.unwrap();
+                1
+            }
+        };
+        let mut last = 1;
+        let error = loop {
+            match entries.try_next().await {
+                Ok(Some(entry)) if entry.sequence == last + 1 => last = entry.sequence,
+                Ok(other) => panic!("{segment}: {other:?} came after {last}"),
+                Err(error) => break error,
+            }
+        };
+        match &error {
+            Error::Removed { sequence, next, .. } => assert_eq!((*sequence, *next), (last + 1, expected), "{segment}"),
+            // The server may not have sent all that it was first asked for.
+            Error::Refused(why) => assert!(expected < 2 && why.contains("was deleted"), "{segment}: {error}"),
+            _ => panic!("{segment}: {error}"),
+        }
+        assert!(!error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_slow_read_of_a_space_tells_what_was_trimmed_from_what_is_missing() {
+    let host = Host::start().await;
+    let store = client(&host).store(STORE);
+    let big = NewRecord::new(vec![b'x'; 100_000]);
+    store.produce_all("s", "a", 1, vec![big; 400]).await.unwrap();
+    let mut entries = store.consume_space(ConsumeSpace::all("s"));
+    entries.try_next().await.unwrap().unwrap();
+    store.trim("s", "a", 399).await.unwrap();
+    let error = entries.try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(matches!(&error, Error::Removed { next: 399, .. }), "{error}");
+}
+
+#[tokio::test]
 async fn who_may_only_read_removes_nothing() {
     let host = Host::start().await;
     let store = client(&host).store(STORE);

@@ -73,6 +73,19 @@ fn status(last_timestamp: i64) -> Vec<u8> {
     status.encode()
 }
 
+/// Of a segment with the sequences from 1 to 25, since time 1.
+fn segment_status(last_timestamp: i64) -> Vec<u8> {
+    let status = Status {
+        segment_count: 1,
+        first_sequence: 1,
+        first_timestamp: 1,
+        last_sequence: 25,
+        last_timestamp,
+        ..Status::default()
+    };
+    status.encode()
+}
+
 /// Answers the first consume with the first 20 of these messages, 20 MB in all, the next with the rest, and a status call
 /// with time 77. Returns the requests.
 async fn overrun(messages: Vec<Vec<u8>>, read: impl FnOnce(&StoreClient) -> Entries) -> (Vec<Entry>, Vec<Request>) {
@@ -90,7 +103,12 @@ async fn overrun(messages: Vec<Vec<u8>>, read: impl FnOnce(&StoreClient) -> Entr
         }
         let request = Request::decode(&message).unwrap();
         asked.lock().unwrap().push(request.clone());
-        if matches!(request, Request::GetStatus(_)) {
+        if let Request::GetStatus(asked) = &request {
+            let status = if asked.segment.is_empty() {
+                status
+            } else {
+                segment_status
+            };
             return vec![head.data(&status(77)), head.data(&Terminal::Close.encode())];
         }
         if consumes.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -127,7 +145,7 @@ async fn a_segment_that_overran_is_asked_for_again_after_its_last_entry_within_i
     })
     .await;
     assert!(entries.iter().map(|entry| entry.sequence).eq(1..=25));
-    let Request::ConsumeSegment(rest) = &requests[2] else {
+    let Request::ConsumeSegment(rest) = &requests[3] else {
         panic!("{requests:?}")
     };
     assert!((2..20).contains(&rest.min_sequence), "{rest:?}");
@@ -136,7 +154,7 @@ async fn a_segment_that_overran_is_asked_for_again_after_its_last_entry_within_i
         (90, -5, 77)
     );
     assert_eq!(rest.limit, 1000 - (rest.min_sequence - 1));
-    assert_eq!(requests.len(), 3);
+    assert_eq!(requests.len(), 4);
 }
 
 #[tokio::test]
@@ -169,7 +187,16 @@ async fn a_hole_and_a_stranger_in_a_read_of_spaces_are_errors() {
     ] {
         let first = [entry("s", "a", 1, 5, 1), entry("s", "b", 9, 5, 1)];
         let messages = [first[0].clone(), first[1].clone(), second];
-        let store = scripted(move |frame| messages.iter().map(|message| head(frame).data(message)).collect()).await;
+        let store = scripted(move |frame| {
+            let head = head(frame);
+            match Request::decode(&frame.clone().message()) {
+                Ok(Request::GetStatus(_)) => {
+                    vec![head.data(&segment_status(77)), head.data(&Terminal::Close.encode())]
+                }
+                _ => messages.iter().map(|message| head.data(message)).collect(),
+            }
+        })
+        .await;
         for mut entries in [
             store.consume_space(ConsumeSpace::all("s")),
             store.consume(Consume::all(["s", "t"])),
