@@ -40,7 +40,8 @@ pub struct Limits {
     /// chunks of all are committed early, and connections wait in turn. Default 256 MiB, which suits a small host.
     pub inbound_bytes: usize,
     /// How long a connection waits for room for a message before it ends the channel with the error
-    /// `stream receive buffer overloaded`: the disk does not move, or the peer does not read. Default 10 s.
+    /// `stream receive buffer overloaded`: the disk does not move, or the peer does not read. Default 25 s: a store
+    /// whose disk is slow says so itself before (`queue_deadline`, 20 s).
     pub inbound_wait: Duration,
     /// Reads of one connection at work at a time, each with a few hundred KiB of entries, at most some 15 MiB. Others wait
     /// for their turn, batch by batch. Default 4: what they read goes through one queue anyway.
@@ -71,7 +72,7 @@ impl Default for Limits {
             channel_inbound_bytes: CHANNEL_INBOUND_BYTES_MIN,
             connection_inbound_bytes: 128 << 20,
             inbound_bytes: 256 << 20,
-            inbound_wait: Duration::from_secs(10),
+            inbound_wait: Duration::from_secs(25),
             reads: 4,
             write_deadline: Duration::from_secs(30),
             shutdown_deadline: Duration::from_secs(10),

@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     PeerEnded,
     /// The session or the connection ends.
     Ending,
+    /// Others wait for the room of what its peer sent, which does not take what it is told.
+    Overloaded,
 }
 
 impl From<ReadError> for Failure {

@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 use super::channels::Channels;
 use super::inbox::{InboxReader, Next, Received, Room};
 use super::outbound::{Batch, Outbound};
-use super::{ACCESS_DENIED, Ending, STORE_UNAVAILABLE};
+use super::{ACCESS_DENIED, Ending, OVERLOADED, STORE_UNAVAILABLE};
 use crate::auth::Rights;
 use crate::http::Shared;
 use crate::operations::{self, Failure};
@@ -177,6 +177,7 @@ impl Channel {
             // Never as if everything had been sent: a peer that only ended its own side would take it for the end.
             Err(Failure::PeerEnded) => End::Terminal(Terminal::CloseError(CANCELLED.to_owned())),
             Err(Failure::Ending) => self.ended(),
+            Err(Failure::Overloaded) => End::ErrorFrame(OVERLOADED),
         }
     }
 
@@ -245,12 +246,14 @@ impl Channel {
     /// know otherwise that its records are stored.
     ///
     /// # Errors
-    /// [`Failure::Ending`]: stop; nobody will read more.
+    /// [`Failure::Ending`]: stop; nobody will read more. [`Failure::Overloaded`]: the peer has not made room for so long that
+    /// others wait for what the channel has received.
     pub(crate) async fn acknowledge(&self, batch: Batch) -> Result<(), Failure> {
         tokio::select! {
             biased;
             sent = self.outbound.send(batch) => if sent { Ok(()) } else { Err(Failure::Ending) },
             () = self.inbox.overloaded().cancelled() => Err(Failure::Ending),
+            () = self.inbox.gives_way() => Err(Failure::Overloaded),
         }
     }
 

@@ -23,8 +23,6 @@ pub(super) struct Channels {
 #[derive(Default)]
 struct Inner {
     open: HashMap<Uuid, Inbox>,
-    /// Those of them that have sent much.
-    bulk: HashSet<Uuid>,
     /// Each with whether its peer was told that all was stored, and has sent nothing since.
     finished: HashMap<Uuid, bool>,
     finished_order: VecDeque<(Instant, Uuid)>,
@@ -52,8 +50,6 @@ pub(super) enum Admission {
     Open(Inbox),
     /// Was one: drop the frame.
     Finished,
-    /// Was one whose peer was told that all was stored. Asked for once: later frames are [`Admission::Finished`].
-    Answered,
     /// A new one may start.
     Unknown,
     /// A new one, but there are too many.
@@ -74,22 +70,24 @@ impl Channels {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a frame of this channel means; `ends` if it is the peer's end.
-    pub(super) fn find(&self, id: Uuid, ends: bool) -> Admission {
+    /// What a frame of this channel means. Changes nothing that another frame would find.
+    pub(super) fn find(&self, id: Uuid) -> Admission {
         let mut inner = self.lock();
         inner.forget_until(|finished, _| finished.elapsed() < self.finished_age);
         if let Some(inbox) = inner.open.get(&id) {
             Admission::Open(inbox.clone())
-        } else if let Some(answered) = inner.finished.get_mut(&id) {
-            match !ends && std::mem::take(answered) {
-                true => Admission::Answered,
-                false => Admission::Finished,
-            }
+        } else if inner.finished.contains_key(&id) {
+            Admission::Finished
         } else if inner.open.len() >= self.open_max {
             Admission::Full
         } else {
             Admission::Unknown
         }
+    }
+
+    /// A message came for a finished channel. Whether its peer was told that all was stored, and this is the first since.
+    pub(super) fn came_late(&self, id: Uuid) -> bool {
+        self.lock().finished.get_mut(&id).is_some_and(std::mem::take)
     }
 
     pub(super) fn open(&self, id: Uuid, inbox: Inbox) {
@@ -101,7 +99,6 @@ impl Channels {
     pub(super) fn finish(&self, id: Uuid, answered: bool) {
         let mut inner = self.lock();
         inner.open.remove(&id);
-        inner.bulk.remove(&id);
         if inner.finished.insert(id, answered).is_none() {
             inner.finished_order.push_back((Instant::now(), id));
             inner.forget_until(|_, count| count <= self.finished_max);
@@ -134,17 +131,9 @@ impl Channels {
         inner.early_ends.remove(&id)
     }
 
-    /// An open channel has sent much.
-    pub(super) fn bulk(&self, id: Uuid) {
-        let mut inner = self.lock();
-        if inner.open.contains_key(&id) {
-            inner.bulk.insert(id);
-        }
-    }
-
-    /// Whether an open channel has.
-    pub(super) fn any_is_bulk(&self) -> bool {
-        !self.lock().bulk.is_empty()
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.lock().open.len()
     }
 
     /// How many open channels hold room for messages.
@@ -174,20 +163,20 @@ mod tests {
         let inboxes = Inboxes::new(&limits, crate::session::Inbound::new(limits.inbound_bytes)).0;
         let ids: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
         channels.open(ids[0], inboxes.channel(Uuid::nil()).0);
-        assert!(matches!(channels.find(ids[0], false), Admission::Open(_)));
-        assert!(matches!(channels.find(ids[1], false), Admission::Unknown));
+        assert!(matches!(channels.find(ids[0]), Admission::Open(_)));
+        assert!(matches!(channels.find(ids[1]), Admission::Unknown));
         channels.open(ids[1], inboxes.channel(Uuid::nil()).0);
-        assert!(matches!(channels.find(ids[2], false), Admission::Full));
+        assert!(matches!(channels.find(ids[2]), Admission::Full));
         for id in &ids[..3] {
             channels.finish(*id, false);
         }
         assert!(
-            matches!(channels.find(ids[0], false), Admission::Unknown),
+            matches!(channels.find(ids[0]), Admission::Unknown),
             "the oldest is forgotten"
         );
-        assert!(matches!(channels.find(ids[1], false), Admission::Finished));
-        assert!(matches!(channels.find(ids[2], false), Admission::Finished));
-        assert!(matches!(channels.find(ids[3], false), Admission::Unknown));
+        assert!(matches!(channels.find(ids[1]), Admission::Finished));
+        assert!(matches!(channels.find(ids[2]), Admission::Finished));
+        assert!(matches!(channels.find(ids[3]), Admission::Unknown));
     }
 
     #[test]
@@ -198,7 +187,17 @@ mod tests {
         };
         let channels = Channels::new(&limits);
         channels.finish(Uuid::from_u128(1), false);
-        assert!(matches!(channels.find(Uuid::from_u128(1), false), Admission::Unknown));
+        assert!(matches!(channels.find(Uuid::from_u128(1)), Admission::Unknown));
         assert!(channels.lock().finished.is_empty() && channels.lock().finished_order.is_empty());
+    }
+
+    #[test]
+    fn to_look_for_a_channel_does_not_hide_a_record_that_comes_after_its_answer() {
+        let channels = Channels::new(&Limits::default());
+        let id = Uuid::from_u128(1);
+        channels.finish(id, true);
+        assert!(matches!(channels.find(id), Admission::Finished));
+        assert!(channels.came_late(id), "the first record behind the answer");
+        assert!(!channels.came_late(id), "is told once");
     }
 }

@@ -4,8 +4,8 @@
 //! **Nobody waits for ever**, as within a connection ([`super::inbox`]): while a message of `M` bytes waits, each of the `N`
 //! open channels commits an open chunk of more than `(C - M) / N`, so that at rest there is room for `M`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -19,8 +19,9 @@ pub(crate) struct Inbound {
     free: Arc<Semaphore>,
     bytes: usize,
     channels: AtomicUsize,
-    waiting: AtomicUsize,
-    /// What an open chunk may hold just now.
+    /// How many wait; changed together with `chunk_bytes`.
+    waiting: Mutex<usize>,
+    /// What an open chunk may hold just now: the least that any of those needs that wait.
     chunk_bytes: watch::Sender<usize>,
 }
 
@@ -37,7 +38,7 @@ impl Inbound {
             free: Arc::new(Semaphore::new(bytes)),
             bytes,
             channels: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            waiting: Mutex::default(),
             chunk_bytes: watch::Sender::new(ROOM_ENOUGH),
         })
     }
@@ -60,17 +61,33 @@ impl Inbound {
             return Some(room);
         }
         let others = self.bytes.checked_sub(bytes as usize)?;
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waits = Waits(self);
         let channels = self.channels.load(Ordering::Relaxed).max(1);
-        self.chunk_bytes.send_replace(others / channels);
+        let _waits = self.waits(others / channels);
         self.free.clone().acquire_many_owned(bytes).await.ok()
+    }
+
+    /// Counts one that waits until open chunks hold no more than that.
+    fn waits(&self, chunk_bytes: usize) -> Waits<'_> {
+        let mut waiting = self.lock();
+        *waiting += 1;
+        self.chunk_bytes.send_if_modified(|least| {
+            let is_less = chunk_bytes < *least;
+            *least = chunk_bytes.min(*least);
+            is_less
+        });
+        Waits(self)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        if self.0.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+        let mut waiting = self.0.lock();
+        *waiting -= 1;
+        if *waiting == 0 {
             self.0.chunk_bytes.send_replace(ROOM_ENOUGH);
         }
     }
@@ -79,5 +96,23 @@ impl Drop for Waits<'_> {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.channels.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_needs_the_most_room_decides_how_much_chunks_may_hold_until_all_have_theirs() {
+        let all = Inbound::new(1000);
+        let chunk_bytes = all.chunk_bytes();
+        let large = all.waits(10);
+        let small = all.waits(900);
+        assert_eq!(*chunk_bytes.borrow(), 10, "a later and smaller one changes nothing");
+        drop(small);
+        assert_eq!(*chunk_bytes.borrow(), 10);
+        drop(large);
+        assert_eq!(*chunk_bytes.borrow(), ROOM_ENOUGH);
     }
 }

@@ -30,9 +30,6 @@ use crate::limits::{CHANNEL_INBOUND_BYTES_MIN, Limits, RECORD_OVERHEAD_BYTES};
 /// What a request costs for each of its bytes, and once: a map of short offsets grows about so much when it is read.
 const REQUEST_GROWTH: usize = 16;
 
-/// A channel that has sent so much can have filled its peer's socket, so that frames wait in the peer's queue.
-const BULK_BYTES: usize = 32 << 10;
-
 /// No chunk is too large.
 pub(super) const ROOM_ENOUGH: usize = usize::MAX;
 
@@ -72,7 +69,7 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct Seen {
     messages: AtomicUsize,
-    bytes: AtomicUsize,
+    ended: AtomicBool,
     ends_at_once: AtomicBool,
 }
 
@@ -156,6 +153,7 @@ impl Inboxes {
         let (queue, received) = mpsc::unbounded_channel();
         let overloaded = CancellationToken::new();
         let seen = Arc::<Seen>::default();
+        let room = Arc::new(Semaphore::new(self.channel_bytes));
         let reader = InboxReader {
             id,
             asks: self.asks.clone(),
@@ -164,12 +162,15 @@ impl Inboxes {
             all_chunk_bytes: self.all.chunk_bytes(),
             _counted: self.all.channel(),
             received,
+            room: room.clone(),
+            capacity: self.channel_bytes,
+            wait: self.wait,
             overloaded: overloaded.clone(),
             chunk_bytes: self.chunk_bytes.subscribe(),
         };
         let inbox = Inbox {
             queue,
-            room: Arc::new(Semaphore::new(self.channel_bytes)),
+            room,
             capacity: self.channel_bytes,
             overloaded,
             seen,
@@ -185,7 +186,7 @@ impl Inboxes {
         self.requests.clone().try_acquire_many_owned(bytes).ok()
     }
 
-    /// Puts a message into an inbox, waiting for room there and in the connection but not for ever.
+    /// Puts a message into an inbox (a clean end at once: it takes no room), waiting for room there and in the connection but not for ever.
     pub(super) async fn deliver(
         &self,
         inbox: &Inbox,
@@ -193,6 +194,10 @@ impl Inboxes {
         terminal: Option<Terminal>,
         channels: &Channels,
     ) -> Result<(), Overloaded> {
+        if terminal == Some(Terminal::Close) {
+            inbox.end(Terminal::Close);
+            return Ok(());
+        }
         let bytes = message.len() + RECORD_OVERHEAD_BYTES;
         if bytes > self.connection_bytes {
             return Err(Overloaded);
@@ -246,19 +251,30 @@ impl Inbox {
         self.overloaded.cancel();
     }
 
-    /// Counts a message. Whether with it the channel has sent much.
-    pub(super) fn count(&self, bytes: usize) -> bool {
+    /// Puts its peer's end into the inbox, without waiting. An end behind an end says nothing.
+    pub(super) fn end(&self, terminal: Terminal) {
+        if !self.seen.ended.swap(true, Ordering::Relaxed) {
+            let _ = self.queue.send(Received {
+                message: Bytes::new(),
+                terminal: Some(terminal),
+                mark: false,
+                room: Room::default(),
+            });
+        }
+    }
+
+    /// Whether its peer's end is in it, and what comes behind that end matters.
+    pub(super) fn has_ended(&self) -> bool {
+        self.seen.ended.load(Ordering::Relaxed) && !self.ends_at_once()
+    }
+
+    /// Counts a message.
+    pub(super) fn count(&self) {
         self.seen.messages.fetch_add(1, Ordering::Relaxed);
-        let before = self.seen.bytes.fetch_add(bytes, Ordering::Relaxed);
-        before < BULK_BYTES && before + bytes >= BULK_BYTES
     }
 
     pub(super) fn messages(&self) -> usize {
         self.seen.messages.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_bulk(&self) -> bool {
-        self.seen.bytes.load(Ordering::Relaxed) >= BULK_BYTES
     }
 
     /// Whether nothing that may come behind its peer's end matters to the channel.
@@ -302,6 +318,9 @@ pub(super) struct InboxReader {
     all_chunk_bytes: watch::Receiver<usize>,
     _counted: Counted,
     received: mpsc::UnboundedReceiver<Received>,
+    room: Arc<Semaphore>,
+    capacity: usize,
+    wait: Duration,
     overloaded: CancellationToken,
     chunk_bytes: watch::Receiver<usize>,
 }
@@ -345,5 +364,22 @@ impl InboxReader {
     /// Cancelled when the channel was ended for what it did not take.
     pub(super) fn overloaded(&self) -> &CancellationToken {
         &self.overloaded
+    }
+
+    /// Pending until this channel is the one to give way, begun when its peer began to take nothing of it: it has held room
+    /// for as long as others may wait, and others wait for room of all.
+    pub(super) async fn gives_way(&self) {
+        tokio::time::sleep(self.wait).await;
+        let mut all = self.all_chunk_bytes.clone();
+        loop {
+            if all.wait_for(|most| *most != ROOM_ENOUGH).await.is_err() {
+                return std::future::pending().await;
+            }
+            if self.room.available_permits() < self.capacity {
+                return;
+            }
+            // It holds nothing that they wait for, but may once more has come.
+            tokio::time::sleep(self.wait.min(Duration::from_millis(100))).await;
+        }
     }
 }

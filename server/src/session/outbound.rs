@@ -144,11 +144,13 @@ impl Outbound {
         }
     }
 
-    /// Queues a ping, unless one is queued.
-    pub(super) fn ping(&self) {
-        if !self.reserve.ping.swap(true, Ordering::Relaxed) {
+    /// Queues a ping, unless one is queued. Whether it did.
+    pub(super) fn ping(&self) -> bool {
+        let queues = !self.reserve.ping.swap(true, Ordering::Relaxed);
+        if queues {
             self.control(Control::Ping, Takes::Ping);
         }
+        queues
     }
 
     /// Queues a pong, unless one is queued: it answers the later ping too.
@@ -207,5 +209,17 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_that_is_not_queued_says_so() {
+        let (outbound, _queue) = queue(&Limits::default());
+        assert!(outbound.ping());
+        assert!(!outbound.ping(), "the first is not sent yet");
     }
 }

@@ -135,6 +135,33 @@ async fn records_that_are_mostly_escapes_are_one_transaction() {
     assert_eq!((statuses.len(), end), (1, Terminal::Close));
 }
 
+/// Who is not told what was stored, because its peer reads nothing, gives way to those who wait for the room of what it sent.
+#[tokio::test]
+async fn a_producer_beside_others_whose_peers_read_nothing_is_not_the_one_to_be_ended() {
+    let limits = Limits {
+        inbound_bytes: 8 << 20,
+        inbound_wait: std::time::Duration::from_secs(3),
+        ..Limits::default()
+    };
+    let host = Host::with_limits(limits).await;
+    let mut deaf = [thirty_megabytes(&host).await, host.connect().await];
+    for (n, peer) in deaf.iter_mut().enumerate() {
+        peer.open(&Request::ConsumeSegment(consume("s", "a"))).await;
+        let head = peer.open(&produce("s", &format!("deaf {n}"))).await;
+        // A chunk, whose status finds no room, and what comes behind it.
+        for sequence in 1..=10_001 {
+            peer.send(head, record(sequence).as_bytes()).await;
+        }
+        for sequence in 10_002..=10_009 {
+            peer.send(head, record_of(sequence, 320_000).as_bytes()).await;
+        }
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let mut other = host.connect().await;
+    let end = other.produce("s", "other", &[&record_of(1, 2_000_000)]).await.1;
+    assert_eq!(end, Terminal::Close);
+}
+
 /// A request with many spaces in it, or with much that means nothing.
 fn wide(spaces: usize) -> Request {
     let offsets = (0..spaces).map(|n| (format!("{n:0100}"), LexKey::default()));

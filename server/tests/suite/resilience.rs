@@ -303,6 +303,26 @@ async fn a_peer_that_says_nothing_is_gone_though_it_is_pinged() {
 }
 
 #[tokio::test]
+async fn a_frame_that_is_longer_on_its_way_than_a_peer_may_be_silent_arrives() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let limits = Limits {
+        silence: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let host = Host::with_limits(limits).await;
+    let mut tcp = crate::unread::raw(&host, &token(&["streamkit::*"])).await;
+    let ping = crate::unread::masked(1, &Frame::connection(streamkit_protocol::Control::Ping).encode());
+    for piece in ping.chunks(ping.len() / 12) {
+        tcp.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("pong") {
+        assert!(tcp.read_buf(&mut said).await.unwrap() > 0, "the connection ended");
+    }
+}
+
+#[tokio::test]
 async fn a_handshake_that_never_ends_is_cut_off() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let limits = Limits {

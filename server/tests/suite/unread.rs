@@ -14,7 +14,7 @@ use crate::peer::*;
 const MUCH: usize = 64 << 20;
 
 /// An upgraded connection, in bytes.
-async fn raw(host: &Host, token: &str) -> tokio::net::TcpStream {
+pub async fn raw(host: &Host, token: &str) -> tokio::net::TcpStream {
     let address = host.url.trim_start_matches("ws://");
     let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!(
@@ -29,7 +29,7 @@ async fn raw(host: &Host, token: &str) -> tokio::net::TcpStream {
 }
 
 /// A WebSocket frame as clients send it.
-fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match payload.len() {
         short @ ..126 => frame.push(0x80 | short as u8),
