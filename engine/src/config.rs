@@ -50,8 +50,9 @@ pub struct EngineConfig {
     /// it are refused with [`Rejection::DiskFull`](crate::Rejection::DiskFull), until there is more. Default 64 MiB. Where
     /// the system does not tell how much is free, the disk alone refuses.
     pub keep_free_bytes: u64,
-    /// Stores open at a time. Default 10 000. An idle store costs a file descriptor and 12 KiB; beyond the limit, those
-    /// that nobody holds and that were not asked for the longest are closed.
+    /// Stores open at a time. Default 10 000. An idle store costs 12 KiB and a file descriptor, two once its next extent is prepared and
+    /// three while that is being filled; beyond the limit, those that nobody holds and that were not asked for the longest are
+    /// closed.
     pub open_stores: usize,
     /// How long whoever asks for a store waits for it to be open: for the disk, and for a place among [`EngineConfig::open_stores`].
     /// Then it is told [`OpenError::StillOpening`] or [`OpenError::TooManyStores`]. Default 10 s, at least 1 ms.
@@ -97,13 +98,13 @@ impl EngineConfig {
     /// Lowers what may be open at a time to what a process may that has so many files. A quarter is left to connections and
     /// others.
     pub(crate) fn fit_to(&mut self, open_files: u64) {
+        /// A store's open extent, and the next one's two while it is filled.
+        const OF_A_STORE: u64 = 3;
         /// The log's reserve, the folders, the ring, standard streams.
         const OTHERS: u64 = 24;
         let share = open_files / 4 * 3;
         let extents = (share / 8).clamp(8, self.open_extents as u64);
-        let stores = share
-            .saturating_sub(OTHERS + 2 * extents)
-            .clamp(1, self.open_stores as u64);
+        let stores = (share.saturating_sub(OTHERS + 2 * extents) / OF_A_STORE).clamp(1, self.open_stores as u64);
         if (stores, extents) != (self.open_stores as u64, self.open_extents as u64) {
             tracing::info!(
                 open_files,
@@ -172,11 +173,15 @@ mod tests {
             config.validate().unwrap();
             (config.open_stores, config.open_extents)
         };
-        assert_eq!(fit(64), (8, 8));
-        assert_eq!(fit(20_000), (10_000, 256));
+        assert_eq!(fit(64), (2, 8));
+        assert_eq!(fit(20_000), (4821, 256));
+        assert_eq!(fit(50_000), (10_000, 256));
         for files in [16, 64, 100, 1024, 4096, 65_536, u64::MAX] {
             let (stores, extents) = fit(files);
-            assert!(files < 64 || (stores + 2 * extents) as u64 <= files / 4 * 3, "{files}");
+            assert!(
+                files < 64 || (3 * stores + 2 * extents) as u64 <= files / 4 * 3,
+                "{files}"
+            );
         }
     }
 

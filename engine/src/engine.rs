@@ -17,13 +17,16 @@ use crate::deadlines::Deadlines;
 use crate::directory::{has_known_format, mark_opened, store_dir, write_format};
 use crate::disk::Disk;
 use crate::disk::guarded::Guarded;
+use crate::disk::latch::Latch;
 use crate::error::{OpenError, StorageError};
 use crate::folder::{Folder, lock_dir};
 use crate::format::checkpoint;
+use crate::index::catalog::Catalog;
 use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
 use crate::log::recovery::recover;
-use crate::model::StoreId;
+use crate::log::writer::LogWriter;
+use crate::model::{LogPosition, StoreId};
 use crate::openers::Openers;
 use crate::pace::LOOK_MAX;
 use crate::places::Places;
@@ -209,8 +212,15 @@ impl Inner {
             return;
         };
         // One that is just being opened looks itself, or is met the next time.
-        for (_, store) in self.stores().open() {
-            store.shared.latch.lose(&gone);
+        let stores = self.stores();
+        let latches: Vec<Arc<Latch>> = stores
+            .open()
+            .map(|(_, store)| Arc::clone(&store.shared.latch))
+            .collect();
+        // Nobody who asks for a store waits for so many.
+        drop(stores);
+        for latch in latches {
+            latch.lose(&gone);
         }
     }
 
@@ -223,7 +233,7 @@ impl Inner {
             tracing::info!(store = %id, tail = %end.tail, "cut a torn write; nothing acknowledged was in it");
         }
         let (replayed_bytes, checkpointed) = (recovered.replayed_bytes, recovered.checkpointed);
-        let extents = Extents::new(Arc::clone(&self.handles), dir.clone(), id);
+        let extents = Extents::new(Arc::clone(&self.handles), dir, id);
         for capacity in recovered.capacities() {
             extents.added(capacity);
         }
@@ -231,15 +241,31 @@ impl Inner {
             extents.freeze(frozen.clone());
         }
         let (writer, catalog) = recovered.into_writer(config.extent_bytes, config.keep_free_bytes)?;
+        let store = self.assemble(extents, writer, catalog, checkpointed)?;
+        if replayed_bytes > REPLAY_BYTES_UNREMARKED {
+            self.leave_checkpoint(&store.shared);
+        }
+        Ok(store)
+    }
+
+    /// A store of its parts.
+    fn assemble(
+        &self,
+        extents: Extents,
+        writer: LogWriter,
+        catalog: Catalog,
+        checkpointed: LogPosition,
+    ) -> Result<LocalStore, OpenError> {
+        let config = &self.config;
         let shared = Shared {
-            id,
+            id: writer.place.store,
             clock: Arc::clone(&config.clock),
             busy: Arc::default(),
             threads: Arc::downgrade(&self.threads),
             _folder: Arc::clone(&self.threads.folder),
             catalog: RwLock::new(catalog),
             extents,
-            dir,
+            dir: writer.place.dir.clone(),
             queue: Mutex::new(Queue::default()),
             idle: Condvar::new(),
             latch: Arc::clone(&writer.place.latch),
@@ -255,9 +281,6 @@ impl Inner {
         self.threads.folder.gone()?;
         let last_commit = shared.catalog().totals().last_timestamp;
         shared.tell_of_clock(shared.clock.now(), last_commit);
-        if replayed_bytes > REPLAY_BYTES_UNREMARKED {
-            self.leave_checkpoint(&shared);
-        }
         let room = Arc::new(Room::new(config, &self.deadlines));
         Ok(LocalStore {
             shared: Arc::new(shared),

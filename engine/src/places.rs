@@ -4,7 +4,7 @@
 //! So many stores may be open at a time. Those that are being opened or closed count; a store that is only looked for, or waits for
 //! a place, does not. A place is given in the order in which it was asked for.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -15,6 +15,12 @@ use crate::sync::Instant;
 
 /// After a search for a store at rest that found none, none is begun for so long a store that is open: it looks at all of them.
 const FRUITLESS: Duration = Duration::from_micros(2);
+
+/// A store that is not closed after so long may never be: it is no place that others can count on.
+const HANGS: Duration = Duration::from_secs(1);
+
+/// So many may hang before no further ones are closed in their stead: with the disk of all, each would be lost to readers, too.
+const HANGING_MAX: usize = 32;
 
 type Answer<S> = oneshot::Sender<Result<S, OpenError>>;
 
@@ -78,7 +84,10 @@ pub(crate) struct Places<S> {
     last_asked: u64,
     queue: VecDeque<StoreId>,
     taken: usize,
-    closing: usize,
+    /// Those that are being closed, all but those that seem to hang.
+    closing: BTreeSet<(Instant, StoreId)>,
+    hanging: usize,
+    hangs_after: Duration,
     places: usize,
     fruitless: Option<Instant>,
     /// No store is opened any more.
@@ -93,7 +102,9 @@ impl<S: Clone> Places<S> {
             last_asked: 0,
             queue: VecDeque::new(),
             taken: 0,
-            closing: 0,
+            closing: BTreeSet::new(),
+            hanging: 0,
+            hangs_after: HANGS,
             places,
             fruitless: None,
             ended: false,
@@ -217,18 +228,24 @@ impl<S: Clone> Places<S> {
             self.all.insert(id, Place::Opening { since, waiters });
             jobs.push(Job::Open(id));
         }
+        if patient {
+            self.note_hanging();
+        }
         let pause = FRUITLESS * u32::try_from(self.by_age.len()).unwrap_or(u32::MAX);
         let looked_lately = |since: Instant| patient && since.elapsed() < pause;
-        while self.closing < self.queue.len() && !self.fruitless.is_some_and(looked_lately) {
+        if self.closing.len() < self.queue.len() && !self.fruitless.is_some_and(looked_lately) {
+            self.forget_who_gave_up();
+        }
+        while self.closing.len() < self.queue.len() && !self.fruitless.is_some_and(looked_lately) {
             match self.oldest_idle(&is_idle) {
                 Some((id, store)) => jobs.push(Job::Close(id, store)),
                 // Those that are being opened come to rest, too.
-                None if patient || self.by_age.len() + self.closing < self.taken => {
+                None if patient || self.by_age.len() + self.closing.len() < self.taken => {
                     self.fruitless = Some(Instant::now());
                     break;
                 }
                 None => {
-                    let refused = self.queue.split_off(self.closing);
+                    let refused = self.queue.split_off(self.closing.len());
                     for id in refused {
                         if let Some(Place::Queued { waiters, .. }) = self.all.remove(&id) {
                             tell_all(waiters, &OpenError::TooManyStores(self.places));
@@ -240,6 +257,30 @@ impl<S: Clone> Places<S> {
         jobs
     }
 
+    /// Counts no longer on the places of those that are being closed for too long.
+    fn note_hanging(&mut self) {
+        while self.hanging < HANGING_MAX
+            && let Some((since, _)) = self.closing.first()
+            && since.elapsed() >= self.hangs_after
+        {
+            self.closing.pop_first();
+            self.hanging += 1;
+        }
+    }
+
+    /// Takes those out of the queue for whom nobody waits any more: no store is closed for them.
+    fn forget_who_gave_up(&mut self) {
+        let all = &mut self.all;
+        self.queue.retain(|id| {
+            let waits = |waiter: &Waiter<S>| !waiter.answer.is_closed();
+            let is_wanted = matches!(all.get(id), Some(Place::Queued { waiters, .. }) if waiters.iter().any(waits));
+            if !is_wanted {
+                all.remove(id);
+            }
+            is_wanted
+        });
+    }
+
     /// Takes the store that was not asked for the longest of those at rest. Those in use that stand before it go behind
     /// the others: the next search does not meet them again.
     pub(crate) fn oldest_idle(&mut self, is_idle: impl Fn(&S) -> bool) -> Option<(StoreId, S)> {
@@ -249,10 +290,7 @@ impl<S: Clone> Places<S> {
                 continue;
             };
             if is_idle(store) {
-                let (since, waiters) = (Instant::now(), Vec::new());
-                self.closing += 1;
-                let place = self.all.insert(id, Place::Closing { since, waiters });
-                let Some(Place::Open { store, .. }) = place else {
+                let Some(Place::Open { store, .. }) = self.begin_to_close(id) else {
                     continue;
                 };
                 return Some((id, store));
@@ -272,9 +310,7 @@ impl<S: Clone> Places<S> {
         match opened {
             Ok(store) if self.ended => {
                 tell_all(waiters, &StorageError::Closed.into());
-                let (since, waiters) = (Instant::now(), Vec::new());
-                self.closing += 1;
-                self.all.insert(id, Place::Closing { since, waiters });
+                self.begin_to_close(id);
                 Some(store)
             }
             Ok(store) => {
@@ -296,12 +332,20 @@ impl<S: Clone> Places<S> {
         }
     }
 
+    fn begin_to_close(&mut self, id: StoreId) -> Option<Place<S>> {
+        let (since, waiters) = (Instant::now(), Vec::new());
+        self.closing.insert((since, id));
+        self.all.insert(id, Place::Closing { since, waiters })
+    }
+
     /// A store is closed. Whoever asked for it meanwhile waits for a place again.
     pub(crate) fn closed(&mut self, id: StoreId) {
-        let Some(Place::Closing { mut waiters, .. }) = self.all.remove(&id) else {
+        let Some(Place::Closing { since, mut waiters }) = self.all.remove(&id) else {
             return;
         };
-        self.closing -= 1;
+        if !self.closing.remove(&(since, id)) {
+            self.hanging -= 1;
+        }
         self.taken -= 1;
         waiters.retain(|waiter| !waiter.answer.is_closed());
         if !waiters.is_empty() {
@@ -321,9 +365,7 @@ impl<S: Clone> Places<S> {
         for id in ids {
             match self.all.get_mut(&id) {
                 Some(Place::Open { .. }) => {
-                    let (since, waiters) = (Instant::now(), Vec::new());
-                    self.closing += 1;
-                    if let Some(Place::Open { store, .. }) = self.all.insert(id, Place::Closing { since, waiters }) {
+                    if let Some(Place::Open { store, .. }) = self.begin_to_close(id) {
                         open.push((id, store));
                     }
                 }
@@ -460,6 +502,68 @@ mod tests {
             matches!(read, Asked::Wait(_, Some(Job::Empty(..)))),
             "nor does it wait behind a write"
         );
+    }
+
+    /// As many are open as may be, and one more is asked for.
+    fn one_more_than_places(places: usize, hangs_after: Duration) -> (Places<u128>, Vec<Waits>) {
+        let mut table = Places::new(places);
+        table.hangs_after = hangs_after;
+        for number in 1..=places as u128 {
+            ask(&mut table, number, &[]);
+        }
+        let waits = vec![queue(&mut table, 100)];
+        (table, waits)
+    }
+
+    type Waits = oneshot::Receiver<Result<u128, OpenError>>;
+
+    fn queue(places: &mut Places<u128>, number: u128) -> Waits {
+        let Asked::Wait(waits, Some(Job::Seek(_))) = places.ask(id(number), false, PATIENCE) else {
+            panic!("it is not open")
+        };
+        places.found(id(number), Ok(true));
+        waits
+    }
+
+    fn closes(places: &mut Places<u128>) -> usize {
+        let jobs = places.give(|_| true, true);
+        assert!(jobs.iter().all(|job| matches!(job, Job::Close(..))));
+        jobs.len()
+    }
+
+    #[test]
+    fn another_store_at_rest_makes_room_where_the_closing_of_one_hangs() {
+        let (mut places, _waits) = one_more_than_places(3, PATIENCE);
+        assert_eq!(closes(&mut places), 1);
+        assert_eq!(closes(&mut places), 0, "one is enough, as long as it may end");
+        places.hangs_after = Duration::ZERO;
+        assert_eq!(closes(&mut places), 1);
+        places.closed(id(2));
+        let jobs = places.give(|_| true, true);
+        assert!(matches!(jobs[..], [Job::Open(opens)] if opens == id(100)));
+        places.opened(id(100), Ok(100));
+        places.closed(id(1));
+        assert_eq!(places.unfinished(), [id(3), id(100)]);
+        assert!(
+            matches!(ask(&mut places, 5, &[]).0, Some(Ok(5))),
+            "the one that hung at last gave its place back"
+        );
+    }
+
+    #[test]
+    fn not_every_store_is_closed_where_all_closings_hang() {
+        let (mut places, _waits) = one_more_than_places(2 * HANGING_MAX, Duration::ZERO);
+        let begun: usize = (0..2 * HANGING_MAX).map(|_| closes(&mut places)).sum();
+        assert_eq!(begun, HANGING_MAX + 1);
+    }
+
+    #[test]
+    fn no_store_is_closed_for_someone_who_gave_up() {
+        let (mut places, mut waits) = one_more_than_places(3, PATIENCE);
+        drop(waits.pop());
+        let _waits = queue(&mut places, 101);
+        assert_eq!(closes(&mut places), 1);
+        assert!(!places.unfinished().contains(&id(100)));
     }
 
     #[test]

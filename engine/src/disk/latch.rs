@@ -60,12 +60,10 @@ impl Latch {
         }
     }
 
-    /// Lets nothing through from here on, because the store's files are not where they were. Of a data directory that is gone
-    /// the log has one line already, which is enough for all its stores.
+    /// Lets nothing through from here on, because the store's files are not where they were. Whoever finds that says so: of a
+    /// data directory that is gone once, which is enough for all its stores.
     pub(crate) fn lose(&self, gone: &Gone) {
-        if self.failure.set(StorageError::Gone(gone.clone())).is_ok() {
-            tracing::warn!(store = %self.store, cause = gone.what, "the store accepts no more writes until it is reopened");
-        }
+        let _ = self.failure.set(StorageError::Gone(gone.clone()));
     }
 
     /// `Ok` while nothing failed.

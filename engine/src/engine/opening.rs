@@ -8,8 +8,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{Inner, store_dir};
+use crate::disk::latch::Latch;
 use crate::error::{OpenError, StorageError};
-use crate::model::StoreId;
+use crate::index::catalog::Catalog;
+use crate::log::extents::Extents;
+use crate::log::recovery::unwritten;
+use crate::log::spare::Place;
+use crate::model::{LogPosition, StoreId};
 use crate::places::{Asked, Job, Places};
 use crate::store::LocalStore;
 use crate::sync::Instant;
@@ -89,13 +94,11 @@ impl Inner {
                     }
                 }
                 let jobs = self.stores().give(LocalStore::is_idle, self.config.by_hand.is_none());
-                for job in jobs {
-                    match job {
-                        // This thread is at it already.
-                        Job::Open(opens) if opens == id => self.run(job),
-                        other => self.start([other]),
-                    }
-                }
+                // This thread is at its own already. It may hang, so all others are others' before.
+                let is_own = |job: &Job<LocalStore>| matches!(job, Job::Open(opens) if *opens == id);
+                let (own, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_own);
+                self.start(others);
+                own.into_iter().for_each(|job| self.run(job));
                 return;
             }
             Job::Empty(id, reader) => {
@@ -153,8 +156,21 @@ impl Inner {
         Ok(!names.is_empty())
     }
 
+    /// What a store that is not on the disk reads as. It comes from memory alone: another thread may be opening the very store for
+    /// a producer meanwhile, and the folder may be another process's by now. It takes no writes: it is not the one of the table.
     fn empty(&self, id: StoreId) -> Opened {
-        let store = self.recover_store(id)?;
+        let config = &self.config;
+        let place = Place {
+            disk: Arc::clone(&config.disk),
+            dir: store_dir(&config.dir, id),
+            store: id,
+            latch: Arc::new(Latch::new(id)),
+            keep_free_bytes: config.keep_free_bytes,
+        };
+        let extents = Extents::new(Arc::clone(&self.handles), place.dir.clone(), id);
+        let nowhere = LogPosition { extent: 0, byte: 0 };
+        let writer = unwritten(place, config.extent_bytes);
+        let store = self.assemble(extents, writer, Catalog::default(), nowhere)?;
         store.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         store.room.close();
         Ok(store)

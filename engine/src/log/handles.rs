@@ -32,6 +32,15 @@ struct Handles {
     last_used: AtomicU64,
 }
 
+impl Handles {
+    /// Whether it has files open that nobody else has.
+    fn is_idle(&self) -> bool {
+        let of_file = self.file.as_ref().map(Arc::strong_count);
+        let of_index = self.index.as_ref().map(Arc::strong_count);
+        matches!((of_file, of_index), (Some(1), None | Some(1)) | (None, Some(1)))
+    }
+}
+
 /// The open files. Whoever reads from one keeps it open; what is dropped here is opened again when next asked for.
 pub(crate) struct ExtentHandles {
     disk: Arc<dyn Disk>,
@@ -125,9 +134,18 @@ impl ExtentHandles {
         open.retain(|&(owner, _), _| owner != store);
     }
 
-    /// Closes all files that nobody reads from at this moment.
+    /// Closes some files that nobody reads from at this moment: an eighth of all, those used longest ago. What is left need not
+    /// be opened again by its readers all at once.
     pub(crate) fn close_idle(&self) {
-        self.open.write().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut idle: Vec<_> = open.iter().filter(|(_, handles)| handles.is_idle()).collect();
+        idle.sort_unstable_by_key(|(_, handles)| handles.last_used.load(Ordering::Relaxed));
+        idle.truncate(open.len().div_ceil(8));
+        let keys: Vec<_> = idle.into_iter().map(|(&key, _)| key).collect();
+        let closed: Vec<_> = keys.iter().map(|key| open.remove(key)).collect();
+        drop(open);
+        // Closing a file may wait for its disk.
+        drop(closed);
     }
 
     fn open_file(&self, name: FileName, dir: &Path) -> Result<Arc<dyn DiskFile>, StorageError> {
@@ -204,5 +222,23 @@ mod tests {
         }
         handles.forget(id(1).store);
         assert!(handles.open.read().expect("no test panicked").is_empty());
+        let read = handles.file(id(1)).expect("it is there");
+        (2..=16).for_each(|extent| drop(handles.file(id(extent)).expect("it is there")));
+        handles.close_idle();
+        let mut left: Vec<u64> = handles
+            .open
+            .read()
+            .expect("no test panicked")
+            .keys()
+            .map(|key| key.1)
+            .collect();
+        left.sort_unstable();
+        let after = [1].into_iter().chain(4..=16);
+        assert_eq!(
+            left,
+            after.collect::<Vec<_>>(),
+            "an eighth, of those that nobody reads from"
+        );
+        drop(read);
     }
 }

@@ -277,24 +277,36 @@ impl Recovered {
             capacity: header.capacity,
             file: None,
         });
+        let place = SparePlace {
+            disk: self.disk,
+            dir: self.dir,
+            store: self.store,
+            latch: Arc::new(Latch::new(self.store)),
+            keep_free_bytes,
+        };
         let writer = LogWriter {
-            place: SparePlace {
-                disk: self.disk,
-                dir: self.dir,
-                store: self.store,
-                latch: Arc::new(Latch::new(self.store)),
-                keep_free_bytes,
-            },
             spare: Arc::new(SpareSlot::new(prepared)),
-            prepare_at: 0,
-            extent_bytes,
             log_bytes,
-            disk_is_full: false,
-            is_refused: false,
-            looked_at: std::cell::Cell::default(),
             open,
             state: self.state,
+            ..unwritten(place, extent_bytes)
         };
         Ok((writer, self.catalog))
+    }
+}
+
+/// The end of a log of which nothing is there. No disk is touched for it.
+pub(crate) fn unwritten(place: SparePlace, extent_bytes: u64) -> LogWriter {
+    LogWriter {
+        place,
+        spare: Arc::new(SpareSlot::new(None)),
+        prepare_at: 0,
+        extent_bytes,
+        log_bytes: 0,
+        disk_is_full: false,
+        is_refused: false,
+        looked_at: std::cell::Cell::default(),
+        open: None,
+        state: LogState::default(),
     }
 }

@@ -341,10 +341,12 @@ impl LogWriter {
         }
         match is_there {
             true => Ok(()),
-            false => Err(StorageError::Gone(Gone {
-                path: self.place.dir.clone(),
-                what: format!("{} was deleted or moved away", path().display()),
-            })),
+            false => {
+                let what = format!("{} was deleted or moved away", path().display());
+                tracing::warn!(store = %self.place.store, cause = what, "the store accepts no more writes until it is reopened");
+                let path = self.place.dir.clone();
+                Err(StorageError::Gone(Gone { path, what }))
+            }
         }
     }
 

@@ -14,9 +14,9 @@ use crate::{
     StorageError, Store as _, StoreId, Stores as _, Transaction, blocking,
 };
 
-const STORE: StoreId = StoreId(uuid::Uuid::from_u128(7));
+pub(super) const STORE: StoreId = StoreId(uuid::Uuid::from_u128(7));
 
-fn config(disk: &Simulated, commit_method: CommitMethod) -> EngineConfig {
+pub(super) fn config(disk: &Simulated, commit_method: CommitMethod) -> EngineConfig {
     EngineConfig {
         disk: Arc::new(disk.clone()),
         extent_bytes: 64 << 10,

@@ -7,6 +7,7 @@
 
 mod engine;
 mod spare;
+mod stores;
 pub(crate) mod time;
 
 use std::sync::Arc;

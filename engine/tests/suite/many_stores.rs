@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -134,11 +134,20 @@ async fn a_store_that_somebody_reads_is_not_closed_for_another() {
 
 /// A disk on which what is asked of some stores' folders is not answered until it is let go on.
 #[derive(Clone, Default)]
-struct Hanging(Arc<(Mutex<BTreeSet<String>>, Condvar)>);
+struct Hanging(Arc<(Mutex<BTreeSet<String>>, Condvar)>, Arc<Mutex<Vec<PathBuf>>>);
 
 impl Hanging {
     fn hang(&self, store: StoreId) {
         self.0.0.lock().unwrap().insert(store.to_string());
+    }
+
+    /// How often anything was asked of a store's folder.
+    fn asked_of(&self, store: StoreId) -> usize {
+        let (store, asked) = (store.to_string(), self.1.lock().unwrap());
+        asked
+            .iter()
+            .filter(|path| path.to_string_lossy().contains(&store))
+            .count()
     }
 
     fn go_on(&self) {
@@ -147,6 +156,7 @@ impl Hanging {
     }
 
     fn pass(&self, path: &Path) {
+        self.1.lock().unwrap().push(path.to_owned());
         let hangs = |hanging: &mut BTreeSet<String>| hanging.iter().any(|store| path.to_string_lossy().contains(store));
         drop(self.0.1.wait_while(self.0.0.lock().unwrap(), hangs).unwrap());
     }
@@ -154,6 +164,7 @@ impl Hanging {
 
 impl Disk for Hanging {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.pass(path);
         best().create_dir(path)
     }
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -161,18 +172,23 @@ impl Disk for Hanging {
         best().list(path)
     }
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.pass(path);
         best().open(path, mode)
     }
     fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
+        self.pass(path);
         best().open_log(path, create)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.pass(to);
         best().rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.pass(path);
         best().remove(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.pass(path);
         best().sync_dir(path)
     }
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
@@ -214,5 +230,59 @@ async fn stores_whose_disk_hangs_keep_no_other_waiting_and_are_refused_until_it_
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     append(&*engine.store(id(1)).await.unwrap(), 1).await;
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn who_reads_a_store_that_is_not_there_looks_for_it_once_and_touches_nothing() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Hanging::default());
+    let config = EngineConfig {
+        disk: Arc::new(disk.clone()),
+        ..EngineConfig::new(dir.path())
+    };
+    let engine = Engine::open(config).unwrap();
+    let absent = engine.store_to_read(id(1)).await.unwrap();
+    assert_eq!(disk.asked_of(id(1)), 1);
+    // It is written to meanwhile, by its one writer.
+    append(&*engine.store(id(1)).await.unwrap(), 1).await;
+    let asked = disk.asked_of(id(1));
+    assert!(absent.trim(&path(), Sequence(1)).await.is_err());
+    assert!(absent.delete(&path()).await.is_err());
+    assert!(absent.publish(&path(), vec![Record::new("x")]).await.is_err());
+    assert_eq!(absent.status().await.unwrap().segment_count, 0);
+    assert!(
+        absent
+            .read_segment(SegmentRead::all(path()))
+            .next_batch()
+            .await
+            .unwrap()
+            .is_none()
+    );
+    drop(absent);
+    assert_eq!(disk.asked_of(id(1)), asked);
+    let there = engine.store_to_read(id(1)).await.unwrap();
+    assert_eq!(there.peek(&path()).await.unwrap().unwrap().sequence, Sequence(1));
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_whose_disk_hangs_when_it_is_closed_for_another_has_one_more_closed() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Hanging::default());
+    let config = EngineConfig {
+        open_stores: 3,
+        open_deadline: PATIENT,
+        disk: Arc::new(disk.clone()),
+        ..EngineConfig::new(dir.path())
+    };
+    let engine = Engine::open(config).unwrap();
+    for number in 1..=3 {
+        append(&*engine.store(id(number)).await.unwrap(), 1).await;
+    }
+    disk.hang(id(1));
+    append(&*engine.store(id(4)).await.unwrap(), 1).await;
+    let unfinished = engine.unfinished();
+    assert!(unfinished.contains(&id(1)) && unfinished.contains(&id(4)));
+    disk.go_on();
+    append(&*engine.store(id(1)).await.unwrap(), 2).await;
     engine.close().await;
 }

@@ -75,6 +75,8 @@ fn a_server_whose_folder_is_renamed_acknowledges_nothing_that_its_next_one_does_
     let dir = tempfile::tempdir().unwrap();
     let moved = dir.path().join("moved");
     let mut served = Served::start(dir.path());
+    let another = OTHER.replace("9b11", "9b12");
+    assert!(produce_to(&served, &another).status.success());
     nothing_goes_elsewhere(&served, || std::fs::rename(&served.data, &moved).unwrap());
     served.signal("TERM");
     served.wait();
@@ -87,7 +89,8 @@ fn a_server_whose_folder_is_renamed_acknowledges_nothing_that_its_next_one_does_
         1,
         "{log}"
     );
-    assert_eq!(lines(&verified.stdout).len(), 1);
+    assert!(!log.contains("until it is reopened"), "one line is for all: {log}");
+    assert_eq!(lines(&verified.stdout).len(), 2);
 }
 
 #[test]
