@@ -1,0 +1,201 @@
+//! Who gets a place, who makes room, and what is refused; whatever may wait for a disk is done at once here.
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+fn id(number: u128) -> StoreId {
+    StoreId(uuid::Uuid::from_u128(number))
+}
+
+/// Does at once what is to be done, and counts the stores that were closed.
+fn run(places: &mut Places<u128>, mut jobs: Vec<Job<u128>>, in_use: &[u128]) -> Vec<u128> {
+    let mut closed = Vec::new();
+    while let Some(job) = jobs.pop() {
+        match job {
+            Job::Empty(..) => panic!("nobody reads here"),
+            Job::Seek(id) => assert!(places.found(id, Ok(true)).is_empty()),
+            Job::Open(id) => assert!(places.opened(id, Ok(id.0.as_u128())).is_none()),
+            Job::Close(id, number) => {
+                closed.push(number);
+                places.closed(id);
+            }
+        }
+        jobs.extend(places.give(|store| !in_use.contains(store), false));
+    }
+    closed
+}
+
+fn ask(places: &mut Places<u128>, number: u128, in_use: &[u128]) -> (Option<Result<u128, OpenError>>, Vec<u128>) {
+    match places.ask(id(number), false, PATIENCE) {
+        Asked::Open(store) => (Some(Ok(store)), Vec::new()),
+        Asked::Refused(error) => (Some(Err(error)), Vec::new()),
+        Asked::Wait(mut receive, job) => {
+            let closed = run(places, job.into_iter().collect(), in_use);
+            (receive.try_recv().ok(), closed)
+        }
+    }
+}
+
+#[test]
+fn the_one_not_asked_for_the_longest_and_not_in_use_makes_room() {
+    let mut places = Places::new(3);
+    for number in [1, 2, 3, 1] {
+        assert!(matches!(ask(&mut places, number, &[]), (Some(Ok(found)), _) if found == number));
+    }
+    assert_eq!(ask(&mut places, 4, &[2]).1, [3], "2 is in use, 1 was asked for again");
+    assert_eq!(
+        ask(&mut places, 5, &[]).1,
+        [1],
+        "2 counts as asked for when it was found in use"
+    );
+}
+
+#[test]
+fn who_finds_every_place_in_use_is_refused_and_takes_none() {
+    let mut places = Places::new(2);
+    for number in [1, 2] {
+        ask(&mut places, number, &[]);
+    }
+    let (answer, closed) = ask(&mut places, 3, &[1, 2]);
+    assert!(matches!(answer, Some(Err(OpenError::TooManyStores(2)))) && closed.is_empty());
+    assert_eq!(places.unfinished(), [id(1), id(2)]);
+    assert!(matches!(ask(&mut places, 3, &[1]), (Some(Ok(3)), closed) if closed == [2]));
+}
+
+#[test]
+fn a_store_wanted_while_it_is_closed_is_opened_again() {
+    let mut places = Places::new(1);
+    ask(&mut places, 1, &[]);
+    let Asked::Wait(mut second, Some(seek)) = places.ask(id(2), false, PATIENCE) else {
+        panic!("it is not open")
+    };
+    let Job::Seek(sought) = seek else { panic!() };
+    places.found(sought, Ok(true));
+    let mut jobs = places.give(|_| true, false);
+    assert!(matches!(jobs[..], [Job::Close(..)]));
+    let Asked::Wait(mut again, None) = places.ask(id(1), false, PATIENCE) else {
+        panic!("it is being closed")
+    };
+    assert_eq!(run(&mut places, std::mem::take(&mut jobs), &[]), [1, 2]);
+    assert_eq!(
+        (second.try_recv().unwrap().unwrap(), again.try_recv().unwrap().unwrap()),
+        (2, 1)
+    );
+}
+
+#[test]
+fn a_store_that_is_not_there_takes_no_place_from_others_when_it_is_read() {
+    let mut places = Places::new(1);
+    ask(&mut places, 1, &[1]);
+    let Asked::Wait(_, Some(Job::Seek(sought))) = places.ask(id(2), true, PATIENCE) else {
+        panic!("it is not open")
+    };
+    assert_eq!(places.found(sought, Ok(false)).len(), 1);
+    assert!(places.give(|_| true, false).is_empty());
+    assert_eq!(places.unfinished(), [id(1)]);
+    let Asked::Wait(_waits, Some(Job::Seek(sought))) = places.ask(id(2), false, PATIENCE) else {
+        panic!("it is not open")
+    };
+    places.found(sought, Ok(false));
+    let read = places.ask(id(2), true, PATIENCE);
+    assert!(
+        matches!(read, Asked::Wait(_, Some(Job::Empty(..)))),
+        "nor does it wait behind a write"
+    );
+}
+
+/// As many are open as may be, and one more is asked for.
+fn one_more_than_places(places: usize, hangs_after: Duration) -> (Places<u128>, Vec<Waits>) {
+    let mut table = Places::new(places);
+    table.hangs_after = hangs_after;
+    for number in 1..=places as u128 {
+        ask(&mut table, number, &[]);
+    }
+    let waits = vec![queue(&mut table, 100)];
+    (table, waits)
+}
+
+type Waits = oneshot::Receiver<Result<u128, OpenError>>;
+
+fn queue(places: &mut Places<u128>, number: u128) -> Waits {
+    let Asked::Wait(waits, Some(Job::Seek(_))) = places.ask(id(number), false, PATIENCE) else {
+        panic!("it is not open")
+    };
+    places.found(id(number), Ok(true));
+    waits
+}
+
+fn closes(places: &mut Places<u128>) -> usize {
+    let jobs = places.give(|_| true, true);
+    assert!(jobs.iter().all(|job| matches!(job, Job::Close(..))));
+    jobs.len()
+}
+
+#[test]
+fn another_store_at_rest_makes_room_where_the_closing_of_one_hangs() {
+    let (mut places, _waits) = one_more_than_places(3, PATIENCE);
+    assert_eq!(closes(&mut places), 1);
+    assert_eq!(closes(&mut places), 0, "one is enough, as long as it may end");
+    places.hangs_after = Duration::ZERO;
+    assert_eq!(closes(&mut places), 1);
+    places.closed(id(2));
+    let jobs = places.give(|_| true, true);
+    assert!(matches!(jobs[..], [Job::Open(opens)] if opens == id(100)));
+    places.opened(id(100), Ok(100));
+    places.closed(id(1));
+    assert_eq!(places.unfinished(), [id(3), id(100)]);
+    assert!(
+        matches!(ask(&mut places, 5, &[]).0, Some(Ok(5))),
+        "the one that hung at last gave its place back"
+    );
+}
+
+#[test]
+fn not_every_store_is_closed_where_all_closings_hang() {
+    let (mut places, _waits) = one_more_than_places(2 * HANGING_MAX, Duration::ZERO);
+    let begun: usize = (0..2 * HANGING_MAX).map(|_| closes(&mut places)).sum();
+    assert_eq!(begun, HANGING_MAX + 1);
+}
+
+#[test]
+fn no_store_is_closed_for_someone_who_gave_up() {
+    let (mut places, mut waits) = one_more_than_places(3, PATIENCE);
+    drop(waits.pop());
+    let _waits = queue(&mut places, 101);
+    assert_eq!(closes(&mut places), 1);
+    assert!(!places.unfinished().contains(&id(100)));
+}
+
+#[test]
+fn no_second_opening_is_begun_beside_one_that_hangs_and_nobody_waits_for_it_again() {
+    let mut places = Places::<u128>::new(1);
+    let Asked::Wait(first, Some(Job::Seek(_))) = places.ask(id(1), false, PATIENCE) else {
+        panic!("it is not open")
+    };
+    assert!(matches!(places.ask(id(1), false, PATIENCE), Asked::Wait(_, None)));
+    let refused = places.ask(id(1), false, Duration::ZERO);
+    assert!(matches!(refused, Asked::Refused(OpenError::StillOpening { .. })));
+    drop(first);
+}
+
+#[test]
+fn whoever_waits_when_all_ends_is_told_and_what_opens_late_is_closed() {
+    let mut places = Places::<u128>::new(1);
+    let Asked::Wait(mut first, _) = places.ask(id(1), false, PATIENCE) else {
+        panic!()
+    };
+    places.found(id(1), Ok(true));
+    assert_eq!(places.give(|_| true, true).len(), 1);
+    let Asked::Wait(mut second, _) = places.ask(id(2), false, PATIENCE) else {
+        panic!()
+    };
+    assert!(places.end().is_empty());
+    for waiting in [&mut first, &mut second] {
+        let told = waiting.try_recv().unwrap();
+        assert!(matches!(told, Err(OpenError::Storage(StorageError::Closed))));
+    }
+    assert_eq!(places.opened(id(1), Ok(1)), Some(1));
+    places.closed(id(1));
+    assert!(places.unfinished().is_empty());
+}
