@@ -166,11 +166,7 @@ impl Bench {
         };
         // What was measured is there, whatever became of the rest.
         let printed = self.print(&written, seconds, &floors, checked.is_ok());
-        checked.map_err(|failure| {
-            failure
-                .during("cannot say whether every acknowledged record is there")
-                .hint(format_args!("the space {space} stays"))
-        })?;
+        checked.map_err(|failure| failure.hint(format_args!("the space {space} stays")))?;
         printed?;
         match written.failed {
             Some(failure) => Err(failure),
@@ -407,7 +403,8 @@ impl Load {
         }
         let mut entries = store.consume_space(ConsumeSpace::all(&self.space));
         let mut found = 0;
-        while let Some(entry) = entries.try_next().await? {
+        let unchecked = |error| Failure::from(error).during("cannot say whether every acknowledged record is there");
+        while let Some(entry) = entries.try_next().await.map_err(unchecked)? {
             found += u64::from(entry.payload == self.payload);
         }
         // A call without an answer may have been stored behind our look at the head.

@@ -137,27 +137,28 @@ impl Import {
         }
         let rate = stored as f64 / seconds.max(1e-9);
         let ordered = self.ordered || one_segment;
-        let mut out = Out::new();
-        if json_lines(self.json) {
-            out.json(&serde_json::json!({
-                "rows": rows,
-                "stored": stored,
-                "stored_before": rows - stored,
-                "segments": segments,
-                "seconds": seconds,
-                "rows_per_second": rate.round(),
-                "ordered": ordered,
-            }))?;
-        } else {
-            out.text(format_args!(
+        Out::new().result(stored_now(stored), |out| {
+            if json_lines(self.json) {
+                out.json(&serde_json::json!({
+                    "rows": rows,
+                    "stored": stored,
+                    "stored_before": rows - stored,
+                    "segments": segments,
+                    "seconds": seconds,
+                    "rows_per_second": rate.round(),
+                    "ordered": ordered,
+                }))?;
+            } else {
+                out.text(format_args!(
                 "{rows} rows in {segments} segments: {stored} stored now, {} before; {seconds:.2} s, {rate:.0} rows/s",
                 rows - stored
             ))?;
-            if !ordered && segments > 1 {
-                out.text("each segment has the order of the file, the space has not (--ordered keeps it)")?;
+                if !ordered && segments > 1 {
+                    out.text("each segment has the order of the file, the space has not (--ordered keeps it)")?;
+                }
             }
-        }
-        out.flush()
+            Ok(())
+        })
     }
 }
 

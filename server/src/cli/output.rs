@@ -157,6 +157,16 @@ impl Out {
         Ok(())
     }
 
+    /// Prints the result of something that is done, which a failure to print it must not hide: it says `done` then.
+    pub(crate) fn result(
+        mut self,
+        done: impl std::fmt::Display,
+        print: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let printed = print(&mut self).and_then(|()| self.flush());
+        printed.map_err(|failure| failure.hint(done))
+    }
+
     /// Hands over what is buffered.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.write(|to| to.flush())

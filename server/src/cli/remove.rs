@@ -49,22 +49,23 @@ impl Trim {
             )));
         }
         let status = store.trim(space, segment, self.before).await?;
-        let mut out = Out::new();
-        if json_lines(self.json) {
-            out.json(&json!({
-                "space": space,
-                "segment": segment,
-                "removed": status.first_sequence.saturating_sub(found.first_sequence),
-                "first_sequence": status.first_sequence,
-                "last_sequence": status.last_sequence,
-            }))?;
-        } else {
-            out.text(format_args!(
-                "{space}/{segment} begins at sequence {} now, and ends at {}",
-                status.first_sequence, status.last_sequence
-            ))?;
-        }
-        out.flush()
+        Out::new().result("it is done", |out| {
+            if json_lines(self.json) {
+                out.json(&json!({
+                    "space": space,
+                    "segment": segment,
+                    "removed": status.first_sequence.saturating_sub(found.first_sequence),
+                    "first_sequence": status.first_sequence,
+                    "last_sequence": status.last_sequence,
+                }))?;
+            } else {
+                out.text(format_args!(
+                    "{space}/{segment} begins at sequence {} now, and ends at {}",
+                    status.first_sequence, status.last_sequence
+                ))?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -114,15 +115,16 @@ impl Delete {
                 ))
             })?,
         };
-        let mut out = Out::new();
-        if json_lines(self.json) {
-            out.json(
-                &json!({ "space": space, "segment": segment, "segments": segments, "entries": found.entry_count }),
-            )?;
-        } else {
-            out.text(format_args!("removed {what}: {}", counted(segments, "segment")))?;
-        }
-        out.flush()
+        Out::new().result("it is done", |out| {
+            if json_lines(self.json) {
+                out.json(
+                    &json!({ "space": space, "segment": segment, "segments": segments, "entries": found.entry_count }),
+                )?;
+            } else {
+                out.text(format_args!("removed {what}: {}", counted(segments, "segment")))?;
+            }
+            Ok(())
+        })
     }
 }
 

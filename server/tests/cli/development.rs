@@ -54,3 +54,26 @@ fn the_development_key_is_its_owners_alone() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("remove the file"));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_demo_in_memory_does_not_say_that_its_data_is_safe() {
+    let in_memory = std::fs::read_to_string("/proc/self/mounts").is_ok_and(|m| m.contains("/dev/shm tmpfs"));
+    let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
+        eprintln!("skipped: there is no /dev/shm");
+        return;
+    };
+    let mut command = streamkit();
+    let done = command
+        .args(["demo", "--json", "--data"])
+        .arg(dir.path().join("data"))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let broken = &lines(&done.stdout)[0]["broken"];
+    assert_eq!(
+        broken.as_str().is_some_and(|why| why.contains("memory")),
+        in_memory,
+        "{broken}"
+    );
+}

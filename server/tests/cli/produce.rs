@@ -224,6 +224,26 @@ fn a_result_that_cannot_be_printed_says_what_is_stored() {
         "{said}"
     );
     assert_eq!(lines(&served.run(&["peek", "s/a"]).stdout)[0]["sequence"], 2);
+    let csv = dir.path().join("a.csv");
+    std::fs::write(&csv, "n\n1\n2\n").unwrap();
+    for (arguments, done) in [
+        (vec!["import", "t", csv.to_str().unwrap()], "2 rows were stored now"),
+        (vec!["trim", "s/a", "--before", "2", "--yes"], "it is done"),
+        (vec!["delete", "s", "--yes"], "it is done"),
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = served.command(&arguments);
+        let child = command
+            .stdout(full)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = text(&child.wait_with_output().unwrap().stderr);
+        assert!(
+            said.contains("cannot write to standard output") && said.contains(done),
+            "{said}"
+        );
+    }
 }
 
 /// Whatever else is said of a refused chunk, nothing of it was written.
