@@ -14,6 +14,9 @@ use crate::lookup;
 use crate::model::Entry;
 use crate::position::{Gap, Position, Taken};
 
+/// How the text ends with which a server ends a read of a segment that is deleted meanwhile.
+const DELETED: &str = " was deleted while it was read";
+
 /// Entries of a consume. Ends with `None` only if the server ended it cleanly; after an error it is over. Dropping it ends
 /// the consume on the server.
 ///
@@ -118,6 +121,14 @@ impl Reading {
                 Err(Error::ConnectionLost(_)) if self.position.at_beginning() && !self.repeated => {
                     self.repeated = true;
                     self.channel = None;
+                }
+                // The server noticed it first.
+                Err(Error::Refused(why)) if why.ends_with(DELETED) => {
+                    let removed = match self.position.missing_up_to(u64::MAX) {
+                        Some(gap) => explain(channel.another(), gap).await,
+                        None => None,
+                    };
+                    return Err(removed.unwrap_or(Error::Refused(why)));
                 }
                 Err(error) => return Err(error),
             }
