@@ -109,6 +109,47 @@ async fn a_gap_that_nothing_fills_is_an_error_and_never_an_end() {
     assert_eq!(twice, refused("sequence gap: expected 2, got 3"));
 }
 
+/// A connection over which another producer has sent more than what is taken for little.
+async fn busy(host: &Host) -> Peer {
+    let mut peer = host.connect().await;
+    let mut messages = vec![produce("s", "other").encode()];
+    messages.extend((1..=1000).map(|n| record(n).into_bytes()));
+    send_together(&mut peer, head(), &messages).await;
+    peer
+}
+
+#[tokio::test]
+async fn a_small_produce_beside_others_is_whole_though_its_end_overtook_its_last_record() {
+    let host = Host::start().await;
+    let mut peer = busy(&host).await;
+    let head = head();
+    let small = [produce("s", "a").encode(), record(1).into(), Terminal::Close.encode()];
+    send_together(&mut peer, head, &small).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    send_together(&mut peer, head, &[record(2).into()]).await;
+    assert_eq!(ended(&mut peer, head, true).await, (2, Terminal::Close));
+}
+
+#[tokio::test]
+async fn an_end_that_nothing_proves_is_none_when_its_connection_ends() {
+    let host = Host::start().await;
+    let mut peer = busy(&host).await;
+    let head = head();
+    let small = [produce("s", "a").encode(), record(1).into(), Terminal::Close.encode()];
+    send_together(&mut peer, head, &small).await;
+    peer.send_text("no frame".to_owned()).await;
+    let mut ends = Vec::new();
+    while let Some(frame) = peer.frame().await {
+        if frame.channel_id == head.channel_id {
+            ends.extend(Terminal::decode(&frame.message()));
+        }
+    }
+    assert_eq!(ends, [refused("the peer sent a malformed frame")]);
+    let mut other = host.connect().await;
+    let stored = other.call(&Request::ConsumeSegment(consume("s", "a"))).await.0;
+    assert!(stored.is_empty());
+}
+
 #[tokio::test]
 async fn a_record_behind_the_answer_is_refused_once_and_counted() {
     let host = Host::start().await;
