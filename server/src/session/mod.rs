@@ -155,9 +155,14 @@ pub(crate) async fn run(
     let silence = session.shared.limits.silence;
     let mut ping = pin!(tokio::time::sleep(ping_period(silence)));
     let goodbye = loop {
-        let deadline = session.ends.deadline(heard.last());
+        // Looked at only when nothing more has arrived: many ends may wait.
+        let empty = async {
+            if !session.ends.want_empty(Instant::now()) {
+                std::future::pending().await
+            }
+        };
         let quiet = async {
-            match deadline {
+            match session.ends.deadline(heard.last()) {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
@@ -194,7 +199,7 @@ pub(crate) async fn run(
                 Next::Over => break None,
             },
             // Come here, all that has arrived was looked at.
-            () = std::future::ready(()), if session.ends.want_empty(Instant::now()) => {
+            () = empty => {
                 if !tokio::task::coop::has_budget_remaining() {
                     // It only seemed so: this task has had its turn.
                     tokio::task::yield_now().await;
