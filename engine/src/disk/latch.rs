@@ -74,3 +74,53 @@ impl Latch {
         self.failure.get().map_or(Ok(()), |failure| Err(failure.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Counts the lines of a log.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<AtomicUsize>);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn stores_that_are_lost_with_their_directory_have_no_line_of_the_log_each() {
+        let lines = Lines::default();
+        let gone = Gone {
+            path: "/data".into(),
+            what: "/data was deleted or moved away".to_owned(),
+        };
+        tracing::subscriber::with_default(lines.clone(), || {
+            for number in 0..100 {
+                let latch = Latch::new(StoreId(uuid::Uuid::from_u128(number)));
+                latch.lose(&gone);
+                assert!(matches!(latch.check(), Err(StorageError::Gone(_))));
+            }
+            assert_eq!(lines.0.load(Ordering::Relaxed), 0);
+            Latch::new(StoreId(uuid::Uuid::nil())).halt("the device refuses");
+            assert_eq!(lines.0.load(Ordering::Relaxed), 1, "a failed write is the store's own");
+        });
+    }
+}
