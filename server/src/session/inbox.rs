@@ -383,3 +383,7 @@ impl InboxReader {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "inbox_tests.rs"]
+mod tests;
