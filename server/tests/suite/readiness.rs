@@ -29,7 +29,11 @@ fn the_log_says_once_how_commits_are_made_and_why_not_through_io_uring() {
     assert_eq!(engine.commit_method(), "threads");
     let count = |text: &str| log.matches(text).count();
     assert_eq!(
-        (count("WARN"), count("not in this container"), count("INFO")),
+        (
+            count("WARN"),
+            count("not in this container"),
+            count("opened a data directory")
+        ),
         (1, 1, 1),
         "{log}"
     );
