@@ -136,7 +136,16 @@ impl Disk for Files {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Something has the name: what it led to is gone, which is not to have been empty.
+                return match fs::symlink_metadata(path) {
+                    Ok(_) => Err(io::Error::new(
+                        io::ErrorKind::NotADirectory,
+                        "a link that leads nowhere",
+                    )),
+                    Err(_) => Ok(Vec::new()),
+                };
+            }
             other => other?,
         };
         let mut names = Vec::new();

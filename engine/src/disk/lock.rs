@@ -70,7 +70,7 @@ impl Standing for Things {
     }
 
     fn add(&self, folder: &Path) -> io::Result<bool> {
-        let file = File::open(folder)?;
+        let file = open_folder(folder)?;
         if lock_folder(&file)? == Taken::ByAnother {
             return Ok(false);
         }
@@ -98,6 +98,13 @@ impl Thing {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Opens a folder and nothing else: to open a pipe would wait for its other end.
+fn open_folder(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = rustix::fs::OFlags::DIRECTORY.bits() as i32;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 fn is_same(one: &Metadata, other: &Metadata) -> bool {

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::files::StoreFiles;
+use super::nothing::is_nothing;
 use super::verify::{VerifyReport, verified, verify_directory};
-use super::{Directory, OfflineProgress};
-use crate::backup::{ExtentEntry, Manifest};
+use super::{Damage, Directory, OfflineProgress};
+use crate::backup::{BackupError, ExtentEntry, MANIFEST, Manifest};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
@@ -33,7 +34,8 @@ pub struct Missing {
     pub what: String,
 }
 
-/// As [`verify_on`](crate::verify_on), and says in [`VerifyReport::missing`] what the directory does not hold of `at_least`.
+/// As [`verify_on`](crate::verify_on), and says in [`VerifyReport::missing`] what the directory does not hold of `at_least`,
+/// nor of its own manifest, if it is a backup.
 ///
 /// # Errors
 /// As [`verify_on`](crate::verify_on).
@@ -43,7 +45,14 @@ pub fn verify_at_least_on(
     at_least: &AtLeast,
     progress: &mut dyn FnMut(OfflineProgress),
 ) -> Result<VerifyReport, OpenError> {
-    let directory = Directory::open(disk, dir)?;
+    let mut directory = Directory::open(disk, dir)?;
+    let (own, manifest) = own_manifest(disk, dir)?;
+    directory.manifest = manifest;
+    let backups = at_least.backups.iter().cloned().chain(own);
+    let at_least = AtLeast {
+        backups: backups.collect(),
+        segments: at_least.segments.clone(),
+    };
     let mut missing = Vec::new();
     let mut found = Vec::new();
     let mut report = verify_directory(disk, dir, directory, progress, &mut |files, progress| {
@@ -64,6 +73,26 @@ pub fn verify_at_least_on(
     }));
     report.missing = missing;
     Ok(report)
+}
+
+/// What a backup says of itself, and what is wrong with that: a directory is one as long as it holds a manifest.
+fn own_manifest(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Option<Manifest>, Option<Damage>), OpenError> {
+    let damage = |found: String| {
+        let found = format!("{found}: what the backup holds is not known, and it cannot be restored");
+        Some(Damage::without_loss(dir.join(MANIFEST), 0, 0, found))
+    };
+    match Manifest::read(&**disk, dir) {
+        Ok(manifest) => Ok((manifest, None)),
+        Err(BackupError::Damaged { found, .. }) => Ok((None, damage(found))),
+        Err(BackupError::Storage(StorageError::Io { source, .. })) if is_nothing(&source) => {
+            Ok((None, damage(source.to_string())))
+        }
+        Err(BackupError::Storage(error)) => Err(error.into()),
+        Err(error) => {
+            let source = std::io::Error::other(error.to_string());
+            Err(StorageError::io("understand", dir.join(MANIFEST), source).into())
+        }
+    }
 }
 
 impl AtLeast {

@@ -5,7 +5,8 @@ use std::thread::JoinHandle;
 
 use super::Damage;
 use super::evidence::check_index;
-use super::files::{StoreFiles, is_no_file};
+use super::files::StoreFiles;
+use super::nothing::is_nothing;
 use super::pass::Ended;
 use super::sizes::read_index;
 use crate::disk::DiskFile;
@@ -48,7 +49,7 @@ impl Comparison {
         let name = FileName::Index(ended.extent);
         let file = match files.open_file(name) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if is_no_file(&error) => {
+            Err(error) if is_nothing(&error) => {
                 let path = files.path(name);
                 let damage = Damage::without_loss(path, ended.extent, 0, format!("{error}; {AGAIN}"));
                 return Ok(Some(Self(Err(damage))));

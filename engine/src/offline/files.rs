@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Damage;
+use super::nothing::is_nothing;
 use super::sizes;
 use super::unreadable::{Patient, Places};
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -59,8 +60,8 @@ pub(crate) struct StoreFiles {
     pub(crate) checkpoint: Option<FoundCheckpoint>,
     /// What is wrong with headers, sizes and the checkpoint.
     pub(crate) damage: Vec<Damage>,
-    /// Extents in whose place stands what is no file.
-    no_files: Vec<u64>,
+    /// Extents whose names lead to nothing that can be read, with the reason.
+    no_files: BTreeMap<u64, String>,
     /// Extents that are not there, each from the first to the last.
     pub(crate) missing: Vec<(u64, u64)>,
     /// What cannot be read.
@@ -82,12 +83,23 @@ impl StoreFiles {
             known_durable: None,
             checkpoint: None,
             damage: Vec::new(),
-            no_files: Vec::new(),
+            no_files: BTreeMap::new(),
             missing: Vec::new(),
             unreadable: Places::default(),
         };
         let (mut prepared, mut indexed) = (Vec::new(), Vec::new());
-        for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
+        let names = match disk.list(dir) {
+            Err(error) if is_nothing(&error) => {
+                let found = format!("no folder that can be read ({error}): nothing of the store is there");
+                files.damage.push(Damage {
+                    affected_is_all: false,
+                    ..Damage::without_loss(dir.to_owned(), 0, 0, found)
+                });
+                return Ok(files);
+            }
+            names => names.map_err(|e| StorageError::io("list", dir, e))?,
+        };
+        for name in names {
             match FileName::parse(&name) {
                 Some(FileName::Extent(number)) => files.read_extent(number, &mut prepared)?,
                 Some(FileName::Index(number)) => indexed.push(number),
@@ -134,9 +146,9 @@ impl StoreFiles {
     fn read_extent(&mut self, number: u64, prepared: &mut Vec<u64>) -> Result<(), StorageError> {
         let name = FileName::Extent(number);
         let file = match self.open_file(name) {
-            Err(error) if is_no_file(&error) => {
+            Err(error) if is_nothing(&error) => {
                 // As if it were missing: nothing stands there that could be read.
-                self.no_files.push(number);
+                self.no_files.insert(number, error.to_string());
                 return Ok(());
             }
             file => file.map_err(|e| StorageError::io("open", self.path(name), e))?,
@@ -204,7 +216,7 @@ impl StoreFiles {
         let path = self.path(FileName::Checkpoint);
         let file = match self.open_file(FileName::Checkpoint) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if is_no_file(&error) => {
+            Err(error) if is_nothing(&error) => {
                 let found = format!("{error}; remove it, the checkpoint is made anew");
                 self.damage.push(Damage::without_loss(path, 0, 0, found));
                 return Ok(());
@@ -258,7 +270,7 @@ impl StoreFiles {
             next = number.saturating_add(1);
         }
         let known = self.known_durable.map_or(0, |known| known.extent);
-        let last = known.max(self.no_files.iter().copied().max().unwrap_or(0));
+        let last = known.max(self.no_files.keys().next_back().copied().unwrap_or(0));
         if last >= next {
             self.missing.push((next, last));
         }
@@ -266,12 +278,11 @@ impl StoreFiles {
 
     /// The file that is not there.
     pub(crate) fn missing_damage(&self, first: u64, last: u64) -> Damage {
-        let found = match first == last {
-            true if self.no_files.contains(&first) => {
-                "it is no regular file: nothing of the extent is there".to_owned()
-            }
-            true => "nothing: the extent's file is missing".to_owned(),
-            false => format!("nothing: the files of extents {first} to {last} are missing"),
+        let no_file = self.no_files.get(&first).filter(|_| first == last);
+        let found = match no_file {
+            Some(why) => format!("{why}: nothing of the extent is there"),
+            None if first == last => "nothing: the extent's file is missing".to_owned(),
+            None => format!("nothing: the files of extents {first} to {last} are missing"),
         };
         let path = self.path(FileName::Extent(first));
         Damage {
@@ -370,11 +381,6 @@ impl StoreFiles {
         }
         Ok(None)
     }
-}
-
-/// Whether something else than a file has the name.
-pub(crate) fn is_no_file(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::IsADirectory || error.to_string().contains("no regular file")
 }
 
 /// The first bytes of a file, as if it had no more.

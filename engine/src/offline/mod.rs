@@ -11,7 +11,8 @@ mod headers;
 pub(crate) mod hex;
 pub(crate) mod inspect;
 mod ledger;
-pub(crate) mod pass;
+pub(crate) mod nothing;
+mod pass;
 pub(crate) mod repair;
 mod rewrite;
 mod salvage;
@@ -109,6 +110,8 @@ pub(crate) struct Directory {
     _lock: Option<Box<dyn DiskLock>>,
     /// Its file `format`, if that is damaged: the extents say the same.
     pub(crate) format: Option<Damage>,
+    /// Its manifest, if it is a backup and that is damaged.
+    pub(crate) manifest: Option<Damage>,
     /// Its stores, by id.
     pub(crate) stores: Vec<StoreId>,
     pub(crate) progress: OfflineProgress,
@@ -164,7 +167,8 @@ impl Directory {
         let mut bytes_total = 0;
         for &id in &stores {
             let store = store_dir(dir, id);
-            for name in list(&store)? {
+            // What cannot be listed is told where the store is looked at.
+            for name in list(&store).unwrap_or_default() {
                 if matches!(FileName::parse(&name), Some(FileName::Extent(_))) {
                     let file = disk.open(&store.join(name), OpenMode::Read);
                     bytes_total += file.and_then(|file| file.size()).unwrap_or(0);
@@ -174,6 +178,7 @@ impl Directory {
         Ok(Self {
             _lock: lock,
             format,
+            manifest: None,
             stores,
             progress: OfflineProgress {
                 bytes_done: 0,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::at_least::Missing;
+use super::at_least::{AtLeast, Missing, verify_at_least_on};
 use super::compare::{AGAIN, Comparison};
 use super::files::StoreFiles;
 use super::findings::Findings;
@@ -51,6 +51,8 @@ pub struct StoreReport {
 pub struct VerifyReport {
     /// Of the directory's file `format`, if that is damaged.
     pub format: Option<Damage>,
+    /// Of a backup's manifest, if that is damaged.
+    pub manifest: Option<Damage>,
     /// One report a store, by id.
     pub stores: Vec<StoreReport>,
     /// What must be there and is not; empty where nothing was asked for.
@@ -60,7 +62,8 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Whether nothing is damaged, nor missing.
     pub fn is_clean(&self) -> bool {
-        self.format.is_none() && self.missing.is_empty() && self.stores.iter().all(|store| store.damage.is_empty())
+        let damaged = self.format.is_some() || self.manifest.is_some();
+        !damaged && self.missing.is_empty() && self.stores.iter().all(|store| store.damage.is_empty())
     }
 }
 
@@ -82,8 +85,7 @@ pub fn verify_on(
     dir: &Path,
     progress: &mut dyn FnMut(OfflineProgress),
 ) -> Result<VerifyReport, OpenError> {
-    let directory = Directory::open(disk, dir)?;
-    verify_directory(disk, dir, directory, progress, &mut verify_store)
+    verify_at_least_on(disk, dir, &AtLeast::default(), progress)
 }
 
 /// Checks one store; the bytes that are done are told.
@@ -99,6 +101,7 @@ pub(super) fn verify_directory(
 ) -> Result<VerifyReport, OpenError> {
     let mut report = VerifyReport {
         format: directory.format.take(),
+        manifest: directory.manifest.take(),
         ..VerifyReport::default()
     };
     for id in std::mem::take(&mut directory.stores) {

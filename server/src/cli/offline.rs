@@ -49,8 +49,8 @@ pub(crate) fn damage_json(damage: &Damage) -> serde_json::Value {
 }
 
 /// The damage of a directory's file `format`, which is of no store.
-pub(crate) fn print_format(out: &mut Out, json: bool, format: Option<&Damage>) -> Result<(), Failure> {
-    let Some(damage) = format else { return Ok(()) };
+pub(crate) fn print_format(out: &mut Out, json: bool, damage: Option<&Damage>) -> Result<(), Failure> {
+    let Some(damage) = damage else { return Ok(()) };
     if json {
         return out.json(&serde_json::json!({ "store": null, "damage": [damage_json(damage)] }));
     }

@@ -36,6 +36,7 @@ impl Verify {
         let report = offline::with_progress(verify).await?;
         let mut out = Out::new();
         offline::print_format(&mut out, json, report.format.as_ref())?;
+        offline::print_format(&mut out, json, report.manifest.as_ref())?;
         for store in &report.stores {
             print(&mut out, json, store)?;
         }
@@ -54,6 +55,7 @@ impl Verify {
         out.flush()?;
         if !report.is_clean() {
             let what = match damaged {
+                0 if report.manifest.is_some() => "the backup's manifest is damaged, no store is".to_owned(),
                 0 if !report.missing.is_empty() => "an older copy: what was there at least is missing".to_owned(),
                 0 => "the directory's file `format` is damaged, no store is".to_owned(),
                 _ => format!("{damaged} of {} stores are damaged", report.stores.len()),

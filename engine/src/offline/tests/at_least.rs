@@ -45,3 +45,31 @@ fn a_whole_older_copy_is_told_by_a_sequence_and_by_a_backup_of_later() {
         assert_eq!(missing(&disk, &at_least), Vec::<String>::new());
     }
 }
+
+#[test]
+fn a_backup_that_lost_what_its_manifest_names_is_not_whole_and_neither_is_one_whose_manifest_is_damaged() {
+    let disk = small("a", "b");
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let source = FolderSource::open(Arc::clone(&shared), Path::new(DIR)).unwrap();
+    let target = Path::new("/backup");
+    backup(&source, &shared, target, &mut |_| {}).unwrap();
+    drop(source);
+    let look = |disk: &Simulated| verified(disk, "/backup");
+    assert!(look(&disk).is_clean());
+    let folder = target.join("stores").join(STORES[0].to_string());
+    let newest = disk.list(&folder).unwrap().into_iter().max().unwrap();
+    let lost = disk.copy();
+    lost.remove(&folder.join(newest)).unwrap();
+    let report = look(&lost);
+    assert!(!report.is_clean() && report.missing.len() == 1, "{report:?}");
+    let manifest = target.join(crate::backup::MANIFEST);
+    let whole = crate::disk::read_all(&*disk.open(&manifest, OpenMode::Read).unwrap()).unwrap();
+    for text in [&whole[..whole.len() / 2], b"", b"{}", b"[[[["] {
+        let damaged = disk.copy();
+        crate::disk::replace(&damaged, &manifest, text).unwrap();
+        let report = look(&damaged);
+        assert!(report.manifest.is_some() && !report.is_clean(), "{report:?}");
+    }
+    disk.remove(&manifest).unwrap();
+    assert!(look(&disk).is_clean(), "a data directory like any other");
+}

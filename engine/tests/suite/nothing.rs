@@ -1,0 +1,111 @@
+//! What leads to nothing in the place of a file or a folder: it is damage of that file, told at once, and costs nothing else.
+#![cfg(unix)]
+
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use streamkit_engine::disk::files::Files;
+use streamkit_engine::*;
+use uuid::Uuid;
+
+const STORES: [StoreId; 2] = [StoreId(Uuid::from_u128(7)), StoreId(Uuid::from_u128(8))];
+
+fn path() -> SegmentPath {
+    SegmentPath::new("s", "a").unwrap()
+}
+
+async fn written() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(EngineConfig::new(dir.path())).unwrap();
+    for id in STORES {
+        let store = engine.store(id).await.unwrap();
+        let transaction = Transaction::single(path(), Sequence::FIRST, vec![Record::new("one")]);
+        store.append(transaction).await.unwrap();
+    }
+    engine.close().await;
+    dir
+}
+
+/// What stands in the place of something, by name.
+fn put(what: &str, place: &Path) {
+    match what {
+        "a socket" => drop(UnixListener::bind(place).unwrap()),
+        "a link to itself" => symlink(place, place).unwrap(),
+        "a link to nothing" => symlink("nowhere", place).unwrap(),
+        "a file" => std::fs::write(place, "").unwrap(),
+        _ => std::fs::create_dir(place).unwrap(),
+    }
+}
+
+fn store_dir(dir: &Path, id: StoreId) -> PathBuf {
+    dir.join("stores").join(id.to_string())
+}
+
+/// The first store is damaged, and the second is checked and copied all the same.
+fn check_offline(dir: &Path, what: &str) {
+    let report = verify(dir, &mut |_| ()).unwrap();
+    let damaged: Vec<bool> = report.stores.iter().map(|store| !store.damage.is_empty()).collect();
+    assert_eq!(damaged, [true, false], "{what}");
+    assert_eq!(report.stores[1].entries, 1, "{what}");
+    let target = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Files) as Arc<dyn disk::Disk>;
+    let repaired = repair_on(&disk, dir, target.path(), Keep::Newest, &mut |_| ()).unwrap();
+    let copied: Vec<u64> = repaired.stores.iter().map(|store| store.entries).collect();
+    assert_eq!(
+        (copied[1], repaired.stores[0].is_complete()),
+        (1, copied[0] == 1),
+        "{what}"
+    );
+    assert!(verify(target.path(), &mut |_| ()).unwrap().is_clean(), "{what}");
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_nothing_costs_no_other_store() {
+    for name in ["00000000000000000001.extent", "checkpoint"] {
+        for what in ["a socket", "a link to itself", "a link to nothing", "a folder"] {
+            let dir = written().await;
+            let place = store_dir(dir.path(), STORES[0]).join(name);
+            std::fs::remove_file(&place).unwrap();
+            put(what, &place);
+            let what = format!("{what} as {name}");
+            if what == "a link to nothing as checkpoint" {
+                // As one that is not there: it is made anew.
+                assert!(verify(dir.path(), &mut |_| ()).unwrap().is_clean());
+                continue;
+            }
+            check_offline(dir.path(), &what);
+        }
+    }
+    for what in ["a socket", "a link to itself", "a link to nothing", "a file"] {
+        let dir = written().await;
+        let place = store_dir(dir.path(), STORES[0]);
+        std::fs::remove_dir_all(&place).unwrap();
+        put(what, &place);
+        check_offline(dir.path(), &format!("{what} as the folder of a store"));
+        let engine = Engine::open(EngineConfig::new(dir.path())).unwrap();
+        let opened = engine.store(STORES[0]).await;
+        assert!(opened.is_err(), "what was acknowledged is not an empty store: {what}");
+        assert!(engine.store(STORES[1]).await.is_ok(), "{what}");
+        engine.close().await;
+    }
+}
+
+#[tokio::test]
+async fn something_else_in_the_place_of_all_stores_is_refused_at_once() {
+    for what in ["a socket", "a link to itself", "a link to nothing", "a file", "a pipe"] {
+        let dir = written().await;
+        let place = dir.path().join("stores");
+        std::fs::remove_dir_all(&place).unwrap();
+        match what {
+            "a pipe" => {
+                let kind = rustix::fs::FileType::Fifo;
+                rustix::fs::mknodat(rustix::fs::CWD, &place, kind, rustix::fs::Mode::from(0o600), 0).unwrap();
+            }
+            what => put(what, &place),
+        }
+        assert!(Engine::open(EngineConfig::new(dir.path())).is_err(), "{what}");
+        assert!(verify(dir.path(), &mut |_| ()).is_err(), "{what}");
+    }
+}
