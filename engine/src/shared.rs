@@ -15,8 +15,8 @@ use crate::disk::Disk;
 use crate::disk::latch::Latch;
 use crate::error::{Rejection, StorageError};
 use crate::folder::Folder;
+use crate::format::checkpoint;
 use crate::format::transaction::{Section, entries};
-use crate::format::{FormatError, checkpoint};
 use crate::index::Run;
 use crate::index::catalog::Catalog;
 use crate::index::runs::{ExtentRuns, SegmentNumber};
@@ -28,6 +28,7 @@ use crate::model::{
     Committed, Entry, LogPosition, SegmentPath, SegmentStatus, Sequence, StoreId, Timestamp, Transaction, Trx,
 };
 use crate::openers::Openers;
+use crate::read::listed::ANOTHER_SECTION;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use crate::workers::Workers;
@@ -246,9 +247,11 @@ impl Shared {
         let section = Section::decode(located.bytes(), run.section_offset as usize).map_err(damage)?;
         let names = (section.space, section.segment);
         let expected = (path.space.as_str().as_bytes(), path.segment.as_str().as_bytes());
-        let agrees = section.first_sequence == run.first_sequence && section.record_count == run.count;
+        let agrees = section.first_sequence == run.first_sequence
+            && section.record_count == run.count
+            && located.header.timestamp == run.timestamp;
         if names != expected || !agrees {
-            return Err(damage(FormatError::Invalid("another section than the index says")));
+            return Err(damage(ANOTHER_SECTION));
         }
         entries(
             &located.buffer,

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod hit;
+pub(crate) mod listed;
 mod resolve;
 pub(crate) mod segment;
 pub(crate) mod spaces;

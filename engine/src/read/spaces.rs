@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::listed::{ANOTHER_SECTION, Listed};
 use super::resolve::{Outcome, Search};
 use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
@@ -35,10 +36,11 @@ enum Start {
     BeforeTime(SpaceCursor),
 }
 
-struct Found {
+/// A section of a space, as an index has it.
+pub(super) struct Found {
     place: Place,
-    timestamp: Timestamp,
-    space: Name,
+    pub(super) timestamp: Timestamp,
+    pub(super) space: Name,
 }
 
 /// A scan of some spaces, up to the durable tail of the moment it was made.
@@ -53,6 +55,7 @@ pub(crate) struct SpacesScan {
     next_place: Place,
     found: VecDeque<Found>,
     window: Window,
+    listed: Listed,
     /// The rest of a section that did not fit the last batch: its place, and the next sequence.
     resume: Option<(Place, Sequence)>,
     /// For the place of a cursor: the space.
@@ -74,6 +77,7 @@ impl SpacesScan {
             next_place: (0, 0),
             found: VecDeque::new(),
             window,
+            listed: Listed::default(),
             resume: None,
             search: None,
         }
@@ -300,10 +304,12 @@ impl SpacesScan {
                 "a section without records in the index",
             )));
         }
-        let readable = self
-            .shared
-            .catalog()
-            .visible_from(&path, window.position(found.place.0));
+        let at = window.position(found.place.0);
+        let stands = (found, &located.header);
+        if !self.listed.agrees(&self.shared, at, stands, (&path, &run))? {
+            return Err(damage(ANOTHER_SECTION));
+        }
+        let readable = self.shared.catalog().visible_from(&path, at);
         let unseen = self.unseen(found, extent, &path, &run);
         let (Some(readable), Some(unseen)) = (readable, unseen) else {
             return Ok(true);
