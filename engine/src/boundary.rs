@@ -231,6 +231,12 @@ pub trait Stores: Send + Sync + 'static {
         None
     }
 
+    /// Bytes of transactions that are queued for the medium or under way to it, of all stores. `None`: this kind of storage has no
+    /// queue.
+    fn queued_bytes(&self) -> Option<usize> {
+        None
+    }
+
     /// The open store whose last commit the clock is furthest behind, and how far, where that is more than a second: until the
     /// clock has caught up, all that is committed there has one commit time.
     fn clock_behind(&self) -> Option<(StoreId, std::time::Duration)> {

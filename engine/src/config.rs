@@ -8,7 +8,7 @@ use crate::by_hand::ByHand;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, Disk};
 use crate::error::OpenError;
-use crate::limits::{EXTENT_BYTES_MAX, EXTENT_BYTES_MIN};
+use crate::limits::{EXTENT_BYTES_MAX, EXTENT_BYTES_MIN, TRANSACTION_ENCODED_BYTES_MAX};
 
 /// Shortest [`EngineConfig::queue_deadline`].
 pub const QUEUE_DEADLINE_MIN: Duration = Duration::from_millis(1);
@@ -40,9 +40,15 @@ pub struct EngineConfig {
     /// of 4096. A store starts with the smallest; each extent is at most four times the one before and, from 4 MiB on, a
     /// sixth of the log. Larger: fewer files. Smaller: shorter recovery.
     pub extent_bytes: u64,
-    /// Bytes of transactions one store queues before producers wait. Default 64 MiB, at least one largest transaction.
+    /// Bytes of transactions one store queues before producers wait. Default 64 MiB, at least one largest transaction
+    /// ([`TRANSACTION_ENCODED_BYTES_MAX`]). No store queues more than half of [`EngineConfig::queues_bytes`], or one largest
+    /// transaction if that is more.
     pub queue_bytes: usize,
-    /// How long a producer waits for room in that queue before it is told [`Rejection::QueueFull`](crate::Rejection::QueueFull).
+    /// Bytes of transactions all stores together queue before producers wait. Default 256 MiB, at least one largest transaction.
+    /// Beside it each store queues 16 KiB of small transactions, which wait for no other store. What is queued is in memory up to three
+    /// times: as the caller gave it, as it will stand in the log, and in the group that is being written.
+    pub queues_bytes: usize,
+    /// How long a producer waits for room in its store's queue and in those of all, before it is told [`Rejection::QueueFull`](crate::Rejection::QueueFull).
     /// Default 20 s, which is shorter than the Rust client waits for an answer; range
     /// [`QUEUE_DEADLINE_MIN`]..=[`QUEUE_DEADLINE_MAX`].
     pub queue_deadline: Duration,
@@ -81,6 +87,7 @@ impl EngineConfig {
             dir: dir.into(),
             extent_bytes: 256 << 20,
             queue_bytes: 64 << 20,
+            queues_bytes: 256 << 20,
             queue_deadline: Duration::from_secs(20),
             keep_free_bytes: 64 << 20,
             open_stores: 10_000,
@@ -130,11 +137,10 @@ impl EngineConfig {
                 "extent_bytes must be in {EXTENT_BYTES_MIN}..={EXTENT_BYTES_MAX}"
             ));
         }
-        if self.queue_bytes < crate::limits::TRANSACTION_ENCODED_BYTES_MAX {
-            faults.push(format!(
-                "queue_bytes must be at least {}",
-                crate::limits::TRANSACTION_ENCODED_BYTES_MAX
-            ));
+        for (name, bytes) in [("queue_bytes", self.queue_bytes), ("queues_bytes", self.queues_bytes)] {
+            if bytes < TRANSACTION_ENCODED_BYTES_MAX {
+                faults.push(format!("{name} must be at least {TRANSACTION_ENCODED_BYTES_MAX}"));
+            }
         }
         if !(QUEUE_DEADLINE_MIN..=QUEUE_DEADLINE_MAX).contains(&self.queue_deadline) {
             faults.push(format!(

@@ -30,7 +30,7 @@ use crate::model::{LogPosition, StoreId};
 use crate::openers::Openers;
 use crate::pace::LOOK_MAX;
 use crate::places::Places;
-use crate::room::Room;
+use crate::room::{Budget, Room};
 use crate::shared::{Shared, Threads};
 use crate::store::LocalStore;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,8 +55,9 @@ struct Inner {
     closes: Mutex<()>,
     handles: Arc<ExtentHandles>,
     threads: Arc<Threads>,
-    /// Of those who wait for room in a queue.
+    /// Of those who wait for room in a queue, or for a store.
     deadlines: Arc<Deadlines>,
+    budget: Arc<Budget>,
     /// Looks now and then whether the folder is still where it was.
     watch: OnceLock<Watch>,
 }
@@ -113,7 +114,7 @@ impl Engine {
         };
         let (threads, deadlines) = (
             threads().map_err(failed)?,
-            Deadlines::new(by_hand.is_none()).map_err(failed)?,
+            Arc::new(Deadlines::new(by_hand.is_none()).map_err(failed)?),
         );
         tracing::info!(dir = %config.dir.display(), commit_method = threads.commit.method(), "opened a data directory");
         let is_watched = folder.may_move() && by_hand.is_none();
@@ -139,9 +140,10 @@ impl Engine {
             changed: Condvar::new(),
             closes: Mutex::default(),
             stores: Mutex::new(Places::new(config.open_stores)),
+            budget: Budget::new(&config, &deadlines),
             config,
             threads: Arc::new(threads),
-            deadlines: Arc::new(deadlines),
+            deadlines,
             watch: OnceLock::new(),
         };
         let inner = Arc::new(inner);
@@ -281,7 +283,7 @@ impl Inner {
         self.threads.folder.gone()?;
         let last_commit = shared.catalog().totals().last_timestamp;
         shared.tell_of_clock(shared.clock.now(), last_commit);
-        let room = Arc::new(Room::new(config, &self.deadlines));
+        let room = Arc::new(Room::new(config, &self.budget));
         Ok(LocalStore {
             shared: Arc::new(shared),
             threads: Arc::clone(&self.threads),
@@ -365,6 +367,10 @@ impl Stores for Engine {
 
     fn backup(&self) -> Option<Arc<dyn crate::backup::Source>> {
         Some(Arc::new(self.clone()))
+    }
+
+    fn queued_bytes(&self) -> Option<usize> {
+        Some(self.inner.budget.queued_bytes())
     }
 
     fn clock_behind(&self) -> Option<(StoreId, Duration)> {

@@ -248,6 +248,18 @@ pub enum AppendError {
     Indeterminate(StorageError),
 }
 
+/// What had no room for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FullQueue {
+    /// The store's own queue, of so many bytes: [`EngineConfig::queue_bytes`](crate::EngineConfig::queue_bytes), or half of
+    /// [`EngineConfig::queues_bytes`](crate::EngineConfig::queues_bytes) where that is less.
+    #[error("its queue of {0} bytes")]
+    OfStore(usize),
+    /// The queues of all stores, of so many bytes together: [`EngineConfig::queues_bytes`](crate::EngineConfig::queues_bytes).
+    #[error("the queues of all stores, {0} bytes together,")]
+    OfAll(usize),
+}
+
 /// Why nothing was written.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -272,17 +284,14 @@ pub enum Rejection {
     /// free some space and retry.
     #[error("the disk is full")]
     DiskFull,
-    /// The store's queue had no room until the deadline: the disk takes less than producers send, or hangs. Transient: retry
-    /// the same request later, or send less at a time.
-    #[error(
-        "the store is overloaded: its queue of {queue_bytes} bytes had no room for {waited:.1?}; nothing was written, try \
-         again later"
-    )]
+    /// The store's queue, or those of all stores together, had no room until the deadline: the disk takes less than producers
+    /// send, or hangs. Transient: retry the same request later, or send less at a time.
+    #[error("the store is overloaded: {full} had no room for {waited:.1?}; nothing was written, try again later")]
     QueueFull {
         /// How long room was waited for.
         waited: Duration,
-        /// [`EngineConfig::queue_bytes`](crate::EngineConfig::queue_bytes).
-        queue_bytes: usize,
+        /// Which of them had none.
+        full: FullQueue,
     },
     /// The log could not be made ready to take it: a file could not be made, or has no room in it (too many open files, a file
     /// larger than this process may write, a folder that is gone or may not be written to, a device that failed at that).

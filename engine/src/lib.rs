@@ -91,6 +91,7 @@ mod schedules;
 mod shared;
 mod store;
 mod sync;
+mod waking;
 mod watch;
 mod workers;
 
@@ -99,7 +100,7 @@ pub use by_hand::ByHand;
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
 pub use dice::Dice;
 pub use engine::Engine;
-pub use error::{AppendError, Gone, OpenError, ReadError, Rejection, SegmentsHit, StorageError};
+pub use error::{AppendError, FullQueue, Gone, OpenError, ReadError, Rejection, SegmentsHit, StorageError};
 pub use model::*;
 pub use offline::at_least::{AtLeast, Missing, verify_at_least_on};
 pub use offline::hex::HexLine;

@@ -1,304 +1,167 @@
-//! Room in a store's queue: what producers may have waiting for the disk, in bytes. Whoever comes first is let in first,
-//! so that a small transaction never starves behind large ones, nor a large one behind small ones.
+//! Room for what producers have waiting for the disk, in bytes: in their store's queue, and in the one budget of the queues of
+//! all stores. Whoever comes first is let in first, so that a small transaction never starves behind large ones, nor a large one
+//! behind small ones.
+//!
+//! A request takes room in its store's queue first. Then it takes room in the budget or, if it is small, in a little that each
+//! store has for itself: whichever has room first. So a small request never waits for another store's disk; it may go past a
+//! large one of its own store that waits for the budget.
+//!
+//! Nobody waits in a circle: who waits for its store's queue holds nothing, who waits for the budget holds room in its store's queue
+//! alone, and who has all it needs is queued. What is queued is answered by a commit, or refused, and neither takes room.
+//! A store's queue is at most half of the budget, so that one whose disk hangs leaves the rest to the others; where the disks of
+//! several hang, large requests of the others are told so at the deadline.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::EngineConfig;
 use crate::deadlines::Deadlines;
-use crate::error::{Rejection, StorageError};
+use crate::error::{FullQueue, Rejection, StorageError};
+use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
+use crate::waking::waking;
 
 /// Room is counted in units of this many bytes.
 const UNIT_BYTES: usize = 1024;
 
-/// The room of one store.
-pub(crate) struct Room {
-    free: Arc<Semaphore>,
-    bytes: usize,
-    deadline: Duration,
-    deadlines: Arc<Deadlines>,
-}
+/// What each store has beside the budget: smaller requests wait for no other store.
+const OWN_UNITS: usize = 16;
 
 /// The units of a request with so many bytes; one without any takes a place too.
-fn units(bytes: usize) -> usize {
+const fn units(bytes: usize) -> usize {
     bytes / UNIT_BYTES + 1
 }
 
-impl Room {
-    pub(crate) fn new(config: &EngineConfig, deadlines: &Arc<Deadlines>) -> Self {
-        Self {
-            // As a request's are counted, so that the largest fits into the smallest queue.
-            free: Arc::new(Semaphore::new(units(config.queue_bytes))),
-            bytes: config.queue_bytes,
-            deadline: config.queue_deadline,
+/// The budget of the queues of all stores.
+pub(crate) struct Budget {
+    free: Arc<Semaphore>,
+    bytes: usize,
+    /// Bytes of the requests that have room, in the budget or beside it.
+    queued: AtomicUsize,
+    deadlines: Arc<Deadlines>,
+}
+
+impl Budget {
+    pub(crate) fn new(config: &EngineConfig, deadlines: &Arc<Deadlines>) -> Arc<Self> {
+        Arc::new(Self {
+            // As a request's are counted, so that the largest fits into the smallest budget.
+            free: Arc::new(Semaphore::new(units(config.queues_bytes))),
+            bytes: config.queues_bytes,
+            queued: AtomicUsize::new(0),
             deadlines: Arc::clone(deadlines),
+        })
+    }
+
+    /// Bytes that are queued, of all stores.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+}
+
+/// The room of one store.
+pub(crate) struct Room {
+    queue: Arc<Semaphore>,
+    queue_bytes: usize,
+    own: Arc<Semaphore>,
+    /// Has no room at any time: to wait for it is to wait until the store is closed.
+    closed: Semaphore,
+    budget: Arc<Budget>,
+    deadline: Duration,
+}
+
+/// The room of a request. Dropped, it is given back.
+pub(crate) struct Taken {
+    budget: Arc<Budget>,
+    bytes: usize,
+    shared: Option<OwnedSemaphorePermit>,
+    in_queue: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.budget.queued.fetch_sub(self.bytes, Ordering::Relaxed);
+        waking(|| drop(self.shared.take()));
+        waking(|| drop(self.in_queue.take()));
+    }
+}
+
+impl Room {
+    pub(crate) fn new(config: &EngineConfig, budget: &Arc<Budget>) -> Self {
+        let largest = (config.queues_bytes / 2).max(TRANSACTION_ENCODED_BYTES_MAX);
+        let queue_bytes = config.queue_bytes.min(largest);
+        Self {
+            queue: Arc::new(Semaphore::new(units(queue_bytes))),
+            queue_bytes,
+            own: Arc::new(Semaphore::new(OWN_UNITS)),
+            closed: Semaphore::new(0),
+            budget: Arc::clone(budget),
+            deadline: config.queue_deadline,
         }
     }
 
-    /// Waits for room for a request. It is given back when what is returned is dropped.
+    /// Waits for room for a request.
     ///
     /// # Errors
-    /// [`Rejection::QueueFull`] at the deadline; [`Rejection::Storage`] once the store is closed.
+    /// [`Rejection::QueueFull`] at the deadline, of both waits together; [`Rejection::Storage`] once the store is closed.
     ///
     /// # Cancel safety
-    /// Whoever is dropped waiting leaves its place to the next.
-    pub(crate) async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Rejection> {
+    /// Whoever is dropped waiting leaves its place to the next, and what it had.
+    pub(crate) async fn take(&self, bytes: usize) -> Result<Taken, Rejection> {
         let units = u32::try_from(units(bytes)).expect("limits keep a transaction below 4 GiB");
-        let free = Arc::clone(&self.free).acquire_many_owned(units);
-        match self.deadlines.within(self.deadline, free).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_)) => Err(Rejection::Storage(StorageError::Closed)),
-            Err(waited) => Err(Rejection::QueueFull {
-                waited,
-                queue_bytes: self.bytes,
-            }),
+        let mut full = FullQueue::OfStore(self.queue_bytes);
+        let both = async {
+            let in_queue = Arc::clone(&self.queue).acquire_many_owned(units).await.ok()?;
+            full = FullQueue::OfAll(self.budget.bytes);
+            let shared = self.take_shared(units).await?;
+            Some((in_queue, shared))
+        };
+        match self.budget.deadlines.within(self.deadline, both).await {
+            Ok(Some((in_queue, shared))) => {
+                self.budget.queued.fetch_add(bytes, Ordering::Relaxed);
+                Ok(Taken {
+                    budget: Arc::clone(&self.budget),
+                    bytes,
+                    shared: Some(shared),
+                    in_queue: Some(in_queue),
+                })
+            }
+            Ok(None) => Err(Rejection::Storage(StorageError::Closed)),
+            Err(waited) => Err(Rejection::QueueFull { waited, full }),
         }
+    }
+
+    /// Room in the budget, or of the store's own. `None`: the store is closed.
+    async fn take_shared(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+        let own = async {
+            if units as usize <= OWN_UNITS {
+                return Arc::clone(&self.own).acquire_many_owned(units).await.ok();
+            }
+            let _ = self.closed.acquire().await;
+            None
+        };
+        let of_budget = Arc::clone(&self.budget.free).acquire_many_owned(units);
+        let (mut own, mut of_budget) = (pin!(own), pin!(of_budget));
+        std::future::poll_fn(|context| match own.as_mut().poll(context) {
+            Poll::Ready(own) => Poll::Ready(own),
+            Poll::Pending => of_budget.as_mut().poll(context).map(Result::ok),
+        })
+        .await
     }
 
     /// Lets nobody in any more, those who wait included.
     pub(crate) fn close(&self) {
-        self.free.close();
+        self.queue.close();
+        self.own.close();
+        self.closed.close();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
-    use crate::{
-        AppendError, Engine, LocalStore, OpenError, Record, SegmentPath, Sequence, Store as _, StoreId, Stores as _,
-        Transaction,
-    };
-
-    const DEADLINE: Duration = Duration::from_millis(50);
-
-    fn config(dir: &tempfile::TempDir, queue_deadline: Duration) -> EngineConfig {
-        EngineConfig {
-            queue_bytes: TRANSACTION_ENCODED_BYTES_MAX,
-            queue_deadline,
-            ..EngineConfig::new(dir.path())
-        }
-    }
-
-    fn open(dir: &tempfile::TempDir, queue_deadline: Duration) -> (Engine, LocalStore) {
-        let engine = Engine::open(config(dir, queue_deadline)).unwrap();
-        let store = engine.open_store(StoreId(uuid::Uuid::from_u128(7))).unwrap();
-        (engine, store)
-    }
-
-    fn path() -> SegmentPath {
-        SegmentPath::new("s", "a").unwrap()
-    }
-
-    fn one(first: u64) -> Transaction {
-        Transaction::single(path(), Sequence(first), vec![Record::new("x")])
-    }
-
-    fn full<T: std::fmt::Debug>(answer: Result<T, AppendError>) {
-        match answer {
-            Err(AppendError::Rejected(Rejection::QueueFull { waited, queue_bytes })) => {
-                assert!(waited >= DEADLINE);
-                assert_eq!(queue_bytes, TRANSACTION_ENCODED_BYTES_MAX);
-            }
-            other => panic!("expected a full queue, got {other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn whatever_changes_a_store_is_told_at_the_deadline_that_there_is_no_room() {
-        let dir = tempfile::tempdir().unwrap();
-        let (engine, store) = open(&dir, DEADLINE);
-        store.append(one(1)).await.unwrap();
-        let all = store.room.take(TRANSACTION_ENCODED_BYTES_MAX).await.unwrap();
-        assert_eq!(store.room.free.available_permits(), 0);
-        full(store.append(one(2)).await);
-        full(store.append_blocking(one(2)));
-        full(store.trim(&path(), Sequence(1)).await);
-        full(store.delete(&path()).await);
-        assert!(store.writable().is_ok(), "nothing failed");
-        assert_eq!(store.status().await.unwrap().entry_count, 1);
-        drop(all);
-        store.append_blocking(one(2)).unwrap();
-        store.trim(&path(), Sequence(2)).await.unwrap();
-        store.delete(&path()).await.unwrap();
-        engine.close().await;
-        assert_eq!(
-            store.room.free.available_permits(),
-            units(TRANSACTION_ENCODED_BYTES_MAX)
-        );
-    }
-
-    #[tokio::test]
-    async fn a_producer_that_gives_up_leaves_nothing_behind() {
-        let dir = tempfile::tempdir().unwrap();
-        let (_engine, store) = open(&dir, crate::QUEUE_DEADLINE_MAX);
-        let all = store.room.take(TRANSACTION_ENCODED_BYTES_MAX).await.unwrap();
-        for _ in 0..3 {
-            assert!(tokio::time::timeout(DEADLINE, store.append(one(1))).await.is_err());
-        }
-        drop(all);
-        assert_eq!(
-            store.room.free.available_permits(),
-            units(TRANSACTION_ENCODED_BYTES_MAX)
-        );
-        store.append(one(1)).await.unwrap();
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn closing_wakes_those_who_wait() {
-        let dir = tempfile::tempdir().unwrap();
-        let (engine, store) = open(&dir, crate::QUEUE_DEADLINE_MAX);
-        let _all = store.room.take(TRANSACTION_ENCODED_BYTES_MAX).await.unwrap();
-        let waiting = tokio::spawn({
-            let store = store.clone();
-            async move { store.append(one(1)).await }
-        });
-        let blocking = std::thread::spawn({
-            let store = store.clone();
-            move || store.append_blocking(one(1))
-        });
-        // Long enough to wait; were it not, the test would only show less.
-        tokio::time::sleep(DEADLINE).await;
-        engine.close().await;
-        for answer in [waiting.await.unwrap(), blocking.join().unwrap()] {
-            assert!(
-                matches!(
-                    answer,
-                    Err(AppendError::Rejected(Rejection::Storage(StorageError::Closed)))
-                ),
-                "{answer:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_deadline_has_a_range() {
-        let dir = tempfile::tempdir().unwrap();
-        for deadline in [Duration::ZERO, Duration::MAX] {
-            match config(&dir, deadline).validate() {
-                Err(OpenError::Config(why)) => assert_eq!(why, "queue_deadline must be in 1ms..=3600s"),
-                other => panic!("{other:?}"),
-            }
-        }
-        config(&dir, crate::QUEUE_DEADLINE_MIN).validate().unwrap();
-        config(&dir, crate::QUEUE_DEADLINE_MAX).validate().unwrap();
-    }
-}
+mod tests;
 
 #[cfg(all(test, feature = "schedules"))]
-mod schedules {
-    use std::pin::Pin;
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Context, Waker};
-
-    use super::*;
-    use crate::blocking;
-    use crate::schedules::explore;
-    use crate::schedules::time::FOR_EVER;
-    use crate::sync::thread::{self, JoinHandle};
-
-    const UNITS: usize = 4;
-
-    fn room(deadline: Duration) -> Arc<Room> {
-        let deadlines = Arc::new(Deadlines::new(true).unwrap());
-        let config = EngineConfig {
-            queue_bytes: (UNITS - 1) * UNIT_BYTES,
-            queue_deadline: deadline,
-            ..EngineConfig::new("/data")
-        };
-        Arc::new(Room::new(&config, &deadlines))
-    }
-
-    type Taking = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, Rejection>> + Send>>;
-
-    /// Asks for so many units, and gets none yet.
-    fn asks(room: &Arc<Room>, units: usize) -> Taking {
-        let room = Arc::clone(room);
-        let mut taking: Taking = Box::pin(async move { room.take((units - 1) * UNIT_BYTES).await });
-        assert!(
-            taking
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_pending()
-        );
-        taking
-    }
-
-    #[test]
-    fn room_is_given_in_turns_and_who_gives_up_holds_up_nobody() {
-        explore(4000, || {
-            let room = room(FOR_EVER);
-            let first = blocking::wait(None, room.take((UNITS - 1) * UNIT_BYTES)).unwrap();
-            let order = Arc::new(Mutex::new(Vec::new()));
-            // Each takes all of it: so the order in which they note it is that in which they got it.
-            let waiting = (0..4).map(|who| (who, asks(&room, UNITS))).collect::<Vec<_>>();
-            let waiting: Vec<JoinHandle<()>> = waiting
-                .into_iter()
-                .map(|(who, taking)| {
-                    let order = Arc::clone(&order);
-                    thread::spawn(move || {
-                        if who == 1 {
-                            return drop(taking);
-                        }
-                        let taken = blocking::wait(None, taking).unwrap();
-                        order.lock().unwrap().push(who);
-                        drop(taken);
-                    })
-                })
-                .collect();
-            drop(first);
-            waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
-            assert_eq!(*order.lock().unwrap(), [0, 2, 3]);
-            assert_eq!(room.free.available_permits(), UNITS);
-        });
-    }
-
-    #[test]
-    fn never_more_is_given_than_there_is_and_all_of_it_comes_back() {
-        explore(4000, || {
-            let room = room(Duration::from_millis(5));
-            let given = Arc::new(AtomicUsize::new(0));
-            let producers = [1, 3, 4].map(|units| {
-                let (room, given) = (Arc::clone(&room), Arc::clone(&given));
-                thread::spawn(move || {
-                    for _ in 0..2 {
-                        match blocking::wait(None, room.take((units - 1) * UNIT_BYTES)) {
-                            Ok(taken) => {
-                                assert!(given.fetch_add(units, Ordering::Relaxed) + units <= UNITS);
-                                thread::yield_now();
-                                given.fetch_sub(units, Ordering::Relaxed);
-                                drop(taken);
-                            }
-                            Err(Rejection::QueueFull { waited, .. }) => assert!(waited >= room.deadline),
-                            Err(other) => panic!("{other:?}"),
-                        }
-                    }
-                })
-            });
-            producers.into_iter().for_each(|producer| producer.join().unwrap());
-            assert_eq!(room.free.available_permits(), UNITS);
-        });
-    }
-
-    #[test]
-    fn closing_wakes_all_who_wait() {
-        explore(4000, || {
-            let room = room(FOR_EVER);
-            let _all = blocking::wait(None, room.take((UNITS - 1) * UNIT_BYTES)).unwrap();
-            let waiting = [1, 2].map(|units| {
-                let room = Arc::clone(&room);
-                thread::spawn(move || blocking::wait(None, room.take(units * UNIT_BYTES)).map(drop))
-            });
-            room.close();
-            for waiting in waiting {
-                assert!(matches!(
-                    waiting.join().unwrap(),
-                    Err(Rejection::Storage(StorageError::Closed))
-                ));
-            }
-        });
-    }
-}
+mod schedules;

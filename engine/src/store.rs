@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::blocking;
 use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
@@ -19,7 +19,7 @@ use crate::model::{
 use crate::read::Reader;
 use crate::read::segment::SegmentScan;
 use crate::read::spaces::SpacesScan;
-use crate::room::Room;
+use crate::room::{Room, Taken};
 use crate::shared::{Shared, Threads};
 
 type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;
@@ -107,7 +107,7 @@ impl LocalStore {
     }
 }
 
-fn append_request(transaction: Transaction, room: OwnedSemaphorePermit) -> (Request, oneshot::Receiver<Answered>) {
+fn append_request(transaction: Transaction, room: Taken) -> (Request, oneshot::Receiver<Answered>) {
     let encoded = Encoded::data(&transaction);
     let claims = transaction.segments.iter().map(|part| Claim {
         path: part.path.clone(),

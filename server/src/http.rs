@@ -143,6 +143,7 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let ready = !shared.stopping.is_cancelled() && shared.stores.all().ready().is_ok();
     let connections = shared.limits.connections - shared.connections.available_permits();
     let clock_behind = shared.stores.all().clock_behind();
+    shared.metrics.queued(shared.stores.all().queued_bytes().unwrap_or(0));
     let text = shared
         .metrics
         .text(ready, connections, clock_behind.map_or(Duration::ZERO, |(_, by)| by));

@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     ready: Gauge,
     connections: Gauge,
+    queued_bytes: Gauge,
     transactions: Counter,
     entries: Counter,
     appends_failed: Family<Why, Counter>,
@@ -53,6 +54,9 @@ impl Metrics {
             ready.clone(),
         );
         registry.register("connections", "Open connections", connections.clone());
+        let queued_bytes = Gauge::default();
+        let help = "Bytes of transactions that wait for the disk or are under way to it, of all stores";
+        registry.register("queued_bytes", help, queued_bytes.clone());
         let (transactions, entries) = (Counter::default(), Counter::default());
         registry.register(
             "transactions",
@@ -88,6 +92,7 @@ impl Metrics {
             registry,
             ready,
             connections,
+            queued_bytes,
             transactions,
             entries,
             appends_failed,
@@ -152,6 +157,11 @@ impl Metrics {
         self.records_late.inc();
     }
 
+    /// So many bytes are queued for the disk at this moment.
+    pub(crate) fn queued(&self, bytes: usize) {
+        self.queued_bytes.set(bytes.try_into().unwrap_or(i64::MAX));
+    }
+
     /// Everything as text, with what is true now.
     pub(crate) fn text(&self, ready: bool, connections: usize, clock_behind: Duration) -> String {
         self.clock_behind_seconds.set(clock_behind.as_secs_f64());
@@ -184,7 +194,7 @@ mod tests {
         }
         let text = metrics.text(true, 0, Duration::ZERO);
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(samples.len(), 12, "{text}");
+        assert_eq!(samples.len(), 13, "{text}");
         let documented = include_str!("../../docs/COMMANDS.md");
         for sample in samples {
             let name = sample.split([' ', '{']).next().unwrap();

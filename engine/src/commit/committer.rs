@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::flight::{self, Group};
 use super::order::{Order, Ruling};
-use super::queue::{Append, Reply, Request, waking};
+use super::queue::{Append, Reply, Request};
 use crate::disk::blocks::Blocks;
 use crate::error::{AppendError, Rejection, StorageError};
 use crate::format::group::GROUP_HEADER_BYTES;
@@ -14,6 +14,7 @@ use crate::format::transaction::Encoded;
 use crate::log::writer::LogWriter;
 use crate::model::{SegmentPath, Sequence};
 use crate::shared::Shared;
+use crate::waking::waking;
 use crate::workers::Turn;
 
 /// A group takes no further transaction once it has this many bytes: more would make its first producers wait longer

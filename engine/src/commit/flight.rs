@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
-use super::queue::{Append, waking};
+use super::queue::Append;
 use crate::disk::blocks::Blocks;
 use crate::error::{AppendError, Rejection, StorageError};
 use crate::format::group::GROUP_HEADER_BYTES;
@@ -11,6 +11,7 @@ use crate::format::transaction::{Encoded, take_transaction};
 use crate::log::writer::{LogWriter, Pending};
 use crate::model::{LogPosition, Sequence, Timestamp, Trx};
 use crate::shared::Shared;
+use crate::waking::waking;
 
 /// A group that is made and may be written.
 pub(crate) struct Group {

@@ -1,14 +1,15 @@
 //! What producers have asked for and the committer has not yet taken.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::order::Claim;
 use crate::error::{AppendError, Rejection};
 use crate::format::transaction::Encoded;
 use crate::model::{Committed, SegmentPath, SegmentStatus, Sequence, Transaction};
+use crate::room::Taken;
+use crate::waking::waking;
 
 /// Where an answer goes. Exactly one is sent; dropping it unanswered tells the caller that the outcome is unknown.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
@@ -22,13 +23,13 @@ pub(crate) enum Request {
         path: SegmentPath,
         first: Sequence,
         reply: Reply<SegmentStatus>,
-        _room: OwnedSemaphorePermit,
+        _room: Taken,
     },
     /// Delete a segment.
     Delete {
         path: SegmentPath,
         reply: Reply<()>,
-        _room: OwnedSemaphorePermit,
+        _room: Taken,
     },
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct Append {
     pub(crate) claims: Vec<Claim>,
     pub(crate) reply: oneshot::Sender<Answered>,
     /// Its share of the queue's bytes, given back when it is answered.
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Taken,
 }
 
 /// An append's outcome, and what it was made of: to free ten thousand records takes as long as to write them, and is the
@@ -53,17 +54,10 @@ impl Append {
     pub(crate) fn answer(self, outcome: Result<Committed, AppendError>) {
         let Self { room, reply, .. } = self;
         let spent = (self.transaction, self.encoded, self.claims);
-        waking(|| drop(room));
+        drop(room);
         waking(|| {
             let _ = reply.send(Answered { outcome, _spent: spent });
         });
-    }
-}
-
-/// Does what may wake somebody. A waker is the caller's code: what it panics with must not take along what others wait for.
-pub(crate) fn waking(wake: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(wake)).is_err() {
-        tracing::error!("waking a caller panicked");
     }
 }
 
@@ -160,12 +154,10 @@ impl Request {
     pub(crate) fn refuse(self, why: Rejection) {
         match self {
             Request::Append(append) => append.answer(Err(why.into())),
-            Request::Trim { reply, _room, .. } => waking(|| {
-                drop(_room);
+            Request::Trim { reply, .. } => waking(|| {
                 let _ = reply.send(Err(why.into()));
             }),
-            Request::Delete { reply, _room, .. } => waking(|| {
-                drop(_room);
+            Request::Delete { reply, .. } => waking(|| {
                 let _ = reply.send(Err(why.into()));
             }),
         }

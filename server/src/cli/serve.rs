@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamkit_engine::doctor::judge_ground;
+use streamkit_engine::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use streamkit_engine::{CommitMethod, Engine, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN, Stores as _, disk};
 use streamkit_server::{Key, Limits, Server};
 use tokio::net::TcpListener;
@@ -82,6 +83,9 @@ pub(crate) struct Serve {
     /// Time a producer waits for room in a store's queue
     #[arg(long, env = "STREAMKIT_QUEUE_DEADLINE", hide_env = true, value_parser = queue_deadline, value_name = "TIME", default_value = "20s")]
     queue_deadline: humantime::Duration,
+    /// Bytes that wait for the disk, of all stores
+    #[arg(long, env = "STREAMKIT_QUEUES_BYTES", hide_env = true, value_parser = at_least(TRANSACTION_ENCODED_BYTES_MAX), value_name = "BYTES", default_value_t = EngineConfig::new("").queues_bytes)]
+    queues_bytes: usize,
     /// Bytes of the disk left to others
     #[arg(long, env = "STREAMKIT_KEEP_FREE_BYTES", hide_env = true, value_name = "BYTES", default_value_t = EngineConfig::new("").keep_free_bytes)]
     keep_free_bytes: u64,
@@ -218,6 +222,7 @@ impl Serve {
             open_deadline: self.open_deadline.into(),
             commit_method: self.commit_method.into(),
             queue_deadline: self.queue_deadline.into(),
+            queues_bytes: self.queues_bytes,
             keep_free_bytes: self.keep_free_bytes,
             ..EngineConfig::new(self.place.data)
         };

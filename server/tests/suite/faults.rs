@@ -36,7 +36,7 @@ impl Store for Faulty {
             "full" => Err(Rejection::DiskFull.into()),
             "overloaded" => Err(Rejection::QueueFull {
                 waited: std::time::Duration::from_secs(20),
-                queue_bytes: 64 << 20,
+                full: FullQueue::OfAll(256 << 20),
             }
             .into()),
             "halted" => {
