@@ -56,14 +56,15 @@ pub struct EngineConfig {
     /// it are refused with [`Rejection::DiskFull`](crate::Rejection::DiskFull), until there is more. Default 64 MiB. Where
     /// the system does not tell how much is free, the disk alone refuses.
     pub keep_free_bytes: u64,
-    /// Stores open at a time. Default 10 000. An idle store costs 12 KiB and a file descriptor, two once its next extent is prepared and
-    /// three while that is being filled; beyond the limit, those that nobody holds and that were not asked for the longest are
-    /// closed.
+    /// Stores open at a time. Default 10 000. An idle store costs 12 KiB and, once it was written to, a file descriptor, two when its next
+    /// extent is prepared and three while that is being filled. Beyond the limit, and where the process may not have so many files
+    /// open, those that nobody holds and that were not asked for the longest are closed.
     pub open_stores: usize,
     /// How long whoever asks for a store waits for it to be open: for the disk, and for a place among [`EngineConfig::open_stores`].
     /// Then it is told [`OpenError::StillOpening`] or [`OpenError::TooManyStores`]. Default 10 s, at least 1 ms.
     pub open_deadline: Duration,
-    /// Extents open for reading at a time, of all stores together, each with two file descriptors. Default 256.
+    /// Extents open for reading at a time, of all stores together, each with two file descriptors. Default 256; fewer where the
+    /// process may have few files open.
     pub open_extents: usize,
     /// How commits may reach the disk. [`Engine::commit_method`](crate::Engine::commit_method) tells how they do.
     pub commit_method: CommitMethod,
@@ -100,27 +101,6 @@ impl EngineConfig {
             disk: disk::best(),
             by_hand: None,
         }
-    }
-
-    /// Lowers what may be open at a time to what a process may that has so many files. A quarter is left to connections and
-    /// others.
-    pub(crate) fn fit_to(&mut self, open_files: u64) {
-        /// A store's open extent, and the next one's two while it is filled.
-        const OF_A_STORE: u64 = 3;
-        /// The log's reserve, the folders, the ring, standard streams.
-        const OTHERS: u64 = 24;
-        let share = open_files / 4 * 3;
-        let extents = (share / 8).clamp(8, self.open_extents as u64);
-        let stores = (share.saturating_sub(OTHERS + 2 * extents) / OF_A_STORE).clamp(1, self.open_stores as u64);
-        if (stores, extents) != (self.open_stores as u64, self.open_extents as u64) {
-            tracing::info!(
-                open_files,
-                open_stores = stores,
-                open_extents = extents,
-                "fewer stores and extents may be open at a time than was set: the process may have too few files open (ulimit -n)"
-            );
-        }
-        (self.open_stores, self.open_extents) = (stores as usize, extents as usize);
     }
 
     /// Checks the ranges.
@@ -170,26 +150,6 @@ impl EngineConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn stores_and_extents_fit_the_files_that_a_process_may_open() {
-        let fit = |files| {
-            let mut config = EngineConfig::new("d");
-            config.fit_to(files);
-            config.validate().unwrap();
-            (config.open_stores, config.open_extents)
-        };
-        assert_eq!(fit(64), (2, 8));
-        assert_eq!(fit(20_000), (4821, 256));
-        assert_eq!(fit(50_000), (10_000, 256));
-        for files in [16, 64, 100, 1024, 4096, 65_536, u64::MAX] {
-            let (stores, extents) = fit(files);
-            assert!(
-                files < 64 || (3 * stores + 2 * extents) as u64 <= files / 4 * 3,
-                "{files}"
-            );
-        }
-    }
 
     #[test]
     fn extents_have_whole_blocks() {

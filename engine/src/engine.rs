@@ -14,6 +14,7 @@ use crate::commit::Committing;
 use crate::commit::queue::Queue;
 use crate::config::EngineConfig;
 use crate::deadlines::Deadlines;
+use crate::descriptors::Descriptors;
 use crate::directory::{has_known_format, mark_opened, store_dir, write_format};
 use crate::disk::Disk;
 use crate::disk::guarded::Guarded;
@@ -58,6 +59,7 @@ struct Inner {
     /// Of those who wait for room in a queue, or for a store.
     deadlines: Arc<Deadlines>,
     budget: Arc<Budget>,
+    descriptors: Arc<Descriptors>,
     /// Looks now and then whether the folder is still where it was.
     watch: OnceLock<Watch>,
 }
@@ -118,28 +120,30 @@ impl Engine {
         );
         tracing::info!(dir = %config.dir.display(), commit_method = threads.commit.method(), "opened a data directory");
         let is_watched = folder.may_move() && by_hand.is_none();
-        let handles = if folder.may_move() {
+        let (mut descriptors, mut guarded) = (Descriptors::unlimited(), None);
+        if folder.may_move() {
             if let Some(files) = crate::disk::open_files() {
-                config.fit_to(files);
+                descriptors = Descriptors::share_of(files, &mut config);
             }
-            let guarded = Arc::new(Guarded::new(config.disk, folder));
-            config.disk = Arc::clone(&guarded) as Arc<dyn Disk>;
-            let handles = Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents));
+            let disk = Arc::new(Guarded::new(config.disk, folder, Arc::clone(&descriptors)));
+            config.disk = Arc::clone(&disk) as Arc<dyn Disk>;
+            guarded = Some(disk);
+        }
+        let handles = Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents));
+        if let Some(guarded) = guarded {
             let idle = Arc::downgrade(&handles);
             guarded.when_out_of_descriptors(move || {
                 if let Some(handles) = idle.upgrade() {
                     handles.close_idle();
                 }
             });
-            handles
-        } else {
-            Arc::new(ExtentHandles::new(Arc::clone(&config.disk), config.open_extents))
-        };
+        }
         let inner = Inner {
             handles,
             changed: Condvar::new(),
             closes: Mutex::default(),
-            stores: Mutex::new(Places::new(config.open_stores)),
+            stores: Mutex::new(Places::new(config.open_stores, Arc::clone(&descriptors))),
+            descriptors,
             budget: Budget::new(&config, &deadlines),
             config,
             threads: Arc::new(threads),
@@ -148,7 +152,7 @@ impl Engine {
         };
         let inner = Arc::new(inner);
         if is_watched {
-            let watch = Watch::start("sk-watch", Arc::downgrade(&inner), Inner::look_at_folder);
+            let watch = Watch::start("sk-watch", Arc::downgrade(&inner), Inner::look);
             let _ = inner
                 .watch
                 .set(watch.map_err(|e| StorageError::io("start threads for", &inner.config.dir, e))?);
@@ -202,6 +206,12 @@ impl Engine {
 }
 
 impl Inner {
+    /// Looks for what nobody tells of: stores that hold too many descriptors without another being asked for, and the folder.
+    fn look(self: &Arc<Self>) {
+        self.give();
+        self.look_at_folder();
+    }
+
     /// Looks whether the folder is still where it was, and takes files. Once it is not, no store accepts writes: what is open
     /// would be written into files that the next process does not find.
     fn look_at_folder(&self) {

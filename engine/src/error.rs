@@ -193,6 +193,13 @@ pub enum OpenError {
     /// [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient.
     #[error("{0} stores are open and in use, and no more may be; raise open_stores, or release some")]
     TooManyStores(usize),
+    /// The logs of the stores in use hold as many descriptors as all may, for as long as
+    /// [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient.
+    #[error(
+        "the stores in use have {0} files of their logs open, and no more may be; raise the limit of open files (ulimit -n), or \
+         release some"
+    )]
+    TooManyFiles(usize),
     /// Its disk has not answered within [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient: it is still
     /// being opened (or closed, to be opened again), no second opening is begun meanwhile, and other stores do not wait for it.
     #[error("store {store} is still being opened after {waited:.1?}: the disk does not answer; try again later")]
@@ -229,6 +236,7 @@ impl OpenError {
             || matches!(
                 self,
                 Self::TooManyStores(_)
+                    | Self::TooManyFiles(_)
                     | Self::StillOpening { .. }
                     | Self::OpeningsHang(_)
                     | Self::Storage(StorageError::Closed)

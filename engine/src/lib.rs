@@ -58,6 +58,7 @@ mod config;
 #[cfg(test)]
 mod crash_tests;
 mod deadlines;
+mod descriptors;
 mod dice;
 mod directory;
 pub mod disk;

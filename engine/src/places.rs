@@ -1,14 +1,16 @@
 //! Which stores are open, which are being opened or closed, and who waits for them. No I/O and no thread: whoever holds the table
 //! does what it returns.
 //!
-//! So many stores may be open at a time. Those that are being opened or closed count; a store that is only looked for, or waits for
-//! a place, does not. A place is given in the order in which it was asked for.
+//! So many stores may be open at a time, and their logs hold so many descriptors. Those that are being opened or closed count; a
+//! store that is only looked for, or waits for a place, does not. A place is given in the order in which it was asked for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::descriptors::Descriptors;
 use crate::error::{OpenError, StorageError};
 use crate::model::StoreId;
 use crate::sync::Instant;
@@ -21,6 +23,9 @@ const HANGS: Duration = Duration::from_secs(1);
 
 /// So many may hang before no further ones are closed in their stead: with the disk of all, each would be lost to readers, too.
 const HANGING_MAX: usize = 32;
+
+/// So many stores are closed at a time where no descriptors are left.
+const SOME_MAX: usize = 64;
 
 type Answer<S> = oneshot::Sender<Result<S, OpenError>>;
 
@@ -89,13 +94,14 @@ pub(crate) struct Places<S> {
     hanging: usize,
     hangs_after: Duration,
     places: usize,
+    descriptors: Arc<Descriptors>,
     fruitless: Option<Instant>,
     /// No store is opened any more.
     ended: bool,
 }
 
 impl<S: Clone> Places<S> {
-    pub(crate) fn new(places: usize) -> Self {
+    pub(crate) fn new(places: usize, descriptors: Arc<Descriptors>) -> Self {
         Self {
             all: HashMap::new(),
             by_age: BTreeMap::new(),
@@ -106,6 +112,7 @@ impl<S: Clone> Places<S> {
             hanging: 0,
             hangs_after: HANGS,
             places,
+            descriptors,
             fruitless: None,
             ended: false,
         }
@@ -178,9 +185,28 @@ impl<S: Clone> Places<S> {
     /// Why a store was not open in time.
     pub(crate) fn why_late(&self, id: StoreId, waited: Duration) -> OpenError {
         match self.all.get(&id) {
-            Some(Place::Queued { .. }) => OpenError::TooManyStores(self.places),
+            Some(Place::Queued { .. }) => self.none_left(),
             _ => OpenError::StillOpening { store: id, waited },
         }
+    }
+
+    /// What there is none of for a store more.
+    fn none_left(&self) -> OpenError {
+        match self.taken < self.places {
+            true => OpenError::TooManyFiles(self.descriptors.most()),
+            false => OpenError::TooManyStores(self.places),
+        }
+    }
+
+    /// Whether a store more may be opened.
+    fn has_room(&self) -> bool {
+        let opening = self.taken - self.by_age.len() - self.closing.len() - self.hanging;
+        self.taken < self.places && self.descriptors.has_room(opening)
+    }
+
+    /// How many are to be closed: one for each that waits for a place, and for each descriptor that is held beyond what may be.
+    fn unwanted(&self) -> usize {
+        self.queue.len() + self.descriptors.excess()
     }
 
     /// Forgets a store that was to be sought, as nobody can.
@@ -211,10 +237,10 @@ impl<S: Clone> Places<S> {
     }
 
     /// Gives places to those who wait for one, and has stores closed that are at rest where there is none: as many as are
-    /// waited for. Where nobody may wait (`patient`), whoever finds neither is refused.
+    /// waited for, or hold too many descriptors. Where nobody may wait (`patient`), whoever finds neither is refused.
     pub(crate) fn give(&mut self, is_idle: impl Fn(&S) -> bool, patient: bool) -> Vec<Job<S>> {
         let mut jobs = Vec::new();
-        while self.taken < self.places
+        while self.has_room()
             && let Some(id) = self.queue.pop_front()
         {
             let Some(Place::Queued { waiters, .. }) = self.all.remove(&id) else {
@@ -231,12 +257,12 @@ impl<S: Clone> Places<S> {
         if patient {
             self.note_hanging();
         }
-        let pause = FRUITLESS * u32::try_from(self.by_age.len()).unwrap_or(u32::MAX);
+        let pause = self.pause();
         let looked_lately = |since: Instant| patient && since.elapsed() < pause;
-        if self.closing.len() < self.queue.len() && !self.fruitless.is_some_and(looked_lately) {
+        if self.closing.len() < self.unwanted() && !self.fruitless.is_some_and(looked_lately) {
             self.forget_who_gave_up();
         }
-        while self.closing.len() < self.queue.len() && !self.fruitless.is_some_and(looked_lately) {
+        while self.closing.len() < self.unwanted() && !self.fruitless.is_some_and(looked_lately) {
             match self.oldest_idle(&is_idle) {
                 Some((id, store)) => jobs.push(Job::Close(id, store)),
                 // Those that are being opened come to rest, too.
@@ -245,16 +271,41 @@ impl<S: Clone> Places<S> {
                     break;
                 }
                 None => {
-                    let refused = self.queue.split_off(self.closing.len());
+                    let why = self.none_left();
+                    let refused = self.queue.split_off(self.closing.len().min(self.queue.len()));
                     for id in refused {
                         if let Some(Place::Queued { waiters, .. }) = self.all.remove(&id) {
-                            tell_all(waiters, &OpenError::TooManyStores(self.places));
+                            tell_all(waiters, &why);
                         }
                     }
+                    break;
                 }
             }
         }
         jobs
+    }
+
+    /// Has some stores closed that are at rest, as no descriptors are left for others.
+    pub(crate) fn close_some(&mut self, is_idle: impl Fn(&S) -> bool) -> Vec<Job<S>> {
+        if self.fruitless.is_some_and(|since| since.elapsed() < self.pause()) {
+            return Vec::new();
+        }
+        let idle = (0..(self.places / 16).clamp(1, SOME_MAX)).map_while(|_| self.oldest_idle(&is_idle));
+        let jobs: Vec<_> = idle.map(|(id, store)| Job::Close(id, store)).collect();
+        if jobs.is_empty() {
+            self.fruitless = Some(Instant::now());
+        }
+        jobs
+    }
+
+    /// Whether it is for want of descriptors, not of places, that stores wait or are closed.
+    pub(crate) fn is_short_of_descriptors(&self) -> bool {
+        self.taken < self.places && self.unwanted() > 0
+    }
+
+    /// How long no search for a store at rest is begun after one that found none.
+    fn pause(&self) -> Duration {
+        FRUITLESS * u32::try_from(self.by_age.len()).unwrap_or(u32::MAX)
     }
 
     /// Counts no longer on the places of those that are being closed for too long.

@@ -21,7 +21,7 @@ impl Watch {
     ///
     /// # Errors
     /// What the operating system says where it starts no thread.
-    pub(crate) fn start<T: Send + Sync + 'static>(name: &str, at: Weak<T>, look: fn(&T)) -> io::Result<Self> {
+    pub(crate) fn start<T: Send + Sync + 'static>(name: &str, at: Weak<T>, look: fn(&Arc<T>)) -> io::Result<Self> {
         let ending = Arc::<Ending>::default();
         let own = Arc::clone(&ending);
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {

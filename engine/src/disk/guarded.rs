@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::reserve::{Reserve, is_out_of_descriptors};
 use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
+use crate::descriptors::Descriptors;
 use crate::folder::Folder;
 
 /// What an engine works on.
@@ -16,16 +17,18 @@ pub(crate) struct Guarded {
     disk: Arc<dyn Disk>,
     folder: Arc<Folder>,
     reserve: Reserve,
+    descriptors: Arc<Descriptors>,
     /// What closes files that are open only because they may be read again.
     closes_idle: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Guarded {
-    pub(crate) fn new(disk: Arc<dyn Disk>, folder: Arc<Folder>) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: Arc<Folder>, descriptors: Arc<Descriptors>) -> Self {
         Self {
             disk,
             folder,
             reserve: Reserve::new(),
+            descriptors,
             closes_idle: OnceLock::new(),
         }
     }
@@ -39,6 +42,7 @@ impl Guarded {
     fn opening<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
         match (open(), self.closes_idle.get()) {
             (Err(error), Some(close)) if is_out_of_descriptors(&error) => {
+                self.descriptors.none_left();
                 close();
                 open()
             }
@@ -86,7 +90,10 @@ impl Disk for Guarded {
 
     fn open_log(&self, path: &Path, create: bool) -> io::Result<Arc<dyn LogFile>> {
         self.folder.check()?;
-        self.reserve.lend(|| self.opening(|| self.disk.open_log(path, create)))
+        let file = self
+            .reserve
+            .lend(|| self.opening(|| self.disk.open_log(path, create)))?;
+        Ok(self.descriptors.count(file, create))
     }
 
     fn write_queue(&self, held: Option<File>) -> io::Result<Option<Box<dyn WriteQueue>>> {

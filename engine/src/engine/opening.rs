@@ -70,9 +70,23 @@ impl Inner {
     }
 
     /// Has done what is to be done next.
-    fn give(self: &Arc<Self>) {
-        let jobs = self.stores().give(LocalStore::is_idle, self.config.by_hand.is_none());
-        self.start(jobs);
+    pub(super) fn give(self: &Arc<Self>) {
+        self.start(self.jobs());
+    }
+
+    /// What is to be done next.
+    fn jobs(&self) -> Vec<Job<LocalStore>> {
+        let mut stores = self.stores();
+        let mut jobs = stores.give(LocalStore::is_idle, self.config.by_hand.is_none());
+        let is_short = stores.is_short_of_descriptors();
+        if self.descriptors.were_none_left() {
+            jobs.extend(stores.close_some(LocalStore::is_idle));
+        }
+        drop(stores);
+        if is_short {
+            self.descriptors.tell();
+        }
+        jobs
     }
 
     fn start(self: &Arc<Self>, jobs: impl IntoIterator<Item = Job<LocalStore>>) {
@@ -93,7 +107,7 @@ impl Inner {
                         reader.tell(empty.clone());
                     }
                 }
-                let jobs = self.stores().give(LocalStore::is_idle, self.config.by_hand.is_none());
+                let jobs = self.jobs();
                 // This thread is at its own already. It may hang, so all others are others' before.
                 let is_own = |job: &Job<LocalStore>| matches!(job, Job::Open(opens) if *opens == id);
                 let (own, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_own);

@@ -1,6 +1,8 @@
 //! Who gets a place, who makes room, and what is refused; whatever may wait for a disk is done at once here.
 
 use super::*;
+use crate::disk::simulated::Simulated;
+use crate::disk::{Disk as _, LogFile};
 
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -39,7 +41,7 @@ fn ask(places: &mut Places<u128>, number: u128, in_use: &[u128]) -> (Option<Resu
 
 #[test]
 fn the_one_not_asked_for_the_longest_and_not_in_use_makes_room() {
-    let mut places = Places::new(3);
+    let mut places = Places::new(3, Descriptors::unlimited());
     for number in [1, 2, 3, 1] {
         assert!(matches!(ask(&mut places, number, &[]), (Some(Ok(found)), _) if found == number));
     }
@@ -53,7 +55,7 @@ fn the_one_not_asked_for_the_longest_and_not_in_use_makes_room() {
 
 #[test]
 fn who_finds_every_place_in_use_is_refused_and_takes_none() {
-    let mut places = Places::new(2);
+    let mut places = Places::new(2, Descriptors::unlimited());
     for number in [1, 2] {
         ask(&mut places, number, &[]);
     }
@@ -65,7 +67,7 @@ fn who_finds_every_place_in_use_is_refused_and_takes_none() {
 
 #[test]
 fn a_store_wanted_while_it_is_closed_is_opened_again() {
-    let mut places = Places::new(1);
+    let mut places = Places::new(1, Descriptors::unlimited());
     ask(&mut places, 1, &[]);
     let Asked::Wait(mut second, Some(seek)) = places.ask(id(2), false, PATIENCE) else {
         panic!("it is not open")
@@ -86,7 +88,7 @@ fn a_store_wanted_while_it_is_closed_is_opened_again() {
 
 #[test]
 fn a_store_that_is_not_there_takes_no_place_from_others_when_it_is_read() {
-    let mut places = Places::new(1);
+    let mut places = Places::new(1, Descriptors::unlimited());
     ask(&mut places, 1, &[1]);
     let Asked::Wait(_, Some(Job::Seek(sought))) = places.ask(id(2), true, PATIENCE) else {
         panic!("it is not open")
@@ -107,7 +109,7 @@ fn a_store_that_is_not_there_takes_no_place_from_others_when_it_is_read() {
 
 /// As many are open as may be, and one more is asked for.
 fn one_more_than_places(places: usize, hangs_after: Duration) -> (Places<u128>, Vec<Waits>) {
-    let mut table = Places::new(places);
+    let mut table = Places::new(places, Descriptors::unlimited());
     table.hangs_after = hangs_after;
     for number in 1..=places as u128 {
         ask(&mut table, number, &[]);
@@ -169,7 +171,7 @@ fn no_store_is_closed_for_someone_who_gave_up() {
 
 #[test]
 fn no_second_opening_is_begun_beside_one_that_hangs_and_nobody_waits_for_it_again() {
-    let mut places = Places::<u128>::new(1);
+    let mut places = Places::<u128>::new(1, Descriptors::unlimited());
     let Asked::Wait(first, Some(Job::Seek(_))) = places.ask(id(1), false, PATIENCE) else {
         panic!("it is not open")
     };
@@ -181,7 +183,7 @@ fn no_second_opening_is_begun_beside_one_that_hangs_and_nobody_waits_for_it_agai
 
 #[test]
 fn whoever_waits_when_all_ends_is_told_and_what_opens_late_is_closed() {
-    let mut places = Places::<u128>::new(1);
+    let mut places = Places::<u128>::new(1, Descriptors::unlimited());
     let Asked::Wait(mut first, _) = places.ask(id(1), false, PATIENCE) else {
         panic!()
     };
@@ -198,4 +200,64 @@ fn whoever_waits_when_all_ends_is_told_and_what_opens_late_is_closed() {
     assert_eq!(places.opened(id(1), Ok(1)), Some(1));
     places.closed(id(1));
     assert!(places.unfinished().is_empty());
+}
+
+/// Files of so many descriptors, each of a log of its own.
+fn logs(descriptors: &Arc<Descriptors>, count: usize) -> Vec<Arc<dyn LogFile>> {
+    let disk = Simulated::default();
+    let file = disk.open_log(std::path::Path::new("/log"), true).unwrap();
+    (0..count)
+        .map(|_| descriptors.count(Arc::clone(&file), false))
+        .collect()
+}
+
+#[test]
+fn stores_that_hold_no_descriptors_are_as_many_as_may_be_and_those_that_do_make_room() {
+    let descriptors = Descriptors::at_most(2);
+    let mut places = Places::new(100, Arc::clone(&descriptors));
+    for number in 1..=50 {
+        assert_eq!(ask(&mut places, number, &[]).1, [], "none is closed for it");
+    }
+    assert!(!places.is_short_of_descriptors());
+    // Some of them are written to.
+    let mut held = logs(&descriptors, 4);
+    let jobs = places.give(|_| true, false);
+    assert_eq!(
+        run(&mut places, jobs, &[]).len(),
+        4 - 2 + 48,
+        "until what is too much is given back"
+    );
+    held.truncate(2);
+    let (answer, _) = ask(&mut places, 60, &[60]);
+    assert!(matches!(answer, Some(Err(OpenError::TooManyFiles(2)))), "{answer:?}");
+    held.truncate(1);
+    assert!(matches!(ask(&mut places, 60, &[]).0, Some(Ok(60))));
+}
+
+#[test]
+fn who_finds_every_descriptor_in_use_is_told_that() {
+    let descriptors = Descriptors::at_most(1);
+    let mut places = Places::new(100, Arc::clone(&descriptors));
+    ask(&mut places, 1, &[]);
+    let held = logs(&descriptors, 1);
+    let (answer, closed) = ask(&mut places, 2, &[1]);
+    let error = answer.unwrap().unwrap_err();
+    assert!(
+        matches!(error, OpenError::TooManyFiles(1)) && error.is_transient(),
+        "{error}"
+    );
+    assert_eq!(closed, []);
+    drop(held);
+    assert!(matches!(ask(&mut places, 2, &[1]).0, Some(Ok(2))));
+}
+
+#[test]
+fn where_no_descriptors_are_left_some_stores_at_rest_are_closed_but_not_all() {
+    let mut places = Places::new(64, Descriptors::unlimited());
+    for number in 1..=64 {
+        ask(&mut places, number, &[]);
+    }
+    let jobs = places.close_some(|&store| store != 1);
+    assert_eq!(run(&mut places, jobs, &[1]), [5, 4, 3, 2]);
+    assert!(places.close_some(|_| false).is_empty());
 }
