@@ -48,6 +48,10 @@ pub enum Error {
     /// [`Error::is_not_stored`].
     #[error("the server cannot do this now: {0}")]
     Unavailable(String),
+    /// The server refused the call before it took anything of it in, as it cannot open the store for now, or has too many calls
+    /// at work. Transient; of a produce nothing is stored.
+    #[error("the server cannot do this now: {0}")]
+    NotBegun(String),
     /// The server refused for a reason that a repetition does not change.
     #[error("{0}")]
     Refused(String),
@@ -97,6 +101,13 @@ fn go_on(next: u64) -> String {
 /// How texts begin that tell why a chunk is not stored, or not for certain.
 const NOT_COMMITTED: &str = "failed to write transaction: ";
 
+/// What servers say of a request before they do anything for it, and of nothing else. Other texts may come before the first
+/// record or behind a commit: that the server stops, that the token expired, that it received too much.
+const NOT_BEGUN: [&str; 2] = ["store unavailable", "too many active streams"];
+
+/// How texts begin that refuse a produce before its first record; Go servers have two of them.
+const BAD_PRODUCE: &str = "invalid produce arg";
+
 /// How texts begin that tell of a store that takes nothing for now, and go on with the details.
 const NOT_NOW: [&str; 3] = [
     "the store accepts no writes since ",
@@ -113,7 +124,8 @@ impl Error {
             | Error::ConnectionLost(_)
             | Error::Timeout(_)
             | Error::Unknown(_)
-            | Error::Unavailable(_) => true,
+            | Error::Unavailable(_)
+            | Error::NotBegun(_) => true,
             Error::Conflict { .. }
             | Error::Unauthorized
             | Error::TokenExpired { .. }
@@ -135,13 +147,14 @@ impl Error {
             | Error::Unauthorized
             | Error::TokenExpired { .. }
             | Error::AccessDenied
+            | Error::NotBegun(_)
             | Error::Invalid(_) => true,
             // The disk is full, the store overloaded or halted: it was refused before it was written.
             Error::Unavailable(why) => why.starts_with(NOT_COMMITTED),
+            Error::Refused(why) => why.starts_with(BAD_PRODUCE),
             Error::ConnectionLost(_)
             | Error::Timeout(_)
             | Error::Unknown(_)
-            | Error::Refused(_)
             | Error::Removed { .. }
             | Error::Protocol(_)
             | Error::Closed => false,
@@ -163,15 +176,16 @@ impl Error {
             let head = expected.saturating_sub(1);
             return Error::Conflict { head, got };
         }
+        if NOT_BEGUN.contains(&text) {
+            return Error::NotBegun(text.to_owned());
+        }
         let storage = text.strip_prefix(NOT_COMMITTED).unwrap_or(text);
         if let Some(why) = storage.strip_prefix("the outcome is unknown: ") {
             return Error::Unknown(why.to_owned());
         }
         match storage {
             "access denied" => Error::AccessDenied,
-            "store unavailable"
-            | "too many active streams"
-            | "stream receive buffer overloaded"
+            "stream receive buffer overloaded"
             | "the server is shutting down"
             | "the token expired"
             | "the disk is full"
@@ -200,6 +214,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_before_it_began_is_not_stored() {
+        for text in ["store unavailable", "too many active streams"] {
+            let error = Error::from_terminal(text);
+            assert!(matches!(error, Error::NotBegun(_)), "{text}");
+            assert!(error.is_transient() && error.is_not_stored(), "{text}");
+        }
+        // Not behind the beginning.
+        let error = Error::from_terminal("failed to write transaction: store unavailable");
+        assert!(!error.is_not_stored(), "{error:?}");
+        for text in [
+            "invalid produce args",
+            "invalid produce arguments",
+            "invalid produce args: empty",
+        ] {
+            let error = Error::from_terminal(text);
+            assert!(!error.is_transient() && error.is_not_stored(), "{text}");
+        }
+        let error = Error::from_terminal("access denied");
+        assert!(!error.is_transient() && error.is_not_stored());
+        // A record in the middle, behind what is stored.
+        assert!(!Error::from_terminal("invalid record: x").is_not_stored());
+        assert!(!Error::from_terminal("record too large: x").is_not_stored());
+    }
+
+    #[test]
     fn a_failing_disk_is_no_refusal() {
         let error = Error::from_terminal("failed to write transaction: the outcome is unknown: sync x: I/O error");
         assert!(!error.is_not_stored());
@@ -218,8 +257,18 @@ mod tests {
             );
         }
         // What ends the channel may do so behind a commit.
-        let error = Error::from_terminal("the server is shutting down");
-        assert!(matches!(error, Error::Unavailable(_)) && !error.is_not_stored());
+        for text in [
+            "the server is shutting down",
+            "the token expired",
+            "stream receive buffer overloaded",
+            "the store is closed",
+        ] {
+            let error = Error::from_terminal(text);
+            assert!(
+                matches!(error, Error::Unavailable(_)) && !error.is_not_stored(),
+                "{text}"
+            );
+        }
         let error = Error::from_terminal("failed to write transaction: a transaction without records");
         assert!(matches!(error, Error::Refused(_)));
     }

@@ -122,6 +122,9 @@ impl Producer {
                     Err(_) => Error::Refused(text),
                 }
             }
+            // It had begun. A Go server opens the store again for records behind the end of their produce, which may have been
+            // overtaken by that.
+            Error::NotBegun(text) if self.last.is_some() => Error::Unknown(text),
             // Perhaps after the commit.
             Error::Refused(text) if text.starts_with("panic: ") => Error::Unknown(text),
             error => error,

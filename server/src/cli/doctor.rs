@@ -121,11 +121,11 @@ impl Doctor {
     }
 }
 
-/// Files that a server with its default limits may have open: up to three of each store, two of each extent that is read, its connections, and
-/// some for everything else.
+/// Files that a server with its default limits may have open: one of each store at rest, two of each extent that is read, its
+/// connections, and some for everything else.
 fn open_files() -> u64 {
     let config = EngineConfig::new("");
-    let files = 3 * config.open_stores + 2 * config.open_extents + Limits::default().connections + 100;
+    let files = config.open_stores + 2 * config.open_extents + Limits::default().connections + 100;
     files as u64
 }
 

@@ -148,7 +148,9 @@ impl From<Error> for Failure {
             ),
             Error::Connect { .. } => (Exit::NoAnswer, "; is the server running, and is STREAMKIT_URL right?"),
             Error::Unknown(_) => (Exit::NoAnswer, "; peek before you try again"),
-            Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) => (Exit::NoAnswer, "; try again"),
+            Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) | Error::NotBegun(_) => {
+                (Exit::NoAnswer, "; try again")
+            }
             _ => (Exit::Failed, ""),
         };
         Self::of(exit, format!("{error}{next}"))

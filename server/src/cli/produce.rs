@@ -212,7 +212,7 @@ impl Produce {
             // Not the usual advice, which cannot say where to go on.
             let text = error.to_string();
             return progress.go_on(match error {
-                Error::Unavailable(_) => Failure::from(error).because(text),
+                Error::Unavailable(_) | Error::NotBegun(_) => Failure::from(error).because(text),
                 error => Failure::from(error),
             });
         }

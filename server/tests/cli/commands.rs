@@ -85,6 +85,7 @@ fn failures_have_their_exit_codes_and_say_what_next() {
         &["spaces", "--url", "wss://127.0.0.1:1"],
         &["bench", "--writers", "0"],
         &["serve", "--channel-inbound-bytes", "5"],
+        &["serve", "--queues-bytes", "27661311"],
         &["serve", "--channels", "0"],
         &["serve", "--silence", "0s"],
     ] {

@@ -2,7 +2,7 @@
 //! within each other.
 #![cfg(target_os = "linux")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -387,61 +387,4 @@ fn who_may_only_read_can_verify_inspect_and_back_up() {
         }
         assert_eq!(data.join("lock").exists(), lock);
     }
-}
-
-#[test]
-fn sixty_four_files_are_enough_for_many_stores_one_after_the_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    stored(dir.path(), &data);
-    let key = dir.path().join("key");
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        "ulimit -n 64 && exec \"$0\" \"$@\"",
-        env!("CARGO_BIN_EXE_streamkit"),
-    ]);
-    command
-        .args(["serve", "--listen", "127.0.0.1:0", "--jwt-key-file"])
-        .arg(&key)
-        .arg("--data")
-        .arg(&data);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut first = String::new();
-    log.read_line(&mut first).unwrap();
-    let url = first.trim().rsplit(' ').next().unwrap().to_owned();
-    let token = streamkit()
-        .args(["token", "--store", "*", "--jwt-key-file"])
-        .arg(&key)
-        .output()
-        .unwrap();
-    let token = text(&token.stdout).trim().to_owned();
-    let line = format!("{}\n", "x".repeat(1000));
-    for number in 0..40 {
-        let store = format!("6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9c{number:02x}");
-        let mut client = streamkit();
-        client.args(["produce", "s/a", "--url", &url, "--token", &token, "--store", &store]);
-        let mut client = client
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Enough for several extents of some.
-        let text_in = if number % 8 == 0 {
-            line.repeat(3000)
-        } else {
-            line.clone()
-        };
-        let _ = client.stdin.take().unwrap().write_all(text_in.as_bytes());
-        let done = client.wait_with_output().unwrap();
-        assert!(done.status.success(), "store {number}: {}", text(&done.stderr));
-    }
-    signal(child.id(), "TERM");
-    assert!(child.wait().unwrap().success());
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("fewer stores and extents may be open"), "{rest}");
-    assert!(verify(&data).status.success());
 }

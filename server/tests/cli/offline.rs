@@ -177,6 +177,11 @@ fn a_store_that_does_not_open_says_in_the_log_what_is_damaged_and_how_to_go_on()
     let refused = served.run(&["consume", "orders/a"]);
     assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("store unavailable"));
+    // It was not even begun.
+    let refused = served.run_with(&["produce", "orders/a", "--expect", "0"], "one\n");
+    assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
+    let said = "streamkit: the server cannot do this now: store unavailable; nothing was stored\n";
+    assert_eq!(text(&refused.stderr), said);
     served.wait_for_log("a store did not open");
     served.kill();
     let log = served.log();
