@@ -19,6 +19,7 @@ mod operations;
 mod places;
 mod session;
 mod socket;
+mod stood;
 mod stores;
 
 pub use auth::{Access, Key, KeyError, Rights, Scopes};

@@ -205,6 +205,13 @@ impl Ends {
         }
     }
 
+    /// Nobody listened for so long: that time counts for nothing that waits.
+    pub(super) fn later(&mut self, stood: Duration, now: Instant) {
+        for waiting in &mut self.waiting {
+            waiting.began = (waiting.began + stood).min(now);
+        }
+    }
+
     /// Drops what waits for a channel that is given up.
     pub(super) fn forget(&mut self, id: Uuid) {
         self.waiting.retain(|waiting| waiting.head.channel_id != id);

@@ -225,3 +225,20 @@ fn the_next_look_is_when_something_may_be_decided() {
     peer.answers_after(FAR);
     assert_eq!(peer.ends.deadline(peer.now), Some(began + WAIT_MAX));
 }
+
+#[test]
+fn the_time_in_which_nobody_listened_counts_for_no_end() {
+    let mut peer = Peer::that_answers();
+    let began = peer.now;
+    peer.end(1);
+    peer.now += WAIT_MAX;
+    peer.ends.later(WAIT_MAX, peer.now);
+    assert_eq!(peer.given(NONE), NOTHING, "its pong may be here, unread");
+    assert_eq!(peer.ends.deadline(peer.now), Some(began + 2 * WAIT_MAX));
+    peer.ends.later(WAIT_MAX, peer.now + FAR);
+    assert_eq!(
+        peer.ends.deadline(peer.now),
+        Some(peer.now + FAR + WAIT_MAX),
+        "never later than now"
+    );
+}

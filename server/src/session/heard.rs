@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::socket::Taken;
+use crate::stood::Stood;
 
 /// Shorter than anything that silence means.
 const READ_ON_AFTER: Duration = Duration::from_millis(100);
@@ -12,13 +13,19 @@ pub(super) struct Heard {
     last: Instant,
     taken: Option<Taken>,
     read: u64,
+    stood: Stood,
 }
 
 impl Heard {
     pub(super) fn new(taken: Option<Taken>) -> Self {
         let read = taken.as_ref().map_or(0, Taken::read);
-        let last = Instant::now();
-        Self { last, taken, read }
+        let (last, stood) = (Instant::now(), Stood::new());
+        Self {
+            last,
+            taken,
+            read,
+            stood,
+        }
     }
 
     pub(super) fn now(&mut self) {
@@ -26,8 +33,9 @@ impl Heard {
         self.read = self.taken.as_ref().map_or(0, Taken::read);
     }
 
-    /// Whether nothing came since then. If something did, that is the last now.
+    /// Whether nothing came since then. If something did, that is the last now. A time in which nobody listened does not count.
     pub(super) fn nothing_since(&mut self) -> bool {
+        self.last = (self.last + self.stood.more()).min(Instant::now());
         let nothing = self.taken.as_ref().is_none_or(|taken| taken.read() == self.read);
         if !nothing {
             self.now();

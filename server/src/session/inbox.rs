@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::channels::Channels;
 use super::inbound::{ALWAYS_BYTES, Counted, Inbound};
 use crate::limits::{CHANNEL_INBOUND_BYTES_MIN, Limits, RECORD_OVERHEAD_BYTES};
+use crate::stood;
 
 /// What a request costs for each of its bytes, and once: a map of short offsets grows about so much when it is read.
 const REQUEST_GROWTH: usize = 16;
@@ -224,14 +225,15 @@ impl Inboxes {
         };
         let room = tokio::select! {
             biased;
-            room = tokio::time::timeout(self.wait, room) => room,
+            room = room => Some(room),
+            () = stood::sleep(self.wait) => None,
             // The operation ended meanwhile: the message is late, and dropped.
             () = inbox.queue.closed() => {
                 self.chunk_bytes.send_replace(ROOM_ENOUGH);
                 return Ok(());
             }
         };
-        let Ok(room) = room else {
+        let Some(room) = room else {
             self.chunk_bytes.send_replace(ROOM_ENOUGH);
             return Err(Overloaded);
         };
@@ -369,7 +371,7 @@ impl InboxReader {
     /// Pending until this channel is the one to give way, begun when its peer began to take nothing of it: it has held room
     /// for as long as others may wait, and others wait for room of all.
     pub(super) async fn gives_way(&self) {
-        tokio::time::sleep(self.wait).await;
+        stood::sleep(self.wait).await;
         let mut all = self.all_chunk_bytes.clone();
         loop {
             if all.wait_for(|most| *most != ROOM_ENOUGH).await.is_err() {

@@ -32,6 +32,7 @@ pub(crate) use inbox::Room;
 use crate::auth::Scopes;
 use crate::http::Shared;
 use crate::socket::Taken;
+use crate::stood::Stood;
 use channels::Channels;
 use ends::Ends;
 use heard::Heard;
@@ -92,6 +93,7 @@ struct Session {
     channels: Arc<Channels>,
     inboxes: Inboxes,
     ends: Ends,
+    stood: Stood,
     /// Whether the peer says that none of its frames overtakes another.
     in_order: bool,
     /// Places of channels, from their request to when their last message is queued.
@@ -133,6 +135,7 @@ pub(crate) async fn run(
         channels: Arc::new(Channels::new(&shared.limits)),
         inboxes,
         ends: Ends::new(Instant::now()),
+        stood: Stood::new(),
         in_order,
         places: Arc::new(Semaphore::new(
             shared

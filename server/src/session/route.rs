@@ -89,6 +89,7 @@ impl Session {
 
     /// Gives channels the ends and marks that have waited long enough.
     fn settle(&mut self, empty: bool, quiet: Duration) {
+        self.ends.later(self.stood.more(), Instant::now());
         for waiting in self.ends.take(empty, quiet, Instant::now()) {
             self.give(waiting);
         }

@@ -2,17 +2,18 @@
 //! readiness event wakes one task. (Split halves of a WebSocket wake each other for nothing: 35 µs a call on two cores.)
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::time::Sleep;
 
 use super::outbound::{Queue, Queued};
 use crate::socket::Taken;
+use crate::stood;
 
 /// Bytes written before the other direction has its turn.
 const TURN_BYTES: usize = 256 << 10;
@@ -34,7 +35,7 @@ pub(super) struct Wire {
     /// Pings read since the socket last took all.
     pongs: usize,
     /// Runs while the socket takes nothing, since it had taken so much.
-    stalled: Option<(Pin<Box<Sleep>>, u64)>,
+    stalled: Option<(BoxFuture<'static, ()>, u64)>,
     taken: Option<Taken>,
     write_deadline: Duration,
     ended: bool,
@@ -181,7 +182,7 @@ impl Wire {
                 let taken = self.taken.as_ref().map_or(0, Taken::bytes);
                 let (stalled, before) = self
                     .stalled
-                    .get_or_insert_with(|| (Box::pin(tokio::time::sleep(deadline)), taken));
+                    .get_or_insert_with(|| (Box::pin(stood::sleep(deadline)), taken));
                 if stalled.as_mut().poll(cx).is_pending() {
                     break;
                 }

@@ -19,4 +19,5 @@ mod produce;
 mod program;
 mod race;
 mod rerun;
+mod stopped;
 mod unread_log;
