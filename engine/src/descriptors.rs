@@ -12,7 +12,7 @@ use crate::disk::LogFile;
 use crate::disk::blocks::Blocks;
 
 /// What a file made anew has until it is settled.
-const GROWING: usize = 2;
+pub(crate) const GROWING: usize = 2;
 
 /// Of all stores.
 pub(crate) struct Descriptors {
@@ -50,9 +50,9 @@ impl Descriptors {
         Self::at_most(usize::try_from(logs).unwrap_or(usize::MAX))
     }
 
-    /// Whether one more store may be opened, while so many others are being opened.
-    pub(crate) fn has_room(&self, opening: usize) -> bool {
-        self.held.load(Ordering::Relaxed).saturating_add(opening) < self.most
+    /// Whether there is one more, beside so many others that are wanted.
+    pub(crate) fn has_room(&self, wanted: usize) -> bool {
+        self.held.load(Ordering::Relaxed).saturating_add(wanted) < self.most
     }
 
     /// How many are held beyond what may be.

@@ -277,6 +277,7 @@ impl Inner {
             _folder: Arc::clone(&self.threads.folder),
             catalog: RwLock::new(catalog),
             extents,
+            descriptors: Arc::clone(&self.descriptors),
             dir: writer.place.dir.clone(),
             queue: Mutex::new(Queue::default()),
             idle: Condvar::new(),

@@ -11,6 +11,7 @@ use crate::by_hand::ByHand;
 use crate::clock::Clock;
 use crate::commit::Committing;
 use crate::commit::queue::{Queue, Request};
+use crate::descriptors::{Descriptors, GROWING};
 use crate::disk::Disk;
 use crate::disk::latch::Latch;
 use crate::error::{Rejection, StorageError};
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) _folder: Arc<Folder>,
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) extents: Extents,
+    pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) queue: Mutex<Queue>,
     /// Told when nobody works on the queue any more.
     pub(crate) idle: Condvar,
@@ -496,9 +498,11 @@ impl Shared {
         }
     }
 
-    /// Has the next extent filled as far as it is due.
+    /// Has the next extent filled as far as it is due. Where that would take descriptors from others, none is begun before the roll.
     pub(crate) fn prepare_ahead(self: &Arc<Self>, writer: &mut LogWriter) {
-        if let Some(Wish { claim, place }) = writer.wish() {
+        if let Some(Wish { claim, place }) = writer.wish()
+            && (!claim.begins || self.descriptors.has_room(GROWING))
+        {
             self.in_background(move || claim.fulfil(&place));
         }
     }

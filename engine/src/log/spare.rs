@@ -244,6 +244,8 @@ impl SpareSlot {
 pub(crate) struct Claim {
     slot: Arc<SpareSlot>,
     shape: Shape,
+    /// Nothing of it is there yet.
+    pub(crate) begins: bool,
     /// There is nothing to give back: by the time this is dropped, the slot may hold the next claim to the same extent.
     used: bool,
 }
@@ -273,10 +275,12 @@ impl SpareSlot {
                 return None;
             }
         };
+        let begins = filling.is_none();
         *slot = Slot::Claimed(shape.extent, filling);
         Some(Claim {
             slot: Arc::clone(self),
             shape,
+            begins,
             used: false,
         })
     }
@@ -479,6 +483,7 @@ mod tests {
         for step in 1..4 {
             let due = step * step_bytes;
             let claim = slot.claim(shape(2, capacity), due).expect("nobody is at it");
+            assert_eq!(claim.begins, step == 1);
             claim.fulfil(&place);
             assert_eq!(size(FileName::Spare(2)), Some(due));
         }

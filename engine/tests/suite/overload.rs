@@ -114,3 +114,45 @@ async fn a_small_transaction_waits_for_those_before_it_and_for_nobody_after_it()
     assert!(numbers[1] < small && small < numbers[4], "{small} {numbers:?}");
     engine.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_all_stores_have_queued_for_a_disk_that_hangs_stays_within_one_budget_and_small_requests_are_let_in() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Gated::default());
+    let queues_bytes = 3 * limits::TRANSACTION_ENCODED_BYTES_MAX;
+    let config = EngineConfig {
+        queues_bytes,
+        queue_deadline: 10 * A_MOMENT,
+        disk: Arc::new(disk.clone()),
+        ..EngineConfig::new(dir.path())
+    };
+    let engine = Engine::open(config).unwrap();
+    let ids = 1..=6;
+    let stores = ids.map(|number| engine.open_store(StoreId(Uuid::from_u128(number))).unwrap());
+    let stores: Vec<LocalStore> = stores.collect();
+    for store in &stores {
+        store.append(small("first")).await.unwrap();
+    }
+    disk.syncs.shut();
+    let (mut larges, mut smalls) = (Vec::new(), Vec::new());
+    for store in &stores {
+        larges.push(send(store, large("large")).await);
+    }
+    let queued = engine.queued_bytes().unwrap();
+    assert!((queues_bytes / 2..=queues_bytes).contains(&queued), "{queued}");
+    for store in &stores {
+        smalls.push(send(store, small("small")).await);
+    }
+    for large in larges.drain(4..) {
+        let refused = large.await.unwrap();
+        assert!(is_full(&refused), "{refused:?}");
+        let said = refused.unwrap_err().to_string();
+        let begins = "the store is overloaded: the queues of all stores, ";
+        assert!(said.starts_with(begins), "{said}");
+    }
+    disk.syncs.open();
+    for answer in larges.into_iter().chain(smalls) {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!(engine.queued_bytes(), Some(0));
+    engine.close().await;
+}
