@@ -109,7 +109,7 @@ pub use offline::inspect::{
     InspectQuery, InspectedExtent, InspectedGroup, InspectedSection, InspectedSegment, InspectedTransaction,
     Inspection, inspect_hex_on, inspect_on, stores_on,
 };
-pub use offline::repair::{Keep, RepairReport, StoreRepair, repair_on};
+pub use offline::repair::{Keep, RepairOptions, RepairReport, StoreRepair, repair_on};
 pub use offline::verify::{StoreReport, VerifyReport, verify, verify_on};
 pub use offline::{Damage, OfflineProgress, SequenceRange};
 pub use store::LocalStore;

@@ -171,16 +171,20 @@ impl Evidence {
             }
         }
         if first == usize::MAX {
-            return Vec::new();
+            return self.before(header.timestamp, None);
         }
         let missing = self.missing_before(first);
         self.told = self.told.max(last);
         missing
     }
 
-    /// What is missing before a byte of the extent, as [`Evidence::rest`].
-    pub(crate) fn before(&mut self, byte: u32) -> Vec<(SequenceRange, u32)> {
-        self.missing_before(self.runs.partition_point(|(run, _)| run.trx_byte < byte))
+    /// What is missing before a transaction of this commit time, of which no run tells. Commit times never fall along a log, so
+    /// that the byte at which it stands, unless groups changed places, decides only among those of the same time.
+    pub(crate) fn before(&mut self, timestamp: Timestamp, byte: Option<u32>) -> Vec<(SequenceRange, u32)> {
+        let earlier = self.runs.partition_point(|(run, _)| run.timestamp < timestamp);
+        let until_then = self.runs.partition_point(|(run, _)| run.timestamp <= timestamp);
+        let by_place = byte.map_or(0, |byte| self.runs.partition_point(|(run, _)| run.trx_byte < byte));
+        self.missing_before(by_place.min(until_then).max(earlier))
     }
 
     /// What is missing and was not told yet, with the byte where it stood.

@@ -66,6 +66,8 @@ pub(crate) struct StoreFiles {
     pub(crate) missing: Vec<(u64, u64)>,
     /// What cannot be read.
     pub(crate) unreadable: Places,
+    /// Whether transactions count of which no group says that they are this store's.
+    pub(super) take_unproven: bool,
 }
 
 impl StoreFiles {
@@ -86,6 +88,7 @@ impl StoreFiles {
             no_files: BTreeMap::new(),
             missing: Vec::new(),
             unreadable: Places::default(),
+            take_unproven: false,
         };
         let (mut prepared, mut indexed) = (Vec::new(), Vec::new());
         let names = match disk.list(dir) {

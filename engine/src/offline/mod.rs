@@ -76,7 +76,8 @@ pub struct Damage {
     pub end: u64,
     /// What stands there.
     pub found: String,
-    /// Transactions that are whole although they stand in this place.
+    /// Transactions that are whole although they stand in this place. Nothing proves of which store they are: they count as lost, but
+    /// for a repair that takes them ([`RepairOptions::take_unproven`](crate::RepairOptions::take_unproven)).
     pub whole_transactions: u64,
     /// Transactions that are gone, where later ones tell.
     pub lost_transactions: Option<u64>,

@@ -431,8 +431,7 @@ impl Pass<'_> {
             let is_displaced = self.scattered.as_ref().is_some_and(|found| found.displaced);
             let lost = match header.kind {
                 Kind::Data => evidence.found(header, transaction),
-                _ if is_displaced => Vec::new(),
-                _ => evidence.before(at.byte),
+                _ => evidence.before(header.timestamp, (!is_displaced).then_some(at.byte)),
             };
             self.lost(at.extent, lost)?;
         }

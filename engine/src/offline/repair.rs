@@ -27,6 +27,26 @@ pub enum Keep {
     Oldest,
 }
 
+/// What a repair may take, and what it keeps. The defaults take nothing that could be another store's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RepairOptions {
+    /// What is kept of a segment with a hole.
+    pub keep: Keep,
+    /// Whether to take whole transactions out of groups that are not whole. An index file or the checkpoint says that such entries
+    /// stood there, and when they were committed, but only a group says of which store it is: a block of another store with
+    /// entries of the same names, numbers and times would pass for this one's.
+    pub take_unproven: bool,
+}
+
+impl From<Keep> for RepairOptions {
+    fn from(keep: Keep) -> Self {
+        Self {
+            keep,
+            ..Self::default()
+        }
+    }
+}
+
 /// What became of one store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreRepair {
@@ -82,7 +102,7 @@ pub fn repair_on(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     target: &Path,
-    keep: Keep,
+    options: RepairOptions,
     progress: &mut dyn FnMut(OfflineProgress),
 ) -> Result<RepairReport, OpenError> {
     let refuse = |why: &str| {
@@ -114,7 +134,8 @@ pub fn repair_on(
         stores: Vec::new(),
     };
     for id in std::mem::take(&mut directory.stores) {
-        let files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
+        let mut files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
+        files.take_unproven = options.take_unproven;
         let told = &mut directory.progress;
         let mut tell = |bytes| {
             told.bytes_done += bytes;
@@ -122,7 +143,7 @@ pub fn repair_on(
         };
         report
             .stores
-            .push(repair_store(&files, &store_dir(target, id), keep, &mut tell)?);
+            .push(repair_store(&files, &store_dir(target, id), options.keep, &mut tell)?);
     }
     write_format(&**disk, target)?;
     Ok(report)

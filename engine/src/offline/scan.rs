@@ -14,6 +14,10 @@ const WINDOW_BYTES: usize = 4 << 20;
 pub(crate) struct Scanned {
     pub(crate) number: u64,
     pub(crate) epoch: u64,
+    /// The link of the group before.
+    pub(crate) chain: u32,
+    /// Everything before this byte of the extent was durable when it was written.
+    pub(crate) durable: u32,
     pub(crate) at: u32,
     /// Where it ends.
     pub(crate) end: u32,
@@ -62,6 +66,11 @@ pub(crate) fn groups_from(
         found.push(Scanned {
             number: header.number,
             epoch: header.epoch,
+            chain: header.chain,
+            durable: match header.durable.extent == extent {
+                true => header.durable.byte,
+                false => 0,
+            },
             at: place as u32,
             end: (place + header.span() as u64).min(limit) as u32,
             whole,

@@ -9,6 +9,7 @@ mod directory;
 mod headers;
 mod moved;
 mod trimmed;
+mod unproven;
 
 use crate::backup::{FolderSource, Recheck, backup, backup_with};
 use crate::disk::simulated::Simulated;
@@ -144,9 +145,9 @@ fn extent(number: u64) -> PathBuf {
     file(STORES[0], &format!("{number:020}.extent"))
 }
 
-fn repaired(disk: &Simulated, target: &str, keep: Keep) -> RepairReport {
+fn repaired(disk: &Simulated, target: &str, options: impl Into<RepairOptions>) -> RepairReport {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    repair_on(&disk, Path::new(DIR), Path::new(target), keep, &mut |_| {}).unwrap()
+    repair_on(&disk, Path::new(DIR), Path::new(target), options.into(), &mut |_| {}).unwrap()
 }
 
 /// Repairs a damaged directory and compares: what is in the new one was written, and what is not in it is told.
@@ -316,7 +317,7 @@ fn all_damage_of_all_stores_is_told() {
     let first: Vec<(u64, usize)> = found(0).collect();
     let extents: Vec<u64> = first.iter().map(|&(extent, _)| extent).collect();
     assert_eq!(extents, [0, 1, 1, 2, 3], "{report:?}");
-    assert_eq!(first[3].1, 1, "one transaction of one segment: {report:?}");
+    assert!((1..=4).contains(&first[3].1), "the segments of one group: {report:?}");
     assert_eq!(found(1).count(), 1, "{report:?}");
     assert!(
         report.stores[0].damage.iter().all(|damage| damage.affected_is_all),
@@ -363,7 +364,15 @@ fn a_damaged_header_costs_no_entry() {
 fn a_target_is_empty_and_apart_and_never_opened_before_it_is_whole() {
     let history = history(7);
     let disk: Arc<dyn Disk> = Arc::new(history.disk.copy());
-    let repair = |target: &str| repair_on(&disk, Path::new(DIR), Path::new(target), Keep::Newest, &mut |_| {});
+    let repair = |target: &str| {
+        repair_on(
+            &disk,
+            Path::new(DIR),
+            Path::new(target),
+            Keep::Newest.into(),
+            &mut |_| {},
+        )
+    };
     assert!(repair(DIR).is_err());
     assert!(repair("/data/stores/new").is_err());
     repair("/new").unwrap();
@@ -372,7 +381,16 @@ fn a_target_is_empty_and_apart_and_never_opened_before_it_is_whole() {
     let broken = history.disk.copy();
     broken.cut_power_after(40);
     let cut: Arc<dyn Disk> = Arc::new(broken.clone());
-    assert!(repair_on(&cut, Path::new(DIR), Path::new("/new"), Keep::Newest, &mut |_| {}).is_err());
+    assert!(
+        repair_on(
+            &cut,
+            Path::new(DIR),
+            Path::new("/new"),
+            Keep::Newest.into(),
+            &mut |_| {}
+        )
+        .is_err()
+    );
     broken.restore_power();
     assert!(Engine::open(config(&broken, "/new")).is_err());
 }
@@ -543,11 +561,27 @@ fn a_repair_that_was_interrupted_begins_anew() {
     let broken = history.disk.copy();
     broken.cut_power_after(60);
     let disk: Arc<dyn Disk> = Arc::new(broken.clone());
-    assert!(repair_on(&disk, Path::new(DIR), Path::new("/new"), Keep::Newest, &mut |_| {}).is_err());
+    assert!(
+        repair_on(
+            &disk,
+            Path::new(DIR),
+            Path::new("/new"),
+            Keep::Newest.into(),
+            &mut |_| {}
+        )
+        .is_err()
+    );
     broken.restore_power();
     let refused = verify_on(&disk, Path::new("/new"), &mut |_| {}).unwrap_err();
     assert!(refused.to_string().contains("unfinished repair"), "{refused}");
-    repair_on(&disk, Path::new(DIR), Path::new("/new"), Keep::Newest, &mut |_| {}).unwrap();
+    repair_on(
+        &disk,
+        Path::new(DIR),
+        Path::new("/new"),
+        Keep::Newest.into(),
+        &mut |_| {},
+    )
+    .unwrap();
     assert_eq!(read_all_stores(&broken, "/new"), history.readable);
 }
 

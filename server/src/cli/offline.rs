@@ -79,8 +79,13 @@ pub(crate) fn damage_text(out: &mut Out, damage: &Damage) -> Result<(), Failure>
         false => out.text(format_args!("  DAMAGE {path} byte {byte}: {found}"))?,
     }
     if let Some(lost) = damage.lost_transactions {
-        let whole = damage.whole_transactions;
-        out.text(format_args!("    {lost} transactions are lost here, {whole} are whole"))?;
+        out.text(format_args!("    {lost} transactions are lost here"))?;
+    }
+    if damage.whole_transactions > 0 {
+        out.text(format_args!(
+            "    {} whole transactions stand here, but nothing proves that they are this store's: `repair --take-unproven` takes them",
+            damage.whole_transactions
+        ))?;
     }
     for range in &damage.affected {
         out.text(format_args!("    lost: {range}"))?;

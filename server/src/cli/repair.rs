@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use streamkit_engine::{Keep, StoreRepair, repair_on};
+use streamkit_engine::{Keep, RepairOptions, StoreRepair, repair_on};
 
 use super::failure::Failure;
 use super::offline;
@@ -17,6 +17,9 @@ pub(crate) struct Repair {
     /// What to keep of a segment with a hole in its sequences
     #[arg(long, value_enum, default_value_t = KeepArgument::Newest)]
     keep: KeepArgument,
+    /// Also take whole transactions of which nothing proves that they are this store's and not another's
+    #[arg(long)]
+    take_unproven: bool,
     /// Print JSON: one line a store
     #[arg(long)]
     json: bool,
@@ -37,13 +40,17 @@ impl Repair {
             KeepArgument::Newest => Keep::Newest,
             KeepArgument::Oldest => Keep::Oldest,
         };
+        let options = RepairOptions {
+            keep,
+            take_unproven: self.take_unproven,
+        };
         let (dir, target) = (resolved(&self.dir), resolved(&self.target));
         // Behind a folder that is not there yet, nobody can say where `..` leads.
         if target.components().any(|part| part == Component::ParentDir) {
             let what = format!("{} goes through a folder that does not exist", self.target.display());
             return Err(Failure::arguments(what));
         }
-        let copy = move |progress: &mut dyn FnMut(_)| repair_on(&offline::disk(), &dir, &target, keep, progress);
+        let copy = move |progress: &mut dyn FnMut(_)| repair_on(&offline::disk(), &dir, &target, options, progress);
         let report = offline::with_progress(copy).await?;
         let mut out = Out::new();
         offline::print_format(&mut out, json, report.format.as_ref())?;

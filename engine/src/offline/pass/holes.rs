@@ -3,7 +3,7 @@
 
 use super::Pass;
 use crate::error::StorageError;
-use crate::format::extent_header::EXTENT_HEADER_BYTES;
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::transaction::{TRANSACTION_HEADER_BYTES, TransactionHeader, take_transaction};
 use crate::limits::BLOCK_BYTES;
@@ -32,10 +32,11 @@ impl Pass<'_> {
         let state = walk.state;
         let last = self.files.next_header(extent).map(|next| next.state.group_number);
         let is_known = matches!(&self.evidence, Some((_, Some(evidence))) if evidence.until == u64::MAX);
-        let wanted = |group: &Scanned| {
+        let durable = self.durable(extent);
+        let wanted = |group: &Scanned| match sealed {
             // Behind the end, and of a number that belongs before it: pushed there, or left by a crash; the index file tells.
-            let is_before = u64::from(group.at) < bound || is_known && last.is_some_and(|last| group.number <= last);
-            !sealed || is_before
+            true => u64::from(group.at) < bound || is_known && last.is_some_and(|last| group.number <= last),
+            false => durable.lets_follow(&state, group),
         };
         let next = self.scattered.as_mut();
         let next = next.and_then(|scattered| scattered.next(state.group_number, state.epoch, wanted));
@@ -57,7 +58,8 @@ impl Pass<'_> {
         let follows = header.number == state.group_number + 1 && header.chain == state.chain;
         let in_place = at == byte || at == byte.next_multiple_of(BLOCK_BYTES as u32);
         if let Some(scattered) = &mut self.scattered {
-            scattered.displaced |= at < byte || follows && !in_place;
+            let passes_over = scattered.has_later_between(byte, at, header.number);
+            scattered.displaced |= at < byte || follows && !in_place || passes_over;
         }
         if !follows {
             let lost = header.number - state.group_number - 1;
@@ -88,6 +90,19 @@ impl Pass<'_> {
             walk.go_past(at, &header);
         }
         Ok(None)
+    }
+
+    /// What is known to have been durable of an extent.
+    fn durable(&self, extent: u64) -> Durable {
+        let of_this = |position: LogPosition| (position.extent == extent).then_some(position.byte);
+        let known = self.files.known_durable.and_then(of_this);
+        let groups = self.scattered.as_ref().map(Scattered::durable);
+        let checkpoint = self.files.checkpoint.as_ref();
+        let checkpoint = checkpoint.filter(|found| found.position.extent == extent);
+        Durable {
+            byte: known.max(groups).unwrap_or(0),
+            group: checkpoint.map_or(0, |found| found.state.group_number),
+        }
     }
 
     /// Looks for all groups of an extent, at the first place where none follows.
@@ -138,16 +153,19 @@ impl Pass<'_> {
         sealed_end: Option<SealedEnd>,
     ) -> Result<Option<u32>, StorageError> {
         let state = walk.state;
+        let durable = self.durable(here.extent);
         let Some(scattered) = &mut self.scattered else {
             return Ok(Some(here.byte));
         };
         let reached = scattered.end();
         match sealed_end {
             Some((end, chain)) if chain == state.chain => return Ok(Some(end.max(reached))),
-            _ if scattered.has_more(state.group_number, state.epoch) => {
-                return self.beyond(walk, here, u64::MAX, false);
+            sealed_end => {
+                let wanted = |group: &Scanned| sealed_end.is_some() || durable.lets_follow(&state, group);
+                if scattered.has_more(state.group_number, state.epoch, wanted) {
+                    return self.beyond(walk, here, u64::MAX, sealed_end.is_some());
+                }
             }
-            _ => {}
         }
         let known = self.files.known_durable.filter(|known| known.extent == here.extent);
         let bound = sealed_end.map(|(end, _)| end).or(known.map(|known| known.byte));
@@ -185,8 +203,8 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Notes a hole of the log from `here` to `end`, and takes from it the transactions that are proved to be of this log,
-    /// with numbers lower than `below`.
+    /// Notes a hole of the log from `here` to `end`, and the whole transactions in it with numbers lower than `below`, which count if
+    /// they are asked for.
     fn hole(
         &mut self,
         walk: &mut Walk,
@@ -213,6 +231,9 @@ impl Pass<'_> {
         damage.whole_transactions = whole.len() as u64;
         damage.affected_is_all = is_all;
         self.findings.hole(damage);
+        if !self.files.take_unproven {
+            return Ok(());
+        }
         self.in_hole = true;
         for (at, length) in whole {
             let start = (at - byte) as usize;
@@ -262,6 +283,26 @@ impl Pass<'_> {
             0,
         )?;
         Ok(end as u32)
+    }
+}
+
+/// How far the log was durable for sure, in an extent of which nothing tells that it is sealed.
+#[derive(Clone, Copy)]
+struct Durable {
+    /// Up to this byte.
+    byte: u32,
+    /// Up to the group of this number.
+    group: u64,
+}
+
+impl Durable {
+    /// Whether a group may follow where a walk has come to: what is missing before it was durable, so that it is no left-over of a write
+    /// that was torn and never acknowledged.
+    fn lets_follow(self, state: &LogState, group: &Scanned) -> bool {
+        let continues = group.number == state.group_number + 1 && group.chain == state.chain;
+        // What ends before a group ends in the block before, at the latest where the group begins.
+        let is_before = group.at <= self.byte || group.at == self.byte.next_multiple_of(BLOCK_BYTES as u32);
+        continues || group.number <= self.group || is_before
     }
 }
 
