@@ -296,13 +296,14 @@ struct Durable {
 }
 
 impl Durable {
-    /// Whether a group may follow where a walk has come to: what is missing before it was durable, so that it is no left-over of a write
-    /// that was torn and never acknowledged.
+    /// Whether a group counts behind where a walk has come to: it was durable, or all that is missing before it was and it is whole.
+    /// Anything else may be left of writes that were torn and never acknowledged.
     fn lets_follow(self, state: &LogState, group: &Scanned) -> bool {
+        let is_durable = group.number <= self.group || group.end <= self.byte;
         let continues = group.number == state.group_number + 1 && group.chain == state.chain;
-        // What ends before a group ends in the block before, at the latest where the group begins.
-        let is_before = group.at <= self.byte || group.at == self.byte.next_multiple_of(BLOCK_BYTES as u32);
-        continues || group.number <= self.group || is_before
+        // The group before it ends where it begins, or in the block before.
+        let is_next = group.at <= self.byte || group.at == self.byte.next_multiple_of(BLOCK_BYTES as u32);
+        is_durable || group.whole && (continues || is_next)
     }
 }
 

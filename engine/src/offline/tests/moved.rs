@@ -169,6 +169,33 @@ fn groups_that_changed_places_in_their_extent_are_kept() {
     }
 }
 
+#[test]
+fn blocks_that_changed_places_cost_the_groups_on_their_edges_alone() {
+    // Several groups a block, and none that begins with one.
+    let disk = Simulated::new(6);
+    run(async {
+        let engine = Engine::open(config(&disk, DIR)).unwrap();
+        let store = engine.store(STORES[0]).await.unwrap();
+        for sequence in 1..=60 {
+            let records = vec![Record::new(vec![b'x'; 600])];
+            let transaction = Transaction::single(path("a"), Sequence(sequence), records);
+            store.append(transaction).await.unwrap();
+        }
+        engine.close().await;
+    });
+    for (one, other) in [(2, 5), (2, 9), (3, 4), (5, 8)] {
+        let disk = disk.copy();
+        disk.damage(&extent(1), |bytes| {
+            for byte in 0..4096 {
+                bytes.swap(one * 4096 + byte, other * 4096 + byte);
+            }
+        });
+        let report = repaired(&disk, "/target", Keep::Newest);
+        assert!((1..=4).contains(&lost(&report, 0)), "{one} {other}: {report:?}");
+        assert!(all_is_told(&report, 0), "{one} {other}: {report:?}");
+    }
+}
+
 /// Moves something; says what.
 fn move_bytes(history: &History, disk: &Simulated, dice: &mut Dice) -> String {
     let mut files: Vec<PathBuf> = disk.files().into_keys().collect();
