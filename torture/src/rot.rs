@@ -77,7 +77,7 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
         Keep::Oldest
     };
     let (shared, target): (Arc<dyn Disk>, _) = (Arc::new(disk.clone()), Path::new("/repaired"));
-    let report = repair_on(&shared, Path::new(DIR), target, keep.into(), &mut |_| {});
+    let report = repair_on(&shared, Path::new(DIR), target, keep, &mut |_| {});
     let report = report.map_err(|error| format!("repair fails: {error}"))?;
     let verified_damaged = verify_on(&shared, Path::new(DIR), &mut |_| {});
     let verified_damaged = verified_damaged.map_err(|error| format!("verify fails: {error}"))?;

@@ -102,9 +102,10 @@ pub fn repair_on(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     target: &Path,
-    options: RepairOptions,
+    options: impl Into<RepairOptions>,
     progress: &mut dyn FnMut(OfflineProgress),
 ) -> Result<RepairReport, OpenError> {
+    let options = options.into();
     let refuse = |why: &str| {
         let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, why.to_owned());
         OpenError::from(StorageError::io("repair into", target, source))

@@ -147,7 +147,7 @@ fn extent(number: u64) -> PathBuf {
 
 fn repaired(disk: &Simulated, target: &str, options: impl Into<RepairOptions>) -> RepairReport {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    repair_on(&disk, Path::new(DIR), Path::new(target), options.into(), &mut |_| {}).unwrap()
+    repair_on(&disk, Path::new(DIR), Path::new(target), options, &mut |_| {}).unwrap()
 }
 
 /// Repairs a damaged directory and compares: what is in the new one was written, and what is not in it is told.
@@ -364,15 +364,7 @@ fn a_damaged_header_costs_no_entry() {
 fn a_target_is_empty_and_apart_and_never_opened_before_it_is_whole() {
     let history = history(7);
     let disk: Arc<dyn Disk> = Arc::new(history.disk.copy());
-    let repair = |target: &str| {
-        repair_on(
-            &disk,
-            Path::new(DIR),
-            Path::new(target),
-            Keep::Newest.into(),
-            &mut |_| {},
-        )
-    };
+    let repair = |target: &str| repair_on(&disk, Path::new(DIR), Path::new(target), Keep::Newest, &mut |_| {});
     assert!(repair(DIR).is_err());
     assert!(repair("/data/stores/new").is_err());
     repair("/new").unwrap();
@@ -381,16 +373,7 @@ fn a_target_is_empty_and_apart_and_never_opened_before_it_is_whole() {
     let broken = history.disk.copy();
     broken.cut_power_after(40);
     let cut: Arc<dyn Disk> = Arc::new(broken.clone());
-    assert!(
-        repair_on(
-            &cut,
-            Path::new(DIR),
-            Path::new("/new"),
-            Keep::Newest.into(),
-            &mut |_| {}
-        )
-        .is_err()
-    );
+    assert!(repair_on(&cut, Path::new(DIR), Path::new("/new"), Keep::Newest, &mut |_| {}).is_err());
     broken.restore_power();
     assert!(Engine::open(config(&broken, "/new")).is_err());
 }
@@ -561,27 +544,11 @@ fn a_repair_that_was_interrupted_begins_anew() {
     let broken = history.disk.copy();
     broken.cut_power_after(60);
     let disk: Arc<dyn Disk> = Arc::new(broken.clone());
-    assert!(
-        repair_on(
-            &disk,
-            Path::new(DIR),
-            Path::new("/new"),
-            Keep::Newest.into(),
-            &mut |_| {}
-        )
-        .is_err()
-    );
+    assert!(repair_on(&disk, Path::new(DIR), Path::new("/new"), Keep::Newest, &mut |_| {}).is_err());
     broken.restore_power();
     let refused = verify_on(&disk, Path::new("/new"), &mut |_| {}).unwrap_err();
     assert!(refused.to_string().contains("unfinished repair"), "{refused}");
-    repair_on(
-        &disk,
-        Path::new(DIR),
-        Path::new("/new"),
-        Keep::Newest.into(),
-        &mut |_| {},
-    )
-    .unwrap();
+    repair_on(&disk, Path::new(DIR), Path::new("/new"), Keep::Newest, &mut |_| {}).unwrap();
     assert_eq!(read_all_stores(&broken, "/new"), history.readable);
 }
 

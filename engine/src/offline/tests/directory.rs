@@ -64,16 +64,7 @@ fn a_format_file_of_a_newer_version_or_of_something_else_is_refused() {
         disk.damage(&path, |bytes| bytes[0] ^= 1);
     }
     assert!(verify_on(&shared, Path::new(DIR), &mut |_| {}).is_err());
-    assert!(
-        repair_on(
-            &shared,
-            Path::new(DIR),
-            Path::new("/target"),
-            Keep::Newest.into(),
-            &mut |_| {}
-        )
-        .is_err()
-    );
+    assert!(repair_on(&shared, Path::new(DIR), Path::new("/target"), Keep::Newest, &mut |_| {}).is_err());
 }
 
 #[test]
@@ -109,14 +100,7 @@ fn progress_ends_with_all_bytes_done_also_where_an_extent_is_only_prepared() {
     .unwrap();
     ends.extend(told.take());
     let mut tell = |progress| told = Some(progress);
-    repair_on(
-        &shared,
-        Path::new(DIR),
-        Path::new("/target"),
-        Keep::Newest.into(),
-        &mut tell,
-    )
-    .unwrap();
+    repair_on(&shared, Path::new(DIR), Path::new("/target"), Keep::Newest, &mut tell).unwrap();
     ends.extend(told.take());
     assert_eq!(ends.len(), 3);
     for end in ends {
