@@ -81,6 +81,8 @@ impl Target {
         while let Some(entry) = entries.try_next().await? {
             standing.head = entry.sequence;
             match self.origin(&entry)? {
+                // An import's rows only go up: an earlier one behind a later one is somebody's copy.
+                Origin::Own(told) if told.row < standing.row => {}
                 Origin::Own(told) => (standing.row, digest) = (told.row, Some(told.digest)),
                 Origin::Other(told) if told.is_among(rows) => return Err(self.under_another_name(&entry, told.row)),
                 Origin::Other(_) | Origin::Unknown => {}
@@ -95,7 +97,7 @@ impl Target {
         let (standing, digest) = match self.store.peek(&self.space, segment).await? {
             None => return Ok(Standing::default()),
             Some(last) => match self.origin(&last)? {
-                Origin::Own(Told { row, digest }) => {
+                Origin::Own(Told { row, digest }) if row > before.row => {
                     let head = last.sequence;
                     (Standing { head, row }, Some(digest))
                 }
@@ -186,13 +188,31 @@ impl Target {
 enum Known {
     /// Its last entry is no row of this source: it is searched when the input comes upon it.
     Unsearched,
+    /// Its last entry says that it is a row of this source; a copy of one says so too.
+    Said(Standing),
     Standing(Standing),
+}
+
+impl Known {
+    fn standing(&self) -> Standing {
+        match self {
+            Self::Said(standing) | Self::Standing(standing) => *standing,
+            Self::Unsearched => Standing::default(),
+        }
+    }
+}
+
+/// The sequence of a row in a segment to which nobody else appends.
+fn place(before: &HashMap<String, u64>, segment: &str, rows: &[Row], row: u64) -> u64 {
+    before.get(segment).unwrap_or(&0) + rows.partition_point(|other| other.number <= row) as u64
 }
 
 /// Where the segments of a space stand.
 pub(crate) struct Standings {
     target: Target,
     all: HashMap<String, Known>,
+    /// Rows of each segment in the parts of the input before.
+    before: HashMap<String, u64>,
     /// Rows of this source that stand there, with their segments, of which the input was not seen yet to have the same.
     unproven: BTreeMap<(u64, String), u64>,
     /// The last entries that are rows of other sources.
@@ -206,6 +226,7 @@ impl Standings {
         let mut standings = Self {
             target,
             all: HashMap::new(),
+            before: HashMap::new(),
             unproven: BTreeMap::new(),
             others: HashMap::new(),
         };
@@ -219,7 +240,7 @@ impl Standings {
                 Origin::Own(Told { row, digest }) => {
                     standings.unproven.insert((row, last.segment.clone()), digest);
                     let head = last.sequence;
-                    Known::Standing(Standing { head, row })
+                    Known::Said(Standing { head, row })
                 }
                 Origin::Other(told) => {
                     last.payload = Default::default();
@@ -235,10 +256,7 @@ impl Standings {
 
     /// A segment that was looked at, or that did not exist.
     pub(crate) fn get(&self, segment: &str) -> Standing {
-        match self.all.get(segment) {
-            Some(Known::Standing(standing)) => *standing,
-            Some(Known::Unsearched) | None => Standing::default(),
-        }
+        self.all.get(segment).map(Known::standing).unwrap_or_default()
     }
 
     pub(crate) fn set(&mut self, segment: String, standing: Standing) {
@@ -250,6 +268,7 @@ impl Standings {
     /// # Errors
     /// The input is not the one whose rows are stored, or is stored under another name.
     pub(crate) async fn examine(&mut self, segments: &HashMap<String, Vec<Row>>, read: u64) -> Result<(), Failure> {
+        self.doubt(segments, read);
         self.search(segments).await?;
         let target = &self.target;
         while let Some(first) = self.unproven.first_entry() {
@@ -262,14 +281,15 @@ impl Standings {
             if !(Told { row, digest }).is_among(rows) {
                 return Err(target.another_input(segment, row));
             }
+            let head = self.all.get(segment).map_or(0, |known| known.standing().head);
+            if head < place(&self.before, segment, rows, row) {
+                return Err(target.rows_before_are_gone(segment, row));
+            }
             first.remove();
         }
         let mut new = false;
         for (segment, rows) in segments {
-            let standing = match self.all.get(segment) {
-                Some(Known::Standing(standing)) => *standing,
-                _ => Standing::default(),
-            };
+            let standing = self.all.get(segment).map(Known::standing).unwrap_or_default();
             new |= !standing.new_rows(rows).is_empty();
             for row in rows.iter().filter(|_| !self.others.is_empty()) {
                 let (row, digest) = (row.number, row.digest);
@@ -280,8 +300,31 @@ impl Standings {
         }
         // An import stores all rows of a window before any of the next.
         match self.unproven.last_key_value() {
-            Some(((row, segment), _)) if new => Err(target.rows_before_are_gone(segment, *row)),
-            _ => Ok(()),
+            Some(((row, segment), _)) if new => return Err(target.rows_before_are_gone(segment, *row)),
+            _ => {}
+        }
+        for (segment, rows) in segments {
+            *self.before.entry(segment.clone()).or_default() += rows.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Has those segments searched where the last entry, a row of this source, does not stand where the import put it unless
+    /// others append too: it may be somebody's copy of an earlier row.
+    fn doubt(&mut self, segments: &HashMap<String, Vec<Row>>, read: u64) {
+        let said = self.unproven.keys().take_while(|(row, _)| *row <= read);
+        let doubtful = said.filter(|(row, segment)| {
+            let standing = match self.all.get(segment) {
+                Some(Known::Said(standing)) => standing,
+                _ => return false,
+            };
+            let rows = segments.get(segment);
+            rows.is_some_and(|rows| place(&self.before, segment, rows, *row) != standing.head)
+        });
+        let doubtful: Vec<_> = doubtful.cloned().collect();
+        for said in doubtful {
+            self.unproven.remove(&said);
+            self.all.insert(said.1, Known::Unsearched);
         }
     }
 

@@ -255,3 +255,61 @@ fn rows_missing_before_a_stored_one_may_be_of_a_deleted_segment() {
     assert!(said.contains("a segment of it was deleted or trimmed"), "{said}");
     assert!(said.contains("another space"), "{said}");
 }
+
+#[test]
+fn a_copy_of_an_imported_row_behind_the_import_doubles_nothing() {
+    let place = Place::new();
+    let by_key = &BY_KEY[..];
+    for (name, more) in [
+        ("a.csv", by_key),
+        ("b.csv", &["--ordered", "--source", "b", "--segment-by", "key"]),
+    ] {
+        place.put(
+            name,
+            format!("n,key\n{}", rows(1..=20).replace(",k", &format!(",{name}-k"))).as_bytes(),
+        );
+        let imported = place.import(name, more);
+        assert!(imported.status.success(), "{}", text(&imported.stderr));
+        let stored = place.payloads();
+        let segment = format!("s/{name}-k1");
+        let first = &lines(&place.served.run(&["consume", &segment, "--limit", "1"]).stdout)[0];
+        let copy = serde_json::json!({"payload": first["payload"], "metadata": first["metadata"]}).to_string();
+        place.put("copy", copy.as_bytes());
+        let copied = place.served.run(&[
+            "produce",
+            &segment,
+            "--json",
+            place.dir.path().join("copy").to_str().unwrap(),
+        ]);
+        assert!(copied.status.success(), "{}", text(&copied.stderr));
+        let again = place.import(name, more);
+        assert!(again.status.success(), "{}", text(&again.stderr));
+        assert_eq!(lines(&again.stdout)[0]["stored"], 0);
+        assert_eq!(place.payloads().len(), stored.len() + 1);
+    }
+}
+
+#[test]
+fn a_copied_row_alone_stands_for_no_rows_before_it() {
+    let place = Place::new();
+    place.put("a.csv", format!("n,key\n{}", rows(1..=5)).as_bytes());
+    assert!(place.import("a.csv", &[]).status.success());
+    let last = &lines(&place.served.run(&["peek", "s/all"]).stdout)[0];
+    place.put(
+        "copy",
+        serde_json::json!({"payload": last["payload"], "metadata": last["metadata"]})
+            .to_string()
+            .as_bytes(),
+    );
+    assert!(place.served.run(&["delete", "s/all", "--yes"]).status.success());
+    let copy = place.dir.path().join("copy");
+    assert!(
+        place
+            .served
+            .run(&["produce", "s/all", "--json", copy.to_str().unwrap()])
+            .status
+            .success()
+    );
+    let said = refused(&place.import("a.csv", &[]));
+    assert!(said.contains("does not hold all rows"), "{said}");
+}
