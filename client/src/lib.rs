@@ -51,3 +51,4 @@ pub use produce::Producer;
 pub use retry::RetryPolicy;
 pub use store::StoreClient;
 pub use streamkit_protocol::{LexKey, Metadata, SegmentStatus, SpaceOffset, Status, Trx};
+pub use token::refused as refused_token;

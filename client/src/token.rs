@@ -7,8 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::Error;
 
-/// Why a server refused this token.
-pub(crate) fn refused(token: &str) -> Error {
+/// Why a server refused this token, which it does not say: [`Error::TokenExpired`] where the token's own claim and this machine's
+/// clock tell so, otherwise [`Error::Unauthorized`].
+pub fn refused(token: &str) -> Error {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     match expiry(token).and_then(|expiry| now.checked_sub(expiry)) {
         Some(ago) => Error::TokenExpired { ago },

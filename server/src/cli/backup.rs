@@ -31,6 +31,7 @@ pub(crate) struct Backup {
         env = "STREAMKIT_TIMEOUT",
         hide_env_values = true,
         value_name = "TIME",
+        value_parser = super::connect::some_time,
         default_value = "30s"
     )]
     timeout: humantime::Duration,

@@ -9,6 +9,7 @@ use futures_util::TryStreamExt as _;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use streamkit_client::{Client, ConsumeSpace, Error, NewRecord, StoreClient};
+use streamkit_engine::limits::RECORD_BYTES_MAX;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -18,19 +19,22 @@ use super::floor;
 use super::output::{Out, counted, json_lines, note};
 use super::remove::delete_space;
 
+/// The most of anything that is asked for: more is a slip of the keyboard, and would take all memory.
+const MOST: u64 = 1_000_000;
+
 #[derive(clap::Args)]
 pub(crate) struct Bench {
     /// Writers, each with one call in flight
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=MOST), default_value_t = 1)]
     writers: u64,
     /// Segments they write to; who shares one takes turns [default: all own]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     segments: Option<u64>,
     /// Bytes of a record's payload
-    #[arg(long, value_name = "BYTES", default_value_t = 256)]
-    size: usize,
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(..=RECORD_BYTES_MAX as u64), default_value_t = 256)]
+    size: u64,
     /// Records per call
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=MOST), default_value_t = 1)]
     batch: u64,
     /// How long to write
     #[arg(long, value_name = "TIME", default_value = "5s")]
@@ -39,8 +43,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "COUNT")]
     calls: Option<u64>,
     /// Connections the writers share
-    #[arg(long, value_name = "COUNT", value_parser = super::connect::count, default_value_t = 1)]
-    connections: usize,
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=MOST), default_value_t = 1)]
+    connections: u64,
     /// Read this space back instead of writing
     #[arg(long, value_name = "SPACE")]
     read: Option<String>,
@@ -117,12 +121,12 @@ impl Bench {
         self.measure_floor(&mut floors).await?;
         let segments = self.segments.unwrap_or(self.writers).clamp(1, self.writers.max(1));
         let space = format!("bench-{}", &Uuid::new_v4().simple().to_string()[..8]);
-        let clients: Vec<Client> = (0..self.connections.max(1)).map(|_| self.connect.client()).collect();
+        let clients: Vec<Client> = (0..self.connections).map(|_| self.connect.client()).collect();
         let started = Instant::now();
         let load = Arc::new(Load {
             space: space.clone(),
             segments: (0..segments).map(|number| Segment::new(number, segments)).collect(),
-            payload: vec![b'x'; self.size].into(),
+            payload: vec![b'x'; usize::try_from(self.size).unwrap_or(RECORD_BYTES_MAX)].into(),
             batch: self.batch.max(1),
             calls: self.calls.unwrap_or(u64::MAX),
             until: started
@@ -154,6 +158,10 @@ impl Bench {
         let seconds = started.elapsed().as_secs_f64();
         reporter.abort();
         progress.finish_and_clear();
+        let wrote = !written.latency.is_empty() || written.unanswered > 0;
+        if let (false, Some(failure)) = (wrote, written.failed.take()) {
+            return Err(failure);
+        }
         let store = clients[0].store(self.connect.store);
         let checked = load.check(&store).await;
         // Where something is missing, the space is what tells of it.

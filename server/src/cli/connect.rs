@@ -31,6 +31,7 @@ pub(crate) struct Connect {
         env = "STREAMKIT_TIMEOUT",
         hide_env_values = true,
         value_name = "TIME",
+        value_parser = some_time,
         default_value = "30s"
     )]
     pub(crate) timeout: humantime::Duration,
@@ -77,14 +78,18 @@ pub(crate) fn space_or_path(text: &str) -> Result<(String, Option<String>), Stri
     }
 }
 
+/// The most of anything that a command is told: sums of a few of them do not overflow.
+const MOST: usize = usize::MAX >> 14;
+
 /// A count of which there is at least one.
 pub(crate) fn count(text: &str) -> Result<usize, String> {
     at_least(1)(text)
 }
 
-/// A number that is at least `least`.
+/// A number that is at least `least`, and no more than anything can be counted.
 pub(crate) fn at_least(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| match text.parse() {
+        Ok(number) if number > MOST => Err(format!("it must be at most {MOST}")),
         Ok(number) if number >= least => Ok(number),
         Ok(_) => Err(format!("it must be at least {least}")),
         Err(error) => Err(std::num::ParseIntError::to_string(&error)),

@@ -52,6 +52,10 @@ pub(crate) fn check_place(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Err(std::io::ErrorKind::IsADirectory.into());
     }
+    // Others are looked at without being opened: a pipe would wait for its other end.
+    if path.metadata().is_ok_and(|about| !about.is_file()) {
+        return Err(std::io::Error::other("it is no file"));
+    }
     let tried = beside(path);
     OpenOptions::new().write(true).create_new(true).open(&tried)?;
     std::fs::remove_file(&tried)

@@ -89,6 +89,10 @@ impl Import {
             }
             None => self.file.clone(),
         };
+        if name.is_empty() {
+            return Err(Failure::arguments("a source without a name cannot be gone on with")
+                .hint("give it one with --source NAME"));
+        }
         if name.len() > SOURCE_BYTES_MAX {
             let (what, bytes) = (if named { "--source" } else { "the file's name" }, name.len());
             return Err(Failure::arguments(format!(

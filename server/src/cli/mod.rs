@@ -48,6 +48,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use failure::{Exit, Failure};
+use shown::shown_usage;
 use tokio_util::sync::CancellationToken;
 
 /// Ordered event streams, durable before they are acknowledged
@@ -119,7 +120,7 @@ pub(crate) fn main() -> ExitCode {
     let parsed = command.clone().try_get_matches_from(arguments);
     let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => with_next_step(error, &command, &origins).exit(),
+        Err(error) => return usage(&with_next_step(error, &command, &origins)),
     };
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| "warn,streamkit=info".into());
@@ -149,6 +150,18 @@ pub(crate) fn main() -> ExitCode {
         }
         Err(failure) => failure.report(),
     }
+}
+
+/// Says what is wrong with the arguments, or the help that was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let said = error.render().ansi().to_string();
+    match std::io::stderr().is_terminal().then(|| shown_usage(&said)).flatten() {
+        // What arguments, variables and files hold may steer the terminal.
+        Some(said) => log::say(&said),
+        // Nobody may read it; the exit code tells.
+        None => drop(error.print()),
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Arguments as u8))
 }
 
 /// Says where to get what is missing, and where a bad value comes from.

@@ -183,6 +183,16 @@ pub(crate) fn note(line: impl std::fmt::Display) {
     super::log::say(&shown(&line.to_string()).to_string());
 }
 
+/// Whether standard output was closed when the program began. The standard library then puts `/dev/null` there, which is open for
+/// reading too, as that of `>/dev/null` is not; it is told on Linux only.
+pub(crate) fn is_closed() -> bool {
+    let is_null = std::fs::read_link("/proc/self/fd/1").is_ok_and(|path| path.as_os_str() == "/dev/null");
+    let about = std::fs::read_to_string("/proc/self/fdinfo/1").unwrap_or_default();
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    is_null && flags.is_some_and(|flags| flags & 0o3 == 0o2)
+}
+
 /// So many of a thing, for people.
 pub(crate) fn counted(count: u64, what: &str) -> String {
     match (count, what.strip_suffix('y')) {

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::format::{Format, format};
 use super::moment::moment;
 use super::offset_file;
-use super::output::{Out, note};
+use super::output::{Out, is_closed, note};
 use super::unknown;
 
 /// Most entries of a space that --last gives: they are held in memory while the space is read.
@@ -135,6 +135,12 @@ impl Consume {
             }
             let after = match (&self.after, &self.offset_file) {
                 (Some(offset), _) => offset.clone().of(self.connect.store, &space)?,
+                (None, Some(_)) if is_closed() => {
+                    return Err(Failure::new(
+                        "standard output is closed: what is read would be lost, and passed over next time",
+                    )
+                    .hint("open it; >/dev/null throws entries away on purpose"));
+                }
                 (None, Some(file)) => offset_file::read(file, self.connect.store, &space)?.unwrap_or_default(),
                 (None, None) => LexKey::default(),
             };

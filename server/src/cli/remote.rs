@@ -24,10 +24,13 @@ const LIST_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RemoteError {
     #[error(
-        "the server at {url} refused the token; a backup needs one for all stores: `{} token --store '*'`",
+        "the server at {url}: {why}; a backup needs a token for all stores: `{} token --store '*'`",
         called()
     )]
-    Token { url: String },
+    Token {
+        url: String,
+        why: Box<streamkit_client::Error>,
+    },
     #[error("{0}")]
     NoAnswer(String),
     #[error("{0}")]
@@ -123,7 +126,10 @@ impl Remote {
         let said = self.read_all(&mut body).await.unwrap_or_default();
         let said = String::from_utf8_lossy(&said).trim().to_owned();
         Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RemoteError::Token { url: self.url.clone() },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RemoteError::Token {
+                url: self.url.clone(),
+                why: Box::new(streamkit_client::refused_token(&self.token)),
+            },
             StatusCode::UNPROCESSABLE_ENTITY => RemoteError::Damage(said),
             StatusCode::SERVICE_UNAVAILABLE => self.no_answer(format!("{said}; try again")),
             StatusCode::NOT_FOUND if said.is_empty() => RemoteError::Failed(format!(

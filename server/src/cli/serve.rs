@@ -63,6 +63,7 @@ pub(crate) struct Serve {
         env = "STREAMKIT_OPEN_STORES",
         hide_env_values = true,
         value_name = "COUNT",
+        value_parser = count,
         default_value_t = 10_000
     )]
     open_stores: usize,

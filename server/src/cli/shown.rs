@@ -33,6 +33,21 @@ pub(crate) fn shown_json(json: &str) -> String {
     out
 }
 
+/// What is wrong with arguments without its styles, if there is anything in it that steers.
+pub(crate) fn shown_usage(said: &str) -> Option<String> {
+    let mut plain = said.to_owned();
+    for style in LOG_STYLES.into_iter().chain(["[4m"]) {
+        plain = plain.replace(&format!("\u{1b}{style}"), "");
+    }
+    let lines: Vec<_> = plain
+        .trim_end()
+        .split('\n')
+        .map(|line| shown(line).to_string())
+        .collect();
+    let shown = lines.join("\n");
+    (shown != plain.trim_end()).then_some(shown)
+}
+
 /// What the log's formatter writes behind an escape: end of a style, bold, dim, italic, the colours of the levels. Others, such
 /// as one that hides text, come from elsewhere.
 const LOG_STYLES: [&str; 9] = ["[0m", "[1m", "[2m", "[3m", "[31m", "[32m", "[33m", "[34m", "[35m"];
@@ -87,5 +102,12 @@ mod tests {
             b"\x1b[31mERROR\x1b[0m \\u{1b}[8mhidden \\u{1b}[0;5mblinks\\u{1b}[m\n"
         );
         assert_eq!(shown("Grüße\t日本").to_string(), "Grüße\t日本");
+        let styled = "\x1b[1m\x1b[31merror:\x1b[0m no \x1b[33mNAME\x1b[0m\n\n  \x1b[4mtip\x1b[0m\n";
+        assert_eq!(shown_usage(styled), None);
+        let steering = styled.replace("NAME", "\x1b]0;title\x07\u{9b}");
+        assert_eq!(
+            shown_usage(&steering).as_deref(),
+            Some("error: no \\u{1b}]0;title\\u{7}\\u{9b}\n\n  tip")
+        );
     }
 }

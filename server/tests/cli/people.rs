@@ -150,6 +150,15 @@ fn a_token_that_expired_is_told_apart_from_one_that_is_wrong_and_no_stream_broke
     let expired = minted(&["*", "--ttl", "1s"]);
     std::thread::sleep(std::time::Duration::from_millis(2100));
     assert!(consume(&expired).contains("the token has expired"));
+    let target = dir.path().join("backup");
+    let mut backup = served.command(&["backup", &served.url, target.to_str().unwrap()]);
+    let backup = backup.env("STREAMKIT_TOKEN", expired.trim()).output().unwrap();
+    assert_eq!(backup.status.code(), Some(4));
+    assert!(
+        text(&backup.stderr).contains("the token has expired"),
+        "{}",
+        text(&backup.stderr)
+    );
     assert!(consume("nonsense").contains("the server refused the token"));
     assert!(consume(&minted(&["00000000-0000-4000-8000-000000000001"])).contains("access denied"));
     assert!(consume(&minted(&["*", "--write-only"])).contains("access denied"));
@@ -228,4 +237,92 @@ fn a_bench_leaves_nothing_behind_and_ctrl_c_keeps_its_figures() {
     assert_eq!(stopped.status.code(), Some(130), "{}", text(&stopped.stderr));
     assert!(lines(&stopped.stdout)[0]["calls"].as_u64().unwrap() > 0);
     assert_eq!(served.run(&["spaces"]).stdout, b"");
+}
+
+#[test]
+fn an_offset_is_kept_of_what_somebody_could_read_and_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    let file = dir.path().join("offset");
+    let closed = |how: &str| {
+        let consume = served.command(&["consume", "orders", "--offset-file", file.to_str().unwrap()]);
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .args(["-c", &format!("\"$0\" \"$@\" {how}")])
+            .arg(consume.get_program())
+            .args(consume.get_args());
+        shell.envs(consume.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        shell.output().unwrap()
+    };
+    let done = closed(">&-");
+    assert_eq!(done.status.code(), Some(1));
+    assert!(
+        text(&done.stderr).contains("standard output is closed"),
+        "{}",
+        text(&done.stderr)
+    );
+    assert!(!file.exists());
+    assert!(closed(">/dev/null").status.success());
+    assert!(file.exists());
+    std::fs::remove_file(&file).unwrap();
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&file)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let done = closed("");
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stderr).contains("it is no file"), "{}", text(&done.stderr));
+}
+
+#[test]
+fn numbers_beyond_all_measure_and_times_of_nothing_are_refused_before_anything_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    let key = dir.path().join("k");
+    std::fs::write(&key, [b'k'; 32]).unwrap();
+    let most = u64::MAX.to_string();
+    for args in [
+        &["status", "--timeout", "0s"][..],
+        &["backup", "--timeout", "0s", "a", "b"],
+        &["bench", "--writers", &most],
+        &["bench", "--batch", &most],
+        &["bench", "--size", &most],
+        &["bench", "--connections", &most],
+        &["bench", "--segments", "0"],
+        &["serve", "--jwt-key-file", key.to_str().unwrap(), "--connections", &most],
+        &[
+            "serve",
+            "--jwt-key-file",
+            key.to_str().unwrap(),
+            "--inbound-bytes",
+            &most,
+        ],
+        &["serve", "--jwt-key-file", key.to_str().unwrap(), "--open-stores", "0"],
+    ] {
+        let done = served.run(args);
+        assert_eq!(done.status.code(), Some(2), "{args:?}: {}", text(&done.stderr));
+        assert!(
+            text(&done.stderr).contains("invalid value"),
+            "{args:?}: {}",
+            text(&done.stderr)
+        );
+    }
+}
+
+#[test]
+fn a_bench_that_wrote_nothing_says_why_and_of_no_space_that_it_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served_with_orders(dir.path());
+    let refused = served
+        .command(&["bench", "--calls", "1"])
+        .env("STREAMKIT_TOKEN", "x")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(4));
+    let said = text(&refused.stderr);
+    assert!(said.contains("unauthorized") && !said.contains("stays"), "{said}");
+    assert!(refused.stdout.is_empty());
 }

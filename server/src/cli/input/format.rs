@@ -45,6 +45,16 @@ pub(super) fn says_packed(name: &str) -> bool {
     PACKED.iter().any(|end| name.ends_with(end))
 }
 
+/// What parts the columns of a head line that is not CSV but looks like it. `sep=` and a character are a spreadsheet's first line.
+fn parted_by(head: &[u8]) -> Option<&'static str> {
+    if head.len() == 5 && head.to_ascii_lowercase().starts_with(b"sep=") {
+        return Some("`sep=`");
+    }
+    let parts = [(b'\t', "tabs"), (b';', "semicolons"), (b'|', "bars")];
+    let found = parts.into_iter().find(|(part, _)| head.contains(part));
+    found.filter(|_| !head.contains(&b',')).map(|(_, what)| what)
+}
+
 impl Format {
     /// By the ending of a name.
     fn of_name(name: &str) -> Option<Self> {
@@ -75,7 +85,13 @@ impl Format {
                     char::from(start[0])
                 )),
             },
-            _ => Ok(Self::Csv),
+            _ => match parted_by(start) {
+                Some(what) => Err(format!(
+                    "its first line has {what} and no comma between its columns, and CSV has commas; convert it, or say --format csv \
+                     if it is one column"
+                )),
+                None => Ok(Self::Csv),
+            },
         }
     }
 }
@@ -97,6 +113,13 @@ mod tests {
             ("", "id", Format::Csv),
         ] {
             assert_eq!(Format::of(name, start.as_bytes()), Ok(format), "{name} {start}");
+        }
+        for head in ["id\tv", "\"id\";\"v\"", "a|b", "sep=;", "SEP=,"] {
+            let refused = Format::of("a.csv", head.as_bytes()).unwrap_err();
+            assert!(refused.contains("--format csv"), "{refused}");
+        }
+        for head in ["id,a;b", "sep=;,b", "a,b\t"] {
+            assert_eq!(Format::of("a.tsv", head.as_bytes()), Ok(Format::Csv));
         }
         for (name, start) in [
             ("a.csv", "{\"a\":1}"),

@@ -88,6 +88,7 @@ impl<R: Read> Read for Lasting<R> {
             }
             let why = match error.kind() {
                 ErrorKind::UnexpectedEof => format!("the {} data is cut off", self.name),
+                ErrorKind::Unsupported => format!("the {} data {error}", self.name),
                 _ => format!(
                     "the {} data is damaged, and what was read of it may be wrong: {error}",
                     self.name
@@ -130,6 +131,15 @@ impl<R: Read> Zstd<R> {
                 if std::io::copy(&mut self.input.by_ref().take(length), &mut std::io::sink())? < length {
                     return Err(ErrorKind::UnexpectedEof.into());
                 }
+            }
+            Err(FrameDecoderError::WindowSizeTooBig { requested, max }) => {
+                let [requested, max] = [requested, max].map(|bytes| bytes >> 20);
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "takes {requested} MiB of memory to unpack, {max} MiB are allowed; unpack it first: `zstd -dc --long=31`"
+                    ),
+                ));
             }
             Err(error) => return Err(Error::new(ErrorKind::InvalidData, error.to_string())),
         }
@@ -267,5 +277,14 @@ mod tests {
         for start in [&b"a,b"[..], b"", b"\x1f", b"{}", b"\x28\xb5\x2f"] {
             assert_eq!(Packing::of(start), Ok(Packing::Plain));
         }
+    }
+
+    #[test]
+    fn a_window_larger_than_is_taken_is_no_damage() {
+        // A frame's header that asks for 2 GiB.
+        let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3];
+        let mut read = Packing::of(&frame).unwrap().unpack(Box::new(std::io::Cursor::new(frame)));
+        let why = read.read_to_end(&mut Vec::new()).unwrap_err().to_string();
+        assert!(why.contains("2048 MiB") && !why.contains("damaged"), "{why}");
     }
 }
