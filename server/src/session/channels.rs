@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use streamkit_protocol::FrameHead;
 use uuid::Uuid;
 
 use super::inbox::Inbox;
@@ -22,7 +23,8 @@ pub(super) struct Channels {
 
 #[derive(Default)]
 struct Inner {
-    open: HashMap<Uuid, Inbox>,
+    /// Each with the store it was opened for.
+    open: HashMap<Uuid, (Uuid, Inbox)>,
     /// Each with whether its peer was told that all was stored, and has sent nothing since.
     finished: HashMap<Uuid, bool>,
     finished_order: VecDeque<(Instant, Uuid)>,
@@ -46,8 +48,8 @@ impl Inner {
 
 /// What a channel id in a frame means.
 pub(super) enum Admission {
-    /// A channel at work.
-    Open(Inbox),
+    /// A channel at work, in a store.
+    Open(Uuid, Inbox),
     /// Was one: drop the frame.
     Finished,
     /// A new one may start.
@@ -74,8 +76,8 @@ impl Channels {
     pub(super) fn find(&self, id: Uuid) -> Admission {
         let mut inner = self.lock();
         inner.forget_until(|finished, _| finished.elapsed() < self.finished_age);
-        if let Some(inbox) = inner.open.get(&id) {
-            Admission::Open(inbox.clone())
+        if let Some((store, inbox)) = inner.open.get(&id) {
+            Admission::Open(*store, inbox.clone())
         } else if inner.finished.contains_key(&id) {
             Admission::Finished
         } else if inner.open.len() >= self.open_max {
@@ -90,8 +92,8 @@ impl Channels {
         self.lock().finished.get_mut(&id).is_some_and(std::mem::take)
     }
 
-    pub(super) fn open(&self, id: Uuid, inbox: Inbox) {
-        self.lock().open.insert(id, inbox);
+    pub(super) fn open(&self, head: FrameHead, inbox: Inbox) {
+        self.lock().open.insert(head.channel_id, (head.store_id, inbox));
     }
 
     /// Forgets a channel's inbox and remembers its id, forgetting the oldest one where there are too many.
@@ -138,7 +140,11 @@ impl Channels {
 
     /// How many open channels hold room for messages.
     pub(super) fn holding_room(&self) -> usize {
-        self.lock().open.values().filter(|inbox| inbox.holds_room()).count()
+        self.lock()
+            .open
+            .values()
+            .filter(|(_, inbox)| inbox.holds_room())
+            .count()
     }
 
     /// Drops all inboxes: no channel receives anything more.
@@ -162,10 +168,11 @@ mod tests {
         let channels = Channels::new(&limits);
         let inboxes = Inboxes::new(&limits, crate::session::Inbound::new(limits.inbound_bytes)).0;
         let ids: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
-        channels.open(ids[0], inboxes.channel(Uuid::nil()).0);
-        assert!(matches!(channels.find(ids[0]), Admission::Open(_)));
+        let head = |id| FrameHead::new(Uuid::nil(), id);
+        channels.open(head(ids[0]), inboxes.channel(Uuid::nil()).0);
+        assert!(matches!(channels.find(ids[0]), Admission::Open(..)));
         assert!(matches!(channels.find(ids[1]), Admission::Unknown));
-        channels.open(ids[1], inboxes.channel(Uuid::nil()).0);
+        channels.open(head(ids[1]), inboxes.channel(Uuid::nil()).0);
         assert!(matches!(channels.find(ids[2]), Admission::Full));
         for id in &ids[..3] {
             channels.finish(*id, false);

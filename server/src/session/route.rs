@@ -17,6 +17,7 @@ use crate::auth::Rights;
 
 const TOO_MANY_STREAMS: &str = "too many active streams";
 const TOO_LATE: &str = "a record came after its produce was answered, and is not stored";
+const OTHER_STORE: &str = "a frame of this channel names another store";
 const UNPROVEN: &str = "the end came, but nothing proves that it came last: what is not acknowledged is not stored";
 
 /// Longest `traceparent` kept: more than twice what its version 00 has.
@@ -74,7 +75,7 @@ impl Session {
         match ask {
             Ask::Overtaken => self.ends.overtaken(Instant::now()),
             Ask::Mark(id) => {
-                if let Admission::Open(inbox) = self.channels.find(id) {
+                if let Admission::Open(_, inbox) = self.channels.find(id) {
                     self.let_wait(FrameHead::new(Uuid::nil(), id), inbox, What::Mark, Doubt::Much);
                 }
             }
@@ -109,14 +110,21 @@ impl Session {
     async fn data(&mut self, frame: Frame) {
         let head = FrameHead::new(frame.store_id, frame.channel_id);
         let rights = self.scopes.on(StoreId(frame.store_id));
+        let found = self.channels.find(head.channel_id);
+        if let Admission::Open(store, inbox) = &found
+            && *store != head.store_id
+        {
+            self.ends.forget(head.channel_id);
+            return self.break_off(inbox, head, OTHER_STORE).await;
+        }
         if rights == Rights::default() {
             return self.refuse(head, ACCESS_DENIED).await;
         }
         let traceparent = traceparent(&frame);
         let message = frame.message();
         let terminal = Terminal::decode(&message);
-        match self.channels.find(head.channel_id) {
-            Admission::Open(inbox) => self.received(inbox, head, message, terminal).await,
+        match found {
+            Admission::Open(_, inbox) => self.received(inbox, head, message, terminal).await,
             Admission::Finished => {
                 if terminal.is_some() || !self.channels.came_late(head.channel_id) {
                     return;
@@ -195,7 +203,7 @@ impl Session {
     fn open(&mut self, head: FrameHead, opening: Opening) -> Inbox {
         self.ends.opened();
         let (inbox, received) = self.inboxes.channel(head.channel_id);
-        self.channels.open(head.channel_id, inbox.clone());
+        self.channels.open(head, inbox.clone());
         let (outbound, reads) = (self.outbound.clone(), self.reads.clone());
         let (ending, why) = (self.ending.child_token(), self.why.clone());
         let channel = Channel::new(head, outbound, received, reads, ending, why);
@@ -207,7 +215,7 @@ impl Session {
     /// An error frame ends the channel as an error message in a data frame does.
     async fn error(&mut self, frame: Frame) {
         let head = FrameHead::new(frame.store_id, frame.channel_id);
-        if let Admission::Open(inbox) = self.channels.find(head.channel_id) {
+        if let Admission::Open(_, inbox) = self.channels.find(head.channel_id) {
             self.ends.forget(head.channel_id);
             let message = frame.message();
             let terminal = Terminal::decode(&message).unwrap_or_else(|| Terminal::Error("unknown".to_owned()));
@@ -222,10 +230,15 @@ impl Session {
             .await
             .is_err()
         {
-            self.channels.finish(head.channel_id, false);
-            inbox.overload();
-            self.refuse(head, OVERLOADED).await;
+            self.break_off(inbox, head, OVERLOADED).await;
         }
+    }
+
+    /// Ends a channel with an error frame: what its peer meant cannot be done.
+    async fn break_off(&self, inbox: &Inbox, head: FrameHead, why: &str) {
+        self.channels.finish(head.channel_id, false);
+        inbox.overload();
+        self.refuse(head, why).await;
     }
 
     async fn refuse(&self, head: FrameHead, why: &str) {

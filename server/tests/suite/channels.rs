@@ -273,3 +273,25 @@ async fn that_all_places_are_taken_breaks_no_circuit_and_hinders_no_read_of_a_st
     assert_eq!(peer.produce("s", "a", &[&record(1)]).await.1, Terminal::Close);
     host.stop().await;
 }
+
+#[tokio::test]
+async fn a_frame_that_names_another_store_than_its_channel_ends_the_channel_and_nothing_is_stored_in_either() {
+    let host = Host::start().await;
+    let other = Uuid::from_u128(9);
+    for scope in ["streamkit::*".to_owned(), format!("streamkit::{STORE}")] {
+        let mut peer = host.connect_with(&token(&[&scope])).await.unwrap();
+        for stray in [record(2).into_bytes(), Terminal::Close.encode()] {
+            let head = peer.open(&produce("s", "a")).await;
+            peer.send(head, record(1).as_bytes()).await;
+            let strayed = FrameHead::new(other, head.channel_id);
+            peer.send(strayed, &stray).await;
+            peer.send(head, record(2).as_bytes()).await;
+            peer.send(head, &Terminal::Close.encode()).await;
+            let why = Terminal::Error("a frame of this channel names another store".into());
+            assert_eq!(peer.finish(strayed).await.1, why);
+            peer.answers_ping().await;
+        }
+        assert!(peer.call(&peek("s", "a")).await.0[0].starts_with("{\"sequence\":0,"));
+    }
+    host.stop().await;
+}
