@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::backup::manifest::{MANIFEST, OPENED};
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{OpenError, StorageError};
 use crate::limits::FORMAT_VERSION;
 use crate::log::headers::open_extent;
@@ -23,11 +23,22 @@ pub(crate) const UNFINISHED: &str = "unfinished ";
 pub(crate) fn read_format(disk: &dyn Disk, dir: &Path) -> Result<Option<String>, StorageError> {
     let path = dir.join("format");
     let text = match disk.open(&path, OpenMode::Read) {
-        Ok(file) => crate::disk::read_all(&*file).map_err(|e| StorageError::io("read", &path, e))?,
+        Ok(file) => read_line(&*file).map_err(|e| StorageError::io("read", &path, e))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StorageError::io("open", path, error)),
     };
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// A file of one short line. One that is longer than any is never read.
+fn read_line(file: &dyn DiskFile) -> std::io::Result<Vec<u8>> {
+    const MOST: u64 = 4096;
+    match file.size()? {
+        ..=MOST => crate::disk::read_all(file),
+        size => Err(std::io::Error::other(format!(
+            "a file of {size} bytes, which is no line"
+        ))),
+    }
 }
 
 /// Whether the folder says of itself that it is one of ours, in a format this program knows.

@@ -398,10 +398,10 @@ impl Stores for Engine {
         }
         self.inner.threads.folder.ready()?;
         let stores = self.inner.stores();
-        let halted = stores
+        let refusing = stores
             .open()
-            .filter_map(|(id, store)| Some((id, store.writable().err()?)));
-        match halted.min_by_key(|(id, _)| *id) {
+            .filter_map(|(id, store)| Some((id, store.shared.latch.ready().err()?)));
+        match refusing.min_by_key(|(id, _)| *id) {
             Some((_, why)) => Err(why),
             None => Ok(()),
         }

@@ -2,7 +2,7 @@
 //! none of them can stop the others from being accepted.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use axum::http::{Request, Response};
 use hyper::body::Body as _;
@@ -15,19 +15,13 @@ use tower_service::Service as _;
 use crate::http::Server;
 use crate::places::{Place, Places};
 use crate::socket::{Socket, Taken};
+use crate::undated;
 
 /// Pause after an error that more accepting cannot help: no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer that fits into any socket: whoever does not take it may be sent away.
 const SMALL_ANSWER_BYTES: u64 = 16 << 10;
-
-/// Whether HTTP can write a time: a clock may stand before 1970, or beyond the year 9999, where the library would panic. Answers
-/// then have no date, as those of a server without a clock.
-fn has_date(now: SystemTime) -> bool {
-    const YEAR_9999: Duration = Duration::from_secs(253_370_764_800);
-    now.duration_since(UNIX_EPOCH).is_ok_and(|since| since < YEAR_9999)
-}
 
 impl Server {
     /// Serves [`Server::router`] on a listener until [`Server::shutdown`] is called. Prefer it to `axum::serve`, which
@@ -69,6 +63,12 @@ impl Server {
         // Frames are small and answers are waited for.
         let _ = stream.set_nodelay(true);
         let taken = Taken::default();
+        if !undated::has_date(SystemTime::now()) {
+            tracing::error!("{}", undated::WHY);
+            let refused = undated::refuse(Socket::new(stream, taken), self.limits().handshake).await;
+            return refused
+                .unwrap_or_else(|error| tracing::debug!(%error, "a connection ended before it was answered"));
+        }
         let place = Arc::new(place);
         let router = self.router().layer(axum::Extension(taken.clone()));
         let guest = place.clone();
@@ -90,7 +90,6 @@ impl Server {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits().handshake)
-            .auto_date_header(has_date(SystemTime::now()))
             .serve_connection(TokioIo::new(Socket::new(stream, taken.clone())), service_fn(answer))
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
@@ -109,17 +108,5 @@ impl Server {
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended before it was upgraded");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_before_1970_or_far_ahead_gives_answers_without_a_date() {
-        assert!(has_date(SystemTime::now()) && has_date(UNIX_EPOCH));
-        assert!(!has_date(UNIX_EPOCH - Duration::from_secs(1)));
-        assert!(!has_date(UNIX_EPOCH + Duration::from_secs(300_000_000_000)));
     }
 }

@@ -1,6 +1,7 @@
 //! Who may do what: bearer tokens signed with the server's key, and the scopes in them.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +12,9 @@ use uuid::Uuid;
 
 /// Shortest secret, in bytes: as long as the hash it keys.
 const SECRET_BYTES_MIN: usize = 32;
+
+/// Most bytes of a file that holds one.
+const KEY_FILE_BYTES_MAX: usize = 64 << 10;
 
 /// The key tokens are signed with. It fixes the algorithm; what a token says of itself is never asked.
 #[derive(Clone)]
@@ -25,8 +29,8 @@ pub struct Key {
 pub enum KeyError {
     /// The file cannot be read.
     #[error("cannot read the key file {0}: {1}")]
-    Read(String, std::io::Error),
-    /// It is a text that would be another secret than it seems.
+    Read(String, io::Error),
+    /// It is a text that would be another secret than it seems, or no secret at all.
     #[error("the key file {0} {1}; write one with `openssl rand -hex 32`")]
     Unclear(String, &'static str),
     /// Too easy to guess.
@@ -55,8 +59,12 @@ impl Key {
     /// # Errors
     /// [`KeyError`].
     pub fn hs256_file(path: &Path) -> Result<Self, KeyError> {
-        let bytes = std::fs::read(path).map_err(|error| KeyError::Read(path.display().to_string(), error))?;
-        let secret = secret(&bytes).map_err(|why| KeyError::Unclear(path.display().to_string(), why))?;
+        let name = || path.display().to_string();
+        let bytes = read_up_to(path, KEY_FILE_BYTES_MAX).map_err(|error| KeyError::Read(name(), error))?;
+        if bytes.len() > KEY_FILE_BYTES_MAX {
+            return Err(KeyError::Unclear(name(), "is too large to be one"));
+        }
+        let secret = secret(&bytes).map_err(|why| KeyError::Unclear(name(), why))?;
         Self::hs256(secret)
     }
 
@@ -93,6 +101,14 @@ impl Key {
             expires_in: left.filter(|left| !left.is_zero())?,
         })
     }
+}
+
+/// The first bytes of a file, and one more if there is more: it may be a device, which has no end.
+fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The secret in a key file.
@@ -285,6 +301,18 @@ mod tests {
         assert!(secret(b"\xff\xfek\0e\0y\0").is_err());
         // Raw bytes are no text; whatever they are, they are the secret.
         assert_eq!(secret(b"\x80\x01\n\x02"), Ok(b"\x80\x01\n\x02".as_slice()));
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_for_a_key_is_never_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let refused = Key::hs256_file(&path).err().unwrap().to_string();
+        assert!(
+            refused.contains("too large") && refused.contains(&*path.to_string_lossy()),
+            "{refused}"
+        );
     }
 
     #[test]

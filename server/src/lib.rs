@@ -21,6 +21,7 @@ mod session;
 mod socket;
 mod stood;
 mod stores;
+mod undated;
 
 pub use auth::{Access, Key, KeyError, Rights, Scopes};
 pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server};

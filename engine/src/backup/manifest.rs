@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{BackupError, ExtentPrefix, is_possible, manifest_path};
-use crate::disk::{Disk, OpenMode, read_all, replace};
+use crate::disk::{Disk, OpenMode, Reader, replace};
 use crate::error::StorageError;
 
 /// Its file's name.
@@ -88,11 +88,10 @@ impl Manifest {
     /// [`BackupError::Damaged`]; [`BackupError::Refused`] if a newer version wrote it; [`BackupError::Storage`].
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, BackupError> {
         let path = manifest_path(dir);
-        let bytes = match disk.open(&path, OpenMode::Read) {
+        let file = match disk.open(&path, OpenMode::Read) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.and_then(|file| read_all(&*file)),
+            opened => opened.map_err(|e| StorageError::io("read", &path, e))?,
         };
-        let bytes = bytes.map_err(|e| StorageError::io("read", &path, e))?;
         let damaged = |found: String| BackupError::Damaged {
             path: path.clone(),
             byte: 0,
@@ -102,13 +101,18 @@ impl Manifest {
         struct Version {
             streamkit_backup: u64,
         }
-        let version: Version = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        // Only as far as it is a manifest: its size may be anything.
+        let failed = |error: serde_json::Error| match error.is_io() {
+            true => StorageError::io("read", &path, error.into()).into(),
+            false => damaged(error.to_string()),
+        };
+        let version: Version = serde_json::from_reader(Reader::new(&*file)).map_err(failed)?;
         if version.streamkit_backup > u64::from(VERSION) {
             let (path, found) = (path.display(), version.streamkit_backup);
             let why = format!("{path} has version {found}; this program reads up to {VERSION}: use a newer streamkit");
             return Err(BackupError::Refused(why));
         }
-        let written: Written = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let written: Written = serde_json::from_reader(Reader::new(&*file)).map_err(failed)?;
         let manifest = Self {
             stores: written.stores,
             unreadable: written.unreadable,

@@ -113,6 +113,14 @@ impl LogFile for DirectFile {
         Ok(())
     }
 
+    fn take(&self) -> io::Result<()> {
+        super::lock::take(&self.file)
+    }
+
+    fn has_size(&self, bytes: u64) -> io::Result<bool> {
+        Ok(self.file.metadata()?.len() == bytes)
+    }
+
     fn has_name(&self) -> io::Result<bool> {
         super::lock::has_name(&self.file)
     }

@@ -260,6 +260,15 @@ impl LogFile for OpenFile {
     }
 
     #[cfg(unix)]
+    fn take(&self) -> io::Result<()> {
+        super::lock::take(&self.file)
+    }
+
+    fn has_size(&self, bytes: u64) -> io::Result<bool> {
+        Ok(self.file.metadata()?.len() == bytes)
+    }
+
+    #[cfg(unix)]
     fn has_name(&self) -> io::Result<bool> {
         super::lock::has_name(&self.file)
     }

@@ -2,7 +2,8 @@
 //! have dropped the dirty pages it could not write, so a later sync that succeeds proves nothing about them.
 //! **Source:** "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::{Gone, StorageError};
 use crate::model::StoreId;
@@ -12,7 +13,13 @@ use crate::model::StoreId;
 pub struct Latch {
     store: StoreId,
     failure: OnceLock<StorageError>,
+    /// Why the last append was refused before anything of it was written, and when that was.
+    refusal: Mutex<Option<(Instant, StorageError)>>,
 }
+
+/// How long a refusal tells what the next append will meet. Whoever sends nobody to a server that is not ready would never learn that
+/// it is again.
+const REFUSAL_COUNTS: Duration = Duration::from_secs(10);
 
 impl Latch {
     /// For a store, to which nothing was written yet.
@@ -20,6 +27,7 @@ impl Latch {
         Self {
             store,
             failure: OnceLock::new(),
+            refusal: Mutex::default(),
         }
     }
 
@@ -64,6 +72,22 @@ impl Latch {
     /// data directory that is gone once, which is enough for all its stores.
     pub(crate) fn lose(&self, gone: &Gone) {
         let _ = self.failure.set(StorageError::Gone(gone.clone()));
+    }
+
+    /// Remembers why an append was refused, or that none was; returns whether the one before was, too.
+    pub(crate) fn refuse(&self, why: Option<&StorageError>) -> bool {
+        let refusal = why.map(|why| (Instant::now(), why.clone()));
+        let mut last = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *last, refusal).is_some()
+    }
+
+    /// As [`Latch::check`], and whether appends are refused that nothing of is written.
+    pub(crate) fn ready(&self) -> Result<(), StorageError> {
+        self.check()?;
+        match &*self.refusal.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((at, why)) if at.elapsed() < REFUSAL_COUNTS => Err(why.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// `Ok` while nothing failed.

@@ -71,7 +71,7 @@ impl Standing for Things {
 
     fn add(&self, folder: &Path) -> io::Result<bool> {
         let file = open_folder(folder)?;
-        if lock_folder(&file)? == Taken::ByAnother {
+        if lock_now(&file)? == Taken::ByAnother {
             return Ok(false);
         }
         let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,12 +142,12 @@ pub(super) fn has_name(file: &File) -> io::Result<bool> {
 #[derive(PartialEq, Eq)]
 enum Taken {
     Here,
-    /// This file system locks no folders, as NFS, which wants them open for writing.
+    /// Nothing like it is locked on this file system, as folders on NFS, which wants them open for writing.
     Nowhere,
     ByAnother,
 }
 
-fn lock_folder(folder: &File) -> io::Result<Taken> {
+fn lock_now(file: &File) -> io::Result<Taken> {
     use io::ErrorKind::{InvalidInput, Unsupported};
     /// EBADF; ENOLCK, of Linux and of the others. Neither has a kind of its own.
     const NOT_HERE: [i32; 3] = [9, 37, 77];
@@ -155,7 +155,7 @@ fn lock_folder(folder: &File) -> io::Result<Taken> {
         let code = error.raw_os_error();
         matches!(error.kind(), InvalidInput | Unsupported) || code.is_some_and(|code| NOT_HERE.contains(&code))
     };
-    match folder.try_lock() {
+    match file.try_lock() {
         Ok(()) => Ok(Taken::Here),
         Err(TryLockError::WouldBlock) => Ok(Taken::ByAnother),
         Err(TryLockError::Error(error)) if is_nowhere(&error) => Ok(Taken::Nowhere),
@@ -163,11 +163,25 @@ fn lock_folder(folder: &File) -> io::Result<Taken> {
     }
 }
 
+/// As [`super::LogFile::take`].
+pub(super) fn take(file: &File) -> io::Result<()> {
+    if lock_now(file)? != Taken::ByAnother {
+        return Ok(());
+    }
+    let holder = holder_of([file.metadata()?.ino()]);
+    let holder = holder.unwrap_or_else(|| "another process".to_owned());
+    let what = format!(
+        "{holder} writes to it, from a data directory that shares this file by a mount or a link; stop that one, \
+         and give each directory files of its own (`cp -a`)"
+    );
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, what))
+}
+
 /// As [`super::Disk::lock`]. Where nobody may write, the lock on the folder is enough.
 pub(super) fn lock(path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
     let dir = parent(path);
     let folder = File::open(dir)?;
-    let taken = lock_folder(&folder)?;
+    let taken = lock_now(&folder)?;
     if taken == Taken::ByAnother {
         return Ok(None);
     }
@@ -235,18 +249,10 @@ fn introduce(file: &mut File) -> io::Result<()> {
 
 /// Who has a folder, in words: by what the system says, otherwise by what the lock file does.
 pub(super) fn holder(path: &Path) -> String {
-    let of = |path: &Path| std::fs::metadata(path).ok();
-    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let held = [of(parent(path)), of(path)]
-        .into_iter()
-        .flatten()
-        .find_map(|it| process_that_locks(&locks, it.ino()));
-    if let Some(process) = held {
-        let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
-        return match name.trim() {
-            "" => format!("process {process}, which is just ending"),
-            name => format!("process {process} ({})", name.escape_debug()),
-        };
+    let of = |path: &Path| Some(std::fs::metadata(path).ok()?.ino());
+    let numbers = [of(parent(path)), of(path)];
+    if let Some(holder) = holder_of(numbers.into_iter().flatten()) {
+        return holder;
     }
     let said = std::fs::read_to_string(path).unwrap_or_default();
     match said
@@ -260,6 +266,18 @@ pub(super) fn holder(path: &Path) -> String {
         ),
         None => "another process that cannot be seen from here, of another container or host".to_owned(),
     }
+}
+
+/// The process that holds the first of these files that one holds, in words.
+fn holder_of(numbers: impl IntoIterator<Item = u64>) -> Option<String> {
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let held = |number| process_that_locks(&locks, number);
+    let process = numbers.into_iter().find_map(held)?;
+    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    Some(match name.trim() {
+        "" => format!("process {process}, which is just ending"),
+        name => format!("process {process} ({})", name.escape_debug()),
+    })
 }
 
 /// The process that holds a whole-file lock on the file of this number, in the system's table of locks.

@@ -20,6 +20,7 @@ pub mod latch;
 mod lock;
 #[cfg(target_os = "linux")]
 mod place;
+mod reader;
 mod regular;
 pub(crate) mod reserve;
 #[cfg(target_os = "linux")]
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blocks::Blocks;
+pub(crate) use reader::Reader;
 
 use crate::limits::BLOCK_BYTES;
 
@@ -191,6 +193,18 @@ pub trait LogFile: Send + Sync {
     fn allocate(&self, size: u64) -> io::Result<bool>;
     /// Cuts a file made anew to `size`, which is at most what was written, and makes it durable.
     fn settle(&self, size: u64) -> io::Result<()>;
+    /// Takes it for this process alone, until it is closed: data directories may share a file, under other names.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ResourceBusy`] while another has it.
+    fn take(&self) -> io::Result<()> {
+        Ok(())
+    }
+    /// Whether it has so many bytes: who cuts it, or makes it longer, leaves a file that is no extent any more.
+    fn has_size(&self, bytes: u64) -> io::Result<bool> {
+        let _ = bytes;
+        Ok(true)
+    }
     /// Whether it has a name: one that was deleted can still be written, and is gone with the process.
     fn has_name(&self) -> io::Result<bool> {
         Ok(true)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::end::LogEnd;
 use super::extents::Frozen;
 use super::headers::Headers;
+use super::hold::{Held, hold};
 use super::names::FileName;
 use super::replay::{Sealed, replay};
 use super::spare::{Place as SparePlace, Spare, SpareSlot};
@@ -35,6 +36,7 @@ pub(crate) struct Recovered {
     unindexed: Vec<Frozen>,
     headers: BTreeMap<u64, ExtentHeader>,
     prepared: Option<ExtentHeader>,
+    held: Held,
     store: StoreId,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -56,6 +58,7 @@ pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<S
 /// # Errors
 /// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole.
 pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Result<Recovered, OpenError> {
+    let held = hold(&*disk, &dir)?;
     let mut unindexed = Vec::new();
     let mut is_begun_durably = false;
     let mut sealed = |sealed: Sealed<'_>| {
@@ -97,6 +100,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         unindexed,
         headers: log,
         prepared,
+        held,
         store,
         disk,
         dir,
@@ -256,10 +260,11 @@ impl Recovered {
                         "nothing, though it was just read",
                     ));
                 }
-                let file = self
-                    .disk
-                    .open_log(&path, false)
-                    .map_err(|e| StorageError::io("open", path, e))?;
+                let opened = match self.held.into_file(header.extent) {
+                    Some(file) => Ok(file),
+                    None => self.disk.open_log(&path, false),
+                };
+                let file = opened.map_err(|e| StorageError::io("open", path, e))?;
                 Some(OpenExtent {
                     header: *header,
                     file,
@@ -304,7 +309,6 @@ pub(crate) fn unwritten(place: SparePlace, extent_bytes: u64) -> LogWriter {
         extent_bytes,
         log_bytes: 0,
         disk_is_full: false,
-        is_refused: false,
         looked_at: std::cell::Cell::default(),
         open: None,
         state: LogState::default(),

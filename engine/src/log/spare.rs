@@ -83,7 +83,8 @@ impl Filling {
         place
             .leaves_room(capacity)
             .map_err(|e| StorageError::io("make room for", &path, e))?;
-        let file = place.disk.open_log(&path, true);
+        let made = place.disk.open_log(&path, true);
+        let file = made.and_then(|file| file.take().map(|()| file));
         let file = file.map_err(|e| StorageError::io("create", &path, e))?;
         let allocated = file.allocate(capacity);
         let allocated = allocated.map_err(|e| StorageError::io("allocate", &path, e))?;

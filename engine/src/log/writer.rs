@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use super::names::FileName;
 use super::spare::{Claim, Filled, Place, Shape, Spare, SpareSlot, due, prepare};
 use crate::disk::blocks::Blocks;
 use crate::disk::{LogFile, STEP_BYTES};
-use crate::error::{Gone, StorageError};
+use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MIN};
@@ -34,8 +34,6 @@ pub(crate) struct LogWriter {
     pub(crate) log_bytes: u64,
     /// There was no room for the last extent wished for.
     pub(crate) disk_is_full: bool,
-    /// It could not be made ready for the last group.
-    pub(crate) is_refused: bool,
     /// When it was last looked whether the open extent is where it is looked for.
     pub(crate) looked_at: Cell<Option<Instant>>,
     /// The open extent, unless the store was never written to.
@@ -112,8 +110,8 @@ impl LogWriter {
     }
 
     /// Says once why producers are refused, however many there are, until it is otherwise.
-    pub(crate) fn note_refusal(&mut self, why: Option<&StorageError>) {
-        let was_refused = std::mem::replace(&mut self.is_refused, why.is_some());
+    pub(crate) fn note_refusal(&self, why: Option<&StorageError>) {
+        let was_refused = self.place.latch.refuse(why);
         if let (Some(cause), false) = (why, was_refused) {
             tracing::warn!(store = %self.place.store, %cause, "the log cannot be made ready for the next group: appends are refused until it can");
         }
@@ -252,7 +250,8 @@ impl LogWriter {
         }
         let path = FileName::Extent(spare.extent).in_dir(&self.place.dir);
         let opened = self.place.disk.open_log(&path, false);
-        opened.map_err(|source| StorageError::io("open", path, source))
+        let taken = opened.and_then(|file| file.take().map(|()| file));
+        taken.map_err(|source| StorageError::io("open", path, source))
     }
 
     /// Begins a group: what stands in its first block before it, and the header's place. Returns where its transactions go.
@@ -321,33 +320,8 @@ impl LogWriter {
             let path = FileName::Extent(pending.at.extent).in_dir(&self.place.dir);
             let written = written.map_err(|e| StorageError::io("write", path, e));
             written.inspect_err(|_| self.leave_mark())?;
-            self.check_name(pending)
+            self.check_place(pending)
         })
-    }
-
-    /// Refuses to acknowledge what stands in a file without a name, which is gone with this process; and, looked at less often
-    /// since that costs more, in one that was moved where the next process does not look.
-    fn check_name(&self, pending: &Pending) -> Result<(), StorageError> {
-        const PAUSE: Duration = Duration::from_millis(500);
-        let path = || FileName::Extent(pending.at.extent).in_dir(&self.place.dir);
-        let has_name = pending.file.has_name();
-        let mut is_there = has_name.map_err(|e| StorageError::io("look at", path(), e))?;
-        if is_there && self.looked_at.get().is_none_or(|at| at.elapsed() >= PAUSE) {
-            // Where looking is not allowed for a while, nothing is known, and the next group looks again.
-            if let Ok(is_at) = pending.file.is_at(&path()) {
-                is_there = is_at;
-                self.looked_at.set(Some(Instant::now()));
-            }
-        }
-        match is_there {
-            true => Ok(()),
-            false => {
-                let what = format!("{} was deleted or moved away", path().display());
-                tracing::warn!(store = %self.place.store, cause = what, "the store accepts no more writes until it is reopened");
-                let path = self.place.dir.clone();
-                Err(StorageError::Gone(Gone { path, what }))
-            }
-        }
     }
 
     /// Notes how far the extent is durable, where a write that failed may have damaged what stood beside it.

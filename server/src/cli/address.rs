@@ -47,9 +47,20 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
     };
     let address = format!("ws://{rest}");
     match address.parse::<hyper::Uri>() {
+        Ok(uri) if !has_possible_port(&uri) => Err(format!("a port is a number up to 65535; {example}")),
         Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(address),
         Ok(_) => Err(format!("it names no host; {example}")),
         Err(error) => Err(format!("{error}; {example}")),
+    }
+}
+
+/// Whether what stands where a port does is one; the library takes anything else for none. Digits alone are meant as a port, too.
+fn has_possible_port(uri: &hyper::Uri) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let behind_address = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+    match behind_address.rsplit_once(':') {
+        Some((_, port)) => port.parse::<u16>().is_ok(),
+        None => behind_address.is_empty() || behind_address.bytes().any(|byte| !byte.is_ascii_digit()),
     }
 }
 
@@ -87,6 +98,12 @@ mod tests {
             Ok("ws://events.local:80/base/")
         );
         assert!(url("wss://x:1").unwrap_err().contains("no TLS yet"));
+        for text in ["[::1]:8080", "[::1]", "events.local"] {
+            assert_eq!(url(text), Ok(format!("ws://{text}")), "{text}");
+        }
+        for text in ["99999", "ws://127.0.0.1:99999", "[::1]:70000", "host:", "unix:/tmp/x"] {
+            assert!(url(text).unwrap_err().contains("up to 65535"), "{text}");
+        }
         for text in ["", "ftp://x", "ws://", "a b"] {
             assert!(url(text).unwrap_err().contains("ws://host:8080"), "{text}");
         }

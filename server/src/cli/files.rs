@@ -1,7 +1,7 @@
 //! Small files that are whole or not there.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -24,6 +24,32 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     })?
     .sync_all()?;
     Ok(())
+}
+
+/// Whether everybody on this host may read or change a file.
+pub(crate) fn is_open_to_all(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o006 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// Reads a file that is small: one larger than `most` bytes is something else, and is not read.
+pub(crate) fn read_small(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 {
+        length if length > most => Err(std::io::Error::other(format!(
+            "it has more than {most} bytes, so it is another file"
+        ))),
+        _ => Ok(bytes),
+    }
 }
 
 /// A name beside a file that nothing else has: what is there under any other name may be somebody's.

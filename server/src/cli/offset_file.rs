@@ -69,7 +69,7 @@ impl Kept {
 pub(crate) fn read(file: &Path, store: Uuid, space: &str) -> Result<Option<LexKey>, Failure> {
     let during = |error: std::io::Error| Failure::from(error).during(file.display());
     files::check_place(file).map_err(during)?;
-    let text = match std::fs::read(file) {
+    let text = match files::read_small(file, 4096) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(during)?,
     };

@@ -1,20 +1,21 @@
 //! `serve` and `dev`: open the engine, listen, and leave in good order on SIGINT or SIGTERM.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use streamkit_engine::doctor::judge_ground;
 use streamkit_engine::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use streamkit_engine::{CommitMethod, Engine, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN, Stores as _, disk};
-use streamkit_server::{Key, Limits, Server};
+use streamkit_server::{Key, KeyError, Limits, Server};
 use tokio::net::TcpListener;
 
 use super::called::called;
 use super::connect::{at_least, count, some_time};
 use super::development::Development;
 use super::failure::Failure;
+use super::files;
 use super::log;
 use super::output::{Out, note};
 use super::signals::StopSignals;
@@ -214,7 +215,13 @@ pub(crate) struct Dev {
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let key = Key::hs256_file(&self.jwt_key_file).map_err(|error| Failure::new(error.to_string()))?;
+        let key = key(&self.jwt_key_file)?;
+        if files::is_open_to_all(&self.jwt_key_file) {
+            tracing::warn!(
+                file = %self.jwt_key_file.display(),
+                "everybody on this host may read or change the key, and so mint tokens for every store; `chmod o-rwx` it"
+            );
+        }
         if let Some(file) = &self.config {
             tracing::debug!(file = %file.display(), "settings were read");
         }
@@ -257,6 +264,14 @@ impl Dev {
     }
 }
 
+/// The key in a file.
+pub(crate) fn key(file: &Path) -> Result<Key, Failure> {
+    Key::hs256_file(file).map_err(|error| match error {
+        KeyError::TooShort(_) => Failure::new(format!("{}: {error}", file.display())),
+        error => Failure::new(error.to_string()),
+    })
+}
+
 /// A data folder that is ours and an address that is ours, not yet served.
 pub(crate) struct Ready {
     engine: Engine,
@@ -287,9 +302,13 @@ impl Ready {
         }
         let listener = TcpListener::bind(listen).await;
         let listener = listener.map_err(|error| {
-            Failure::from(error)
-                .during(format!("cannot listen on {listen}"))
-                .hint("choose another --listen")
+            use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+            let is_address = matches!(error.kind(), AddrInUse | AddrNotAvailable | PermissionDenied);
+            let failure = Failure::from(error).during(format!("cannot listen on {listen}"));
+            match is_address {
+                true => failure.hint("choose another --listen"),
+                false => failure,
+            }
         })?;
         let address = listener.local_addr()?;
         Ok(Self {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::failure::Failure;
+use super::files;
 
 /// Where values come from that are not on the command line.
 pub(crate) struct Origins {
@@ -60,7 +61,9 @@ pub(crate) fn with_file(
         return Ok((arguments, origins));
     };
     let during = |error: Failure| error.during(format!("cannot use the settings in {}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|error| during(error.into()))?;
+    let text =
+        files::read_small(&path, 1 << 20).and_then(|text| String::from_utf8(text).map_err(std::io::Error::other));
+    let text = text.map_err(|error| during(error.into()))?;
     let serve = command.find_subcommand("serve").expect("there is such a command");
     let set = |variable: &str| std::env::var_os(variable).is_some();
     let from_file = options(&text, serve, set).map_err(|why| during(Failure::new(why)))?;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use streamkit_server::Key;
 use uuid::Uuid;
 
 use super::failure::Failure;
 use super::output::Out;
+use super::serve::key;
 
 #[derive(clap::Args)]
 #[command(next_line_help = true)]
@@ -42,7 +42,7 @@ fn store(text: &str) -> Result<String, String> {
 
 impl Token {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let key = Key::hs256_file(&self.jwt_key_file).map_err(|error| Failure::new(error.to_string()))?;
+        let key = key(&self.jwt_key_file)?;
         let right = match (self.read_only, self.write_only) {
             (true, _) => ":read",
             (_, true) => ":write",

@@ -1,6 +1,7 @@
 //! The real binary: commands, exit codes, and what survives SIGKILL.
 
 mod backup;
+mod clock;
 mod commands;
 mod consume;
 mod development;
@@ -19,5 +20,6 @@ mod produce;
 mod program;
 mod race;
 mod rerun;
+mod shared_files;
 mod stopped;
 mod unread_log;

@@ -1,0 +1,66 @@
+//! The newest files of a log are this process's alone while it writes there. That it has the data directory does not say so:
+//! another one may share them, by a mount, or by symbolic or hard links (`cp -al`).
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::names::FileName;
+use crate::disk::{Disk, LogFile};
+use crate::error::StorageError;
+use crate::sync::{Instant, thread};
+
+/// How long the system may take to end what a process that was just killed had under way.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The newest extents of a store, taken.
+pub(crate) struct Held(Vec<(u64, Arc<dyn LogFile>)>);
+
+impl Held {
+    /// One of them, which stays taken as long as it is open. The others are given up with this.
+    pub(crate) fn into_file(self, extent: u64) -> Option<Arc<dyn LogFile>> {
+        let mut files = self.0.into_iter();
+        files.find(|(number, _)| *number == extent).map(|(_, file)| file)
+    }
+}
+
+/// Takes what an open may write to: the open extent, and the one prepared behind it. To be called before anything is read, since what
+/// is read while another process writes is no end of a log.
+///
+/// # Errors
+/// [`StorageError::Io`] while another process has one of them.
+pub(crate) fn hold(disk: &dyn Disk, dir: &Path) -> Result<Held, StorageError> {
+    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+    let mut extents: Vec<u64> = names
+        .iter()
+        .filter_map(|name| match FileName::parse(name) {
+            Some(FileName::Extent(number)) => Some(number),
+            _ => None,
+        })
+        .collect();
+    extents.sort_unstable();
+    let mut held = Vec::new();
+    for &extent in extents.iter().rev().take(2) {
+        let path = FileName::Extent(extent).in_dir(dir);
+        // What cannot be opened is not written to either, and whoever reads it says what is wrong with it.
+        let Ok(file) = disk.open_log(&path, false) else {
+            continue;
+        };
+        take(&*file).map_err(|e| StorageError::io("open", path, e))?;
+        held.push((extent, file));
+    }
+    Ok(Held(held))
+}
+
+fn take(file: &dyn LogFile) -> io::Result<()> {
+    let since = Instant::now();
+    loop {
+        match file.take() {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && since.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            taken => return taken,
+        }
+    }
+}
