@@ -15,7 +15,12 @@ pub struct Latch {
     failure: OnceLock<StorageError>,
     /// Why the last append was refused before anything of it was written, and when that was.
     refusal: Mutex<Option<(Instant, StorageError)>>,
+    /// Since when writes are under way of which none has ended.
+    waits_since: Mutex<Option<Instant>>,
 }
+
+/// A disk of which nothing has come back for so long hangs, as far as anybody can tell.
+const HANGS: Duration = Duration::from_secs(10);
 
 /// How long a refusal tells what the next append will meet. Whoever sends nobody to a server that is not ready would never learn that
 /// it is again.
@@ -28,6 +33,7 @@ impl Latch {
             store,
             failure: OnceLock::new(),
             refusal: Mutex::default(),
+            waits_since: Mutex::default(),
         }
     }
 
@@ -81,9 +87,23 @@ impl Latch {
         std::mem::replace(&mut *last, refusal).is_some()
     }
 
-    /// As [`Latch::check`], and whether appends are refused that nothing of is written.
+    /// Remembers since when writes are under way of which none has ended.
+    pub(crate) fn waits(&self, since: Option<Instant>) {
+        *self.waits_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// As [`Latch::check`], and whether appends are refused that nothing of is written, or wait for a disk that hangs.
     pub(crate) fn ready(&self) -> Result<(), StorageError> {
         self.check()?;
+        let waits_since = *self.waits_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waited) = waits_since
+            .map(|since| since.elapsed())
+            .filter(|waited| *waited >= HANGS)
+        {
+            let what = format!("nothing has become durable for {} s: the disk hangs", waited.as_secs());
+            let source = std::io::Error::new(std::io::ErrorKind::TimedOut, what);
+            return Err(StorageError::io("write", format!("store {}", self.store), source));
+        }
         match &*self.refusal.lock().unwrap_or_else(PoisonError::into_inner) {
             Some((at, why)) if at.elapsed() < REFUSAL_COUNTS => Err(why.clone()),
             _ => Ok(()),
@@ -127,6 +147,19 @@ mod tests {
         }
         fn enter(&self, _: &Id) {}
         fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_store_whose_disk_hangs_is_not_ready_until_something_comes_back() {
+        let latch = Latch::new(StoreId(uuid::Uuid::nil()));
+        latch.waits(Some(Instant::now()));
+        assert!(latch.ready().is_ok());
+        latch.waits(Instant::now().checked_sub(HANGS));
+        let why = latch.ready().unwrap_err().to_string();
+        assert!(why.contains("the disk hangs") && why.contains("0000-"), "{why}");
+        assert!(latch.check().is_ok(), "nothing has failed");
+        latch.waits(None);
+        assert!(latch.ready().is_ok());
     }
 
     #[test]

@@ -272,6 +272,9 @@ impl LogWriter {
     /// # Panics
     /// If it does not fit: [`LogWriter::fits`] comes first.
     pub(crate) fn seal(&mut self, blocks: &mut Blocks, transaction_count: u32) -> Pending {
+        if self.is_settled() {
+            self.place.latch.waits(Some(Instant::now()));
+        }
         let open = self.open.as_mut().expect("a group is begun in an extent");
         let next = open.next();
         let begun = next as usize % BLOCK_BYTES;
@@ -358,6 +361,7 @@ impl LogWriter {
             open.begun
                 .extend_from_slice(&blocks[pending.end / BLOCK_BYTES * BLOCK_BYTES..pending.end]);
         }
+        self.place.latch.waits((!self.is_settled()).then(Instant::now));
     }
 
     /// Everything before it is durable.

@@ -107,6 +107,8 @@ impl<'a> Rewrite<'a> {
     pub(crate) fn end(mut self) -> Result<Rewritten, OpenError> {
         self.flush()?;
         self.writer.spare.abandon(&self.writer.place);
+        // Only one at a time has its files.
+        drop(self.writer);
         let (dir, disk, store) = (self.dir, &self.files.disk, self.files.store);
         let recovered = recover(Arc::clone(disk), dir.clone(), store)?;
         let position = recovered.end.tail;

@@ -207,8 +207,8 @@ fn consume_names_what_damage_hits_and_prints_what_is_whole() {
     flip(&extent(&data, 2), 9000);
     let served = Served::start_on(dir.path(), &data);
     let done = served.run(&["consume", "orders"]);
-    assert_eq!(done.status.code(), Some(1));
     let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{said}");
     for part in [
         &format!("damage in store {STORE}, extent 2, byte "),
         "; it hits orders/",
