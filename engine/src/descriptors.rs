@@ -148,6 +148,14 @@ impl LogFile for Counted {
         Ok(())
     }
 
+    fn take(&self) -> io::Result<()> {
+        self.file.take()
+    }
+
+    fn has_size(&self, bytes: u64) -> io::Result<bool> {
+        self.file.has_size(bytes)
+    }
+
     fn has_name(&self) -> io::Result<bool> {
         self.file.has_name()
     }
