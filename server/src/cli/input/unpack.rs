@@ -283,7 +283,9 @@ mod tests {
     fn a_window_larger_than_is_taken_is_no_damage() {
         // A frame's header that asks for 2 GiB.
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3];
-        let mut read = Packing::of(&frame).unwrap().unpack(Box::new(std::io::Cursor::new(frame)));
+        let mut read = Packing::of(&frame)
+            .unwrap()
+            .unpack(Box::new(std::io::Cursor::new(frame)));
         let why = read.read_to_end(&mut Vec::new()).unwrap_err().to_string();
         assert!(why.contains("2048 MiB") && !why.contains("damaged"), "{why}");
     }
