@@ -3,11 +3,11 @@
 //! behind small ones.
 //!
 //! A request takes room in its store's queue first. Then it takes room in the budget or, if it is small, in a little that each
-//! store has for itself: whichever has room first. So a small request never waits for another store's disk; it may go past a
-//! large one of its own store that waits for the budget.
+//! store has for itself: whichever has room first. So a small request waits for another store's disk only behind a large one of its own
+//! store, which it does not pass: transactions of one producer keep their order, also if it does not wait for each answer.
 //!
-//! Nobody waits in a circle: who waits for its store's queue holds nothing, who waits for the budget holds room in its store's queue
-//! alone, and who has all it needs is queued. What is queued is answered by a commit, or refused, and neither takes room.
+//! Nobody waits in a circle: who waits for its store's queue holds nothing, who waits for the budget, or behind one
+//! of its store that does, holds room in its store's queue alone, and who has all it needs is queued. What is queued is answered by a commit, or refused, and neither takes room.
 //! A store's queue is at most half of the budget, so that one whose disk hangs leaves the rest to the others; where the disks of
 //! several hang, large requests of the others are told so at the deadline.
 
@@ -67,6 +67,8 @@ pub(crate) struct Room {
     queue: Arc<Semaphore>,
     queue_bytes: usize,
     own: Arc<Semaphore>,
+    /// Of the one request of this store that waits for the budget; others come behind it.
+    turn: Semaphore,
     /// Has no room at any time: to wait for it is to wait until the store is closed.
     closed: Semaphore,
     budget: Arc<Budget>,
@@ -97,6 +99,7 @@ impl Room {
             queue: Arc::new(Semaphore::new(units(queue_bytes))),
             queue_bytes,
             own: Arc::new(Semaphore::new(OWN_UNITS)),
+            turn: Semaphore::new(1),
             closed: Semaphore::new(0),
             budget: Arc::clone(budget),
             deadline: config.queue_deadline,
@@ -116,7 +119,13 @@ impl Room {
         let both = async {
             let in_queue = Arc::clone(&self.queue).acquire_many_owned(units).await.ok()?;
             full = FullQueue::OfAll(self.budget.bytes);
-            let shared = self.take_shared(units).await?;
+            let shared = match self.shared_at_once(units) {
+                Some(shared) => shared,
+                None => {
+                    let _turn = self.turn.acquire().await.ok()?;
+                    self.take_shared(units).await?
+                }
+            };
             Some((in_queue, shared))
         };
         match self.budget.deadlines.within(self.deadline, both).await {
@@ -132,6 +141,13 @@ impl Room {
             Ok(None) => Err(Rejection::Storage(StorageError::Closed)),
             Err(waited) => Err(Rejection::QueueFull { waited, full }),
         }
+    }
+
+    /// Room in the budget, unless another request of this store waits for it.
+    fn shared_at_once(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+        let is_free = self.turn.available_permits() > 0;
+        let budget = is_free.then(|| Arc::clone(&self.budget.free))?;
+        budget.try_acquire_many_owned(units).ok()
     }
 
     /// Room in the budget, or of the store's own. `None`: the store is closed.
@@ -156,6 +172,7 @@ impl Room {
     pub(crate) fn close(&self) {
         self.queue.close();
         self.own.close();
+        self.turn.close();
         self.closed.close();
     }
 }

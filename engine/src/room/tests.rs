@@ -181,13 +181,27 @@ async fn small_requests_take_room_of_their_store_or_of_all_whichever_comes_first
 }
 
 #[tokio::test]
+async fn what_is_sent_without_waiting_for_answers_keeps_its_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_engine, [other, store]) = two(&dir, crate::QUEUE_DEADLINE_MAX);
+    let all = other.room.take(TRANSACTION_ENCODED_BYTES_MAX).await.unwrap();
+    let (mut first, mut second) = (pin!(store.append(large(1))), pin!(store.append(one(2))));
+    assert!(tokio::time::timeout(DEADLINE, first.as_mut()).await.is_err());
+    let went_past = tokio::time::timeout(DEADLINE, second.as_mut()).await;
+    assert!(went_past.is_err(), "{went_past:?}");
+    drop(all);
+    let (first, second) = tokio::join!(first, second);
+    assert!(first.unwrap().trx.number < second.unwrap().trx.number);
+}
+
+#[tokio::test]
 async fn who_waits_for_the_room_of_all_hears_of_the_end_and_takes_nothing_along() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, [one, other]) = two(&dir, crate::QUEUE_DEADLINE_MAX);
     let all = one.room.take(TRANSACTION_ENCODED_BYTES_MAX).await.unwrap();
+    let own = other.room.take((OWN_UNITS - 1) * UNIT_BYTES).await.unwrap();
     let mut waits = pin!(other.append(large(1)));
     assert!(tokio::time::timeout(DEADLINE, waits.as_mut()).await.is_err());
-    let own = other.room.take((OWN_UNITS - 1) * UNIT_BYTES).await.unwrap();
     let mut small = pin!(other.append(self::one(1)));
     assert!(tokio::time::timeout(DEADLINE, small.as_mut()).await.is_err());
     engine.close().await;
