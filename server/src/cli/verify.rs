@@ -1,5 +1,6 @@
 //! `verify`: check a data directory that no server is using.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use streamkit_engine::backup::Manifest;
@@ -16,7 +17,7 @@ pub(crate) struct Verify {
     dir: PathBuf,
     /// It must hold this backup (folder, backup.json), or up to this sequence
     #[arg(long, value_name = "SPACE/SEGMENT=SEQUENCE|BACKUP")]
-    at_least: Vec<String>,
+    at_least: Vec<OsString>,
     /// The store of those segments, if there are several
     #[arg(long, value_name = "UUID")]
     store: Option<Uuid>,
@@ -69,11 +70,12 @@ impl Verify {
 }
 
 /// What the directory must hold, as it was given.
-fn at_least(dir: &Path, wanted: &[String], store: Option<Uuid>) -> Result<AtLeast, Failure> {
+fn at_least(dir: &Path, wanted: &[OsString], store: Option<Uuid>) -> Result<AtLeast, Failure> {
     let mut at_least = AtLeast::default();
-    let wrong = |text: &str, why: String| Failure::arguments(format!("--at-least {text}: {why}"));
+    let wrong = |given: &OsString, why: String| Failure::arguments(format!("--at-least {}: {why}", given.display()));
     for text in wanted {
-        if let Some((path, sequence)) = segment(text) {
+        // Names are texts, paths need not be.
+        if let Some((path, sequence)) = text.to_str().and_then(segment) {
             let (space, segment) = super::connect::path(path).map_err(|why| wrong(text, why))?;
             let path = SegmentPath::new(&space, &segment).map_err(|why| wrong(text, why.to_string()))?;
             let sequence = sequence

@@ -187,6 +187,11 @@ fn a_path_that_is_no_text_takes_no_command_down() {
         ("repair", vec![data.as_path(), &repaired], "store"),
         ("inspect", vec![restored.as_path()], "what"),
         ("verify", vec![backup.as_path()], "store"),
+        (
+            "verify",
+            vec![restored.as_path(), Path::new("--at-least"), &backup],
+            "store",
+        ),
     ] {
         let done = run(command, &arguments);
         let said = text(&done.stderr);
