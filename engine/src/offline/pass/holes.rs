@@ -282,6 +282,10 @@ impl Pass<'_> {
             "groups of which nothing proves that they are of this extent",
             0,
         )?;
+        // Behind what the checkpoint tells of an open extent, more may have been durable.
+        if let (None, Some(&hole)) = (sealed_end, self.findings.holes.last()) {
+            self.findings.damage[hole].affected_is_all = false;
+        }
         Ok(end as u32)
     }
 }

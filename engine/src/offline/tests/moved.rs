@@ -67,6 +67,22 @@ fn nothing_of_another_stores_extent_is_salvaged_and_what_it_took_the_place_of_is
 }
 
 #[test]
+fn what_stood_behind_the_checkpoint_of_an_open_extent_that_is_gone_is_not_known() {
+    let disk = small("a", "b");
+    let engine = Engine::open(config(&disk, DIR)).unwrap();
+    let killed = run(async {
+        let store = engine.store(STORES[0]).await.unwrap();
+        let transaction = Transaction::single(path("a"), Sequence(2), vec![Record::new("later")]);
+        store.append(transaction).await.unwrap();
+        disk.copy()
+    });
+    killed.damage(&extent(1), |bytes| bytes.truncate(100));
+    let report = repaired(&killed, "/target", Keep::Newest);
+    assert!(!report.is_complete() && lost(&report, 0) == 2, "{report:?}");
+    assert!(!all_is_told(&report, 0), "nothing tells of a 2: {report:?}");
+}
+
+#[test]
 fn nothing_of_a_folder_that_is_another_stores_is_salvaged() {
     let history = history(21);
     let disk = history.disk.copy();
