@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use hyper::upgrade::OnUpgrade;
 use streamkit_engine::Stores;
-use streamkit_protocol::limits::FRAME_BYTES_MAX;
 use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
 use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,10 +24,6 @@ use crate::metrics::{self, Metrics};
 use crate::session;
 use crate::socket::Taken;
 use crate::stores::OpenStores;
-
-/// Buffer of the WebSocket reader and writer, bytes. The library's default of 128 KiB each costs a thousand idle
-/// connections a quarter of a gigabyte.
-const SOCKET_BUFFER_BYTES: usize = 16 << 10;
 
 /// The header in which `/readyz` says how the stores commit: `io_uring` or `threads`. The body is `ok` alone, as whoever
 /// watches servers expects it.
@@ -48,7 +45,7 @@ pub(crate) struct Shared {
     pub(crate) key: Key,
     pub(crate) metrics: Metrics,
     connections: Arc<Semaphore>,
-    pub(crate) inbound: Arc<session::Inbound>,
+    pub(crate) budgets: Arc<session::Budgets>,
     /// Of backups being read.
     pub(crate) backups: Arc<Semaphore>,
     pub(crate) stopping: CancellationToken,
@@ -61,7 +58,7 @@ impl Server {
         let shared = Shared {
             stores: OpenStores::new(stores, limits.clone()),
             connections: Arc::new(Semaphore::new(limits.connections)),
-            inbound: session::Inbound::new(limits.inbound_bytes),
+            budgets: Arc::new(session::Budgets::new(&limits)),
             backups: Arc::new(Semaphore::new(crate::backup::READS_MAX)),
             key,
             metrics: Metrics::new(),
@@ -144,9 +141,10 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let connections = shared.limits.connections - shared.connections.available_permits();
     let clock_behind = shared.stores.all().clock_behind();
     shared.metrics.queued(shared.stores.all().queued_bytes().unwrap_or(0));
+    let clock_behind = clock_behind.map_or(Duration::ZERO, |(_, by)| by);
     let text = shared
         .metrics
-        .text(ready, connections, clock_behind.map_or(Duration::ZERO, |(_, by)| by));
+        .text(ready, connections, clock_behind, shared.budgets.held());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
@@ -154,15 +152,17 @@ async fn streamz(
     State(shared): State<Arc<Shared>>,
     taken: Option<Extension<Taken>>,
     headers: HeaderMap,
+    upgraded: Option<Extension<OnUpgrade>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Some(access) = authenticate(&shared.key, &headers) else {
         let nosniff = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
         return (StatusCode::UNAUTHORIZED, [nosniff], "Unauthorized\n").into_response();
     };
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
+    let upgraded = match (upgrade, upgraded) {
+        (Ok(_), Some(Extension(upgraded))) => upgraded,
+        (Ok(_), None) => return StatusCode::UPGRADE_REQUIRED.into_response(),
+        (Err(rejection), _) => return rejection.into_response(),
     };
     if shared.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
@@ -174,24 +174,41 @@ async fn streamz(
     let in_order = headers.get(FRAMES_HEADER).is_some_and(|value| value == FRAMES_IN_ORDER);
     let ending = shared.stopping.child_token();
     let tracked = shared.sessions.token();
-    upgrade
-        .read_buffer_size(SOCKET_BUFFER_BYTES)
-        .write_buffer_size(SOCKET_BUFFER_BYTES)
-        .max_message_size(FRAME_BYTES_MAX)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .on_upgrade(async move |socket| {
-            let Access { scopes, expires_in } = access;
-            // Timers do not reach further than some years; a token may.
-            let expiry = tokio::time::sleep(expires_in.min(Duration::from_secs(365 * 86_400)));
-            let taken = taken.map(|Extension(taken)| taken);
-            let peer = session::Admitted {
-                scopes,
-                expiry,
-                in_order,
-            };
-            session::run(socket, taken, shared, peer, ending).await;
-            drop((permit, tracked));
-        })
+    tokio::spawn(async move {
+        match upgraded.await {
+            Ok(upgraded) => {
+                let Access { scopes, expires_in } = access;
+                // Timers do not reach further than some years; a token may.
+                let expiry = tokio::time::sleep(expires_in.min(Duration::from_secs(365 * 86_400)));
+                let taken = taken.map(|Extension(taken)| taken);
+                let peer = session::Admitted {
+                    scopes,
+                    expiry,
+                    in_order,
+                };
+                session::run(upgraded, taken, shared, peer, ending).await;
+            }
+            Err(error) => tracing::debug!(%error, "a connection ended while it was upgraded"),
+        }
+        drop((permit, tracked));
+    });
+    switched(&headers)
+}
+
+/// The answer with which HTTP ends and the WebSocket begins. Other than the library's own way, which has the same checks, it
+/// leaves the connection's bytes to us.
+fn switched(headers: &HeaderMap) -> Response {
+    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
+        // HTTP/2 has no such key, and no such status.
+        return StatusCode::OK.into_response();
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let headers = [
+        (header::CONNECTION, "upgrade"),
+        (header::UPGRADE, "websocket"),
+        (header::SEC_WEBSOCKET_ACCEPT, accept.as_str()),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// `Authorization: Bearer <token>`: the scheme in any case, one space, the rest is the token.

@@ -32,7 +32,8 @@ pub struct Limits {
     /// Default 32 MiB; less counts as that, because a whole transaction must fit.
     pub channel_inbound_bytes: usize,
     /// The same over all channels of one connection. When they are used up, its largest open chunks are committed early
-    /// and the connection stops reading until there is room; requests at work may take half as much again. A message larger
+    /// and the connection stops reading until there is room; requests at work may take half as much again, and those of all
+    /// connections half of [`Limits::inbound_bytes`]. A message larger
     /// than all of it ends its channel at once. Smaller: bulk producers that share a connection get smaller transactions.
     /// Default 128 MiB, at most half of [`Limits::inbound_bytes`].
     pub connection_inbound_bytes: usize,
@@ -46,8 +47,17 @@ pub struct Limits {
     /// Reads of one connection at work at a time, each with a few hundred KiB of entries, at most some 15 MiB. Others wait
     /// for their turn, batch by batch. Default 4: what they read goes through one queue anyway.
     pub reads: usize,
-    /// How long a peer may take no byte of what waits for it before its connection is closed. Default 30 s. (Under a router
-    /// served by something else than [`crate::Server::serve`]: no whole frame.)
+    /// Bytes that all connections together may hold of what was read for their peers, until the sockets have taken it; beside
+    /// it each may have 16 KiB of small answers and 16 KiB of refusals queued. Reads wait in turn, but for small answers.
+    /// Default 256 MiB; what one batch may cost at most, 19 MiB, if it is less.
+    pub outgoing_bytes: usize,
+    /// Bytes of frames that all connections together may have begun to send, and of those for which inboxes have no room, but
+    /// for 16 KiB that each may always have. Larger frames wait in turn, unread. Default 128 MiB, at least the largest frame (9 MiB).
+    pub frames_bytes: usize,
+    /// How long a peer may take less than 64 KiB of what waits for it, or send less of a frame, while others wait for the room
+    /// of that: then its connection is closed. Default 5 s.
+    pub give_way: Duration,
+    /// How long a peer may take no byte of what waits for it before its connection is closed. Default 30 s.
     pub write_deadline: Duration,
     /// How long [`crate::Server::shutdown`] waits for sessions to end. Default 10 s.
     pub shutdown_deadline: Duration,
@@ -74,6 +84,9 @@ impl Default for Limits {
             inbound_bytes: 256 << 20,
             inbound_wait: Duration::from_secs(25),
             reads: 4,
+            outgoing_bytes: 256 << 20,
+            frames_bytes: 128 << 20,
+            give_way: Duration::from_secs(5),
             write_deadline: Duration::from_secs(30),
             shutdown_deadline: Duration::from_secs(10),
             store_open_failures: 3,

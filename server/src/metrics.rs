@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use streamkit_engine::{AppendError, ReadError, Rejection, StorageError};
 
 use crate::places::GaveWay;
+use crate::session::Held;
 
 /// The media type of what [`Metrics::text`] returns.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -25,6 +26,20 @@ struct Why {
 /// Lines of this process's log that were dropped, as nobody read it in time. Whoever keeps the log counts them here; `GET /metrics`
 /// tells.
 pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Of {
+    budget: &'static str,
+}
+
+/// Why a peer had to give way to others.
+#[derive(Clone, Copy)]
+pub(crate) enum PeerGaveWay {
+    /// It took too little of what waited for it.
+    Receiving,
+    /// It sent too little of a large frame.
+    Sending,
+}
 
 /// All of it.
 pub(crate) struct Metrics {
@@ -40,6 +55,9 @@ pub(crate) struct Metrics {
     records_early: Counter,
     records_late: Counter,
     handshakes_gave_way: Family<Why, Counter>,
+    peers_gave_way: Family<Why, Counter>,
+    budget_held_bytes: Family<Of, Gauge>,
+    budget_waiting: Family<Of, Gauge>,
     log_lines_dropped: Counter,
     clock_behind_seconds: Gauge<f64, AtomicU64>,
 }
@@ -77,6 +95,14 @@ impl Metrics {
         let handshakes_gave_way = Family::default();
         let help = "Connections closed in their handshake because a newer one came, by what there were too many of";
         registry.register("handshakes_gave_way", help, handshakes_gave_way.clone());
+        let peers_gave_way = Family::default();
+        let help = "Connections closed because others waited for what they held, by what they did too slowly";
+        registry.register("peers_gave_way", help, peers_gave_way.clone());
+        let (budget_held_bytes, budget_waiting) = (Family::default(), Family::default());
+        let help = "What all connections hold of a budget that they share";
+        registry.register("budget_held_bytes", help, budget_held_bytes.clone());
+        let help = "How many wait for a share of it";
+        registry.register("budget_waiting", help, budget_waiting.clone());
         let (records_early, records_late) = (Counter::default(), Counter::default());
         let help = "Records that came before one of a lower sequence, and waited for it";
         registry.register("records_early", help, records_early.clone());
@@ -101,6 +127,9 @@ impl Metrics {
             records_early,
             records_late,
             handshakes_gave_way,
+            peers_gave_way,
+            budget_held_bytes,
+            budget_waiting,
             log_lines_dropped,
             clock_behind_seconds,
         }
@@ -147,6 +176,14 @@ impl Metrics {
         self.handshakes_gave_way.get_or_create(&Why { reason }).inc();
     }
 
+    pub(crate) fn peer_gave_way(&self, why: PeerGaveWay) {
+        let reason = match why {
+            PeerGaveWay::Receiving => "receiving",
+            PeerGaveWay::Sending => "sending",
+        };
+        self.peers_gave_way.get_or_create(&Why { reason }).inc();
+    }
+
     /// A record waits for one before it.
     pub(crate) fn record_came_early(&self) {
         self.records_early.inc();
@@ -163,10 +200,16 @@ impl Metrics {
     }
 
     /// Everything as text, with what is true now.
-    pub(crate) fn text(&self, ready: bool, connections: usize, clock_behind: Duration) -> String {
+    pub(crate) fn text(&self, ready: bool, connections: usize, clock_behind: Duration, budgets: [Held; 4]) -> String {
+        let gauge = |value: usize| value.try_into().unwrap_or(i64::MAX);
+        for Held { budget, bytes, waiting } in budgets {
+            let of = Of { budget };
+            self.budget_held_bytes.get_or_create(&of).set(gauge(bytes));
+            self.budget_waiting.get_or_create(&of).set(gauge(waiting));
+        }
         self.clock_behind_seconds.set(clock_behind.as_secs_f64());
         self.ready.set(i64::from(ready));
-        self.connections.set(connections.try_into().unwrap_or(i64::MAX));
+        self.connections.set(gauge(connections));
         let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
         self.log_lines_dropped.inner().fetch_max(dropped, Ordering::Relaxed);
         let mut out = String::new();
@@ -189,19 +232,21 @@ mod tests {
             &metrics.appends_failed,
             &metrics.reads_failed,
             &metrics.handshakes_gave_way,
+            &metrics.peers_gave_way,
         ] {
             family.get_or_create(&reason).inc();
         }
-        let text = metrics.text(true, 0, Duration::ZERO);
+        let budgets = crate::session::Budgets::new(&crate::Limits::default());
+        let text = metrics.text(true, 0, Duration::ZERO, budgets.held());
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(samples.len(), 13, "{text}");
+        assert_eq!(samples.len(), 14 + 2 * budgets.held().len(), "{text}");
         let documented = include_str!("../../docs/COMMANDS.md");
         for sample in samples {
             let name = sample.split([' ', '{']).next().unwrap();
-            let spelled = match sample.contains("{reason=") {
-                true => format!("`{name}{{reason}}`"),
-                false => format!("`{name}`"),
-            };
+            let label = ["reason", "budget"]
+                .into_iter()
+                .find(|label| sample.contains(&format!("{{{label}=")));
+            let spelled = label.map_or(format!("`{name}`"), |label| format!("`{name}{{{label}}}`"));
             assert!(documented.contains(&spelled), "{spelled} is not documented");
         }
     }

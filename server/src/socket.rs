@@ -1,5 +1,5 @@
-//! A connection's TCP socket: it counts what the peer takes and sends, so that a slow peer can be told from one that does
-//! nothing, and it is closed without losing what is still on its way.
+//! A connection's TCP socket: it counts what the peer sends, so that a slow peer can be told from one that does nothing, and it
+//! is closed without losing what is still on its way.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,23 +14,17 @@ use tokio::net::TcpStream;
 /// How long a closed socket reads on, waiting for the peer to close too.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Bytes that a socket has taken and given so far. Clones count together.
+/// What is known of a socket above it. Clones are of the same one.
 #[derive(Clone, Default)]
 pub(crate) struct Taken(Arc<Counted>);
 
 #[derive(Default)]
 struct Counted {
-    written: AtomicU64,
     read: AtomicU64,
     abandoned: AtomicBool,
 }
 
 impl Taken {
-    /// What the peer takes, or its host for it.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.written.load(Ordering::Relaxed)
-    }
-
     /// Closes the socket at once when it is dropped: nothing is on its way to the peer that matters.
     pub(crate) fn abandon(&self) {
         self.0.abandoned.store(true, Ordering::Relaxed);
@@ -65,11 +59,8 @@ impl Socket {
         Ok(Pin::new(stream))
     }
 
-    fn count(&mut self, written: io::Result<usize>) -> io::Result<usize> {
-        match &written {
-            Ok(bytes) => drop(self.taken.0.written.fetch_add(*bytes as u64, Ordering::Relaxed)),
-            Err(_) => self.over = true,
-        }
+    fn wrote(&mut self, written: io::Result<usize>) -> io::Result<usize> {
+        self.over |= written.is_err();
         written
     }
 }
@@ -88,7 +79,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(self.stream()?.poll_write(cx, buf));
-        Poll::Ready(self.count(written))
+        Poll::Ready(self.wrote(written))
     }
 
     fn poll_write_vectored(
@@ -97,7 +88,7 @@ impl AsyncWrite for Socket {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(self.stream()?.poll_write_vectored(cx, bufs));
-        Poll::Ready(self.count(written))
+        Poll::Ready(self.wrote(written))
     }
 
     fn is_write_vectored(&self) -> bool {

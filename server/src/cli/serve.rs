@@ -167,6 +167,15 @@ struct LimitOptions {
     /// Reads of one connection that hold entries at a time
     #[arg(long, env = "STREAMKIT_READS", hide_env = true, value_parser = count, default_value_t = Limits::default().reads)]
     reads: usize,
+    /// Bytes read and not taken yet, ≥ 64 MiB
+    #[arg(long, env = "STREAMKIT_OUTGOING_BYTES", hide_env = true, value_parser = at_least(64 << 20), default_value_t = Limits::default().outgoing_bytes)]
+    outgoing_bytes: usize,
+    /// Bytes of unfinished frames, ≥ 16 MiB
+    #[arg(long, env = "STREAMKIT_FRAMES_BYTES", hide_env = true, value_parser = at_least(16 << 20), default_value_t = Limits::default().frames_bytes)]
+    frames_bytes: usize,
+    /// Time a peer may keep others waiting
+    #[arg(long, env = "STREAMKIT_GIVE_WAY", hide_env = true, value_parser = some_time, default_value_t = Limits::default().give_way.into())]
+    give_way: humantime::Duration,
     /// Finished channels a connection remembers
     #[arg(long, env = "STREAMKIT_FINISHED_CHANNELS", hide_env = true, value_parser = count, default_value_t = Limits::default().finished_channels)]
     finished_channels: usize,
@@ -198,6 +207,9 @@ impl From<LimitOptions> for Limits {
             channel_inbound_bytes: options.channel_inbound_bytes,
             inbound_wait: options.inbound_wait.into(),
             reads: options.reads,
+            outgoing_bytes: options.outgoing_bytes,
+            frames_bytes: options.frames_bytes,
+            give_way: options.give_way.into(),
             finished_channels: options.finished_channels,
             finished_age: options.finished_age.into(),
             store_open_failures: options.store_open_failures,

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use streamkit_engine::{
-    EntryReader, Name, SegmentRead, Sequence, SpaceCursor, SpacesRead, Store, TimeRange, Timestamp,
+    Entry, EntryReader, Name, SegmentRead, Sequence, SpaceCursor, SpacesRead, Store, TimeRange, Timestamp,
 };
 use streamkit_protocol::limits::MESSAGE_BYTES_MAX;
 use streamkit_protocol::{Consume, ConsumeSegment, ConsumeSpace, LexKey, SpaceOffset};
 
 use super::{Failure, does_not_fit, encode_entry, name, path};
-use crate::session::Outgoing;
+use crate::session::{Batch, Outgoing, SMALL_BYTES};
 
 /// Bytes of frames sent at a time: large enough that queueing costs nothing, small enough that channels take turns.
 const BATCH_BYTES: usize = 128 << 10;
@@ -26,7 +26,7 @@ pub(super) async fn segment(request: ConsumeSegment, store: &dyn Store, out: &Ou
         time: time_range(request.min_timestamp, request.max_timestamp),
         limit: limit(request.limit),
     };
-    send_all(store.read_segment(read), out).await
+    send_all(|| store.read_segment(read.clone()), out).await
 }
 
 pub(super) async fn space(request: ConsumeSpace, store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
@@ -36,7 +36,7 @@ pub(super) async fn space(request: ConsumeSpace, store: &dyn Store, out: &Outgoi
         time: time_range(request.min_timestamp, request.max_timestamp),
         limit: limit(request.limit),
     };
-    send_all(store.read_spaces(read), out).await
+    send_all(|| store.read_spaces(read.clone()), out).await
 }
 
 pub(super) async fn spaces(request: Consume, store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
@@ -49,7 +49,7 @@ pub(super) async fn spaces(request: Consume, store: &dyn Store, out: &Outgoing) 
         time: time_range(request.min_timestamp, request.max_timestamp),
         limit: limit(request.limit),
     };
-    send_all(store.read_spaces(read), out).await
+    send_all(|| store.read_spaces(read.clone()), out).await
 }
 
 fn time_range(min: i64, max: i64) -> TimeRange {
@@ -85,30 +85,67 @@ fn cursor(space: &str, offset: &LexKey) -> Result<Option<SpaceCursor>, Failure> 
     }))
 }
 
-async fn send_all(mut reader: Box<dyn EntryReader>, out: &Outgoing) -> Result<(), Failure> {
+async fn send_all(read: impl Fn() -> Box<dyn EntryReader>, out: &Outgoing) -> Result<(), Failure> {
+    let small = async {
+        match out.is_behind_a_large_one() {
+            true => None,
+            false => small(read(), out.batch()).await,
+        }
+    };
+    if out.send_if_small(small).await? {
+        return Ok(());
+    }
+    let mut reader = read();
     let mut message = Vec::new();
     loop {
         // Nothing is held between turns but the reader itself.
-        let _turn = out.turn().await?;
+        let mut turn = out.turn().await?;
         let Some(entries) = reader.next_batch().await? else {
             return Ok(());
         };
+        let mut left = entries.iter().map(bytes).sum();
+        turn.has_left(left);
         let mut batch = out.batch();
-        for entry in &entries {
+        for entry in entries {
             message.clear();
-            encode_entry(entry, &mut message);
+            encode_entry(&entry, &mut message);
+            left -= bytes(&entry);
             if message.len() > MESSAGE_BYTES_MAX {
                 // What was read before is as good as ever; the error comes after it.
-                out.send(batch).await?;
-                return Err(does_not_fit(entry));
+                out.send(batch, &mut turn, left).await?;
+                return Err(does_not_fit(&entry));
             }
             batch.push(&message);
             if batch.len() >= BATCH_BYTES {
-                out.send(std::mem::replace(&mut batch, out.batch())).await?;
+                // Large ones leave a large buffer, and may be held for long.
+                drop(entry);
+                message.clear();
+                message.shrink_to(BATCH_BYTES);
+                let full = std::mem::replace(&mut batch, out.batch());
+                out.send(full, &mut turn, left).await?;
             }
         }
-        out.send(batch).await?;
-        // A large entry leaves a large buffer.
-        message.shrink_to(BATCH_BYTES);
+        out.send(batch, &mut turn, left).await?;
     }
+}
+
+/// All that a reader yields, if it is little.
+async fn small(mut reader: Box<dyn EntryReader>, mut batch: Batch) -> Option<Batch> {
+    let mut message = Vec::new();
+    while let Some(entries) = reader.next_batch().await.ok()? {
+        for entry in &entries {
+            if batch.len() + entry.payload.len() > SMALL_BYTES {
+                return None;
+            }
+            message.clear();
+            encode_entry(entry, &mut message);
+            batch.push(&message);
+        }
+    }
+    Some(batch)
+}
+
+/// Bytes of memory that an entry takes.
+fn bytes(entry: &Entry) -> usize {
+    size_of::<Entry>() + entry.payload.len() + entry.metadata.encoded().len()
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use streamkit_engine::{Name, Store};
+use streamkit_engine::{Name, SegmentStatus, Store};
 use streamkit_protocol::GetSegments;
 
 use super::{Failure, name, segment_status};
@@ -12,13 +12,23 @@ use crate::session::Outgoing;
 pub(super) const PAGE: usize = 1000;
 
 pub(super) async fn spaces(store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
-    let _turn = out.turn().await?;
-    for spaces in store.spaces().await?.chunks(PAGE) {
+    let batch = |spaces: &[Name]| {
         let mut batch = out.batch();
         for space in spaces {
             batch.push(&name_message(space));
         }
-        out.send(batch).await?;
+        batch
+    };
+    let small = async {
+        let spaces = store.spaces().await.ok()?;
+        (spaces.len() <= PAGE).then(|| batch(&spaces))
+    };
+    if out.send_if_small(small).await? {
+        return Ok(());
+    }
+    let mut turn = out.turn().await?;
+    for spaces in store.spaces().await?.chunks(PAGE) {
+        out.send(batch(spaces), &mut turn, 0).await?;
     }
     Ok(())
 }
@@ -33,19 +43,30 @@ pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outg
         0 => usize::MAX,
         limit => usize::try_from(limit).unwrap_or(usize::MAX),
     };
-    loop {
-        let _turn = out.turn().await?;
-        let asked = left.min(PAGE);
-        let page = store.segments(&space, after, asked).await?;
+    let batch = |page: &[SegmentStatus]| {
         let mut batch = out.batch();
-        for status in &page {
+        for status in page {
             if request.with_status {
                 batch.push(&segment_status(status).encode());
             } else {
                 batch.push(&name_message(&status.path.segment));
             }
         }
-        out.send(batch).await?;
+        batch
+    };
+    let small = async {
+        let asked = left.min(PAGE);
+        let page = store.segments(&space, after.clone(), asked).await.ok()?;
+        (page.len() < asked || asked == left).then(|| batch(&page))
+    };
+    if out.send_if_small(small).await? {
+        return Ok(());
+    }
+    loop {
+        let mut turn = out.turn().await?;
+        let asked = left.min(PAGE);
+        let page = store.segments(&space, after, asked).await?;
+        out.send(batch(&page), &mut turn, 0).await?;
         left -= page.len();
         match page.last() {
             Some(last) if page.len() == asked && left > 0 => after = Bound::Excluded(last.path.segment.clone()),

@@ -5,10 +5,19 @@ use streamkit_protocol::limits::MESSAGE_BYTES_MAX;
 use streamkit_protocol::{Entry, Peek};
 
 use super::{Failure, does_not_fit, encode_entry, path};
-use crate::session::Outgoing;
+use crate::session::{Batch, Outgoing};
 
 pub(super) async fn run(request: Peek, store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
-    let _turn = out.turn().await?;
+    let small = async { last(&request, store, out.batch()).await.ok() };
+    if out.send_if_small(small).await? {
+        return Ok(());
+    }
+    let mut turn = out.turn().await?;
+    let batch = last(&request, store, out.batch()).await?;
+    out.send(batch, &mut turn, 0).await
+}
+
+async fn last(request: &Peek, store: &dyn Store, mut batch: Batch) -> Result<Batch, Failure> {
     let mut message = Vec::new();
     match store.peek(&path(&request.space, &request.segment)?).await? {
         Some(entry) => {
@@ -19,14 +28,13 @@ pub(super) async fn run(request: Peek, store: &dyn Store, out: &Outgoing) -> Res
         }
         None => {
             let empty = Entry {
-                space: request.space,
-                segment: request.segment,
+                space: request.space.clone(),
+                segment: request.segment.clone(),
                 ..Entry::default()
             };
             message = empty.encode();
         }
     }
-    let mut batch = out.batch();
     batch.push(&message);
-    out.send(batch).await
+    Ok(batch)
 }

@@ -27,7 +27,7 @@ pub(super) async fn run(request: GetStatus, store: &dyn Store, out: &Outgoing) -
     };
     let mut batch = out.batch();
     batch.push(&status.encode());
-    out.send(batch).await
+    out.answer(batch).await
 }
 
 async fn of_space(space: &str, store: &dyn Store) -> Result<Status, Failure> {

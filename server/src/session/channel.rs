@@ -9,13 +9,15 @@ use futures_util::FutureExt as _;
 use streamkit_engine::StoreId;
 use streamkit_protocol::limits::REQUEST_BYTES_MAX;
 use streamkit_protocol::{FrameHead, Request, Terminal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use super::budgets::Budgets;
 use super::channels::Channels;
-use super::inbox::{InboxReader, Next, Received, Room};
+use super::inbox::{InboxReader, Next, Received, RequestRoom, Room};
 use super::outbound::{Batch, Outbound};
+use super::turn::{Outgoing, Reads};
 use super::{ACCESS_DENIED, Ending, OVERLOADED, STORE_UNAVAILABLE};
 use crate::auth::Rights;
 use crate::http::Shared;
@@ -27,7 +29,8 @@ pub(crate) struct Channel {
     head: FrameHead,
     outbound: Outbound,
     inbox: InboxReader,
-    reads: Arc<Semaphore>,
+    reads: Reads,
+    budgets: Arc<Budgets>,
     ending: CancellationToken,
     why: Ending,
     /// Whether none of the peer's frames overtakes another.
@@ -42,7 +45,7 @@ pub(super) struct Opening {
     /// Held until the channel's last message is queued.
     pub(super) place: OwnedSemaphorePermit,
     /// Room that the request takes while its operation runs.
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) room: RequestRoom,
     /// Where the caller's trace is. The rest of its context is not kept.
     pub(super) traceparent: Option<String>,
     pub(super) rights: Rights,
@@ -74,7 +77,7 @@ impl Channel {
         head: FrameHead,
         outbound: Outbound,
         inbox: InboxReader,
-        reads: Arc<Semaphore>,
+        (reads, budgets): (Reads, Arc<Budgets>),
         ending: CancellationToken,
         why: Ending,
     ) -> Self {
@@ -83,6 +86,7 @@ impl Channel {
             outbound,
             inbox,
             reads,
+            budgets,
             ending,
             why,
             in_order: true,
@@ -289,6 +293,7 @@ impl Channel {
             head: self.head,
             outbound: self.outbound.clone(),
             reads: self.reads.clone(),
+            budgets: self.budgets.clone(),
         };
         tokio::select! {
             biased;
@@ -305,45 +310,6 @@ impl Channel {
                 Ok(_) => {}
                 Err(failure) => return failure,
             }
-        }
-    }
-}
-
-/// The sending half of a channel.
-pub(crate) struct Outgoing {
-    head: FrameHead,
-    outbound: Outbound,
-    reads: Arc<Semaphore>,
-}
-
-/// The right to hold entries in memory.
-pub(crate) struct Turn(#[expect(dead_code, reason = "held, not used")] OwnedSemaphorePermit);
-
-impl Outgoing {
-    /// Waits until this read may hold entries. To be given back after every batch, so that reads of a connection whose peer
-    /// takes little hold little together.
-    ///
-    /// # Errors
-    /// [`Failure::Ending`]: the connection is gone.
-    pub(crate) async fn turn(&self) -> Result<Turn, Failure> {
-        let permit = self.reads.clone().acquire_owned().await;
-        permit.map(Turn).map_err(|_| Failure::Ending)
-    }
-
-    /// An empty batch for this channel.
-    pub(crate) fn batch(&self) -> Batch {
-        Batch::new(self.head)
-    }
-
-    /// Sends a batch, waiting for the peer to make room.
-    ///
-    /// # Errors
-    /// [`Failure::Ending`]: the connection is gone.
-    pub(crate) async fn send(&self, batch: Batch) -> Result<(), Failure> {
-        if self.outbound.send(batch).await {
-            Ok(())
-        } else {
-            Err(Failure::Ending)
         }
     }
 }

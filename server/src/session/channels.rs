@@ -166,7 +166,7 @@ mod tests {
             ..Limits::default()
         };
         let channels = Channels::new(&limits);
-        let inboxes = Inboxes::new(&limits, crate::session::Inbound::new(limits.inbound_bytes)).0;
+        let inboxes = Inboxes::new(&limits, std::sync::Arc::new(crate::session::Budgets::new(&limits))).0;
         let ids: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
         let head = |id| FrameHead::new(Uuid::nil(), id);
         channels.open(head(ids[0]), inboxes.channel(Uuid::nil()).0);

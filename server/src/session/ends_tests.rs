@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::Limits;
-use crate::session::Inbound;
+use crate::session::Budgets;
 use crate::session::inbox::{InboxReader, Inboxes};
 
 const FRAME: usize = 300;
@@ -25,7 +25,7 @@ impl Peer {
         Self {
             ends: Ends::new(now),
             now,
-            inboxes: Inboxes::new(&limits, Inbound::new(limits.inbound_bytes)).0,
+            inboxes: Inboxes::new(&limits, std::sync::Arc::new(Budgets::new(&limits))).0,
             readers: Vec::new(),
             open: 1,
         }

@@ -49,6 +49,16 @@ impl Inbound {
         Counted(self.clone())
     }
 
+    /// Bytes that are taken, or put aside for the one that waits longest.
+    pub(super) fn held(&self) -> usize {
+        self.bytes - self.free.available_permits()
+    }
+
+    /// How many wait for room.
+    pub(super) fn waiting(&self) -> usize {
+        *self.lock()
+    }
+
     pub(super) fn chunk_bytes(&self) -> watch::Receiver<usize> {
         self.chunk_bytes.subscribe()
     }

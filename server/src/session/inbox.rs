@@ -23,8 +23,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::budget::Share;
+use super::budgets::Budgets;
 use super::channels::Channels;
-use super::inbound::{ALWAYS_BYTES, Counted, Inbound};
+use super::inbound::{ALWAYS_BYTES, Counted};
 use crate::limits::{CHANNEL_INBOUND_BYTES_MIN, Limits, RECORD_OVERHEAD_BYTES};
 use crate::stood;
 
@@ -34,14 +36,25 @@ const REQUEST_GROWTH: usize = 16;
 /// No chunk is too large.
 pub(super) const ROOM_ENOUGH: usize = usize::MAX;
 
+/// What a request takes, held until it is dropped.
+#[expect(dead_code, reason = "held, not used")]
+pub(super) enum RequestRoom {
+    /// Room that small requests of each connection always have.
+    Small(OwnedSemaphorePermit),
+    /// Room of its connection and of all.
+    Large(OwnedSemaphorePermit, Share),
+}
+
 /// Makes inboxes that share a connection's bound.
 pub(super) struct Inboxes {
-    all: Arc<Inbound>,
+    budgets: Arc<Budgets>,
     connection: Arc<Semaphore>,
     connection_bytes: usize,
     channel_bytes: usize,
     requests: Arc<Semaphore>,
     requests_bytes: usize,
+    /// What small requests always have.
+    small_requests: Arc<Semaphore>,
     wait: Duration,
     /// What an open chunk may hold just now.
     chunk_bytes: watch::Sender<usize>,
@@ -130,19 +143,20 @@ impl Room {
 
 impl Inboxes {
     /// Inboxes, and what their channels will ask for.
-    pub(super) fn new(limits: &Limits, all: Arc<Inbound>) -> (Self, mpsc::UnboundedReceiver<Ask>) {
+    pub(super) fn new(limits: &Limits, budgets: Arc<Budgets>) -> (Self, mpsc::UnboundedReceiver<Ask>) {
         let most = u32::MAX as usize >> 4;
         // One connection never takes all.
         let connection_bytes = limits.connection_inbound_bytes.min(limits.inbound_bytes / 2).min(most);
         let requests_bytes = connection_bytes / 2;
         let (asks, asked) = mpsc::unbounded_channel();
         let inboxes = Self {
-            all,
+            budgets,
             connection: Arc::new(Semaphore::new(connection_bytes)),
             connection_bytes,
             channel_bytes: limits.channel_inbound_bytes.clamp(CHANNEL_INBOUND_BYTES_MIN, most),
             requests: Arc::new(Semaphore::new(requests_bytes)),
             requests_bytes,
+            small_requests: Arc::new(Semaphore::new(ALWAYS_BYTES)),
             wait: limits.inbound_wait,
             chunk_bytes: watch::Sender::new(ROOM_ENOUGH),
             asks,
@@ -160,8 +174,8 @@ impl Inboxes {
             asks: self.asks.clone(),
             seen: seen.clone(),
             early: VecDeque::new(),
-            all_chunk_bytes: self.all.chunk_bytes(),
-            _counted: self.all.channel(),
+            all_chunk_bytes: self.budgets.inbound.chunk_bytes(),
+            _counted: self.budgets.inbound.channel(),
             received,
             room: room.clone(),
             capacity: self.channel_bytes,
@@ -180,11 +194,15 @@ impl Inboxes {
     }
 
     /// Room for a request and what it becomes, to be held while its operation runs: at once or not at all, because running
-    /// operations may take as long as they like. One request has room whatever its size.
-    pub(super) fn request(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    /// operations may take as long as they like. One request has room whatever its size, unless those of others take it.
+    pub(super) fn request(&self, bytes: usize) -> Option<RequestRoom> {
         let bytes = ((bytes + 1) * REQUEST_GROWTH).min(self.requests_bytes);
-        let bytes = u32::try_from(bytes).ok()?;
-        self.requests.clone().try_acquire_many_owned(bytes).ok()
+        let permits = u32::try_from(bytes).ok()?;
+        if let Ok(small) = self.small_requests.clone().try_acquire_many_owned(permits) {
+            return Some(RequestRoom::Small(small));
+        }
+        let own = self.requests.clone().try_acquire_many_owned(permits).ok()?;
+        Some(RequestRoom::Large(own, self.budgets.requests.try_take(bytes)?))
     }
 
     /// Puts a message into an inbox (a clean end at once: it takes no room), waiting for room there and in the connection but not for ever.
@@ -216,7 +234,7 @@ impl Inboxes {
                 }
             };
             let all = match self.connection_bytes - self.connection.available_permits() > ALWAYS_BYTES {
-                true => Some(self.all.take(permits).await.ok_or(Overloaded)?),
+                true => Some(self.budgets.inbound.take(permits).await.ok_or(Overloaded)?),
                 false => None,
             };
             let own = inbox.room.clone().acquire_many_owned(permits).await;

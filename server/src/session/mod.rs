@@ -2,6 +2,9 @@
 //! open channel. Reading never waits for an operation, only for room in a channel's inbox (the producer is faster than
 //! the disk), and only so long; writing goes on meanwhile.
 
+mod assembly;
+mod budget;
+mod budgets;
 mod channel;
 mod channels;
 mod ends;
@@ -9,25 +12,33 @@ mod heard;
 mod inbound;
 mod inbox;
 mod outbound;
+mod patience;
 mod pings;
 mod route;
+mod stream;
+mod turn;
 mod wire;
 
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::{CloseCode, CloseFrame, WebSocket, close_code};
+use hyper::upgrade::Upgraded;
 use streamkit_protocol::Frame;
 use streamkit_protocol::limits::{PING_PERIOD_MAX, PING_PERIOD_MIN};
 use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use channel::{Channel, Outgoing};
-pub(crate) use inbound::Inbound;
+pub(crate) use budgets::{Budgets, Held};
+pub(crate) use channel::Channel;
 pub(crate) use inbox::Room;
+pub(crate) use outbound::{Batch, SMALL_BYTES};
+pub(crate) use turn::Outgoing;
 
 use crate::auth::Scopes;
 use crate::http::Shared;
@@ -38,6 +49,8 @@ use ends::Ends;
 use heard::Heard;
 use inbox::Inboxes;
 use outbound::Outbound;
+use stream::Stream;
+use turn::Reads;
 use wire::{Next, Wire};
 
 /// The error frames' texts, known to deployed clients.
@@ -53,23 +66,27 @@ struct Goodbye {
 
 const SHUTTING_DOWN: Goodbye = Goodbye {
     why: "the server is shutting down",
-    code: close_code::NORMAL,
+    code: CloseCode::Normal,
 };
 const TOKEN_EXPIRED: Goodbye = Goodbye {
     why: "the token expired",
-    code: close_code::NORMAL,
+    code: CloseCode::Normal,
 };
 const PEER_LEAVES: Goodbye = Goodbye {
     why: "the peer closed the connection",
-    code: close_code::NORMAL,
+    code: CloseCode::Normal,
 };
 const MALFORMED: Goodbye = Goodbye {
     why: "the peer sent a malformed frame",
-    code: close_code::PROTOCOL,
+    code: CloseCode::Protocol,
 };
 const TOO_LARGE: Goodbye = Goodbye {
     why: "the peer sent a frame that is too large",
-    code: close_code::SIZE,
+    code: CloseCode::Size,
+};
+const TOO_SLOW: Goodbye = Goodbye {
+    why: "the peer sends a large frame so slowly that others wait for it",
+    code: CloseCode::Again,
 };
 
 /// Channels whose last message may wait for room in the outbound queue, beside those that are open. Beyond, reading waits for
@@ -98,8 +115,7 @@ struct Session {
     in_order: bool,
     /// Places of channels, from their request to when their last message is queued.
     places: Arc<Semaphore>,
-    /// How many reads may hold entries.
-    reads: Arc<Semaphore>,
+    reads: Reads,
     /// Cancelled when channels must end; [`Session::why`] then says why, or nothing if the peer is gone.
     ending: CancellationToken,
     why: Ending,
@@ -117,7 +133,7 @@ pub(crate) struct Admitted {
 
 /// Serves one connection until the peer leaves, the token expires or the server stops.
 pub(crate) async fn run(
-    socket: WebSocket,
+    upgraded: Upgraded,
     taken: Option<Taken>,
     shared: Arc<Shared>,
     peer: Admitted,
@@ -128,9 +144,10 @@ pub(crate) async fn run(
         expiry,
         in_order,
     } = peer;
-    let (outbound, queue) = outbound::queue(&shared.limits);
-    let mut wire = Wire::new(socket, taken.clone(), queue, shared.limits.write_deadline);
-    let (inboxes, mut asked) = Inboxes::new(&shared.limits, shared.inbound.clone());
+    let socket = Stream::open(upgraded).await;
+    let (outbound, queue) = outbound::queue(&shared.limits, shared.budgets.clone());
+    let mut wire = Wire::new(socket, taken.clone(), queue, shared.clone());
+    let (inboxes, mut asked) = Inboxes::new(&shared.limits, shared.budgets.clone());
     let mut session = Session {
         channels: Arc::new(Channels::new(&shared.limits)),
         inboxes,
@@ -144,7 +161,7 @@ pub(crate) async fn run(
                 .saturating_add(LAST_MESSAGES_MAX)
                 .min(Semaphore::MAX_PERMITS),
         )),
-        reads: Arc::new(Semaphore::new(shared.limits.reads.clamp(1, Semaphore::MAX_PERMITS))),
+        reads: Reads::new(shared.limits.reads),
         ending: CancellationToken::new(),
         why: Ending::default(),
         tasks: TaskTracker::new(),
@@ -155,12 +172,13 @@ pub(crate) async fn run(
     let mut expiry = pin!(expiry);
     // A frame may take longer on its way than a peer that has nothing to say is quiet.
     let mut heard = Heard::new(taken);
+    let has_part = wire.has_part();
     let silence = session.shared.limits.silence;
     let mut ping = pin!(tokio::time::sleep(ping_period(silence)));
     let goodbye = loop {
-        // Looked at only when nothing more has arrived: many ends may wait.
+        // Looked at only when nothing more has arrived: many ends may wait. A part of a message proves that more will.
         let empty = async {
-            if !session.ends.want_empty(Instant::now()) {
+            if has_part.load(Ordering::Relaxed) || !session.ends.want_empty(Instant::now()) {
                 std::future::pending().await
             }
         };
@@ -175,6 +193,9 @@ pub(crate) async fn run(
             () = stopping.cancelled() => break Some(SHUTTING_DOWN),
             () = &mut expiry => break Some(TOKEN_EXPIRED),
             () = &mut ping => {
+                if wire.waits_for_room() {
+                    heard.now();
+                }
                 if heard.nothing_since() && heard.last().elapsed() > silence {
                     tracing::debug!("nothing for {silence:?}: the peer is gone");
                     break None;
@@ -199,6 +220,7 @@ pub(crate) async fn run(
                     }
                 },
                 Next::Unreadable { too_large } => break Some(if too_large { TOO_LARGE } else { MALFORMED }),
+                Next::TooSlow => break Some(TOO_SLOW),
                 Next::Over => break None,
             },
             // Come here, all that has arrived was looked at.
@@ -210,9 +232,15 @@ pub(crate) async fn run(
                 }
                 Work::Settle(Duration::ZERO)
             }
-            () = quiet => match heard.nothing_since() && tokio::task::coop::has_budget_remaining() {
+            () = quiet => match !wire.waits_for_room() && heard.nothing_since() && tokio::task::coop::has_budget_remaining() {
                 true => Work::Settle(heard.last().elapsed()),
-                false => continue,
+                false => {
+                    // Not heard, because not listened to.
+                    if wire.waits_for_room() {
+                        heard.now();
+                    }
+                    continue;
+                }
             },
         };
         let routes = matches!(work, Work::Route(..));
@@ -264,7 +292,7 @@ impl Session {
         drop(self);
         let close = goodbye.map(|Goodbye { why, code }| {
             // An end in good order needs no reason.
-            let reason = if code == close_code::NORMAL { "" } else { why };
+            let reason = if code == CloseCode::Normal { "" } else { why };
             let reason = reason.into();
             CloseFrame { code, reason }
         });

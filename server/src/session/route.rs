@@ -204,7 +204,8 @@ impl Session {
         self.ends.opened();
         let (inbox, received) = self.inboxes.channel(head.channel_id);
         self.channels.open(head, inbox.clone());
-        let (outbound, reads) = (self.outbound.clone(), self.reads.clone());
+        let outbound = self.outbound.clone();
+        let reads = (self.reads.clone(), self.shared.budgets.clone());
         let (ending, why) = (self.ending.child_token(), self.why.clone());
         let channel = Channel::new(head, outbound, received, reads, ending, why);
         self.tasks

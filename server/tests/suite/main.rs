@@ -1,6 +1,7 @@
 //! The server over real sockets, spoken to in frames.
 
 mod backup;
+mod budgets;
 mod channels;
 mod client;
 mod datasets;
