@@ -17,7 +17,7 @@ pub(crate) struct Repair {
     /// What to keep of a segment with a hole in its sequences
     #[arg(long, value_enum, default_value_t = KeepArgument::Newest)]
     keep: KeepArgument,
-    /// Also take whole transactions of which nothing proves that they are this store's and not another's
+    /// Also take whole transactions that stand in damaged groups
     #[arg(long)]
     take_unproven: bool,
     /// Print JSON: one line a store
