@@ -2,20 +2,35 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::format::group::GROUP_MAGIC;
+use crate::format::extent_header::ExtentHeader;
+use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader};
 
 const ALSO_UNPROVEN: RepairOptions = RepairOptions {
     keep: Keep::Newest,
     take_unproven: true,
 };
 
+/// A history with a group of many transactions in a sealed extent, that extent, and where the group ends.
+fn of_many(seed: u64) -> Option<(History, u64, usize)> {
+    let history = history(seed);
+    let (number, end) = (1..3).find_map(|number| {
+        let bytes = &history.disk.files()[&extent(number)];
+        let salt = ExtentHeader::decode(bytes).unwrap().salt;
+        memchr::memmem::find_iter(bytes, &GROUP_MAGIC).find_map(|at| {
+            let header = GroupHeader::decode(salt, &bytes[at..]).ok()?;
+            let end = at + GROUP_HEADER_BYTES + header.body_bytes as usize;
+            (header.transaction_count >= 4).then_some((number, end))
+        })
+    })?;
+    Some((history, number, end))
+}
+
 #[test]
 fn whole_transactions_of_a_damaged_group_are_taken_only_when_asked_for() {
-    let history = history(40);
+    // How many transactions come together is decided by threads.
+    let (history, number, end) = (40..).find_map(of_many).unwrap();
     let disk = history.disk.copy();
-    let groups: Vec<usize> = memchr::memmem::find_iter(&disk.files()[&extent(2)], &GROUP_MAGIC).collect();
-    let last_of_a_group = groups[4] - 8;
-    disk.damage(&extent(2), |bytes| bytes[last_of_a_group - 100] ^= 1);
+    disk.damage(&extent(number), |bytes| bytes[end - 10] ^= 1);
     let (proven, _) = check_repair(&history, &disk.copy(), Keep::Newest, "proven");
     let all = repaired(&disk, "/target", ALSO_UNPROVEN);
     let of = |report: &RepairReport| {
