@@ -44,7 +44,8 @@ fn read_line(file: &dyn DiskFile) -> std::io::Result<Vec<u8>> {
 /// Whether the folder says of itself that it is one of ours, in a format this program knows.
 ///
 /// # Errors
-/// [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`]; [`OpenError::Unfinished`]; [`OpenError::Storage`].
+/// [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`]; [`OpenError::StoresGone`]; [`OpenError::Unfinished`];
+/// [`OpenError::Storage`].
 pub(crate) fn has_known_format(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
     let path = dir.join("format");
     let damaged = |found: &str| OpenError::DamagedFormat {
@@ -101,6 +102,7 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &Path) -> Result<bool, Open
             found,
             supported: FORMAT_VERSION,
         }),
+        Some(1..) if has_lost_its_stores(disk, dir)? => Err(OpenError::StoresGone(dir.join("stores"))),
         Some(1..) => Ok(true),
         _ => {
             refuse_if("does not say `streamkit` and a version", has_stores(disk, dir, known))?;
@@ -108,6 +110,13 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &Path) -> Result<bool, Open
             Err(StorageError::io("understand", path, source).into())
         }
     }
+}
+
+/// Whether the folder of all stores is gone: it is made before the file `format`, so that one without the other is no new directory. A backup
+/// of no store has none.
+fn has_lost_its_stores(disk: &dyn Disk, dir: &Path) -> Result<bool, StorageError> {
+    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+    Ok(!names.iter().any(|name| name == "stores" || name == MANIFEST))
 }
 
 /// Refuses a folder that says of itself that a newer version wrote it, or of which nobody can tell.

@@ -72,7 +72,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`OpenError::InUse`] while another process has it; [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`];
-    /// [`OpenError::Unfinished`]; [`OpenError::Config`]; [`OpenError::Storage`].
+    /// [`OpenError::StoresGone`]; [`OpenError::Unfinished`]; [`OpenError::Config`]; [`OpenError::Storage`].
     pub fn open(mut config: EngineConfig) -> Result<Self, OpenError> {
         config.validate()?;
         config
@@ -81,17 +81,22 @@ impl Engine {
             .map_err(|e| StorageError::io("create", &config.dir, e))?;
         let lock = lock_dir(&*config.disk, &config.dir)?;
         mark_opened(&*config.disk, &config.dir)?;
+        // All folders that no store makes are made here, so that nothing has to make one that is missing later.
+        let stores = config.dir.join("stores");
+        let make_stores = || {
+            let made = config.disk.make_dir(&stores);
+            made.map_err(|e| StorageError::io("create", &stores, e))
+        };
         if has_known_format(&*config.disk, &config.dir)? {
             // Who wrote it may have been killed before its name was durable; no store may outlive it.
             let synced = config.disk.sync_dir(&config.dir);
             synced.map_err(|e| StorageError::io("sync", &config.dir, e))?;
+            // A backup of no store comes without it.
+            make_stores()?;
         } else {
+            make_stores()?;
             write_format(&*config.disk, &config.dir)?;
         }
-        // All folders that no store makes are made here, so that nothing has to make one that is missing later.
-        let stores = config.dir.join("stores");
-        let made = config.disk.make_dir(&stores);
-        made.map_err(|e| StorageError::io("create", &stores, e))?;
         // With one processor, whoever looks keeps away whom it looks for.
         let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
         let by_hand = config.by_hand.as_ref();

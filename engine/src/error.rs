@@ -181,6 +181,13 @@ pub enum OpenError {
         /// What is wrong with it.
         found: String,
     },
+    /// The folder of all stores is gone, though the file `format` says that there was one.
+    #[error(
+        "{} is missing, and with it every store: put it back, or mount what it was on; if nothing was ever stored, remove the file \
+         `format` beside it",
+        .0.display()
+    )]
+    StoresGone(PathBuf),
     /// A backup, a restore or a repair was begun here and did not come to its end.
     #[error("{} holds an unfinished {what}; run that again, to the end", dir.display())]
     Unfinished {

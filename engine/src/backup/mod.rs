@@ -137,7 +137,7 @@ impl BackupError {
         let leaf = match self {
             Self::Damaged { .. } => return true,
             Self::Unreadable { is_damage, .. } => return *is_damage,
-            Self::Open(OpenError::DamagedFormat { .. }) => return true,
+            Self::Open(OpenError::DamagedFormat { .. } | OpenError::StoresGone(_)) => return true,
             Self::Incomplete { failed, .. } => return failed.iter().any(|(_, error)| error.is_damage()),
             Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
             _ => return false,

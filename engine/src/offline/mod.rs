@@ -152,6 +152,11 @@ impl Directory {
                 let found = format!("a file that {found}; `streamkit repair` writes a new one");
                 Some(Damage::without_loss(path, 0, 0, found))
             }
+            Err(OpenError::StoresGone(path)) => {
+                let mut damage = Damage::without_loss(path, 0, 0, "nothing: the folder of all stores is missing");
+                damage.affected_is_all = false;
+                Some(damage)
+            }
             Err(error) => return Err(error),
         };
         let lock = match lock_dir(&**disk, dir) {

@@ -127,7 +127,11 @@ pub fn repair_on(
     }
     // No engine takes this for its own before the end.
     say(&**disk, target, &marker())?;
-    clear(&**disk, &target.join("stores"))?;
+    let stores = target.join("stores");
+    clear(&**disk, &stores)?;
+    // Also of a directory without any: one without that folder has lost them.
+    disk.create_dir(&stores)
+        .map_err(|e| StorageError::io("create", &stores, e))?;
     // Each is read twice: to tell what is damaged, and to copy what is whole.
     directory.progress.bytes_total = directory.progress.bytes_total.saturating_mul(2);
     let mut report = RepairReport {

@@ -109,3 +109,27 @@ async fn something_else_in_the_place_of_all_stores_is_refused_at_once() {
         assert!(verify(dir.path(), &mut |_| ()).is_err(), "{what}");
     }
 }
+
+#[tokio::test]
+async fn a_directory_without_the_folder_of_its_stores_is_no_empty_one() {
+    let dir = written().await;
+    let (stores, away) = (dir.path().join("stores"), dir.path().join("away"));
+    std::fs::rename(&stores, &away).unwrap();
+    let refused = Engine::open(EngineConfig::new(dir.path())).err().unwrap();
+    assert!(
+        matches!(&refused, OpenError::StoresGone(path) if *path == stores),
+        "{refused}"
+    );
+    assert!(!stores.exists(), "nothing is made in its place");
+    let report = verify(dir.path(), &mut |_| ()).unwrap();
+    assert!(!report.is_clean(), "{report:?}");
+    std::fs::rename(&away, &stores).unwrap();
+    let engine = Engine::open(EngineConfig::new(dir.path())).unwrap();
+    let store = engine.store(STORES[1]).await.unwrap();
+    assert_eq!(store.status().await.unwrap().entry_count, 1);
+    engine.close().await;
+    // One that was never used opens again.
+    let new = tempfile::tempdir().unwrap();
+    Engine::open(EngineConfig::new(new.path())).unwrap().close().await;
+    Engine::open(EngineConfig::new(new.path())).unwrap().close().await;
+}
