@@ -101,7 +101,7 @@ async fn what_was_moved_within_an_extent_is_told_by_each_read_that_meets_it() {
     for (number, (space, segment, sequence, swapped)) in (0..).zip(moves.into_iter().chain(moves)) {
         let same = if number < moves.len() { 1 } else { 1_000_000 };
         if number % moves.len() == 0 {
-            let _ = std::fs::remove_dir_all(dir.path().join("stores"));
+            let _ = std::fs::remove_dir_all(dir.path().join(format!("stores/{STORE}")));
             written(dir.path(), same).await;
             whole = std::fs::read(&file).unwrap();
         }
