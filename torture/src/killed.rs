@@ -47,6 +47,10 @@ pub fn damaged(run: &mut Run) -> Result<(), Broken> {
         None => damaged.remove(&path),
     };
     let disk = Simulated::with_files(run.dice.any(), damaged.clone());
+    // A folder stays, whatever is removed from it.
+    let folder = path.parent().unwrap_or(Path::new(DIR));
+    disk.create_dir(folder)
+        .map_err(|error| format!("no folder can be made: {error}"))?;
     run.counts.rotten += 1;
     let outcome = compare(run, &disk, &before, |store| proved(&files, &damaged, &path, store));
     let outcome = outcome.and_then(|refused| {
