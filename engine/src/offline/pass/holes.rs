@@ -305,8 +305,8 @@ impl Durable {
     fn lets_follow(self, state: &LogState, group: &Scanned) -> bool {
         let is_durable = group.number <= self.group || group.end <= self.byte;
         let continues = group.number == state.group_number + 1 && group.chain == state.chain;
-        // The group before it ends where it begins, or in the block before.
-        let is_next = group.at <= self.byte || group.at == self.byte.next_multiple_of(BLOCK_BYTES as u32);
+        // One that begins with the next block is not next: a smaller one under way beside it may have stood between.
+        let is_next = group.at <= self.byte;
         is_durable || group.whole && (continues || is_next)
     }
 }
@@ -325,4 +325,60 @@ fn is_zero(walk: &mut Walk, from: u32, to: u64) -> Result<bool, StorageError> {
         at += bytes.len() as u64;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_gap_counts_only_what_follows_something_durable() {
+        let state = LogState {
+            group_number: 4,
+            chain: 7,
+            ..LogState::default()
+        };
+        let group = |number, at| Scanned {
+            number,
+            epoch: 1,
+            chain: 9,
+            durable: 0,
+            at,
+            end: at + 800,
+            whole: true,
+        };
+        let durable = Durable { byte: 5000, group: 0 };
+        let follows = |group: Scanned| durable.lets_follow(&state, &group);
+        assert!(
+            follows(Scanned {
+                chain: 7,
+                ..group(5, 9000)
+            }),
+            "it continues the log"
+        );
+        assert!(!follows(group(5, 9000)), "of another life");
+        assert!(follows(group(6, 5000)), "what is missing ended there, and was durable");
+        assert!(
+            !follows(group(6, 8192)),
+            "one of a few bytes may have begun at 5000, and been torn"
+        );
+        assert!(
+            follows(Scanned {
+                whole: false,
+                ..group(5, 4200)
+            }),
+            "it was durable, and is damaged"
+        );
+        assert!(
+            !follows(Scanned {
+                whole: false,
+                ..group(5, 4300)
+            }),
+            "it may have been torn"
+        );
+        let by_checkpoint = Durable { byte: 0, group: 6 };
+        assert!(
+            by_checkpoint.lets_follow(&state, &group(6, 9000)) && !by_checkpoint.lets_follow(&state, &group(7, 9000))
+        );
+    }
 }
