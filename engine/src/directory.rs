@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::backup::manifest::{MANIFEST, OPENED};
+use crate::backup::manifest::{MANIFEST, Manifest, OPENED};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{OpenError, StorageError};
 use crate::limits::FORMAT_VERSION;
@@ -113,10 +113,16 @@ pub(crate) fn has_known_format(disk: &dyn Disk, dir: &Path) -> Result<bool, Open
 }
 
 /// Whether the folder of all stores is gone: it is made before the file `format`, so that one without the other is no new directory. A backup
-/// of no store has none.
+/// of no store has none, until an engine opens it.
 fn has_lost_its_stores(disk: &dyn Disk, dir: &Path) -> Result<bool, StorageError> {
     let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
-    Ok(!names.iter().any(|name| name == "stores" || name == MANIFEST))
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    let is_backup_of_none = || has(MANIFEST) && !has(OPENED) && names_no_store(disk, dir);
+    Ok(!has("stores") && !is_backup_of_none())
+}
+
+fn names_no_store(disk: &dyn Disk, dir: &Path) -> bool {
+    matches!(Manifest::read(disk, dir), Ok(Some(manifest)) if manifest.stores.is_empty() && manifest.unreadable.is_empty())
 }
 
 /// Refuses a folder that says of itself that a newer version wrote it, or of which nobody can tell.

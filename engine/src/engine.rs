@@ -80,7 +80,6 @@ impl Engine {
             .create_dir(&config.dir)
             .map_err(|e| StorageError::io("create", &config.dir, e))?;
         let lock = lock_dir(&*config.disk, &config.dir)?;
-        mark_opened(&*config.disk, &config.dir)?;
         // All folders that no store makes are made here, so that nothing has to make one that is missing later.
         let stores = config.dir.join("stores");
         let make_stores = || {
@@ -97,6 +96,8 @@ impl Engine {
             make_stores()?;
             write_format(&*config.disk, &config.dir)?;
         }
+        // Before anything is written that a backup must not replace, and behind the folder of stores, which it says was there.
+        mark_opened(&*config.disk, &config.dir)?;
         // With one processor, whoever looks keeps away whom it looks for.
         let alone = std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1);
         let by_hand = config.by_hand.as_ref();

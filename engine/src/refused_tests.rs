@@ -200,6 +200,12 @@ async fn live(queue: bool, first: u64, call: Call, number: i32) -> bool {
         let is_full = matches!(refused, AppendError::Rejected(Rejection::DiskFull));
         assert_eq!(running.ready().is_ok(), is_full, "{what}");
         assert_eq!(head(&*store).await, acknowledged, "{what}");
+        // What still fits needs nothing that is refused, and readiness tells of the last append.
+        let small = Transaction::single(path(), Sequence(acknowledged + 1), vec![Record::new("x")]);
+        if store.append(small).await.is_ok() {
+            acknowledged += 1;
+            assert!(running.ready().is_ok(), "{what}");
+        }
     }
     *disk.refused.lock().unwrap() = None;
     for _ in 0..30 {

@@ -4,7 +4,7 @@
 //!
 //! A request takes room in its store's queue first. Then it takes room in the budget or, if it is small, in a little that each
 //! store has for itself: whichever has room first. So a small request waits for another store's disk only behind a large one of its own
-//! store, which it does not pass: transactions of one producer keep their order, also if it does not wait for each answer.
+//! store, which it does not pass: transactions that one task sends keep their order, also if it does not wait for each answer.
 //!
 //! Nobody waits in a circle: who waits for its store's queue holds nothing, who waits for the budget, or behind one
 //! of its store that does, holds room in its store's queue alone, and who has all it needs is queued. What is queued is answered by a commit, or refused, and neither takes room.

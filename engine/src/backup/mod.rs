@@ -37,6 +37,7 @@ use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::limits::EXTENT_BYTES_MAX;
 use crate::log::names::FileName;
 use crate::model::StoreId;
+use crate::offline::nothing::is_nothing;
 
 /// What counts of one extent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,11 +139,24 @@ impl BackupError {
             Self::Damaged { .. } => return true,
             Self::Unreadable { is_damage, .. } => return *is_damage,
             Self::Open(OpenError::DamagedFormat { .. } | OpenError::StoresGone(_)) => return true,
-            Self::Incomplete { failed, .. } => return failed.iter().any(|(_, error)| error.is_damage()),
+            Self::Incomplete { failed, .. } => {
+                return failed
+                    .iter()
+                    .any(|(_, error)| error.is_damage() || error.leads_to_nothing());
+            }
             Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
             _ => return false,
         };
         matches!(leaf, StorageError::Corrupt { .. })
+    }
+
+    /// Whether a name of the source leads to nothing that can be read.
+    fn leads_to_nothing(&self) -> bool {
+        let leaf = match self {
+            Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
+            _ => return false,
+        };
+        matches!(leaf, StorageError::Io { source, .. } if is_nothing(source))
     }
 }
 

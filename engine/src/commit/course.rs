@@ -153,6 +153,7 @@ impl Course {
                     let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
                     let blocks = spare.take();
                     let group = Group::make(&shared, &mut writer, blocks, encoded, earliest);
+                    writer.note_refusal(None);
                     self.last_bytes = bytes;
                     return Next::Fly(Flight {
                         ticket: 0,

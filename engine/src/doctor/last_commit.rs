@@ -58,7 +58,8 @@ fn last_of(disk: &dyn Disk, dir: &Path, store: StoreId, budget: &mut u64) -> Res
             *budget = left;
             let byte = EXTENT_HEADER_BYTES as u32;
             let mut walk = Walk::new(file, header.salt, LogPosition { extent, byte }, header.state)?;
-            while let Step::Group { body, .. } = walk.step()? {
+            // Where it cannot be read further, what is known by then counts.
+            while let Ok(Step::Group { body, .. }) = walk.step() {
                 let mut rest = body;
                 while let Ok((header, transaction)) = take_transaction(rest) {
                     (last.trx_number, last.last_timestamp) = (header.number, header.timestamp);

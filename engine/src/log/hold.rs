@@ -18,6 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Held(Vec<(u64, Arc<dyn LogFile>)>);
 
 impl Held {
+    /// Whether an extent is among them.
+    pub(crate) fn has(&self, extent: u64) -> bool {
+        self.0.iter().any(|(number, _)| *number == extent)
+    }
+
     /// One of them, which stays taken as long as it is open. The others are given up with this.
     pub(crate) fn into_file(self, extent: u64) -> Option<Arc<dyn LogFile>> {
         let mut files = self.0.into_iter();
@@ -43,14 +48,28 @@ pub(crate) fn hold(disk: &dyn Disk, dir: &Path) -> Result<Held, StorageError> {
     let mut held = Vec::new();
     for &extent in extents.iter().rev().take(2) {
         let path = FileName::Extent(extent).in_dir(dir);
-        // What cannot be opened is not written to either, and whoever reads it says what is wrong with it.
-        let Ok(file) = disk.open_log(&path, false) else {
-            continue;
+        let file = match disk.open_log(&path, false) {
+            Ok(file) => file,
+            // Nobody writes to what is no file, and whoever reads it says what is wrong with it.
+            Err(error) if is_no_file(&error) => continue,
+            Err(error) => return Err(StorageError::io("open", path, error)),
         };
         take(&*file).map_err(|e| StorageError::io("open", path, e))?;
         held.push((extent, file));
     }
     Ok(Held(held))
+}
+
+/// As [`Files`](crate::disk::files::Files) tells it.
+fn is_no_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, Other};
+    matches!(error.kind(), IsADirectory | NotADirectory | NotFound | Other)
+}
+
+/// That an extent was not there, or was nobody's, when the others were taken: another process is at work in the log.
+pub(crate) fn not_held(path: &Path) -> StorageError {
+    let what = "it was begun while the log was being opened: another process writes to it";
+    StorageError::io("open", path, io::Error::new(io::ErrorKind::ResourceBusy, what))
 }
 
 fn take(file: &dyn LogFile) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::end::LogEnd;
 use super::extents::Frozen;
 use super::headers::Headers;
-use super::hold::{Held, hold};
+use super::hold::{Held, hold, not_held};
 use super::names::FileName;
 use super::replay::{Sealed, replay};
 use super::spare::{Place as SparePlace, Spare, SpareSlot};
@@ -66,6 +66,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         if !index_is_whole(&*disk, &dir, store, extent, end, chain)? {
             // An index file says that the log has come to the next extent, so it must not outlive that one's header.
             if !std::mem::replace(&mut is_begun_durably, true) {
+                refuse_unless_held(&held, &dir, sealed.newest)?;
                 let none = LogPosition { extent: 0, byte: 0 };
                 make_durable(&*disk, &dir, sealed.newest, none, none)?;
             }
@@ -86,6 +87,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
     let replayed = replay(&*disk, &dir, store, &mut sealed)?;
     let Headers { log, prepared, .. } = replayed.headers;
     if let Some(&open) = log.keys().next_back() {
+        refuse_unless_held(&held, &dir, open)?;
         make_durable(&*disk, &dir, open, replayed.durable, replayed.end.tail)?;
     } else if prepared.is_some() {
         // Its name may not be durable: who prepared it may have died before it could sync the folder.
@@ -105,6 +107,14 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         disk,
         dir,
     })
+}
+
+/// What is not held was not read as it stands, and must not be written to.
+fn refuse_unless_held(held: &Held, dir: &Path, extent: u64) -> Result<(), StorageError> {
+    match held.has(extent) {
+        true => Ok(()),
+        false => Err(not_held(&FileName::Extent(extent).in_dir(dir))),
+    }
 }
 
 /// Makes durable what the process before may have written and not synced: the groups of the open extent that nothing says
@@ -260,11 +270,7 @@ impl Recovered {
                         "nothing, though it was just read",
                     ));
                 }
-                let opened = match self.held.into_file(header.extent) {
-                    Some(file) => Ok(file),
-                    None => self.disk.open_log(&path, false),
-                };
-                let file = opened.map_err(|e| StorageError::io("open", path, e))?;
+                let file = self.held.into_file(header.extent).ok_or_else(|| not_held(&path))?;
                 Some(OpenExtent {
                     header: *header,
                     file,

@@ -9,10 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, PoisonError};
 
+use super::headers::read_header;
 use super::names::FileName;
 use crate::disk::blocks::Blocks;
 use crate::disk::latch::Latch;
-use crate::disk::{Disk, LogFile, STEP_BYTES};
+use crate::disk::{Disk, LogFile, OpenMode, STEP_BYTES};
 use crate::error::StorageError;
 use crate::format::extent_header::ExtentHeader;
 use crate::limits::BLOCK_BYTES;
@@ -154,6 +155,7 @@ impl Filled {
     pub(crate) fn name(self, place: &Place) -> Result<Spare, StorageError> {
         let filling = self.0;
         let path = FileName::Extent(filling.extent).in_dir(&place.dir);
+        refuse_if_begun(&*place.disk, &path)?;
         let unchanged = |error: &StorageError| error.is_refusal() || error.is_full();
         place.latch.guard_unless(unchanged, || {
             let renamed = place.disk.rename(&filling.path, &path);
@@ -169,6 +171,25 @@ impl Filled {
             capacity: filling.capacity,
             file: Some(filling.file),
         })
+    }
+}
+
+/// Refuses to take the name of an extent that is a part of the log: only another process can have begun it.
+fn refuse_if_begun(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
+    let file = match disk.open(path, OpenMode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|error| StorageError::io("open", path, error))?,
+    };
+    match read_header(&*file)? {
+        Ok(header) if header.begun => {
+            let what = "another process has begun it";
+            Err(StorageError::io(
+                "rename to",
+                path,
+                io::Error::new(io::ErrorKind::ResourceBusy, what),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

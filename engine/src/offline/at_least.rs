@@ -61,16 +61,7 @@ pub fn verify_at_least_on(
         at_least.missing_in(files, &catalog, &mut missing)?;
         Ok(report)
     })?;
-    let segments = at_least.segments.iter().map(|&(store, ..)| store);
-    let backups = at_least.backups.iter().flat_map(|backup| backup.stores.keys());
-    let mut wanted: Vec<StoreId> = segments.chain(backups.map(|&id| StoreId(id))).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    wanted.retain(|store| !found.contains(store));
-    missing.extend(wanted.into_iter().map(|store| Missing {
-        store,
-        what: "the store is not there".to_owned(),
-    }));
+    at_least.missing_stores(&found, &mut missing);
     report.missing = missing;
     Ok(report)
 }
@@ -96,6 +87,29 @@ fn own_manifest(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Option<Manifest>, O
 }
 
 impl AtLeast {
+    /// What a directory says of itself, being a backup, that it holds.
+    pub(crate) fn of_its_own(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, OpenError> {
+        let (own, _) = own_manifest(disk, dir)?;
+        Ok(Self {
+            segments: Vec::new(),
+            backups: own.into_iter().collect(),
+        })
+    }
+
+    /// What is to be there of stores that are not.
+    pub(crate) fn missing_stores(&self, found: &[StoreId], missing: &mut Vec<Missing>) {
+        let segments = self.segments.iter().map(|&(store, ..)| store);
+        let backups = self.backups.iter().flat_map(|backup| backup.stores.keys());
+        let mut wanted: Vec<StoreId> = segments.chain(backups.map(|&id| StoreId(id))).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.retain(|store| !found.contains(store));
+        missing.extend(wanted.into_iter().map(|store| Missing {
+            store,
+            what: "the store is not there".to_owned(),
+        }));
+    }
+
     fn missing_in(
         &self,
         files: &StoreFiles,
@@ -111,6 +125,16 @@ impl AtLeast {
             };
             missing.push(Missing { store, what });
         }
+        self.missing_of_backups(files, missing)
+    }
+
+    /// What a store's files lack of the backups.
+    pub(crate) fn missing_of_backups(
+        &self,
+        files: &StoreFiles,
+        missing: &mut Vec<Missing>,
+    ) -> Result<(), StorageError> {
+        let store = files.store;
         for backup in &self.backups {
             for entry in backup.stores.get(&store.0).into_iter().flatten() {
                 if !holds(files, entry)? {

@@ -48,7 +48,7 @@ impl Comparison {
     ) -> Result<Option<Self>, StorageError> {
         let name = FileName::Index(ended.extent);
         let file = match files.open_file(name) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(_) if !files.lists(name) => return Ok(None),
             Err(error) if is_nothing(&error) => {
                 let path = files.path(name);
                 let damage = Damage::without_loss(path, ended.extent, 0, format!("{error}; {AGAIN}"));

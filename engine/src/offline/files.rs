@@ -1,6 +1,6 @@
 //! What stands in a store's folder, as far as it can be understood: unlike an open, this refuses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,6 +64,8 @@ pub(crate) struct StoreFiles {
     no_files: BTreeMap<u64, String>,
     /// Extents that are not there, each from the first to the last.
     pub(crate) missing: Vec<(u64, u64)>,
+    /// What has a name there.
+    listed: BTreeSet<FileName>,
     /// What cannot be read.
     pub(crate) unreadable: Places,
     /// Whether transactions count of which no group says that they are this store's.
@@ -80,6 +82,7 @@ impl StoreFiles {
             disk: Arc::clone(disk),
             dir: dir.to_owned(),
             store,
+            listed: BTreeSet::new(),
             extents: BTreeMap::new(),
             prepared_bytes: 0,
             known_durable: None,
@@ -103,7 +106,9 @@ impl StoreFiles {
             names => names.map_err(|e| StorageError::io("list", dir, e))?,
         };
         for name in names {
-            match FileName::parse(&name) {
+            let name = FileName::parse(&name);
+            files.listed.extend(name);
+            match name {
                 Some(FileName::Extent(number)) => files.read_extent(number, &mut prepared)?,
                 Some(FileName::Index(number)) => indexed.push(number),
                 _ => {}
@@ -207,6 +212,11 @@ impl StoreFiles {
         Ok(())
     }
 
+    /// Whether a file's name is there, whatever it leads to.
+    pub(crate) fn lists(&self, name: FileName) -> bool {
+        self.listed.contains(&name)
+    }
+
     /// Whether the place of a header that is not whole still holds this store's id and the extent's number.
     fn is_named(&self, number: u64, file: &dyn DiskFile) -> Result<bool, StorageError> {
         let mut name = [0; 24];
@@ -218,7 +228,7 @@ impl StoreFiles {
     fn read_checkpoint(&mut self) -> Result<(), StorageError> {
         let path = self.path(FileName::Checkpoint);
         let file = match self.open_file(FileName::Checkpoint) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(_) if !self.listed.contains(&FileName::Checkpoint) => return Ok(()),
             Err(error) if is_nothing(&error) => {
                 let found = format!("{error}; remove it, the checkpoint is made anew");
                 self.damage.push(Damage::without_loss(path, 0, 0, found));

@@ -109,7 +109,7 @@ impl Damage {
 pub(crate) struct Directory {
     /// `None` where nobody can write.
     _lock: Option<Box<dyn DiskLock>>,
-    /// Its file `format`, if that is damaged: the extents say the same.
+    /// What is wrong with it as a whole: its file `format`, of which the extents say the same, or the folder of all stores, which is gone.
     pub(crate) format: Option<Damage>,
     /// Its manifest, if it is a backup and that is damaged.
     pub(crate) manifest: Option<Damage>,

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::at_least::{AtLeast, Missing};
 use super::files::StoreFiles;
 use super::pass::pass;
 use super::rewrite::Rewrite;
@@ -69,16 +70,22 @@ pub struct StoreRepair {
 impl StoreRepair {
     /// Whether nothing that was acknowledged is missing.
     pub fn is_complete(&self) -> bool {
-        let lossless = |damage: &Damage| damage.affected_is_all && damage.affected.is_empty();
-        self.left_out.is_empty() && self.damage.iter().all(lossless)
+        self.left_out.is_empty() && self.damage.iter().all(is_lossless)
     }
+}
+
+fn is_lossless(damage: &Damage) -> bool {
+    damage.affected_is_all && damage.affected.is_empty()
 }
 
 /// What became of a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RepairReport {
-    /// Of the old directory's file `format`, if that is damaged; the new one has a whole one.
+    /// Of the old directory as a whole, if it is damaged: of its file `format`, of which the new one has a whole one, or of the folder
+    /// of all stores, if that is gone.
     pub format: Option<Damage>,
+    /// What the old directory says that it holds, being a backup, and does not.
+    pub missing: Vec<Missing>,
     /// One report a store, by id.
     pub stores: Vec<StoreRepair>,
 }
@@ -86,7 +93,9 @@ pub struct RepairReport {
 impl RepairReport {
     /// Whether nothing that was acknowledged is missing.
     pub fn is_complete(&self) -> bool {
-        self.stores.iter().all(StoreRepair::is_complete)
+        self.missing.is_empty()
+            && self.format.iter().all(is_lossless)
+            && self.stores.iter().all(StoreRepair::is_complete)
     }
 }
 
@@ -136,10 +145,13 @@ pub fn repair_on(
     directory.progress.bytes_total = directory.progress.bytes_total.saturating_mul(2);
     let mut report = RepairReport {
         format: directory.format.take(),
+        missing: Vec::new(),
         stores: Vec::new(),
     };
+    let own = AtLeast::of_its_own(disk, dir)?;
     for id in std::mem::take(&mut directory.stores) {
         let mut files = StoreFiles::open(disk, &store_dir(dir, id), id)?;
+        own.missing_of_backups(&files, &mut report.missing)?;
         files.take_unproven = options.take_unproven;
         let told = &mut directory.progress;
         let mut tell = |bytes| {
@@ -150,6 +162,8 @@ pub fn repair_on(
             .stores
             .push(repair_store(&files, &store_dir(target, id), options.keep, &mut tell)?);
     }
+    let found: Vec<StoreId> = report.stores.iter().map(|store| store.store).collect();
+    own.missing_stores(&found, &mut report.missing);
     write_format(&**disk, target)?;
     Ok(report)
 }

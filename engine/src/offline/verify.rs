@@ -49,7 +49,7 @@ pub struct StoreReport {
 /// What was found in a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct VerifyReport {
-    /// Of the directory's file `format`, if that is damaged.
+    /// Of the directory as a whole, if it is damaged: of its file `format`, or of the folder of all stores, if that is gone.
     pub format: Option<Damage>,
     /// Of a backup's manifest, if that is damaged.
     pub manifest: Option<Damage>,

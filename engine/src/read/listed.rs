@@ -10,10 +10,13 @@ use crate::log::extents::ExtentIndex;
 use crate::model::{LogPosition, SegmentPath};
 use crate::shared::Shared;
 
-/// The transaction that a scan has come to: their numbers only grow in the log.
+/// What a scan has come to. The numbers of transactions only grow in the log: what comes between two that stand where the index lists
+/// them is what was written between them.
 #[derive(Default)]
 pub(super) struct Listed {
     last: Option<(LogPosition, u64)>,
+    /// What was given out last, until it is known to be what the index lists.
+    given: Option<(u64, SegmentPath, Run)>,
 }
 
 impl Listed {
@@ -35,6 +38,26 @@ impl Listed {
             None => is_listed(shared, at.extent, path, run)?,
         };
         Ok(follows && header.timestamp == found.timestamp && path.space == found.space)
+    }
+}
+
+impl Listed {
+    /// Entries of this run were given out.
+    pub(super) fn gave(&mut self, extent: u64, path: SegmentPath, run: Run) {
+        self.given = Some((extent, path, run));
+    }
+
+    /// Compares what was given out last with the index, before anybody sees it: a reader may go on behind it at any time later, and skip
+    /// what should stand there. Where it does not agree: the place.
+    ///
+    /// # Errors
+    /// As [`Listed::agrees`].
+    pub(super) fn misplaced(&mut self, shared: &Shared) -> Result<Option<u32>, StorageError> {
+        let Some((extent, path, run)) = self.given.take() else {
+            return Ok(None);
+        };
+        let is_listed = is_listed(shared, extent, &path, &run)?;
+        Ok((!is_listed).then_some(run.trx_byte))
     }
 }
 

@@ -326,6 +326,7 @@ impl SpacesScan {
         let before = out.len();
         self.shared.entries_of(window, &located, &run, &path, from..=to, out)?;
         self.left -= (out.len() - before) as u64;
+        self.listed.gave(extent, path, run);
         if to < run.last_sequence() {
             self.resume = Some((found.place, to.next()));
             return Ok(false);
@@ -348,6 +349,17 @@ impl Scan for SpacesScan {
     }
 
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
+        let batch = self.gather()?;
+        match self.listed.misplaced(&self.shared)? {
+            None => Ok(batch),
+            Some(byte) => Err(self.window.damage(byte, ANOTHER_SECTION)),
+        }
+    }
+}
+
+impl SpacesScan {
+    /// The next batch, of which the last entry is not yet known to stand where the index lists it.
+    fn gather(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
         if self.spaces.is_empty() || self.end.byte == 0 {
             return Ok(None);
         }

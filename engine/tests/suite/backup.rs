@@ -107,6 +107,24 @@ fn an_engine_at_work_is_backed_up_and_only_what_is_new_is_copied_next_time() {
 }
 
 #[test]
+fn a_repair_of_a_backup_that_lost_a_file_or_a_store_is_not_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let [data, target] = ["data", "target"].map(|name| dir.path().join(name));
+    let engine = open(&data);
+    append(&engine, 1..=200);
+    let extents = take(&engine, &target).unwrap().extents;
+    close(engine);
+    let repaired = |name: &str| repair_on(&disk(), &target, &dir.path().join(name), Keep::Newest, &mut |_| {}).unwrap();
+    assert!(repaired("whole").is_complete());
+    std::fs::remove_file(extent(&target, extents)).unwrap();
+    let without_extent = repaired("without an extent");
+    assert!(!without_extent.is_complete() && !without_extent.missing.is_empty());
+    std::fs::remove_dir_all(target.join(format!("stores/{STORE}"))).unwrap();
+    let without_store = repaired("without a store");
+    assert!(!without_store.is_complete() && without_store.missing.len() == 1);
+}
+
+#[test]
 fn a_store_without_entries_and_a_folder_without_stores_are_backed_up_too() {
     let dir = tempfile::tempdir().unwrap();
     let [data, target, back] = ["data", "target", "back"].map(|name| dir.path().join(name));

@@ -130,10 +130,8 @@ async fn what_was_moved_within_an_extent_is_told_by_each_read_that_meets_it() {
                 to: from,
                 ..SegmentRead::all(path)
             };
-            let Ok(Some(batch)) = store.read_segment(read_one).next_batch().await else {
-                continue;
-            };
-            let timestamp = batch[0].timestamp;
+            let one = store.read_segment(read_one).next_batch().await.unwrap().unwrap();
+            let timestamp = one[0].timestamp;
             let cursor = SpaceCursor {
                 timestamp,
                 segment,
@@ -142,6 +140,30 @@ async fn what_was_moved_within_an_extent_is_told_by_each_read_that_meets_it() {
             let (_, ended) = read(&*store, Some(cursor)).await;
             assert!(ended.is_err(), "after s/a {from}: {what}");
         }
+        let stepped = in_steps(&*store).await;
+        assert!(stepped.is_err(), "one by one: {what}");
         engine.close().await;
+    }
+}
+
+/// Reads the space one entry at a time, each time behind the last one.
+async fn in_steps(store: &dyn Store) -> Result<(), ReadError> {
+    let space = Name::new("s").unwrap();
+    let mut after = None;
+    loop {
+        let mut reader = store.read_spaces(SpacesRead {
+            spaces: BTreeMap::from([(space.clone(), after.clone())]),
+            time: TimeRange::ALL,
+            limit: 1,
+        });
+        let Some(mut batch) = reader.next_batch().await? else {
+            return Ok(());
+        };
+        let last = batch.pop().unwrap();
+        after = Some(SpaceCursor {
+            timestamp: last.timestamp,
+            segment: last.path.segment,
+            sequence: last.sequence,
+        });
     }
 }

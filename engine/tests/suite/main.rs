@@ -51,3 +51,4 @@ mod moved;
 mod nothing;
 mod overload;
 mod scans;
+mod shared_files;

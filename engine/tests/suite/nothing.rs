@@ -70,11 +70,6 @@ async fn a_name_that_leads_to_nothing_costs_no_other_store() {
             std::fs::remove_file(&place).unwrap();
             put(what, &place);
             let what = format!("{what} as {name}");
-            if what == "a link to nothing as checkpoint" {
-                // As one that is not there: it is made anew.
-                assert!(verify(dir.path(), &mut |_| ()).unwrap().is_clean());
-                continue;
-            }
             check_offline(dir.path(), &what);
         }
     }
@@ -123,11 +118,42 @@ async fn a_directory_without_the_folder_of_its_stores_is_no_empty_one() {
     assert!(!stores.exists(), "nothing is made in its place");
     let report = verify(dir.path(), &mut |_| ()).unwrap();
     assert!(!report.is_clean(), "{report:?}");
+    let (target, disk) = (tempfile::tempdir().unwrap(), Arc::new(Files) as Arc<dyn disk::Disk>);
+    let repaired = repair_on(&disk, dir.path(), target.path(), Keep::Newest, &mut |_| ());
+    assert!(repaired.is_err() || !repaired.unwrap().is_complete());
     std::fs::rename(&away, &stores).unwrap();
     let engine = Engine::open(EngineConfig::new(dir.path())).unwrap();
     let store = engine.store(STORES[1]).await.unwrap();
     assert_eq!(store.status().await.unwrap().entry_count, 1);
     engine.close().await;
+    // Nor is a backup that was opened, whatever its manifest says.
+    for stores_in_backup in [true, false] {
+        let target = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Files) as Arc<dyn disk::Disk>;
+        let empty = tempfile::tempdir().unwrap();
+        Engine::open(EngineConfig::new(empty.path())).unwrap().close().await;
+        let of = if stores_in_backup { dir.path() } else { empty.path() };
+        let source = backup::FolderSource::open(Arc::clone(&disk), of).unwrap();
+        backup::backup(&source, &disk, target.path(), &mut |_| ()).unwrap();
+        drop(source);
+        let stores = target.path().join("stores");
+        if stores_in_backup {
+            std::fs::rename(&stores, target.path().join("away")).unwrap();
+        } else {
+            let engine = Engine::open(EngineConfig::new(target.path())).unwrap();
+            let store = engine.store(STORES[0]).await.unwrap();
+            let transaction = Transaction::single(path(), Sequence::FIRST, vec![Record::new("one")]);
+            store.append(transaction).await.unwrap();
+            drop(store);
+            engine.close().await;
+            std::fs::rename(&stores, target.path().join("away")).unwrap();
+        }
+        let refused = Engine::open(EngineConfig::new(target.path())).err();
+        assert!(
+            matches!(&refused, Some(OpenError::StoresGone(path)) if *path == stores),
+            "{refused:?}"
+        );
+    }
     // One that was never used opens again.
     let new = tempfile::tempdir().unwrap();
     Engine::open(EngineConfig::new(new.path())).unwrap().close().await;

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use streamkit_engine::disk::{Disk, files::Files};
-use streamkit_engine::{Damage, OfflineProgress, OpenError, SequenceRange};
+use streamkit_engine::{Damage, Missing, OfflineProgress, OpenError, SequenceRange};
 
 use super::failure::Failure;
 use super::output::{Out, path_text};
@@ -48,13 +48,22 @@ pub(crate) fn damage_json(damage: &Damage) -> serde_json::Value {
     })
 }
 
-/// The damage of a directory's file `format`, which is of no store.
+/// The damage of a directory as a whole, which is of no store.
 pub(crate) fn print_format(out: &mut Out, json: bool, damage: Option<&Damage>) -> Result<(), Failure> {
     let Some(damage) = damage else { return Ok(()) };
     if json {
         return out.json(&serde_json::json!({ "store": null, "damage": [damage_json(damage)] }));
     }
     damage_text(out, damage)
+}
+
+/// What a directory should hold and does not.
+pub(crate) fn print_missing(out: &mut Out, json: bool, missing: &Missing) -> Result<(), Failure> {
+    let (store, what) = (missing.store, &missing.what);
+    match json {
+        true => out.json(&serde_json::json!({ "store": store.0, "missing": what })),
+        false => out.text(format_args!("store {store}: MISSING: {what}")),
+    }
 }
 
 /// Entries as JSON.

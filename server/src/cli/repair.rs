@@ -64,14 +64,31 @@ impl Repair {
                 self.target.display()
             ))?;
         }
+        for missing in &report.missing {
+            offline::print_missing(&mut out, json, missing)?;
+        }
         out.flush()?;
         let incomplete = report.stores.iter().filter(|store| !store.is_complete()).count();
         if incomplete > 0 {
+            let lists = |store: &StoreRepair| {
+                !store.left_out.is_empty() || store.damage.iter().any(|damage| !damage.affected.is_empty())
+            };
+            let (lost, next) = match report.stores.iter().any(lists) {
+                true => ("lost", "they are listed above"),
+                false => (
+                    "may have lost",
+                    "what is damaged is listed above, and nothing tells what stood there",
+                ),
+            };
             let what = format!(
-                "what is whole is copied, but {incomplete} of {} stores lost entries",
+                "what is whole is copied, but {incomplete} of {} stores {lost} entries",
                 report.stores.len()
             );
-            return Err(Failure::damage(what).hint("they are listed above"));
+            return Err(Failure::damage(what).hint(next));
+        }
+        if !report.is_complete() {
+            let what = "what is whole is copied, but not all that was there is; see above what is missing";
+            return Err(Failure::damage(what));
         }
         Ok(())
     }

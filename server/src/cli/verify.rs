@@ -42,11 +42,7 @@ impl Verify {
             print(&mut out, json, store)?;
         }
         for missing in &report.missing {
-            let (store, what) = (missing.store, &missing.what);
-            match json {
-                true => out.json(&serde_json::json!({ "store": store.0, "missing": what }))?,
-                false => out.text(format_args!("store {store}: MISSING: {what}"))?,
-            }
+            offline::print_missing(&mut out, json, missing)?;
         }
         let damaged = report.stores.iter().filter(|store| !store.damage.is_empty()).count();
         if report.is_clean() && !json {
@@ -57,8 +53,11 @@ impl Verify {
         if !report.is_clean() {
             let what = match damaged {
                 0 if report.manifest.is_some() => "the backup's manifest is damaged, no store is".to_owned(),
-                0 if !report.missing.is_empty() => "an older copy: what was there at least is missing".to_owned(),
-                0 => "the directory's file `format` is damaged, no store is".to_owned(),
+                0 if report.format.as_ref().is_some_and(|damage| !damage.affected_is_all) => {
+                    "what the directory held is not known".to_owned()
+                }
+                0 if report.format.is_some() => "the directory's file `format` is damaged, no store is".to_owned(),
+                0 => "what was there at least is missing".to_owned(),
                 _ => format!("{damaged} of {} stores are damaged", report.stores.len()),
             };
             let called = super::called::called();
