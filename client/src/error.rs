@@ -115,7 +115,19 @@ const NOT_NOW: [&str; 3] = [
     "nothing was written, the log could not be made ready: ",
 ];
 
+/// How texts begin that tell of stored bytes that are not what was written.
+const DAMAGE: &str = "damage in store ";
+
 impl Error {
+    /// Whether the server found stored bytes that are not what was written. A repetition finds the same; segments that are whole
+    /// are served on.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Error::Refused(why) => why.strip_prefix(NOT_COMMITTED).unwrap_or(why).starts_with(DAMAGE),
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later without any change. After a produce, peek first, unless
     /// [`Error::is_not_stored`].
     pub fn is_transient(&self) -> bool {
@@ -211,6 +223,16 @@ mod tests {
         ));
         assert!(matches!(Error::from_terminal("access denied"), Error::AccessDenied));
         assert!(Error::from_terminal("store unavailable").is_transient());
+    }
+
+    #[test]
+    fn damage_is_told_by_its_text() {
+        let text = "damage in store 6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b10, extent 2, byte 9000: no group; it hits s/a";
+        for text in [text.to_owned(), format!("{NOT_COMMITTED}{text}")] {
+            let error = Error::from_terminal(&text);
+            assert!(error.is_damage() && !error.is_transient(), "{text}");
+        }
+        assert!(!Error::from_terminal("store unavailable").is_damage());
     }
 
     #[test]

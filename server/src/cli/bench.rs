@@ -16,8 +16,9 @@ use uuid::Uuid;
 use super::connect::Connect;
 use super::failure::Failure;
 use super::floor;
-use super::output::{Out, counted, json_lines, note};
+use super::output::{Out, counted, json_lines};
 use super::remove::delete_space;
+use super::unknown;
 
 /// The most of anything that is asked for: more is a slip of the keyboard, and would take all memory.
 const MOST: u64 = 1_000_000;
@@ -96,6 +97,9 @@ impl Bench {
         };
         progress.finish_and_clear();
         let seconds = started.elapsed().as_secs_f64();
+        if count == 0 && stopped.is_ok() {
+            unknown::tell(&store, space, None).await?;
+        }
         let rate = count as f64 / seconds;
         let mut out = Out::new();
         if json_lines(self.json) {
@@ -159,36 +163,42 @@ impl Bench {
         reporter.abort();
         progress.finish_and_clear();
         let wrote = !written.latency.is_empty() || written.unanswered > 0;
-        if let (false, Some(failure)) = (wrote, written.failed.take()) {
+        if let Some(failure) = written.failed.take_if(|_| !wrote) {
             return Err(failure);
         }
         let store = clients[0].store(self.connect.store);
         let checked = load.check(&store).await;
+        let stays = format!("the space {space} stays");
         // Where something is missing, the space is what tells of it.
-        if !self.keep && checked.is_ok() {
-            clean_up(&store, &space).await;
-        }
+        let deleted = match self.keep || checked.is_err() {
+            true => Ok(()),
+            false => delete_space(&store, &space).await.map(drop),
+        };
         let measured = match stop.is_cancelled() {
             true => Ok(()),
             false => self.measure_floor(&mut floors).await,
         };
         // What was measured is there, whatever became of the rest.
         let printed = self.print(&written, seconds, &floors, checked.is_ok());
-        checked.map_err(|failure| failure.hint(format_args!("the space {space} stays")))?;
-        printed?;
-        match written.failed {
-            Some(failure) => Err(failure),
-            None if measured.is_err() => measured,
-            None if stop.is_cancelled() => Err(Failure::interrupted()),
-            None => Ok(()),
-        }
+        let broke_off = |failure: Failure| failure.during(format_args!("writing broke off after {seconds:.1} s"));
+        let failures = [
+            checked.err().map(|failure| failure.hint(&stays)),
+            printed.err(),
+            written.failed.map(broke_off),
+            stop.is_cancelled().then(Failure::interrupted),
+            deleted.err().map(|failure| failure.during(&stays)),
+            measured.err(),
+        ];
+        // The first is what counts most; none of them is hidden by another.
+        let told = failures.into_iter().flatten().reduce(|first, next| first.hint(next));
+        told.map_or(Ok(()), Err)
     }
 
     async fn measure_floor(&self, floors: &mut Vec<Floor>) -> Result<(), Failure> {
         if let Some(dir) = self.floor.clone() {
             let measure = move || {
-                Ok::<_, std::io::Error>(Floor {
-                    disk: floor::disk(&dir)?,
+                Ok::<_, Failure>(Floor {
+                    disk: floor::disk(&dir).map_err(|error| Failure::from(error).during(dir.display()))?,
                     tcp: floor::loopback()?,
                 })
             };
@@ -422,13 +432,6 @@ impl Load {
             )));
         }
         Ok(())
-    }
-}
-
-/// Deletes what was written. It is of no use to anybody; that it stays is no failure of what was measured.
-async fn clean_up(store: &StoreClient, space: &str) {
-    if let Err(failure) = delete_space(store, space).await {
-        note(format_args!("streamkit: the space {space} stays: {failure}"));
     }
 }
 

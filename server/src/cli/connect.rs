@@ -23,7 +23,7 @@ pub(crate) struct Connect {
     #[arg(long, env = "STREAMKIT_TOKEN", hide_env_values = true)]
     pub(crate) token: String,
     /// The store
-    #[arg(long, env = "STREAMKIT_STORE", hide_env_values = true, value_name = "UUID")]
+    #[arg(long, env = "STREAMKIT_STORE", hide_env_values = true, value_name = "UUID", value_parser = store)]
     pub(crate) store: Uuid,
     /// Longest silence in a call
     #[arg(
@@ -46,6 +46,11 @@ impl Connect {
     pub(crate) fn open(&self) -> StoreClient {
         self.client().store(self.store)
     }
+}
+
+/// The id of a store.
+pub(crate) fn store(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text).map_err(|_| "a store's id is a UUID, such as 6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b10".to_owned())
 }
 
 /// The name of a space or of a segment.

@@ -116,10 +116,20 @@ impl Failure {
     }
 
     pub(crate) fn report(self) -> ExitCode {
+        self.say();
+        ExitCode::from(self.exit as u8)
+    }
+
+    /// Reports it and ends the program at once, whatever its other threads wait for.
+    pub(crate) fn exit(self) -> ! {
+        self.say();
+        std::process::exit(i32::from(self.exit as u8))
+    }
+
+    fn say(&self) {
         super::log::release();
         super::log::say(&format!("streamkit: {}", super::shown::shown(&self.message)));
         super::log::flush();
-        ExitCode::from(self.exit as u8)
     }
 }
 
@@ -148,6 +158,14 @@ impl From<Error> for Failure {
             ),
             Error::Connect { .. } => (Exit::NoAnswer, "; is the server running, and is STREAMKIT_URL right?"),
             Error::Unknown(_) => (Exit::NoAnswer, "; peek before you try again"),
+            damage if damage.is_damage() => (Exit::Damage, ""),
+            // From here damage, which stays, looks like a disk that hangs, which passes.
+            Error::NotBegun(why) if why == "store unavailable" => (
+                Exit::NoAnswer,
+                "; the server's log says why: unless that is damage, try again",
+            ),
+            // It says itself that only a restart helps.
+            Error::Unavailable(why) if why.contains("restart to recover") => (Exit::NoAnswer, ""),
             Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) | Error::NotBegun(_) => {
                 (Exit::NoAnswer, "; try again")
             }

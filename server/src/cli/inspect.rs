@@ -22,7 +22,7 @@ pub(crate) struct Inspect {
     /// The data directory, which is only read
     dir: PathBuf,
     /// Only this store
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = super::connect::store)]
     store: Option<uuid::Uuid>,
     /// Only this extent
     #[arg(long, value_name = "NUMBER")]

@@ -16,6 +16,7 @@ mod format;
 mod import;
 mod input;
 mod inspect;
+mod interrupt;
 mod lines;
 mod lists;
 mod log;
@@ -48,8 +49,8 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use failure::{Exit, Failure};
+use interrupt::{interruptible, stoppable};
 use shown::shown_usage;
-use tokio_util::sync::CancellationToken;
 
 /// Ordered event streams, durable before they are acknowledged
 #[derive(Parser)]
@@ -180,7 +181,7 @@ fn with_next_step(mut error: clap::Error, command: &clap::Command, origins: &set
     let called = called::called();
     let next = if has("--jwt-key-file") {
         format!(
-            "make a key with `openssl rand -hex 32 >key` and name that file here or in STREAMKIT_JWT_KEY_FILE; for \
+            "make a key with `(umask 077; openssl rand -hex 32 >key)` and name that file here or in STREAMKIT_JWT_KEY_FILE; for \
              development, `{called} dev` does without"
         )
     } else if has("--token") || has("--store <UUID>") {
@@ -232,28 +233,5 @@ async fn run(command: Command) -> Result<(), Failure> {
         }),
         Command::Bench(bench) => stoppable(|stop| bench.run(stop)).await,
         Command::BareEcho(echo) => Ok(echo.run()?),
-    }
-}
-
-async fn interruptible(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::select! {
-        done = work => done,
-        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
-    }
-}
-
-/// The first Ctrl-C asks the work to come to its end, the second ends it.
-async fn stoppable<F: Future<Output = Result<(), Failure>>>(
-    work: impl FnOnce(CancellationToken) -> F,
-) -> Result<(), Failure> {
-    let stop = CancellationToken::new();
-    let twice = async {
-        let _ = tokio::signal::ctrl_c().await;
-        stop.cancel();
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    tokio::select! {
-        done = work(stop.clone()) => done,
-        () = twice => Err(Failure::interrupted()),
     }
 }

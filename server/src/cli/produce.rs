@@ -14,7 +14,7 @@ use super::called::called;
 use super::connect::{Connect, path};
 use super::failure::Failure;
 use super::lines::{LineEnd, Lines};
-use super::output::{Out, json_lines};
+use super::output::{Out, counted, json_lines};
 use super::record_line;
 use super::records::{append, record_bytes};
 
@@ -120,7 +120,7 @@ impl Produce {
         let store = self.connect.open();
         let input: Box<dyn Read + Send> = match self.file.as_deref() {
             None | Some("-") => Box::new(std::io::stdin()),
-            Some(file) => Box::new(std::fs::File::open(file).map_err(|error| Failure::from(error).during(file))?),
+            Some(file) => Box::new(open(file)?),
         };
         let end = match self.crlf {
             true => LineEnd::CrLf,
@@ -171,7 +171,8 @@ impl Produce {
             out.json(&serde_json::json!({"space": space, "segment": segment, "produced": lines, "head": head}))?;
         } else {
             out.text(format_args!(
-                "{lines} lines appended to {space}/{segment}, its head is {head}"
+                "{} appended to {space}/{segment}, its head is {head}",
+                counted(lines, "line")
             ))?;
         }
         out.flush()
@@ -335,7 +336,23 @@ impl Chunk {
 }
 
 async fn head_of(store: &StoreClient, (space, segment): &(String, String)) -> Result<u64, Failure> {
-    Ok(store.peek(space, segment).await?.map_or(0, |entry| entry.sequence))
+    match store.peek(space, segment).await {
+        Ok(last) => Ok(last.map_or(0, |entry| entry.sequence)),
+        Err(Error::AccessDenied) => Err(Failure::token(
+            "access denied: the token does not allow reading this store, which tells the head",
+        )
+        .hint("give --expect HEAD, check STREAMKIT_STORE, or get a token with another scope")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open(file: &str) -> Result<std::fs::File, Failure> {
+    let during = |error: std::io::Error| Failure::from(error).during(file);
+    let input = std::fs::File::open(file).map_err(during)?;
+    match input.metadata().map_err(during)?.is_dir() {
+        true => Err(Failure::new(format!("{file} is a folder; name one file of it"))),
+        false => Ok(input),
+    }
 }
 
 /// Reads on a thread of its own.

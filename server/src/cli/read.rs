@@ -121,6 +121,11 @@ impl Consume {
 
     async fn open(&self, store: &StoreClient) -> Result<Entries, Failure> {
         let (after_time, until_time) = (self.since.unwrap_or(0), self.until.unwrap_or(0));
+        if until_time != 0 && until_time <= after_time {
+            return Err(Failure::arguments(
+                "nothing was committed after --since and up to --until: --until must be the later one",
+            ));
+        }
         let (space, segment) = self.target.clone();
         let Some(segment) = segment else {
             if self.from.is_some() {

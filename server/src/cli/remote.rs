@@ -130,6 +130,10 @@ impl Remote {
                 url: self.url.clone(),
                 why: Box::new(streamkit_client::refused_token(&self.token)),
             },
+            _ if !is_streamkits(&said) => RemoteError::Failed(format!(
+                "{} is no Streamkit server, or another one stands before it: it answered {status}",
+                self.url
+            )),
             StatusCode::UNPROCESSABLE_ENTITY => RemoteError::Damage(said),
             StatusCode::SERVICE_UNAVAILABLE => self.no_answer(format!("{said}; try again")),
             StatusCode::NOT_FOUND if said.is_empty() => RemoteError::Failed(format!(
@@ -175,8 +179,12 @@ impl Remote {
         self.runtime.block_on(async {
             let mut body = self.ask(path).await?.into_body();
             let all = self.read_all(&mut body).await?;
-            serde_json::from_slice(&all)
-                .map_err(|error| RemoteError::Failed(format!("the server's answer to {path} is none: {error}")))
+            serde_json::from_slice(&all).map_err(|error| {
+                let url = &self.url;
+                RemoteError::Failed(format!(
+                    "{url} is no Streamkit server, or another one stands before it: its answer to {path} is no list: {error}"
+                ))
+            })
         })
     }
 }
@@ -206,6 +214,11 @@ impl Source for Remote {
             trailer: Vec::with_capacity(CHECKSUM_BYTES),
         }))
     }
+}
+
+/// Whether that may be said by a Streamkit server, whose refusals are a line of text: not a page, not an object.
+fn is_streamkits(said: &str) -> bool {
+    !said.starts_with(['<', '{']) && !said.contains('\n')
 }
 
 /// The bytes of an extent, as they come.

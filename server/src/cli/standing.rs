@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use streamkit_client::{ConsumeSegment, Entry, StoreClient};
+use streamkit_client::{ConsumeSegment, Entry, Error, StoreClient};
 
 use super::failure::Failure;
 use super::input::stem;
@@ -222,7 +222,15 @@ pub(crate) struct Standings {
 impl Standings {
     /// Looks at the last entry of every segment of the space.
     pub(crate) async fn of(target: Target) -> Result<Self, Failure> {
-        let known = target.store.segments(&target.space).await?;
+        let known = match target.store.segments(&target.space).await {
+            Err(Error::AccessDenied) => {
+                return Err(Failure::token(
+                    "access denied: the token does not allow reading this store, and an import reads which rows are stored",
+                )
+                .hint("check STREAMKIT_STORE, or get a token that may read and write"));
+            }
+            known => known?,
+        };
         let mut standings = Self {
             target,
             all: HashMap::new(),

@@ -19,7 +19,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "SPACE/SEGMENT=SEQUENCE|BACKUP")]
     at_least: Vec<OsString>,
     /// The store of those segments, if there are several
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = super::connect::store)]
     store: Option<Uuid>,
     /// Print JSON: one line a store
     #[arg(long)]

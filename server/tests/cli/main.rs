@@ -1,6 +1,7 @@
 //! The real binary: commands, exit codes, and what survives SIGKILL.
 
 mod backup;
+mod bench;
 mod clock;
 mod commands;
 mod consume;
@@ -11,6 +12,7 @@ mod file_systems;
 mod folders;
 mod formats;
 mod import;
+mod interrupted;
 mod kill;
 mod limits;
 mod offline;
@@ -22,4 +24,5 @@ mod race;
 mod rerun;
 mod shared_files;
 mod stopped;
+mod told;
 mod unread_log;

@@ -208,7 +208,7 @@ fn consume_names_what_damage_hits_and_prints_what_is_whole() {
     let served = Served::start_on(dir.path(), &data);
     let done = served.run(&["consume", "orders"]);
     let said = text(&done.stderr);
-    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert_eq!(done.status.code(), Some(6), "{said}");
     for part in [
         &format!("damage in store {STORE}, extent 2, byte "),
         "; it hits orders/",
@@ -221,7 +221,7 @@ fn consume_names_what_damage_hits_and_prints_what_is_whole() {
     assert!(served.run(&["consume", &format!("orders/{other}")]).status.success());
     assert_eq!(
         served.run(&["consume", &format!("orders/{hit}")]).status.code(),
-        Some(1)
+        Some(6)
     );
     assert!(served.run(&["peek", &format!("orders/{hit}")]).status.success());
     assert!(

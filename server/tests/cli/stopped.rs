@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::program::Served;
+use crate::program::{Served, signal, streamkit};
 
 #[test]
 fn a_server_that_stood_blames_no_peer_for_its_own_silence() {
@@ -31,4 +31,44 @@ fn a_server_that_stood_blames_no_peer_for_its_own_silence() {
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(ended.status.success(), "{said}");
     assert!(String::from_utf8(ended.stdout).unwrap().contains("\"head\":2"));
+}
+
+#[test]
+fn a_terminal_that_is_closed_stops_a_server_in_good_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    served.signal("HUP");
+    served.wait();
+    assert!(served.log().contains("streamkit: stopping"), "{}", served.log());
+}
+
+/// Only Linux tells a process which signals it was started to ignore.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_started_with_nohup_outlives_its_terminal() {
+    use std::io::BufRead as _;
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
+    let serve = streamkit();
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(serve.get_program())
+        .args(["serve", "--listen", "127.0.0.1:0", "--jwt-key-file"])
+        .arg(&key)
+        .arg("--data")
+        .arg(dir.path().join("data"));
+    let mut child = shell.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    log.next().unwrap().unwrap();
+    signal(child.id(), "HUP");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(child.try_wait().unwrap().is_none());
+    signal(child.id(), "TERM");
+    assert!(child.wait().unwrap().success());
+    assert!(
+        log.map_while(Result::ok)
+            .any(|line| line.contains("streamkit: stopping"))
+    );
 }
