@@ -91,25 +91,20 @@ impl Reading {
                 }
             };
             match channel.next().await {
-                Ok(Arrival::Message(message)) => {
-                    match self.position.take(&message)? {
-                        Taken::Entry(entry) => return Ok(Some(entry)),
-                        Taken::Again => {}
-                        Taken::Gap(gap) => {
-                            let asked = channel.another();
-                            return match explain(asked, gap).await {
-                                Some(error) => Err(error),
-                                // Never for a gap before an entry.
-                                None => Ok(None),
-                            };
-                        }
+                Ok(Arrival::Message(message)) => match self.position.take(&message)? {
+                    Taken::Entry(entry) => return Ok(Some(entry)),
+                    Taken::Again => {}
+                    Taken::Gap(gap) => {
+                        let removed = removed(channel.another(), &gap).await;
+                        return Err(removed.unwrap_or_else(|| gap.unexplained()));
                     }
-                }
+                },
                 Ok(Arrival::End) => {
                     let Some(gap) = self.position.missing_up_to(self.last) else {
                         return Ok(None);
                     };
-                    return explain(channel.another(), gap).await.map_or(Ok(None), Err);
+                    // If nothing was removed, a bound in time ended it.
+                    return removed(channel.another(), &gap).await.map_or(Ok(None), Err);
                 }
                 Ok(Arrival::Overrun) => {
                     let next = channel.another();
@@ -124,11 +119,11 @@ impl Reading {
                 }
                 // The server noticed it first.
                 Err(Error::Refused(why)) if why.ends_with(DELETED) => {
-                    let removed = match self.position.missing_up_to(u64::MAX) {
-                        Some(gap) => explain(channel.another(), gap).await,
+                    let gone = match self.position.missing_up_to(u64::MAX) {
+                        Some(gap) => removed(channel.another(), &gap).await,
                         None => None,
                     };
-                    return Err(removed.unwrap_or(Error::Refused(why)));
+                    return Err(gone.unwrap_or(Error::Refused(why)));
                 }
                 Err(error) => return Err(error),
             }
@@ -159,7 +154,7 @@ impl Reading {
                     if first_time {
                         self.last = status.last_sequence;
                     }
-                    if let Some(error) = gap.explained(&status) {
+                    if let Some(error) = gap.removed(&status) {
                         return Err(error);
                     }
                 }
@@ -175,10 +170,10 @@ impl Reading {
     }
 }
 
-/// Asks what became of the segment in which something is missing; `None` if nothing is.
-async fn explain(channel: Channel, gap: Gap) -> Option<Error> {
+/// Asks what became of the segment in which something is missing; `None` if nothing of it was removed.
+async fn removed(channel: Channel, gap: &Gap) -> Option<Error> {
     match lookup::status(channel, &gap.space, &gap.segment).await {
-        Ok(status) => gap.explained(&status),
+        Ok(status) => gap.removed(&status),
         Err(error) if error.is_transient() => Some(error),
         // A Go server does not know the question.
         Err(_) => Some(gap.unexplained()),
