@@ -1,6 +1,6 @@
 //! Addresses as people write them: where a server listens, and where a client finds it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where to listen: `127.0.0.1:8080`, `localhost:8080`, or the port alone, which is that of this machine only.
 ///
@@ -14,6 +14,9 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = local(text.strip_prefix("localhost:").unwrap_or(text)) {
         return Ok(address);
     }
+    if let Some(meant) = without_port(text) {
+        return Err(format!("write {meant}: an address has a port"));
+    }
     let port = match text.rsplit_once(':') {
         Some((_, port)) if port.parse::<u16>().is_ok() => port,
         _ => "8080",
@@ -21,6 +24,16 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     Err(format!(
         "write 127.0.0.1:{port} (this machine only), 0.0.0.0:{port} (every IPv4 address of it) or [::]:{port}"
     ))
+}
+
+/// What an address is likely to mean that lacks its port, or the brackets that tell it from its port.
+fn without_port(text: &str) -> Option<SocketAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let in_front_of_port = || {
+        let (host, port) = text.rsplit_once(':')?;
+        Some(SocketAddr::from((host.parse::<Ipv6Addr>().ok()?, port.parse().ok()?)))
+    };
+    in_front_of_port().or_else(|| Some(SocketAddr::new(bare.unwrap_or(text).parse::<IpAddr>().ok()?, 8080)))
 }
 
 /// A server's address as a WebSocket one: `ws://` may be missing, `http://` is the same server, and a port alone is on this
@@ -77,8 +90,24 @@ mod tests {
         for text in [":9000", "*:9000", "example.org:9000"] {
             assert!(listen(text).unwrap_err().contains("0.0.0.0:9000"), "{text}");
         }
-        for text in ["", "x", "80808", "1.2.3.4"] {
+        for text in ["", "x", "80808"] {
             assert!(listen(text).unwrap_err().contains("127.0.0.1:8080"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_port_or_brackets_is_told_as_it_may_be_meant() {
+        for (text, meant) in [
+            ("::1", "[::1]:8080"),
+            ("[::1]", "[::1]:8080"),
+            ("::", "[::]:8080"),
+            ("::1:9000", "[::1]:9000"),
+            ("2001:db8::a", "[2001:db8::a]:8080"),
+            ("1.2.3.4", "1.2.3.4:8080"),
+        ] {
+            let said = listen(text).unwrap_err();
+            assert!(said.contains(&format!("write {meant}:")), "{text}: {said}");
+            assert!(listen(meant).is_ok());
         }
     }
 

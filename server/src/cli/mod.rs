@@ -41,6 +41,7 @@ mod signals;
 mod standing;
 mod token;
 mod unknown;
+mod variables;
 mod verify;
 
 use std::io::IsTerminal as _;
@@ -123,6 +124,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&with_next_step(error, &command, &origins)),
     };
+    let is_server = matches!(arguments.command, Command::Serve(_) | Command::Dev(_));
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| "warn,streamkit=info".into());
     tracing_subscriber::fmt()
@@ -132,10 +134,11 @@ pub(crate) fn main() -> ExitCode {
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
         .init();
-    if let Command::Serve(_) | Command::Dev(_) = &arguments.command
-        && let Err(error) = log::serve()
-    {
-        return Failure::from(error).report();
+    if is_server {
+        if let Err(error) = log::serve() {
+            return Failure::from(error).report();
+        }
+        variables::tell_unknown(&command);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

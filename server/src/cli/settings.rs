@@ -63,10 +63,10 @@ pub(crate) fn with_file(
     let during = |error: Failure| error.during(format!("cannot use the settings in {}", path.display()));
     let text =
         files::read_small(&path, 1 << 20).and_then(|text| String::from_utf8(text).map_err(std::io::Error::other));
-    let text = text.map_err(|error| during(error.into()))?;
+    let text = text.map_err(|error| during(Failure::arguments(error.to_string())))?;
     let serve = command.find_subcommand("serve").expect("there is such a command");
     let set = |variable: &str| std::env::var_os(variable).is_some();
-    let from_file = options(&text, serve, set).map_err(|why| during(Failure::new(why)))?;
+    let from_file = options(&text, serve, set).map_err(|why| during(Failure::arguments(why)))?;
     let mut all = arguments;
     all.splice(2..2, from_file.clone());
     origins.file = Some((path, from_file));

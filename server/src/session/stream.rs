@@ -25,7 +25,7 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// Bytes of an unfinished message that a connection may always have.
 pub(super) const ALWAYS_BYTES: u64 = 16 << 10;
 
-/// It.
+/// The connection.
 pub(super) struct Stream {
     io: TokioIo<Upgraded>,
     assembly: Assembly,
@@ -73,7 +73,7 @@ impl Stream {
         self.granted = bytes.max(ALWAYS_BYTES);
     }
 
-    /// Whether a part of a frame, or of a message, is here.
+    /// Whether no part of a frame, or of a message, is here.
     pub(super) fn is_between_messages(&self) -> bool {
         self.assembly.is_between()
     }

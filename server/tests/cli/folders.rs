@@ -27,13 +27,10 @@ fn produce_to(served: &Served, store: &str) -> Output {
 
 /// Until `/readyz` says why not.
 fn wait_for_503(served: &Served) -> String {
-    loop {
+    until("it is not ready", || {
         let answer = get(served, "/readyz");
-        if answer.starts_with("HTTP/1.1 503") {
-            return answer;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+        answer.starts_with("HTTP/1.1 503").then_some(answer)
+    })
 }
 
 fn run(command: &str, arguments: &[&Path]) -> Output {

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Instant;
 
 use streamkit_client::{Client, Error, NewRecord};
 
@@ -165,7 +166,13 @@ async fn written_with(files: u32, stores: u128, at_once: u128) -> String {
     // Large enough for several extents, each of which takes some files while it is made.
     for sequence in 2..=4 {
         let mut left: Vec<u128> = (0..at_once).collect();
+        let begun = Instant::now();
         while !left.is_empty() {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{files} files: {} stores are refused for ever",
+                left.len()
+            );
             let errors = append(&client, left.into_iter(), sequence, 100_000).await;
             for (number, error) in &errors {
                 let told = error.is_transient() && error.is_not_stored();

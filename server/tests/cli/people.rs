@@ -201,6 +201,37 @@ fn addresses_are_taken_as_people_write_them_and_bad_values_say_where_they_came_f
     );
     let said = serve(&[], "", "channels = 0\n");
     assert!(said.contains("comes from the file"), "{said}");
+    let said = serve(&["--listen", "::1"], "", "");
+    assert!(said.contains("write [::1]:8080"), "{said}");
+    // A file that cannot be used is a wrong argument as well.
+    let said = serve(&[], "", "channels = [\n");
+    assert!(said.contains("cannot use the settings in"), "{said}");
+    let said = serve(&["--config", "/nowhere"], "", "");
+    assert!(said.contains("cannot use the settings in /nowhere"), "{said}");
+}
+
+#[test]
+fn a_server_tells_of_variables_that_look_like_its_own_and_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut dev = streamkit();
+    dev.args(["dev", "--listen", "127.0.0.1:0", "--data"]).arg(dir.path());
+    dev.env("STREAMKIT_LISTNE", "0.0.0.0:80")
+        .env("STREAMKIT_SERVICE_HOST", "x");
+    dev.stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = dev.spawn().unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
+    let (mut said, told) = (
+        String::new(),
+        "STREAMKIT_LISTNE is no variable of this program; did you mean STREAMKIT_LISTEN?",
+    );
+    while !said.contains(told) || !said.contains("STREAMKIT_SERVICE_HOST is no variable of this program\n") {
+        assert_ne!(std::io::BufRead::read_line(&mut log, &mut said).unwrap(), 0, "{said}");
+    }
+    signal(child.id(), "TERM");
+    std::io::Read::read_to_string(&mut log, &mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(said.matches("is no variable").count(), 2, "{said}");
 }
 
 #[test]
@@ -229,9 +260,9 @@ fn a_bench_leaves_nothing_behind_and_ctrl_c_keeps_its_figures() {
     long.stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
     let child = long.spawn().unwrap();
-    while served.run(&["spaces"]).stdout.is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    until("it writes", || {
+        (!served.run(&["spaces"]).stdout.is_empty()).then_some(())
+    });
     signal(child.id(), "INT");
     let stopped = child.wait_with_output().unwrap();
     assert_eq!(stopped.status.code(), Some(130), "{}", text(&stopped.stderr));

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 pub const STORE: &str = "6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b10";
+
+/// How long is waited for what has to come, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn streamkit() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamkit"));
@@ -68,9 +72,9 @@ impl Served {
 
     /// Until it has logged this: nobody waits for the log to be written.
     pub fn wait_for_log(&self, part: &str) {
-        while !self.log().contains(part) {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        until(&format!("the log says {part:?}"), || {
+            self.log().contains(part).then_some(())
+        });
     }
 
     /// SIGKILL.
@@ -181,17 +185,25 @@ pub fn signal(process: u32, name: &str) {
     assert!(sent.unwrap().success());
 }
 
+/// What there is once it is there. Panics where it does not come: a test fails, it does not hang.
+pub fn until<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(there) = there() {
+            return there;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it never came that {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Waits until a segment's head is at least this, and returns it.
 pub fn wait_for_head(served: &Served, path: &str, head: u64) -> u64 {
-    for _ in 0..600 {
+    until(&format!("{path} has the head {head}"), || {
         let status = served.run(&["status", path]);
         let last = lines(&status.stdout)[0]["last_sequence"].as_u64().unwrap();
-        if last >= head {
-            return last;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    panic!("{path} never came to {head}");
+        (last >= head).then_some(last)
+    })
 }
 
 /// JSON lines.

@@ -65,7 +65,7 @@ fn of_two_processes_with_32_tasks_each_one_wins_each_sequence_and_the_losers_are
 
 /// One of the two processes; run by the test above only.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a part of another test"]
+#[ignore = "one of the two processes of the race above, which runs it"]
 async fn racer() {
     let variable = |name| std::env::var(name).expect("run by the race");
     let client = Client::builder(variable("RACER_URL"))

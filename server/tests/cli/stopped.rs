@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::program::{Served, signal, streamkit};
+use crate::program::{Served, signal, streamkit, wait_for_head};
 
 #[test]
 fn a_server_that_stood_blames_no_peer_for_its_own_silence() {
@@ -21,7 +21,7 @@ fn a_server_that_stood_blames_no_peer_for_its_own_silence() {
         .unwrap();
     let mut lines = produce.stdin.take().unwrap();
     lines.write_all(b"placed\n").unwrap();
-    while served.run(&["peek", "orders/order-1"]).status.code() != Some(0) {}
+    wait_for_head(&served, "orders/order-1", 1);
     served.signal("STOP");
     lines.write_all(b"paid\n").unwrap();
     std::thread::sleep(Duration::from_secs(3));

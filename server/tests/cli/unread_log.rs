@@ -3,19 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
-use crate::program::{signal, streamkit};
+use crate::program::{signal, streamkit, until};
 
 /// What a pipe takes before whoever writes to it waits.
 const PIPE_BYTES: usize = 64 << 10;
 
 fn get(address: &str, path: &str) -> String {
     // It may not listen yet.
-    let mut stream = loop {
-        match TcpStream::connect(address) {
-            Ok(stream) => break stream,
-            Err(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
-        }
-    };
+    let mut stream = until("it listens", || TcpStream::connect(address).ok());
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

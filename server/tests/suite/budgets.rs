@@ -20,11 +20,11 @@ use crate::unread::{masked, raw};
 const LARGE: usize = 4_000_000;
 const LONG: Duration = Duration::from_secs(600);
 
-/// A metric of a host that is there.
+/// A metric of a host that is there. Panics if there is none of that name.
 async fn metric(host: &Host, name: &str) -> usize {
     let text = get(host, "/metrics", "").await;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.map_or(0, |value| value.trim().parse().unwrap())
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
 async fn held(host: &Host, budget: &str) -> usize {
@@ -41,9 +41,14 @@ async fn gave_way(host: &Host, reason: &str) -> usize {
 
 /// Waits until that holds, looking at each moment whether a budget holds no more than it may.
 async fn until(host: &Host, (budget, most): (&str, usize), mut holds: impl AsyncFnMut() -> bool) {
+    let begun = tokio::time::Instant::now();
     while !holds().await {
         let held = held(host, budget).await;
         assert!(held <= most, "{budget}: {held}");
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{budget}: still {held}, and what is waited for does not come"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -15,6 +15,9 @@ use uuid::Uuid;
 pub const STORE: Uuid = Uuid::from_u128(0x6f1c1e0e_3c0b_4e9e_9a51_0a6f3f2d9b10);
 pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 
+/// Generous: for events that come, sooner or later.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 pub struct Host {
     pub url: String,
     pub server: Server,

@@ -12,10 +12,7 @@ use tokio::sync::Notify;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::peer::STORE;
-
-/// Generous: for events that come, sooner or later.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::peer::{PATIENCE, STORE};
 
 /// A server that answers every frame with the frames of `answer`.
 async fn scripted(answer: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {

@@ -9,7 +9,7 @@ use streamkit_protocol::{Request, Terminal};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::peer::{SECRET, connect, consume, produce, token};
+use crate::peer::{PATIENCE, SECRET, connect, consume, produce, token};
 
 async fn interrupt(child: &Child) {
     let id = child.id().unwrap().to_string();
@@ -56,9 +56,12 @@ async fn a_second_signal_stops_at_once() {
     // Nothing tells when all queues are full; by now they are.
     tokio::time::sleep(Duration::from_millis(500)).await;
     interrupt(&child).await;
-    while !lines.next_line().await.unwrap().unwrap().contains("stopping") {}
+    let stopping = async { while !lines.next_line().await.unwrap().unwrap().contains("stopping") {} };
+    tokio::time::timeout(PATIENCE, stopping)
+        .await
+        .expect("it does not stop");
     interrupt(&child).await;
-    let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
     assert_eq!(ended.expect("it still waits").unwrap().code(), Some(130));
 }
 
