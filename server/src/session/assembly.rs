@@ -69,13 +69,14 @@ impl Assembly {
         let (is_last, opcode) = (self.header[0] & 0x80 != 0, self.header[0] & 0x0f);
         self.known = 0;
         self.left = payload;
-        if opcode >= CONTROL {
-            return;
+        if !self.is_part {
+            // The one before is complete.
+            self.message = 0;
         }
-        // The one before is complete.
-        let before = if self.is_part { self.message } else { 0 };
-        self.message = before.saturating_add(payload);
-        self.is_part = !is_last;
+        if opcode < CONTROL {
+            self.message = self.message.saturating_add(payload);
+            self.is_part = !is_last;
+        }
     }
 
     /// The size of the message that arrives; of none, 0.
@@ -163,6 +164,13 @@ mod tests {
             Size::Known(20),
             Size::Known(0),
         ];
+        assert_eq!(sizes(&all.concat(), 1), expected);
+    }
+
+    #[test]
+    fn a_ping_that_comes_in_pieces_behind_a_message_is_not_taken_for_as_large_a_message() {
+        let all = [frame(0x81, 70_000), frame(0x89, 100), frame(0x81, 7)];
+        let expected = [0, 70_000, 0, 7, 0].map(Size::Known);
         assert_eq!(sizes(&all.concat(), 1), expected);
     }
 

@@ -8,7 +8,7 @@
 //! - else when a pong to a later ping is here that went through the queue itself: it came within 20 ms of its ping, or right
 //!   behind another pong;
 //! - or when so many frames have come since that the queue is here, had every channel written some of them directly;
-//! - or, of a peer that never answered a ping, when it is quiet for a second or more.
+//! - or, of a peer that has left a ping unanswered for long and never answered one, when it is quiet for a second or more.
 //!
 //! What is not proven after some seconds fails its channel. A peer that answers pings is never taken for done because it is
 //! quiet: its link may be slow. A channel that holds early records asks for a mark by the same rules: what is missing then will
@@ -41,7 +41,10 @@ const LITTLE_BYTES: usize = 32 << 10;
 /// Frames looked at behind an end that is complete, where the socket never gets empty.
 const LOOKED_AT_FRAMES: u64 = 512;
 
-/// How long a peer that answers no pings is quiet when it has nothing queued.
+/// How long a peer has left a ping unanswered that answers none. One that was just asked may be about to.
+const UNANSWERED: Duration = Duration::from_secs(3);
+
+/// How long a peer that answers no pings is quiet when it has nothing queued: no byte of it comes.
 const QUIET: Duration = Duration::from_secs(1);
 const QUIET_IN_DOUBT: Duration = Duration::from_secs(3);
 
@@ -97,8 +100,6 @@ pub(super) struct Ends {
     frames: u64,
     /// Bytes since the peer's queue was last proven drained.
     bytes: usize,
-    /// When the last frame came.
-    last: Instant,
     /// Channels opened so far.
     opened: u64,
     pings: Pings,
@@ -106,12 +107,11 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             waiting: Vec::new(),
             frames: 0,
             bytes: 0,
-            last: now,
             opened: 0,
             pings: Pings::default(),
             overtaken: None,
@@ -119,11 +119,7 @@ impl Ends {
     }
 
     /// A frame came. Whether some end may have waited long enough.
-    pub(super) fn frame_came(&mut self, bytes: usize, now: Instant) -> bool {
-        if !self.pings.has_answered() && now.duration_since(self.last) >= QUIET {
-            self.bytes = 0;
-        }
-        self.last = now;
+    pub(super) fn frame_came(&mut self, bytes: usize) -> bool {
         self.frames += 1;
         self.bytes = self.bytes.saturating_add(bytes);
         !self.waiting.is_empty() && self.frames.is_multiple_of(64)
@@ -207,6 +203,7 @@ impl Ends {
 
     /// Nobody listened for so long: that time counts for nothing that waits.
     pub(super) fn later(&mut self, stood: Duration, now: Instant) {
+        self.pings.later(stood, now);
         for waiting in &mut self.waiting {
             waiting.began = (waiting.began + stood).min(now);
         }
@@ -252,7 +249,8 @@ impl Ends {
             .any(|waiting| self.is_due(waiting, true, Duration::ZERO, now))
     }
 
-    /// Takes what has waited long enough, where nothing came for `quiet`; `empty` if all that has arrived was looked at.
+    /// Takes what has waited long enough, where no byte came for `quiet`; `empty` if all that has arrived was looked at, and
+    /// is no part of more.
     pub(super) fn take(&mut self, empty: bool, quiet: Duration, now: Instant) -> Vec<Waiting> {
         let mut due = Vec::new();
         let mut still = Vec::new();
@@ -280,7 +278,12 @@ impl Ends {
         if waiting.inbox.ends_at_once() || waiting.doubt == Doubt::Little || waiting.proven {
             return looked_at;
         }
-        passed >= self.queue_passed(waiting, now) || (!self.pings.has_answered() && quiet >= quiet_of(waiting.doubt))
+        passed >= self.queue_passed(waiting, now) || (self.never_answers(now) && quiet >= quiet_of(waiting.doubt))
+    }
+
+    fn never_answers(&self, now: Instant) -> bool {
+        let since = self.pings.unanswered_since();
+        since.is_some_and(|since| now.duration_since(since) >= UNANSWERED)
     }
 
     /// How many frames have come behind an end when the queue that it may have overtaken is among them: each channel writes
@@ -296,9 +299,9 @@ impl Ends {
     pub(super) fn deadline(&self, heard: Instant) -> Option<Instant> {
         let due = |waiting: &Waiting| {
             let at_last = waiting.began + WAIT_MAX;
-            match self.pings.has_answered() {
-                true => at_last,
-                false => at_last.min(heard + quiet_of(waiting.doubt)),
+            match self.pings.unanswered_since() {
+                None => at_last,
+                Some(since) => at_last.min((heard + quiet_of(waiting.doubt)).max(since + UNANSWERED)),
             }
         };
         self.waiting.iter().map(due).min()

@@ -23,7 +23,7 @@ impl Peer {
         let limits = Limits::default();
         let now = Instant::now();
         Self {
-            ends: Ends::new(now),
+            ends: Ends::new(),
             now,
             inboxes: Inboxes::new(&limits, std::sync::Arc::new(Budgets::new(&limits))).0,
             readers: Vec::new(),
@@ -41,13 +41,22 @@ impl Peer {
 
     fn frames(&mut self, count: usize) {
         for _ in 0..count {
-            self.ends.frame_came(FRAME, self.now);
+            self.ends.frame_came(FRAME);
         }
     }
 
     fn pong(&mut self) {
         self.frames(1);
         self.ends.ponged(self.now);
+    }
+
+    /// One that has left a ping unanswered for long, and has sent much.
+    fn that_never_answers() -> Self {
+        let mut peer = Self::new();
+        peer.frames(LITTLE_BYTES / FRAME + 1);
+        peer.ends.pinged(peer.now);
+        peer.now += UNANSWERED;
+        peer
     }
 
     fn answers_after(&mut self, time: Duration) {
@@ -111,10 +120,8 @@ fn silence_of_a_peer_that_answers_pings_is_no_proof_and_what_is_not_proven_fails
 
 #[test]
 fn a_peer_that_never_answers_is_done_when_it_is_quiet_for_long_and_fails_if_it_never_is() {
-    let mut peer = Peer::new();
-    peer.frames(LITTLE_BYTES / FRAME + 1);
+    let mut peer = Peer::that_never_answers();
     peer.end(1);
-    peer.ends.pinged(peer.now);
     peer.now += QUIET;
     assert_eq!(peer.given(QUIET / 2), NOTHING);
     assert_eq!(peer.given(QUIET), [true]);
@@ -122,6 +129,36 @@ fn a_peer_that_never_answers_is_done_when_it_is_quiet_for_long_and_fails_if_it_n
     peer.end(2);
     peer.now += WAIT_MAX;
     assert_eq!(peer.given(NONE), [false]);
+}
+
+#[test]
+fn pauses_between_frames_prove_nothing_of_the_queue() {
+    let mut peer = Peer::new();
+    for _ in 0..=LITTLE_BYTES / FRAME {
+        peer.frames(1);
+        peer.now += QUIET_IN_DOUBT;
+    }
+    assert!(peer.end(1) > Doubt::Little);
+    let mut peer = Peer::that_never_answers();
+    peer.now += WAIT_MAX;
+    assert!(peer.end(1) > Doubt::Little, "silence neither");
+}
+
+#[test]
+fn silence_proves_nothing_before_a_ping_was_left_unanswered_for_long() {
+    let mut peer = Peer::new();
+    peer.frames(LITTLE_BYTES / FRAME + 1);
+    peer.end(1);
+    peer.now += QUIET;
+    assert_eq!(peer.given(QUIET), NOTHING, "nobody asked");
+    assert_eq!(peer.ends.deadline(peer.now), Some(peer.now - QUIET + WAIT_MAX));
+    peer.ends.pinged(peer.now);
+    peer.now += UNANSWERED - FAR;
+    assert_eq!(peer.given(UNANSWERED), NOTHING, "its pong may be on its way");
+    assert_eq!(peer.ends.deadline(peer.now), Some(peer.now + QUIET));
+    assert_eq!(peer.ends.deadline(peer.now - UNANSWERED), Some(peer.now + FAR));
+    peer.now += FAR;
+    assert_eq!(peer.given(UNANSWERED), [true]);
 }
 
 #[test]
@@ -209,6 +246,7 @@ fn when_the_connection_ends_only_what_is_proven_is_complete() {
     peer.end(2);
     peer.frames(LITTLE_BYTES / FRAME + 1);
     peer.end(3);
+    assert!(peer.ends.take(false, NONE, peer.now).is_empty(), "something is unread");
     let given = peer.ends.take(true, NONE, peer.now);
     let ids: Vec<_> = given.iter().map(|one| one.head.channel_id.as_u128()).collect();
     assert_eq!(ids, [1, 2], "one answered, one little; one neither");
@@ -216,9 +254,8 @@ fn when_the_connection_ends_only_what_is_proven_is_complete() {
 
 #[test]
 fn the_next_look_is_when_something_may_be_decided() {
-    let mut peer = Peer::new();
+    let mut peer = Peer::that_never_answers();
     assert_eq!(peer.ends.deadline(peer.now), None);
-    peer.frames(LITTLE_BYTES / FRAME + 1);
     peer.end(1);
     assert_eq!(peer.ends.deadline(peer.now), Some(peer.now + QUIET));
     let began = peer.now;

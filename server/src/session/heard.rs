@@ -8,7 +8,7 @@ use crate::stood::Stood;
 /// Shorter than anything that silence means.
 const READ_ON_AFTER: Duration = Duration::from_millis(100);
 
-/// That time.
+/// When that was, and what tells.
 pub(super) struct Heard {
     last: Instant,
     taken: Option<Taken>,
@@ -47,10 +47,13 @@ impl Heard {
         self.last
     }
 
-    /// The peer is listened to again: while it was not, nothing could arrive.
-    pub(super) fn read_on(&mut self) {
-        if self.last.elapsed() > READ_ON_AFTER {
-            self.last = Instant::now();
+    /// The peer was not listened to since it was heard last, so that nothing could arrive: for how long, if that matters.
+    pub(super) fn read_on(&mut self) -> Duration {
+        let unheard = self.last.elapsed();
+        if unheard <= READ_ON_AFTER {
+            return Duration::ZERO;
         }
+        self.last += unheard;
+        unheard
     }
 }

@@ -93,14 +93,24 @@ const TOO_SLOW: Goodbye = Goodbye {
 /// a peer that asks and does not listen.
 const LAST_MESSAGES_MAX: usize = 256;
 
+/// How often a connection whose peer waits for room looks at what waits for that peer.
+const UNHEARD: Duration = Duration::from_secs(1);
+
 /// Why channels are told to end while the connection still works.
 pub(crate) type Ending = Arc<std::sync::OnceLock<&'static str>>;
 
 /// What may have to wait for room.
 enum Work {
     Route(Frame, usize),
-    /// Nothing came for so long.
-    Settle(Duration),
+    Settle(Seen),
+}
+
+/// What is known of what a peer may have on its way.
+struct Seen {
+    /// All that has arrived was looked at, and is no part of more.
+    empty: bool,
+    /// No byte came for so long.
+    quiet: Duration,
 }
 
 struct Session {
@@ -151,7 +161,7 @@ pub(crate) async fn run(
     let mut session = Session {
         channels: Arc::new(Channels::new(&shared.limits)),
         inboxes,
-        ends: Ends::new(Instant::now()),
+        ends: Ends::new(),
         stood: Stood::new(),
         in_order,
         places: Arc::new(Semaphore::new(
@@ -176,6 +186,7 @@ pub(crate) async fn run(
     let silence = session.shared.limits.silence;
     let mut ping = pin!(tokio::time::sleep(ping_period(silence)));
     let goodbye = loop {
+        let waits = wire.waits_for_room();
         // Looked at only when nothing more has arrived: many ends may wait. A part of a message proves that more will.
         let empty = async {
             if has_part.load(Ordering::Relaxed) || !session.ends.want_empty(Instant::now()) {
@@ -184,6 +195,8 @@ pub(crate) async fn run(
         };
         let quiet = async {
             match session.ends.deadline(heard.last()) {
+                // While it is not listened to, that time moves on.
+                Some(deadline) if waits => tokio::time::sleep_until(deadline.max(heard.last() + UNHEARD).into()).await,
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
@@ -194,7 +207,7 @@ pub(crate) async fn run(
             () = &mut expiry => break Some(TOKEN_EXPIRED),
             () = &mut ping => {
                 if wire.waits_for_room() {
-                    heard.now();
+                    session.unheard(heard.read_on());
                 }
                 if heard.nothing_since() && heard.last().elapsed() > silence {
                     tracing::debug!("nothing for {silence:?}: the peer is gone");
@@ -230,16 +243,26 @@ pub(crate) async fn run(
                     tokio::task::yield_now().await;
                     continue;
                 }
-                Work::Settle(Duration::ZERO)
+                Work::Settle(Seen { empty: true, quiet: Duration::ZERO })
             }
-            () = quiet => match !wire.waits_for_room() && heard.nothing_since() && tokio::task::coop::has_budget_remaining() {
-                true => Work::Settle(heard.last().elapsed()),
-                false => {
+            () = quiet => {
+                if wire.waits_for_room() {
                     // Not heard, because not listened to.
-                    if wire.waits_for_room() {
-                        heard.now();
-                    }
+                    session.unheard(heard.read_on());
                     continue;
+                }
+                if !tokio::task::coop::has_budget_remaining() {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                let is_quiet = heard.nothing_since();
+                if has_part.load(Ordering::Relaxed) {
+                    // In the middle of a message a peer is slow, not quiet.
+                    heard.now();
+                    Work::Settle(Seen { empty: false, quiet: Duration::ZERO })
+                } else {
+                    let quiet = if is_quiet { heard.last().elapsed() } else { Duration::ZERO };
+                    Work::Settle(Seen { empty: true, quiet })
                 }
             },
         };
@@ -257,7 +280,7 @@ pub(crate) async fn run(
             () = &mut expiry => break Some(TOKEN_EXPIRED),
         }
         if routes {
-            heard.read_on();
+            session.unheard(heard.read_on());
         }
     };
     session.end(goodbye, wire).await;
@@ -268,10 +291,21 @@ fn ping_period(silence: Duration) -> Duration {
 }
 
 impl Session {
+    /// The peer was not listened to for so long.
+    fn unheard(&mut self, time: Duration) {
+        self.ends.later(time, Instant::now());
+    }
+
     /// Ends every channel, then the connection. With a goodbye the peer still listens and is told.
     async fn end(mut self, goodbye: Option<Goodbye>, mut wire: Wire) {
-        // What has proven to be complete is; the others end with why the connection does.
-        for waiting in self.ends.take(true, Duration::ZERO, Instant::now()) {
+        // What has proven to be complete is; the others end with why the connection does. What is unread, or cannot be read,
+        // may belong to any of them.
+        let empty = match &goodbye {
+            Some(goodbye) => goodbye.code == CloseCode::Normal && wire.is_drained(),
+            None => !wire.has_part().load(Ordering::Relaxed),
+        };
+        wire.waits_no_longer();
+        for waiting in self.ends.take(empty, Duration::ZERO, Instant::now()) {
             self.give(waiting);
         }
         if let Some(goodbye) = &goodbye {

@@ -21,6 +21,7 @@ pub(super) struct Pings {
     /// The only ping that is out: how many frames had come, and when.
     one: Option<(u64, Instant)>,
     owed: u64,
+    first: Option<Instant>,
     last: Option<Instant>,
     has_answered: bool,
     /// How many frames had come with the last pong.
@@ -32,6 +33,7 @@ impl Pings {
     pub(super) fn sent(&mut self, frames: u64, now: Instant) {
         self.one = (self.owed == 0).then_some((frames, now));
         self.owed += 1;
+        self.first.get_or_insert(now);
         self.last = Some(now);
     }
 
@@ -53,14 +55,19 @@ impl Pings {
         }
     }
 
+    /// Nobody listened for so long until now: meanwhile no answer could come.
+    pub(super) fn later(&mut self, stood: Duration, now: Instant) {
+        self.first = self.first.map(|first| (first + stood).min(now));
+    }
+
     /// Pings without an answer.
     pub(super) fn owed(&self) -> u64 {
         self.owed
     }
 
-    /// Whether the peer has ever answered one.
-    pub(super) fn has_answered(&self) -> bool {
-        self.has_answered
+    /// Since when the peer has answered none; `None` if it has ever answered one, or none was sent.
+    pub(super) fn unanswered_since(&self) -> Option<Instant> {
+        self.first.filter(|_| !self.has_answered)
     }
 
     /// Whether none was sent for so long.

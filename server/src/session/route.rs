@@ -12,7 +12,7 @@ use super::channel::{Channel, Opening};
 use super::channels::Admission;
 use super::ends::{Doubt, Waiting, What};
 use super::inbox::{Ask, Inbox};
-use super::{ACCESS_DENIED, OVERLOADED, Session, Work};
+use super::{ACCESS_DENIED, OVERLOADED, Seen, Session, Work};
 use crate::auth::Rights;
 
 const TOO_MANY_STREAMS: &str = "too many active streams";
@@ -27,8 +27,8 @@ impl Session {
     pub(super) async fn work(&mut self, work: Work) -> ControlFlow<()> {
         match work {
             Work::Route(frame, bytes) => self.route(frame, bytes).await,
-            Work::Settle(quiet) => {
-                self.settle(true, quiet);
+            Work::Settle(seen) => {
+                self.settle(seen);
                 ControlFlow::Continue(())
             }
         }
@@ -36,8 +36,11 @@ impl Session {
 
     async fn route(&mut self, frame: Frame, bytes: usize) -> ControlFlow<()> {
         let now = Instant::now();
-        if self.ends.frame_came(bytes, now) {
-            self.settle(false, Duration::ZERO);
+        if self.ends.frame_came(bytes) {
+            self.settle(Seen {
+                empty: false,
+                quiet: Duration::ZERO,
+            });
         }
         if !self.in_order {
             self.ping_if_wanted(now);
@@ -89,7 +92,7 @@ impl Session {
     }
 
     /// Gives channels the ends and marks that have waited long enough.
-    fn settle(&mut self, empty: bool, quiet: Duration) {
+    fn settle(&mut self, Seen { empty, quiet }: Seen) {
         self.ends.later(self.stood.more(), Instant::now());
         for waiting in self.ends.take(empty, quiet, Instant::now()) {
             self.give(waiting);

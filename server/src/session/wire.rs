@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -185,10 +185,16 @@ impl Wire {
                 let read = stream.bytes_read();
                 let new = || Patience::new(limits.silence, limits.give_way, read);
                 let patience = self.reading.patience.get_or_insert_with(new);
-                return patience.poll(cx, read, || frames.is_wanted()).map(|over| {
-                    tracing::debug!(?over, "a peer sends a large frame too slowly: its connection is closed");
-                    self.shared.metrics.peer_gave_way(PeerGaveWay::Sending);
-                    Some(Next::TooSlow)
+                return patience.poll(cx, read, || frames.is_wanted()).map(|over| match over {
+                    Over::Nothing => {
+                        tracing::debug!("nothing of a large frame for {:?}: the peer is gone", limits.silence);
+                        Some(Next::Over)
+                    }
+                    Over::GivesWay => {
+                        tracing::debug!("a peer sends a large frame too slowly: its connection is closed");
+                        self.shared.metrics.peer_gave_way(PeerGaveWay::Sending);
+                        Some(Next::TooSlow)
+                    }
                 });
             }
             return match self.renews() {
@@ -225,6 +231,21 @@ impl Wire {
     /// Whether a part of a message was here when nothing more was: true or false whenever [`Wire::next`] is pending.
     pub(super) fn has_part(&self) -> Arc<AtomicBool> {
         self.has_part.clone()
+    }
+
+    /// Whether nothing more is here for now, nor a part of a message. What is, is lost: to be asked when nothing more is read.
+    pub(super) fn is_drained(&mut self) -> bool {
+        let next = tokio::task::unconstrained(self.next()).now_or_never();
+        matches!(next, None | Some(Next::Over)) && !self.has_part.load(Ordering::Relaxed)
+    }
+
+    /// Gives up the room that is waited for, and that of a message which was dealt with: nothing more is read. A part of one
+    /// keeps its room, as it is in memory.
+    pub(super) fn waits_no_longer(&mut self) {
+        self.reading.room = None;
+        if self.reading.is_over {
+            self.reading = Reading::default();
+        }
     }
 
     /// Whether the server does not listen to the peer just now, because others have the room for what it sends.

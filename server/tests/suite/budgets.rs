@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use streamkit_protocol::{Entry, FrameHead, GetSegments, Request, Terminal};
-use streamkit_server::Limits;
+use streamkit_server::{Key, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -198,6 +198,51 @@ async fn peers_that_begin_large_frames_and_stop_give_way_to_those_that_go_on() {
     drop(stopped);
     until(&host, ("frames", MOST), async || held(&host, "frames").await == 0).await;
     healthy.answers_ping().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_in_a_large_frame_while_nobody_waits_is_gone_and_gave_way_to_nobody() {
+    let host = Host::with_limits(Limits {
+        silence: Duration::from_secs(1),
+        give_way: LONG,
+        ..Limits::default()
+    });
+    let host = host.await;
+    let mut stopped = raw(&host, &token(&["streamkit::*"])).await;
+    stopped.write_all(&begun(8 << 20, 1 << 20)).await.unwrap();
+    let mut why = Vec::new();
+    stopped.read_to_end(&mut why).await.unwrap();
+    let text = String::from_utf8_lossy(&why);
+    assert!(!text.contains("so slowly"), "{text}");
+    assert_eq!(gave_way(&host, "sending").await, 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_waits_for_room_no_longer_though_its_channels_take_their_time() {
+    const MOST: usize = 9 << 20;
+    let host = stocked(Limits {
+        frames_bytes: MOST,
+        give_way: LONG,
+        write_deadline: LONG,
+        ..Limits::default()
+    });
+    let host = host.await;
+    let mut first = raw(&host, &token(&["streamkit::*"])).await;
+    first.write_all(&begun(8 << 20, 1 << 20)).await.unwrap();
+    until(&host, ("frames", MOST), async || held(&host, "frames").await > 0).await;
+    let soon = Key::hs256(SECRET).unwrap();
+    let soon = soon.mint(&["streamkit::*".to_owned()], Duration::from_secs(3)).unwrap();
+    let mut expires = raw(&host, &soon).await;
+    for _ in 0..8 {
+        let read = Request::ConsumeSegment(consume("s", "large")).encode();
+        let frame = FrameHead::new(STORE, Uuid::new_v4()).data(&read);
+        expires.write_all(&masked(1, &frame)).await.unwrap();
+    }
+    expires.write_all(&begun(8 << 20, 1000)).await.unwrap();
+    until(&host, ("frames", MOST), async || waiting(&host, "frames").await > 0).await;
+    until(&host, ("frames", MOST), async || waiting(&host, "frames").await == 0).await;
+    assert_eq!(metric(&host, "streamkit_connections").await, 2, "it is not over yet");
+    drop((first, expires));
 }
 
 /// Sends a message in parts, with pings between them.

@@ -150,6 +150,40 @@ async fn an_end_that_nothing_proves_is_none_when_its_connection_ends() {
     assert!(stored.is_empty());
 }
 
+/// Sends messages of a channel in one piece that ends in the middle of the last one's frame, and returns the rest.
+async fn send_but_half(peer: &mut Peer, head: FrameHead, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut frames: Vec<u8> = messages
+        .iter()
+        .flat_map(|message| crate::unread::masked(1, &head.data(message)))
+        .collect();
+    let half = frames.split_off(frames.len() - 50);
+    send_bytes(peer, &frames).await;
+    half
+}
+
+async fn send_bytes(peer: &mut Peer, bytes: &[u8]) {
+    use tokio::io::AsyncWriteExt as _;
+    peer.socket.get_mut().write_all(bytes).await.unwrap();
+}
+
+#[tokio::test]
+async fn silence_in_the_middle_of_a_frame_ends_no_produce() {
+    let host = Host::start().await;
+    let mut peer = busy(&host).await;
+    let head = head();
+    let messages = [
+        produce("s", "a").encode(),
+        record(1).into(),
+        Terminal::Close.encode(),
+        record(2).into(),
+    ];
+    let half = send_but_half(&mut peer, head, &messages).await;
+    // Longer than silence is waited for of a peer that answers no pings.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    send_bytes(&mut peer, &half).await;
+    assert_eq!(ended(&mut peer, head, false).await, (2, Terminal::Close));
+}
+
 #[tokio::test]
 async fn a_record_behind_the_answer_is_refused_once_and_counted() {
     let host = Host::start().await;
