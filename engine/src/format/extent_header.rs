@@ -93,6 +93,19 @@ impl ExtentHeader {
         out
     }
 
+    /// What a block says whose checksum does not hold: store, extent and salt. Any of it may be what is damaged.
+    ///
+    /// # Errors
+    /// [`FormatError`] where it is too short to say so.
+    pub(crate) fn unchecked(block: &[u8]) -> Result<(StoreId, u64, u32), FormatError> {
+        let mut cursor = Cursor::new(block);
+        cursor.array::<16>()?; // magic, version, stage, checksum
+        let (store, extent) = (StoreId(Uuid::from_bytes(cursor.array()?)), cursor.u64()?);
+        cursor.array::<20>()?; // first extent, capacity, end of the one before
+        LogState::decode(&mut cursor)?;
+        Ok((store, extent, cursor.u32()?))
+    }
+
     /// Reads a block.
     ///
     /// # Errors

@@ -27,8 +27,8 @@ pub(crate) struct ExtentFile {
     pub(crate) size: u64,
     /// `None` if it is damaged, or another extent's: then it vouches for nothing.
     pub(crate) header: Option<ExtentHeader>,
-    /// What is left of a header that is not whole still names this store and this number.
-    names_this: bool,
+    /// The salt that stands in a header which is not whole, and still names this store and this number.
+    said_salt: Option<u32>,
 }
 
 /// Where the groups of a sealed extent end, and the link of the last one.
@@ -162,7 +162,7 @@ impl StoreFiles {
             file => file.map_err(|e| StorageError::io("open", self.path(name), e))?,
         };
         let header = read_header(&*file)?;
-        let mut names_this = false;
+        let mut said_salt = None;
         let size = file.size();
         let size = size.map_err(|e| StorageError::io("read the size of", file.path(), e))?;
         let mut header = match header {
@@ -174,7 +174,7 @@ impl StoreFiles {
             }
             Err(error) => {
                 self.note(number, 0, format!("the extent's header: {error}"));
-                names_this = self.is_named(number, &*file)?;
+                said_salt = self.said_salt(number, &*file)?;
                 None
             }
         };
@@ -206,7 +206,7 @@ impl StoreFiles {
                 file,
                 size,
                 header,
-                names_this,
+                said_salt,
             },
         );
         Ok(())
@@ -217,12 +217,15 @@ impl StoreFiles {
         self.listed.contains(&name)
     }
 
-    /// Whether the place of a header that is not whole still holds this store's id and the extent's number.
-    fn is_named(&self, number: u64, file: &dyn DiskFile) -> Result<bool, StorageError> {
-        let mut name = [0; 24];
-        let read = file.read_at(16, &mut name);
+    /// The salt that stands in the place of a header that is not whole, where that still holds this store's id and the extent's number.
+    fn said_salt(&self, number: u64, file: &dyn DiskFile) -> Result<Option<u32>, StorageError> {
+        let mut block = vec![0; EXTENT_HEADER_BYTES];
+        let read = file.read_at(0, &mut block);
         let read = read.map_err(|e| StorageError::io("read", file.path(), e))?;
-        Ok(read == name.len() && name[..16] == *self.store.0.as_bytes() && name[16..] == number.to_le_bytes())
+        Ok(match ExtentHeader::unchecked(&block[..read]) {
+            Ok((store, extent, salt)) if (store, extent) == (self.store, number) => Some(salt),
+            _ => None,
+        })
     }
 
     fn read_checkpoint(&mut self) -> Result<(), StorageError> {
@@ -342,7 +345,7 @@ impl StoreFiles {
     /// The salt of an extent that does not say it any more, or whose header is another's. A group tells it that is proved to be of
     /// this log: by its link, which the next extent's header knows, the index file or the checkpoint; as the first one by
     /// `before`, the log's state where the extent begins, which it continues; or by what is left of a header that still names
-    /// this store and number. A payload that poses as a group, and another store's groups, are none of them.
+    /// this store and number, and the group's own salt. A payload that poses as a group, and another store's groups, are none of them.
     pub(crate) fn salt(&self, extent: u64, before: &LogState) -> Result<Option<u32>, StorageError> {
         let Some(found) = self.extents.get(&extent) else {
             return Ok(None);
@@ -378,7 +381,7 @@ impl StoreFiles {
                 return Ok(Some(salt));
             }
             let body = read(at + GROUP_HEADER_BYTES as u64, header.body_bytes as usize)?;
-            Ok((found.names_this && header.check_body(&body).is_ok()).then_some(salt))
+            Ok((found.said_salt == Some(salt) && header.check_body(&body).is_ok()).then_some(salt))
         };
         const STEP: usize = 4 << 20;
         let mut at = EXTENT_HEADER_BYTES as u64;

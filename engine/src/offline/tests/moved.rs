@@ -120,15 +120,18 @@ fn an_extent_of_this_store_under_another_number_costs_what_that_one_held() {
 fn a_header_alone_does_not_make_another_stores_groups_this_stores() {
     let history = history(23);
     for with_index in [true, false] {
-        for header in ["own", "zeros", "foreign"] {
+        for header in ["own", "own, dented", "zeros", "foreign"] {
             let disk = history.disk.copy();
             let foreign = disk.files()[&file(STORES[1], "00000000000000000001.extent")].clone();
             disk.damage(&extent(1), |bytes| {
                 let from = if header == "foreign" { 0 } else { 4096 };
                 let length = bytes.len().min(foreign.len());
                 bytes[from..length].copy_from_slice(&foreign[from..length]);
-                if header == "zeros" {
-                    bytes[..4096].fill(0);
+                match header {
+                    "zeros" => bytes[..4096].fill(0),
+                    // It still says whose it is, and its salt.
+                    "own, dented" => bytes[4000] ^= 1,
+                    _ => {}
                 }
             });
             if !with_index {
