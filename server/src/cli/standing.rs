@@ -73,10 +73,10 @@ enum Origin {
 }
 
 impl Target {
-    /// Looks through a segment for rows of this source, and for some of these rows under another name.
+    /// Looks through a segment for rows of this source, and for some of these rows under another name alone.
     pub(crate) async fn search(&self, segment: &str, rows: &[Row]) -> Result<(Standing, Option<u64>), Failure> {
         let mut standing = Standing::default();
-        let mut digest = None;
+        let (mut digest, mut other) = (None, None);
         let mut entries = self.store.consume_segment(ConsumeSegment::all(&self.space, segment));
         while let Some(entry) = entries.try_next().await? {
             standing.head = entry.sequence;
@@ -84,11 +84,18 @@ impl Target {
                 // An import's rows only go up: an earlier one behind a later one is somebody's copy.
                 Origin::Own(told) if told.row < standing.row => {}
                 Origin::Own(told) => (standing.row, digest) = (told.row, Some(told.digest)),
-                Origin::Other(told) if told.is_among(rows) => return Err(self.under_another_name(&entry, told.row)),
+                Origin::Other(told) if told.is_among(rows) => {
+                    let before = other.as_ref().map_or(0, |(_, row)| *row);
+                    other = other.take_if(|_| before > told.row).or(Some((entry, told.row)));
+                }
                 Origin::Other(_) | Origin::Unknown => {}
             }
         }
-        Ok((standing, digest))
+        match other {
+            // Those that stand here under this name too were stored twice on purpose.
+            Some((entry, row)) if row > standing.row => Err(self.under_another_name(&entry, row)),
+            _ => Ok((standing, digest)),
+        }
     }
 
     /// Looks again at a segment where somebody else was first. What it holds of this source now and did not before must be among
@@ -298,8 +305,9 @@ impl Standings {
         let mut new = false;
         for (segment, rows) in segments {
             let standing = self.all.get(segment).map(Known::standing).unwrap_or_default();
-            new |= !standing.new_rows(rows).is_empty();
-            for row in rows.iter().filter(|_| !self.others.is_empty()) {
+            let new_rows = standing.new_rows(rows);
+            new |= !new_rows.is_empty();
+            for row in new_rows.iter().filter(|_| !self.others.is_empty()) {
                 let (row, digest) = (row.number, row.digest);
                 if let Some(entry) = self.others.get(&Told { row, digest }) {
                     return Err(target.under_another_name(entry, row));

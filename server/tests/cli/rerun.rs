@@ -217,6 +217,31 @@ fn the_same_rows_under_another_name_are_asked_about_whatever_the_name() {
 }
 
 #[test]
+fn rows_that_stand_under_two_names_are_gone_on_with_under_either() {
+    let content = |last| format!("n,key\n{}", rows(1..=last));
+    for by in [&BY_KEY[..], &[]] {
+        let place = Place::new();
+        place.put("a.csv", content(20).as_bytes());
+        place.put("b.csv", content(20).as_bytes());
+        assert!(place.import("a.csv", by).status.success());
+        assert!(place.import("b.csv", &[&["--again"], by].concat()).status.success());
+        place.put("a.csv", content(22).as_bytes());
+        for stored in [2, 0] {
+            let on = place.import("a.csv", by);
+            assert!(on.status.success(), "{}", text(&on.stderr));
+            let result = &lines(&on.stdout)[0];
+            assert_eq!((&result["stored"], &result["rows"]), (&stored.into(), &22.into()));
+        }
+        // Rows that stand under the other name alone are asked about.
+        place.put("b.csv", content(23).as_bytes());
+        let said = refused(&place.import("b.csv", by));
+        assert!(said.contains("--source a.csv") && said.contains("--again"), "{said}");
+        let on = place.import("b.csv", &[&["--again"], by].concat());
+        assert_eq!(lines(&on.stdout)[0]["stored"], 3, "{}", text(&on.stderr));
+    }
+}
+
+#[test]
 fn a_file_with_another_ending_may_be_the_same_even_if_all_its_rows_were_changed() {
     let place = Place::new();
     place.put("a.csv.gz", &gzip("n,key\n1,x\n"));
