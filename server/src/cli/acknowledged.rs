@@ -3,8 +3,12 @@
 use std::io::{IsTerminal as _, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+
+/// Time of work after which the time that is left is estimated.
+const ESTIMATED_AFTER: Duration = Duration::from_secs(2);
 
 /// Bytes of an input that were read.
 #[derive(Clone, Default)]
@@ -51,9 +55,13 @@ impl Bar {
                 bytes,
             };
         }
-        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left");
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}{left}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let tell_left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = out.write_str(&left(state.elapsed(), state.eta()));
+        };
         let bar = ProgressBar::new(bytes);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(style.with_key("left", tell_left));
         Self { bar, bytes }
     }
 
@@ -72,6 +80,14 @@ impl Bar {
     }
 }
 
+/// What is said of the time that is left. At first nothing: from the first bytes nothing can be told.
+fn left(elapsed: Duration, left: Duration) -> String {
+    match elapsed < ESTIMATED_AFTER {
+        true => String::new(),
+        false => format!("  {:#} left", HumanDuration(left)),
+    }
+}
+
 fn place((from, to): (u64, u64), rows: u64, of: u64, bytes: u64) -> u64 {
     let length = u128::from(to.saturating_sub(from));
     let share = length * u128::from(rows.min(of)) / u128::from(of.max(1));
@@ -83,6 +99,12 @@ fn place((from, to): (u64, u64), rows: u64, of: u64, bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_estimate_is_shown_before_one_can_be_made() {
+        assert_eq!(left(Duration::from_millis(500), Duration::from_secs(900)), "");
+        assert_eq!(left(Duration::from_secs(3), Duration::from_secs(900)), "  15m left");
+    }
 
     #[test]
     fn what_was_read_counts_as_far_as_its_rows_are_stored() {

@@ -181,10 +181,11 @@ impl Restore {
                 ))?;
             }
             out.text(format_args!(
-                "restored {}: {}, {}, {entries} entries, no damage",
+                "restored {}: {}, {}, {}, no damage",
                 counted(done.stores, "store"),
                 counted(done.extents, "extent"),
-                indicatif::HumanBytes(done.bytes)
+                indicatif::HumanBytes(done.bytes),
+                counted(entries, "entry")
             ))?;
         }
         out.flush()

@@ -112,7 +112,8 @@ impl Bench {
             }))?;
         } else {
             out.text(format_args!(
-                "{count} entries, {:.1} MB of payload in {seconds:.2} s: {rate:.0} entries/s",
+                "{}, {:.1} MB of payload in {seconds:.2} s: {rate:.0} entries/s",
+                counted(count, "entry"),
                 bytes as f64 / 1e6
             ))?;
         }
@@ -249,8 +250,8 @@ impl Bench {
             std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>()
         };
         out.text(format_args!(
-            "{} calls in {seconds:.2} s: {rate:.0} calls/s, {:.0} records/s",
-            latency.len(),
+            "{} in {seconds:.2} s: {rate:.0} calls/s, {:.0} records/s",
+            counted(latency.len(), "call"),
             rate * self.batch as f64
         ))?;
         let mut rows = vec![row("durable call over the wire", latency)];

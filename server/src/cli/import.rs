@@ -17,7 +17,7 @@ use super::acknowledged::{Bar, BytesRead};
 use super::connect::{Connect, space};
 use super::failure::Failure;
 use super::input::{Format, Input, check_packed};
-use super::output::{Out, json_lines, note};
+use super::output::{Out, counted, json_lines, note};
 use super::records;
 use super::rows::{Row, Rows};
 use super::standing::{SEGMENTS_AT_ONCE, Standing, Standings, Target};
@@ -154,9 +154,11 @@ impl Import {
                 }))?;
             } else {
                 out.text(format_args!(
-                "{rows} rows in {segments} segments: {stored} stored now, {} before; {seconds:.2} s, {rate:.0} rows/s",
-                rows - stored
-            ))?;
+                    "{} in {}: {stored} stored now, {} before; {seconds:.2} s, {rate:.0} rows/s",
+                    counted(rows, "row"),
+                    counted(segments as u64, "segment"),
+                    rows - stored
+                ))?;
                 if !ordered && segments > 1 {
                     out.text("each segment has the order of the file, the space has not (--ordered keeps it)")?;
                 }
@@ -305,6 +307,7 @@ pub(crate) async fn run(
 fn stored_now(rows: u64) -> String {
     match rows {
         0 => "no row was stored now".to_owned(),
+        1 => "1 row was stored now".to_owned(),
         _ => format!("{rows} rows were stored now"),
     }
 }

@@ -1,5 +1,6 @@
 //! `inspect`: show what stands in a data directory, damaged or not.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use streamkit_engine::{
@@ -9,7 +10,7 @@ use streamkit_engine::{
 
 use super::failure::Failure;
 use super::offline;
-use super::output::{Out, json_lines, path_text, time};
+use super::output::{Out, counted, json_lines, path_text, time};
 
 /// Groups that `--hex` shows.
 const HEX_GROUPS: usize = 4;
@@ -68,12 +69,17 @@ impl Inspect {
             let printed = failed.map_or_else(|| out.flush(), Err);
             Ok((shown, damaged, printed))
         };
-        let (shown, damaged, printed) = offline::with_progress(work).await?;
+        // A bar would stand among the lines, which show how far it is themselves.
+        let bar = match std::io::stdout().is_terminal() {
+            true => indicatif::ProgressBar::hidden(),
+            false => offline::bar(),
+        };
+        let (shown, damaged, printed) = offline::with_progress(bar, work).await?;
         printed?;
         match (shown, damaged) {
             (0, _) => Err(Failure::new("there is no such store or extent, or nothing in it")),
             (_, 0) => Ok(()),
-            _ => Err(Failure::damage(format!("{damaged} places are damaged"))),
+            _ => Err(Failure::damage(format!("damage at {}", counted(damaged, "place")))),
         }
     }
 }
@@ -242,10 +248,10 @@ fn inspection_text(out: &mut Out, inspection: &Inspection) -> Result<(), Failure
             ))
         }
         Inspection::Group(group) => out.text(format_args!(
-            "{}: group {}, {} transactions in {} bytes, epoch {}, durable before {}",
+            "{}: group {}, {} in {} bytes, epoch {}, durable before {}",
             group.at,
             group.header.number,
-            group.header.transaction_count,
+            counted(group.header.transaction_count.into(), "transaction"),
             group.header.body_bytes,
             group.header.epoch,
             group.header.durable
@@ -260,8 +266,10 @@ fn inspection_text(out: &mut Out, inspection: &Inspection) -> Result<(), Failure
             ))?;
             transaction.sections.iter().try_for_each(|section| {
                 out.text(format_args!(
-                    "    {} from {}: {} records",
-                    section.path, section.first, section.records
+                    "    {} from {}: {}",
+                    section.path,
+                    section.first,
+                    counted(section.records.into(), "record")
                 ))
             })
         }

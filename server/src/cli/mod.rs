@@ -39,6 +39,7 @@ mod settings;
 mod shown;
 mod signals;
 mod standing;
+mod table;
 mod token;
 mod unknown;
 mod variables;

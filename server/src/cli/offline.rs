@@ -3,26 +3,32 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
+use indicatif::ProgressBar;
 use streamkit_engine::disk::{Disk, files::Files};
 use streamkit_engine::{Damage, Missing, OfflineProgress, OpenError, SequenceRange};
 
 use super::failure::Failure;
-use super::output::{Out, path_text};
+use super::output::{Out, counted, path_text};
 
 /// The disk they read.
 pub(crate) fn disk() -> Arc<dyn Disk> {
     Arc::new(Files)
 }
 
-/// Runs blocking work with a progress bar, where somebody looks.
+/// A progress bar, where somebody looks.
+pub(crate) fn bar() -> ProgressBar {
+    match std::io::stderr().is_terminal() {
+        true => ProgressBar::new(0),
+        false => ProgressBar::hidden(),
+    }
+}
+
+/// Runs blocking work with its progress on a bar.
 pub(crate) async fn with_progress<T: Send + 'static>(
+    bar: ProgressBar,
     work: impl FnOnce(&mut dyn FnMut(OfflineProgress)) -> Result<T, OpenError> + Send + 'static,
 ) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(move || {
-        let bar = match std::io::stderr().is_terminal() {
-            true => indicatif::ProgressBar::new(0),
-            false => indicatif::ProgressBar::hidden(),
-        };
         let done = work(&mut |progress| {
             bar.set_length(progress.bytes_total);
             bar.set_position(progress.bytes_done);
@@ -88,12 +94,12 @@ pub(crate) fn damage_text(out: &mut Out, damage: &Damage) -> Result<(), Failure>
         false => out.text(format_args!("  DAMAGE {path} byte {byte}: {found}"))?,
     }
     if let Some(lost) = damage.lost_transactions {
-        out.text(format_args!("    {lost} transactions are lost here"))?;
+        out.text(format_args!("    lost here: {}", counted(lost, "transaction")))?;
     }
     if damage.whole_transactions > 0 {
         out.text(format_args!(
-            "    {} whole transactions stand here, but nothing proves that they are this store's: `repair --take-unproven` takes them",
-            damage.whole_transactions
+            "    whole, but nothing proves of which store: {}; `repair --take-unproven` takes what is this one's",
+            counted(damage.whole_transactions, "transaction")
         ))?;
     }
     for range in &damage.affected {

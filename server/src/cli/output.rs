@@ -8,6 +8,7 @@ use streamkit_client::{Entry, Metadata, Trx};
 
 use super::failure::Failure;
 use super::shown::{shown, shown_json};
+use super::table;
 
 /// Whether to print JSON lines rather than a table.
 pub(crate) fn json_lines(asked: bool) -> bool {
@@ -136,23 +137,9 @@ impl Out {
     pub(crate) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
         let cells = |row: &Vec<String>| row.iter().map(|cell| shown(cell).to_string()).collect();
         let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-        let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
         let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-        for row in std::iter::once(&head).chain(&rows) {
-            let mut text = String::new();
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                if column == 0 {
-                    text.push_str(&format!("{cell:<width$}"));
-                } else {
-                    text.push_str(&format!("  {cell:>width$}"));
-                }
-            }
-            self.text(text.trim_end())?;
+        for line in table::lines(std::iter::once(&head).chain(&rows).map(Vec::as_slice)) {
+            self.text(line)?;
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Repair {
             return Err(Failure::arguments(what));
         }
         let copy = move |progress: &mut dyn FnMut(_)| repair_on(&offline::disk(), &dir, &target, options, progress);
-        let report = offline::with_progress(copy).await?;
+        let report = offline::with_progress(offline::bar(), copy).await?;
         let mut out = Out::new();
         offline::print_format(&mut out, json, report.format.as_ref())?;
         for store in &report.stores {
@@ -81,8 +81,8 @@ impl Repair {
                 ),
             };
             let what = format!(
-                "what is whole is copied, but {incomplete} of {} stores {lost} entries",
-                report.stores.len()
+                "what is whole is copied, but {incomplete} of {} {lost} entries",
+                counted(report.stores.len() as u64, "store")
             );
             return Err(Failure::damage(what).hint(next));
         }
@@ -122,8 +122,10 @@ fn print(out: &mut Out, json: bool, store: &StoreRepair) -> Result<(), Failure> 
         }));
     }
     out.text(format_args!(
-        "store {}: {} entries in {} transactions copied",
-        store.store, store.entries, store.transactions
+        "store {}: {} in {} copied",
+        store.store,
+        counted(store.entries, "entry"),
+        counted(store.transactions, "transaction")
     ))?;
     store
         .damage

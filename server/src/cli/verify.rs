@@ -34,7 +34,7 @@ impl Verify {
         let at_least = tokio::task::spawn_blocking(move || at_least(&place, &wanted, store));
         let at_least = at_least.await.map_err(|error| Failure::new(error.to_string()))??;
         let verify = move |progress: &mut dyn FnMut(_)| verify_at_least_on(&offline::disk(), &dir, &at_least, progress);
-        let report = offline::with_progress(verify).await?;
+        let report = offline::with_progress(offline::bar(), verify).await?;
         let mut out = Out::new();
         offline::print_format(&mut out, json, report.format.as_ref())?;
         offline::print_format(&mut out, json, report.manifest.as_ref())?;
@@ -58,7 +58,10 @@ impl Verify {
                 }
                 0 if report.format.is_some() => "the directory's file `format` is damaged, no store is".to_owned(),
                 0 => "what was there at least is missing".to_owned(),
-                _ => format!("{damaged} of {} stores are damaged", report.stores.len()),
+                _ => format!(
+                    "damage in {damaged} of {}",
+                    counted(report.stores.len() as u64, "store")
+                ),
             };
             let called = super::called::called();
             let next = format!("restore them from a backup, or copy what is whole with `{called} repair`");
@@ -140,8 +143,12 @@ fn print(out: &mut Out, json: bool, store: &StoreReport) -> Result<(), Failure> 
         }));
     }
     out.text(format_args!(
-        "store {}: {} extents, {} groups, {} entries in {} segments",
-        store.store, store.extents, store.groups, store.entries, store.segments
+        "store {}: {}, {}, {} in {}",
+        store.store,
+        counted(store.extents, "extent"),
+        counted(store.groups, "group"),
+        counted(store.entries, "entry"),
+        counted(store.segments, "segment")
     ))?;
     if let Some(torn) = &store.torn_tail {
         out.text(format_args!(

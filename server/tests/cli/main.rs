@@ -24,5 +24,6 @@ mod race;
 mod rerun;
 mod shared_files;
 mod stopped;
+mod terminal;
 mod told;
 mod unread_log;

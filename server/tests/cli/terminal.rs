@@ -1,0 +1,56 @@
+//! What a person sees at a terminal.
+
+use crate::program::*;
+
+/// Runs a command at a terminal; `None` where there is no program that makes one.
+fn at_a_terminal(command: &std::process::Command) -> Option<String> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut script = std::process::Command::new("script");
+    script
+        .args(["-qec", &words.join(" "), "/dev/null"])
+        .env("TERM", "xterm");
+    script.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let done = script.stdin(std::process::Stdio::null()).output().ok()?;
+    Some(String::from_utf8(done.stdout).unwrap())
+}
+
+#[test]
+fn lines_of_inspect_stand_alone_in_their_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    assert!(
+        served
+            .run_with(&["produce", "s/a"], &"line\n".repeat(3000))
+            .status
+            .success()
+    );
+    served.signal("TERM");
+    served.wait();
+    let mut inspect = streamkit();
+    inspect.args(["inspect", served.data.to_str().unwrap(), "--extent", "1"]);
+    let Some(shown) = at_a_terminal(&inspect) else {
+        return eprintln!("skipped: no script here");
+    };
+    assert!(shown.starts_with("store "), "{shown:?}");
+    assert!(!shown.contains(['█', '░', '\u{1b}']), "{shown:?}");
+}
+
+#[test]
+fn one_of_a_thing_is_no_plural() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let lines = dir.path().join("lines");
+    std::fs::write(&lines, "one\n").unwrap();
+    let rows = dir.path().join("rows.csv");
+    std::fs::write(&rows, "k\nx\n").unwrap();
+    for (arguments, said) in [
+        (["produce", "s/a", lines.to_str().unwrap()], "1 line appended"),
+        (["import", "t", rows.to_str().unwrap()], "1 row in 1 segment: "),
+    ] {
+        let Some(shown) = at_a_terminal(&served.command(&arguments)) else {
+            return eprintln!("skipped: no script here");
+        };
+        assert!(shown.contains(said), "{shown:?}");
+    }
+}
