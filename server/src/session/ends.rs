@@ -257,15 +257,19 @@ impl Ends {
         for mut waiting in std::mem::take(&mut self.waiting) {
             if self.is_due(&waiting, empty, quiet, now) {
                 due.push(waiting);
-            } else if now.duration_since(waiting.began) >= WAIT_MAX {
+            } else if now.duration_since(waiting.began) < WAIT_MAX {
+                still.push(waiting);
+            } else if Self::is_proven(&waiting) {
+                // It waits for the rest of a large message, which takes as long as it takes.
+                waiting.began = now;
+                still.push(waiting);
+            } else {
                 // Two exchanges in which nothing was seen to overtake are taken for a proof in the end, silence never.
                 let given = waiting.pongs >= 2 && !self.is_doubted(now);
                 if !given && waiting.what != What::Mark {
                     waiting.what = What::Unproven;
                 }
                 due.push(waiting);
-            } else {
-                still.push(waiting);
             }
         }
         self.waiting = still;
@@ -275,10 +279,15 @@ impl Ends {
     fn is_due(&self, waiting: &Waiting, empty: bool, quiet: Duration, now: Instant) -> bool {
         let passed = self.frames - waiting.since;
         let looked_at = empty || passed >= LOOKED_AT_FRAMES;
-        if waiting.inbox.ends_at_once() || waiting.doubt == Doubt::Little || waiting.proven {
+        if Self::is_proven(waiting) {
             return looked_at;
         }
         passed >= self.queue_passed(waiting, now) || (self.never_answers(now) && quiet >= quiet_of(waiting.doubt))
+    }
+
+    /// Whether it waits for nothing but a look at what has arrived.
+    fn is_proven(waiting: &Waiting) -> bool {
+        waiting.inbox.ends_at_once() || waiting.doubt == Doubt::Little || waiting.proven
     }
 
     fn never_answers(&self, now: Instant) -> bool {

@@ -132,6 +132,27 @@ fn a_peer_that_never_answers_is_done_when_it_is_quiet_for_long_and_fails_if_it_n
 }
 
 #[test]
+fn a_proven_end_waits_for_a_large_message_that_arrives_as_long_as_that_takes_and_does_not_fail() {
+    for answers in [false, true] {
+        let mut peer = if answers { Peer::that_answers() } else { Peer::new() };
+        peer.end(1);
+        if answers {
+            peer.answers_after(Duration::from_millis(1));
+        }
+        for _ in 0..3 {
+            peer.now += WAIT_MAX;
+            assert!(peer.ends.take(false, NONE, peer.now).is_empty());
+            assert_eq!(
+                peer.ends.deadline(peer.now),
+                Some(peer.now + WAIT_MAX),
+                "it is not looked at without a pause"
+            );
+        }
+        assert_eq!(peer.given(NONE), [true]);
+    }
+}
+
+#[test]
 fn pauses_between_frames_prove_nothing_of_the_queue() {
     let mut peer = Peer::new();
     for _ in 0..=LITTLE_BYTES / FRAME {
