@@ -65,7 +65,7 @@ impl Server {
         let taken = Taken::default();
         if !undated::has_date(SystemTime::now()) {
             tracing::error!("{}", undated::WHY);
-            let refused = undated::refuse(Socket::new(stream, taken), self.limits().handshake).await;
+            let refused = undated::refuse(Socket::new(stream, taken), self.limits().handshake, place.gives_way()).await;
             return refused
                 .unwrap_or_else(|error| tracing::debug!(%error, "a connection ended before it was answered"));
         }

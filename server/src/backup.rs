@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::auth::Rights;
 use crate::http::{Shared, authenticate};
+use crate::told;
 
 /// Extents read at a time, of all peers together; more are answered 503. Each holds up to three pieces of 256 KiB.
 pub const READS_MAX: usize = 4;
@@ -138,7 +139,11 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
-    match done.unwrap_or_else(|error| Err(BackupError::Source(error.into()))) {
+    let done = done.map_err(|error| {
+        tracing::error!(%error, "a read of a backup broke");
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, told::PANIC)
+    })?;
+    match done {
         Ok(done) => Ok(done),
         Err(error) => {
             tracing::warn!(%error, "a backup could not be read");

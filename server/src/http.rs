@@ -24,6 +24,7 @@ use crate::metrics::{self, Metrics};
 use crate::session;
 use crate::socket::Taken;
 use crate::stores::OpenStores;
+use crate::told;
 
 /// The header in which `/readyz` says how the stores commit: `io_uring` or `threads`. The body is `ok` alone, as whoever
 /// watches servers expects it.
@@ -123,7 +124,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let stores = shared.stores.all();
     let mut answer = match stores.ready() {
         Ok(()) => "ok".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, told::storage(&error)).into_response(),
     };
     if let Some(method) = stores.commit_method() {
         let method = HeaderValue::from_static(method);

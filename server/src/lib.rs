@@ -21,6 +21,7 @@ mod session;
 mod socket;
 mod stood;
 mod stores;
+mod told;
 mod undated;
 
 pub use auth::{Access, Key, KeyError, Rights, Scopes};

@@ -54,6 +54,11 @@ impl Socket {
         }
     }
 
+    /// As [`Taken::abandon`].
+    pub(crate) fn abandon(&self) {
+        self.taken.abandon();
+    }
+
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(stream))

@@ -27,8 +27,17 @@ pub(super) async fn spaces(store: &dyn Store, out: &Outgoing) -> Result<(), Fail
         return Ok(());
     }
     let mut turn = out.turn().await?;
-    for spaces in store.spaces().await?.chunks(PAGE) {
-        out.send(batch(spaces), &mut turn, 0).await?;
+    let spaces = store.spaces().await?;
+    let mut left = bytes(&spaces);
+    turn.has_left(left);
+    for page in spaces.chunks(PAGE) {
+        // Of a list that is larger than a turn, what waits for the next turn is not counted meanwhile.
+        if !turn.covers(left) {
+            drop(turn);
+            turn = out.turn().await?;
+        }
+        left -= bytes(page);
+        out.send(batch(page), &mut turn, left).await?;
     }
     Ok(())
 }
@@ -73,6 +82,11 @@ pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outg
             _ => return Ok(()),
         }
     }
+}
+
+/// Bytes of memory that names take.
+fn bytes(names: &[Name]) -> usize {
+    names.iter().map(|name| size_of::<Name>() + name.as_str().len()).sum()
 }
 
 fn name_message(name: &Name) -> Vec<u8> {

@@ -14,6 +14,7 @@ use super::early::Early;
 use super::{ENTRY_OVERHEAD_BYTES_MAX, Failure, entry_bytes_max, segment_status};
 use crate::metrics::Metrics;
 use crate::session::{Channel, Room};
+use crate::told;
 
 /// Records that will be committed together.
 #[derive(Default)]
@@ -176,7 +177,7 @@ async fn commit(
     let appended = store.append(Transaction::single(path.clone(), first, records)).await;
     let committed = appended.map_err(|error| {
         metrics.append_failed(&error);
-        refused(error)
+        refused("an append", &error)
     })?;
     metrics.appended(count);
     drop(room);
@@ -187,17 +188,15 @@ async fn commit(
     channel.acknowledge(batch).await
 }
 
-/// What a peer is told of a transaction that is not stored, or not for certain.
-pub(super) fn refused(error: AppendError) -> Failure {
-    match error {
-        AppendError::Rejected(Rejection::Conflict { head, got, .. }) => gap(head.next(), got),
-        other => {
-            if !is_logged_by_its_store(&other) {
-                tracing::warn!(error = %other, "an append failed");
-            }
-            Failure::Told(format!("failed to write transaction: {other}"))
-        }
+/// What a peer is told of `what`, a transaction that is not stored, or not for certain.
+pub(super) fn refused(what: &str, error: &AppendError) -> Failure {
+    if let AppendError::Rejected(Rejection::Conflict { head, got, .. }) = error {
+        return gap(head.next(), *got);
     }
+    if !is_logged_by_its_store(error) {
+        tracing::warn!(%error, "{what} failed");
+    }
+    Failure::Told(format!("failed to write transaction: {}", told::append(error)))
 }
 
 /// What goes on until somebody does something about the disk: the store logs it once, however many producers meet it.

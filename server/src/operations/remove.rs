@@ -11,7 +11,7 @@ use crate::session::Channel;
 pub(super) async fn trim(request: Trim, store: &dyn Store, channel: &mut Channel) -> Result<(), Failure> {
     let path = path(&request.space, &request.segment)?;
     let trimmed = store.trim(&path, Sequence(request.first_sequence)).await;
-    let status = trimmed.map_err(refused)?;
+    let status = trimmed.map_err(|error| refused("a trim", &error))?;
     tracing::info!(%path, first = %status.first_sequence, "entries were trimmed");
     let mut batch = channel.batch();
     batch.push(&segment_status(&status).encode());
@@ -20,7 +20,8 @@ pub(super) async fn trim(request: Trim, store: &dyn Store, channel: &mut Channel
 
 pub(super) async fn delete(request: Delete, store: &dyn Store) -> Result<(), Failure> {
     let path = path(&request.space, &request.segment)?;
-    store.delete(&path).await.map_err(refused)?;
+    let deleted = store.delete(&path).await;
+    deleted.map_err(|error| refused("a deletion", &error))?;
     tracing::info!(%path, "a segment was deleted");
     Ok(())
 }

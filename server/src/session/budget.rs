@@ -72,6 +72,11 @@ impl Budget {
 }
 
 impl Share {
+    /// Bytes of it.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.num_permits()
+    }
+
     /// Parts with so much of it, or with all there is.
     pub(super) fn split(&mut self, bytes: usize) -> Share {
         let bytes = bytes.min(self.0.num_permits());

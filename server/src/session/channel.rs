@@ -23,6 +23,7 @@ use crate::auth::Rights;
 use crate::http::Shared;
 use crate::operations::{self, Failure};
 use crate::stores::StoreUnavailable;
+use crate::told;
 
 /// A channel as its operation sees it.
 pub(crate) struct Channel {
@@ -113,7 +114,7 @@ impl Channel {
             .unwrap_or_else(|panic| {
                 let text = panic_text(&*panic);
                 tracing::error!(panic = text, "an operation panicked");
-                End::Terminal(Terminal::CloseError(format!("panic: {text}")))
+                End::Terminal(Terminal::CloseError(told::PANIC.to_owned()))
             });
         // From here on late frames of the channel are dropped, so that nothing follows the terminal message.
         let answered = self.produces && matches!(end, End::Terminal(Terminal::Close));
@@ -176,7 +177,7 @@ impl Channel {
             Err(Failure::Read(error)) => {
                 tracing::warn!(%error, "a read failed");
                 shared.metrics.read_failed(&error);
-                End::Terminal(Terminal::CloseError(error.to_string()))
+                End::Terminal(Terminal::CloseError(told::read(&error)))
             }
             // Never as if everything had been sent: a peer that only ended its own side would take it for the end.
             Err(Failure::PeerEnded) => End::Terminal(Terminal::CloseError(CANCELLED.to_owned())),

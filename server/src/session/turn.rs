@@ -74,9 +74,17 @@ pub(crate) struct Turn {
 impl Turn {
     /// Entries of so many bytes are to be sent yet, and no more.
     pub(crate) fn has_left(&mut self, bytes: usize) {
-        self.share
-            .shrink_to(bytes.saturating_mul(GROWTH).saturating_add(GROWTH_BYTES));
+        self.share.shrink_to(grown(bytes));
     }
+
+    /// Whether as much is left of it as entries of so many bytes cost.
+    pub(crate) fn covers(&self, bytes: usize) -> bool {
+        self.share.bytes() >= grown(bytes)
+    }
+}
+
+fn grown(bytes: usize) -> usize {
+    bytes.saturating_mul(GROWTH).saturating_add(GROWTH_BYTES)
 }
 
 impl Outgoing {

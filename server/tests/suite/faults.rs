@@ -121,7 +121,10 @@ async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
     }
     assert_eq!(
         peer.call(&Request::GetSpaces).await,
-        (vec![], refused("panic: on purpose"))
+        (
+            vec![],
+            refused("panic: the server failed at this request, and its log says how")
+        )
     );
     peer.answers_ping().await;
     let store = crate::client::client(&host).store(crate::peer::STORE);
