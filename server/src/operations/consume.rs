@@ -95,6 +95,7 @@ async fn send_all(read: impl Fn() -> Box<dyn EntryReader>, out: &Outgoing) -> Re
     if out.send_if_small(small).await? {
         return Ok(());
     }
+    let _open = out.reader().await?;
     let mut reader = read();
     let mut message = Vec::new();
     loop {

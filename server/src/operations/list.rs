@@ -1,17 +1,23 @@
-//! Lists: the spaces of a store, the segments of a space, sorted by bytes.
+//! Lists: the spaces of a store, the segments of a space, sorted by bytes. Each page is made in a turn of its own, so that
+//! whoever takes a list slowly keeps nobody from theirs.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
-use streamkit_engine::{Name, SegmentStatus, Store};
+use streamkit_engine::{Name, Store};
 use streamkit_protocol::GetSegments;
 
 use super::{Failure, name, segment_status};
-use crate::session::Outgoing;
+use crate::session::{Batch, Outgoing};
 
 /// Names sent at a time, and segments read from the store at a time.
 pub(super) const PAGE: usize = 1000;
 
-pub(super) async fn spaces(store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
+pub(super) async fn spaces(store: &Arc<dyn Store>, out: &Outgoing) -> Result<(), Failure> {
+    let list = async || {
+        let (store, turn) = (store.clone(), out.heavy().await?);
+        Ok::<_, Failure>(turn.run(async move { store.spaces().await }).await??)
+    };
     let batch = |spaces: &[Name]| {
         let mut batch = out.batch();
         for space in spaces {
@@ -20,14 +26,14 @@ pub(super) async fn spaces(store: &dyn Store, out: &Outgoing) -> Result<(), Fail
         batch
     };
     let small = async {
-        let spaces = store.spaces().await.ok()?;
+        let spaces = list().await.ok()?;
         (spaces.len() <= PAGE).then(|| batch(&spaces))
     };
     if out.send_if_small(small).await? {
         return Ok(());
     }
     let mut turn = out.turn().await?;
-    let spaces = store.spaces().await?;
+    let spaces = list().await?;
     let mut left = bytes(&spaces);
     turn.has_left(left);
     for page in spaces.chunks(PAGE) {
@@ -38,11 +44,13 @@ pub(super) async fn spaces(store: &dyn Store, out: &Outgoing) -> Result<(), Fail
         }
         left -= bytes(page);
         out.send(batch(page), &mut turn, left).await?;
+        // Where there is room, nothing else lets others of this thread go on.
+        tokio::task::yield_now().await;
     }
     Ok(())
 }
 
-pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
+pub(super) async fn segments(request: GetSegments, store: &Arc<dyn Store>, out: &Outgoing) -> Result<(), Failure> {
     let space = name("space", &request.space)?;
     let mut after = match request.after.as_str() {
         "" => Bound::Unbounded,
@@ -52,21 +60,16 @@ pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outg
         0 => usize::MAX,
         limit => usize::try_from(limit).unwrap_or(usize::MAX),
     };
-    let batch = |page: &[SegmentStatus]| {
-        let mut batch = out.batch();
-        for status in page {
-            if request.with_status {
-                batch.push(&segment_status(status).encode());
-            } else {
-                batch.push(&name_message(&status.path.segment));
-            }
-        }
-        batch
+    let with_status = request.with_status;
+    let page = async |after, asked| {
+        let (store, space, batch) = (store.clone(), space.clone(), out.batch());
+        let page = async move { Page::read(&*store, &space, after, (asked, with_status), batch).await };
+        out.heavy().await?.run(page).await?
     };
     let small = async {
         let asked = left.min(PAGE);
-        let page = store.segments(&space, after.clone(), asked).await.ok()?;
-        (page.len() < asked || asked == left).then(|| batch(&page))
+        let page: Page = page(after.clone(), asked).await.ok()?;
+        (page.len < asked || asked == left).then_some(page.batch)
     };
     if out.send_if_small(small).await? {
         return Ok(());
@@ -74,13 +77,42 @@ pub(super) async fn segments(request: GetSegments, store: &dyn Store, out: &Outg
     loop {
         let mut turn = out.turn().await?;
         let asked = left.min(PAGE);
-        let page = store.segments(&space, after, asked).await?;
-        out.send(batch(&page), &mut turn, 0).await?;
-        left -= page.len();
-        match page.last() {
-            Some(last) if page.len() == asked && left > 0 => after = Bound::Excluded(last.path.segment.clone()),
+        let page = page(after, asked).await?;
+        out.send(page.batch, &mut turn, 0).await?;
+        left -= page.len;
+        match page.last {
+            Some(last) if page.len == asked && left > 0 => after = Bound::Excluded(last),
             _ => return Ok(()),
         }
+    }
+}
+
+/// Segments of a space, as they are sent.
+struct Page {
+    batch: Batch,
+    len: usize,
+    last: Option<Name>,
+}
+
+impl Page {
+    async fn read(
+        store: &dyn Store,
+        space: &Name,
+        after: Bound<Name>,
+        (asked, with_status): (usize, bool),
+        mut batch: Batch,
+    ) -> Result<Self, Failure> {
+        let mut page = store.segments(space, after, asked).await?;
+        for status in &page {
+            if with_status {
+                batch.push(&segment_status(status).encode());
+            } else {
+                batch.push(&name_message(&status.path.segment));
+            }
+        }
+        let len = page.len();
+        let last = page.pop().map(|last| last.path.segment);
+        Ok(Self { batch, len, last })
     }
 }
 

@@ -8,6 +8,8 @@ mod produce;
 mod remove;
 mod status;
 
+use std::sync::Arc;
+
 use streamkit_engine::limits::NAME_BYTES_MAX;
 use streamkit_engine::{Name, NameError, ReadError, SegmentPath, Store};
 use streamkit_protocol::Request;
@@ -27,7 +29,8 @@ pub(crate) enum Failure {
     PeerEnded,
     /// The session or the connection ends.
     Ending,
-    /// Others wait for the room of what its peer sent, which does not take what it is told.
+    /// Others wait for the room of what its peer sent, which does not take what it is told; or there is no room for what the
+    /// operation needs.
     Overloaded,
 }
 
@@ -75,11 +78,13 @@ pub(crate) fn only_reads(request: &Request) -> bool {
 /// Answers a request. Returns when everything is sent but the terminal message.
 pub(crate) async fn run(
     request: Request,
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     channel: &mut Channel,
     metrics: &Metrics,
 ) -> Result<(), Failure> {
     let kind = request.kind();
+    let all = store;
+    let store = &**store;
     match request {
         Request::Produce(produce) => {
             let span = tracing::debug_span!(
@@ -124,14 +129,14 @@ pub(crate) async fn run(
         Request::GetSpaces => {
             let span = tracing::debug_span!("streamkit.server.get_spaces");
             channel
-                .until_ended(async |out| list::spaces(store, out).await)
+                .until_ended(async |out| list::spaces(all, out).await)
                 .instrument(span)
                 .await
         }
         Request::GetSegments(list) => {
             let span = tracing::debug_span!("streamkit.server.get_segments", space = list.space);
             channel
-                .until_ended(async |out| list::segments(list, store, out).await)
+                .until_ended(async |out| list::segments(list, all, out).await)
                 .instrument(span)
                 .await
         }
@@ -142,7 +147,7 @@ pub(crate) async fn run(
                 segment = status.segment
             );
             channel
-                .until_ended(async |out| status::run(status, store, out).await)
+                .until_ended(async |out| status::run(status, all, out).await)
                 .instrument(span)
                 .await
         }

@@ -1,15 +1,18 @@
 //! Status: how much a store, a space or a segment holds. An addition to what Go servers answer.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
-use streamkit_engine::Store;
+use streamkit_engine::{Name, Store};
 use streamkit_protocol::{GetStatus, Status};
 
 use super::list::PAGE;
 use super::{Failure, name, path};
-use crate::session::Outgoing;
+use crate::session::{HeavyTurn, Outgoing};
 
-pub(super) async fn run(request: GetStatus, store: &dyn Store, out: &Outgoing) -> Result<(), Failure> {
+pub(super) async fn run(request: GetStatus, store: &Arc<dyn Store>, out: &Outgoing) -> Result<(), Failure> {
+    // The small ones too: so a connection that asks for thousands has one at work.
+    let turn = out.heavy().await?;
     let status = match (request.space.as_str(), request.segment.as_str()) {
         ("", "") => {
             let all = store.status().await?;
@@ -22,23 +25,25 @@ pub(super) async fn run(request: GetStatus, store: &dyn Store, out: &Outgoing) -
             }
         }
         ("", _) => return Err(Failure::Told("a segment's status needs its space".to_owned())),
-        (space, "") => of_space(space, store).await?,
-        (space, segment) => of_segment(space, segment, store).await?,
+        (space, "") => of_space(name("space", space)?, store, &turn).await?,
+        (space, segment) => of_segment(space, segment, &**store).await?,
     };
+    drop(turn);
     let mut batch = out.batch();
     batch.push(&status.encode());
     out.answer(batch).await
 }
 
-async fn of_space(space: &str, store: &dyn Store) -> Result<Status, Failure> {
+async fn of_space(space: Name, store: &Arc<dyn Store>, turn: &HeavyTurn) -> Result<Status, Failure> {
     let mut status = Status {
-        space: space.to_owned(),
+        space: space.to_string(),
         ..Status::default()
     };
-    let space = name("space", space)?;
     let mut after = Bound::Unbounded;
     loop {
-        let page = store.segments(&space, after, PAGE).await?;
+        let (space, store) = (space.clone(), store.clone());
+        let page = turn.run(async move { store.segments(&space, after, PAGE).await });
+        let page = page.await??;
         for segment in &page {
             status.space_count = 1;
             status.segment_count += 1;

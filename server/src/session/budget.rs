@@ -52,7 +52,12 @@ impl Budget {
 
     /// Bytes that are taken, or put aside for the one that waits longest.
     pub(crate) fn held(&self) -> usize {
-        self.bytes - self.free.available_permits()
+        self.bytes - self.free()
+    }
+
+    /// Bytes that are not.
+    pub(super) fn free(&self) -> usize {
+        self.free.available_permits()
     }
 
     /// How many wait for a share.

@@ -7,7 +7,8 @@
 //! **Nobody waits for ever.** Who holds a share waits only for budgets to the right of it, never for its own or one to the
 //! left, so there is no circle:
 //! 1. *outgoing* is waited for with nothing in hand of it, and its holders wait for the disk or for their own socket alone;
-//! 2. *requests* are not waited for at all: there is room at once, or the request is refused;
+//! 2. *requests* are not waited for at all: there is room at once that the store may take ([`super::fair`]), or the request is
+//!    refused;
 //! 3. *inbound*: see [`super::inbound`]. Its holders wait for the disk, and for the answer to their peer: for outgoing;
 //! 4. *frames*: its holders wait for the rest of a frame, then for inbound.
 //!
@@ -19,6 +20,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::budget::Budget;
+use super::fair::FairBudget;
+use super::heavy::Heavy;
 use super::inbound::Inbound;
 use super::turn::{PROBES, TURN_BYTES};
 use crate::limits::Limits;
@@ -30,12 +33,14 @@ pub(crate) struct Budgets {
     pub(super) frames: Arc<Budget>,
     /// Messages that are not stored yet.
     pub(super) inbound: Arc<Inbound>,
-    /// Requests at work.
-    pub(super) requests: Arc<Budget>,
+    /// Requests at work, and open readers.
+    pub(super) requests: Arc<FairBudget>,
     /// What was read for peers, until their sockets have taken it.
     pub(super) outgoing: Arc<Budget>,
     /// Places of reads that look whether they are small, while there is no room for a large one.
     pub(super) probes: Arc<Semaphore>,
+    /// Turns of work that grows with what a store holds.
+    pub(super) heavy: Arc<Heavy>,
 }
 
 /// What a budget holds.
@@ -50,9 +55,10 @@ impl Budgets {
         Self {
             frames: Budget::new(limits.frames_bytes.max(FRAME_BYTES_MAX)),
             inbound: Inbound::new(limits.inbound_bytes),
-            requests: Budget::new(limits.inbound_bytes / 2),
+            requests: FairBudget::new(limits.inbound_bytes / 2),
             outgoing: Budget::new(limits.outgoing_bytes.max(TURN_BYTES)),
             probes: Arc::new(Semaphore::new(PROBES)),
+            heavy: Heavy::new(),
         }
     }
 
@@ -70,7 +76,7 @@ impl Budgets {
                 bytes: self.inbound.held(),
                 waiting: self.inbound.waiting(),
             },
-            of("requests", &self.requests),
+            of("requests", self.requests.all()),
             of("outgoing", &self.outgoing),
         ]
     }

@@ -171,7 +171,7 @@ impl Channel {
                 return End::ErrorFrame(STORE_UNAVAILABLE);
             }
         };
-        match operations::run(request, &*store, self, &shared.metrics).await {
+        match operations::run(request, &store, self, &shared.metrics).await {
             Ok(()) => End::Terminal(Terminal::Close),
             Err(Failure::Told(why)) => End::Terminal(Terminal::CloseError(why)),
             Err(Failure::Read(error)) => {

@@ -23,9 +23,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::budget::Share;
 use super::budgets::Budgets;
 use super::channels::Channels;
+use super::fair::FairShare;
 use super::inbound::{ALWAYS_BYTES, Counted};
 use crate::limits::{CHANNEL_INBOUND_BYTES_MIN, Limits, RECORD_OVERHEAD_BYTES};
 use crate::stood;
@@ -41,8 +41,8 @@ pub(super) const ROOM_ENOUGH: usize = usize::MAX;
 pub(super) enum RequestRoom {
     /// Room that small requests of each connection always have.
     Small(OwnedSemaphorePermit),
-    /// Room of its connection and of all.
-    Large(OwnedSemaphorePermit, Share),
+    /// Room of its connection and of all, taken for its store.
+    Large(OwnedSemaphorePermit, FairShare),
 }
 
 /// Makes inboxes that share a connection's bound.
@@ -195,14 +195,14 @@ impl Inboxes {
 
     /// Room for a request and what it becomes, to be held while its operation runs: at once or not at all, because running
     /// operations may take as long as they like. One request has room whatever its size, unless those of others take it.
-    pub(super) fn request(&self, bytes: usize) -> Option<RequestRoom> {
+    pub(super) fn request(&self, store: Uuid, bytes: usize) -> Option<RequestRoom> {
         let bytes = ((bytes + 1) * REQUEST_GROWTH).min(self.requests_bytes);
         let permits = u32::try_from(bytes).ok()?;
         if let Ok(small) = self.small_requests.clone().try_acquire_many_owned(permits) {
             return Some(RequestRoom::Small(small));
         }
         let own = self.requests.clone().try_acquire_many_owned(permits).ok()?;
-        Some(RequestRoom::Large(own, self.budgets.requests.try_take(bytes)?))
+        Some(RequestRoom::Large(own, self.budgets.requests.try_take(store, bytes)?))
     }
 
     /// Puts a message into an inbox (a clean end at once: it takes no room), waiting for room there and in the connection but not for ever.

@@ -8,7 +8,9 @@ mod budgets;
 mod channel;
 mod channels;
 mod ends;
+mod fair;
 mod heard;
+mod heavy;
 mod inbound;
 mod inbox;
 mod outbound;
@@ -36,6 +38,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use budgets::{Budgets, Held};
 pub(crate) use channel::Channel;
+pub(crate) use heavy::HeavyTurn;
 pub(crate) use inbox::Room;
 pub(crate) use outbound::{Batch, SMALL_BYTES};
 pub(crate) use turn::Outgoing;
@@ -171,7 +174,7 @@ pub(crate) async fn run(
                 .saturating_add(LAST_MESSAGES_MAX)
                 .min(Semaphore::MAX_PERMITS),
         )),
-        reads: Reads::new(shared.limits.reads),
+        reads: Reads::new(shared.limits.reads, &shared.budgets),
         ending: CancellationToken::new(),
         why: Ending::default(),
         tasks: TaskTracker::new(),

@@ -145,7 +145,7 @@ impl Session {
                 self.refuse(head, TOO_MANY_STREAMS).await;
             }
             Admission::Unknown => {
-                let Some(room) = self.inboxes.request(message.len()) else {
+                let Some(room) = self.inboxes.request(head.store_id, message.len()) else {
                     self.channels.finish(head.channel_id, false);
                     return self.refuse(head, OVERLOADED).await;
                 };

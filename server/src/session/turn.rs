@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::budget::Share;
 use super::budgets::Budgets;
+use super::fair::FairShare;
+use super::heavy::{HeavyTurn, Turns};
 use super::outbound::{Batch, Outbound, SMALL_BYTES};
 use crate::operations::Failure;
 
@@ -31,6 +33,13 @@ pub(super) const PROBES: usize = 4;
 
 /// How long one may look: others want to.
 const PROBE: Duration = Duration::from_millis(100);
+
+/// Readers that a connection may have open; further reads wait without one, for their turn.
+const READERS_MAX: usize = 256;
+
+/// What an open reader holds between its batches: places that it has looked up (some 1000 of 40 bytes) and, of what it read last,
+/// an allocation that it goes on with.
+const READER_BYTES: usize = 40 << 10;
 
 /// The sending half of a channel.
 pub(crate) struct Outgoing {
@@ -48,15 +57,20 @@ pub(super) struct Reads {
     /// One at a time asks for a share, so that those of others come in between; and one looks whether it is small.
     asks: Arc<Semaphore>,
     looks: Arc<Semaphore>,
+    /// How many may have a reader open.
+    readers: Arc<Semaphore>,
+    heavy: Turns,
 }
 
 impl Reads {
-    pub(super) fn new(places: usize) -> Self {
+    pub(super) fn new(places: usize, budgets: &Budgets) -> Self {
         let semaphore = |places| Arc::new(Semaphore::new(places));
         Self {
             places: semaphore(places.clamp(1, Semaphore::MAX_PERMITS)),
             asks: semaphore(1),
             looks: semaphore(1),
+            readers: semaphore(READERS_MAX),
+            heavy: Turns::new(budgets.heavy.clone()),
         }
     }
 
@@ -64,6 +78,10 @@ impl Reads {
         self.places.clone().acquire_owned().await.map_err(|_| Failure::Ending)
     }
 }
+
+/// The right to have a reader open.
+#[expect(dead_code, reason = "held, not used")]
+pub(crate) struct OpenReader(OwnedSemaphorePermit, FairShare);
 
 /// The right to hold what was read.
 pub(crate) struct Turn {
@@ -88,6 +106,27 @@ fn grown(bytes: usize) -> usize {
 }
 
 impl Outgoing {
+    /// Waits until this read may open its reader: for other reads of its connection, which go on as its socket
+    /// does.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`]: its store has as many open as it may. [`Failure::Ending`]: the connection is gone.
+    pub(crate) async fn reader(&self) -> Result<OpenReader, Failure> {
+        let place = self.reads.readers.clone().acquire_owned().await;
+        let place = place.map_err(|_| Failure::Ending)?;
+        let share = self.budgets.requests.try_take(self.head.store_id, READER_BYTES);
+        Ok(OpenReader(place, share.ok_or(Failure::Overloaded)?))
+    }
+
+    /// Waits for this connection's turn of work that grows with what a store holds. Nothing is to be waited for with it but
+    /// parts of that work.
+    ///
+    /// # Errors
+    /// [`Failure::Ending`]: the connection is gone.
+    pub(crate) async fn heavy(&self) -> Result<HeavyTurn, Failure> {
+        self.reads.heavy.turn().await
+    }
+
     /// Waits until this read may hold entries. To be given back after every batch, so that reads of a connection whose peer
     /// takes little hold little together: none begins while as much waits for the peer as may.
     ///

@@ -6,6 +6,7 @@ mod channels;
 mod client;
 mod datasets;
 mod failing;
+mod fair;
 mod faults;
 mod handshake;
 mod leaving;

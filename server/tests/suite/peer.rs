@@ -127,7 +127,12 @@ impl Peer {
 
     /// Opens a channel with a request.
     pub async fn open(&mut self, request: &Request) -> FrameHead {
-        let head = FrameHead::new(STORE, Uuid::new_v4());
+        self.open_in(STORE, request).await
+    }
+
+    /// The same in another store.
+    pub async fn open_in(&mut self, store: Uuid, request: &Request) -> FrameHead {
+        let head = FrameHead::new(store, Uuid::new_v4());
         self.send(head, &request.encode()).await;
         head
     }
