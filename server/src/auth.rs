@@ -87,9 +87,12 @@ impl Key {
         // The times are checked below: the library panics where the clock stands before 1970.
         rules.validate_exp = false;
         rules.validate_nbf = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules)
-            .ok()?
-            .claims;
+        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules).ok()?;
+        if token.header.crit.is_some() {
+            // It demands that extensions are understood, and we know none (RFC 7515, 4.1.11).
+            return None;
+        }
+        let claims = token.claims;
         let now = unix_seconds() as f64;
         let is_ahead = |time: Option<f64>| time.is_some_and(|time| time > now);
         if is_ahead(claims.iat) || is_ahead(claims.nbf) {
@@ -394,6 +397,12 @@ mod tests {
             let claims = serde_json::json!({"scopes": scopes, "exp": unreal});
             assert!(key.verify(&sign(Header::default(), claims)).is_none(), "{unreal}");
         }
+        let demanding = Header {
+            crit: Some(vec!["exp".to_owned()]),
+            ..Header::default()
+        };
+        let claims = serde_json::json!({"scopes": ["streamkit::*"], "exp": 4_102_444_800_u64});
+        assert!(key.verify(&sign(demanding, claims)).is_none());
         let endless = serde_json::json!({"scopes": ["streamkit::*"]});
         assert!(key.verify(&sign(Header::default(), endless)).is_none());
         for early in ["nbf", "iat"] {

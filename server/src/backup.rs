@@ -100,9 +100,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
 
 /// What the stores are read from, if the token allows it and there is such a thing.
 fn allowed(shared: &Shared, headers: &HeaderMap) -> Result<Arc<dyn Source>, Refusal> {
-    let Some(access) = authenticate(&shared.key, headers) else {
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized"));
-    };
+    let access = authenticate(&shared.key, headers).map_err(|(status, why)| Refusal::new(status, why))?;
     let all = Rights {
         read: true,
         write: true,

@@ -156,9 +156,12 @@ async fn streamz(
     upgraded: Option<Extension<OnUpgrade>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let Some(access) = authenticate(&shared.key, &headers) else {
-        let nosniff = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-        return (StatusCode::UNAUTHORIZED, [nosniff], "Unauthorized\n").into_response();
+    let access = match authenticate(&shared.key, &headers) {
+        Ok(access) => access,
+        Err(refused) => {
+            let nosniff = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+            return (refused.0, [nosniff], format!("{}\n", refused.1)).into_response();
+        }
     };
     let upgraded = match (upgrade, upgraded) {
         (Ok(_), Some(Extension(upgraded))) => upgraded,
@@ -212,9 +215,17 @@ fn switched(headers: &HeaderMap) -> Response {
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
-/// `Authorization: Bearer <token>`: the scheme in any case, one space, the rest is the token.
-pub(crate) fn authenticate(key: &Key, headers: &HeaderMap) -> Option<Access> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.verify(token))?
+/// `Authorization: Bearer <token>`: the scheme in any case, one space, the rest is the token. Otherwise with what it is refused.
+pub(crate) fn authenticate(key: &Key, headers: &HeaderMap) -> Result<Access, (StatusCode, &'static str)> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next();
+    if values.next().is_some() {
+        // A proxy might have looked at the other one.
+        return Err((StatusCode::BAD_REQUEST, "more than one Authorization header"));
+    }
+    let access = value.and_then(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.verify(token))?
+    });
+    access.ok_or((StatusCode::UNAUTHORIZED, "Unauthorized"))
 }

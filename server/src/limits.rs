@@ -33,7 +33,7 @@ pub struct Limits {
     pub channel_inbound_bytes: usize,
     /// The same over all channels of one connection. When they are used up, its largest open chunks are committed early
     /// and the connection stops reading until there is room; requests at work may take half as much again, and those of all
-    /// connections half of [`Limits::inbound_bytes`]. A message larger
+    /// connections half of [`Limits::inbound_bytes`], of which those of one store may take half. A message larger
     /// than all of it ends its channel at once. Smaller: bulk producers that share a connection get smaller transactions.
     /// Default 128 MiB, at most half of [`Limits::inbound_bytes`].
     pub connection_inbound_bytes: usize,

@@ -1,7 +1,7 @@
 //! Trim and delete: what removes entries for good. Additions to what Go servers answer. Both run to their end once begun:
 //! what the store removes, the peer is told if it listens.
 
-use streamkit_engine::{Sequence, Store};
+use streamkit_engine::{AppendError, Rejection, Sequence, Store};
 use streamkit_protocol::{Delete, Trim};
 
 use super::produce::refused;
@@ -20,8 +20,10 @@ pub(super) async fn trim(request: Trim, store: &dyn Store, channel: &mut Channel
 
 pub(super) async fn delete(request: Delete, store: &dyn Store) -> Result<(), Failure> {
     let path = path(&request.space, &request.segment)?;
-    let deleted = store.delete(&path).await;
-    deleted.map_err(|error| refused("a deletion", &error))?;
+    store.delete(&path).await.map_err(|error| match error {
+        AppendError::Rejected(Rejection::NoSuchSequence(path)) => Failure::Told(format!("{path}: no such segment")),
+        other => refused("a deletion", &other),
+    })?;
     tracing::info!(%path, "a segment was deleted");
     Ok(())
 }

@@ -75,6 +75,17 @@ async fn the_bearer_scheme_is_known_in_any_letter_case() {
 }
 
 #[tokio::test]
+async fn two_authorization_headers_are_refused_whichever_of_them_is_right() {
+    let host = Host::start().await;
+    let right = format!("Authorization: Bearer {}\r\n", token(&["streamkit::*"]));
+    for headers in [format!("{right}Authorization: Bearer x\r\n"), format!("{right}{right}")] {
+        for path in ["/streamz", "/backup"] {
+            assert!(get(&host, path, &headers).await.starts_with("HTTP/1.1 400 "));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_session_ends_when_its_token_expires() {
     let host = Host::start().await;
     let token = Key::hs256(SECRET)
