@@ -52,7 +52,9 @@ pub fn damaged(run: &mut Run) -> Result<(), Broken> {
     disk.create_dir(folder)
         .map_err(|error| format!("no folder can be made: {error}"))?;
     run.counts.rotten += 1;
-    let outcome = compare(run, &disk, &before, |store| proved(&files, &damaged, &path, store));
+    let outcome = compare(run, &disk, &before, what == OLDER, |store| {
+        proved(&files, &damaged, &path, store)
+    });
     let outcome = outcome.and_then(|refused| {
         let length = |files: &Files| files.get(&path).map(Vec::len);
         if refused {
@@ -74,6 +76,7 @@ fn compare(
     run: &mut Run,
     disk: &Simulated,
     before: &[Vec<Entry>],
+    is_older: bool,
     proved: impl Fn(usize) -> u64,
 ) -> Result<bool, Broken> {
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -101,6 +104,7 @@ fn compare(
         // Where a trim or delete is cut, what it took is there again.
         let missing = before
             .iter()
+            .filter(|entry| !is_older || !run.models[store].may_be_gone_in_older(entry))
             .find(|entry| entry.trx.number <= last && !after.contains(entry));
         if let Some(missing) = missing {
             return Err(format!(
@@ -205,6 +209,9 @@ fn logs(run: &mut Run) -> Result<Option<Vec<Vec<Entry>>>, Broken> {
     }
 }
 
+/// A change by which the file may hold what nobody was told of, and what is not there any more.
+const OLDER: &str = "an older copy of its start, or of all";
+
 /// What becomes of a file: other bytes, or nothing.
 fn change(files: &Files, earlier: &Files, path: &Path, dice: &mut Dice) -> (&'static str, Option<Vec<u8>>) {
     let mut bytes = files[path].clone();
@@ -278,7 +285,7 @@ fn change(files: &Files, earlier: &Files, path: &Path, dice: &mut Dice) -> (&'st
                 .min(old.len())
                 .min(length);
             bytes[..part].copy_from_slice(&old[..part]);
-            "an older copy of its start, or of all"
+            OLDER
         }
         12 if let Ok(header) = ExtentHeader::decode(&bytes) => {
             let prepared = ExtentHeader::prepared(header.store, header.extent, header.capacity);

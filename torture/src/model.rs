@@ -79,6 +79,9 @@ pub struct Segment {
     pub open_trims: Vec<u64>,
     /// A delete whose outcome nobody knows.
     pub open_delete: bool,
+    /// The highest trim that a start decided of, and whether it decided of a delete: an older copy of the files may hold what it found
+    /// undone.
+    decided: (u64, bool),
     /// Calls under way that change it.
     pub under_way: u32,
     history: History,
@@ -104,6 +107,7 @@ impl Model {
             there: BTreeMap::new(),
             open_trims: Vec::new(),
             open_delete: false,
+            decided: (0, false),
             under_way: 0,
             history: History::default(),
         };
@@ -324,6 +328,16 @@ impl Model {
         lasts.max().unwrap_or(0).max(own.head)
     }
 
+    /// Whether an entry may be missing in an older copy of the files: by a trim or a delete that was under way then, and that the
+    /// present files do not hold.
+    pub fn may_be_gone_in_older(&self, entry: &Entry) -> bool {
+        let own = self.segment_named(&entry.path).map(|segment| &self.segments[segment]);
+        own.is_some_and(|own| {
+            let trims = own.open_trims.iter().copied().fold(own.decided.0, u64::max);
+            own.open_delete || own.decided.1 || trims > entry.sequence.0
+        })
+    }
+
     /// Which segment has this name.
     pub fn segment_named(&self, path: &SegmentPath) -> Option<usize> {
         self.segments.iter().position(|segment| segment.path == *path)
@@ -447,6 +461,8 @@ impl Model {
     fn settle_segment(&mut self, segment: usize, entries: &[(u64, usize)]) -> Result<(), Broken> {
         let own = &mut self.segments[segment];
         own.under_way = 0;
+        own.decided.0 = own.open_trims.iter().copied().fold(own.decided.0, u64::max);
+        own.decided.1 |= own.open_delete;
         if std::mem::take(&mut own.open_delete) && entries.is_empty() {
             return self.begin_anew(segment);
         }
