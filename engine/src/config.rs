@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::by_hand::ByHand;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, Disk};
 use crate::error::OpenError;
 use crate::limits::{EXTENT_BYTES_MAX, EXTENT_BYTES_MIN, TRANSACTION_ENCODED_BYTES_MAX};
+use crate::runtime::stepper::Stepper;
 
 /// Shortest [`EngineConfig::queue_deadline`].
 pub const QUEUE_DEADLINE_MIN: Duration = Duration::from_millis(1);
@@ -78,7 +78,7 @@ pub struct EngineConfig {
     /// Where bytes go.
     pub disk: Arc<dyn Disk>,
     /// Runs what the engine's threads would do, where a simulation wants none. Default `None`: threads.
-    pub by_hand: Option<ByHand>,
+    pub stepper: Option<Stepper>,
 }
 
 impl EngineConfig {
@@ -99,7 +99,7 @@ impl EngineConfig {
             read_threads: 4,
             clock: Arc::new(SystemClock),
             disk: disk::best(),
-            by_hand: None,
+            stepper: None,
         }
     }
 

@@ -36,14 +36,12 @@ pub enum StorageError {
         source: Arc<std::io::Error>,
     },
     /// Bytes that were once written whole are damaged.
-    #[error("damage in store {store}, extent {extent}, byte {byte}: {found}; {segments}")]
+    #[error("damage in store {store}, {place}: {found}; {segments}")]
     Corrupt {
         /// The store.
         store: StoreId,
-        /// The extent's number.
-        extent: u64,
-        /// Where in it.
-        byte: u64,
+        /// Where.
+        place: DamagedPlace,
         /// What stands there.
         found: String,
         /// What can no longer be read.
@@ -69,6 +67,33 @@ pub enum StorageError {
     /// A read was given up before it was done, so what it would have returned is missing. Begin a new one.
     #[error("the read was interrupted; start it again")]
     Interrupted,
+}
+
+/// Where stored bytes are damaged.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DamagedPlace {
+    /// In an extent of a log on a local disk.
+    #[error("extent {extent}, byte {byte}")]
+    Extent {
+        /// Its number.
+        extent: u64,
+        /// Where in it.
+        byte: u64,
+    },
+    /// On another medium, in its own words.
+    #[error("{0}")]
+    Named(String),
+}
+
+/// Not now: nothing was done, and the same call may do later.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{why}; try again in {retry_after:.1?}")]
+pub struct Busy {
+    /// What keeps it from being done, in words.
+    pub why: String,
+    /// How long to wait before it is tried again: sooner it would only be refused once more.
+    pub retry_after: Duration,
 }
 
 /// The segments of which entries stand in a damaged place.
@@ -219,6 +244,9 @@ pub enum OpenError {
     /// So many openings hang that no other is begun. Transient.
     #[error("{0} openings of stores hang, and no more are begun: the disk does not answer; try again later")]
     OpeningsHang(usize),
+    /// The medium asks to come back later. Transient.
+    #[error(transparent)]
+    Busy(Busy),
     /// A setting is out of its range.
     #[error("invalid engine settings: {0}")]
     Config(String),
@@ -233,7 +261,7 @@ impl OpenError {
         let Self::Storage(StorageError::Io { source, .. }) = self else {
             return false;
         };
-        crate::disk::reserve::is_out_of_descriptors(source)
+        self::is_out_of_descriptors(source)
     }
 
     /// Whether the same call may do later, as nothing is wrong with the store itself: others take its place, or its disk's time,
@@ -246,6 +274,7 @@ impl OpenError {
                     | Self::TooManyFiles(_)
                     | Self::StillOpening { .. }
                     | Self::OpeningsHang(_)
+                    | Self::Busy(_)
                     | Self::Storage(StorageError::Closed)
             )
     }
@@ -313,6 +342,9 @@ pub enum Rejection {
     /// Transient, unless the store does not accept writes from then on ([`Store::writable`](crate::Store::writable)).
     #[error("nothing was written, the log could not be made ready: {0}")]
     NotReady(StorageError),
+    /// The medium asks to come back later. Transient.
+    #[error(transparent)]
+    Busy(Busy),
     /// The store does not accept writes.
     #[error(transparent)]
     Storage(StorageError),
@@ -322,7 +354,45 @@ pub enum Rejection {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
+    /// The medium asks to come back later. Transient; what was read before is not all.
+    #[error(transparent)]
+    Busy(Busy),
     /// The disk refused, or is damaged.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+/// Damage at a byte of an extent.
+pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<String>) -> StorageError {
+    StorageError::Corrupt {
+        store,
+        place: DamagedPlace::Extent {
+            extent,
+            byte: u64::from(byte),
+        },
+        found: found.into(),
+        segments: SegmentsHit::Unknown,
+    }
+}
+
+/// Whether the process, or the system, has as many files open as may be. It passes.
+pub(crate) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    /// ENFILE and EMFILE, on all systems of this kind. They have no kind of their own.
+    const CODES: [i32; 2] = [23, 24];
+    cfg!(unix) && error.raw_os_error().is_some_and(|code| CODES.contains(&code))
+}
+
+/// No such device: a socket. No more links. The device, or the file system, has lost it; so has a server of files.
+const LOST: [i32; 5] = [6, 40, 5, 117, 116];
+
+/// Whether an error of opening what has a name here says that nothing can be read there, now or later. A right that is missing,
+/// or a limit of this process, says nothing of what stands there.
+pub(crate) fn is_nothing(error: &std::io::Error) -> bool {
+    let kinds = [
+        std::io::ErrorKind::IsADirectory,
+        std::io::ErrorKind::NotADirectory,
+        std::io::ErrorKind::NotFound,
+    ];
+    kinds.contains(&error.kind())
+        || error.to_string().contains("no regular file")
+        || cfg!(target_os = "linux") && error.raw_os_error().is_some_and(|number| LOST.contains(&number))
 }

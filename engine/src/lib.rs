@@ -5,14 +5,14 @@
 //! with an index file beside it once it is sealed, however many segments there are.
 //!
 //! ```text
-//!  append ─▶ queue ─▶ order (who fits) ─▶ group ─▶ durable write ─▶ catalog ─▶ acknowledge
-//!  store.rs  commit/queue  commit/order   log/writer   disk/        index/     commit/flight
+//!  append ─▶ queue ────────▶ select ───────▶ group ───────▶ durable write ─▶ catalog ─▶ acknowledge
+//!  store/    commit/queue    commit/select   commit/group   disk/            index/     commit/group
 //!
-//!  read ──▶ catalog and indexes (where) ─▶ window (read, check) ─▶ entries
-//!  store.rs  index/, log/extents            log/window              read/
+//!  read ───▶ catalog and indexes (where) ─▶ window (read, check) ─▶ entries
+//!  store/    log/locate, index/             log/window              read/
 //!
-//!  open ──▶ checkpoint ─▶ walk the groups after it ─▶ verdict (end, cut, refuse)
-//!  engine.rs format/checkpoint  log/replay, log/walk    log/verdict
+//!  open ───▶ checkpoint ───────▶ walk the groups after it ─▶ verdict (end, cut, refuse)
+//!  engine/   index/checkpoint    log/replay, log/walk        log/verdict
 //! ```
 //!
 //! **Write path.** [`Store::append`] checks the limits, encodes the transaction on the caller's thread and queues it. One
@@ -48,60 +48,42 @@
 //! ```
 
 pub mod backup;
-mod behind;
-mod blocking;
 pub mod boundary;
-mod by_hand;
+/// What tools of other crates ask of a checkpoint's bytes.
+pub mod checkpoint {
+    pub use crate::index::checkpoint::{last_transaction, position};
+}
 pub mod clock;
 mod commit;
 mod config;
-#[cfg(test)]
-mod crash_tests;
-mod deadlines;
-mod descriptors;
-mod dice;
 mod directory;
 pub mod disk;
 pub mod doctor;
 mod engine;
 mod error;
-#[cfg(test)]
-mod failure_tests;
-#[cfg(test)]
-mod flight_tests;
-mod folder;
 pub mod format;
 mod index;
-#[cfg(test)]
-mod io_thread_tests;
 pub mod limits;
 mod log;
 mod model;
 mod offline;
-mod openers;
-#[cfg(test)]
-mod opening_tests;
-mod pace;
-mod places;
 mod read;
-#[cfg(test)]
-mod refused_tests;
-mod room;
+mod runtime;
 #[cfg(all(test, feature = "schedules"))]
 mod schedules;
-mod shared;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod store;
-mod sync;
-mod waking;
-mod watch;
-mod workers;
+#[cfg(test)]
+mod tests;
 
 pub use boundary::{EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
-pub use by_hand::ByHand;
+
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
-pub use dice::Dice;
 pub use engine::Engine;
-pub use error::{AppendError, FullQueue, Gone, OpenError, ReadError, Rejection, SegmentsHit, StorageError};
+pub use error::{
+    AppendError, Busy, DamagedPlace, FullQueue, Gone, OpenError, ReadError, Rejection, SegmentsHit, StorageError,
+};
 pub use model::*;
 pub use offline::at_least::{AtLeast, Missing, verify_at_least_on};
 pub use offline::hex::HexLine;
@@ -112,4 +94,6 @@ pub use offline::inspect::{
 pub use offline::repair::{Keep, RepairOptions, RepairReport, StoreRepair, repair_on};
 pub use offline::verify::{StoreReport, VerifyReport, verify, verify_on};
 pub use offline::{Damage, OfflineProgress, SequenceRange};
+pub use runtime::dice::Dice;
+pub use runtime::stepper::Stepper;
 pub use store::LocalStore;

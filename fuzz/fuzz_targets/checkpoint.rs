@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use streamkit_engine::format::checkpoint::position;
+use streamkit_engine::checkpoint::position;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = position(bytes);

@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
 use streamkit_engine::disk::Disk;
-use streamkit_engine::disk::simulated::Simulated;
+use streamkit_engine::simulation::Simulated;
 use streamkit_engine::{
-    ByHand, Engine, EngineConfig, Record, SegmentPath, SegmentRead, Sequence, Store, StoreId, Transaction, limits,
+    Stepper, Engine, EngineConfig, Record, SegmentPath, SegmentRead, Sequence, Store, StoreId, Transaction, limits,
     verify_on,
 };
 use streamkit_torture::call::{self, Answer};
@@ -19,11 +19,11 @@ use streamkit_torture::run::DIR;
 const STORE: StoreId = StoreId(uuid::Uuid::from_u128(1));
 const ENTRIES: u64 = 120;
 
-fn config(disk: &Simulated, by_hand: &ByHand) -> EngineConfig {
+fn config(disk: &Simulated, stepper: &Stepper) -> EngineConfig {
     EngineConfig {
         extent_bytes: limits::EXTENT_BYTES_MIN,
         disk: Arc::new(disk.clone()),
-        by_hand: Some(by_hand.clone()),
+        stepper: Some(stepper.clone()),
         ..EngineConfig::new(DIR)
     }
 }
@@ -36,11 +36,11 @@ fn payload(sequence: u64) -> String {
     format!("{sequence} {}", "x".repeat(900))
 }
 
-fn done<T>(by_hand: &ByHand, mut future: call::Future<T>) -> T {
+fn done<T>(stepper: &Stepper, mut future: call::Future<T>) -> T {
     loop {
         match call::poll(&mut future) {
             Some(value) => return value,
-            None => assert!(by_hand.run_one(), "a call waits for nothing"),
+            None => assert!(stepper.run_one(), "a call waits for nothing"),
         }
     }
 }
@@ -49,19 +49,19 @@ fn done<T>(by_hand: &ByHand, mut future: call::Future<T>) -> T {
 fn pristine() -> &'static BTreeMap<PathBuf, Vec<u8>> {
     static FILES: OnceLock<BTreeMap<PathBuf, Vec<u8>>> = OnceLock::new();
     FILES.get_or_init(|| {
-        let (disk, by_hand) = (Simulated::new(1), ByHand::new(1));
-        let engine = Engine::open(config(&disk, &by_hand)).expect("it opens");
+        let (disk, stepper) = (Simulated::new(1), Stepper::new(1));
+        let engine = Engine::open(config(&disk, &stepper)).expect("it opens");
         let store: Arc<dyn Store> = Arc::new(engine.open_store(STORE).expect("it opens"));
         for sequence in 1..=ENTRIES {
             let records = vec![Record::new(payload(sequence))];
             let transaction = Transaction::single(segment(), Sequence(sequence), records);
-            match done(&by_hand, call::append(&store, transaction)) {
+            match done(&stepper, call::append(&store, transaction)) {
                 Answer::Appended(outcome) => outcome.expect("it is appended"),
                 _ => unreachable!("an append is answered"),
             };
         }
         drop(store);
-        done(&by_hand, call::close(&engine));
+        done(&stepper, call::close(&engine));
         disk.files()
     })
 }
@@ -82,15 +82,15 @@ fuzz_target!(|bytes: &[u8]| {
         }
         rest = &tail[length..];
     }
-    let (disk, by_hand) = (Simulated::with_files(1, files), ByHand::new(1));
+    let (disk, stepper) = (Simulated::with_files(1, files), Stepper::new(1));
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let _ = verify_on(&shared, Path::new(DIR), &mut |_| {});
-    let Ok(engine) = Engine::open(config(&disk, &by_hand)) else {
+    let Ok(engine) = Engine::open(config(&disk, &stepper)) else {
         return;
     };
     let Ok(store) = engine.open_store(STORE) else { return };
     let store: Arc<dyn Store> = Arc::new(store);
-    let Answer::Read(Ok(entries)) = done(&by_hand, call::read_segment(&store, SegmentRead::all(segment()))) else {
+    let Answer::Read(Ok(entries)) = done(&stepper, call::read_segment(&store, SegmentRead::all(segment()))) else {
         return;
     };
     for (entry, sequence) in entries.iter().zip(1..) {

@@ -49,16 +49,14 @@ pub(crate) fn storage(error: &StorageError) -> String {
         }
         StorageError::Corrupt {
             store,
-            extent,
-            byte,
+            place,
             found,
             segments,
         } => {
             let found = without_paths(&found);
             let told = StorageError::Corrupt {
                 store,
-                extent,
-                byte,
+                place,
                 found,
                 segments,
             };

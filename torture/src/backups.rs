@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use streamkit_engine::backup::{BackupError, BackupReport, FolderSource, backup, restore};
 use streamkit_engine::disk::Disk;
-use streamkit_engine::disk::simulated::Simulated;
+use streamkit_engine::simulation::Simulated;
 use streamkit_engine::{OpenError, StoreId, verify_on};
 
 use crate::cursor::Cursor;
@@ -90,9 +90,9 @@ impl Life<'_> {
             }
         }
         let disk: Arc<dyn Disk> = Arc::new(self.run.disk.clone());
-        let (target, dice, by_hand) = (self.run.backups.dir(), &mut self.run.dice, &self.by_hand);
+        let (target, dice, stepper) = (self.run.backups.dir(), &mut self.run.dice, &self.stepper);
         let outcome = backup(&self.engine, &disk, &target, &mut |_| {
-            while dice.chance(1, 2) && by_hand.run_one() {}
+            while dice.chance(1, 2) && stepper.run_one() {}
         });
         self.run.backed_up(known, outcome)
     }

@@ -2,7 +2,7 @@
 //! synced; each call of the disk fails once; and recovery, a backup and a restore are cut at each of their changes too.
 
 use streamkit_engine::Dice;
-use streamkit_engine::disk::simulated::{Fault, Faults, NamesLeft, Simulated};
+use streamkit_engine::simulation::{Fault, Faults, NamesLeft, Simulated};
 
 use crate::life::Life;
 use crate::model::Broken;

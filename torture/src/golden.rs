@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use streamkit_engine::disk::simulated::Simulated;
 use streamkit_engine::format::extent_header::ExtentHeader;
+use streamkit_engine::simulation::Simulated;
 use streamkit_engine::{
-    AppendError, ByHand, Dice, Engine, EngineConfig, Metadata, ReadError, Record, SegmentAppend, SegmentPath, Sequence,
-    SpacesRead, Store, StoreId, Stores, TimeRange, Transaction, limits,
+    AppendError, Dice, Engine, EngineConfig, Metadata, ReadError, Record, SegmentAppend, SegmentPath, Sequence,
+    SpacesRead, Stepper, Store, StoreId, Stores, TimeRange, Transaction, limits,
 };
 use uuid::Uuid;
 
@@ -75,12 +75,12 @@ fn tear(files: &mut BTreeMap<PathBuf, Vec<u8>>) {
 
 impl Script {
     fn live(&mut self, appends: u64, closes: bool) -> Result<(), Error> {
-        let by_hand = ByHand::new(1);
+        let stepper = Stepper::new(1);
         let engine = Engine::open(EngineConfig {
             extent_bytes: limits::EXTENT_BYTES_MIN,
             disk: Arc::new(self.disk.clone()),
             clock: Arc::new(self.watch.clone()),
-            by_hand: Some(by_hand.clone()),
+            stepper: Some(stepper.clone()),
             ..EngineConfig::new(DIR)
         })?;
         for number in 0..appends {
@@ -88,19 +88,19 @@ impl Script {
             let store: Arc<dyn Store> = Arc::new(engine.open_store(id)?);
             self.watch.turn(self.dice.below(2000) as i64 - 100);
             let transaction = self.transaction(id, number)?;
-            done(&by_hand, Box::pin(append(Arc::clone(&store), transaction)))?;
+            done(&stepper, Box::pin(append(Arc::clone(&store), transaction)))?;
             if number % 40 == 39 {
                 let trimmed = self.heads.iter().find(|(path, _)| path.space.as_str() == "orders");
                 let (path, head) = trimmed.map(|(path, head)| (path.clone(), *head)).ok_or("no segment")?;
                 let store: Arc<dyn Store> = Arc::new(engine.open_store(STORES[0])?);
                 let trimmed = async move { store.trim(&path, Sequence(head / 2 + 1)).await };
-                done(&by_hand, Box::pin(trimmed))?;
+                done(&stepper, Box::pin(trimmed))?;
             }
         }
-        while by_hand.run_one() {}
+        while stepper.run_one() {}
         if closes {
             let closing = engine.clone();
-            done(&by_hand, Box::pin(async move { closing.close().await }));
+            done(&stepper, Box::pin(async move { closing.close().await }));
         } else {
             self.disk.kill();
         }
@@ -145,12 +145,12 @@ async fn append(store: Arc<dyn Store>, transaction: Transaction) -> Result<(), A
     store.append(transaction).await.map(|_| ())
 }
 
-fn done<T>(by_hand: &ByHand, mut future: Future<T>) -> T {
+fn done<T>(stepper: &Stepper, mut future: Future<T>) -> T {
     loop {
         if let Some(value) = poll(&mut future) {
             return value;
         }
-        assert!(by_hand.run_one(), "a call waits for work that nobody has to do");
+        assert!(stepper.run_one(), "a call waits for work that nobody has to do");
     }
 }
 

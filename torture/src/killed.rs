@@ -7,12 +7,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use streamkit_engine::checkpoint;
 use streamkit_engine::disk::Disk;
-use streamkit_engine::disk::simulated::Simulated;
-use streamkit_engine::format::checkpoint;
 use streamkit_engine::format::extent_header::ExtentHeader;
 use streamkit_engine::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader};
 use streamkit_engine::format::transaction::TransactionHeader;
+use streamkit_engine::simulation::Simulated;
 use streamkit_engine::{Dice, Entry, verify_on};
 
 use crate::life::Life;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use streamkit_engine::{
-    AppendError, ByHand, Engine, Entry, OpenError, ReadError, Rejection, SegmentRead, StorageError, Store,
+    AppendError, Engine, Entry, OpenError, ReadError, Rejection, SegmentRead, Stepper, StorageError, Store,
 };
 
 use crate::call::{self, Answer, Future};
@@ -44,7 +44,7 @@ pub struct Life<'a> {
     /// What outlives it.
     pub run: &'a mut Run,
     pub(crate) engine: Engine,
-    pub(crate) by_hand: ByHand,
+    pub(crate) stepper: Stepper,
     pub(crate) stores: Vec<Arc<dyn Store>>,
     pub(crate) calls: Vec<Call>,
 }
@@ -55,13 +55,13 @@ impl<'a> Life<'a> {
     /// # Errors
     /// If it does not start for another reason.
     pub fn start(run: &'a mut Run) -> Result<Option<Self>, Broken> {
-        let (engine, by_hand) = match run.start() {
+        let (engine, stepper) = match run.start() {
             Ok(started) => started,
             Err(error) => return run.did_not_start(&error).map(|()| None),
         };
         let mut stores = Vec::new();
         for store in 0..run.plan.stores {
-            match drive(&by_hand, &mut call::open(&engine, store_id(store))) {
+            match drive(&stepper, &mut call::open(&engine, store_id(store))) {
                 Ok(opened) => stores.push(opened),
                 Err(error) => {
                     run.did_not_start(&error)?;
@@ -73,7 +73,7 @@ impl<'a> Life<'a> {
         Ok(Some(Self {
             run,
             engine,
-            by_hand,
+            stepper,
             stores,
             calls: Vec::new(),
         }))
@@ -204,7 +204,7 @@ impl<'a> Life<'a> {
     }
 
     fn drive<T>(&mut self, mut future: Future<T>) -> T {
-        drive(&self.by_hand, &mut future)
+        drive(&self.stepper, &mut future)
     }
 
     /// Calls and works until the steps are used up or the power is gone.
@@ -227,7 +227,7 @@ impl<'a> Life<'a> {
                     self.run.watch.turn(turn);
                 }
                 _ => {
-                    self.by_hand.run_one();
+                    self.stepper.run_one();
                 }
             }
             self.poll()?;
@@ -432,7 +432,7 @@ impl<'a> Life<'a> {
     /// Closes the engine.
     pub fn close(&mut self) {
         let mut closing = call::close(&self.engine);
-        drive(&self.by_hand, &mut closing);
+        drive(&self.stepper, &mut closing);
     }
 }
 
@@ -456,12 +456,12 @@ impl Drop for Life<'_> {
 }
 
 /// Runs the engine's work until a future is done.
-fn drive<T>(by_hand: &ByHand, future: &mut Future<T>) -> T {
+fn drive<T>(stepper: &Stepper, future: &mut Future<T>) -> T {
     loop {
         if let Some(value) = call::poll(future) {
             return value;
         }
-        assert!(by_hand.run_one(), "a call waits for work that nobody has to do");
+        assert!(stepper.run_one(), "a call waits for work that nobody has to do");
     }
 }
 

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use streamkit_engine::disk::simulated::Simulated;
 use streamkit_engine::disk::{Disk, OpenMode};
+use streamkit_engine::simulation::Simulated;
 
 use crate::run::Run;
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use streamkit_engine::disk::Disk;
-use streamkit_engine::disk::simulated::Simulated;
 use streamkit_engine::format::extent_header::ExtentHeader;
+use streamkit_engine::simulation::Simulated;
 use streamkit_engine::{Dice, Entry, Keep, SequenceRange, repair_on, verify_on};
 
 use crate::life::Life;

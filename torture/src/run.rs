@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use streamkit_engine::disk::Disk;
-use streamkit_engine::disk::simulated::{Fault, Faults, Simulated};
-use streamkit_engine::{ByHand, Dice, Engine, EngineConfig, OpenError, SegmentPath, StoreId, verify_on};
+use streamkit_engine::simulation::{Fault, Faults, Simulated};
+use streamkit_engine::{Dice, Engine, EngineConfig, OpenError, SegmentPath, Stepper, StoreId, verify_on};
 use uuid::Uuid;
 
 use crate::backups::Backups;
@@ -244,7 +244,7 @@ impl Run {
         }
     }
 
-    fn config(&mut self, by_hand: &ByHand) -> EngineConfig {
+    fn config(&mut self, stepper: &Stepper) -> EngineConfig {
         if self.plan.queue {
             self.disk.queue_writes(false);
         }
@@ -257,16 +257,16 @@ impl Run {
             open_stores: self.plan.open_stores.max(self.plan.stores),
             clock: Arc::new(self.watch.clone()),
             disk: Arc::new(self.disk.clone()),
-            by_hand: Some(by_hand.clone()),
+            stepper: Some(stepper.clone()),
             ..EngineConfig::new(self.dir.clone())
         }
     }
 
     /// Starts an engine.
-    pub fn start(&mut self) -> Result<(Engine, ByHand), OpenError> {
-        let by_hand = ByHand::new(self.dice.any());
-        let config = self.config(&by_hand);
-        Ok((Engine::open(config)?, by_hand))
+    pub fn start(&mut self) -> Result<(Engine, Stepper), OpenError> {
+        let stepper = Stepper::new(self.dice.any());
+        let config = self.config(&stepper);
+        Ok((Engine::open(config)?, stepper))
     }
 
     /// One life of an engine.

@@ -1,28 +1,13 @@
 //! Two folders of which one is copied into the other: neither may stand in the other, by whatever names they are called. The copy
 //! would be a part of what is copied, and what cleans up the one would take the other along.
 
-use std::io;
 use std::path::Path;
 
-use super::BackupError;
+use crate::boundary::backup::BackupError;
+use crate::directory::overlap::overlap;
 use crate::directory::read_format;
 use crate::disk::Disk;
 use crate::error::StorageError;
-
-/// Whether two folders are one, or one stands in the other.
-pub(crate) fn overlap(disk: &dyn Disk, one: &Path, other: &Path) -> io::Result<bool> {
-    Ok(is_within(disk, one, other)? || is_within(disk, other, one)?)
-}
-
-fn is_within(disk: &dyn Disk, inner: &Path, outer: &Path) -> io::Result<bool> {
-    let (inner, outer) = (disk.resolve(inner)?, disk.resolve(outer)?);
-    for above in inner.ancestors() {
-        if above == outer || disk.is_same(above, &outer)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
 
 /// Refuses to copy from one to the other.
 pub(super) fn refuse_overlap(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), BackupError> {

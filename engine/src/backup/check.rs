@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::manifest::ExtentEntry;
-use super::{BackupError, ExtentPrefix};
+use crate::boundary::backup::{BackupError, ExtentPrefix};
+use crate::directory::manifest::ExtentEntry;
+use crate::directory::names::FileName;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
-use crate::log::names::FileName;
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, StoreId};
 
 /// What an extent is to be.
-pub(crate) struct Expected {
+pub(crate) struct ExpectedExtent {
     pub(crate) store: StoreId,
     pub(crate) extent: u64,
     pub(crate) capacity: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Checked {
 }
 
 /// What is wrong with one.
-pub(crate) enum Fault {
+pub(crate) enum ExtentFault {
     Damage {
         byte: u64,
         found: String,
@@ -45,7 +45,7 @@ pub(crate) enum Fault {
     AnotherHistory,
 }
 
-impl Expected {
+impl ExpectedExtent {
     pub(crate) fn of(store: StoreId, extent: &ExtentPrefix) -> Self {
         Self {
             store,
@@ -79,8 +79,8 @@ impl Expected {
 pub(crate) fn check_file(
     disk: &dyn Disk,
     dir: &Path,
-    expected: &Expected,
-) -> Result<Result<Checked, Fault>, BackupError> {
+    expected: &ExpectedExtent,
+) -> Result<Result<Checked, ExtentFault>, BackupError> {
     let path = FileName::Extent(expected.extent).in_dir(dir);
     match disk.open(&path, OpenMode::Read) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Err(damage(0, "nothing"))),
@@ -92,12 +92,12 @@ pub(crate) fn check_file(
     }
 }
 
-fn unreadable(error: &std::io::Error) -> Fault {
+fn unreadable(error: &std::io::Error) -> ExtentFault {
     damage(0, format!("what cannot be read: {error}"))
 }
 
-fn damage(byte: u64, found: impl Into<String>) -> Fault {
-    Fault::Damage {
+fn damage(byte: u64, found: impl Into<String>) -> ExtentFault {
+    ExtentFault::Damage {
         byte,
         found: found.into(),
     }
@@ -106,8 +106,8 @@ fn damage(byte: u64, found: impl Into<String>) -> Fault {
 /// Compares an extent's header and size.
 pub(crate) fn check_header(
     file: &dyn DiskFile,
-    expected: &Expected,
-) -> Result<Result<ExtentHeader, Fault>, StorageError> {
+    expected: &ExpectedExtent,
+) -> Result<Result<ExtentHeader, ExtentFault>, StorageError> {
     let read = |e| StorageError::io("read", file.path(), e);
     let mut block = vec![0; EXTENT_HEADER_BYTES];
     let length = file.read_at(0, &mut block).map_err(read)?;
@@ -135,7 +135,10 @@ pub(crate) fn check_header(
 }
 
 /// Checks all that counts of an extent.
-pub(crate) fn check(file: Arc<dyn DiskFile>, expected: &Expected) -> Result<Result<Checked, Fault>, StorageError> {
+pub(crate) fn check(
+    file: Arc<dyn DiskFile>,
+    expected: &ExpectedExtent,
+) -> Result<Result<Checked, ExtentFault>, StorageError> {
     let header = match check_header(&*file, expected)? {
         Ok(header) => header,
         Err(fault) => return Ok(Err(fault)),
@@ -166,7 +169,7 @@ pub(crate) fn check(file: Arc<dyn DiskFile>, expected: &Expected) -> Result<Resu
         return Ok(Err(damage(u64::from(expected.used_bytes), "another last group")));
     }
     if expected.passes != passed {
-        return Ok(Err(Fault::AnotherHistory));
+        return Ok(Err(ExtentFault::AnotherHistory));
     }
     let crc32 = crc32(&*file, expected.used_bytes)?;
     if expected.crc32.is_some_and(|wanted| wanted != crc32) {

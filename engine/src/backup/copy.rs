@@ -5,13 +5,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::check::{self, Checked, Expected, Fault, check_header};
-use super::source::Pieces;
-use super::{BackupError, CopyProgress, Stage, another_history};
+use super::check::{self, Checked, ExpectedExtent, ExtentFault, check_header};
+use super::progress::{CopyProgress, Stage};
+use crate::boundary::backup::BackupError;
+use crate::boundary::backup::Pieces;
+use crate::directory::names::FileName;
 use crate::disk::{Disk, DiskFile, OpenMode};
-use crate::error::{SegmentsHit, StorageError};
+use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
-use crate::log::names::FileName;
 use crate::model::StoreId;
 
 /// A backup or a restore at work.
@@ -80,7 +81,7 @@ impl<E: Into<BackupError>> From<E> for CopyError {
 }
 
 /// Whether an extent that was copied earlier is still there and can be read, by its header and size.
-pub(super) fn is_still_there(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expected) -> bool {
+pub(super) fn is_still_there(disk: &Arc<dyn Disk>, dir: &Path, expected: &ExpectedExtent) -> bool {
     let path = FileName::Extent(expected.extent).in_dir(dir);
     let file = disk.open(&path, OpenMode::Read);
     file.is_ok_and(|file| check_header(&*file, expected).is_ok_and(|checked| checked.is_ok()))
@@ -88,7 +89,7 @@ pub(super) fn is_still_there(disk: &Arc<dyn Disk>, dir: &Path, expected: &Expect
 
 /// What room on the disk the file of an extent takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum TargetRoom {
     /// As much as is used of it: nothing is ever written behind that.
     AsUsed,
     /// All of its size. An engine takes room when it prepares an extent, where a full disk refuses one append, and none while it
@@ -96,7 +97,7 @@ pub(super) enum Room {
     Whole,
 }
 
-impl Room {
+impl TargetRoom {
     /// Makes the file of an extent, empty but for room that may be had without writing; whether it was.
     fn make(self, disk: &dyn Disk, path: &Path, capacity: u64) -> io::Result<(Arc<dyn DiskFile>, bool)> {
         let allocated = self == Self::Whole && disk.open_log(path, true)?.allocate(capacity)?;
@@ -125,8 +126,8 @@ pub(super) fn copy_extent(
     copying: &mut Copying<'_>,
     pieces: &mut dyn Pieces,
     dir: &Path,
-    expected: &Expected,
-    room: Room,
+    expected: &ExpectedExtent,
+    room: TargetRoom,
 ) -> Result<Checked, CopyError> {
     let disk = Arc::clone(copying.disk);
     let path = FileName::Extent(expected.extent).in_dir(dir);
@@ -163,14 +164,16 @@ pub(super) fn copy_extent(
         }));
     }
     let checked = checked.map_err(|fault| match fault {
-        Fault::AnotherHistory => CopyError::AnotherHistory {
+        ExtentFault::AnotherHistory => CopyError::AnotherHistory {
             extent: expected.extent,
         },
-        Fault::Damage { byte, found } => CopyError::Store(
+        ExtentFault::Damage { byte, found } => CopyError::Store(
             StorageError::Corrupt {
                 store: expected.store,
-                extent: expected.extent,
-                byte,
+                place: DamagedPlace::Extent {
+                    extent: expected.extent,
+                    byte,
+                },
                 found,
                 segments: SegmentsHit::Unknown,
             }
@@ -183,4 +186,25 @@ pub(super) fn copy_extent(
         .map_err(|e| StorageError::io("rename", &temporary, e))?;
     disk.sync_dir(dir).map_err(|e| StorageError::io("sync", dir, e))?;
     Ok(checked)
+}
+
+pub(super) fn another_history(store: StoreId, extent: u64) -> BackupError {
+    BackupError::Refused(format!(
+        "the backup holds another history of store {store}, from extent {extent} on: the data directory was set back, or is \
+         another; choose another folder"
+    ))
+}
+
+/// Removes from a store's folder what interrupted copies left: their temporary files, which hold room that may be what is
+/// missing, and extents of another history behind the `last` of this one. No manifest names those: that would have been
+/// refused.
+pub(super) fn remove_leftovers(disk: &dyn Disk, dir: &Path, last: u64) -> Result<(), StorageError> {
+    for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
+        let stray = matches!(FileName::parse(&name), Some(FileName::Extent(number)) if number > last);
+        if stray || name.ends_with(".tmp") {
+            let path = dir.join(name);
+            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
+        }
+    }
+    Ok(())
 }

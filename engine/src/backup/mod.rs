@@ -14,168 +14,31 @@
 pub(crate) mod apart;
 pub(crate) mod check;
 mod copy;
-pub mod manifest;
+mod progress;
 mod restore;
-mod source;
+pub(crate) mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use check::Expected;
-use copy::{CopyError, Copying, Room, copy_extent, is_still_there};
-use manifest::OPENED;
-pub use manifest::{ExtentEntry, MANIFEST, Manifest};
+use crate::directory::manifest::is_possible;
+pub use crate::directory::manifest::{ExtentEntry, Manifest};
+pub use crate::directory::names::MANIFEST;
+use crate::directory::names::OPENED;
+use check::ExpectedExtent;
+use copy::{CopyError, Copying, TargetRoom, another_history, copy_extent, is_still_there, remove_leftovers};
+pub use progress::{CopyProgress, Stage};
 pub use restore::{RestoreReport, restore};
-pub use source::{FolderSource, Pieces, Source};
+pub use source::FolderSource;
 
-use crate::directory::{UNFINISHED, is_unused, read_format, refuse_newer, say, store_dir, write_format};
+pub use crate::boundary::backup::{BackupError, BackupReport, ExtentPrefix, LogPrefix, Pieces, Source};
+
+use crate::directory::folder::lock_dir;
+use crate::directory::{UNFINISHED, is_unused, read_format, refuse_newer, replace_format, store_dir, write_format};
 use crate::disk::Disk;
-use crate::error::{OpenError, StorageError};
-use crate::folder::lock_dir;
-use crate::format::extent_header::EXTENT_HEADER_BYTES;
-use crate::limits::EXTENT_BYTES_MAX;
-use crate::log::names::FileName;
+use crate::error::StorageError;
 use crate::model::StoreId;
-use crate::offline::nothing::is_nothing;
-
-/// What counts of one extent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ExtentPrefix {
-    /// Its number, from 1.
-    pub extent: u64,
-    /// Bytes of its file.
-    pub capacity: u64,
-    /// Bytes that belong to the log and are durable, header and all. What stands behind is not read.
-    pub used_bytes: u32,
-    /// The random number in its checksums: with it, one extent is told from another of the same number.
-    pub salt: u32,
-    /// Checksum of its last group's header, which covers all groups before; `None` while it is open.
-    pub sealed: Option<u32>,
-}
-
-/// A store's log up to a durable position.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogPrefix {
-    /// The store.
-    pub store: StoreId,
-    /// Its extents, oldest first. Only the last one may be open.
-    pub extents: Vec<ExtentPrefix>,
-}
-
-/// What is being done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stage {
-    /// Bytes are copied, each checked.
-    Copying,
-    /// What was copied is checked once more, as a whole.
-    Checking,
-}
-
-/// How far a backup or a restore has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CopyProgress {
-    /// What is being done.
-    pub stage: Stage,
-    /// Bytes copied or checked.
-    pub bytes_done: u64,
-    /// Bytes there are to do.
-    pub bytes_total: u64,
-}
-
-/// Why there is no backup, or nothing was restored.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BackupError {
-    /// The target, or the backup to restore, is not what it must be. A backup of before is as it was.
-    #[error("{0}")]
-    Refused(String),
-    /// Bytes are not what was once written. What was copied before stays, and is not taken for whole.
-    #[error("damage in {}, byte {byte}: {found}", path.display())]
-    Damaged {
-        /// The file. It may be the copy: then the source or the way here damaged it.
-        path: PathBuf,
-        /// Where in it.
-        byte: u64,
-        /// What stands there.
-        found: String,
-    },
-    /// A folder is in use, unfinished or of a newer format, or a store did not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The disk refused, or the source is damaged.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// A source that is not on this host failed.
-    #[error("{0}")]
-    Source(Box<dyn std::error::Error + Send + Sync>),
-    /// It failed to read this one store, and may read others.
-    #[error("{why}")]
-    Unreadable {
-        /// What it said.
-        why: Box<dyn std::error::Error + Send + Sync>,
-        /// Whether that was damage.
-        is_damage: bool,
-    },
-    /// Some stores could not be read. The backup holds all others, and of these what it held before.
-    #[error("{} stores could not be backed up{}", failed.len(), first(failed))]
-    Incomplete {
-        /// What the backup holds.
-        report: BackupReport,
-        /// Those stores, by id, each with the reason.
-        failed: Vec<(StoreId, BackupError)>,
-    },
-}
-
-fn first(failed: &[(StoreId, BackupError)]) -> String {
-    let said = failed.first().map(|(store, error)| format!("; store {store}: {error}"));
-    said.unwrap_or_default()
-}
-
-impl BackupError {
-    /// Whether stored bytes are not what was written.
-    pub fn is_damage(&self) -> bool {
-        let leaf = match self {
-            Self::Damaged { .. } => return true,
-            Self::Unreadable { is_damage, .. } => return *is_damage,
-            Self::Open(OpenError::DamagedFormat { .. } | OpenError::StoresGone(_)) => return true,
-            Self::Incomplete { failed, .. } => {
-                return failed
-                    .iter()
-                    .any(|(_, error)| error.is_damage() || error.leads_to_nothing());
-            }
-            Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
-            _ => return false,
-        };
-        matches!(leaf, StorageError::Corrupt { .. })
-    }
-
-    /// Whether a name of the source leads to nothing that can be read.
-    fn leads_to_nothing(&self) -> bool {
-        let leaf = match self {
-            Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
-            _ => return false,
-        };
-        matches!(leaf, StorageError::Io { source, .. } if is_nothing(source))
-    }
-}
-
-/// What a backup did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct BackupReport {
-    /// Stores in it.
-    pub stores: u64,
-    /// Extents in it.
-    pub extents: u64,
-    /// Used bytes of these.
-    pub bytes: u64,
-    /// Extents that were copied now.
-    pub copied_extents: u64,
-    /// Used bytes of these.
-    pub copied_bytes: u64,
-    /// Extents among these of which an earlier copy was damaged.
-    pub mended_extents: u64,
-}
 
 /// What `format` says in the target of a first backup until that is whole.
 fn unfinished() -> String {
@@ -257,7 +120,7 @@ pub fn backup_with(
         return Err(refused(target, &why));
     }
     if is_first {
-        say(&**disk, target, &unfinished())?;
+        replace_format(&**disk, target, &unfinished())?;
     }
     let new_bytes = |prefix: &LogPrefix| -> u64 {
         let is_new =
@@ -338,17 +201,6 @@ fn kept<'a>(before: &'a Manifest, store: StoreId, extent: &ExtentPrefix) -> Opti
     (entry.sealed && extent.sealed.is_some()).then_some(entry)
 }
 
-/// Whether a list that may come from afar is one of a log: from its first extent to the open one, without a hole.
-fn is_possible(extents: &[ExtentPrefix]) -> bool {
-    let sizes = extents.iter().all(|extent| {
-        let used = u64::from(extent.used_bytes);
-        EXTENT_HEADER_BYTES as u64 <= used && used <= extent.capacity && extent.capacity <= EXTENT_BYTES_MAX
-    });
-    let numbers = extents.iter().map(|extent| extent.extent).eq(1..=extents.len() as u64);
-    let open = extents.iter().position(|extent| extent.sealed.is_none());
-    sizes && numbers && open.is_some_and(|open| open + 1 == extents.len())
-}
-
 /// Whether a store's log continues what an earlier backup holds of it, as far as that can be told without reading groups.
 fn belongs(before: &Manifest, prefix: &LogPrefix) -> Result<(), BackupError> {
     let entries = before.stores.get(&prefix.store.0).map_or(&[][..], Vec::as_slice);
@@ -369,13 +221,6 @@ fn belongs(before: &Manifest, prefix: &LogPrefix) -> Result<(), BackupError> {
     Ok(())
 }
 
-fn another_history(store: StoreId, extent: u64) -> BackupError {
-    BackupError::Refused(format!(
-        "the backup holds another history of store {store}, from extent {extent} on: the data directory was set back, or is \
-         another; choose another folder"
-    ))
-}
-
 /// Copies what is new of one store, oldest first: what is there is a prefix of its log at any time.
 fn backup_store(
     source: &dyn Source,
@@ -394,7 +239,7 @@ fn backup_store(
     remove_leftovers(&*disk, &dir, last)?;
     let mut entries: Vec<ExtentEntry> = Vec::new();
     for extent in &prefix.extents {
-        let mut expected = Expected::of(store, extent);
+        let mut expected = ExpectedExtent::of(store, extent);
         expected.previous = entries.last().map(|last| (last.used_bytes, last.chain));
         let kept = kept(before, store, extent);
         if let Some(kept) = kept {
@@ -402,9 +247,9 @@ fn backup_store(
                 Recheck::Header => is_still_there(&disk, &dir, &expected),
                 Recheck::Bytes => {
                     let previous = expected.previous;
-                    let expected = Expected {
+                    let expected = ExpectedExtent {
                         previous,
-                        ..Expected::by(store, kept)
+                        ..ExpectedExtent::by(store, kept)
                     };
                     check::check_file(&*disk, &dir, &expected)?.is_ok()
                 }
@@ -435,7 +280,7 @@ fn backup_store(
             }
             None => {
                 let mut pieces = source.read(store, extent).map_err(CopyError::of_source)?;
-                let checked = copy_extent(copying, &mut *pieces, &dir, &expected, Room::AsUsed)?;
+                let checked = copy_extent(copying, &mut *pieces, &dir, &expected, TargetRoom::AsUsed)?;
                 report.copied_extents += 1;
                 report.copied_bytes += u64::from(extent.used_bytes);
                 report.mended_extents += u64::from(kept.is_some());
@@ -453,23 +298,4 @@ fn backup_store(
         });
     }
     Ok(entries)
-}
-
-/// Removes from a store's folder what interrupted copies left: their temporary files, which hold room that may be what is
-/// missing, and extents of another history behind the `last` of this one. No manifest names those: that would have been
-/// refused.
-fn remove_leftovers(disk: &dyn Disk, dir: &Path, last: u64) -> Result<(), StorageError> {
-    for name in disk.list(dir).map_err(|e| StorageError::io("list", dir, e))? {
-        let stray = matches!(FileName::parse(&name), Some(FileName::Extent(number)) if number > last);
-        if stray || name.ends_with(".tmp") {
-            let path = dir.join(name);
-            disk.remove(&path).map_err(|e| StorageError::io("remove", path, e))?;
-        }
-    }
-    Ok(())
-}
-
-/// The manifest's place.
-fn manifest_path(dir: &Path) -> PathBuf {
-    dir.join(MANIFEST)
 }

@@ -5,16 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::apart::{refuse_overlap, refuse_within_data};
-use super::check::{Expected, check_file};
-use super::copy::{CopyError, Copying, Room, copy_extent};
-use super::manifest::Manifest;
-use super::source::{FolderSource, Source as _};
-use super::{BackupError, CopyProgress, Stage, remove_leftovers};
-use crate::directory::{UNFINISHED, is_unused, read_format, refuse_newer, say, store_dir, write_format};
+use super::check::{ExpectedExtent, check_file};
+use super::copy::{CopyError, Copying, TargetRoom, copy_extent, remove_leftovers};
+use super::progress::{CopyProgress, Stage};
+use super::source::FolderSource;
+use crate::boundary::backup::BackupError;
+use crate::boundary::backup::Source as _;
+use crate::directory::folder::lock_dir;
+use crate::directory::manifest::Manifest;
+use crate::directory::names::FileName;
+use crate::directory::{UNFINISHED, is_unused, read_format, refuse_newer, replace_format, store_dir, write_format};
 use crate::disk::Disk;
-use crate::error::{OpenError, StorageError};
-use crate::folder::lock_dir;
-use crate::log::names::FileName;
+use crate::error::{DamagedPlace, OpenError, StorageError};
 use crate::model::StoreId;
 use crate::offline::verify::{VerifyReport, verify_on};
 
@@ -78,7 +80,7 @@ pub fn restore(
     let _lock = lock_dir(&**disk, dir)?;
     accept(&**disk, dir, &marker)?;
     // Also where it stands there: who wrote it may have been killed before its name was durable.
-    say(&**disk, dir, &marker)?;
+    replace_format(&**disk, dir, &marker)?;
     let entries = || manifest.stores.values().flatten();
     let bytes = entries().map(|entry| u64::from(entry.used_bytes)).sum();
     let mut report = RestoreReport {
@@ -149,9 +151,9 @@ fn copy_all(
         remove_leftovers(&**disk, &dir, entries.len() as u64)?;
         let mut previous = None;
         for entry in entries {
-            let expected = Expected {
+            let expected = ExpectedExtent {
                 previous,
-                ..Expected::by(store, entry)
+                ..ExpectedExtent::by(store, entry)
             };
             previous = Some((entry.used_bytes, entry.chain));
             // What an interrupted restore left is as good, if it is whole.
@@ -160,13 +162,21 @@ fn copy_all(
                 continue;
             }
             // The log goes on in the open one.
-            let room = if entry.sealed { Room::AsUsed } else { Room::Whole };
+            let room = if entry.sealed {
+                TargetRoom::AsUsed
+            } else {
+                TargetRoom::Whole
+            };
             let copied = source
                 .read(store, &entry.prefix())
                 .map_err(CopyError::of_source)
                 .and_then(|mut pieces| copy_extent(&mut copying, &mut *pieces, &dir, &expected, room));
             copied.map_err(|error| match error {
-                CopyError::Store(BackupError::Storage(StorageError::Corrupt { byte, found, .. })) => {
+                CopyError::Store(BackupError::Storage(StorageError::Corrupt {
+                    place: DamagedPlace::Extent { byte, .. },
+                    found,
+                    ..
+                })) => {
                     let path = FileName::Extent(entry.extent).in_dir(&store_dir(backup, store));
                     BackupError::Damaged { path, byte, found }
                 }

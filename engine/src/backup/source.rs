@@ -4,131 +4,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{BackupError, ExtentPrefix, LogPrefix};
+use crate::boundary::backup::{BackupError, ExtentPrefix, LogPrefix, Pieces, Source};
+use crate::directory::extent_file::open_extent;
+use crate::directory::folder::lock_dir;
 use crate::directory::{has_known_format, list_stores, store_dir};
 use crate::disk::{Disk, DiskFile, DiskLock};
-use crate::engine::Engine;
+use crate::error::corrupt;
 use crate::error::{OpenError, StorageError};
-use crate::folder::lock_dir;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
+use crate::format::log_start::LogStart;
 use crate::log::end::{end_of, known_durable};
-use crate::log::headers::{Headers, open_extent, read_headers};
-use crate::log::recovery::corrupt;
+use crate::log::headers::{Headers, read_headers};
 use crate::log::replay::{ANOTHER_LOG, read_checkpoint};
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, StoreId};
 
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 256 << 10;
-
-/// Where a backup comes from. Everything blocks.
-pub trait Source: Send + Sync {
-    /// The stores there are, by id.
-    ///
-    /// # Errors
-    /// [`BackupError`]; likewise below.
-    fn stores(&self) -> Result<Vec<StoreId>, BackupError>;
-    /// The folder that it is, if it is one on this host.
-    fn folder(&self) -> Option<&Path> {
-        None
-    }
-    /// A store's log up to a position that is durable now: everything that was acknowledged before the call is in it. Of a
-    /// folder at rest, what a killed process wrote last may be in it before it is durable.
-    fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError>;
-    /// Whether there is such a store. Asking does not make it.
-    fn has(&self, store: StoreId) -> Result<bool, BackupError> {
-        Ok(self.stores()?.contains(&store))
-    }
-    /// One extent of that log, if there is one of this number.
-    fn extent(&self, store: StoreId, number: u64) -> Result<Option<ExtentPrefix>, BackupError> {
-        let extents = self.prefix(store)?.extents;
-        Ok(extents.into_iter().find(|extent| extent.extent == number))
-    }
-    /// The used bytes of an extent of such a prefix. They are the same whenever they are read, but for the durable mark in the
-    /// header, which is where they end: whoever opens the copy takes anything missing of it for damage, not for a torn
-    /// write.
-    fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError>;
-}
-
-/// Bytes in order, a piece at a time.
-pub trait Pieces: Send {
-    /// The next ones, at most 1 MiB, never none; `None` when all that were asked for were returned.
-    ///
-    /// # Errors
-    /// [`BackupError`]; what was returned before is then not all.
-    fn next(&mut self) -> Result<Option<Vec<u8>>, BackupError>;
-}
-
-impl Source for Engine {
-    fn folder(&self) -> Option<&Path> {
-        Some(self.place().1)
-    }
-
-    fn stores(&self) -> Result<Vec<StoreId>, BackupError> {
-        let (disk, dir) = self.place();
-        // Those that are open too, wherever their folders are by now: no backup goes by without a store that is written to.
-        let mut stores = list_stores(&**disk, dir)?;
-        stores.extend(self.written_stores());
-        stores.sort_unstable();
-        stores.dedup();
-        Ok(stores)
-    }
-
-    fn has(&self, store: StoreId) -> Result<bool, BackupError> {
-        let (disk, dir) = self.place();
-        let dir = store_dir(dir, store);
-        let names = disk.list(&dir).map_err(|e| StorageError::io("list", &dir, e))?;
-        // A folder in which nothing stands yet is listed with the others.
-        Ok(!names.is_empty() || self.stores()?.contains(&store))
-    }
-
-    /// Opens the store, if it is not open.
-    fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError> {
-        let tail = self.tail(store)?;
-        self.up_to(store, tail, 1..=tail.extent)
-    }
-
-    fn extent(&self, store: StoreId, number: u64) -> Result<Option<ExtentPrefix>, BackupError> {
-        let tail = self.tail(store)?;
-        if !(1..=tail.extent).contains(&number) {
-            return Ok(None);
-        }
-        let found = self.up_to(store, tail, number..=tail.extent.min(number + 1))?;
-        Ok(found.extents.into_iter().find(|extent| extent.extent == number))
-    }
-
-    fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError> {
-        let (disk, dir) = self.place();
-        let pieces = FilePieces::open(&**disk, &store_dir(dir, store), store, extent)?;
-        Ok(Box::new(pieces))
-    }
-}
-
-impl Engine {
-    /// Where the durable part of a store's log ends.
-    fn tail(&self, store: StoreId) -> Result<LogPosition, OpenError> {
-        let opened = self.open_store(store)?;
-        let tail = *opened.shared.tail.borrow();
-        Ok(tail)
-    }
-
-    /// These extents of a log that is durable up to `tail`. None is ever removed.
-    fn up_to(
-        &self,
-        store: StoreId,
-        tail: LogPosition,
-        extents: std::ops::RangeInclusive<u64>,
-    ) -> Result<LogPrefix, BackupError> {
-        let (disk, dir) = self.place();
-        let dir = store_dir(dir, store);
-        let mut headers = BTreeMap::new();
-        // A store that was never written to has none.
-        for extent in extents.filter(|_| tail.byte > 0) {
-            headers.insert(extent, read_header(&**disk, &dir, store, extent)?.1);
-        }
-        Ok(up_to(store, &headers, tail))
-    }
-}
 
 /// A data directory that no process has open, for as long as this lives. It is not written to.
 pub struct FolderSource {
@@ -189,7 +81,7 @@ impl Source for FolderSource {
 }
 
 /// A log with these headers, up to `tail`.
-fn up_to(store: StoreId, headers: &BTreeMap<u64, ExtentHeader>, tail: LogPosition) -> LogPrefix {
+pub(crate) fn up_to(store: StoreId, headers: &BTreeMap<u64, ExtentHeader>, tail: LogPosition) -> LogPrefix {
     let extents = headers.range(..=tail.extent).map(|(&extent, header)| {
         let next = headers.get(&(extent + 1)).filter(|_| extent < tail.extent);
         ExtentPrefix {
@@ -211,7 +103,7 @@ fn find_tail(disk: &Arc<dyn Disk>, dir: &Path, store: StoreId, found: &Headers) 
     let checkpoint = read_checkpoint(&**disk, dir, store, found)?;
     let known_durable = known_durable(store, checkpoint.as_ref(), found)?;
     let Some((&extent, header)) = found.log.last_key_value() else {
-        return Ok(LogPosition { extent: 1, byte: 0 });
+        return Ok(LogStart::WHOLE.position());
     };
     let (file, _) = open_extent(&**disk, dir, extent)?;
     let start = LogPosition {
@@ -236,7 +128,7 @@ fn find_tail(disk: &Arc<dyn Disk>, dir: &Path, store: StoreId, found: &Headers) 
 }
 
 /// An extent's file and its header.
-pub(super) fn read_header(
+pub(crate) fn read_header(
     disk: &dyn Disk,
     dir: &Path,
     store: StoreId,
@@ -255,7 +147,7 @@ pub(super) fn read_header(
     Ok((file, header))
 }
 
-struct FilePieces {
+pub(crate) struct FilePieces {
     store: StoreId,
     extent: u64,
     file: Arc<dyn DiskFile>,
@@ -265,7 +157,12 @@ struct FilePieces {
 }
 
 impl FilePieces {
-    fn open(disk: &dyn Disk, dir: &Path, store: StoreId, extent: &ExtentPrefix) -> Result<Self, BackupError> {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        store: StoreId,
+        extent: &ExtentPrefix,
+    ) -> Result<Self, BackupError> {
         let (file, header) = read_header(disk, dir, store, extent.extent)?;
         if (header.salt, header.capacity) != (extent.salt, extent.capacity) {
             return Err(corrupt(store, extent.extent, 0, "another extent than was asked for").into());

@@ -6,7 +6,7 @@ use crate::model::{SegmentPath, Sequence};
 
 /// One segment that a transaction wants to extend.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Claim {
+pub struct SequenceClaim {
     /// The segment.
     pub path: SegmentPath,
     /// The sequence of its first record.
@@ -36,23 +36,23 @@ pub enum Ruling {
 
 /// The heads as the groups under way, and the one being formed, will leave them.
 #[derive(Debug, Default)]
-pub struct Order {
-    ahead: HashMap<SegmentPath, Ahead>,
+pub struct CommitOrder {
+    ahead: HashMap<SegmentPath, PendingHead>,
     /// Number of the group being formed.
     forming: u64,
 }
 
 /// What a group that is not durable yet makes of a segment.
 #[derive(Debug)]
-struct Ahead {
+struct PendingHead {
     head: Sequence,
     /// The last group that extends it.
     group: u64,
 }
 
-impl Order {
+impl CommitOrder {
     /// Rules on one transaction; on [`Ruling::Accept`] its records count for those after it.
-    pub fn rule(&mut self, claims: &[Claim], durable_head: impl Fn(&SegmentPath) -> Sequence) -> Ruling {
+    pub fn rule(&mut self, claims: &[SequenceClaim], durable_head: impl Fn(&SegmentPath) -> Sequence) -> Ruling {
         let mut later = false;
         for claim in claims {
             match self.ahead.get(&claim.path) {
@@ -73,7 +73,7 @@ impl Order {
             return Ruling::Later;
         }
         for claim in claims {
-            let ahead = Ahead {
+            let ahead = PendingHead {
                 head: Sequence(claim.first.0 + claim.count - 1),
                 group: self.forming,
             };
@@ -89,7 +89,7 @@ impl Order {
     }
 
     /// A group is durable: of the segments that no later one extends, the durable head is the head again.
-    pub fn landed<'a>(&mut self, group: u64, claims: impl Iterator<Item = &'a Claim>) {
+    pub fn landed<'a>(&mut self, group: u64, claims: impl Iterator<Item = &'a SequenceClaim>) {
         for claim in claims {
             if self.ahead.get(&claim.path).is_some_and(|ahead| ahead.group == group) {
                 self.ahead.remove(&claim.path);
@@ -102,8 +102,8 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn claim(segment: &str, first: u64, count: u64) -> Claim {
-        Claim {
+    fn claim(segment: &str, first: u64, count: u64) -> SequenceClaim {
+        SequenceClaim {
             path: SegmentPath::new("s", segment).unwrap(),
             first: Sequence(first),
             count,
@@ -116,14 +116,14 @@ mod tests {
 
     #[test]
     fn one_of_two_equal_claims_wins_and_the_other_waits_for_durability() {
-        let mut order = Order::default();
+        let mut order = CommitOrder::default();
         assert_eq!(order.rule(&[claim("a", 6, 1)], heads), Ruling::Accept);
         assert_eq!(order.rule(&[claim("a", 6, 1)], heads), Ruling::Later);
     }
 
     #[test]
     fn a_claim_may_continue_one_of_the_same_group() {
-        let mut order = Order::default();
+        let mut order = CommitOrder::default();
         assert_eq!(order.rule(&[claim("a", 6, 3)], heads), Ruling::Accept);
         assert_eq!(order.rule(&[claim("a", 9, 1)], heads), Ruling::Accept);
     }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_gap_and_a_repeat_conflict_with_the_durable_head() {
         for first in [1, 5, 7] {
-            let ruling = Order::default().rule(&[claim("a", first, 1)], heads);
+            let ruling = CommitOrder::default().rule(&[claim("a", first, 1)], heads);
             let path = SegmentPath::new("s", "a").unwrap();
             assert_eq!(
                 ruling,
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_claim_may_continue_a_group_under_way_and_no_other_is_told_of_its_head() {
-        let mut order = Order::default();
-        let rule = |order: &mut Order, first, ruling| {
+        let mut order = CommitOrder::default();
+        let rule = |order: &mut CommitOrder, first, ruling| {
             assert_eq!(order.rule(&[claim("a", first, 1)], heads), ruling);
             order.formed()
         };
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_transaction_over_several_segments_goes_whole_or_not_at_all() {
-        let mut order = Order::default();
+        let mut order = CommitOrder::default();
         assert!(matches!(
             order.rule(&[claim("b", 1, 1), claim("a", 9, 1)], heads),
             Ruling::Conflict { .. }

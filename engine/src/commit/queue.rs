@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use super::order::Claim;
+use super::budget::QueuePermit;
+use super::order::SequenceClaim;
 use crate::error::{AppendError, Rejection};
 use crate::format::transaction::Encoded;
 use crate::model::{Committed, SegmentPath, SegmentStatus, Sequence, Transaction};
-use crate::room::Taken;
-use crate::waking::waking;
+use crate::runtime::waking::waking;
 
 /// Where an answer goes. Exactly one is sent; dropping it unanswered tells the caller that the outcome is unknown.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
@@ -23,13 +23,13 @@ pub(crate) enum Request {
         path: SegmentPath,
         first: Sequence,
         reply: Reply<SegmentStatus>,
-        _room: Taken,
+        _room: QueuePermit,
     },
     /// Delete a segment.
     Delete {
         path: SegmentPath,
         reply: Reply<()>,
-        _room: Taken,
+        _room: QueuePermit,
     },
 }
 
@@ -37,17 +37,17 @@ pub(crate) enum Request {
 pub(crate) struct Append {
     pub(crate) transaction: Transaction,
     pub(crate) encoded: Encoded,
-    pub(crate) claims: Vec<Claim>,
+    pub(crate) claims: Vec<SequenceClaim>,
     pub(crate) reply: oneshot::Sender<Answered>,
     /// Its share of the queue's bytes, given back when it is answered.
-    pub(crate) room: Taken,
+    pub(crate) room: QueuePermit,
 }
 
 /// An append's outcome, and what it was made of: to free ten thousand records takes as long as to write them, and is the
 /// producer's to do.
 pub(crate) struct Answered {
     pub(crate) outcome: Result<Committed, AppendError>,
-    _spent: (Transaction, Encoded, Vec<Claim>),
+    _spent: (Transaction, Encoded, Vec<SequenceClaim>),
 }
 
 impl Append {
@@ -63,7 +63,7 @@ impl Append {
 
 /// The queue, and whether somebody is working on it.
 #[derive(Default)]
-pub(crate) struct Queue {
+pub(crate) struct CommitQueue {
     pub(crate) requests: VecDeque<Request>,
     pub(crate) running: bool,
     pub(crate) closed: bool,
@@ -82,7 +82,7 @@ pub(crate) enum Needs {
     Call,
 }
 
-impl Queue {
+impl CommitQueue {
     pub(crate) fn push(&mut self, request: Request) -> Needs {
         let bytes = request.bytes();
         self.requests.push_back(request);
@@ -112,7 +112,7 @@ impl Queue {
         !waiting.is_empty()
     }
 
-    /// The reverse of [`Queue::take`]; whether there are any requests.
+    /// The reverse of [`CommitQueue::take`]; whether there are any requests.
     pub(crate) fn put_back(&mut self, waiting: &mut VecDeque<Request>) -> bool {
         if !waiting.is_empty() {
             waiting.append(&mut self.requests);

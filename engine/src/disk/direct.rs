@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::FallocateFlags;
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::at_once::may_wait;
 use super::blocks::Blocks;
 use super::files::{Files, OpenFile, open_own};
 use super::in_place::write_in_place;
+use super::nonblocking::may_wait;
 use super::ring::Ring;
-use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
+use super::traits::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
+use super::write_queue::WriteQueue;
 use crate::limits::BLOCK_BYTES;
 
 /// Files of the operating system, the log's past its page cache.
@@ -224,7 +225,7 @@ impl Disk for Direct {
         Ok(Some(system.f_bavail.saturating_mul(system.f_frsize)))
     }
 
-    fn can_read_at_once(&self) -> bool {
+    fn can_read_without_waiting(&self) -> bool {
         true
     }
 
@@ -275,53 +276,4 @@ impl Disk for Direct {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::at_once::at_once;
-    use crate::error::StorageError;
-
-    #[test]
-    fn what_must_not_wait_reads_what_is_cached_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        std::fs::write(&path, vec![7; 1 << 20]).unwrap();
-        let file = Direct::default().open(&path, OpenMode::Read).unwrap();
-        let mut buffer = vec![0; 4096];
-        let mut read = |offset, length| {
-            at_once(|| {
-                let read = file.read_at(offset, &mut buffer[..length]);
-                read.map_err(|e| StorageError::io("read", &path, e))
-            })
-        };
-        let cached = read(4096, 4096);
-        if cached.is_none() {
-            return eprintln!("skipped: this file system cannot tell whether a read would wait");
-        }
-        assert_eq!(cached.unwrap().unwrap(), 4096);
-        assert_eq!(
-            read((1 << 20) - 10, 100).unwrap().unwrap(),
-            10,
-            "as far as the file goes"
-        );
-        let opened = at_once(|| {
-            let opened = Direct::default().open(&path, OpenMode::Read);
-            opened.map(|_| ()).map_err(|e| StorageError::io("open", &path, e))
-        });
-        assert!(opened.is_none(), "to open a file may wait");
-        let many = at_once(|| {
-            let one = || file.read_at(0, &mut [0; 1]);
-            let all = (0..1000).try_for_each(|_| one().map(|_| ()));
-            all.map_err(|e| StorageError::io("read", &path, e))
-        });
-        assert!(many.is_none(), "a long way is left to others");
-        let forgotten = std::fs::File::open(&path).unwrap();
-        forgotten.sync_all().unwrap();
-        rustix::fs::fadvise(&forgotten, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        assert!(read(512 << 10, 4096).is_none(), "the device has to be asked");
-        assert_eq!(
-            file.read_at(512 << 10, &mut [0; 9]).unwrap(),
-            9,
-            "who may wait reads it"
-        );
-    }
-}
+mod tests;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blocks::Blocks;
-use super::{Disk, DiskFile, DiskLock, LogFile, OpenMode, parent};
+use super::owner::parent;
+use super::traits::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
 
 /// Files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,13 +44,13 @@ impl Drop for Locked {
 fn make_folder(path: &Path) -> io::Result<bool> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, super::DIR_MODE);
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, super::owner::DIR_MODE);
     match builder.create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
         Err(error) => Err(error),
         Ok(()) => {
             #[cfg(unix)]
-            own(&fs::metadata(path)?, super::DIR_MODE, |mode| {
+            own(&fs::metadata(path)?, super::owner::DIR_MODE, |mode| {
                 fs::set_permissions(path, mode)
             })?;
             Ok(false)
@@ -70,11 +71,13 @@ fn own(made: &fs::Metadata, mode: u32, set: impl FnOnce(fs::Permissions) -> io::
 /// As [`super::regular::open`]; a file that it makes is its owner's alone.
 pub(super) fn open_own(path: &Path, options: &mut OpenOptions, flags: i32, makes: bool) -> io::Result<File> {
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, super::FILE_MODE);
+    std::os::unix::fs::OpenOptionsExt::mode(options, super::owner::FILE_MODE);
     let file = super::regular::open(path, options, flags)?;
     #[cfg(unix)]
     if makes {
-        own(&file.metadata()?, super::FILE_MODE, |mode| file.set_permissions(mode))?;
+        own(&file.metadata()?, super::owner::FILE_MODE, |mode| {
+            file.set_permissions(mode)
+        })?;
     }
     let _ = makes;
     Ok(file)

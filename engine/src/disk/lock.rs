@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::open_own;
-use super::{DiskLock, Standing, parent, regular};
+use super::owner::parent;
+use super::regular;
+use super::traits::{DiskLock, FolderWatch};
 
 /// A file or folder by what it is, whatever it is called. Kept open, so that its number is not given to another.
 struct Thing {
@@ -34,8 +36,8 @@ impl DiskLock for Locked {
         self.files.first()
     }
 
-    fn standing(&self) -> Option<Arc<dyn Standing>> {
-        Some(Arc::clone(&self.things) as Arc<dyn Standing>)
+    fn folder_watch(&self) -> Option<Arc<dyn FolderWatch>> {
+        Some(Arc::clone(&self.things) as Arc<dyn FolderWatch>)
     }
 }
 
@@ -50,7 +52,7 @@ impl Drop for Locked {
     }
 }
 
-impl Standing for Things {
+impl FolderWatch for Things {
     fn check(&self) -> io::Result<Option<String>> {
         let things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
         for thing in &*things {
@@ -66,7 +68,7 @@ impl Standing for Things {
         things
             .iter()
             .filter(|thing| thing.is_folder)
-            .try_for_each(|folder| super::may_write(&folder.path))
+            .try_for_each(|folder| super::owner::may_write(&folder.path))
     }
 
     fn add(&self, folder: &Path) -> io::Result<bool> {
@@ -163,7 +165,7 @@ fn lock_now(file: &File) -> io::Result<Taken> {
     }
 }
 
-/// As [`super::LogFile::take`].
+/// As [`super::traits::LogFile::take`].
 pub(super) fn take(file: &File) -> io::Result<()> {
     if lock_now(file)? != Taken::ByAnother {
         return Ok(());
@@ -177,7 +179,7 @@ pub(super) fn take(file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::ResourceBusy, what))
 }
 
-/// As [`super::Disk::lock`]. Where nobody may write, the lock on the folder is enough.
+/// As [`super::traits::Disk::lock`]. Where nobody may write, the lock on the folder is enough.
 pub(super) fn lock(path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
     let dir = parent(path);
     let folder = File::open(dir)?;
@@ -293,65 +295,4 @@ fn process_that_locks(locks: &str, number: u64) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_is_locked_by_itself_under_whatever_name_and_without_its_lock_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let own = dir.path().join("own");
-        std::fs::create_dir(&own).unwrap();
-        std::os::unix::fs::symlink(&own, dir.path().join("link")).unwrap();
-        let first = lock(&own.join("lock")).unwrap().unwrap();
-        std::fs::remove_file(own.join("lock")).unwrap();
-        for name in ["own", "link", "own/../own", "./link/."] {
-            assert!(lock(&dir.path().join(name).join("lock")).unwrap().is_none(), "{name}");
-        }
-        assert!(!own.join("lock").exists(), "who is refused makes no file");
-        assert!(
-            first
-                .standing()
-                .unwrap()
-                .check()
-                .unwrap()
-                .unwrap()
-                .contains("lock was deleted")
-        );
-        std::fs::rename(&own, dir.path().join("moved")).unwrap();
-        assert!(lock(&dir.path().join("moved/lock")).unwrap().is_none());
-        drop(first);
-        assert!(lock(&dir.path().join("moved/lock")).unwrap().is_some());
-    }
-
-    #[test]
-    fn what_a_lock_stands_on_is_noticed_to_be_gone_or_another() {
-        let dir = tempfile::tempdir().unwrap();
-        let own = dir.path().join("own");
-        std::fs::create_dir_all(own.join("stores")).unwrap();
-        let held = lock(&own.join("lock")).unwrap().unwrap();
-        let standing = held.standing().unwrap();
-        assert!(standing.add(&own.join("stores")).unwrap());
-        assert_eq!(standing.check().unwrap(), None);
-        standing.takes_files().unwrap();
-        std::fs::rename(own.join("stores"), dir.path().join("elsewhere")).unwrap();
-        assert!(standing.check().unwrap().unwrap().contains("deleted or moved"));
-        std::fs::create_dir(own.join("stores")).unwrap();
-        assert!(standing.check().unwrap().unwrap().contains("another"));
-        // Whoever takes the moved stores for his own is refused, too.
-        std::fs::create_dir(dir.path().join("new")).unwrap();
-        let other = lock(&dir.path().join("new/lock")).unwrap().unwrap();
-        assert!(!other.standing().unwrap().add(&dir.path().join("elsewhere")).unwrap());
-    }
-
-    #[test]
-    fn the_process_that_has_a_folder_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let _held = lock(&path).unwrap().unwrap();
-        let holder = holder(&path);
-        assert!(holder.contains(&std::process::id().to_string()), "{holder}");
-        let text = "1: FLOCK  ADVISORY  WRITE 77 fe:00:5678 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 78 fe:00:9 0 EOF\n";
-        assert_eq!(process_that_locks(text, 5678), Some(77));
-        assert_eq!(process_that_locks(text, 78), None);
-    }
-}
+mod tests;

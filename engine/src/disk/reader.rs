@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::DiskFile;
+use super::traits::DiskFile;
 
 /// Bytes asked of the file at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Where in a file the next byte is read.
-pub(crate) struct Reader<'a> {
+pub(crate) struct FileReader<'a> {
     file: &'a dyn DiskFile,
     /// Of what stands behind `piece`.
     at: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Reader<'a> {
     taken: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FileReader<'a> {
     /// At its start.
     pub(crate) fn new(file: &'a dyn DiskFile) -> Self {
         let (at, piece, taken) = (0, Vec::new(), 0);
@@ -24,7 +24,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl io::Read for Reader<'_> {
+impl io::Read for FileReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.taken == self.piece.len() {
             self.piece.resize(PIECE_BYTES, 0);
@@ -44,9 +44,9 @@ mod tests {
     use std::io::Read as _;
     use std::path::Path;
 
-    use super::super::simulated::Simulated;
-    use super::super::{Disk as _, OpenMode};
     use super::*;
+    use crate::disk::traits::{Disk as _, OpenMode};
+    use crate::simulation::Simulated;
 
     #[test]
     fn all_of_a_file_is_read_and_nothing_behind_it() {
@@ -56,7 +56,7 @@ mod tests {
             let file = disk.open(Path::new("/file"), OpenMode::Create).unwrap();
             file.write_at(0, &bytes).unwrap();
             let mut read = Vec::new();
-            Reader::new(&*file).read_to_end(&mut read).unwrap();
+            FileReader::new(&*file).read_to_end(&mut read).unwrap();
             assert!(read == bytes, "{size}");
         }
     }

@@ -49,8 +49,9 @@ fn check(file: &File) -> io::Result<()> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::best;
     use super::super::files::Files;
-    use super::super::{OpenMode, best};
+    use crate::disk::traits::OpenMode;
 
     #[test]
     fn what_is_no_regular_file_is_refused_and_waits_for_nobody() {

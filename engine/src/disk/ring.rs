@@ -12,7 +12,8 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use super::blocks::Blocks;
 use super::direct::DirectFile;
-use super::{Broken, Ended, LogFile, Outcome, Waker, WriteQueue};
+use super::traits::LogFile;
+use super::write_queue::{BrokenQueue, EndedWrite, Waker, WriteOutcome, WriteQueue};
 
 /// Writes the ring holds at a time.
 const ENTRIES: u32 = 256;
@@ -28,7 +29,7 @@ const REFUSALS_MAX: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A write whose buffer and file belong to the kernel until it ends.
-struct Held {
+struct InKernel {
     file: Arc<dyn LogFile>,
     offset: u64,
     blocks: Blocks,
@@ -38,11 +39,11 @@ struct Held {
 pub struct Ring {
     /// Dropping it waits for nothing; that the kernel uses none of what stands below any more is for [`Drop`] to see to.
     ring: IoUring,
-    held: HashMap<u64, Held>,
+    held: HashMap<u64, InKernel>,
     /// Tickets of what the kernel has not taken over yet, oldest first.
     pushed: VecDeque<u64>,
     /// Writes that ended without the ring.
-    made: Vec<Ended>,
+    made: Vec<EndedWrite>,
     /// The kernel takes and tells nothing more.
     broken: Option<Why>,
     wake: Arc<Eventfd>,
@@ -59,7 +60,7 @@ struct Why {
     leaves_writes: bool,
 }
 
-impl From<Why> for Broken {
+impl From<Why> for BrokenQueue {
     fn from(why: Why) -> Self {
         let Why { cause, leaves_writes } = why;
         Self {
@@ -175,21 +176,24 @@ impl Ring {
             cause: Arc::clone(&cause),
             leaves_writes: !unknown.is_empty(),
         });
-        let mut held: Vec<(u64, Held)> = self.held.drain().collect();
+        let mut held: Vec<(u64, InKernel)> = self.held.drain().collect();
         held.sort_unstable_by_key(|&(ticket, _)| ticket);
         for (ticket, held) in held {
-            let Held { file, offset, blocks } = held;
+            let InKernel { file, offset, blocks } = held;
             let (outcome, blocks) = if !never.contains(&ticket) {
                 // The kernel may still read them: they are nobody's, for ever.
                 std::mem::forget(blocks);
                 let why = format!("io_uring failed with it under way: {cause}");
-                (Outcome::Made(Err(io::Error::new(cause.kind(), why))), Blocks::default())
+                (
+                    WriteOutcome::Made(Err(io::Error::new(cause.kind(), why))),
+                    Blocks::default(),
+                )
             } else if unknown.contains(&address(&file)) {
-                (Outcome::NotBegun, blocks)
+                (WriteOutcome::NotBegun, blocks)
             } else {
-                (Outcome::Made(file.write(offset, &blocks)), blocks)
+                (WriteOutcome::Made(file.write(offset, &blocks)), blocks)
             };
-            self.made.push(Ended {
+            self.made.push(EndedWrite {
                 ticket,
                 outcome,
                 blocks,
@@ -222,9 +226,9 @@ impl Ring {
             let Some(held) = self.held.remove(&completion.user_data()) else {
                 continue;
             };
-            self.made.push(Ended {
+            self.made.push(EndedWrite {
                 ticket: completion.user_data(),
-                outcome: Outcome::Made(outcome(completion.result(), &held)),
+                outcome: WriteOutcome::Made(outcome(completion.result(), &held)),
                 blocks: held.blocks,
             });
         }
@@ -235,7 +239,7 @@ impl Ring {
         }
     }
 
-    fn health(&self) -> Result<(), Broken> {
+    fn health(&self) -> Result<(), BrokenQueue> {
         self.broken.clone().map_or(Ok(()), |why| Err(why.into()))
     }
 }
@@ -247,7 +251,7 @@ fn address(file: &Arc<dyn LogFile>) -> usize {
 
 /// What a completion says of a write. One that was cut short, or that the kernel would have to wait for, is made again the
 /// plain way: nothing failed.
-fn outcome(result: i32, held: &Held) -> io::Result<()> {
+fn outcome(result: i32, held: &InKernel) -> io::Result<()> {
     match u32::try_from(result) {
         Ok(written) if written as usize == held.blocks.len() => Ok(()),
         Ok(_) => held.file.write(held.offset, &held.blocks),
@@ -263,12 +267,12 @@ impl WriteQueue for Ring {
             .downcast_ref::<DirectFile>()
             .map(|direct| types::Fd(direct.as_raw_fd()));
         let length = u32::try_from(blocks.len()).ok();
-        let held = Held { file, offset, blocks };
+        let held = InKernel { file, offset, blocks };
         if let (Some(descriptor), Some(length), None) = (descriptor, length, &self.broken) {
             let write = opcode::Write::new(descriptor, held.blocks.as_ptr(), length).offset(offset);
             self.held.insert(ticket, held);
             self.push(ticket, write.build());
-            // Broken meanwhile: it was never given to the kernel.
+            // BrokenQueue meanwhile: it was never given to the kernel.
             let Some(held) = self.broken.as_ref().and_then(|_| self.held.remove(&ticket)) else {
                 return;
             };
@@ -284,7 +288,7 @@ impl WriteQueue for Ring {
         }
     }
 
-    fn reap(&mut self, may_wait: bool, ended: &mut Vec<Ended>) -> Result<(), Broken> {
+    fn reap(&mut self, may_wait: bool, ended: &mut Vec<EndedWrite>) -> Result<(), BrokenQueue> {
         let wanted = usize::from(may_wait && self.made.is_empty());
         if wanted > 0 {
             self.listen();
@@ -301,7 +305,7 @@ impl WriteQueue for Ring {
         Arc::clone(&self.wake) as Arc<dyn Waker>
     }
 
-    fn finish(&mut self) -> Result<(), Broken> {
+    fn finish(&mut self) -> Result<(), BrokenQueue> {
         while !self.held.is_empty() {
             self.enter(1);
             self.take();
@@ -313,10 +317,10 @@ impl WriteQueue for Ring {
 
 impl Ring {
     /// Makes a write the plain way.
-    fn make(&mut self, ticket: u64, held: Held) {
-        self.made.push(Ended {
+    fn make(&mut self, ticket: u64, held: InKernel) {
+        self.made.push(EndedWrite {
             ticket,
-            outcome: Outcome::Made(held.file.write(held.offset, &held.blocks)),
+            outcome: WriteOutcome::Made(held.file.write(held.offset, &held.blocks)),
             blocks: held.blocks,
         });
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::disk::Ground;
 
-use super::{Diagnosis, Examination, Finding, Method, Severity};
+use super::report::{Diagnosis, Examination, Finding, Method, Severity};
 
 /// No device makes a write durable faster: the way to it and back takes that long.
 pub const IMPLAUSIBLE: Duration = Duration::from_micros(10);

@@ -4,15 +4,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::behind::behind;
 use crate::clock::{Clock, SystemClock};
+use crate::directory::extent_file::open_extent;
+use crate::directory::names::FileName;
 use crate::directory::{list_stores, store_dir};
 use crate::disk::{Disk, best};
 use crate::error::StorageError;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::format::transaction::take_transaction;
-use crate::log::headers::open_extent;
-use crate::log::names::FileName;
+use crate::log::behind::behind;
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, StoreId, Timestamp};
 

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Measured, Method, ROOM_BYTES_MIN};
+use super::report::{Measured, Method};
 use crate::disk::blocks::Blocks;
-use crate::disk::{Disk, Ended, LogFile, Outcome, WriteQueue};
+use crate::disk::{Disk, EndedWrite, LogFile, WriteOutcome, WriteQueue};
 use crate::limits::BLOCK_BYTES;
+
+/// Bytes with which it can be measured: many more blocks than are under way at a time.
+pub(super) const ROOM_BYTES_MIN: u64 = 1 << 20;
 
 /// Writes under way at a time in the deepest measurement.
 const DEPTH: usize = 32;
@@ -80,7 +83,7 @@ impl Measuring<'_> {
         let (mut under_way, mut ended, mut failed) = (DEPTH, Vec::new(), Ok(()));
         while under_way > 0 {
             let reaped = queue.reap(true, &mut ended);
-            for Ended {
+            for EndedWrite {
                 ticket,
                 outcome,
                 blocks,
@@ -89,8 +92,8 @@ impl Measuring<'_> {
                 let ticket = ticket as usize;
                 took.push(began[ticket].elapsed());
                 failed = failed.and(match outcome {
-                    Outcome::Made(made) => made,
-                    Outcome::NotBegun => Err(io::Error::other("the queue broke")),
+                    WriteOutcome::Made(made) => made,
+                    WriteOutcome::NotBegun => Err(io::Error::other("the queue broke")),
                 });
                 if failed.is_ok() && self.goes_on(started) {
                     start(queue, &mut began, ticket, blocks);

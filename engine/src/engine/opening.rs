@@ -1,5 +1,5 @@
-//! How a store comes to be open, and to be closed again for others: the table says what is to be done ([`Places`]), threads that
-//! may wait for the disk do it ([`crate::openers`]), and no caller waits longer than the deadline.
+//! How a store comes to be open, and to be closed again for others: the table says what is to be done ([`OpenStores`]), threads that
+//! may wait for the disk do it ([`super::openers`]), and no caller waits longer than the deadline.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::open_stores::{Asked, OpenStores, StoreJob};
 use super::{Inner, store_dir};
-use crate::disk::latch::Latch;
 use crate::error::{OpenError, StorageError};
 use crate::index::catalog::Catalog;
 use crate::log::extents::Extents;
+use crate::log::latch::Latch;
+use crate::log::prepared::LogFolder;
 use crate::log::recovery::unwritten;
-use crate::log::spare::Place;
 use crate::model::{LogPosition, StoreId};
-use crate::places::{Asked, Job, Places};
+use crate::runtime::sync::Instant;
 use crate::store::LocalStore;
-use crate::sync::Instant;
 
 /// When whoever waits looks first whether a store has come to rest, or a thread more is needed; then after twice as long, up to the
 /// second: many may wait.
@@ -35,14 +35,14 @@ impl Inner {
             Asked::Refused(error) => return Err(error),
             Asked::Wait(receive, job) => (receive, job),
         };
-        if let Some(Job::Seek(_)) = job
+        if let Some(StoreJob::Seek(_)) = job
             && let Some(hanging) = self.threads.opening.stuck()
         {
             self.stores().withdraw(id, &OpenError::OpeningsHang(hanging));
         } else {
             self.start(job);
         }
-        match self.config.by_hand {
+        match self.config.stepper {
             Some(_) => receive.await.unwrap_or_else(|_| Err(StorageError::Closed.into())),
             None => self.in_time(id, receive).await,
         }
@@ -75,9 +75,9 @@ impl Inner {
     }
 
     /// What is to be done next.
-    fn jobs(&self) -> Vec<Job<LocalStore>> {
+    fn jobs(&self) -> Vec<StoreJob<LocalStore>> {
         let mut stores = self.stores();
-        let mut jobs = stores.give(LocalStore::is_idle, self.config.by_hand.is_none());
+        let mut jobs = stores.give(LocalStore::is_idle, self.config.stepper.is_none());
         let is_short = stores.is_short_of_descriptors();
         if self.descriptors.were_none_left() {
             jobs.extend(stores.close_some(LocalStore::is_idle));
@@ -89,16 +89,16 @@ impl Inner {
         jobs
     }
 
-    fn start(self: &Arc<Self>, jobs: impl IntoIterator<Item = Job<LocalStore>>) {
+    fn start(self: &Arc<Self>, jobs: impl IntoIterator<Item = StoreJob<LocalStore>>) {
         for job in jobs {
             let inner = Arc::clone(self);
             self.threads.opening.spawn(move || inner.run(job));
         }
     }
 
-    fn run(self: &Arc<Self>, job: Job<LocalStore>) {
+    fn run(self: &Arc<Self>, job: StoreJob<LocalStore>) {
         match job {
-            Job::Seek(id) => {
+            StoreJob::Seek(id) => {
                 let there = self.is_there(id);
                 let readers = self.stores().found(id, there);
                 if !readers.is_empty() {
@@ -109,17 +109,17 @@ impl Inner {
                 }
                 let jobs = self.jobs();
                 // This thread is at its own already. It may hang, so all others are others' before.
-                let is_own = |job: &Job<LocalStore>| matches!(job, Job::Open(opens) if *opens == id);
+                let is_own = |job: &StoreJob<LocalStore>| matches!(job, StoreJob::Open(opens) if *opens == id);
                 let (own, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_own);
                 self.start(others);
                 own.into_iter().for_each(|job| self.run(job));
                 return;
             }
-            Job::Empty(id, reader) => {
+            StoreJob::Empty(id, reader) => {
                 reader.tell(self.caught(id, || self.empty(id)));
                 return;
             }
-            Job::Open(id) => {
+            StoreJob::Open(id) => {
                 let ended = self.stores().is_ended();
                 let opened = match ended {
                     true => Err(StorageError::Closed.into()),
@@ -127,11 +127,11 @@ impl Inner {
                 };
                 let late = self.stores().opened(id, opened);
                 if let Some(store) = late {
-                    self.run(Job::Close(id, store));
+                    self.run(StoreJob::Close(id, store));
                 }
             }
-            Job::Close(id, store) => {
-                if catch_unwind(AssertUnwindSafe(|| self.close_store(&store))).is_err() {
+            StoreJob::Close(id, store) => {
+                if catch_unwind(AssertUnwindSafe(|| store.close())).is_err() {
                     tracing::error!(store = %id, "closing a store panicked");
                 }
                 drop(store);
@@ -152,7 +152,7 @@ impl Inner {
             let Some((idle, store)) = self.stores().oldest_idle(LocalStore::is_idle) else {
                 break;
             };
-            self.close_store(&store);
+            store.close();
             drop(store);
             self.stores().closed(idle);
         }
@@ -174,18 +174,18 @@ impl Inner {
     /// a producer meanwhile, and the folder may be another process's by now. It takes no writes: it is not the one of the table.
     fn empty(&self, id: StoreId) -> Opened {
         let config = &self.config;
-        let place = Place {
+        let folder = LogFolder {
             disk: Arc::clone(&config.disk),
             dir: store_dir(&config.dir, id),
             store: id,
             latch: Arc::new(Latch::new(id)),
             keep_free_bytes: config.keep_free_bytes,
         };
-        let extents = Extents::new(Arc::clone(&self.handles), place.dir.clone(), id);
+        let extents = Extents::new(Arc::clone(&self.handles), folder.dir.clone(), id);
         let nowhere = LogPosition { extent: 0, byte: 0 };
-        let writer = unwritten(place, config.extent_bytes);
+        let writer = unwritten(folder, config.extent_bytes);
         let store = self.assemble(extents, writer, Catalog::default(), nowhere)?;
-        store.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        store.committer.queue().closed = true;
         store.room.close();
         Ok(store)
     }
@@ -202,12 +202,12 @@ impl Inner {
     pub(super) fn close_all(&self) {
         let open = self.stores().end();
         for (id, store) in open {
-            self.close_store(&store);
+            store.close();
             drop(store);
             self.stores().closed(id);
         }
-        if let Some(by_hand) = &self.config.by_hand {
-            return by_hand.run_until(|| self.stores().unfinished().is_empty());
+        if let Some(stepper) = &self.config.stepper {
+            return stepper.run_until(|| self.stores().unfinished().is_empty());
         }
         let mut stores = self.stores();
         while !stores.unfinished().is_empty() {
@@ -215,7 +215,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn stores(&self) -> crate::sync::MutexGuard<'_, Places<LocalStore>> {
+    pub(super) fn stores(&self) -> crate::runtime::sync::MutexGuard<'_, OpenStores<LocalStore>> {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+use super::log_start::LogStart;
 use super::{Cursor, FormatError};
 use crate::limits::{BLOCK_BYTES, FORMAT_VERSION};
 use crate::model::{StoreId, Timestamp};
@@ -63,7 +64,7 @@ impl ExtentHeader {
             store,
             extent,
             begun: false,
-            first_extent: 1,
+            first_extent: LogStart::WHOLE.extent(),
             capacity,
             previous_end: 0,
             salt: 0,

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::run::{Run, SectionAt};
 use super::{Cursor, FormatError};
-use crate::index::{Place, Run};
 use crate::limits::{BLOCK_BYTES, FORMAT_VERSION};
 use crate::model::{SegmentPath, Sequence, StoreId, Timestamp};
 
@@ -100,7 +100,7 @@ pub(crate) fn take_run(cursor: &mut Cursor<'_>) -> Result<Run, FormatError> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Posting {
     /// Where the section is.
-    pub place: Place,
+    pub place: SectionAt,
     /// When it was committed.
     pub timestamp: Timestamp,
 }

@@ -1,10 +1,12 @@
 //! Bytes ↔ values of format version 1 (docs/FORMAT.md). Pure: no I/O, no clock. All numbers are little-endian, all
 //! checksums CRC-32 (IEEE 802.3). Decoders take any bytes, never panic, and never allocate past their input.
 
-pub mod checkpoint;
+pub(crate) mod checkpoint;
 pub mod extent_header;
 pub mod group;
 pub mod index;
+pub(crate) mod log_start;
+pub mod run;
 pub mod transaction;
 
 /// Why bytes are not what their place says they are.

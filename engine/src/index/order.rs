@@ -13,7 +13,7 @@ const MERGED_NUMBERS: usize = 256;
 
 /// Numbers, ordered by something that only the caller can look up.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Order {
+pub(crate) struct PathOrder {
     /// None is empty.
     blocks: Vec<Arc<Vec<SegmentNumber>>>,
     len: usize,
@@ -21,12 +21,12 @@ pub(crate) struct Order {
 
 /// A place between two numbers: a block, and how many of its numbers stand before.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct At {
+pub(crate) struct PathAt {
     block: usize,
     number: usize,
 }
 
-impl Order {
+impl PathOrder {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -36,30 +36,30 @@ impl Order {
     }
 
     /// The place behind all numbers that are before something.
-    pub(crate) fn find(&self, is_before: impl Fn(SegmentNumber) -> bool) -> At {
+    pub(crate) fn find(&self, is_before: impl Fn(SegmentNumber) -> bool) -> PathAt {
         let behind = self.blocks.partition_point(|block| is_before(block[0]));
         let block = behind.saturating_sub(1);
         let number = match behind {
             0 => 0,
             _ => self.blocks[block].partition_point(|&number| is_before(number)),
         };
-        At { block, number }
+        PathAt { block, number }
     }
 
     /// The numbers from a place on.
-    pub(crate) fn iter_from(&self, at: At) -> impl Iterator<Item = SegmentNumber> {
+    pub(crate) fn iter_from(&self, at: PathAt) -> impl Iterator<Item = SegmentNumber> {
         let blocks = self.blocks.iter().skip(at.block);
         blocks.flat_map(|block| block.iter().copied()).skip(at.number)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = SegmentNumber> {
-        self.iter_from(At { block: 0, number: 0 })
+        self.iter_from(PathAt { block: 0, number: 0 })
     }
 
-    /// Adds a number where [`Order::find`] says it belongs.
-    pub(crate) fn insert(&mut self, number: SegmentNumber, at: At) {
+    /// Adds a number where [`PathOrder::find`] says it belongs.
+    pub(crate) fn insert(&mut self, number: SegmentNumber, at: PathAt) {
         self.len += 1;
-        let At {
+        let PathAt {
             mut block,
             number: mut place,
         } = at;
@@ -98,7 +98,7 @@ impl Order {
         let number_at = self.blocks.last().map_or(0, |last| last.len());
         self.insert(
             number,
-            At {
+            PathAt {
                 block,
                 number: number_at,
             },
@@ -106,8 +106,8 @@ impl Order {
     }
 
     /// Removes the number that stands behind a place.
-    pub(crate) fn remove(&mut self, at: At) {
-        let At { mut block, mut number } = at;
+    pub(crate) fn remove(&mut self, at: PathAt) {
+        let PathAt { mut block, mut number } = at;
         if self.blocks.get(block).is_some_and(|found| found.len() == number) {
             (block, number) = (block + 1, 0);
         }
@@ -131,7 +131,7 @@ impl Order {
     }
 }
 
-/// The [`Order::find`] predicate for "before this", from a comparison with it.
+/// The [`PathOrder::find`] predicate for "before this", from a comparison with it.
 pub(crate) fn before(compared: impl Fn(SegmentNumber) -> Ordering) -> impl Fn(SegmentNumber) -> bool {
     move |number| compared(number) == Ordering::Less
 }
@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    fn find(order: &Order, wanted: u32) -> At {
+    fn find(order: &PathOrder, wanted: u32) -> PathAt {
         order.find(before(|number| number.cmp(&wanted)))
     }
 
@@ -155,7 +155,7 @@ mod tests {
             first in 0_u32..3000,
             changes in proptest::collection::vec((any::<bool>(), 0_u32..6000), 0..3000),
         ) {
-            let mut order = Order::default();
+            let mut order = PathOrder::default();
             let mut model = BTreeSet::new();
             for number in 0..first {
                 order.push(number * 2);
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn numbers_in_order_fill_their_blocks() {
-        let mut order = Order::default();
+        let mut order = PathOrder::default();
         for number in 0..10 * BLOCK_NUMBERS as u32 {
             order.push(number);
         }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Place, Run};
 use crate::disk::DiskFile;
-use crate::error::{SegmentsHit, StorageError};
+use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::index::{
     IndexHeader, POSTING_BYTES, Posting, RUN_BYTES, SEGMENT_ROW_BYTES, SPACE_ROW_BYTES, SegmentRow, SpaceRow,
     path_hash, take_run,
 };
+use crate::format::run::{Run, SectionAt};
 use crate::format::{Cursor, FormatError};
 use crate::limits::BLOCK_BYTES;
 use crate::model::{Name, SegmentPath, Sequence};
@@ -76,8 +76,10 @@ impl IndexFile {
     fn damaged_at(&self, byte: u64, found: FormatError) -> StorageError {
         StorageError::Corrupt {
             store: self.header.store,
-            extent: self.header.extent,
-            byte,
+            place: DamagedPlace::Extent {
+                extent: self.header.extent,
+                byte,
+            },
             found: format!("index file {}: {found}", self.file.path().display()),
             segments: SegmentsHit::None,
         }
@@ -222,7 +224,7 @@ impl IndexFile {
     }
 
     /// Up to `max` postings of a space at or after a place, in log order.
-    pub(crate) fn postings(&self, space: &Name, from: Place, max: u32) -> Result<Vec<Posting>, StorageError> {
+    pub(crate) fn postings(&self, space: &Name, from: SectionAt, max: u32) -> Result<Vec<Posting>, StorageError> {
         let Some(row) = self.space(space)? else {
             return Ok(Vec::new());
         };

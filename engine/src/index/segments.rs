@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::names::{NameAt, Names};
-use super::order::{At, Order, before};
+use super::order::{PathAt, PathOrder, before};
 use super::rows::Rows;
 use super::runs::SegmentNumber;
 use crate::model::{LogPosition, Name, SegmentPath, Sequence, Timestamp};
@@ -67,7 +67,7 @@ pub(crate) struct Segments {
     /// By number. The number of a deleted one is free for the next.
     pub(crate) rows: Rows<Segment>,
     /// Those that are there, by path.
-    pub(crate) order: Order,
+    pub(crate) order: PathOrder,
     pub(crate) deletions: Deletions,
 }
 
@@ -85,7 +85,7 @@ impl Segments {
     }
 
     /// The place of a path in the order.
-    pub(crate) fn find(&self, space: SpaceNumber, name: &str) -> At {
+    pub(crate) fn find(&self, space: SpaceNumber, name: &str) -> PathAt {
         let space = (space, &self.spaces[space]);
         self.order.find(before(|number| self.compare(number, space, name)))
     }

@@ -6,12 +6,12 @@ use std::ops::Bound;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::Run;
 use super::catalog::Catalog;
+use super::checkpoint::{decode, encode};
 use super::runs::OwnedRun;
 use crate::format::FormatError;
-use crate::format::checkpoint::{decode, encode};
 use crate::format::extent_header::LogState;
+use crate::format::run::Run;
 use crate::format::transaction::{Encoded, take_transaction};
 use crate::model::{LogPosition, Name, Record, SegmentPath, Sequence, StoreId, Timestamp, Transaction};
 

@@ -3,12 +3,12 @@
 //! engine decide by it.
 
 use super::headers::Headers;
-use super::recovery::corrupt;
-use super::verdict::{Found, Place, Verdict, verdict};
+use super::verdict::{Found, Verdict, WalkEnd, verdict};
 use super::walk::Walk;
 use crate::error::StorageError;
-use crate::format::checkpoint::Checkpoint;
+use crate::error::corrupt;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
+use crate::index::checkpoint::Checkpoint;
 use crate::model::{LogPosition, StoreId};
 
 /// Where a log's replay ends, and why.
@@ -75,13 +75,13 @@ pub(crate) fn known_durable(
 pub(crate) fn place_in_open(
     walk: &mut Walk,
     known_durable: Option<LogPosition>,
-) -> Result<(Place, Option<LogPosition>), StorageError> {
+) -> Result<(WalkEnd, Option<LogPosition>), StorageError> {
     let here = walk.at();
     let known = known_durable.filter(|&known| known > here);
     let durable = known.max(walk.durable_beyond()?);
     let place = match durable {
-        Some(_) => Place::BeforeDurable,
-        None => Place::AfterDurable,
+        Some(_) => WalkEnd::BeforeDurable,
+        None => WalkEnd::AfterDurable,
     };
     Ok((place, durable))
 }
@@ -100,8 +100,8 @@ pub(crate) fn end_of(
     let here = walk.at();
     let mut durable = None;
     let place = match next {
-        Some(next) if next.previous_end == here.byte && next.state.chain == walk.state.chain => Place::SealedEnd,
-        Some(_) => Place::InsideSealed,
+        Some(next) if next.previous_end == here.byte && next.state.chain == walk.state.chain => WalkEnd::SealedEnd,
+        Some(_) => WalkEnd::InsideSealed,
         None => {
             let (place, beyond) = place_in_open(walk, known_durable)?;
             durable = beyond;

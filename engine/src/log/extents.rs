@@ -9,11 +9,12 @@ use super::recent::Recent;
 use crate::disk::DiskFile;
 use crate::error::StorageError;
 use crate::format::index::SegmentRow;
+use crate::format::log_start::LogStart;
 use crate::index::runs::ExtentRuns;
 use crate::index::sealed::IndexFile;
 use crate::index::segments::Segments;
 use crate::model::{Sequence, StoreId, Timestamp};
-use crate::sync::RwLock;
+use crate::runtime::sync::RwLock;
 
 /// How a sealed extent's runs are found.
 #[derive(Clone)]
@@ -42,7 +43,7 @@ pub(crate) struct Frozen {
 
 /// What one extent holds of a segment.
 #[derive(Clone, Copy)]
-pub(crate) struct Part {
+pub(crate) struct SegmentPart {
     pub(crate) extent: u64,
     /// The newest extent before this one that holds the segment, or 0.
     pub(crate) previous_extent: u64,
@@ -86,13 +87,13 @@ impl Extents {
     /// The extent that stands at `part` of `whole` of the bytes behind the extent `low`, up to the end of `high`.
     pub(crate) fn at_part(&self, low: u64, high: u64, part: u64, whole: u64) -> u64 {
         let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
-        let end = |extent: u64| match extent.checked_sub(1) {
+        let end = |extent: u64| match LogStart::WHOLE.before(extent) {
             None => 0,
-            Some(number) => ends.get(number as usize).or(ends.last()).copied().unwrap_or(0),
+            Some(before) => ends.get(before).or(ends.last()).copied().unwrap_or(0),
         };
         let bytes = u128::from(end(high) - end(low)) * u128::from(part) / u128::from(whole.max(1));
         let at = end(low) + bytes as u64;
-        ends.partition_point(|&end| end <= at) as u64 + 1
+        ends.partition_point(|&end| end <= at) as u64 + LogStart::WHOLE.extent()
     }
 
     fn id(&self, extent: u64) -> ExtentId<'_> {
@@ -127,7 +128,7 @@ impl Extents {
 
     /// The first extent, up to `last`, that can hold anything committed at `time` or later.
     pub(crate) fn first_since(&self, time: Timestamp, last: u64) -> Result<u64, StorageError> {
-        let (mut low, mut high) = (1, last.max(1));
+        let (mut low, mut high) = (LogStart::WHOLE.extent(), last.max(LogStart::WHOLE.extent()));
         while low < high {
             let middle = low + (high - low) / 2;
             if self.started(middle + 1)? < time {
@@ -158,8 +159,8 @@ impl Extents {
     }
 
     /// Whether the disk can tell that a read would wait.
-    pub(crate) fn can_read_at_once(&self) -> bool {
-        self.handles.can_read_at_once()
+    pub(crate) fn can_read_without_waiting(&self) -> bool {
+        self.handles.can_read_without_waiting()
     }
 
     /// Closes the files that were open for reading.

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use super::names::FileName;
 use super::recent::RecentBytes;
+use crate::directory::names::FileName;
 use crate::disk::{Disk, DiskFile, OpenMode};
-use crate::error::{SegmentsHit, StorageError};
+use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::format::index::IndexHeader;
 use crate::index::sealed::IndexFile;
 use crate::model::{StoreId, Timestamp};
-use crate::sync::RwLock;
+use crate::runtime::sync::RwLock;
 
 /// One extent of one store.
 #[derive(Clone, Copy)]
@@ -84,8 +84,10 @@ impl ExtentHandles {
                 let path = file.path().clone();
                 let damaged = |found: String| StorageError::Corrupt {
                     store: id.store,
-                    extent: id.extent,
-                    byte: 0,
+                    place: DamagedPlace::Extent {
+                        extent: id.extent,
+                        byte: 0,
+                    },
                     found: format!("index file {}: {found}", path.display()),
                     segments: SegmentsHit::None,
                 };
@@ -113,8 +115,10 @@ impl ExtentHandles {
                 let read = read.map_err(|e| StorageError::io("read", file.path(), e))?;
                 let header = ExtentHeader::decode(&block[..read]).map_err(|found| StorageError::Corrupt {
                     store: id.store,
-                    extent: id.extent,
-                    byte: 0,
+                    place: DamagedPlace::Extent {
+                        extent: id.extent,
+                        byte: 0,
+                    },
                     found: format!("the extent's header: {found}"),
                     segments: SegmentsHit::Unknown,
                 })?;
@@ -124,8 +128,8 @@ impl ExtentHandles {
     }
 
     /// Whether the disk can tell that a read would wait.
-    pub(crate) fn can_read_at_once(&self) -> bool {
-        self.disk.can_read_at_once()
+    pub(crate) fn can_read_without_waiting(&self) -> bool {
+        self.disk.can_read_without_waiting()
     }
 
     /// Closes the files of a store.
@@ -197,7 +201,7 @@ impl ExtentHandles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::simulated::Simulated;
+    use crate::simulation::Simulated;
 
     #[test]
     fn no_more_extents_stay_open_than_may_and_those_used_last_do() {

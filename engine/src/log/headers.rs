@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
-use super::names::FileName;
-use super::recovery::corrupt;
+use crate::directory::extent_file::{open_extent, read_block};
+use crate::directory::names::FileName;
 use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::error::{DamagedPlace, corrupt};
 use crate::error::{OpenError, SegmentsHit, StorageError};
 use crate::format::FormatError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::index::IndexHeader;
-use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MAX, FORMAT_VERSION};
+use crate::format::log_start::LogStart;
+use crate::limits::{EXTENT_BYTES_MAX, FORMAT_VERSION};
 use crate::model::StoreId;
 
 /// The headers of a store's extents.
@@ -23,38 +24,6 @@ pub(crate) struct Headers {
     pub(crate) prepared: Option<ExtentHeader>,
     /// The extents with an index file: those are written when the log has durably come to the next one.
     pub(crate) indexed: BTreeSet<u64>,
-}
-
-/// What the first block of an extent says, or why it says nothing.
-pub(crate) type DecodedHeader = Result<ExtentHeader, FormatError>;
-
-/// An extent's file, and what its first block says.
-pub(crate) fn open_extent(
-    disk: &dyn Disk,
-    dir: &Path,
-    extent: u64,
-) -> Result<(Arc<dyn DiskFile>, DecodedHeader), StorageError> {
-    let path = FileName::Extent(extent).in_dir(dir);
-    let file = disk
-        .open(&path, OpenMode::Read)
-        .map_err(|e| StorageError::io("open", &path, e))?;
-    let header = read_header(&*file)?;
-    Ok((file, header))
-}
-
-/// What the first block of an extent's file says.
-pub(crate) fn read_header(file: &dyn DiskFile) -> Result<DecodedHeader, StorageError> {
-    let block = read_block(file, 0)?;
-    Ok(ExtentHeader::decode(&block))
-}
-
-fn read_block(file: &dyn DiskFile, at: u64) -> Result<Vec<u8>, StorageError> {
-    let mut block = vec![0; BLOCK_BYTES];
-    let read = file
-        .read_at(at, &mut block)
-        .map_err(|e| StorageError::io("read", file.path(), e))?;
-    block.truncate(read);
-    Ok(block)
 }
 
 /// Reads the headers of all extents, and of the index files beside them, and checks that nothing is missing and nothing
@@ -79,7 +48,7 @@ pub(crate) fn read_headers(disk: &dyn Disk, dir: &Path, store: StoreId) -> Resul
         }
     }
     check_row(store, &log)?;
-    let next = log.keys().next_back().map_or(1, |last| last + 1); // numbers stay below 2^32
+    let next = LogStart::WHOLE.next_behind(log.keys().next_back().copied());
     if let Some(&number) = prepared.keys().find(|&&number| number != next) {
         let found = "an extent that was never begun, though its number is not the log's next";
         return Err(corrupt(store, number, 0, found).into());
@@ -141,7 +110,7 @@ pub(crate) fn has_groups(file: &dyn DiskFile) -> Result<bool, StorageError> {
 /// Checks that no extent is missing, and that each header can be what the log came to behind the one before.
 fn check_row(store: StoreId, log: &BTreeMap<u64, ExtentHeader>) -> Result<(), StorageError> {
     let last = log.keys().next_back().copied().unwrap_or(0);
-    if let Some(missing) = (1..last).find(|number| !log.contains_key(number)) {
+    if let Some(missing) = (LogStart::WHOLE.extent()..last).find(|number| !log.contains_key(number)) {
         return Err(corrupt(store, missing, 0, "nothing: the extent's file is missing"));
     }
     let mut before = None;
@@ -220,8 +189,7 @@ fn check_index(
     };
     Err(StorageError::Corrupt {
         store,
-        extent,
-        byte: 0,
+        place: DamagedPlace::Extent { extent, byte: 0 },
         found: format!("{}: {found}", path.display()),
         segments,
     })

@@ -6,18 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::names::FileName;
+use crate::directory::names::FileName;
 use crate::disk::{Disk, LogFile};
 use crate::error::StorageError;
-use crate::sync::{Instant, thread};
+use crate::runtime::sync::{Instant, thread};
 
 /// How long the system may take to end what a process that was just killed had under way.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The newest extents of a store, taken.
-pub(crate) struct Held(Vec<(u64, Arc<dyn LogFile>)>);
+pub(crate) struct HeldExtents(Vec<(u64, Arc<dyn LogFile>)>);
 
-impl Held {
+impl HeldExtents {
     /// Whether an extent is among them.
     pub(crate) fn has(&self, extent: u64) -> bool {
         self.0.iter().any(|(number, _)| *number == extent)
@@ -35,7 +35,7 @@ impl Held {
 ///
 /// # Errors
 /// [`StorageError::Io`] while another process has one of them.
-pub(crate) fn hold(disk: &dyn Disk, dir: &Path) -> Result<Held, StorageError> {
+pub(crate) fn hold(disk: &dyn Disk, dir: &Path) -> Result<HeldExtents, StorageError> {
     let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
     let mut extents: Vec<u64> = names
         .iter()
@@ -57,7 +57,7 @@ pub(crate) fn hold(disk: &dyn Disk, dir: &Path) -> Result<Held, StorageError> {
         take(&*file).map_err(|e| StorageError::io("open", path, e))?;
         held.push((extent, file));
     }
-    Ok(Held(held))
+    Ok(HeldExtents(held))
 }
 
 /// As [`Files`](crate::disk::files::Files) tells it.

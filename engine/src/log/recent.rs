@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::format::transaction::TransactionHeader;
 use crate::model::LogPosition;
-use crate::sync::{RwLock, RwLockWriteGuard};
+use crate::runtime::sync::{RwLock, RwLockWriteGuard};
 
 /// Bytes of one store.
 const STORE_BYTES_MAX: usize = 1 << 20;

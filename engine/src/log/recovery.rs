@@ -8,14 +8,14 @@ use std::sync::Arc;
 use super::end::LogEnd;
 use super::extents::Frozen;
 use super::headers::Headers;
-use super::hold::{Held, hold, not_held};
-use super::names::FileName;
+use super::hold::{HeldExtents, hold, not_held};
+use super::latch::Latch;
+use super::prepared::{LogFolder, PreparedExtent, PreparedSlot};
 use super::replay::{Sealed, replay};
-use super::spare::{Place as SparePlace, Spare, SpareSlot};
 use super::writer::{LogWriter, OpenExtent};
-use crate::disk::latch::Latch;
+use crate::directory::names::FileName;
 use crate::disk::{Disk, OpenMode, replace};
-use crate::error::{OpenError, SegmentsHit, StorageError};
+use crate::error::{OpenError, StorageError, corrupt};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::index::{IndexSegment, encode};
 use crate::index::catalog::Catalog;
@@ -36,20 +36,10 @@ pub(crate) struct Recovered {
     unindexed: Vec<Frozen>,
     headers: BTreeMap<u64, ExtentHeader>,
     prepared: Option<ExtentHeader>,
-    held: Held,
+    held: HeldExtents,
     store: StoreId,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-}
-
-pub(crate) fn corrupt(store: StoreId, extent: u64, byte: u32, found: impl Into<String>) -> StorageError {
-    StorageError::Corrupt {
-        store,
-        extent,
-        byte: u64::from(byte),
-        found: found.into(),
-        segments: SegmentsHit::Unknown,
-    }
 }
 
 /// Reads a store's log and makes sure that what it read is durable. Writes nothing but that again, and index
@@ -110,7 +100,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
 }
 
 /// What is not held was not read as it stands, and must not be written to.
-fn refuse_unless_held(held: &Held, dir: &Path, extent: u64) -> Result<(), StorageError> {
+fn refuse_unless_held(held: &HeldExtents, dir: &Path, extent: u64) -> Result<(), StorageError> {
     match held.has(extent) {
         true => Ok(()),
         false => Err(not_held(&FileName::Extent(extent).in_dir(dir))),
@@ -283,12 +273,12 @@ impl Recovered {
             }
         };
         let log_bytes = self.headers.values().map(|header| header.capacity).sum();
-        let prepared = self.prepared.map(|header| Spare {
+        let prepared = self.prepared.map(|header| PreparedExtent {
             extent: header.extent,
             capacity: header.capacity,
             file: None,
         });
-        let place = SparePlace {
+        let folder = LogFolder {
             disk: self.disk,
             dir: self.dir,
             store: self.store,
@@ -296,21 +286,21 @@ impl Recovered {
             keep_free_bytes,
         };
         let writer = LogWriter {
-            spare: Arc::new(SpareSlot::new(prepared)),
+            spare: Arc::new(PreparedSlot::new(prepared)),
             log_bytes,
             open,
             state: self.state,
-            ..unwritten(place, extent_bytes)
+            ..unwritten(folder, extent_bytes)
         };
         Ok((writer, self.catalog))
     }
 }
 
 /// The end of a log of which nothing is there. No disk is touched for it.
-pub(crate) fn unwritten(place: SparePlace, extent_bytes: u64) -> LogWriter {
+pub(crate) fn unwritten(folder: LogFolder, extent_bytes: u64) -> LogWriter {
     LogWriter {
-        place,
-        spare: Arc::new(SpareSlot::new(None)),
+        folder,
+        spare: Arc::new(PreparedSlot::new(None)),
         prepare_at: 0,
         extent_bytes,
         log_bytes: 0,

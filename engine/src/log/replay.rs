@@ -8,17 +8,18 @@ use std::path::Path;
 
 use super::end::{LogEnd, end_of, known_durable};
 use super::headers::{Headers, read_headers};
-use super::names::FileName;
-use super::recovery::corrupt;
 use super::walk::{Step, Walk};
+use crate::directory::names::FileName;
 use crate::disk::{Disk, OpenMode, read_all};
+use crate::error::corrupt;
 use crate::error::{OpenError, StorageError};
 use crate::format::FormatError;
-use crate::format::checkpoint::{self, Checkpoint};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::GROUP_HEADER_BYTES;
+use crate::format::log_start::LogStart;
 use crate::format::transaction::{Kind, TransactionHeader, check_structure, open_transaction, take_transaction};
 use crate::index::catalog::Catalog;
+use crate::index::checkpoint::{self, Checkpoint};
 use crate::index::runs::ExtentRuns;
 use crate::limits::FORMAT_VERSION;
 use crate::model::{LogPosition, StoreId};
@@ -90,7 +91,7 @@ pub(crate) fn replay(
             headers,
             catalog: Catalog::default(),
             state: LogState::default(),
-            end: LogEnd::at(LogPosition { extent: 1, byte: 0 }),
+            end: LogEnd::at(LogStart::WHOLE.position()),
             durable: nowhere,
             applied_bytes: 0,
             checkpointed,

@@ -12,7 +12,7 @@ pub enum Found {
 
 /// Where the walk ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum WalkEnd {
     /// Exactly where the next extent says that this one ends.
     SealedEnd,
     /// In a sealed extent, anywhere else.
@@ -35,12 +35,12 @@ pub enum Verdict {
 }
 
 /// Decides.
-pub fn verdict(found: Found, place: Place) -> Verdict {
+pub fn verdict(found: Found, place: WalkEnd) -> Verdict {
     match (place, found) {
-        (Place::SealedEnd, Found::Nothing | Found::Broken) => Verdict::End,
-        (Place::InsideSealed | Place::BeforeDurable, Found::Nothing | Found::Broken) => Verdict::Refuse,
-        (Place::AfterDurable, Found::Nothing) => Verdict::End,
-        (Place::AfterDurable, Found::Broken) => Verdict::Cut,
+        (WalkEnd::SealedEnd, Found::Nothing | Found::Broken) => Verdict::End,
+        (WalkEnd::InsideSealed | WalkEnd::BeforeDurable, Found::Nothing | Found::Broken) => Verdict::Refuse,
+        (WalkEnd::AfterDurable, Found::Nothing) => Verdict::End,
+        (WalkEnd::AfterDurable, Found::Broken) => Verdict::Cut,
     }
 }
 
@@ -52,13 +52,13 @@ mod tests {
     fn only_what_was_never_known_durable_is_cut() {
         for found in [Found::Nothing, Found::Broken] {
             for place in [
-                Place::SealedEnd,
-                Place::InsideSealed,
-                Place::BeforeDurable,
-                Place::AfterDurable,
+                WalkEnd::SealedEnd,
+                WalkEnd::InsideSealed,
+                WalkEnd::BeforeDurable,
+                WalkEnd::AfterDurable,
             ] {
                 let cut = verdict(found, place) == Verdict::Cut;
-                assert_eq!(cut, found == Found::Broken && place == Place::AfterDurable);
+                assert_eq!(cut, found == Found::Broken && place == WalkEnd::AfterDurable);
             }
         }
     }
@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn what_was_durable_once_is_never_an_end() {
         for found in [Found::Nothing, Found::Broken] {
-            assert_eq!(verdict(found, Place::BeforeDurable), Verdict::Refuse);
-            assert_eq!(verdict(found, Place::InsideSealed), Verdict::Refuse);
+            assert_eq!(verdict(found, WalkEnd::BeforeDurable), Verdict::Refuse);
+            assert_eq!(verdict(found, WalkEnd::InsideSealed), Verdict::Refuse);
         }
     }
 }

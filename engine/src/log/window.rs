@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::extents::Extents;
 use super::recent::PIECE_BYTES_MAX;
 use crate::disk::DiskFile;
-use crate::error::{SegmentsHit, StorageError};
+use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::FormatError;
 use crate::format::transaction::{TRANSACTION_HEADER_BYTES, TransactionHeader, open_transaction, take_transaction};
 use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
@@ -117,8 +117,10 @@ impl Window {
     pub(crate) fn damage(&self, byte: u32, found: FormatError) -> StorageError {
         StorageError::Corrupt {
             store: self.store,
-            extent: self.extent,
-            byte: u64::from(byte),
+            place: DamagedPlace::Extent {
+                extent: self.extent,
+                byte: u64::from(byte),
+            },
             found: found.to_string(),
             segments: SegmentsHit::Unknown,
         }

@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::names::FileName;
-use super::spare::{Claim, Filled, Place, Shape, Spare, SpareSlot, due, prepare};
+use super::prepared::filling::{Filled, Shape, due, prepare};
+use super::prepared::{LogFolder, Preparation, PreparedExtent, PreparedSlot};
+use crate::directory::names::FileName;
 use crate::disk::blocks::Blocks;
 use crate::disk::{LogFile, STEP_BYTES};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
+use crate::format::log_start::LogStart;
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MIN};
 use crate::model::LogPosition;
 
@@ -25,8 +27,8 @@ const GROWING_BYTES: u64 = 4 << 20;
 
 /// The open end of a store's log.
 pub(crate) struct LogWriter {
-    pub(crate) place: Place,
-    pub(crate) spare: Arc<SpareSlot>,
+    pub(crate) folder: LogFolder,
+    pub(crate) spare: Arc<PreparedSlot>,
     /// Where in the open extent the next one is to be filled further.
     pub(crate) prepare_at: u64,
     pub(crate) extent_bytes: u64,
@@ -60,7 +62,7 @@ pub(crate) struct OpenExtent {
 }
 
 /// A group that is made, and where it goes.
-pub(crate) struct Pending {
+pub(crate) struct PendingWrite {
     pub(crate) at: LogPosition,
     pub(crate) file: Arc<dyn LogFile>,
     /// Of its first block in the file.
@@ -70,9 +72,9 @@ pub(crate) struct Pending {
 }
 
 /// The next extent is to be filled further.
-pub(crate) struct Wish {
-    pub(crate) claim: Claim,
-    pub(crate) place: Place,
+pub(crate) struct DuePreparation {
+    pub(crate) preparation: Preparation,
+    pub(crate) folder: LogFolder,
 }
 
 /// Groups from which on, in the mean, an extent is better allocated than filled with zeros: 288 KiB at a time went at 190 to
@@ -111,14 +113,14 @@ impl LogWriter {
 
     /// Says once why producers are refused, however many there are, until it is otherwise.
     pub(crate) fn note_refusal(&self, why: Option<&StorageError>) {
-        let was_refused = self.place.latch.refuse(why);
+        let was_refused = self.folder.latch.refuse(why);
         if let (Some(cause), false) = (why, was_refused) {
-            tracing::warn!(store = %self.place.store, %cause, "the log cannot be made ready for the next group: appends are refused until it can");
+            tracing::warn!(store = %self.folder.store, %cause, "the log cannot be made ready for the next group: appends are refused until it can");
         }
     }
 
     fn next_number(&self) -> u64 {
-        self.open.as_ref().map_or(1, |open| open.header.extent + 1)
+        LogStart::WHOLE.next_behind(self.open.as_ref().map(|open| open.header.extent))
     }
 
     /// Extents grow with the log, so that what the last ones hold of zeros stays a small part of it.
@@ -143,7 +145,7 @@ impl LogWriter {
     }
 
     /// What to do now for the next extent, if anything and nobody does already.
-    pub(crate) fn wish(&mut self) -> Option<Wish> {
+    pub(crate) fn due_preparation(&mut self) -> Option<DuePreparation> {
         let next_capacity = self.next_capacity();
         let open = self.open.as_ref()?;
         let tail = u64::from(open.durable);
@@ -156,9 +158,9 @@ impl LogWriter {
         }
         // The next step is due when as much of this extent is filled as it is of the next.
         self.prepare_at = tail + (STEP_BYTES as u64 * open.header.capacity / next_capacity).max(BLOCK_BYTES as u64);
-        let claim = self.spare.claim(self.next_shape(next_capacity), due)?;
-        let place = self.place.clone();
-        Some(Wish { claim, place })
+        let preparation = self.spare.preparation(self.next_shape(next_capacity), due)?;
+        let folder = self.folder.clone();
+        Some(DuePreparation { preparation, folder })
     }
 
     /// Adds an extent that a group of these bytes fits in; all groups have landed. It is there already, durable by its name,
@@ -166,20 +168,20 @@ impl LogWriter {
     /// extent or one with no group.
     pub(crate) fn roll(&mut self, group_bytes: usize) -> Result<(), StorageError> {
         assert!(self.is_settled(), "an extent is sealed when all its groups have landed");
-        self.place.latch.check()?;
+        self.folder.latch.check()?;
         let number = self.next_number();
         let needed = (EXTENT_HEADER_BYTES + group_bytes).next_multiple_of(BLOCK_BYTES) as u64;
-        let spare = match self.spare.take(&self.place).filter(|spare| spare.extent == number) {
+        let spare = match self.spare.take(&self.folder).filter(|spare| spare.extent == number) {
             Some(spare) if spare.capacity >= needed => spare,
             Some(small) => match self.prepare_now(needed) {
-                Ok(large) => large.name(&self.place)?,
+                Ok(large) => large.name(&self.folder)?,
                 // It stays for smaller groups if there is no room for a larger one, which has not touched it.
                 Err(error) => {
                     self.spare.put_back(small);
                     return Err(error);
                 }
             },
-            None => self.prepare_now(needed)?.name(&self.place)?,
+            None => self.prepare_now(needed)?.name(&self.folder)?,
         };
         // Nothing is written yet: what is prepared stays so.
         let (spare, file) = match self.open_spare(&spare) {
@@ -190,19 +192,19 @@ impl LogWriter {
             }
         };
         let header = ExtentHeader {
-            store: self.place.store,
+            store: self.folder.store,
             extent: number,
             begun: true,
-            first_extent: 1,
+            first_extent: LogStart::WHOLE.extent(),
             capacity: spare.capacity,
             previous_end: self.open.as_ref().map_or(0, |open| open.durable),
-            salt: self.place.disk.random(),
+            salt: self.folder.disk.random(),
             state: self.state,
             durable: 0,
         };
-        self.place.latch.guard(|| {
+        self.folder.latch.guard(|| {
             let written = file.write(0, &Blocks::from(header.encode().as_slice()));
-            let path = FileName::Extent(number).in_dir(&self.place.dir);
+            let path = FileName::Extent(number).in_dir(&self.folder.dir);
             written.map_err(|source| StorageError::io("write the header of", path, source))
         })?;
         self.prepare_at = 0;
@@ -228,28 +230,28 @@ impl LogWriter {
         } else {
             smallest.max(self.next_capacity())
         };
-        let mut made = prepare(&self.place, self.next_shape(wished));
+        let mut made = prepare(&self.folder, self.next_shape(wished));
         let too_large = |error: &StorageError| match error {
             StorageError::Io { source, .. } => error.is_full() || source.kind() == io::ErrorKind::FileTooLarge,
             _ => false,
         };
         if wished > smallest && made.as_ref().is_err_and(too_large) {
-            made = prepare(&self.place, self.next_shape(smallest));
+            made = prepare(&self.folder, self.next_shape(smallest));
         }
         let was_full = std::mem::replace(&mut self.disk_is_full, made.as_ref().is_err_and(StorageError::is_full));
         // The producers are told only that the disk is full; that some of it is to stay free, nobody else would say.
         if let (Err(cause), true, false) = (&made, self.disk_is_full, was_full) {
-            tracing::warn!(store = %self.place.store, %cause, "no room for the next extent: appends are refused until there is");
+            tracing::warn!(store = %self.folder.store, %cause, "no room for the next extent: appends are refused until there is");
         }
         made
     }
 
-    fn open_spare(&self, spare: &Spare) -> Result<Arc<dyn LogFile>, StorageError> {
+    fn open_spare(&self, spare: &PreparedExtent) -> Result<Arc<dyn LogFile>, StorageError> {
         if let Some(file) = &spare.file {
             return Ok(Arc::clone(file));
         }
-        let path = FileName::Extent(spare.extent).in_dir(&self.place.dir);
-        let opened = self.place.disk.open_log(&path, false);
+        let path = FileName::Extent(spare.extent).in_dir(&self.folder.dir);
+        let opened = self.folder.disk.open_log(&path, false);
         let taken = opened.and_then(|file| file.take().map(|()| file));
         taken.map_err(|source| StorageError::io("open", path, source))
     }
@@ -271,9 +273,9 @@ impl LogWriter {
     ///
     /// # Panics
     /// If it does not fit: [`LogWriter::fits`] comes first.
-    pub(crate) fn seal(&mut self, blocks: &mut Blocks, transaction_count: u32) -> Pending {
+    pub(crate) fn seal(&mut self, blocks: &mut Blocks, transaction_count: u32) -> PendingWrite {
         if self.is_settled() {
-            self.place.latch.waits(Some(Instant::now()));
+            self.folder.latch.waits(Some(Instant::now()));
         }
         let open = self.open.as_mut().expect("a group is begun in an extent");
         let next = open.next();
@@ -302,7 +304,7 @@ impl LogWriter {
         let header = header.seal(open.header.salt, &mut blocks[begun..]);
         let end = begun + header.span();
         blocks.pad_to(end.next_multiple_of(BLOCK_BYTES));
-        let pending = Pending {
+        let pending = PendingWrite {
             at: at(next),
             file: Arc::clone(&open.file),
             offset: u64::from(next) - begun as u64,
@@ -317,10 +319,10 @@ impl LogWriter {
     }
 
     /// What becomes of the store when a group was written, or was not.
-    pub(crate) fn durable(&self, pending: &Pending, written: io::Result<()>) -> Result<(), StorageError> {
-        self.place.latch.guard(|| {
+    pub(crate) fn confirm(&self, pending: &PendingWrite, written: io::Result<()>) -> Result<(), StorageError> {
+        self.folder.latch.guard(|| {
             // Not the file's own path: that may be the one it had before it became the extent.
-            let path = FileName::Extent(pending.at.extent).in_dir(&self.place.dir);
+            let path = FileName::Extent(pending.at.extent).in_dir(&self.folder.dir);
             let written = written.map_err(|e| StorageError::io("write", path, e));
             written.inspect_err(|_| self.leave_mark())?;
             self.check_place(pending)
@@ -345,7 +347,7 @@ impl LogWriter {
         }
         if let Err(error) = left {
             tracing::error!(
-                store = %self.place.store, extent = open.header.extent, durable = open.durable, %error,
+                store = %self.folder.store, extent = open.header.extent, durable = open.durable, %error,
                 "could not note how far the log is durable: where the write that failed damaged what was written before, \
                  the next start may take it for torn"
             );
@@ -353,7 +355,7 @@ impl LogWriter {
     }
 
     /// The oldest group under way is durable.
-    pub(crate) fn landed(&mut self, pending: &Pending, blocks: &Blocks) {
+    pub(crate) fn landed(&mut self, pending: &PendingWrite, blocks: &Blocks) {
         let open = self.open.as_mut().expect("a group is begun in an extent");
         open.durable = (pending.offset + pending.end as u64) as u32;
         if open.durable == open.made {
@@ -361,14 +363,14 @@ impl LogWriter {
             open.begun
                 .extend_from_slice(&blocks[pending.end / BLOCK_BYTES * BLOCK_BYTES..pending.end]);
         }
-        self.place.latch.waits((!self.is_settled()).then(Instant::now));
+        self.folder.latch.waits((!self.is_settled()).then(Instant::now));
     }
 
     /// Everything before it is durable.
     pub(crate) fn tail(&self) -> LogPosition {
         self.open
             .as_ref()
-            .map_or(LogPosition { extent: 1, byte: 0 }, |open| LogPosition {
+            .map_or(LogStart::WHOLE.position(), |open| LogPosition {
                 extent: open.header.extent,
                 byte: open.durable,
             })

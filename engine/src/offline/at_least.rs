@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::files::StoreFiles;
-use super::nothing::is_nothing;
 use super::verify::{VerifyReport, verified, verify_directory};
 use super::{Damage, Directory, OfflineProgress};
-use crate::backup::{BackupError, ExtentEntry, MANIFEST, Manifest};
+use crate::boundary::backup::BackupError;
+use crate::directory::manifest::{ExtentEntry, Manifest};
+use crate::directory::names::FileName;
+use crate::directory::names::MANIFEST;
 use crate::disk::{Disk, DiskFile};
+use crate::error::is_nothing;
 use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::index::catalog::Catalog;
-use crate::log::names::FileName;
 use crate::model::{SegmentPath, Sequence, StoreId};
 
 /// What must be there.

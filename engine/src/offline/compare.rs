@@ -6,16 +6,16 @@ use std::thread::JoinHandle;
 use super::Damage;
 use super::evidence::check_index;
 use super::files::StoreFiles;
-use super::nothing::is_nothing;
-use super::pass::Ended;
+use super::sink::PassedExtent;
 use super::sizes::read_index;
+use crate::directory::names::FileName;
 use crate::disk::DiskFile;
 use crate::error::StorageError;
+use crate::error::is_nothing;
 use crate::format::index::{IndexSegment, encode};
 use crate::index::runs::ExtentRuns;
 use crate::index::sealed::IndexFile;
 use crate::index::segments::Segments;
-use crate::log::names::FileName;
 use crate::log::recovery::index_segments;
 use crate::model::StoreId;
 
@@ -26,9 +26,9 @@ pub(crate) const AGAIN: &str = "remove the file, it is made anew";
 pub(crate) struct Comparison(Result<JoinHandle<Result<Option<Damage>, StorageError>>, Damage>);
 
 /// What an extent's groups say.
-struct Expected {
+struct ExpectedIndex {
     store: StoreId,
-    ended: Ended,
+    ended: PassedExtent,
     segments: Segments,
     runs: ExtentRuns,
     over_holes: bool,
@@ -41,7 +41,7 @@ impl Comparison {
     /// [`StorageError::Io`].
     pub(crate) fn begin(
         files: &StoreFiles,
-        ended: Ended,
+        ended: PassedExtent,
         segments: Segments,
         runs: ExtentRuns,
         over_holes: bool,
@@ -56,7 +56,7 @@ impl Comparison {
             }
             file => file.map_err(|e| StorageError::io("open", files.path(name), e))?,
         };
-        let expected = Expected {
+        let expected = ExpectedIndex {
             store: files.store,
             ended,
             segments,
@@ -80,7 +80,7 @@ impl Comparison {
     }
 }
 
-impl Expected {
+impl ExpectedIndex {
     fn compare(self, file: Arc<dyn DiskFile>) -> Result<Option<Damage>, StorageError> {
         let path = file.path().clone();
         let bytes = match read_index(&*file) {
@@ -90,7 +90,7 @@ impl Expected {
             }
             bytes => bytes.map_err(|e| StorageError::io("read", &path, e))?,
         };
-        let Ended {
+        let PassedExtent {
             extent,
             end,
             chain,

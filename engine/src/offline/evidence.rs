@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use super::SequenceRange;
 use super::files::StoreFiles;
 use crate::format::index::{IndexHeader, RUN_BYTES, SEGMENT_ROW_BYTES, SegmentRow, take_run};
+use crate::format::run::Run;
 use crate::format::transaction::{Kind, Section, TransactionHeader, sections};
 use crate::format::{Cursor, FormatError};
-use crate::index::Run;
 use crate::limits::BLOCK_BYTES;
 use crate::model::{Name, SegmentPath, Timestamp};
 

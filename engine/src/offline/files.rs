@@ -5,20 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Damage;
-use super::nothing::is_nothing;
 use super::sizes;
-use super::unreadable::{Patient, Places};
+use super::unreadable::{Patient, UnreadablePlaces};
+use super::up_to::UpTo;
+use crate::directory::extent_file::read_header;
+use crate::directory::names::FileName;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::StorageError;
-use crate::format::checkpoint::{self, Checkpoint};
+use crate::error::is_nothing;
+use crate::format::checkpoint::Gist;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader, salt_of};
 use crate::format::index::IndexHeader;
+use crate::format::log_start::LogStart;
 use crate::index::catalog::Catalog;
+use crate::index::checkpoint::{self, Checkpoint};
 use crate::limits::BLOCK_BYTES;
 use crate::log::end::durable_by;
-use crate::log::headers::{has_groups, read_header};
-use crate::log::names::FileName;
+use crate::log::headers::has_groups;
 use crate::model::{LogPosition, StoreId};
 
 /// One extent's file.
@@ -43,7 +47,7 @@ pub(crate) struct FoundCheckpoint {
     pub(crate) catalog: Catalog,
     /// Of the whole file.
     pub(crate) crc: u32,
-    pub(crate) gist: checkpoint::Gist,
+    pub(crate) gist: Gist,
 }
 
 /// The files of one store.
@@ -67,7 +71,7 @@ pub(crate) struct StoreFiles {
     /// What has a name there.
     listed: BTreeSet<FileName>,
     /// What cannot be read.
-    pub(crate) unreadable: Places,
+    pub(crate) unreadable: UnreadablePlaces,
     /// Whether transactions count of which no group says that they are this store's.
     pub(super) take_unproven: bool,
 }
@@ -90,7 +94,7 @@ impl StoreFiles {
             damage: Vec::new(),
             no_files: BTreeMap::new(),
             missing: Vec::new(),
-            unreadable: Places::default(),
+            unreadable: UnreadablePlaces::default(),
             take_unproven: false,
         };
         let (mut prepared, mut indexed) = (Vec::new(), Vec::new());
@@ -115,11 +119,7 @@ impl StoreFiles {
             }
         }
         files.damage.sort_by_key(|damage| damage.extent);
-        let next = files
-            .extents
-            .keys()
-            .next_back()
-            .map_or(1, |last| last.saturating_add(1));
+        let next = LogStart::WHOLE.next_behind(files.extents.keys().next_back().copied());
         for number in prepared.into_iter().filter(|&number| number != next) {
             let found = "an extent that was never begun, though its number is not the log's next";
             files.note(number, 0, found);
@@ -278,7 +278,7 @@ impl StoreFiles {
 
     /// Each gap between the extents is one finding, however long it is.
     fn find_missing(&mut self) {
-        let mut next = 1;
+        let mut next = LogStart::WHOLE.extent();
         for &number in self.extents.keys() {
             if number > next {
                 self.missing.push((next, number - 1));
@@ -396,38 +396,5 @@ impl StoreFiles {
             at += STEP as u64;
         }
         Ok(None)
-    }
-}
-
-/// The first bytes of a file, as if it had no more.
-struct UpTo {
-    file: Arc<dyn DiskFile>,
-    size: u64,
-}
-
-impl DiskFile for UpTo {
-    fn path(&self) -> &PathBuf {
-        self.file.path()
-    }
-
-    fn size(&self) -> std::io::Result<u64> {
-        Ok(self.size)
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = self.size.saturating_sub(offset).min(buffer.len() as u64);
-        self.file.read_at(offset, &mut buffer[..left as usize])
-    }
-
-    fn write_at(&self, _offset: u64, _bytes: &[u8]) -> std::io::Result<()> {
-        Err(std::io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync_data(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn sync_all(&self) -> std::io::Result<()> {
-        Ok(())
     }
 }

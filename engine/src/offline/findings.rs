@@ -4,8 +4,8 @@ use super::files::StoreFiles;
 use super::ledger::Ledger;
 use super::unreadable::Unreadable;
 use super::{Damage, SequenceRange};
+use crate::directory::names::FileName;
 use crate::limits::BLOCK_BYTES;
-use crate::log::names::FileName;
 use crate::model::LogPosition;
 
 /// What a pass found.

@@ -3,6 +3,7 @@
 
 use crate::format::extent_header::{ExtentHeader, LogState};
 use crate::format::group::GroupHeader;
+use crate::format::log_start::LogStart;
 use crate::model::LogPosition;
 
 /// What the transactions of a group say of it.
@@ -50,7 +51,7 @@ pub(crate) fn wrong_in_group(
 /// What is wrong with the header of an extent that is whole and whose groups end at `end`.
 pub(crate) fn wrong_in_extent(header: &ExtentHeader, end: u32) -> Option<&'static str> {
     let says_something_before = header.previous_end != 0 || header.state != LogState::default();
-    if header.extent == 1 && says_something_before {
+    if header.extent == LogStart::WHOLE.extent() && says_something_before {
         return Some("a header that tells of groups before the first extent");
     }
     (header.durable > end).then_some("a header whose durable mark lies behind the extent's groups")

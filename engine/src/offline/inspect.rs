@@ -7,15 +7,16 @@ use std::sync::Arc;
 use super::files::StoreFiles;
 use super::findings::Findings;
 use super::hex::{HexLine, annotate};
-use super::pass::{Sink, pass};
+use super::pass::pass;
+use super::sink::Sink;
 use super::{Damage, Directory, OfflineProgress};
+use crate::directory::names::FileName;
 use crate::directory::store_dir;
 use crate::disk::Disk;
 use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::ExtentHeader;
 use crate::format::group::GroupHeader;
 use crate::format::transaction::{Kind, TransactionHeader, sections};
-use crate::log::names::FileName;
 use crate::model::{LogPosition, SegmentPath, Sequence, StoreId, Timestamp};
 
 /// What to show.

@@ -9,7 +9,7 @@ use crate::model::{SegmentPath, Sequence, Timestamp};
 
 /// Entries of a segment that nothing holds any more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Gone {
+struct GoneEntries {
     first: u64,
     last: u64,
     /// Where they stood, as a number in [`Findings::damage`](super::findings::Findings::damage).
@@ -28,7 +28,7 @@ struct Life {
     /// The commit time of the entry that the checkpoint has as first one, if it was found.
     first_timestamp: Option<Timestamp>,
     /// In order.
-    gone: Vec<Gone>,
+    gone: Vec<GoneEntries>,
 }
 
 impl Life {
@@ -36,7 +36,7 @@ impl Life {
     fn gone_up_to(&mut self, first: u64, last: u64, hole: usize) {
         let first = first.max(self.head + 1).max(self.floor);
         if first <= last {
-            self.gone.push(Gone { first, last, hole });
+            self.gone.push(GoneEntries { first, last, hole });
         }
         if last > self.head {
             (self.head, self.last_timestamp) = (last, None);
@@ -133,7 +133,7 @@ impl Ledger {
     /// What was readable and is gone, with the places where it stood.
     pub(super) fn settle(self) -> impl Iterator<Item = (usize, SequenceRange)> {
         self.lives.into_iter().flat_map(|(path, life)| {
-            let range = move |gone: Gone| {
+            let range = move |gone: GoneEntries| {
                 let (path, first, last) = (path.clone(), Sequence(gone.first), Sequence(gone.last));
                 (gone.hole, SequenceRange { path, first, last })
             };

@@ -2,6 +2,9 @@
 //! [`inspect`] shows what stands there, [`repair`] copies what is whole. All three read through one [`pass`], which goes on
 //! behind damage. None of them writes to the directory it reads.
 
+mod sink;
+mod up_to;
+
 pub(crate) mod at_least;
 mod compare;
 pub(crate) mod evidence;
@@ -11,7 +14,6 @@ mod headers;
 pub(crate) mod hex;
 pub(crate) mod inspect;
 mod ledger;
-pub(crate) mod nothing;
 mod pass;
 pub(crate) mod repair;
 mod rewrite;
@@ -27,11 +29,11 @@ pub(crate) mod verify;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::directory::folder::lock_dir;
+use crate::directory::names::FileName;
 use crate::directory::{has_known_format, list_stores, store_dir};
 use crate::disk::{Disk, DiskLock, OpenMode};
 use crate::error::{OpenError, StorageError};
-use crate::folder::lock_dir;
-use crate::log::names::FileName;
 use crate::model::{SegmentPath, Sequence, StoreId};
 
 /// How far a check, an inspection or a repair has come.

@@ -10,11 +10,11 @@ use super::pass::pass;
 use super::rewrite::Rewrite;
 use super::verify::verify_store;
 use super::{Damage, Directory, OfflineProgress, SequenceRange};
-use crate::backup::apart::overlap;
-use crate::directory::{UNFINISHED, is_unused, read_format, say, store_dir, write_format};
+use crate::directory::folder::lock_dir;
+use crate::directory::overlap::overlap;
+use crate::directory::{UNFINISHED, is_unused, read_format, replace_format, store_dir, write_format};
 use crate::disk::Disk;
 use crate::error::{OpenError, StorageError};
-use crate::folder::lock_dir;
 use crate::model::{LogPosition, Sequence, StoreId};
 
 /// What is kept of a segment with a hole in its sequences: an engine reads sequences without holes only.
@@ -135,7 +135,7 @@ pub fn repair_on(
         return Err(refused());
     }
     // No engine takes this for its own before the end.
-    say(&**disk, target, &marker())?;
+    replace_format(&**disk, target, &marker())?;
     let stores = target.join("stores");
     clear(&**disk, &stores)?;
     // Also of a directory without any: one without that folder has lost them.

@@ -1,6 +1,7 @@
 //! Writes a store's log anew: transactions, one behind the other, with the times they had. What a segment lacks is bridged
 //! or left out, as [`Keep`] says; docs/decisions/2026-11-25-repair.md has the reasons.
 
+use crate::format::transaction::with_sections;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,18 +9,15 @@ use std::sync::Arc;
 use super::SequenceRange;
 use super::files::StoreFiles;
 use super::findings::Findings;
-use super::pass::Sink;
 use super::repair::Keep;
+use super::sink::Sink;
+use crate::directory::names::FileName;
 use crate::disk::blocks::Blocks;
 use crate::error::{OpenError, StorageError};
-use crate::format::checkpoint;
 use crate::format::extent_header::LogState;
-use crate::format::transaction::{
-    Encoded, Kind, RECORD_HEADER_BYTES, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader,
-    sections,
-};
+use crate::format::transaction::{Encoded, Kind, RECORD_HEADER_BYTES, Section, TransactionHeader, sections};
+use crate::index::checkpoint;
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MAX};
-use crate::log::names::FileName;
 use crate::log::recovery::recover;
 use crate::log::writer::LogWriter;
 use crate::model::{LogPosition, SegmentPath, Sequence, Timestamp};
@@ -35,7 +33,7 @@ const BRIDGE_BYTES_MAX: u64 = EXTENT_BYTES_MAX / 4;
 
 /// A segment as it is in the new log.
 #[derive(Clone, Copy, Debug, Default)]
-struct Written {
+struct RewrittenSegment {
     /// First readable sequence.
     first: Sequence,
     head: Sequence,
@@ -64,7 +62,7 @@ pub(crate) struct Rewrite<'a> {
     writer: LogWriter,
     /// The log's state behind the last group written.
     written: LogState,
-    segments: HashMap<SegmentPath, Written>,
+    segments: HashMap<SegmentPath, RewrittenSegment>,
     /// The transactions of the next group.
     body: Vec<u8>,
     count: u32,
@@ -106,7 +104,7 @@ impl<'a> Rewrite<'a> {
     /// [`OpenError::Storage`] where the disk refuses, or does not give back what was written.
     pub(crate) fn end(mut self) -> Result<Rewritten, OpenError> {
         self.flush()?;
-        self.writer.spare.abandon(&self.writer.place);
+        self.writer.spare.abandon(&self.writer.folder);
         // Only one at a time has its files.
         drop(self.writer);
         let (dir, disk, store) = (self.dir, &self.files.disk, self.files.store);
@@ -168,7 +166,7 @@ impl<'a> Rewrite<'a> {
         blocks.extend_from_slice(&self.body);
         let pending = self.writer.seal(&mut blocks, self.count);
         let written = pending.file.write(pending.offset, &blocks);
-        self.writer.durable(&pending, written)?;
+        self.writer.confirm(&pending, written)?;
         self.writer.landed(&pending, &blocks);
         self.body.clear();
         self.count = 0;
@@ -215,7 +213,7 @@ impl<'a> Rewrite<'a> {
         let last = Sequence(first.0 + u64::from(section.record_count) - 1);
         if segment.head.0 > 0 && first <= segment.head {
             self.begin_anew(path, timestamp)?;
-            segment = Written::default();
+            segment = RewrittenSegment::default();
         }
         if segment.head.next() == first && segment.left_out.is_none() {
             self.grow(path, segment, section, timestamp);
@@ -226,7 +224,8 @@ impl<'a> Rewrite<'a> {
         if self.keep == Keep::Oldest || segment.left_out.is_some() || bridge > BRIDGE_BYTES_MAX {
             self.leave_out(path, first, last);
             let left_out = segment.left_out.or(Some(first));
-            self.segments.insert(path.clone(), Written { left_out, ..segment });
+            self.segments
+                .insert(path.clone(), RewrittenSegment { left_out, ..segment });
             return Ok((false, false));
         }
         if segment.head.0 > 0 && segment.first <= segment.head {
@@ -238,8 +237,14 @@ impl<'a> Rewrite<'a> {
         Ok((true, true))
     }
 
-    fn grow(&mut self, path: &SegmentPath, segment: Written, section: &Section<'_>, last_timestamp: Timestamp) {
-        let written = Written {
+    fn grow(
+        &mut self,
+        path: &SegmentPath,
+        segment: RewrittenSegment,
+        section: &Section<'_>,
+        last_timestamp: Timestamp,
+    ) {
+        let written = RewrittenSegment {
             first: segment.first.max(Sequence::FIRST),
             head: Sequence(section.first_sequence.0 + u64::from(section.record_count) - 1),
             last_timestamp,
@@ -278,7 +283,7 @@ impl<'a> Rewrite<'a> {
     fn begin_anew(&mut self, path: &SegmentPath, timestamp: Timestamp) -> Result<(), StorageError> {
         self.put_encoded(Encoded::delete(path), timestamp)?;
         self.left_out.remove(path);
-        self.segments.insert(path.clone(), Written::default());
+        self.segments.insert(path.clone(), RewrittenSegment::default());
         Ok(())
     }
 
@@ -299,7 +304,7 @@ impl<'a> Rewrite<'a> {
         if !kept.is_empty() {
             let mut bytes = match all {
                 true => transaction.to_vec(),
-                false => only(header, transaction, &kept),
+                false => with_sections(header, transaction, &kept),
             };
             self.put(&mut bytes, header.timestamp)?;
             self.transactions += 1;
@@ -329,31 +334,13 @@ impl<'a> Rewrite<'a> {
             true => segment.last_timestamp,
             false => section.trim_timestamp().unwrap_or(segment.last_timestamp),
         };
-        let written = Written {
+        let written = RewrittenSegment {
             first: first.max(segment.first),
             ..segment
         };
         self.segments.insert(path.clone(), written);
         self.put_encoded(Encoded::trim(path, first, time), header.timestamp)
     }
-}
-
-/// A transaction of some of its sections.
-fn only(header: &TransactionHeader, transaction: &[u8], kept: &[Section<'_>]) -> Vec<u8> {
-    let mut bytes = transaction[..TRANSACTION_HEADER_BYTES].to_vec();
-    let mut records = 0;
-    for section in kept {
-        let start = section.offset as usize;
-        bytes.extend_from_slice(&transaction[start..start + section.length()]);
-        records += section.record_count;
-        debug_assert!(section.length() >= SECTION_HEADER_BYTES);
-    }
-    debug_assert!(header.record_count >= records);
-    let length = bytes.len() as u32;
-    bytes[..4].copy_from_slice(&length.to_le_bytes());
-    bytes[10..12].copy_from_slice(&(kept.len() as u16).to_le_bytes());
-    bytes[12..16].copy_from_slice(&records.to_le_bytes());
-    bytes
 }
 
 impl Sink for Rewrite<'_> {

@@ -38,7 +38,7 @@ pub(crate) fn groups_from(
     (number, epoch): (u64, u64),
 ) -> Result<Vec<Scanned>, StorageError> {
     let mut found = Vec::new();
-    let mut window = Window {
+    let mut window = ScanWindow {
         file,
         limit,
         bytes: Vec::new(),
@@ -83,14 +83,14 @@ pub(crate) fn groups_from(
     Ok(found)
 }
 
-struct Window<'a> {
+struct ScanWindow<'a> {
     file: &'a dyn DiskFile,
     limit: u64,
     bytes: Vec<u8>,
     at: u64,
 }
 
-impl Window<'_> {
+impl ScanWindow<'_> {
     /// The bytes at `at`, as far as there are any.
     fn load(&mut self, at: u64, length: usize) -> Result<&[u8], StorageError> {
         let length = length.min(self.limit.saturating_sub(at) as usize);

@@ -12,8 +12,8 @@ mod trimmed;
 mod unproven;
 
 use crate::backup::{FolderSource, Recheck, backup, backup_with};
-use crate::disk::simulated::Simulated;
 use crate::disk::{Disk, OpenMode, read_all};
+use crate::simulation::Simulated;
 use crate::*;
 
 const DIR: &str = "/data";

@@ -6,9 +6,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::directory::names::FileName;
 use crate::disk::DiskFile;
 use crate::limits::BLOCK_BYTES;
-use crate::log::names::FileName;
 
 /// A place of a file that cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,9 +21,9 @@ pub(crate) struct Unreadable {
 
 /// All such places of a store's files.
 #[derive(Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<BTreeMap<(FileName, u64), Unreadable>>>);
+pub(crate) struct UnreadablePlaces(Arc<Mutex<BTreeMap<(FileName, u64), Unreadable>>>);
 
-impl Places {
+impl UnreadablePlaces {
     fn note(&self, place: Unreadable) {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         places.insert((place.name, place.from), place);
@@ -47,7 +47,7 @@ impl Places {
 pub(crate) struct Patient {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) name: FileName,
-    pub(crate) places: Places,
+    pub(crate) places: UnreadablePlaces,
 }
 
 impl DiskFile for Patient {

@@ -9,17 +9,18 @@ use super::at_least::{AtLeast, Missing, verify_at_least_on};
 use super::compare::{AGAIN, Comparison};
 use super::files::StoreFiles;
 use super::findings::Findings;
-use super::pass::{Ended, Sink, pass};
+use super::pass::pass;
+use super::sink::{PassedExtent, Sink};
 use super::{Damage, Directory, OfflineProgress};
+use crate::directory::names::FileName;
 use crate::directory::store_dir;
 use crate::disk::{Disk, files::Files};
-use crate::error::{OpenError, StorageError};
-use crate::format::checkpoint::{Gist, encode as encode_checkpoint};
+use crate::error::{DamagedPlace, OpenError, StorageError};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::GroupHeader;
 use crate::format::transaction::{Kind, TransactionHeader, sections};
 use crate::index::catalog::Catalog;
-use crate::log::names::FileName;
+use crate::index::checkpoint::encode_with_gist;
 use crate::log::replay::replay;
 use crate::model::{LogPosition, SegmentPath, Sequence, StoreId};
 
@@ -164,7 +165,9 @@ fn refused(files: &StoreFiles) -> Option<OpenError> {
 fn as_damage(files: &StoreFiles, error: &OpenError) -> Damage {
     let (extent, byte, found) = match error {
         OpenError::Storage(StorageError::Corrupt {
-            extent, byte, found, ..
+            place: DamagedPlace::Extent { extent, byte },
+            found,
+            ..
         }) => (*extent, *byte, found.clone()),
         other => (0, 0, other.to_string()),
     };
@@ -245,7 +248,7 @@ impl Sink for Check<'_> {
     fn checkpoint(&mut self, crc: u32, state: &LogState) {
         let Some(found) = &self.files.checkpoint else { return };
         let catalog = &self.catalog;
-        let expected = encode_checkpoint(
+        let (expected, gist) = encode_with_gist(
             self.files.store,
             found.position,
             state,
@@ -253,8 +256,7 @@ impl Sink for Check<'_> {
             &catalog.open,
         );
         let is_same = crc32fast::hash(&expected) == crc;
-        let as_before =
-            || Gist::of_encoded(&expected, catalog.segments()).is_some_and(|now| found.gist.may_stand_for(now));
+        let as_before = || gist.is_some_and(|now| found.gist.may_stand_for(now));
         self.checkpoint_agrees = Some(if is_same || as_before() {
             Agreement::Whole
         } else if found.state == *state {
@@ -264,7 +266,7 @@ impl Sink for Check<'_> {
         });
     }
 
-    fn extent(&mut self, ended: Ended, findings: &mut Findings) -> Result<(), StorageError> {
+    fn extent(&mut self, ended: PassedExtent, findings: &mut Findings) -> Result<(), StorageError> {
         // At most one is under way, so that memory holds the runs of two extents, however large the log is.
         self.end_comparison(findings)?;
         self.extents += 1;

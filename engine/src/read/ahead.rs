@@ -5,10 +5,10 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Scan;
+use crate::log::opened::StoreLog;
 use crate::model::Entry;
-use crate::shared::Shared;
-use crate::sync::{Condvar, Mutex};
-use crate::workers::Workers;
+use crate::runtime::sync::{Condvar, Mutex};
+use crate::runtime::workers::Workers;
 
 /// Entries that a part of a batch has at least: fewer are read sooner than another thread wakes up.
 pub(super) const PART_ENTRIES_MIN: u64 = 64;
@@ -22,20 +22,20 @@ enum State<S> {
     Gone,
 }
 
-struct Part<S> {
+struct PartAhead<S> {
     state: Mutex<State<S>>,
     changed: Condvar,
 }
 
 /// A part of a scan that another thread may be reading.
-pub(super) struct Ahead<S>(Arc<Part<S>>);
+pub(super) struct Ahead<S>(Arc<PartAhead<S>>);
 
 impl<S: Scan> Ahead<S> {
     /// Has the first batch of a scan read by another thread; `None` if all of them have something to do, and then no scan is
     /// made.
-    pub(super) fn start(shared: &Shared, scan: impl FnOnce() -> S) -> Option<Self> {
-        let threads = shared.threads.upgrade()?;
-        Self::start_on(&threads.read, scan)
+    pub(super) fn start(log: &StoreLog, scan: impl FnOnce() -> S) -> Option<Self> {
+        let pools = log.pools.upgrade()?;
+        Self::start_on(&pools.read, scan)
     }
 
     fn start_on(workers: &Workers, scan: impl FnOnce() -> S) -> Option<Self> {
@@ -43,7 +43,7 @@ impl<S: Scan> Ahead<S> {
             return None;
         }
         let scan = scan();
-        let part = Arc::new(Part {
+        let part = Arc::new(PartAhead {
             state: Mutex::new(State::Waiting(scan)),
             changed: Condvar::new(),
         });
@@ -70,7 +70,7 @@ impl<S: Scan> Ahead<S> {
     }
 }
 
-impl<S: Scan> Part<S> {
+impl<S: Scan> PartAhead<S> {
     fn put(&self, state: State<S>) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         self.changed.notify_all();
@@ -84,7 +84,7 @@ impl<S: Scan> Part<S> {
                 other => return *state = other,
             }
         };
-        let end = End(self);
+        let end = GoneOnDrop(self);
         let read = scan.next_batch();
         self.put(match read {
             Ok(Some(entries)) => State::Read(entries),
@@ -96,9 +96,9 @@ impl<S: Scan> Part<S> {
 }
 
 /// Whatever ends a read, nobody waits for it for ever.
-struct End<'a, S: Scan>(&'a Part<S>);
+struct GoneOnDrop<'a, S: Scan>(&'a PartAhead<S>);
 
-impl<S: Scan> Drop for End<'_, S> {
+impl<S: Scan> Drop for GoneOnDrop<'_, S> {
     fn drop(&mut self) {
         self.0.put(State::Gone);
     }
@@ -111,8 +111,8 @@ mod schedules {
 
     use super::*;
     use crate::error::StorageError;
+    use crate::runtime::sync::thread;
     use crate::schedules::{explore, panic_silently};
-    use crate::sync::thread;
 
     #[derive(Clone, Copy)]
     enum Outcome {

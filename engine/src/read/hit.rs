@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::error::{SegmentsHit, StorageError};
-use crate::index::Run;
+use crate::error::{DamagedPlace, SegmentsHit, StorageError};
+use crate::format::run::Run;
 use crate::log::extents::ExtentIndex;
+use crate::log::opened::StoreLog;
 use crate::model::{LogPosition, SegmentPath};
-use crate::shared::Shared;
 
 /// Segments that an error names; others are counted.
 const NAMED_MAX: usize = 4;
@@ -30,13 +30,12 @@ impl Hit {
     }
 }
 
-impl Shared {
+impl StoreLog {
     /// Says of damage in an extent which segments it hits, as far as the index tells. `read` is what was being read: it comes
     /// first.
     pub(crate) fn naming_segments(&self, mut error: StorageError, read: Option<&SegmentPath>) -> StorageError {
         if let StorageError::Corrupt {
-            extent,
-            byte,
+            place: DamagedPlace::Extent { extent, byte },
             segments: segments @ SegmentsHit::Unknown,
             ..
         } = &mut error

@@ -1,14 +1,19 @@
 //! What a scan of spaces compares before it believes a place: bytes that were moved within an extent are whole, and tell of
 //! other entries than those that the index lists there.
 
-use super::spaces::Found;
 use crate::error::StorageError;
-use crate::format::FormatError;
+use crate::format::run::{Run, SectionAt};
 use crate::format::transaction::TransactionHeader;
-use crate::index::Run;
 use crate::log::extents::ExtentIndex;
-use crate::model::{LogPosition, SegmentPath};
-use crate::shared::Shared;
+use crate::log::opened::StoreLog;
+use crate::model::{LogPosition, Name, SegmentPath, Timestamp};
+
+/// A section of a space, as an index has it.
+pub(super) struct FoundSection {
+    pub(super) place: SectionAt,
+    pub(super) timestamp: Timestamp,
+    pub(super) space: Name,
+}
 
 /// What a scan has come to. The numbers of transactions only grow in the log: what comes between two that stand where the index lists
 /// them is what was written between them.
@@ -26,16 +31,16 @@ impl Listed {
     /// [`StorageError`] of the index file.
     pub(super) fn agrees(
         &mut self,
-        shared: &Shared,
+        log: &StoreLog,
         at: LogPosition,
-        (found, header): (&Found, &TransactionHeader),
+        (found, header): (&FoundSection, &TransactionHeader),
         (path, run): (&SegmentPath, &Run),
     ) -> Result<bool, StorageError> {
         let follows = match self.last.replace((at, header.number)) {
             Some((place, number)) if place == at => number == header.number,
             Some((_, number)) => number < header.number,
             // Nothing was read before it that would be met a second time.
-            None => is_listed(shared, at.extent, path, run)?,
+            None => is_listed(log, at.extent, path, run)?,
         };
         Ok(follows && header.timestamp == found.timestamp && path.space == found.space)
     }
@@ -52,27 +57,24 @@ impl Listed {
     ///
     /// # Errors
     /// As [`Listed::agrees`].
-    pub(super) fn misplaced(&mut self, shared: &Shared) -> Result<Option<u32>, StorageError> {
+    pub(super) fn misplaced(&mut self, log: &StoreLog) -> Result<Option<u32>, StorageError> {
         let Some((extent, path, run)) = self.given.take() else {
             return Ok(None);
         };
-        let is_listed = is_listed(shared, extent, &path, &run)?;
+        let is_listed = is_listed(log, extent, &path, &run)?;
         Ok((!is_listed).then_some(run.trx_byte))
     }
 }
 
 /// Whether an index file lists just this run of a segment. What is in memory was written by this process, or checked by its
 /// open.
-fn is_listed(shared: &Shared, extent: u64, path: &SegmentPath, run: &Run) -> Result<bool, StorageError> {
-    if shared.catalog().open.extent == extent {
+fn is_listed(log: &StoreLog, extent: u64, path: &SegmentPath, run: &Run) -> Result<bool, StorageError> {
+    if log.catalog().open.extent == extent {
         return Ok(true);
     }
-    let ExtentIndex::File(index) = shared.extents.index(extent)? else {
+    let ExtentIndex::File(index) = log.extents.index(extent)? else {
         return Ok(true);
     };
     let runs = index.segment_runs(path, run.first_sequence, 1)?;
     Ok(runs.first() == Some(run))
 }
-
-/// What is said of a place where something else stands.
-pub(crate) const ANOTHER_SECTION: FormatError = FormatError::Invalid("another section than the index says");

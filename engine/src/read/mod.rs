@@ -2,8 +2,9 @@
 //! reader around it runs each batch on the engine's read threads.
 
 mod ahead;
+pub(crate) mod entries;
 mod hit;
-pub(crate) mod listed;
+mod listed;
 mod resolve;
 pub(crate) mod segment;
 pub(crate) mod spaces;
@@ -16,7 +17,7 @@ use crate::boundary::EntryReader;
 use crate::error::{ReadError, StorageError};
 use crate::log::window::SPAN_BYTES_MAX;
 use crate::model::Entry;
-use crate::shared::Threads;
+use crate::runtime::pools::Pools;
 
 /// Bytes of payload and metadata after which a batch ends.
 pub(crate) const BATCH_BYTES: usize = 256 << 10;
@@ -45,7 +46,7 @@ pub(crate) trait Scan: Send + 'static {
     fn explain(&self, error: StorageError) -> StorageError;
     /// Tries to read it all at once, on the thread that asks: a few entries that are cached, where a change of threads would
     /// take longer than to read them. `None` leaves the scan as it is: also where that failed, since the other way explains it.
-    fn at_once(&self) -> Option<Option<Vec<Entry>>> {
+    fn without_waiting(&self) -> Option<Option<Vec<Entry>>> {
         None
     }
 }
@@ -53,7 +54,7 @@ pub(crate) trait Scan: Send + 'static {
 /// Runs a scan on the read threads.
 pub(crate) struct Reader<S> {
     state: State<S>,
-    threads: Arc<Threads>,
+    pools: Arc<Pools>,
 }
 
 enum State<S> {
@@ -65,10 +66,10 @@ enum State<S> {
 }
 
 impl<S> Reader<S> {
-    pub(crate) fn new(scan: S, threads: Arc<Threads>) -> Self {
+    pub(crate) fn new(scan: S, pools: Arc<Pools>) -> Self {
         Self {
             state: State::Reading(scan),
-            threads,
+            pools,
         }
     }
 }
@@ -98,11 +99,11 @@ impl<S: Scan> Reader<S> {
                 return Err(why);
             }
         };
-        if let Some(all) = scan.at_once() {
+        if let Some(all) = scan.without_waiting() {
             self.state = State::Ended;
             return Ok(all);
         }
-        let outcome = self.threads.read.run(move || {
+        let outcome = self.pools.read.run(move || {
             let batch = scan.next_batch().map_err(|error| scan.explain(error));
             (scan, batch)
         });

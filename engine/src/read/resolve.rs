@@ -8,19 +8,19 @@ use std::sync::Arc;
 use crate::boundary::SpaceCursor;
 use crate::disk::DiskFile;
 use crate::error::StorageError;
+use crate::error::corrupt;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::GROUP_HEADER_BYTES;
+use crate::format::run::SectionAt;
 use crate::format::transaction::{
     Kind, TRANSACTION_HEADER_BYTES, TransactionHeader, open_transaction, sections, take_transaction,
 };
 use crate::format::{FormatError, align_group};
-use crate::index::Place;
 use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use crate::log::extents::ExtentIndex;
-use crate::log::recovery::corrupt;
+use crate::log::opened::StoreLog;
 use crate::log::walk::{Step, Walk};
 use crate::model::{LogPosition, Name, SegmentPath, Sequence};
-use crate::shared::Shared;
 
 /// Extents whose index is asked before others get a turn.
 const EXTENTS_PER_PART: usize = 64;
@@ -31,11 +31,11 @@ const PART_BYTES: u64 = 4 << 20;
 const SEARCH_BYTES_MAX: u64 = 256 << 20;
 
 /// What is known so far.
-pub(crate) enum Outcome {
+pub(crate) enum Resolved {
     /// There is more to look through.
     GoOn,
     /// The section that holds the entry.
-    Found { extent: u64, place: Place },
+    Found { extent: u64, place: SectionAt },
     /// It was never committed here; or it stands before all that is listed of its time; or too much was committed in that
     /// very millisecond.
     NotThere,
@@ -75,48 +75,49 @@ impl Search {
     ///
     /// # Errors
     /// [`StorageError`]: what cannot be read may be what is looked for, so it is not passed over.
-    pub(crate) fn go_on(&mut self, shared: &Shared) -> Result<Outcome, StorageError> {
+    pub(crate) fn go_on(&mut self, log: &StoreLog) -> Result<Resolved, StorageError> {
         for _ in 0..EXTENTS_PER_PART {
             let Some(extent) = self.next_index else {
-                return self.read_log(shared);
+                return self.read_log(log);
             };
-            if !self.can_hold(shared, extent)? {
+            if !self.can_hold(log, extent)? {
                 self.next_index = None;
                 continue;
             }
-            if let Some(place) = self.listed(shared, extent)? {
-                return Ok(Outcome::Found { extent, place });
+            if let Some(place) = self.listed(log, extent)? {
+                return Ok(Resolved::Found { extent, place });
             }
             self.next_index = Some(extent + 1);
         }
-        Ok(Outcome::GoOn)
+        Ok(Resolved::GoOn)
     }
 
     /// Whether anything of that time can be in an extent at or behind the first one.
-    fn can_hold(&self, shared: &Shared, extent: u64) -> Result<bool, StorageError> {
+    fn can_hold(&self, log: &StoreLog, extent: u64) -> Result<bool, StorageError> {
         Ok(extent == self.first.extent
-            || extent <= self.end.extent && shared.extents.started(extent)? <= self.cursor.timestamp)
+            || extent <= self.end.extent && log.extents.started(extent)? <= self.cursor.timestamp)
     }
 
     /// Where an extent's index file has the entry. What is in memory lists segments that are there, and those were asked.
-    fn listed(&self, shared: &Shared, extent: u64) -> Result<Option<Place>, StorageError> {
-        if shared.catalog().open.extent == extent {
+    fn listed(&self, log: &StoreLog, extent: u64) -> Result<Option<SectionAt>, StorageError> {
+        if log.catalog().open.extent == extent {
             return Ok(None);
         }
-        let ExtentIndex::File(index) = shared.extents.index(extent)? else {
+        let ExtentIndex::File(index) = log.extents.index(extent)? else {
             return Ok(None);
         };
         let sequence = self.cursor.sequence;
         let runs = index.segment_runs(&self.path, sequence, 1)?;
-        let holds = |run: &&crate::index::Run| run.timestamp == self.cursor.timestamp && run.first_sequence <= sequence;
-        Ok(runs.first().filter(holds).map(crate::index::Run::place))
+        let holds =
+            |run: &&crate::format::run::Run| run.timestamp == self.cursor.timestamp && run.first_sequence <= sequence;
+        Ok(runs.first().filter(holds).map(crate::format::run::Run::place))
     }
 
-    fn read_log(&mut self, shared: &Shared) -> Result<Outcome, StorageError> {
+    fn read_log(&mut self, log: &StoreLog) -> Result<Resolved, StorageError> {
         let until = self.read_bytes + PART_BYTES;
         let mut walk = match self.walk.take() {
             Some(walk) => walk,
-            None => match self.first_group(shared)? {
+            None => match self.first_group(log)? {
                 Ok(walk) => walk,
                 Err(outcome) => return Ok(outcome),
             },
@@ -124,38 +125,38 @@ impl Search {
         while self.read_bytes < until {
             let extent = walk.at().extent;
             if walk.at() >= self.end || self.read_bytes >= SEARCH_BYTES_MAX {
-                return Ok(Outcome::NotThere);
+                return Ok(Resolved::NotThere);
             }
             match walk.step()? {
                 Step::Group { at, header, body } => {
                     self.read_bytes += header.span() as u64;
                     let start = at + GROUP_HEADER_BYTES as u32;
                     match self.in_transactions(body, take_transaction) {
-                        Ok((_, Some(Outcome::Found { place, .. }))) => {
+                        Ok((_, Some(Resolved::Found { place, .. }))) => {
                             let place = (start + place.0, place.1);
-                            return Ok(Outcome::Found { extent, place });
+                            return Ok(Resolved::Found { extent, place });
                         }
                         Ok((_, Some(outcome))) => return Ok(outcome),
                         Ok((_, None)) => {}
-                        Err(error) => return Err(corrupt(shared.id, extent, start, error.to_string())),
+                        Err(error) => return Err(corrupt(log.id, extent, start, error.to_string())),
                     }
                 }
                 Step::End { at, .. } if extent == self.end.extent => {
-                    return Err(corrupt(shared.id, extent, at, "no group, before the durable end"));
+                    return Err(corrupt(log.id, extent, at, "no group, before the durable end"));
                 }
-                Step::End { at, .. } => match self.enter_behind(shared, extent, at, Some(walk.state.chain))? {
+                Step::End { at, .. } => match self.enter_behind(log, extent, at, Some(walk.state.chain))? {
                     Some(next) => walk = next,
-                    None => return Ok(Outcome::NotThere),
+                    None => return Ok(Resolved::NotThere),
                 },
             }
         }
         self.walk = Some(walk);
-        Ok(Outcome::GoOn)
+        Ok(Resolved::GoOn)
     }
 
     /// Looks through what is left of the group in which the first listed section stands; the walk goes on behind it.
-    fn first_group(&mut self, shared: &Shared) -> Result<Result<Walk, Outcome>, StorageError> {
-        let (file, header) = header_of(shared, self.first.extent)?;
+    fn first_group(&mut self, log: &StoreLog) -> Result<Result<Walk, Resolved>, StorageError> {
+        let (file, header) = header_of(log, self.first.extent)?;
         let state = LogState {
             chain: 0,
             group_number: 0,
@@ -163,7 +164,7 @@ impl Search {
             ..header.state
         };
         let mut walk = Walk::new(file, header.salt, self.first, state)?;
-        let damage = |byte: u32, error: FormatError| corrupt(shared.id, self.first.extent, byte, error.to_string());
+        let damage = |byte: u32, error: FormatError| corrupt(log.id, self.first.extent, byte, error.to_string());
         let mut at = self.first.byte;
         // The group's own header stands before it: each transaction is checked by itself, and what follows the last one is
         // none.
@@ -177,9 +178,9 @@ impl Search {
             }
             let bytes = walk.bytes(at, u64::from(at) + u64::from(length))?;
             match self.in_transactions(bytes, open_transaction) {
-                Ok((_, Some(Outcome::Found { place, .. }))) => {
+                Ok((_, Some(Resolved::Found { place, .. }))) => {
                     let extent = self.first.extent;
-                    return Ok(Err(Outcome::Found {
+                    return Ok(Err(Resolved::Found {
                         extent,
                         place: (at + place.0, place.1),
                     }));
@@ -195,7 +196,7 @@ impl Search {
         let at = align_group(at as usize) as u32;
         let here = LogPosition { byte: at, ..self.first };
         if here >= self.end {
-            return Ok(Err(Outcome::NotThere));
+            return Ok(Err(Resolved::NotThere));
         }
         match walk.next_header(at)? {
             Some((at, header)) => {
@@ -204,8 +205,8 @@ impl Search {
             }
             None if here.extent == self.end.extent => Err(damage(at, FormatError::Short)),
             None => {
-                let next = self.enter_behind(shared, here.extent, at, None)?;
-                Ok(next.ok_or(Outcome::NotThere))
+                let next = self.enter_behind(log, here.extent, at, None)?;
+                Ok(next.ok_or(Resolved::NotThere))
             }
         }
     }
@@ -213,30 +214,25 @@ impl Search {
     /// Goes on to the extent behind a sealed one whose groups end at `at`, with this `chain` where it is known.
     fn enter_behind(
         &self,
-        shared: &Shared,
+        log: &StoreLog,
         sealed: u64,
         at: u32,
         chain: Option<u32>,
     ) -> Result<Option<Walk>, StorageError> {
-        let (_, next) = header_of(shared, sealed + 1)?;
+        let (_, next) = header_of(log, sealed + 1)?;
         if next.previous_end != at || chain.is_some_and(|chain| chain != next.state.chain) {
-            return Err(corrupt(
-                shared.id,
-                sealed,
-                at,
-                "no whole group, though the extent goes on",
-            ));
+            return Err(corrupt(log.id, sealed, at, "no whole group, though the extent goes on"));
         }
-        self.enter(shared, sealed + 1)
+        self.enter(log, sealed + 1)
     }
 
     /// A walk through an extent from its first group on, if anything of that time can be there.
-    fn enter(&self, shared: &Shared, extent: u64) -> Result<Option<Walk>, StorageError> {
-        if !self.can_hold(shared, extent)? {
+    fn enter(&self, log: &StoreLog, extent: u64) -> Result<Option<Walk>, StorageError> {
+        if !self.can_hold(log, extent)? {
             return Ok(None);
         }
         let byte = EXTENT_HEADER_BYTES as u32;
-        let (file, header) = header_of(shared, extent)?;
+        let (file, header) = header_of(log, extent)?;
         Walk::new(file, header.salt, LogPosition { extent, byte }, header.state).map(Some)
     }
 
@@ -245,18 +241,18 @@ impl Search {
         &self,
         bytes: &'a [u8],
         open: impl Fn(&'a [u8]) -> Result<(TransactionHeader, &'a [u8]), FormatError>,
-    ) -> Result<(u32, Option<Outcome>), FormatError> {
+    ) -> Result<(u32, Option<Resolved>), FormatError> {
         let mut at = 0;
         while at < bytes.len() {
             let (header, transaction) = open(&bytes[at..])?;
             if header.timestamp > self.cursor.timestamp {
-                return Ok((at as u32, Some(Outcome::NotThere)));
+                return Ok((at as u32, Some(Resolved::NotThere)));
             }
             if header.kind == Kind::Data && header.timestamp == self.cursor.timestamp {
                 for section in sections(&header, transaction) {
                     let section = section?;
                     if self.is_meant(section.names()?, section.first_sequence, section.record_count) {
-                        let found = Outcome::Found {
+                        let found = Resolved::Found {
                             extent: 0,
                             place: (at as u32, section.offset),
                         };
@@ -277,12 +273,12 @@ impl Search {
     }
 }
 
-fn header_of(shared: &Shared, extent: u64) -> Result<(Arc<dyn DiskFile>, ExtentHeader), StorageError> {
-    let file = shared.extents.file(extent)?;
+fn header_of(log: &StoreLog, extent: u64) -> Result<(Arc<dyn DiskFile>, ExtentHeader), StorageError> {
+    let file = log.extents.file(extent)?;
     let mut block = vec![0; EXTENT_HEADER_BYTES];
     let read = file.read_at(0, &mut block);
     let read = read.map_err(|e| StorageError::io("read", file.path(), e))?;
     let header = ExtentHeader::decode(&block[..read])
-        .map_err(|found| corrupt(shared.id, extent, 0, format!("the extent's header: {found}")))?;
+        .map_err(|found| corrupt(log.id, extent, 0, format!("the extent's header: {found}")))?;
     Ok((file, header))
 }

@@ -4,25 +4,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::ahead::{Ahead, PART_ENTRIES_MIN};
+use super::entries::entries_of;
 use super::{AT_ONCE_ENTRIES, BATCH_BYTES, RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
 use crate::boundary::{SegmentRead, TimeRange};
-use crate::disk::at_once::at_once;
+use crate::disk::nonblocking::without_waiting;
 use crate::error::StorageError;
 use crate::format::FormatError;
-use crate::index::Run;
+use crate::format::run::Run;
 use crate::index::runs::SegmentNumber;
 use crate::index::segments::Begun;
-use crate::log::extents::Part;
+use crate::log::extents::SegmentPart;
+use crate::log::opened::StoreLog;
 use crate::log::window::Window;
 use crate::model::{Entry, SegmentPath, Sequence};
-use crate::shared::Shared;
 
 /// Entries from which on it is known what the next ones are like.
 const ENTRIES_KNOWN_MIN: usize = 16;
 
 /// A scan of one segment, up to the head of the moment it was made.
 pub(crate) struct SegmentScan {
-    shared: Arc<Shared>,
+    log: Arc<StoreLog>,
     path: SegmentPath,
     number: SegmentNumber,
     begun: Begun,
@@ -31,20 +32,20 @@ pub(crate) struct SegmentScan {
     time: TimeRange,
     left: u64,
     /// What is still to be read of each extent, the next one last; `None` until looked up.
-    parts: Option<Vec<Part>>,
+    parts: Option<Vec<SegmentPart>>,
     newest: u64,
     runs: VecDeque<Run>,
     /// Where these are.
-    part: Option<Part>,
+    part: Option<SegmentPart>,
     window: Window,
     /// What another thread reads: the entries from this sequence on.
     ahead: Option<(Sequence, Ahead<SegmentScan>)>,
 }
 
 impl SegmentScan {
-    pub(crate) fn new(shared: Arc<Shared>, read: SegmentRead) -> Self {
+    pub(crate) fn new(log: Arc<StoreLog>, read: SegmentRead) -> Self {
         let found = {
-            let catalog = shared.catalog();
+            let catalog = log.catalog();
             catalog.find(&read.path).map(|(number, segment)| {
                 (
                     (number, segment.begun),
@@ -57,9 +58,9 @@ impl SegmentScan {
         // Nothing there: a range that ends before it begins.
         let nothing = ((0, Begun::BEFORE_ALL), Sequence::FIRST, Sequence(0), 0);
         let ((number, begun), first, head, newest) = found.unwrap_or(nothing);
-        let window = Window::new(shared.id, newest);
+        let window = Window::new(log.id, newest);
         Self {
-            shared,
+            log,
             number,
             begun,
             next: read.from.max(first),
@@ -77,13 +78,13 @@ impl SegmentScan {
     }
 
     /// The parts to read, newest first. Extents that end before the wanted time are passed over.
-    fn find_parts(&mut self) -> Result<Vec<Part>, StorageError> {
+    fn find_parts(&mut self) -> Result<Vec<SegmentPart>, StorageError> {
         let mut found = self
-            .shared
+            .log
             .parts_of(self.number, &self.path, self.newest, self.next..=self.last)?;
         self.check_same_life()?;
         if self.time.after > TimeRange::ALL.after {
-            let first = self.shared.extents.first_since(self.time.after, self.newest)?;
+            let first = self.log.extents.first_since(self.time.after, self.newest)?;
             let passed_over = found.iter().any(|part| part.extent < first);
             found.retain(|part| part.extent >= first);
             match found.last() {
@@ -98,7 +99,7 @@ impl SegmentScan {
     /// Sealed extents are asked by name: after a delete and a new beginning, what they answer is of another segment.
     fn check_same_life(&self) -> Result<(), StorageError> {
         let life = (self.number, self.begun);
-        if self.shared.catalog().is_same_life(&self.path, life) {
+        if self.log.catalog().is_same_life(&self.path, life) {
             Ok(())
         } else {
             Err(StorageError::Deleted(self.path.clone()))
@@ -115,7 +116,7 @@ impl SegmentScan {
             // Each run has an entry at least.
             let wanted = self.last.0.saturating_sub(self.next.0).saturating_add(1);
             let most = u32::try_from(wanted).map_or(RUNS_PER_LOOKUP, |wanted| wanted.min(RUNS_PER_LOOKUP));
-            let runs = self.shared.runs_in(&part, self.number, &self.path, self.next, most)?;
+            let runs = self.log.runs_in(&part, self.number, &self.path, self.next, most)?;
             if runs.len() < most as usize {
                 parts.pop();
             }
@@ -132,9 +133,9 @@ impl SegmentScan {
     /// A scan of the same segment that has nothing yet.
     fn beside(&self) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
+            log: Arc::clone(&self.log),
             path: self.path.clone(),
-            window: Window::new(self.shared.id, self.newest),
+            window: Window::new(self.log.id, self.newest),
             parts: None,
             runs: VecDeque::new(),
             part: None,
@@ -157,7 +158,7 @@ impl SegmentScan {
             return;
         }
         let first = Sequence(self.next.0 + part);
-        let ahead = Ahead::start(&self.shared, || {
+        let ahead = Ahead::start(&self.log, || {
             let mut parts = self.parts.clone().unwrap_or_default();
             parts.extend(
                 self.part
@@ -214,16 +215,16 @@ impl Scan for SegmentScan {
     }
 
     fn explain(&self, error: StorageError) -> StorageError {
-        self.shared.naming_segments(error, Some(&self.path))
+        self.log.naming_segments(error, Some(&self.path))
     }
 
-    fn at_once(&self) -> Option<Option<Vec<Entry>>> {
+    fn without_waiting(&self) -> Option<Option<Vec<Entry>>> {
         let few = self.last.0.saturating_sub(self.next.0) < AT_ONCE_ENTRIES || self.left <= AT_ONCE_ENTRIES;
-        if self.parts.is_some() || !few || !self.takes_all_times() || !self.shared.extents.can_read_at_once() {
+        if self.parts.is_some() || !few || !self.takes_all_times() || !self.log.extents.can_read_without_waiting() {
             return None;
         }
         let mut copy = self.beside();
-        let read = at_once(|| copy.next_batch())?.ok()?;
+        let read = without_waiting(|| copy.next_batch())?.ok()?;
         // Large entries may have filled the batch before the last one.
         copy.is_done().then_some(read)
     }
@@ -247,8 +248,8 @@ impl Scan for SegmentScan {
                 }
             }
             let Some(run) = self.runs.front().copied() else {
-                return Err(crate::log::recovery::corrupt(
-                    self.shared.id,
+                return Err(crate::error::corrupt(
+                    self.log.id,
                     self.newest,
                     0,
                     format!("no entry {} of {}, whose head is {}", self.next, self.path, self.last),
@@ -267,13 +268,12 @@ impl Scan for SegmentScan {
             if self.time.contains(run.timestamp) {
                 let runs = &self.runs;
                 let close = || close_behind(runs.iter().map(|run| run.trx_byte));
-                let located = self.window.transaction(&self.shared.extents, run.trx_byte, close)?;
+                let located = self.window.transaction(&self.log.extents, run.trx_byte, close)?;
                 // A transaction of 10 000 records is handed out in parts, like everything else.
                 let most = self.left.min(super::BATCH_ENTRIES as u64);
                 let to = Sequence(self.next.0.saturating_add(most - 1)).min(self.last);
                 let before = out.len();
-                self.shared
-                    .entries_of(&self.window, &located, &run, &self.path, self.next..=to, &mut out)?;
+                entries_of(&self.window, &located, &run, &self.path, self.next..=to, &mut out)?;
                 bytes += weight(&out[before..]);
                 let got = (out.len() - before) as u64;
                 self.left -= got;

@@ -1,22 +1,25 @@
 //! Spaces in log order, which is the order in which entries became visible: a reader that goes on after a cursor never
 //! finds an entry before it.
 
+mod section;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::listed::{ANOTHER_SECTION, Listed};
-use super::resolve::{Outcome, Search};
-use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
+use super::entries::ANOTHER_SECTION;
+use super::listed::{FoundSection, Listed};
+use super::resolve::Search;
+use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan, full, make_room, weight};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
-use crate::format::transaction::Section;
+use crate::format::log_start::LogStart;
+use crate::format::run::SectionAt;
 use crate::index::runs::ExtentRuns;
 use crate::index::segments::{Segments, SpaceNumber};
-use crate::index::{Place, Run};
 use crate::log::extents::ExtentIndex;
+use crate::log::opened::StoreLog;
 use crate::log::window::Window;
-use crate::model::{Entry, LogPosition, Name, Sequence, Timestamp};
-use crate::shared::Shared;
+use crate::model::{Entry, LogPosition, Name, Sequence};
 
 /// Where a space's reader goes on.
 enum Start {
@@ -25,7 +28,7 @@ enum Start {
     /// After an entry that is there: its place in the log, and its sequence within that section.
     After {
         extent: u64,
-        place: Place,
+        place: SectionAt,
         sequence: Sequence,
     },
     /// After a cursor whose entry is not there (its segment was deleted, or it was made elsewhere): by its time. Where its
@@ -36,38 +39,31 @@ enum Start {
     BeforeTime(SpaceCursor),
 }
 
-/// A section of a space, as an index has it.
-pub(super) struct Found {
-    place: Place,
-    pub(super) timestamp: Timestamp,
-    pub(super) space: Name,
-}
-
 /// A scan of some spaces, up to the durable tail of the moment it was made.
 pub(crate) struct SpacesScan {
-    shared: Arc<Shared>,
+    log: Arc<StoreLog>,
     spaces: BTreeMap<Name, Option<SpaceCursor>>,
     starts: Option<BTreeMap<Name, Start>>,
     time: TimeRange,
     left: u64,
     end: LogPosition,
     extent: u64,
-    next_place: Place,
-    found: VecDeque<Found>,
+    next_place: SectionAt,
+    found: VecDeque<FoundSection>,
     window: Window,
     listed: Listed,
     /// The rest of a section that did not fit the last batch: its place, and the next sequence.
-    resume: Option<(Place, Sequence)>,
+    resume: Option<(SectionAt, Sequence)>,
     /// For the place of a cursor: the space.
     search: Option<(Name, Search)>,
 }
 
 impl SpacesScan {
-    pub(crate) fn new(shared: Arc<Shared>, read: SpacesRead) -> Self {
-        let end = *shared.tail.borrow();
-        let window = Window::new(shared.id, end.extent);
+    pub(crate) fn new(log: Arc<StoreLog>, read: SpacesRead) -> Self {
+        let end = LogPosition::of_local(*log.tail.borrow());
+        let window = Window::new(log.id, end.extent);
         Self {
-            shared,
+            log,
             spaces: read.spaces,
             starts: None,
             time: read.time,
@@ -94,15 +90,15 @@ impl SpacesScan {
             };
             first = first.min(match &start {
                 Start::After { extent, .. } => *extent,
-                Start::Beginning => 1,
+                Start::Beginning => LogStart::WHOLE.extent(),
                 Start::AfterTime(cursor) | Start::BeforeTime(cursor) => {
-                    self.shared.extents.first_since(cursor.timestamp, self.end.extent)?
+                    self.log.extents.first_since(cursor.timestamp, self.end.extent)?
                 }
             });
             starts.insert(space.clone(), start);
         }
         if self.time.after > TimeRange::ALL.after {
-            first = first.max(self.shared.extents.first_since(self.time.after, self.end.extent)?);
+            first = first.max(self.log.extents.first_since(self.time.after, self.end.extent)?);
         }
         self.extent = first;
         if let [Start::After { extent, place, .. }] = &starts.values().collect::<Vec<_>>()[..]
@@ -119,7 +115,7 @@ impl SpacesScan {
             space: space.clone(),
             segment: cursor.segment.clone(),
         };
-        Ok(match self.shared.locate(&path, cursor.sequence)? {
+        Ok(match self.log.locate(&path, cursor.sequence)? {
             Some((extent, run)) if run.timestamp == cursor.timestamp => Start::After {
                 extent,
                 place: run.place(),
@@ -162,18 +158,18 @@ impl SpacesScan {
     }
 
     /// Sections of the wanted spaces from the next place on, and where to look after them; `None` at the extent's end.
-    fn lookup(&self) -> Result<(Vec<Found>, Option<Place>), StorageError> {
+    fn lookup(&self) -> Result<(Vec<FoundSection>, Option<SectionAt>), StorageError> {
         {
-            let catalog = self.shared.catalog();
+            let catalog = self.log.catalog();
             if catalog.open.extent == self.extent {
                 return Ok(self.lookup_runs(&catalog.open, catalog.segments()));
             }
         }
-        match self.shared.extents.index(self.extent)? {
+        match self.log.extents.index(self.extent)? {
             ExtentIndex::Memory { runs, segments } => Ok(self.lookup_runs(&runs, &segments)),
             ExtentIndex::File(index) => {
                 let mut found = Vec::new();
-                let mut horizon: Option<Place> = None;
+                let mut horizon: Option<SectionAt> = None;
                 for space in self.spaces.keys() {
                     let postings = index.postings(space, self.next_place, RUNS_PER_LOOKUP)?;
                     if postings.len() == RUNS_PER_LOOKUP as usize {
@@ -181,7 +177,7 @@ impl SpacesScan {
                         let last = postings[postings.len() - 1].place;
                         horizon = Some(horizon.map_or(last, |place| place.min(last)));
                     }
-                    found.extend(postings.into_iter().map(|posting| Found {
+                    found.extend(postings.into_iter().map(|posting| FoundSection {
                         place: posting.place,
                         timestamp: posting.timestamp,
                         space: space.clone(),
@@ -196,7 +192,7 @@ impl SpacesScan {
         }
     }
 
-    fn lookup_runs(&self, runs: &ExtentRuns, segments: &Segments) -> (Vec<Found>, Option<Place>) {
+    fn lookup_runs(&self, runs: &ExtentRuns, segments: &Segments) -> (Vec<FoundSection>, Option<SectionAt>) {
         let wanted: BTreeMap<SpaceNumber, &Name> = self
             .spaces
             .keys()
@@ -209,7 +205,7 @@ impl SpacesScan {
         for owned in runs.by_ref().take(16 * RUNS_PER_LOOKUP as usize) {
             last = owned.run.place();
             if let Some(&space) = wanted.get(&segments.rows[owned.segment].space) {
-                found.push(Found {
+                found.push(FoundSection {
                     place: last,
                     timestamp: owned.run.timestamp,
                     space: space.clone(),
@@ -218,124 +214,9 @@ impl SpacesScan {
         }
         (found, runs.next().map(|_| after(last)))
     }
-
-    /// Where the first section of a cursor's own millisecond is met, finds out where the cursor's entry stands, or looks a
-    /// part further for it: then `false`.
-    fn is_resolved(&mut self, found: &Found) -> Result<bool, StorageError> {
-        let starts = self.starts.as_mut().expect("found out before anything is looked up");
-        let cursor = match starts.get(&found.space) {
-            Some(Start::AfterTime(cursor)) if cursor.timestamp == found.timestamp => cursor.clone(),
-            _ => return Ok(true),
-        };
-        let (space, end) = (&found.space, self.end);
-        let first = self.window.position(found.place.0);
-        let (_, search) = match &mut self.search {
-            Some(search) if search.0 == *space => search,
-            search => search.insert((space.clone(), Search::new(space.clone(), cursor.clone(), first, end))),
-        };
-        let sequence = cursor.sequence;
-        let start = match search.go_on(&self.shared)? {
-            Outcome::GoOn => return Ok(false),
-            Outcome::Found { extent, place } => Start::After {
-                extent,
-                place,
-                sequence,
-            },
-            Outcome::NotThere => Start::BeforeTime(cursor),
-        };
-        self.search = None;
-        starts.insert(space.clone(), start);
-        Ok(true)
-    }
-
-    /// Whether a section's place or time alone says that its space's reader has seen it: then it need not be read.
-    fn is_seen(&self, found: &Found, extent: u64) -> bool {
-        match self.starts.as_ref().and_then(|starts| starts.get(&found.space)) {
-            None => true,
-            Some(Start::Beginning) => false,
-            Some(Start::After {
-                extent: seen, place, ..
-            }) => (extent, found.place) < (*seen, *place),
-            Some(Start::AfterTime(cursor) | Start::BeforeTime(cursor)) => found.timestamp < cursor.timestamp,
-        }
-    }
-
-    /// The first sequence of a section that its space's reader has not seen; `None` if it has seen all of it.
-    fn unseen(&self, found: &Found, extent: u64, path: &crate::model::SegmentPath, run: &Run) -> Option<Sequence> {
-        match self.starts.as_ref()?.get(&found.space)? {
-            Start::Beginning => Some(run.first_sequence),
-            Start::After {
-                extent: seen,
-                place,
-                sequence,
-            } => match (extent, found.place).cmp(&(*seen, *place)) {
-                std::cmp::Ordering::Less => None,
-                std::cmp::Ordering::Equal => Some(sequence.next()),
-                std::cmp::Ordering::Greater => Some(run.first_sequence),
-            },
-            Start::AfterTime(cursor) | Start::BeforeTime(cursor) => match run.timestamp.cmp(&cursor.timestamp) {
-                std::cmp::Ordering::Less => None,
-                std::cmp::Ordering::Equal if path.segment == cursor.segment => Some(cursor.sequence.next()),
-                std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => Some(run.first_sequence),
-            },
-        }
-    }
-
-    /// Reads a section; `false` if it has more than fits the batch.
-    fn read(&mut self, found: &Found, out: &mut Vec<Entry>) -> Result<bool, StorageError> {
-        let resume = self.resume.take().filter(|(place, _)| *place == found.place);
-        let extent = self.window.extent();
-        let behind = &self.found;
-        let close = || close_behind(std::iter::once(found).chain(behind).map(|found| found.place.0));
-        let located = self.window.transaction(&self.shared.extents, found.place.0, close)?;
-        let window = &self.window;
-        let damage = |error| window.damage(found.place.0, error);
-        let section = Section::decode(located.bytes(), found.place.1 as usize).map_err(damage)?;
-        let path = section.path().map_err(damage)?;
-        let run = Run {
-            first_sequence: section.first_sequence,
-            timestamp: located.header.timestamp,
-            trx_byte: found.place.0,
-            section_offset: found.place.1,
-            count: section.record_count,
-        };
-        if run.count == 0 {
-            return Err(damage(crate::format::FormatError::Invalid(
-                "a section without records in the index",
-            )));
-        }
-        let at = window.position(found.place.0);
-        let stands = (found, &located.header);
-        if !self.listed.agrees(&self.shared, at, stands, (&path, &run))? {
-            return Err(damage(ANOTHER_SECTION));
-        }
-        let readable = self.shared.catalog().visible_from(&path, at);
-        let unseen = self.unseen(found, extent, &path, &run);
-        let (Some(readable), Some(unseen)) = (readable, unseen) else {
-            return Ok(true);
-        };
-        let from = readable
-            .max(unseen)
-            .max(resume.map_or(Sequence::FIRST, |(_, next)| next));
-        let from = from.max(run.first_sequence);
-        let most = self.left.min(super::BATCH_ENTRIES as u64);
-        let to = Sequence(from.0.saturating_add(most - 1)).min(run.last_sequence());
-        if from > to {
-            return Ok(true);
-        }
-        let before = out.len();
-        self.shared.entries_of(window, &located, &run, &path, from..=to, out)?;
-        self.left -= (out.len() - before) as u64;
-        self.listed.gave(extent, path, run);
-        if to < run.last_sequence() {
-            self.resume = Some((found.place, to.next()));
-            return Ok(false);
-        }
-        Ok(true)
-    }
 }
 
-fn after(place: Place) -> Place {
+fn after(place: SectionAt) -> SectionAt {
     (place.0, place.1.saturating_add(1))
 }
 
@@ -345,12 +226,12 @@ impl Scan for SpacesScan {
     }
 
     fn explain(&self, error: StorageError) -> StorageError {
-        self.shared.naming_segments(error, None)
+        self.log.naming_segments(error, None)
     }
 
     fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
         let batch = self.gather()?;
-        match self.listed.misplaced(&self.shared)? {
+        match self.listed.misplaced(&self.log)? {
             None => Ok(batch),
             Some(byte) => Err(self.window.damage(byte, ANOTHER_SECTION)),
         }

@@ -7,11 +7,12 @@ use std::task::Poll;
 
 use super::explore;
 use super::time::FOR_EVER;
-use crate::disk::simulated::{Faults, Simulated};
-use crate::sync::thread;
+use crate::runtime::blocking;
+use crate::runtime::sync::thread;
+use crate::simulation::{Faults, Simulated};
 use crate::{
     AppendError, CommitMethod, Engine, EngineConfig, LocalStore, Record, Rejection, SegmentPath, SegmentRead, Sequence,
-    StorageError, Store as _, StoreId, Stores as _, Transaction, blocking,
+    StorageError, Store as _, StoreId, Stores as _, Transaction,
 };
 
 pub(super) const STORE: StoreId = StoreId(uuid::Uuid::from_u128(7));

@@ -1,4 +1,4 @@
-//! What [`SpareSlot`] promises.
+//! What [`PreparedSlot`] promises.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,23 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{explore, panic_silently};
+use crate::directory::names::FileName;
 use crate::disk::blocks::Blocks;
-use crate::disk::latch::Latch;
-use crate::disk::simulated::Simulated;
 use crate::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode, STEP_BYTES};
-use crate::log::names::FileName;
-use crate::log::spare::{Place, Shape, Spare, SpareSlot, prepare};
+use crate::log::latch::Latch;
+use crate::log::prepared::filling::{Shape, prepare};
+use crate::log::prepared::{LogFolder, PreparedExtent, PreparedSlot};
 use crate::model::StoreId;
-use crate::sync::thread;
-use crate::workers::Workers;
+use crate::runtime::sync::thread;
+use crate::runtime::workers::Workers;
+use crate::simulation::Simulated;
 
 const BLOCK: usize = 4096;
 /// Two steps, of which the second is small.
 const CAPACITY: u64 = (STEP_BYTES + BLOCK) as u64;
 
-fn place(disk: impl Disk) -> Place {
+fn folder(disk: impl Disk) -> LogFolder {
     let store = StoreId(uuid::Uuid::from_u128(1));
-    Place {
+    LogFolder {
         disk: Arc::new(disk),
         dir: PathBuf::from("/store"),
         store,
@@ -39,8 +40,8 @@ fn shape(extent: u64) -> Shape {
     }
 }
 
-fn size(place: &Place, name: FileName) -> Option<u64> {
-    let file = place.disk.open(&name.in_dir(&place.dir), OpenMode::Read).ok()?;
+fn size(folder: &LogFolder, name: FileName) -> Option<u64> {
+    let file = folder.disk.open(&name.in_dir(&folder.dir), OpenMode::Read).ok()?;
     Some(file.size().unwrap())
 }
 
@@ -49,11 +50,11 @@ fn workers() -> Workers {
 }
 
 /// As a roll does: the one that was prepared, or a new one.
-fn roll(slot: &SpareSlot, place: &Place, extent: u64) -> Spare {
-    let taken = slot.take(place);
+fn roll(slot: &PreparedSlot, folder: &LogFolder, extent: u64) -> PreparedExtent {
+    let taken = slot.take(folder);
     let spare = taken.unwrap_or_else(|| {
-        prepare(place, shape(extent))
-            .and_then(|filled| filled.name(place))
+        prepare(folder, shape(extent))
+            .and_then(|filled| filled.name(folder))
             .unwrap()
     });
     assert_eq!(spare.extent, extent);
@@ -63,32 +64,36 @@ fn roll(slot: &SpareSlot, place: &Place, extent: u64) -> Spare {
 #[test]
 fn an_extent_is_taken_once_and_whoever_filled_it_is_done_with_it() {
     explore(600, || {
-        let (slot, place, workers) = (Arc::new(SpareSlot::new(None)), place(Simulated::default()), workers());
+        let (slot, folder, workers) = (
+            Arc::new(PreparedSlot::new(None)),
+            folder(Simulated::default()),
+            workers(),
+        );
         for extent in 2..4 {
             for due in [BLOCK as u64, CAPACITY] {
-                if let Some(claim) = slot.claim(shape(extent), due) {
-                    let place = place.clone();
-                    workers.spawn(move || claim.fulfil(&place));
+                if let Some(preparation) = slot.preparation(shape(extent), due) {
+                    let folder = folder.clone();
+                    workers.spawn(move || preparation.fulfil(&folder));
                 }
             }
-            let spare = roll(&slot, &place, extent);
-            assert_eq!(size(&place, FileName::Extent(extent)), Some(CAPACITY));
+            let spare = roll(&slot, &folder, extent);
+            assert_eq!(size(&folder, FileName::Extent(extent)), Some(CAPACITY));
             let file = spare.file.expect("made here");
             file.write(0, &Blocks::from([7; BLOCK].as_slice())).unwrap();
         }
         drop(workers);
-        slot.abandon(&place);
+        slot.abandon(&folder);
         for extent in 2..4 {
-            let file = place
+            let file = folder
                 .disk
-                .open(&FileName::Extent(extent).in_dir(&place.dir), OpenMode::Read)
+                .open(&FileName::Extent(extent).in_dir(&folder.dir), OpenMode::Read)
                 .unwrap();
             let mut first = [0; BLOCK];
             file.read_at(0, &mut first).unwrap();
             assert_eq!(first, [7; BLOCK], "nobody wrote to it after it was taken");
         }
         assert_eq!(
-            place.disk.list(&place.dir).unwrap().len(),
+            folder.disk.list(&folder.dir).unwrap().len(),
             2,
             "and nothing is left over"
         );
@@ -96,45 +101,51 @@ fn an_extent_is_taken_once_and_whoever_filled_it_is_done_with_it() {
 }
 
 #[test]
-fn what_is_due_is_filled_by_whoever_claimed_it() {
+fn what_is_due_is_filled_by_whoever_preparationed_it() {
     explore(600, || {
-        let (slot, place, workers) = (Arc::new(SpareSlot::new(None)), place(Simulated::default()), workers());
+        let (slot, folder, workers) = (
+            Arc::new(PreparedSlot::new(None)),
+            folder(Simulated::default()),
+            workers(),
+        );
         for due in [BLOCK as u64, CAPACITY] {
-            if let Some(claim) = slot.claim(shape(2), due) {
-                let place = place.clone();
-                workers.spawn(move || claim.fulfil(&place));
+            if let Some(preparation) = slot.preparation(shape(2), due) {
+                let folder = folder.clone();
+                workers.spawn(move || preparation.fulfil(&folder));
             }
             thread::yield_now();
         }
         workers.drain();
-        assert_eq!(size(&place, FileName::Extent(2)), Some(CAPACITY));
+        assert_eq!(size(&folder, FileName::Extent(2)), Some(CAPACITY));
     });
 }
 
 #[test]
-fn a_claim_that_is_dropped_leaves_its_extent_to_the_next() {
+fn a_preparation_that_is_dropped_leaves_its_extent_to_the_next() {
     explore(400, || {
-        let (slot, place) = (Arc::new(SpareSlot::new(None)), place(Simulated::default()));
-        slot.claim(shape(2), BLOCK as u64).expect("it is empty").fulfil(&place);
-        let claim = slot.claim(shape(2), CAPACITY).expect("more is due");
-        let dropped = thread::spawn(move || drop(claim));
-        let spare = roll(&slot, &place, 2);
+        let (slot, folder) = (Arc::new(PreparedSlot::new(None)), folder(Simulated::default()));
+        slot.preparation(shape(2), BLOCK as u64)
+            .expect("it is empty")
+            .fulfil(&folder);
+        let preparation = slot.preparation(shape(2), CAPACITY).expect("more is due");
+        let dropped = thread::spawn(move || drop(preparation));
+        let spare = roll(&slot, &folder, 2);
         assert_eq!(spare.capacity, CAPACITY);
         dropped.join().unwrap();
-        let next = slot.claim(shape(3), CAPACITY).expect("it is empty again");
-        next.fulfil(&place);
-        assert_eq!(roll(&slot, &place, 3).extent, 3);
+        let next = slot.preparation(shape(3), CAPACITY).expect("it is empty again");
+        next.fulfil(&folder);
+        assert_eq!(roll(&slot, &folder, 3).extent, 3);
     });
 }
 
 #[test]
 fn a_roll_does_not_wait_for_a_panic() {
     explore(2000, || {
-        let (slot, place, workers) = (Arc::new(SpareSlot::new(None)), place(Panicking), workers());
-        let claim = slot.claim(shape(2), CAPACITY).expect("it is empty");
-        let own = place.clone();
-        workers.spawn(move || claim.fulfil(&own));
-        assert!(slot.take(&place).is_none());
+        let (slot, folder, workers) = (Arc::new(PreparedSlot::new(None)), folder(Panicking), workers());
+        let preparation = slot.preparation(shape(2), CAPACITY).expect("it is empty");
+        let own = folder.clone();
+        workers.spawn(move || preparation.fulfil(&own));
+        assert!(slot.take(&folder).is_none());
     });
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::engine::{STORE, config};
 use super::explore;
 use super::time::FOR_EVER;
-use crate::disk::simulated::Simulated;
 use crate::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode};
-use crate::sync::{Condvar, Mutex, thread};
-use crate::{CommitMethod, Engine, EngineConfig, StoreId, Stores as _, blocking};
+use crate::runtime::blocking;
+use crate::runtime::sync::{Condvar, Mutex, thread};
+use crate::simulation::Simulated;
+use crate::{CommitMethod, Engine, EngineConfig, StoreId, Stores as _};
 
 const OTHER: StoreId = StoreId(uuid::Uuid::from_u128(8));
 

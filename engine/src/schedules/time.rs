@@ -14,7 +14,7 @@ use shuttle::sync::MutexGuard;
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// What time goes on by when somebody looks at the clock: mostly so little that jobs follow each other fast enough to be
-/// looked for, now and then half of what anybody looks for one ([`crate::pace::LOOK_MAX`]).
+/// looked for, now and then half of what anybody looks for one ([`crate::runtime::pace::LOOK_MAX`]).
 const STEPS: [Duration; 2] = [Duration::from_micros(1), Duration::from_micros(150)];
 
 thread_local! {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use streamkit_engine::backup::manifest::Manifest;
-use streamkit_engine::backup::{self, BackupError, BackupReport, FolderSource, Source as _};
+use streamkit_engine::backup::Manifest;
+use streamkit_engine::backup::{self, FolderSource};
+use streamkit_engine::boundary::backup::{BackupError, BackupReport, Source as _};
 use streamkit_engine::disk::blocks::Blocks;
 use streamkit_engine::disk::files::Files;
 use streamkit_engine::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode};

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use streamkit_engine::backup::manifest::Manifest;
-use streamkit_engine::backup::{self, BackupError, BackupReport, ExtentPrefix, LogPrefix, Pieces, Recheck, Source};
+use streamkit_engine::backup::Manifest;
+use streamkit_engine::backup::{self, Recheck};
+use streamkit_engine::boundary::backup::{BackupError, BackupReport, ExtentPrefix, LogPrefix, Pieces, Source};
 use streamkit_engine::disk::Disk;
 use streamkit_engine::disk::files::Files;
 use streamkit_engine::{StoreId, verify};

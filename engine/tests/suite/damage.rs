@@ -98,8 +98,7 @@ fn is_corrupt(outcome: Result<(), StorageError>, place: (u64, u64), named: &[&st
     let said = error.to_string();
     let StorageError::Corrupt {
         store,
-        extent,
-        byte,
+        place: DamagedPlace::Extent { extent, byte },
         segments,
         ..
     } = error
@@ -143,7 +142,7 @@ async fn damage_is_told_with_store_extent_byte_and_segments_and_reads_of_others_
                 (engine, store)
             }
         };
-        let open_extent = store.durable_tail().borrow().extent;
+        let open_extent = LogPosition::of_local(*store.durable_tail().borrow()).extent;
         assert_eq!(place.0 == open_extent, damaged > 20);
         // The one that is read comes first.
         let (before, ended) = read(&*store, "b", 1).await;
@@ -196,7 +195,9 @@ async fn damage_in_the_open_extent_refuses_the_store_wherever_it_is_after_a_clos
         let Err(OpenError::Storage(refused)) = engine.store(STORE).await else {
             panic!("it opens, and {damaged} of {ROUNDS} is damaged");
         };
-        assert!(matches!(refused, StorageError::Corrupt { extent, .. } if extent == place.0));
+        assert!(
+            matches!(refused, StorageError::Corrupt { place: DamagedPlace::Extent { extent, .. }, .. } if extent == place.0)
+        );
         assert_eq!(report.stores[0].refused, Some(refused.to_string()));
     }
 }
@@ -263,7 +264,12 @@ async fn of_many_segments_hit_some_are_named_and_the_others_counted() {
     let store = engine.store(STORE).await.unwrap();
     let error = read(&*store, "segment-30", 1).await.1.unwrap_err();
     let said = error.to_string();
-    let StorageError::Corrupt { extent, segments, .. } = error else {
+    let StorageError::Corrupt {
+        place: DamagedPlace::Extent { extent, .. },
+        segments,
+        ..
+    } = error
+    else {
         panic!("{said}");
     };
     assert_eq!(extent, place.0);
@@ -304,7 +310,7 @@ async fn a_damaged_index_file_is_named_and_costs_nothing_once_it_is_removed() {
                 _,
                 Err(
                     error @ StorageError::Corrupt {
-                        extent: 2,
+                        place: DamagedPlace::Extent { extent: 2, .. },
                         segments: SegmentsHit::None,
                         ..
                     },

@@ -199,7 +199,13 @@ async fn a_flipped_bit_in_a_sealed_extent_is_an_error_that_says_where_and_never_
         }
     };
     assert!(
-        matches!(error, ReadError::Storage(StorageError::Corrupt { extent: 2, .. })),
+        matches!(
+            error,
+            ReadError::Storage(StorageError::Corrupt {
+                place: DamagedPlace::Extent { extent: 2, .. },
+                ..
+            })
+        ),
         "{error}"
     );
     assert_eq!(
@@ -218,7 +224,13 @@ async fn a_flipped_bit_before_the_durable_mark_refuses_to_open() {
     let engine = Engine::open(config(dir.path())).unwrap();
     let error = engine.store(STORE).await.err().expect("damage must be refused");
     assert!(
-        matches!(error, OpenError::Storage(StorageError::Corrupt { extent: 1, .. })),
+        matches!(
+            error,
+            OpenError::Storage(StorageError::Corrupt {
+                place: DamagedPlace::Extent { extent: 1, .. },
+                ..
+            })
+        ),
         "{error}"
     );
 }
@@ -251,7 +263,13 @@ async fn a_truncated_extent_is_an_error_and_never_an_end_of_stream() {
             }
         };
         assert!(
-            matches!(error, ReadError::Storage(StorageError::Corrupt { extent: 2, .. })),
+            matches!(
+                error,
+                ReadError::Storage(StorageError::Corrupt {
+                    place: DamagedPlace::Extent { extent: 2, .. },
+                    ..
+                })
+            ),
             "{error}"
         );
     }
@@ -343,7 +361,7 @@ async fn a_payload_that_poses_as_a_later_group_does_not_make_a_torn_tail_damage(
             store.append(transaction).await.unwrap();
         };
         append(1, Record::new("acknowledged")).await;
-        let tail = store.durable_tail().borrow().byte as usize;
+        let tail = LogPosition::of_local(*store.durable_tail().borrow()).byte as usize;
         append(2, Record::new(payload)).await;
         tail
     };

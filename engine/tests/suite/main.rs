@@ -1,7 +1,12 @@
-//! What users of the engine rely on. `conformance` is written against the [`Stores`](streamkit_engine::Stores) boundary
-//! alone, so any implementation can run it; the rest is about this one's files.
+//! What users of the engine rely on: what each store promises, and what is promised of this one's files.
 
 #![allow(clippy::duplicate_mod, reason = "one suite, run on two backends")]
+
+use std::sync::Arc;
+
+use streamkit_conformance::Fixture;
+use streamkit_engine::disk::Disk;
+use streamkit_engine::{Engine, EngineConfig, limits};
 
 /// On the backend that this system gets.
 #[path = "."]
@@ -12,10 +17,14 @@ mod best {
         streamkit_engine::disk::best()
     }
 
-    #[path = "conformance.rs"]
-    mod conformance;
-    #[path = "publishing.rs"]
-    mod publishing;
+    fn fixture() -> streamkit_conformance::Fixture {
+        crate::of_many_extents(disk())
+    }
+
+    mod conformance {
+        streamkit_conformance::suite!(super::super::fixture);
+    }
+
     #[path = "sizes.rs"]
     mod sizes;
 }
@@ -29,10 +38,14 @@ mod portable {
         Arc::new(streamkit_engine::disk::files::Files)
     }
 
-    #[path = "conformance.rs"]
-    mod conformance;
-    #[path = "publishing.rs"]
-    mod publishing;
+    fn fixture() -> streamkit_conformance::Fixture {
+        crate::of_many_extents(disk())
+    }
+
+    mod conformance {
+        streamkit_conformance::suite!(super::super::fixture);
+    }
+
     #[path = "sizes.rs"]
     mod sizes;
 }
@@ -52,3 +65,14 @@ mod nothing;
 mod overload;
 mod scans;
 mod shared_files;
+
+/// Stores of the smallest extents, so that every promise crosses some.
+fn of_many_extents(disk: Arc<dyn Disk>) -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let config = EngineConfig {
+        disk,
+        extent_bytes: limits::EXTENT_BYTES_MIN,
+        ..EngineConfig::new(dir.path())
+    };
+    Fixture::new(Arc::new(Engine::open(config).unwrap()), dir)
+}

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use streamkit_engine::backup::{self, BackupError};
+use streamkit_engine::backup;
+use streamkit_engine::boundary::backup::BackupError;
 use streamkit_engine::*;
 use uuid::Uuid;
 

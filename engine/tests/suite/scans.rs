@@ -171,13 +171,12 @@ async fn damaged_under_a_reader(damage: impl Fn(&Path)) {
             };
             let mut seen = reader.next_batch().await.unwrap().unwrap();
             let file = dir.path().join("stores").join(STORE.to_string());
-            let damaged = store.durable_tail().borrow().extent - 2;
+            let damaged = LogPosition::of_local(*store.durable_tail().borrow()).extent - 2;
             damage(&file.join(format!("{damaged:020}.extent")));
             let ended = rest(&mut *reader, &mut seen).await;
             let Err(ReadError::Storage(StorageError::Corrupt {
                 store: of,
-                extent,
-                byte,
+                place: DamagedPlace::Extent { extent, byte },
                 ..
             })) = ended
             else {

@@ -129,7 +129,7 @@ impl Store for Watched {
     async fn status(&self) -> Result<StoreStatus, ReadError> {
         self.store.status().await
     }
-    fn durable_tail(&self) -> watch::Receiver<LogPosition> {
+    fn durable_tail(&self) -> watch::Receiver<TailMark> {
         self.store.durable_tail()
     }
     fn writable(&self) -> Result<(), StorageError> {

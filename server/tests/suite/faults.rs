@@ -74,7 +74,7 @@ impl Store for Faulty {
     async fn status(&self) -> Result<StoreStatus, ReadError> {
         self.0.status().await
     }
-    fn durable_tail(&self) -> tokio::sync::watch::Receiver<LogPosition> {
+    fn durable_tail(&self) -> tokio::sync::watch::Receiver<TailMark> {
         self.0.durable_tail()
     }
     fn writable(&self) -> Result<(), StorageError> {

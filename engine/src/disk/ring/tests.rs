@@ -1,8 +1,8 @@
 //! What the ring promises.
 
 use super::*;
-use crate::disk::Disk as _;
 use crate::disk::direct::Direct;
+use crate::disk::traits::Disk as _;
 use crate::limits::BLOCK_BYTES;
 
 fn block(content: u64) -> Blocks {
@@ -52,7 +52,7 @@ fn many_writes_end_each_with_its_own_outcome_and_a_wait_ends_when_woken() {
     ended.sort_by_key(|ended| ended.ticket);
     for (ticket, ended) in (0..).zip(&ended) {
         assert_eq!(ended.ticket, ticket);
-        assert!(matches!(ended.outcome, Outcome::Made(Ok(()))) && *ended.blocks == *block(ticket));
+        assert!(matches!(ended.outcome, WriteOutcome::Made(Ok(()))) && *ended.blocks == *block(ticket));
     }
     let bytes = std::fs::read(dir.path().join("file")).unwrap();
     for (ticket, written) in (0..writes).zip(bytes.chunks(BLOCK_BYTES)) {
@@ -66,7 +66,7 @@ fn many_writes_end_each_with_its_own_outcome_and_a_wait_ends_when_woken() {
     while ended.is_empty() {
         ring.reap(true, &mut ended).unwrap();
     }
-    assert!(matches!(ended[0].outcome, Outcome::Made(Err(_))));
+    assert!(matches!(ended[0].outcome, WriteOutcome::Made(Err(_))));
     let waker = ring.waker();
     let waking = std::thread::spawn(move || waker.wake());
     ended.clear();
@@ -106,9 +106,9 @@ fn each_write_ends_when_the_ring_fails_for_good_and_what_the_kernel_never_got_is
     assert!(broken.leaves_writes && broken.cause.to_string().contains("io_uring failed"));
     ended.sort_by_key(|ended| ended.ticket);
     assert_eq!(ended.iter().map(|ended| ended.ticket).collect::<Vec<_>>(), [1, 2, 3]);
-    assert!(matches!(ended[0].outcome, Outcome::Made(Err(_))) && ended[0].blocks.is_empty());
-    assert!(matches!(ended[1].outcome, Outcome::NotBegun));
-    assert!(matches!(ended[2].outcome, Outcome::Made(Ok(()))));
+    assert!(matches!(ended[0].outcome, WriteOutcome::Made(Err(_))) && ended[0].blocks.is_empty());
+    assert!(matches!(ended[1].outcome, WriteOutcome::NotBegun));
+    assert!(matches!(ended[2].outcome, WriteOutcome::Made(Ok(()))));
     let bytes = |number| std::fs::read(dir.path().join(format!("file-{number}"))).unwrap();
     assert_eq!(bytes(1)[3 * BLOCK_BYTES..4 * BLOCK_BYTES], *block(3));
     assert!(bytes(0)[2 * BLOCK_BYTES..3 * BLOCK_BYTES].iter().all(|&byte| byte == 0));
@@ -116,7 +116,7 @@ fn each_write_ends_when_the_ring_fails_for_good_and_what_the_kernel_never_got_is
     ring.start(4, Arc::clone(&files[1]), at(4), block(4));
     ended.clear();
     assert!(ring.reap(true, &mut ended).is_err());
-    assert!(matches!(ended[0].outcome, Outcome::Made(Ok(()))) && ended.len() == 1);
+    assert!(matches!(ended[0].outcome, WriteOutcome::Made(Ok(()))) && ended.len() == 1);
     assert!(ring.finish().is_err());
 }
 

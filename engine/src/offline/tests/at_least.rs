@@ -24,7 +24,7 @@ fn a_whole_older_copy_is_told_by_a_sequence_and_by_a_backup_of_later() {
     let source = FolderSource::open(Arc::clone(&shared), Path::new(DIR)).unwrap();
     backup(&source, &shared, Path::new("/backup"), &mut |_| {}).unwrap();
     drop(source);
-    let manifest = crate::backup::Manifest::read(&*shared, Path::new("/backup"))
+    let manifest = crate::directory::manifest::Manifest::read(&*shared, Path::new("/backup"))
         .unwrap()
         .unwrap();
     let of = |store, segment, sequence| AtLeast {
@@ -62,7 +62,7 @@ fn a_backup_that_lost_what_its_manifest_names_is_not_whole_and_neither_is_one_wh
     lost.remove(&folder.join(newest)).unwrap();
     let report = look(&lost);
     assert!(!report.is_clean() && report.missing.len() == 1, "{report:?}");
-    let manifest = target.join(crate::backup::MANIFEST);
+    let manifest = target.join(crate::directory::names::MANIFEST);
     let whole = crate::disk::read_all(&*disk.open(&manifest, OpenMode::Read).unwrap()).unwrap();
     for text in [&whole[..whole.len() / 2], b"", b"{}", b"[[[["] {
         let damaged = disk.copy();

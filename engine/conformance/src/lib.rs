@@ -1,0 +1,76 @@
+//! What every store promises its users, written against [`Stores`] and [`Store`] alone: any implementation can run it.
+//!
+//! ```ignore
+//! streamkit_conformance::suite!(crate::fixture);
+//! ```
+//! makes a test of each promise; `crate::fixture` is a `fn() -> Fixture` that returns new, empty stores each time.
+
+mod calls;
+pub mod limits;
+pub mod lists;
+pub mod reads;
+pub mod removal;
+pub mod writes;
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+
+use streamkit_engine::{Store, StoreId, Stores};
+use uuid::Uuid;
+
+/// Where the stores under test come from.
+pub struct Fixture {
+    stores: Arc<dyn Stores>,
+    _held: Box<dyn Any>,
+}
+
+impl Fixture {
+    /// Stores in which nothing stands. `held` is kept as long as they are used: a folder, a server.
+    pub fn new(stores: Arc<dyn Stores>, held: impl Any) -> Self {
+        Self {
+            stores,
+            _held: Box::new(held),
+        }
+    }
+
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
+        self.stores.store(StoreId(Uuid::from_u128(7))).await.expect("it opens")
+    }
+}
+
+/// Checks one promise. For [`suite!`].
+///
+/// # Panics
+/// If it is broken.
+pub fn check<F: Future<Output = ()>>(promise: impl FnOnce(Fixture) -> F, fixture: impl FnOnce() -> Fixture) {
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    runtime.block_on(async { promise(fixture()).await });
+}
+
+/// A test of each promise. Takes the path of a function that returns a [`Fixture`].
+#[macro_export]
+macro_rules! suite {
+    ($fixture:path) => {
+        $crate::suite! {
+            @ $fixture;
+            writes: what_was_appended_is_read_back_whole, names_are_exact, losers_are_told_the_actual_head, of_many_racers_exactly_one_wins_each_sequence, a_retry_of_the_same_transaction_is_a_success, a_transaction_over_several_segments_is_all_or_nothing, whoever_publishes_comes_after_the_head_whoever_else_does, the_tail_moves_with_each_commit, stores_do_not_see_each_other, a_closed_store_refuses_and_says_so;
+            reads: bounds_are_inclusive_by_sequence_and_exclusive_below_by_time, a_space_is_read_in_log_order_and_resumes_after_any_entry_without_gap_or_repeat, several_spaces_are_merged_in_log_order_each_after_its_own_cursor, a_cursor_whose_entry_never_was_goes_on_by_its_time, a_cursor_whose_entry_is_gone_skips_nothing_that_was_committed_with_it, a_read_that_was_given_up_half_way_never_looks_ended;
+            lists: lists_are_sorted_by_bytes_and_paged, missing_things_are_empty_not_errors;
+            limits: limits_are_refused_before_anything_is_written, the_largest_records_and_transactions_are_read_back;
+            removal: trimmed_entries_are_gone_and_the_head_stays, a_deleted_segment_is_gone_and_may_begin_again;
+        }
+    };
+    (@ $fixture:path; $room:ident: $($promise:ident),+; $($rest:tt)*) => {
+        mod $room {
+            $(
+                #[test]
+                fn $promise() {
+                    $crate::check($crate::$room::$promise, $fixture);
+                }
+            )+
+        }
+        $crate::suite! { @ $fixture; $($rest)* }
+    };
+    (@ $fixture:path;) => {};
+}

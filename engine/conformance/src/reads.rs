@@ -1,0 +1,168 @@
+//! What a read promises.
+
+use std::collections::BTreeMap;
+
+use streamkit_engine::*;
+
+use crate::Fixture;
+use crate::calls::{append, cursor_of, drain, path, records, space};
+
+/// Bounds are inclusive by sequence and exclusive below by time.
+pub async fn bounds_are_inclusive_by_sequence_and_exclusive_below_by_time(f: Fixture) {
+    let store = f.store().await;
+    let p = path("s", "a");
+    let texts: Vec<String> = (1..=10).map(|n| n.to_string()).collect();
+    let committed = store
+        .append(Transaction::single(p.clone(), Sequence(1), records(texts)))
+        .await
+        .unwrap();
+    let read = |from, to, limit| SegmentRead {
+        from: Sequence(from),
+        to: Sequence(to),
+        limit,
+        ..SegmentRead::all(p.clone())
+    };
+    let sequences = async |read| {
+        drain(store.read_segment(read))
+            .await
+            .iter()
+            .map(|e| e.sequence.0)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(sequences(read(0, u64::MAX, u64::MAX)).await.len(), 10);
+    assert_eq!(sequences(read(3, 3, u64::MAX)).await, [3]);
+    assert_eq!(sequences(read(3, 5, u64::MAX)).await, [3, 4, 5]);
+    assert_eq!(sequences(read(9, 15, u64::MAX)).await, [9, 10]);
+    assert_eq!(sequences(read(11, u64::MAX, u64::MAX)).await, [0u64; 0]);
+    assert_eq!(sequences(read(5, 3, u64::MAX)).await, [0u64; 0]);
+    assert_eq!(sequences(read(1, u64::MAX, 3)).await, [1, 2, 3]);
+    let at = committed.timestamp;
+    let timed = |after, until| SegmentRead {
+        time: TimeRange { after, until },
+        ..SegmentRead::all(p.clone())
+    };
+    assert_eq!(sequences(timed(at, Timestamp(i64::MAX))).await.len(), 0);
+    assert_eq!(sequences(timed(Timestamp(at.0 - 1), at)).await.len(), 10);
+    assert_eq!(sequences(timed(Timestamp(0), Timestamp(at.0 - 1))).await.len(), 0);
+}
+
+/// A space is read in log order and resumes after any entry without gap or repeat.
+pub async fn a_space_is_read_in_log_order_and_resumes_after_any_entry_without_gap_or_repeat(f: Fixture) {
+    let store = f.store().await;
+    let mut expected = Vec::new();
+    for round in 0..60u64 {
+        for segment in ["z", "a", "m"] {
+            let text = format!("{segment}{round}-{}", "x".repeat(700));
+            append(&*store, &path("s", segment), round * 2 + 1, &[&text, "second"])
+                .await
+                .unwrap();
+            append(&*store, &path("t", segment), round + 1, &["other"])
+                .await
+                .unwrap();
+            expected.push((segment.to_owned(), round * 2 + 1));
+            expected.push((segment.to_owned(), round * 2 + 2));
+        }
+    }
+    let all = drain(store.read_spaces(space("s", None))).await;
+    let key = |e: &Entry| (e.path.segment.as_str().to_owned(), e.sequence.0);
+    assert_eq!(all.iter().map(key).collect::<Vec<_>>(), expected);
+    assert!(
+        all.windows(2)
+            .all(|w| w[0].timestamp <= w[1].timestamp && w[0].trx.number <= w[1].trx.number)
+    );
+    for at in 0..all.len() {
+        let rest = drain(store.read_spaces(space("s", Some(cursor_of(&all[at]))))).await;
+        assert_eq!(rest[..], all[at + 1..], "after entry {at}");
+    }
+}
+
+/// Several spaces are merged in log order each after its own cursor.
+pub async fn several_spaces_are_merged_in_log_order_each_after_its_own_cursor(f: Fixture) {
+    let store = f.store().await;
+    for n in 1..=40 {
+        for s in ["s", "t", "u"] {
+            append(&*store, &path(s, "a"), n, &["e"]).await.unwrap();
+        }
+    }
+    let s_all = drain(store.read_spaces(space("s", None))).await;
+    let t_all = drain(store.read_spaces(space("t", None))).await;
+    let read = SpacesRead {
+        spaces: BTreeMap::from([
+            (Name::new("s").unwrap(), Some(cursor_of(&s_all[9]))),
+            (Name::new("t").unwrap(), Some(cursor_of(&t_all[29]))),
+            (Name::new("missing").unwrap(), None),
+        ]),
+        time: TimeRange::ALL,
+        limit: u64::MAX,
+    };
+    let got = drain(store.read_spaces(read.clone())).await;
+    let mut expected: Vec<Entry> = s_all[10..].iter().chain(&t_all[30..]).cloned().collect();
+    expected.sort_by_key(|e| e.trx.number);
+    assert_eq!(got, expected);
+    let limited = drain(store.read_spaces(SpacesRead { limit: 7, ..read })).await;
+    assert_eq!(limited[..], expected[..7]);
+}
+
+/// A cursor whose entry never was goes on by its time.
+pub async fn a_cursor_whose_entry_never_was_goes_on_by_its_time(f: Fixture) {
+    let store = f.store().await;
+    for n in 1..=5 {
+        append(&*store, &path("s", "b"), n, &["e"]).await.unwrap();
+    }
+    let all = drain(store.read_spaces(space("s", None))).await;
+    let before = SpaceCursor {
+        timestamp: Timestamp(0),
+        segment: Name::new("b").unwrap(),
+        sequence: Sequence(1),
+    };
+    assert_eq!(drain(store.read_spaces(space("s", Some(before)))).await, all);
+    let after = SpaceCursor {
+        timestamp: Timestamp(all[4].timestamp.0 + 1),
+        segment: Name::new("a").unwrap(),
+        sequence: Sequence(1),
+    };
+    assert!(drain(store.read_spaces(space("s", Some(after)))).await.is_empty());
+}
+
+/// A cursor whose entry is gone skips nothing that was committed with it.
+pub async fn a_cursor_whose_entry_is_gone_skips_nothing_that_was_committed_with_it(f: Fixture) {
+    let store = f.store().await;
+    let part = |segment: &str, sequence| SegmentAppend {
+        path: path("s", segment),
+        first_sequence: Sequence(sequence),
+        records: vec![Record::new("x")],
+    };
+    for sequence in 1..=3 {
+        let segments = vec![part("b", sequence), part("c", sequence), part("a", sequence)];
+        let id = uuid::Uuid::new_v4();
+        store.append(Transaction { id, segments }).await.unwrap();
+    }
+    let all = drain(store.read_spaces(space("s", None))).await;
+    let [seen, rest] = [all[4].clone(), all[5].clone()];
+    assert_eq!((seen.path.segment.as_str(), rest.path.segment.as_str()), ("c", "a"));
+    // Trimmed, its place is still known: nothing is repeated.
+    store.trim(&seen.path, Sequence(3)).await.unwrap();
+    let after = drain(store.read_spaces(space("s", Some(cursor_of(&seen))))).await;
+    assert_eq!(after, all[5..]);
+    store.delete(&seen.path).await.unwrap();
+    let after = drain(store.read_spaces(space("s", Some(cursor_of(&seen))))).await;
+    assert!(after.contains(&rest), "skipped");
+}
+
+/// A read that was given up half way never looks ended.
+pub async fn a_read_that_was_given_up_half_way_never_looks_ended(f: Fixture) {
+    let store = f.store().await;
+    let p = path("s", "a");
+    append(&*store, &p, 1, &["x"; 9000]).await.unwrap();
+    let mut reader = store.read_segment(SegmentRead::all(p));
+    // Given up as soon as it has to wait.
+    let all = async { while reader.next_batch().await.unwrap().is_some() {} };
+    tokio::select!(biased; () = all => panic!("it never had to wait"), () = std::future::ready(()) => {});
+    for _ in 0..2 {
+        let next = reader.next_batch().await;
+        assert!(
+            matches!(next, Err(ReadError::Storage(StorageError::Interrupted))),
+            "{next:?}"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! QueueBudget for what producers have waiting for the disk, in bytes: in their store's queue, and in the one budget of the queues of
+//! all stores. Whoever comes first is let in first, so that a small transaction never starves behind large ones, nor a large one
+//! behind small ones.
+//!
+//! A request takes room in its store's queue first. Then it takes room in the budget or, if it is small, in a little that each
+//! store has for itself: whichever has room first. So a small request waits for another store's disk only behind a large one of its own
+//! store, which it does not pass: transactions that one task sends keep their order, also if it does not wait for each answer.
+//!
+//! Nobody waits in a circle: who waits for its store's queue holds nothing, who waits for the budget, or behind one
+//! of its store that does, holds room in its store's queue alone, and who has all it needs is queued. What is queued is answered by a commit, or refused, and neither takes room.
+//! A store's queue is at most half of the budget, so that one whose disk hangs leaves the rest to the others; where the disks of
+//! several hang, large requests of the others are told so at the deadline.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::EngineConfig;
+use crate::error::{FullQueue, Rejection, StorageError};
+use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
+use crate::runtime::deadlines::Deadlines;
+use crate::runtime::waking::waking;
+
+/// QueueBudget is counted in units of this many bytes.
+const UNIT_BYTES: usize = 1024;
+
+/// What each store has beside the budget: smaller requests wait for no other store.
+const OWN_UNITS: usize = 16;
+
+/// The units of a request with so many bytes; one without any takes a place too.
+const fn units(bytes: usize) -> usize {
+    bytes / UNIT_BYTES + 1
+}
+
+/// The budget of the queues of all stores.
+pub(crate) struct QueuesBudget {
+    free: Arc<Semaphore>,
+    bytes: usize,
+    /// Bytes of the requests that have room, in the budget or beside it.
+    queued: AtomicUsize,
+    deadlines: Arc<Deadlines>,
+}
+
+impl QueuesBudget {
+    pub(crate) fn new(config: &EngineConfig, deadlines: &Arc<Deadlines>) -> Arc<Self> {
+        Arc::new(Self {
+            // As a request's are counted, so that the largest fits into the smallest budget.
+            free: Arc::new(Semaphore::new(units(config.queues_bytes))),
+            bytes: config.queues_bytes,
+            queued: AtomicUsize::new(0),
+            deadlines: Arc::clone(deadlines),
+        })
+    }
+
+    /// Bytes that are queued, of all stores.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+}
+
+/// The room of one store.
+pub(crate) struct QueueBudget {
+    queue: Arc<Semaphore>,
+    queue_bytes: usize,
+    own: Arc<Semaphore>,
+    /// Of the one request of this store that waits for the budget; others come behind it.
+    turn: Semaphore,
+    /// Has no room at any time: to wait for it is to wait until the store is closed.
+    closed: Semaphore,
+    budget: Arc<QueuesBudget>,
+    deadline: Duration,
+}
+
+/// The room of a request. Dropped, it is given back.
+pub(crate) struct QueuePermit {
+    budget: Arc<QueuesBudget>,
+    bytes: usize,
+    shared: Option<OwnedSemaphorePermit>,
+    in_queue: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for QueuePermit {
+    fn drop(&mut self) {
+        self.budget.queued.fetch_sub(self.bytes, Ordering::Relaxed);
+        waking(|| drop(self.shared.take()));
+        waking(|| drop(self.in_queue.take()));
+    }
+}
+
+impl QueueBudget {
+    pub(crate) fn new(config: &EngineConfig, budget: &Arc<QueuesBudget>) -> Self {
+        let largest = (config.queues_bytes / 2).max(TRANSACTION_ENCODED_BYTES_MAX);
+        let queue_bytes = config.queue_bytes.min(largest);
+        Self {
+            queue: Arc::new(Semaphore::new(units(queue_bytes))),
+            queue_bytes,
+            own: Arc::new(Semaphore::new(OWN_UNITS)),
+            turn: Semaphore::new(1),
+            closed: Semaphore::new(0),
+            budget: Arc::clone(budget),
+            deadline: config.queue_deadline,
+        }
+    }
+
+    /// Waits for room for a request.
+    ///
+    /// # Errors
+    /// [`Rejection::QueueFull`] at the deadline, of both waits together; [`Rejection::Storage`] once the store is closed.
+    ///
+    /// # Cancel safety
+    /// Whoever is dropped waiting leaves its place to the next, and what it had.
+    pub(crate) async fn take(&self, bytes: usize) -> Result<QueuePermit, Rejection> {
+        let units = u32::try_from(units(bytes)).expect("limits keep a transaction below 4 GiB");
+        let mut full = FullQueue::OfStore(self.queue_bytes);
+        let both = async {
+            let in_queue = Arc::clone(&self.queue).acquire_many_owned(units).await.ok()?;
+            full = FullQueue::OfAll(self.budget.bytes);
+            let shared = match self.shared_at_once(units) {
+                Some(shared) => shared,
+                None => {
+                    let _turn = self.turn.acquire().await.ok()?;
+                    self.take_shared(units).await?
+                }
+            };
+            Some((in_queue, shared))
+        };
+        match self.budget.deadlines.within(self.deadline, both).await {
+            Ok(Some((in_queue, shared))) => {
+                self.budget.queued.fetch_add(bytes, Ordering::Relaxed);
+                Ok(QueuePermit {
+                    budget: Arc::clone(&self.budget),
+                    bytes,
+                    shared: Some(shared),
+                    in_queue: Some(in_queue),
+                })
+            }
+            Ok(None) => Err(Rejection::Storage(StorageError::Closed)),
+            Err(waited) => Err(Rejection::QueueFull { waited, full }),
+        }
+    }
+
+    /// QueueBudget in the budget, unless another request of this store waits for it.
+    fn shared_at_once(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+        let is_free = self.turn.available_permits() > 0;
+        let budget = is_free.then(|| Arc::clone(&self.budget.free))?;
+        budget.try_acquire_many_owned(units).ok()
+    }
+
+    /// QueueBudget in the budget, or of the store's own. `None`: the store is closed.
+    async fn take_shared(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+        let own = async {
+            if units as usize <= OWN_UNITS {
+                return Arc::clone(&self.own).acquire_many_owned(units).await.ok();
+            }
+            let _ = self.closed.acquire().await;
+            None
+        };
+        let of_budget = Arc::clone(&self.budget.free).acquire_many_owned(units);
+        let (mut own, mut of_budget) = (pin!(own), pin!(of_budget));
+        std::future::poll_fn(|context| match own.as_mut().poll(context) {
+            Poll::Ready(own) => Poll::Ready(own),
+            Poll::Pending => of_budget.as_mut().poll(context).map(Result::ok),
+        })
+        .await
+    }
+
+    /// Lets nobody in any more, those who wait included.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+        self.own.close();
+        self.turn.close();
+        self.closed.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(all(test, feature = "schedules"))]
+mod schedules;

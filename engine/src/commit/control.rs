@@ -1,0 +1,79 @@
+//! Trims and deletes: each is a group of its own.
+
+use super::committer::StoreCommitter;
+use super::group::{Group, write};
+use super::queue::{Reply, Request};
+use super::ready::make_ready;
+use crate::disk::blocks::Blocks;
+use crate::error::{AppendError, Rejection};
+use crate::format::group::GROUP_HEADER_BYTES;
+use crate::format::transaction::Encoded;
+use crate::log::writer::LogWriter;
+use crate::model::{SegmentPath, Sequence};
+use crate::runtime::waking::waking;
+
+pub(super) fn commit_control(committer: &StoreCommitter, writer: &mut LogWriter, request: Request) {
+    match request {
+        Request::Append(_) => unreachable!("appends are committed by commit_appends"),
+        Request::Trim { path, first, reply, .. } => {
+            let outcome = trim(committer, writer, &path, first);
+            let status = outcome.and_then(|()| {
+                committer
+                    .log
+                    .catalog()
+                    .status(&path)
+                    .ok_or_else(|| Rejection::NoSuchSequence(path.clone()).into())
+            });
+            send(reply, status);
+        }
+        Request::Delete { path, reply, .. } => {
+            let outcome = match committer.log.catalog().find(&path).is_some() {
+                false => Err(Rejection::NoSuchSequence(path).into()),
+                true => Ok(Encoded::delete(&path)),
+            };
+            send(
+                reply,
+                outcome.and_then(|encoded| commit_alone(committer, writer, encoded)),
+            );
+        }
+    }
+}
+
+fn send<T>(reply: Reply<T>, outcome: Result<T, AppendError>) {
+    waking(|| {
+        let _ = reply.send(outcome);
+    });
+}
+
+fn trim(
+    committer: &StoreCommitter,
+    writer: &mut LogWriter,
+    path: &SegmentPath,
+    first: Sequence,
+) -> Result<(), AppendError> {
+    let status = committer
+        .log
+        .catalog()
+        .status(path)
+        .filter(|status| first <= status.last_sequence);
+    let status = status.ok_or_else(|| Rejection::NoSuchSequence(path.clone()))?;
+    if first <= status.first_sequence {
+        return Ok(());
+    }
+    let run = committer.log.locate(path, first).map_err(Rejection::Storage)?;
+    let (_, run) = run.ok_or_else(|| Rejection::NoSuchSequence(path.clone()))?;
+    commit_alone(committer, writer, Encoded::trim(path, first, run.timestamp))
+}
+
+fn commit_alone(committer: &StoreCommitter, writer: &mut LogWriter, mut encoded: Encoded) -> Result<(), AppendError> {
+    make_ready(committer, writer, GROUP_HEADER_BYTES + encoded.len())?;
+    let earliest = writer.state.last_timestamp;
+    let group = Group::make(
+        &committer.log,
+        writer,
+        Blocks::default(),
+        std::iter::once(&mut encoded),
+        earliest,
+    );
+    write(&committer.log, writer, &group).map_err(AppendError::Indeterminate)
+}

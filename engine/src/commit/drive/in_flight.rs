@@ -1,0 +1,267 @@
+//! One store on the I/O thread: its groups under way, which land in the order they were made, and what comes next.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use crate::commit::committer::StoreCommitter;
+use crate::commit::group::{self, Group};
+use crate::commit::order::CommitOrder;
+use crate::commit::queue::{Append, Request};
+use crate::commit::select::{Selected, select};
+use crate::disk::blocks::{Blocks, SpareBlocks};
+use crate::disk::{EndedWrite, LogFile, WriteOutcome};
+use crate::error::AppendError;
+use crate::limits::BLOCK_BYTES;
+
+/// Groups of one store under way at a time: more were no faster (docs/decisions/2026-11-25-commit-path.md).
+const GROUPS_MAX: usize = 4;
+
+/// A group beside others under way starts on a fresh block, and pads the last one's: it is made once it has bytes for a
+/// block of its own, so that no more than half of the log is padding.
+const FRESH_BYTES_MIN: usize = BLOCK_BYTES;
+
+/// A group under way.
+pub(super) struct PendingGroup {
+    ticket: u64,
+    /// Its number in the store's [`CommitOrder`].
+    formed: u64,
+    group: Group,
+    accepted: Vec<Append>,
+    written: Option<WriteOutcome>,
+}
+
+impl PendingGroup {
+    pub(super) fn is_one_transaction(&self) -> bool {
+        self.accepted.len() == 1
+    }
+
+    /// What is to be written where; the blocks come back with [`Pipeline::written`].
+    pub(super) fn depart(&mut self, ticket: u64) -> (Arc<dyn LogFile>, u64, Blocks) {
+        self.ticket = ticket;
+        let pending = &self.group.pending;
+        let (file, offset) = (Arc::clone(&pending.file), pending.offset);
+        (file, offset, std::mem::take(&mut self.group.blocks))
+    }
+}
+
+/// What a panic left undone of a store's groups is unknown: it must not go on from that.
+struct HaltOnPanic<'a> {
+    committer: &'a StoreCommitter,
+    /// Taken off its queue, and not begun.
+    waiting: VecDeque<Request>,
+}
+
+impl<'a> HaltOnPanic<'a> {
+    fn new(committer: &'a StoreCommitter) -> Self {
+        let waiting = VecDeque::new();
+        Self { committer, waiting }
+    }
+}
+
+impl Drop for HaltOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.committer.log.latch.halt(PANIC);
+            self.committer.put_back(&mut self.waiting);
+        }
+    }
+}
+
+/// Why a store halts that the I/O thread met a bug at.
+pub(super) const PANIC: &str = "a panic of the I/O thread";
+
+/// What comes next for a store.
+pub(super) enum Next {
+    /// A group, to be written.
+    Fly(PendingGroup),
+    /// Nothing before one of those under way has landed, or more is queued.
+    Wait,
+    /// Nothing at all: its queue is nobody's.
+    Rest,
+    /// Something that takes longer.
+    Slow,
+}
+
+/// A store whose queue is the I/O thread's.
+pub(super) struct Pipeline {
+    pub(super) committer: Arc<StoreCommitter>,
+    order: CommitOrder,
+    /// Oldest first.
+    flights: VecDeque<PendingGroup>,
+    /// Bytes of the last group made.
+    last_bytes: usize,
+}
+
+impl Pipeline {
+    pub(super) fn new(committer: Arc<StoreCommitter>) -> Self {
+        Self {
+            committer,
+            order: CommitOrder::default(),
+            flights: VecDeque::new(),
+            last_bytes: 0,
+        }
+    }
+
+    /// Makes the next group, in a spare buffer, if it is time for it and can be done at once.
+    pub(super) fn next(&mut self, spare: &mut SpareBlocks) -> Next {
+        let committer = Arc::clone(&self.committer);
+        let mut taken = HaltOnPanic::new(&committer);
+        let waiting = &mut taken.waiting;
+        if !self.flights.is_empty() && !self.is_time() {
+            return Next::Wait;
+        }
+        let mut writer = committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_once = committer.log.has_begun.load(Ordering::Acquire)
+            && !committer.by_threads.load(Ordering::Relaxed)
+            && writer.folder.latch.check().is_ok();
+        loop {
+            let settled = self.flights.is_empty();
+            if settled && !committer.take_queued(waiting) {
+                return Next::Rest;
+            }
+            if !settled && !committer.take_some(waiting) {
+                return Next::Wait;
+            }
+            let not_now = if settled { Next::Slow } else { Next::Wait };
+            if !at_once {
+                committer.put_back(waiting);
+                return not_now;
+            }
+            match select(&committer.log, &mut self.order, waiting, |bytes| writer.fits(bytes)) {
+                Selected::Nothing if waiting.is_empty() => {}
+                Selected::Nothing => {
+                    assert!(
+                        !settled,
+                        "with nothing under way, something of what is queued goes next"
+                    );
+                    committer.put_back(waiting);
+                    return Next::Wait;
+                }
+                Selected::Full => {
+                    committer.put_back(waiting);
+                    return not_now;
+                }
+                Selected::Control(control) => {
+                    waiting.push_front(control);
+                    committer.put_back(waiting);
+                    return not_now;
+                }
+                Selected::Appends { mut accepted, bytes } => {
+                    committer.put_back(waiting);
+                    let earliest = group::earliest(&committer.log, &writer, &accepted);
+                    let encoded = accepted.iter_mut().map(|append| &mut append.encoded);
+                    let blocks = spare.take();
+                    let group = Group::make(&committer.log, &mut writer, blocks, encoded, earliest);
+                    writer.note_refusal(None);
+                    self.last_bytes = bytes;
+                    return Next::Fly(PendingGroup {
+                        ticket: 0,
+                        formed: self.order.formed(),
+                        group,
+                        accepted,
+                        written: None,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether one more group beside those under way is worth it. With few producers they would only be more and smaller
+    /// ones: half of what the last one had has to be there.
+    fn is_time(&self) -> bool {
+        let mut queue = self.committer.queue();
+        if self.flights.len() >= GROUPS_MAX {
+            queue.call_nobody();
+            return false;
+        }
+        queue.holds_or_calls(FRESH_BYTES_MIN.max(self.last_bytes / 2))
+    }
+
+    /// What comes next after a panic, which has halted the store.
+    pub(super) fn after_panic(&self) -> Next {
+        if self.flights.is_empty() {
+            self.committer.give_up(PANIC);
+            Next::Rest
+        } else {
+            Next::Wait
+        }
+    }
+
+    /// Nothing of it is under way or half made: others can go on with it.
+    pub(super) fn is_settled(&self) -> bool {
+        let writer = self.committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.flights.is_empty() && writer.is_settled()
+    }
+
+    /// Ends it where it stands: what is under way has an unknown outcome, the rest was not written.
+    pub(super) fn give_up(self, cause: &str) {
+        self.committer.log.latch.halt(cause);
+        if let Err(halted) = self.committer.log.latch.check() {
+            for append in self.flights.into_iter().flat_map(|flight| flight.accepted) {
+                append.answer(Err(AppendError::Indeterminate(halted.clone())));
+            }
+        }
+        self.committer.give_up(cause);
+    }
+
+    /// A group is under way, or written.
+    pub(super) fn start(&mut self, flight: PendingGroup) {
+        self.flights.push_back(flight);
+    }
+
+    /// Writes the one group under way here and now.
+    pub(super) fn write_alone(&mut self) {
+        if let Some(flight) = self.flights.back_mut() {
+            let pending = &flight.group.pending;
+            let written = pending.file.write(pending.offset, &flight.group.blocks);
+            flight.written = Some(WriteOutcome::Made(written));
+        }
+    }
+
+    /// A write has ended.
+    pub(super) fn written(&mut self, ended: EndedWrite) {
+        let flight = self.flights.iter_mut().find(|flight| flight.ticket == ended.ticket);
+        if let Some(flight) = flight {
+            flight.group.blocks = ended.blocks;
+            flight.written = Some(ended.outcome);
+        }
+    }
+
+    /// The oldest group, if its write has ended.
+    pub(super) fn take_landing(&mut self) -> Option<PendingGroup> {
+        self.flights.pop_front_if(|flight| flight.written.is_some())
+    }
+
+    /// Lands a group: durable, visible, answered. Gives its buffer back.
+    pub(super) fn land(&mut self, flight: PendingGroup) -> Blocks {
+        let committer = &self.committer;
+        let _halting = HaltOnPanic::new(committer);
+        let written = flight.written.expect("only groups that are written land");
+        let mut writer = committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a failure nothing behind it counts, written or not: the latch says so.
+        let durable = match written {
+            WriteOutcome::Made(written) => {
+                let durable = writer.confirm(&flight.group.pending, written);
+                durable.map_err(AppendError::Indeterminate)
+            }
+            WriteOutcome::NotBegun => {
+                writer.folder.latch.halt("the queue of writes broke before it");
+                writer.folder.latch.check().map_err(group::rejection)
+            }
+        };
+        let outcome = durable.and_then(|()| {
+            let landed = flight.group.landed(&committer.log, &mut writer);
+            landed.map_err(AppendError::Indeterminate)
+        });
+        drop(writer);
+        if self.flights.is_empty() {
+            self.order = CommitOrder::default();
+        } else {
+            let claims = flight.accepted.iter().flat_map(|append| &append.claims);
+            self.order.landed(flight.formed, claims);
+        }
+        group::answer(&committer.log, &flight.group, flight.accepted, &outcome);
+        flight.group.blocks
+    }
+}

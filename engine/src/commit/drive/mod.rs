@@ -1,0 +1,99 @@
+//! Three drivers of one selection: the I/O thread, which has writes of many stores under way; commit threads, which each wait for
+//! one; and a caller that blocks, which does for itself what a commit thread would.
+
+mod in_flight;
+mod mailbox;
+pub(crate) mod ring;
+pub(crate) mod threads;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::committer::StoreCommitter;
+use crate::config::{CommitMethod, EngineConfig};
+use crate::disk::DiskLock;
+use crate::runtime::sync::atomic::{AtomicBool, Ordering};
+use crate::runtime::workers::Workers;
+use ring::IoThread;
+
+/// The commit methods, for people.
+const IO_URING: &str = "io_uring";
+const THREADS: &str = "threads";
+
+/// The threads that commit.
+pub(crate) struct Drivers {
+    /// Dropped first: what it hands over is still done.
+    io: Option<IoThread>,
+    threads: Arc<Workers>,
+}
+
+impl Drivers {
+    /// Starts them; the disk decides whether there is an I/O thread, if one is wanted.
+    pub(crate) fn new(config: &EngineConfig, lock: &dyn DiskLock, look: Duration) -> io::Result<Self> {
+        let stepper = config.stepper.as_ref();
+        // Without one, the commit threads meet the producers themselves.
+        let threads = Arc::new(Workers::new("sk-commit", config.commit_threads, look, stepper)?);
+        if config.commit_method == CommitMethod::Threads {
+            return Ok(Self { io: None, threads });
+        }
+        if !config.disk.queues_writes_in(&config.dir) {
+            tracing::info!("this file system takes no direct writes: committing with threads");
+            return Ok(Self { io: None, threads });
+        }
+        let io = IoThread::spawn(Arc::clone(&config.disk), lock, &threads, look, stepper).unwrap_or_else(|error| {
+            tracing::warn!(%error, "io_uring is not to be had here: committing with threads, which is slower for many stores");
+            None
+        });
+        Ok(Self { io, threads })
+    }
+
+    /// How writes reach the disk, for people.
+    pub(crate) fn method(&self) -> &'static str {
+        if self.io.as_ref().is_some_and(IoThread::is_at_work) {
+            IO_URING
+        } else {
+            THREADS
+        }
+    }
+
+    /// How those of a store do.
+    pub(crate) fn method_of(&self, committer: &StoreCommitter) -> &'static str {
+        if committer.by_threads.load(Ordering::Relaxed) {
+            THREADS
+        } else {
+            self.method()
+        }
+    }
+
+    /// Whether a write may reach the disk of which nobody will hear, as long as this process lives.
+    pub(crate) fn leaves_writes(&self) -> Option<Arc<AtomicBool>> {
+        self.io.as_ref().map(IoThread::leaves_writes)
+    }
+
+    /// Ends the I/O thread, and gives up what it holds of the system.
+    pub(crate) fn end_io(&self) {
+        if let Some(io) = &self.io {
+            io.end();
+        }
+    }
+
+    /// Works on a store's queue. Only for who set [`Queue::running`](super::queue::CommitQueue).
+    pub(crate) fn start(&self, committer: Arc<StoreCommitter>) {
+        let left = match &self.io {
+            Some(io) if !committer.by_threads.load(Ordering::Relaxed) => io.start(committer),
+            _ => Some(committer),
+        };
+        // An I/O thread that is no more failed, and the stores that it had a write of under way are halted. The others go on.
+        if let Some(committer) = left {
+            self.threads.spawn_in_turns(move |turn| threads::run(committer, turn));
+        }
+    }
+
+    /// Calls whoever works on a store's queue and waits for a write.
+    pub(crate) fn call(&self, committer: Arc<StoreCommitter>) {
+        if let Some(io) = &self.io {
+            io.call(committer);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One group from its making to its acknowledgement. Order, always: durable first, then visible, then acknowledged.
+
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
+
+use super::queue::Append;
+use super::retry::committed;
+use crate::disk::blocks::Blocks;
+use crate::error::{AppendError, Rejection, StorageError};
+use crate::format::group::GROUP_HEADER_BYTES;
+use crate::format::transaction::{Encoded, take_transaction};
+use crate::log::opened::StoreLog;
+use crate::log::writer::{LogWriter, PendingWrite};
+use crate::model::{LogPosition, Sequence, Timestamp, Trx};
+use crate::runtime::waking::waking;
+
+/// A group that is made and may be written.
+pub(crate) struct Group {
+    pub(crate) blocks: Blocks,
+    /// Where its transactions stand in `blocks`.
+    body: Range<usize>,
+    pub(crate) pending: PendingWrite,
+    pub(crate) first_number: u64,
+    pub(crate) timestamp: Timestamp,
+}
+
+impl Group {
+    /// Makes a group of transactions, which must fit the open extent. From here on the log goes on behind it. None of
+    /// them is committed before `earliest`.
+    pub(crate) fn make<'a>(
+        log: &StoreLog,
+        writer: &mut LogWriter,
+        mut blocks: Blocks,
+        transactions: impl Iterator<Item = &'a mut Encoded>,
+        earliest: Timestamp,
+    ) -> Self {
+        let now = log.clock.now();
+        log.tell_of_clock(now, writer.state.last_timestamp);
+        let timestamp = now.max(earliest);
+        let first_number = writer.state.trx_number + 1;
+        let start = writer.start_group(&mut blocks);
+        let mut number = first_number;
+        for encoded in transactions {
+            blocks.extend_from_slice(encoded.commit(number, timestamp));
+            number += 1;
+        }
+        let body = start..blocks.len();
+        let count = u32::try_from(number - first_number).expect("a group has fewer than 2^32 transactions");
+        writer.state.trx_number = number - 1;
+        writer.state.last_timestamp = timestamp;
+        let pending = writer.seal(&mut blocks, count);
+        Self {
+            blocks,
+            body,
+            pending,
+            first_number,
+            timestamp,
+        }
+    }
+
+    /// The group, the oldest under way, is durable: makes it visible, all at once.
+    ///
+    /// # Errors
+    /// If it breaks the rules; they were checked before, so that is a bug, and the store is halted.
+    pub(crate) fn landed(&self, log: &Arc<StoreLog>, writer: &mut LogWriter) -> Result<(), StorageError> {
+        writer.landed(&self.pending, &self.blocks);
+        let body = &self.blocks[self.body.clone()];
+        // Whoever sees the new tail finds the bytes in memory.
+        log.keep_recent(body_position(self.pending.at), body);
+        publish(log, writer, self.pending.at, body)?;
+        log.prepare_ahead(writer);
+        Ok(())
+    }
+}
+
+/// The earliest commit time of a group: never before the last one, and behind the deletion of what begins anew.
+pub(crate) fn earliest(log: &StoreLog, writer: &LogWriter, accepted: &[Append]) -> Timestamp {
+    let last = writer.state.last_timestamp;
+    let claims = accepted.iter().flat_map(|append| &append.claims);
+    let mut begun = claims.filter(|claim| claim.first == Sequence::FIRST).peekable();
+    match begun.peek() {
+        None => last,
+        Some(_) => {
+            let begun = begun.map(|claim| &claim.path);
+            log.catalog().deleted_now.earliest(last, begun)
+        }
+    }
+}
+
+/// Writes a group, on a thread that may block, and lands it.
+pub(super) fn write(log: &Arc<StoreLog>, writer: &mut LogWriter, group: &Group) -> Result<(), StorageError> {
+    let pending = &group.pending;
+    let written = pending.file.write(pending.offset, &group.blocks);
+    writer.confirm(pending, written)?;
+    group.landed(log, writer)
+}
+
+/// Acknowledges the transactions of a group, or tells why not.
+pub(crate) fn answer(log: &StoreLog, group: &Group, accepted: Vec<Append>, outcome: &Result<(), AppendError>) {
+    for (number, append) in (group.first_number..).zip(accepted) {
+        let answer = match outcome {
+            Ok(()) => {
+                let trx = Trx {
+                    id: append.transaction.id,
+                    node: uuid::Uuid::nil(),
+                    number,
+                };
+                Ok(committed(log, trx, group.timestamp, &append.transaction))
+            }
+            Err(error) => Err(error.clone()),
+        };
+        append.answer(answer);
+    }
+}
+
+/// A failure before anything of the group was written.
+pub(crate) fn rejection(error: StorageError) -> AppendError {
+    let why = match error {
+        full if full.is_full() => Rejection::DiskFull,
+        failed @ StorageError::Io { .. } => Rejection::NotReady(failed),
+        other => Rejection::Storage(other),
+    };
+    why.into()
+}
+
+/// Where the transactions of a group begin that stands at `at`.
+fn body_position(at: LogPosition) -> LogPosition {
+    LogPosition {
+        byte: at.byte + GROUP_HEADER_BYTES as u32,
+        ..at
+    }
+}
+
+fn publish(log: &Arc<StoreLog>, writer: &LogWriter, at: LogPosition, body: &[u8]) -> Result<(), StorageError> {
+    let mut catalog = log.catalog.write().unwrap_or_else(PoisonError::into_inner);
+    let mut offset = 0;
+    while offset < body.len() {
+        let byte = body_position(at).byte + offset as u32;
+        let applied = take_transaction(&body[offset..]).and_then(|(header, transaction)| {
+            catalog.apply(
+                &header,
+                transaction,
+                LogPosition {
+                    extent: at.extent,
+                    byte,
+                },
+            )?;
+            Ok(transaction.len())
+        });
+        match applied {
+            Ok(length) => offset += length,
+            // The rules were checked before the write, so this is a bug; the store must not go on from it.
+            Err(error) => {
+                let error = crate::error::corrupt(log.id, at.extent, byte, error.to_string());
+                let halted: Result<(), StorageError> = writer.folder.latch.guard(|| Err(error.clone()));
+                debug_assert!(halted.is_err(), "what was ruled acceptable can be applied: {error}");
+                return Err(error);
+            }
+        }
+    }
+    drop(catalog);
+    waking(|| {
+        log.tail.send_replace(writer.tail().into());
+    });
+    Ok(())
+}

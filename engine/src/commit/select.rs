@@ -1,0 +1,98 @@
+//! What the next group is of: the one selection that every driver makes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::order::{CommitOrder, Ruling};
+use super::queue::{Append, Request};
+use super::retry::committed_before;
+use crate::error::Rejection;
+use crate::format::group::GROUP_HEADER_BYTES;
+use crate::log::opened::StoreLog;
+use crate::model::{SegmentPath, Sequence};
+
+/// A group takes no further transaction once it has this many bytes: more would make its first producers wait longer
+/// than they gain.
+pub(super) const GROUP_BYTES_TARGET: usize = 2 << 20;
+
+/// What the next group is of.
+pub(crate) enum Selected {
+    Appends {
+        accepted: Vec<Append>,
+        /// Bytes of the group.
+        bytes: usize,
+    },
+    /// What a trim or delete refers to must be durable, and nothing may refer to what it changes before it is: it is a group
+    /// of its own.
+    Control(Request),
+    /// What comes next does not fit the open extent.
+    Full,
+    /// What is left, if anything, waits for groups under way.
+    Nothing,
+}
+
+/// Takes the next group's requests off `waiting`. `order` knows of the groups under way, `fits` what a group may take.
+/// Those that do not fit what is durable are answered.
+pub(crate) fn select(
+    log: &Arc<StoreLog>,
+    order: &mut CommitOrder,
+    waiting: &mut VecDeque<Request>,
+    fits: impl Fn(usize) -> bool,
+) -> Selected {
+    let mut accepted = Vec::new();
+    let mut later = VecDeque::new();
+    let mut bytes = GROUP_HEADER_BYTES;
+    let (mut control, mut full) = (None, false);
+    while let Some(request) = waiting.pop_front() {
+        match request {
+            Request::Append(append) => {
+                let grown = bytes + append.encoded.len();
+                let large = !accepted.is_empty() && grown > GROUP_BYTES_TARGET;
+                if large || !fits(grown) {
+                    full = accepted.is_empty();
+                    waiting.push_front(Request::Append(append));
+                    break;
+                }
+                match order.rule(&append.claims, |path| log.catalog().head(path)) {
+                    Ruling::Accept => {
+                        bytes = grown;
+                        accepted.push(append);
+                    }
+                    Ruling::Later => later.push_back(Request::Append(append)),
+                    Ruling::Conflict { path, head, got } => answer_conflict(log, append, path, head, got),
+                }
+            }
+            request if accepted.is_empty() && later.is_empty() => {
+                control = Some(request);
+                break;
+            }
+            request => {
+                waiting.push_front(request);
+                break;
+            }
+        }
+    }
+    while let Some(request) = later.pop_back() {
+        waiting.push_front(request);
+    }
+    match control {
+        Some(control) => Selected::Control(control),
+        None if full => Selected::Full,
+        None if accepted.is_empty() => Selected::Nothing,
+        None => Selected::Appends { accepted, bytes },
+    }
+}
+
+/// A conflict may be a retry of what is committed already: then it is answered as the first time.
+/// To find that out may take many reads, so it is done elsewhere: the head it conflicts with is durable already.
+fn answer_conflict(log: &Arc<StoreLog>, append: Append, path: SegmentPath, head: Sequence, got: Sequence) {
+    let own = Arc::clone(log);
+    log.on_read_threads(move || {
+        let outcome = match committed_before(&own, &append.transaction) {
+            Ok(Some(committed)) => Ok(committed),
+            Ok(None) => Err(Rejection::Conflict { path, head, got }.into()),
+            Err(error) => Err(Rejection::Storage(own.naming_segments(error, None)).into()),
+        };
+        append.answer(outcome);
+    });
+}

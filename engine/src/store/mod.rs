@@ -1,0 +1,251 @@
+//! A store on a local disk: the façade over queue, log and index. No decision is made here.
+
+pub(crate) mod threads;
+
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError};
+
+use threads::Threads;
+
+use async_trait::async_trait;
+use tokio::sync::{oneshot, watch};
+
+use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
+use crate::commit::budget::{QueueBudget, QueuePermit};
+use crate::commit::committer::StoreCommitter;
+use crate::commit::drive::threads::{QueueLeft, work};
+use crate::commit::order::SequenceClaim;
+use crate::commit::queue::{Answered, Append, Needs, Request};
+use crate::error::{AppendError, ReadError, Rejection, StorageError};
+use crate::format::transaction::Encoded;
+use crate::log::opened::StoreLog;
+use crate::model::{
+    Committed, Entry, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark, Transaction,
+};
+use crate::read::Reader;
+use crate::read::segment::SegmentScan;
+use crate::read::spaces::SpacesScan;
+use crate::runtime::blocking;
+use crate::runtime::sync::atomic::Ordering;
+
+type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;
+
+/// A store in a folder of this host. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub struct LocalStore {
+    pub(crate) committer: Arc<StoreCommitter>,
+    pub(crate) threads: Arc<Threads>,
+    pub(crate) room: Arc<QueueBudget>,
+}
+
+impl LocalStore {
+    pub(crate) fn log(&self) -> &Arc<StoreLog> {
+        &self.committer.log
+    }
+
+    /// Commits a transaction, blocking this thread. When nobody else is committing to the store, this very thread writes to
+    /// the disk: that saves two changes of threads, a third of the time it takes.
+    ///
+    /// # Durability, errors
+    /// As [`Store::append`].
+    ///
+    /// # Panics
+    /// Not by itself; but within an async runtime it holds up whatever else its thread is to run.
+    pub fn append_blocking(&self, transaction: Transaction) -> Result<Committed, AppendError> {
+        let room = blocking::wait(self.threads.stepper.as_ref(), self.room.take(self.admit(&transaction)?))?;
+        let (request, receive) = append_request(transaction, room);
+        if self.push(request)? {
+            let answered = || !receive.is_empty() || receive.is_terminated();
+            if let QueueLeft::Work = work(&self.committer, || !answered()) {
+                self.threads.commit.start(Arc::clone(&self.committer));
+            }
+        }
+        blocking::wait(self.threads.stepper.as_ref(), self.appended(receive))
+    }
+
+    /// Checks a transaction that is to be appended; returns the bytes it needs in the queue.
+    fn admit(&self, transaction: &Transaction) -> Result<usize, AppendError> {
+        transaction.validate().map_err(Rejection::Invalid)?;
+        self.writable().map_err(Rejection::Storage)?;
+        Ok(Encoded::data_len(transaction))
+    }
+
+    /// Queues a request. `true`: nobody works on the queue, and the caller has to see to it.
+    fn push(&self, request: Request) -> Result<bool, AppendError> {
+        let mut queue = self.committer.queue();
+        if queue.closed {
+            return Err(Rejection::Storage(StorageError::Closed).into());
+        }
+        let needs = queue.push(request);
+        drop(queue);
+        if needs == Needs::Call {
+            self.threads.commit.call(Arc::clone(&self.committer));
+        }
+        Ok(needs == Needs::Start)
+    }
+
+    /// Queues a request and sees to it that somebody works on it.
+    fn enqueue(&self, request: Request) -> Result<(), AppendError> {
+        if self.push(request)? {
+            self.threads.commit.start(Arc::clone(&self.committer));
+        }
+        Ok(())
+    }
+
+    /// Whether nobody else holds this store, and nothing is done for it in the background. One that a write failed on stays
+    /// open, so that whoever runs it hears of it: it is not as if nothing had happened.
+    pub(crate) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.committer) == 1
+            && Arc::strong_count(self.log()) == 1
+            && Arc::strong_count(&self.log().busy) == 1
+            && self.log().latch.check().is_ok()
+    }
+
+    /// Closes it: refuses new requests and those that wait for room, waits for the committer, leaves a checkpoint.
+    pub(crate) fn close(&self) {
+        let (committer, log) = (&self.committer, self.log());
+        let mut queue = committer.queue();
+        queue.closed = true;
+        self.room.close();
+        match &self.threads.stepper {
+            Some(stepper) => {
+                drop(queue);
+                stepper.run_until(|| !committer.queue().running);
+            }
+            None => {
+                while queue.running {
+                    queue = committer.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                }
+                drop(queue);
+            }
+        }
+        log.leave_checkpoint();
+        if log.has_begun.load(Ordering::Acquire) {
+            let writer = log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.spare.abandon(&writer.folder);
+        }
+        log.extents.close();
+    }
+
+    async fn appended(&self, receive: oneshot::Receiver<Answered>) -> Result<Committed, AppendError> {
+        match receive.await {
+            Ok(answered) => answered.outcome,
+            Err(_) => Err(self.unanswered()),
+        }
+    }
+
+    async fn answer<T>(&self, receive: Receiver<T>) -> Result<T, AppendError> {
+        receive.await.unwrap_or_else(|_| Err(self.unanswered()))
+    }
+
+    /// Whoever worked on it was ended by a bug.
+    fn unanswered(&self) -> AppendError {
+        AppendError::Indeterminate(self.writable().err().unwrap_or(StorageError::Closed))
+    }
+}
+
+fn append_request(transaction: Transaction, room: QueuePermit) -> (Request, oneshot::Receiver<Answered>) {
+    let encoded = Encoded::data(&transaction);
+    let claims = transaction.segments.iter().map(|part| SequenceClaim {
+        path: part.path.clone(),
+        first: part.first_sequence,
+        count: part.records.len() as u64,
+    });
+    let claims = claims.collect();
+    let (reply, receive) = oneshot::channel();
+    let request = Request::Append(Append {
+        transaction,
+        encoded,
+        claims,
+        reply,
+        room,
+    });
+    (request, receive)
+}
+
+#[async_trait]
+impl Store for LocalStore {
+    fn id(&self) -> StoreId {
+        self.log().id
+    }
+
+    async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
+        let room = self.room.take(self.admit(&transaction)?).await?;
+        let (request, receive) = append_request(transaction, room);
+        self.enqueue(request)?;
+        self.appended(receive).await
+    }
+
+    async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError> {
+        let (reply, receive) = oneshot::channel();
+        self.enqueue(Request::Trim {
+            path: path.clone(),
+            first,
+            reply,
+            _room: self.room.take(0).await?,
+        })?;
+        self.answer(receive).await
+    }
+
+    async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError> {
+        let (reply, receive) = oneshot::channel();
+        self.enqueue(Request::Delete {
+            path: path.clone(),
+            reply,
+            _room: self.room.take(0).await?,
+        })?;
+        self.answer(receive).await
+    }
+
+    async fn peek(&self, path: &SegmentPath) -> Result<Option<Entry>, ReadError> {
+        let head = self.log().catalog().head(path);
+        if head == Sequence(0) {
+            return Ok(None);
+        }
+        let read = SegmentRead {
+            from: head,
+            to: head,
+            ..SegmentRead::all(path.clone())
+        };
+        let batch = self.read_segment(read).next_batch().await?;
+        Ok(batch.and_then(|mut entries| entries.pop()))
+    }
+
+    fn read_segment(&self, read: SegmentRead) -> Box<dyn EntryReader> {
+        let scan = SegmentScan::new(Arc::clone(self.log()), read);
+        Box::new(Reader::new(scan, Arc::clone(&self.threads.pools)))
+    }
+
+    fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
+        let scan = SpacesScan::new(Arc::clone(self.log()), read);
+        Box::new(Reader::new(scan, Arc::clone(&self.threads.pools)))
+    }
+
+    async fn spaces(&self) -> Result<Vec<Name>, ReadError> {
+        Ok(self.log().catalog().spaces())
+    }
+
+    async fn segments(&self, space: &Name, after: Bound<Name>, limit: usize) -> Result<Vec<SegmentStatus>, ReadError> {
+        Ok(self.log().catalog().page(space, after, limit))
+    }
+
+    async fn segment_status(&self, path: &SegmentPath) -> Result<Option<SegmentStatus>, ReadError> {
+        Ok(self.log().catalog().status(path))
+    }
+
+    async fn status(&self) -> Result<StoreStatus, ReadError> {
+        Ok(self.log().catalog().totals())
+    }
+
+    fn durable_tail(&self) -> watch::Receiver<TailMark> {
+        self.log().tail.subscribe()
+    }
+
+    fn writable(&self) -> Result<(), StorageError> {
+        self.log().latch.check()
+    }
+
+    fn commit_method(&self) -> Option<&'static str> {
+        Some(self.threads.commit.method_of(&self.committer))
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of the engine as a whole, from within.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod failure;
+#[cfg(test)]
+mod flight;
+#[cfg(test)]
+mod io_thread;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod refused;
