@@ -270,7 +270,7 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "an offline salt needs no proof but a whole first group",
         "engine/src/offline/files.rs",
-        "Ok((found.names_this && header.check_body(&body).is_ok()).then_some(salt))",
+        "Ok((found.said_salt == Some(salt) && header.check_body(&body).is_ok()).then_some(salt))",
         "Ok((is_first && header.check_body(&body).is_ok()).then_some(salt))",
     ),
     mutant(
