@@ -12,8 +12,11 @@ use streamkit_torture::coverage::{Coverage, ROWS};
 use streamkit_torture::exhaustive::{Tried, exhaust};
 use streamkit_torture::run::{Counts, run};
 
-/// Seeds that reach each row of the recovery's decision table, or the torture has lost its way there.
-const SEEDS_FOR_ALL_ROWS: u64 = 20_000;
+/// Seeds that reach each row of the recovery's decision table, or the torture has lost its way there: 46 of 46 runs did.
+const SEEDS_FOR_ALL_ROWS: u64 = 50_000;
+
+/// Seeds that reach all rows but the rarest, a torn write behind the end of a sealed extent: one run of five misses that one.
+const SEEDS_FOR_MOST_ROWS: u64 = 20_000;
 
 /// Lets engines on simulated disks crash, each in a way that its seed decides, and checks that nothing acknowledged is lost.
 #[derive(Parser)]
@@ -141,7 +144,13 @@ fn main() -> ExitCode {
         total.failed.len(),
         total.done
     );
-    let narrow = !options.exhaustive && total.done >= SEEDS_FOR_ALL_ROWS && decisions.len() < ROWS;
+    let wanted = match total.done {
+        _ if options.exhaustive => 0,
+        SEEDS_FOR_ALL_ROWS.. => ROWS,
+        SEEDS_FOR_MOST_ROWS.. => ROWS - 1,
+        _ => 0,
+    };
+    let narrow = decisions.len() < wanted;
     if narrow {
         println!(
             "only {} of the {ROWS} rows of the decision table were reached",
