@@ -141,7 +141,7 @@ pub trait DiskFile: Send + Sync {
 pub trait LogFile: Send + Sync {
     /// Its path when it was opened, for messages.
     fn path(&self) -> &PathBuf;
-    /// Writes whole blocks at a multiple of [`BLOCK_BYTES`], where the file's size does not
+    /// Writes whole blocks at a multiple of [`BLOCK_BYTES`](crate::limits::BLOCK_BYTES), where the file's size does not
     /// change. They are durable when it returns; the blocks of a write that failed may hold anything.
     ///
     /// # Errors
