@@ -23,6 +23,8 @@ pub enum Fate {
     There(u64, i64),
     /// It is not there and will never be, unless it is tried again.
     Never,
+    /// Nobody was told, and a start found that it is not there. As [`Fate::Never`], but that an older copy of the files may hold it.
+    Lost,
 }
 
 /// A transaction that somebody tried to append, maybe more than once.
@@ -158,7 +160,7 @@ impl Model {
     pub fn called(&mut self, attempt: usize, now: Moment) {
         let own = &mut self.attempts[attempt];
         own.called.get_or_insert(now);
-        if own.fate == Fate::Never {
+        if matches!(own.fate, Fate::Never | Fate::Lost) {
             own.fate = Fate::Open;
         }
         for part in &own.parts {
@@ -206,6 +208,7 @@ impl Model {
                 return Err(format!("attempt {attempt} is {told:?} now, and was {:?}", own.fate));
             }
             Fate::Never => return Err(format!("attempt {attempt} was refused, and is there: {told:?}")),
+            Fate::Lost => return Err(format!("attempt {attempt} was lost, and is there again: {told:?}")),
             Fate::Open => own.fate = Fate::There(told.0, told.1),
         }
         for part in &self.attempts[attempt].parts {
@@ -328,6 +331,13 @@ impl Model {
         lasts.max().unwrap_or(0).max(own.head)
     }
 
+    /// The files are an older copy: what was lost since may be there, as it was when nobody knew of it.
+    pub fn doubt_what_was_lost(&mut self) {
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.fate == Fate::Lost) {
+            attempt.fate = Fate::Open;
+        }
+    }
+
     /// Whether an entry may be missing in an older copy of the files: by a trim or a delete that was under way then, and that the
     /// present files do not hold.
     pub fn may_be_gone_in_older(&self, entry: &Entry) -> bool {
@@ -443,7 +453,7 @@ impl Model {
         }
         for attempt in &mut self.attempts {
             if attempt.fate == Fate::Open {
-                attempt.fate = Fate::Never;
+                attempt.fate = Fate::Lost;
             }
             (attempt.called, attempt.answered, attempt.unknown) = (None, None, false);
         }

@@ -9,6 +9,9 @@ use streamkit_engine::simulation::Simulated;
 
 use crate::run::Run;
 
+/// What is said where a file is put back as it once was: it may hold what was lost since.
+pub const BEFORE: &str = "as it was before";
+
 /// Where moved bytes begin: anywhere, or as sectors and blocks do.
 const UNITS: [usize; 4] = [8, 512, 4096, 4096];
 
@@ -89,7 +92,7 @@ pub fn move_bytes(run: &mut Run, disk: &Simulated, files: &[PathBuf], path: &Pat
         _ => match run.older.get(path) {
             Some(older) => {
                 disk.damage(path, |bytes| bytes.clone_from(older));
-                "as it was before".to_owned()
+                BEFORE.to_owned()
             }
             None => {
                 let shared: Arc<dyn Disk> = Arc::new(disk.clone());

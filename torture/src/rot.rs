@@ -11,7 +11,7 @@ use streamkit_engine::simulation::Simulated;
 use streamkit_engine::{Dice, Entry, Keep, SequenceRange, repair_on, verify_on};
 
 use crate::life::Life;
-use crate::model::{Broken, Fate};
+use crate::model::{Broken, Fate, Model};
 use crate::moves;
 use crate::run::{DIR, Run, store_id};
 
@@ -28,8 +28,10 @@ pub fn rot(run: &mut Run) -> Result<(), Broken> {
     }
     let path = files[run.dice.below(files.len() as u64) as usize].clone();
     let moved = run.dice.chance(1, 2);
+    let mut put_back = false;
     if moved {
         let what = moves::move_bytes(run, &disk, &files, &path);
+        put_back = what == moves::BEFORE;
         run.say(|| format!("{}: {what}", path.display()));
     } else {
         let dice = &mut run.dice;
@@ -48,6 +50,17 @@ pub fn rot(run: &mut Run) -> Result<(), Broken> {
     }
     run.say(|| format!("damaged {}, without checkpoint: {without}", path.display()));
     run.counts.rotten += 1;
+    let models = run.models.clone();
+    if put_back {
+        run.models.iter_mut().for_each(Model::doubt_what_was_lost);
+    }
+    let checked = check(run, disk, &path);
+    run.models = models;
+    checked
+}
+
+/// What becomes of a disk whose file at `path` is damaged.
+fn check(run: &mut Run, disk: Simulated, path: &Path) -> Result<(), Broken> {
     let mut own = run.fork(disk.copy());
     own.rotten = true;
     let whole = match Life::start(&mut own)? {
@@ -154,7 +167,8 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
 fn acknowledged(run: &Run, store: usize, before: &[Entry]) -> HashSet<usize> {
     let model = &run.models[store];
     let there = (0..).zip(&model.attempts);
-    let there = there.filter(|(_, attempt)| matches!(attempt.fate, Fate::There(..)));
+    // After a clean close nothing is open, unless what was lost may be back.
+    let there = there.filter(|(_, attempt)| matches!(attempt.fate, Fate::There(..) | Fate::Open));
     let readable = before.iter().filter_map(|entry| model.attempt_of(entry).ok());
     there.map(|(number, _)| number).chain(readable).collect()
 }
