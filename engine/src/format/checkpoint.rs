@@ -131,14 +131,7 @@ impl<'a> CheckpointReader<'a> {
     /// [`FormatError`], here and of all that follows.
     pub(crate) fn open(bytes: &'a [u8]) -> Result<(Self, CheckpointHead), FormatError> {
         let mut cursor = Cursor::new(bytes);
-        if cursor.array::<8>()? != MAGIC {
-            return Err(FormatError::Magic);
-        }
-        let version = cursor.u16()?;
-        if version > FORMAT_VERSION {
-            return Err(FormatError::Version(version));
-        }
-        cursor.u16()?;
+        cursor.file_prefix(MAGIC)?;
         if cursor.u32()? != crc32fast::hash(&bytes[PREFIX_BYTES..]) {
             return Err(FormatError::Checksum);
         }

@@ -114,14 +114,7 @@ impl ExtentHeader {
     pub fn decode(block: &[u8]) -> Result<Self, FormatError> {
         let block = block.get(..EXTENT_HEADER_BYTES).ok_or(FormatError::Short)?;
         let mut cursor = Cursor::new(block);
-        if cursor.array::<8>()? != MAGIC {
-            return Err(FormatError::Magic);
-        }
-        let version = cursor.u16()?;
-        if version > FORMAT_VERSION {
-            return Err(FormatError::Version(version));
-        }
-        let stage = cursor.u16()?;
+        let stage = cursor.file_prefix(MAGIC)?;
         if cursor.u32()? != checksum(block) {
             return Err(FormatError::Checksum);
         }

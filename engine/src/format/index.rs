@@ -344,14 +344,7 @@ impl IndexHeader {
     pub fn decode(page: &[u8]) -> Result<(Self, u32), FormatError> {
         let page = page.get(..BLOCK_BYTES).ok_or(FormatError::Short)?;
         let mut cursor = Cursor::new(page);
-        if cursor.array::<8>()? != MAGIC {
-            return Err(FormatError::Magic);
-        }
-        let version = cursor.u16()?;
-        if version > FORMAT_VERSION {
-            return Err(FormatError::Version(version));
-        }
-        cursor.u16()?;
+        cursor.file_prefix(MAGIC)?;
         if cursor.u32()? != crc32fast::hash(&page[16..]) {
             return Err(FormatError::Checksum);
         }

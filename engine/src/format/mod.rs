@@ -9,6 +9,8 @@ pub(crate) mod log_start;
 pub mod run;
 pub mod transaction;
 
+use crate::limits::FORMAT_VERSION;
+
 /// Why bytes are not what their place says they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,18 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn remaining(&self) -> usize {
         self.bytes.len() - self.at
+    }
+
+    /// What each file begins with: its magic bytes and the format's version, which is looked at before anything else is. What two bytes
+    /// say that each kind of file has for itself.
+    pub(crate) fn file_prefix(&mut self, magic: [u8; 8]) -> Result<u16, FormatError> {
+        if self.array::<8>()? != magic {
+            return Err(FormatError::Magic);
+        }
+        match self.u16()? {
+            ..=FORMAT_VERSION => self.u16(),
+            newer => Err(FormatError::Version(newer)),
+        }
     }
 
     pub(crate) fn slice(&mut self, length: usize) -> Result<&'a [u8], FormatError> {

@@ -46,6 +46,20 @@ fn asks(room: &Arc<QueueBudget>, units: usize) -> Taking {
     taking
 }
 
+/// Takes room for a request of so many units and gives it back, or is told that there is none. Never is more given than there is.
+fn produce(room: &QueueBudget, given: &AtomicUsize, units: usize, most: usize) {
+    match blocking::wait(None, room.take((units - 1) * UNIT_BYTES)) {
+        Ok(taken) => {
+            assert!(given.fetch_add(units, Ordering::Relaxed) + units <= most);
+            thread::yield_now();
+            given.fetch_sub(units, Ordering::Relaxed);
+            drop(taken);
+        }
+        Err(Rejection::QueueFull { waited, .. }) => assert!(waited >= room.deadline),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn room_is_given_in_turns_and_who_gives_up_holds_up_nobody() {
     explore(4000, || {
@@ -84,16 +98,7 @@ fn never_more_is_given_than_there_is_and_all_of_it_comes_back() {
             let (room, given) = (Arc::clone(&room), Arc::clone(&given));
             thread::spawn(move || {
                 for _ in 0..2 {
-                    match blocking::wait(None, room.take((units - 1) * UNIT_BYTES)) {
-                        Ok(taken) => {
-                            assert!(given.fetch_add(units, Ordering::Relaxed) + units <= UNITS);
-                            thread::yield_now();
-                            given.fetch_sub(units, Ordering::Relaxed);
-                            drop(taken);
-                        }
-                        Err(Rejection::QueueFull { waited, .. }) => assert!(waited >= room.deadline),
-                        Err(other) => panic!("{other:?}"),
-                    }
+                    produce(&room, &given, units, UNITS);
                 }
             })
         });
@@ -137,18 +142,7 @@ fn two_stores_never_have_more_than_there_is_and_all_of_it_comes_back_whoever_giv
         ];
         let producers = producers.map(|(store, units)| {
             let (room, given) = (Arc::clone(&rooms[store]), Arc::clone(&given));
-            thread::spawn(
-                move || match blocking::wait(None, room.take((units - 1) * UNIT_BYTES)) {
-                    Ok(taken) => {
-                        assert!(given.fetch_add(units, Ordering::Relaxed) + units <= BUDGET_UNITS);
-                        thread::yield_now();
-                        given.fetch_sub(units, Ordering::Relaxed);
-                        drop(taken);
-                    }
-                    Err(Rejection::QueueFull { waited, .. }) => assert!(waited >= room.deadline),
-                    Err(other) => panic!("{other:?}"),
-                },
-            )
+            thread::spawn(move || produce(&room, &given, units, BUDGET_UNITS))
         });
         producers.into_iter().for_each(|producer| producer.join().unwrap());
         for room in &rooms {
