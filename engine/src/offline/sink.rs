@@ -22,7 +22,7 @@ pub(crate) trait Sink {
         transaction: &[u8],
         findings: &mut Findings,
     ) -> Result<(), StorageError>;
-    /// Entries are missing here, as an index file says; only where a [`Ledger`] is kept.
+    /// Entries are missing here, as an index file says; only where a [`Ledger`](super::ledger::Ledger) is kept.
     fn lost(&mut self, _range: &SequenceRange) -> Result<(), StorageError> {
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Three drivers of one selection: the I/O thread, which has writes of many stores under way; commit threads, which each wait for
 //! one; and a caller that blocks, which does for itself what a commit thread would.
 
-mod in_flight;
 mod mailbox;
+mod pipeline;
 pub(crate) mod ring;
 pub(crate) mod threads;
 

@@ -1,6 +1,6 @@
 //! One thread that commits for all stores, with many of their writes under way at a time. What takes longer than making a
 //! group (the first group of an open, a new extent, trims and deletes) it hands to the commit threads, and goes on with the
-//! store when they have done it. What is under way for each store is in [`super::in_flight`].
+//! store when they have done it. What is under way for each store is in [`super::pipeline`].
 
 mod turn;
 
@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::in_flight::{PANIC, Pipeline};
 use super::mailbox::Mailbox;
+use super::pipeline::{PANIC, Pipeline};
 use super::threads::{self};
 use crate::commit::committer::StoreCommitter;
 use crate::disk::blocks::SpareBlocks;
@@ -24,7 +24,7 @@ use crate::runtime::sync::{Instant, Mutex, mpsc};
 use crate::runtime::workers::Workers;
 
 /// Writes under way at a time: as many as a device can be expected to work on.
-const FLIGHTS_MAX: usize = 128;
+const WRITES_MAX: usize = 128;
 
 /// Groups, and bytes of them, that may wait for others to be made before the device gets them: so few that nobody notices, so
 /// many that a call to the system takes several where many stores are at work (docs/decisions/2026-11-27-io-thread.md).
@@ -165,7 +165,7 @@ struct Loop {
     inbox: Arc<StoreMailbox>,
     slow: Arc<Workers>,
     ready: Ready,
-    courses: HashMap<Key, Pipeline>,
+    pipelines: HashMap<Key, Pipeline>,
     /// Whose each write is.
     tickets: HashMap<u64, Key>,
     next_ticket: u64,
@@ -207,7 +207,7 @@ impl Loop {
             inbox,
             slow,
             ready: VecDeque::new(),
-            courses: HashMap::new(),
+            pipelines: HashMap::new(),
             tickets: HashMap::new(),
             next_ticket: 0,
             unsubmitted: (0, 0),
@@ -262,11 +262,11 @@ impl Loop {
         }
         self.tickets.clear();
         let cause = broken.map_or(PANIC.to_owned(), |broken| broken.cause.to_string());
-        for (_, course) in self.courses.drain() {
-            if course.is_settled() {
-                Self::on_threads(&self.slow, course.committer);
+        for (_, pipeline) in self.pipelines.drain() {
+            if pipeline.is_settled() {
+                Self::on_threads(&self.slow, pipeline.committer);
             } else {
-                course.give_up(&cause);
+                pipeline.give_up(&cause);
             }
         }
         let ready = self.ready.drain(..).chain(self.inbox.close());

@@ -34,7 +34,7 @@ pub(crate) fn run(committer: Arc<StoreCommitter>, turn: &Turn<'_>) {
     }
 }
 
-/// Commits what is queued, group by group, as long as `goes_on()`. Only for who set [`Queue::running`](super::queue::CommitQueue).
+/// Commits what is queued, group by group, as long as `goes_on()`. Only for who set [`Queue::running`](crate::commit::queue::CommitQueue).
 pub(crate) fn work(committer: &StoreCommitter, goes_on: impl Fn() -> bool) -> QueueLeft {
     let mut taken = GiveUpOnPanic::new(committer);
     let waiting = &mut taken.waiting;

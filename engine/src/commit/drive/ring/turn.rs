@@ -1,8 +1,8 @@
 //! One turn of the I/O thread: what is ready is made and started, what has ended lands.
 
-use super::{FLIGHTS_MAX, Loop, Reason, UNSUBMITTED_BYTES_MAX, UNSUBMITTED_MAX};
+use super::{Loop, Reason, UNSUBMITTED_BYTES_MAX, UNSUBMITTED_MAX, WRITES_MAX};
 use crate::commit::committer::StoreCommitter;
-use crate::commit::drive::in_flight::{Next, Pipeline};
+use crate::commit::drive::pipeline::{Next, Pipeline};
 use crate::commit::drive::threads::{self, QueueLeft};
 use crate::disk::BrokenQueue;
 use crate::disk::blocks::SpareBlocks;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 impl Loop {
     pub(super) fn turn(&mut self) -> Result<(), BrokenQueue> {
-        while self.tickets.len() < FLIGHTS_MAX
+        while self.tickets.len() < WRITES_MAX
             && let Some((committer, why)) = self.ready.pop_front()
         {
             self.look_at(committer, why);
@@ -26,47 +26,47 @@ impl Loop {
     /// Starts as many writes of a store as make sense now.
     pub(super) fn look_at(&mut self, committer: Arc<StoreCommitter>, why: Reason) {
         let key = Arc::as_ptr(&committer).addr();
-        let course = match why {
-            Reason::Start => self.courses.entry(key).or_insert_with(|| Pipeline::new(committer)),
-            Reason::Look => match self.courses.get_mut(&key) {
-                Some(course) => course,
+        let pipeline = match why {
+            Reason::Start => self.pipelines.entry(key).or_insert_with(|| Pipeline::new(committer)),
+            Reason::Look => match self.pipelines.get_mut(&key) {
+                Some(pipeline) => pipeline,
                 None => return,
             },
         };
-        while self.tickets.len() < FLIGHTS_MAX {
+        while self.tickets.len() < WRITES_MAX {
             // A panic halts the store it came from; the thread goes on for the others.
-            let next = catch_unwind(AssertUnwindSafe(|| course.next(&mut self.blocks)));
-            match next.unwrap_or_else(|_| course.after_panic()) {
+            let next = catch_unwind(AssertUnwindSafe(|| pipeline.next(&mut self.blocks)));
+            match next.unwrap_or_else(|_| pipeline.after_panic()) {
                 Next::Wait => return,
                 Next::Rest => {
-                    self.courses.remove(&key);
+                    self.pipelines.remove(&key);
                     return;
                 }
                 Next::Slow => {
-                    if let Some(course) = self.courses.remove(&key) {
-                        self.hand_over(course.committer);
+                    if let Some(pipeline) = self.pipelines.remove(&key) {
+                        self.hand_over(pipeline.committer);
                     }
                     return;
                 }
-                Next::Fly(mut flight) => {
+                Next::Write(mut pending) => {
                     // With nothing else to do, a plain write is cheaper than the ring.
-                    let lone = flight.is_one_transaction()
+                    let lone = pending.is_one_transaction()
                         && self.tickets.is_empty()
                         && self.ready.is_empty()
                         && !self.inbox.is_filled();
                     if std::mem::replace(&mut self.lonely, lone) && lone {
-                        course.start(flight);
-                        course.write_alone();
-                        Self::land(course, &mut self.blocks);
+                        pipeline.start(pending);
+                        pipeline.write_alone();
+                        Self::land(pipeline, &mut self.blocks);
                         continue;
                     }
                     let ticket = self.next_ticket;
                     self.next_ticket += 1;
-                    let (file, offset, blocks) = flight.depart(ticket);
+                    let (file, offset, blocks) = pending.take_write(ticket);
                     let (writes, bytes) = self.unsubmitted;
                     self.unsubmitted = (writes + 1, bytes + blocks.len());
                     // Noted first: whatever happens then, it is known to be under way.
-                    course.start(flight);
+                    pipeline.start(pending);
                     self.tickets.insert(ticket, key);
                     self.queue.start(ticket, file, offset, blocks);
                     if self.unsubmitted.0 >= UNSUBMITTED_MAX || self.unsubmitted.1 >= UNSUBMITTED_BYTES_MAX {
@@ -76,7 +76,7 @@ impl Loop {
                 }
             }
         }
-        self.ready.push_back((Arc::clone(&course.committer), Reason::Look));
+        self.ready.push_back((Arc::clone(&pipeline.committer), Reason::Look));
     }
 
     pub(super) fn hand_over(&self, committer: Arc<StoreCommitter>) {
@@ -97,7 +97,7 @@ impl Loop {
 
     pub(super) fn land_some(&mut self) -> Result<(), BrokenQueue> {
         let mut ended = std::mem::take(&mut self.ended);
-        let more = !self.ready.is_empty() && self.tickets.len() < FLIGHTS_MAX;
+        let more = !self.ready.is_empty() && self.tickets.len() < WRITES_MAX;
         let waits = !more && self.inbox.may_wait_for_write();
         // Also without a wait: the device gets what it has not, and what has ended is not kept waiting by what comes in.
         let reaped = self.queue.reap(waits, &mut ended);
@@ -106,16 +106,16 @@ impl Loop {
             self.inbox.works();
         }
         for ended in ended.drain(..) {
-            let Some(course) = self
+            let Some(pipeline) = self
                 .tickets
                 .remove(&ended.ticket)
-                .and_then(|key| self.courses.get_mut(&key))
+                .and_then(|key| self.pipelines.get_mut(&key))
             else {
                 continue;
             };
-            course.written(ended);
-            if Self::land(course, &mut self.blocks) {
-                self.ready.push_back((Arc::clone(&course.committer), Reason::Look));
+            pipeline.written(ended);
+            if Self::land(pipeline, &mut self.blocks) {
+                self.ready.push_back((Arc::clone(&pipeline.committer), Reason::Look));
             }
         }
         self.ended = ended;
@@ -123,12 +123,12 @@ impl Loop {
     }
 
     /// Lands what may be of a store; whether anything did.
-    pub(super) fn land(course: &mut Pipeline, spare: &mut SpareBlocks) -> bool {
+    pub(super) fn land(pipeline: &mut Pipeline, spare: &mut SpareBlocks) -> bool {
         let mut landed = false;
-        while let Some(flight) = course.take_landing() {
+        while let Some(pending) = pipeline.take_landing() {
             landed = true;
             // As above: the store is halted, and what is under way for it comes here too.
-            let _ = catch_unwind(AssertUnwindSafe(|| course.land(flight))).map(|blocks| spare.put(blocks));
+            let _ = catch_unwind(AssertUnwindSafe(|| pipeline.land(pending))).map(|blocks| spare.put(blocks));
         }
         landed
     }

@@ -37,7 +37,7 @@ impl PendingGroup {
     }
 
     /// What is to be written where; the blocks come back with [`Pipeline::written`].
-    pub(super) fn depart(&mut self, ticket: u64) -> (Arc<dyn LogFile>, u64, Blocks) {
+    pub(super) fn take_write(&mut self, ticket: u64) -> (Arc<dyn LogFile>, u64, Blocks) {
         self.ticket = ticket;
         let pending = &self.group.pending;
         let (file, offset) = (Arc::clone(&pending.file), pending.offset);
@@ -74,7 +74,7 @@ pub(super) const PANIC: &str = "a panic of the I/O thread";
 /// What comes next for a store.
 pub(super) enum Next {
     /// A group, to be written.
-    Fly(PendingGroup),
+    Write(PendingGroup),
     /// Nothing before one of those under way has landed, or more is queued.
     Wait,
     /// Nothing at all: its queue is nobody's.
@@ -88,7 +88,7 @@ pub(super) struct Pipeline {
     pub(super) committer: Arc<StoreCommitter>,
     order: CommitOrder,
     /// Oldest first.
-    flights: VecDeque<PendingGroup>,
+    under_way: VecDeque<PendingGroup>,
     /// Bytes of the last group made.
     last_bytes: usize,
 }
@@ -98,7 +98,7 @@ impl Pipeline {
         Self {
             committer,
             order: CommitOrder::default(),
-            flights: VecDeque::new(),
+            under_way: VecDeque::new(),
             last_bytes: 0,
         }
     }
@@ -108,7 +108,7 @@ impl Pipeline {
         let committer = Arc::clone(&self.committer);
         let mut taken = HaltOnPanic::new(&committer);
         let waiting = &mut taken.waiting;
-        if !self.flights.is_empty() && !self.is_time() {
+        if !self.under_way.is_empty() && !self.is_time() {
             return Next::Wait;
         }
         let mut writer = committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +116,7 @@ impl Pipeline {
             && !committer.by_threads.load(Ordering::Relaxed)
             && writer.folder.latch.check().is_ok();
         loop {
-            let settled = self.flights.is_empty();
+            let settled = self.under_way.is_empty();
             if settled && !committer.take_queued(waiting) {
                 return Next::Rest;
             }
@@ -155,7 +155,7 @@ impl Pipeline {
                     let group = Group::make(&committer.log, &mut writer, blocks, encoded, earliest);
                     writer.note_refusal(None);
                     self.last_bytes = bytes;
-                    return Next::Fly(PendingGroup {
+                    return Next::Write(PendingGroup {
                         ticket: 0,
                         formed: self.order.formed(),
                         group,
@@ -171,7 +171,7 @@ impl Pipeline {
     /// ones: half of what the last one had has to be there.
     fn is_time(&self) -> bool {
         let mut queue = self.committer.queue();
-        if self.flights.len() >= GROUPS_MAX {
+        if self.under_way.len() >= GROUPS_MAX {
             queue.call_nobody();
             return false;
         }
@@ -180,7 +180,7 @@ impl Pipeline {
 
     /// What comes next after a panic, which has halted the store.
     pub(super) fn after_panic(&self) -> Next {
-        if self.flights.is_empty() {
+        if self.under_way.is_empty() {
             self.committer.give_up(PANIC);
             Next::Rest
         } else {
@@ -191,14 +191,14 @@ impl Pipeline {
     /// Nothing of it is under way or half made: others can go on with it.
     pub(super) fn is_settled(&self) -> bool {
         let writer = self.committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.flights.is_empty() && writer.is_settled()
+        self.under_way.is_empty() && writer.is_settled()
     }
 
     /// Ends it where it stands: what is under way has an unknown outcome, the rest was not written.
     pub(super) fn give_up(self, cause: &str) {
         self.committer.log.latch.halt(cause);
         if let Err(halted) = self.committer.log.latch.check() {
-            for append in self.flights.into_iter().flat_map(|flight| flight.accepted) {
+            for append in self.under_way.into_iter().flat_map(|pending| pending.accepted) {
                 append.answer(Err(AppendError::Indeterminate(halted.clone())));
             }
         }
@@ -206,43 +206,43 @@ impl Pipeline {
     }
 
     /// A group is under way, or written.
-    pub(super) fn start(&mut self, flight: PendingGroup) {
-        self.flights.push_back(flight);
+    pub(super) fn start(&mut self, pending: PendingGroup) {
+        self.under_way.push_back(pending);
     }
 
     /// Writes the one group under way here and now.
     pub(super) fn write_alone(&mut self) {
-        if let Some(flight) = self.flights.back_mut() {
-            let pending = &flight.group.pending;
-            let written = pending.file.write(pending.offset, &flight.group.blocks);
-            flight.written = Some(WriteOutcome::Made(written));
+        if let Some(pending) = self.under_way.back_mut() {
+            let write = &pending.group.pending;
+            let written = write.file.write(write.offset, &pending.group.blocks);
+            pending.written = Some(WriteOutcome::Made(written));
         }
     }
 
     /// A write has ended.
     pub(super) fn written(&mut self, ended: EndedWrite) {
-        let flight = self.flights.iter_mut().find(|flight| flight.ticket == ended.ticket);
-        if let Some(flight) = flight {
-            flight.group.blocks = ended.blocks;
-            flight.written = Some(ended.outcome);
+        let pending = self.under_way.iter_mut().find(|pending| pending.ticket == ended.ticket);
+        if let Some(pending) = pending {
+            pending.group.blocks = ended.blocks;
+            pending.written = Some(ended.outcome);
         }
     }
 
     /// The oldest group, if its write has ended.
     pub(super) fn take_landing(&mut self) -> Option<PendingGroup> {
-        self.flights.pop_front_if(|flight| flight.written.is_some())
+        self.under_way.pop_front_if(|pending| pending.written.is_some())
     }
 
     /// Lands a group: durable, visible, answered. Gives its buffer back.
-    pub(super) fn land(&mut self, flight: PendingGroup) -> Blocks {
+    pub(super) fn land(&mut self, pending: PendingGroup) -> Blocks {
         let committer = &self.committer;
         let _halting = HaltOnPanic::new(committer);
-        let written = flight.written.expect("only groups that are written land");
+        let written = pending.written.expect("only groups that are written land");
         let mut writer = committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // After a failure nothing behind it counts, written or not: the latch says so.
         let durable = match written {
             WriteOutcome::Made(written) => {
-                let durable = writer.confirm(&flight.group.pending, written);
+                let durable = writer.confirm(&pending.group.pending, written);
                 durable.map_err(AppendError::Indeterminate)
             }
             WriteOutcome::NotBegun => {
@@ -251,17 +251,17 @@ impl Pipeline {
             }
         };
         let outcome = durable.and_then(|()| {
-            let landed = flight.group.landed(&committer.log, &mut writer);
+            let landed = pending.group.landed(&committer.log, &mut writer);
             landed.map_err(AppendError::Indeterminate)
         });
         drop(writer);
-        if self.flights.is_empty() {
+        if self.under_way.is_empty() {
             self.order = CommitOrder::default();
         } else {
-            let claims = flight.accepted.iter().flat_map(|append| &append.claims);
-            self.order.landed(flight.formed, claims);
+            let claims = pending.accepted.iter().flat_map(|append| &append.claims);
+            self.order.landed(pending.formed, claims);
         }
-        group::answer(&committer.log, &flight.group, flight.accepted, &outcome);
-        flight.group.blocks
+        group::answer(&committer.log, &pending.group, pending.accepted, &outcome);
+        pending.group.blocks
     }
 }
