@@ -144,8 +144,6 @@ impl StorageError {
     /// failed in the middle is not among it.
     pub(crate) fn is_refusal(&self) -> bool {
         use std::io::ErrorKind as Kind;
-        /// Too many open files, of the system and of the process; every Unix has these numbers.
-        const OPEN_FILES: [i32; 2] = [23, 24];
         let Self::Io { source, .. } = self else { return false };
         let refused = matches!(
             source.kind(),
@@ -156,7 +154,12 @@ impl StorageError {
                 | Kind::FileTooLarge
                 | Kind::OutOfMemory
         );
-        refused || cfg!(unix) && source.raw_os_error().is_some_and(|number| OPEN_FILES.contains(&number))
+        refused || is_out_of_descriptors(source)
+    }
+
+    /// Whether the process, or the system, had as many files open as may be.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_out_of_descriptors(source))
     }
 
     /// Wraps what the operating system said.
@@ -258,10 +261,7 @@ pub enum OpenError {
 impl OpenError {
     /// Whether the process, or the system, had as many files open as may be. It passes: try again later.
     pub fn is_out_of_descriptors(&self) -> bool {
-        let Self::Storage(StorageError::Io { source, .. }) = self else {
-            return false;
-        };
-        self::is_out_of_descriptors(source)
+        matches!(self, Self::Storage(error) if error.is_out_of_descriptors())
     }
 
     /// Whether the same call may do later, as nothing is wrong with the store itself: others take its place, or its disk's time,

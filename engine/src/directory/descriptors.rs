@@ -17,6 +17,8 @@ pub(crate) const GROWING: usize = 2;
 /// Of all stores.
 pub(crate) struct Descriptors {
     held: AtomicUsize,
+    /// Of those who have not opened their files yet.
+    promised: AtomicUsize,
     most: usize,
     none_left: AtomicBool,
     /// That this is why stores are closed was told.
@@ -32,6 +34,7 @@ impl Descriptors {
     pub(crate) fn at_most(most: usize) -> Arc<Self> {
         Arc::new(Self {
             held: AtomicUsize::new(0),
+            promised: AtomicUsize::new(0),
             most,
             none_left: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
@@ -52,7 +55,24 @@ impl Descriptors {
 
     /// Whether there is one more, beside so many others that are wanted.
     pub(crate) fn has_room(&self, wanted: usize) -> bool {
-        self.held.load(Ordering::Relaxed).saturating_add(wanted) < self.most
+        self.leave_room(self.promised.load(Ordering::Relaxed), wanted)
+    }
+
+    fn leave_room(&self, promised: usize, wanted: usize) -> bool {
+        let taken = self.held.load(Ordering::Relaxed).saturating_add(promised);
+        taken.saturating_add(wanted) < self.most
+    }
+
+    /// Promises so many to a job that can wait, unless they are wanted by others. Of jobs that ask at the same time, no more get
+    /// theirs than there is room for.
+    pub(crate) fn promise(self: &Arc<Self>, wanted: usize) -> Option<Promise> {
+        let take = |promised| self.leave_room(promised, wanted).then_some(promised + wanted);
+        let taken = self.promised.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.ok()?;
+        Some(Promise {
+            descriptors: wanted,
+            of: Arc::clone(self),
+        })
     }
 
     /// How many are held beyond what may be.
@@ -95,6 +115,18 @@ impl Descriptors {
         self.held
             .fetch_add(counted.of_it.load(Ordering::Relaxed), Ordering::Relaxed);
         Arc::new(counted)
+    }
+}
+
+/// Descriptors that are kept for somebody, until he has opened the file that is counted itself.
+pub(crate) struct Promise {
+    descriptors: usize,
+    of: Arc<Descriptors>,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.of.promised.fetch_sub(self.descriptors, Ordering::Relaxed);
     }
 }
 
@@ -205,5 +237,24 @@ mod tests {
         assert!(descriptors.has_room(0) && !descriptors.has_room(1));
         drop((growing, again));
         assert!(descriptors.has_room(2) && !descriptors.has_room(3));
+    }
+
+    #[test]
+    fn of_many_who_ask_at_once_no_more_are_promised_than_there_is_room_for() {
+        let (most, asking) = (30, 16);
+        let descriptors = Descriptors::at_most(most);
+        let begin = std::sync::Barrier::new(asking);
+        let promises: Vec<Promise> = std::thread::scope(|threads| {
+            let ask = || {
+                begin.wait();
+                descriptors.promise(GROWING)
+            };
+            let asked: Vec<_> = (0..asking).map(|_| threads.spawn(ask)).collect();
+            asked.into_iter().filter_map(|asked| asked.join().unwrap()).collect()
+        });
+        assert_eq!(promises.len() * GROWING, most - GROWING, "one is always left");
+        assert!(!descriptors.has_room(GROWING) && descriptors.excess() == 0);
+        drop(promises);
+        assert!(descriptors.has_room(most - 1));
     }
 }

@@ -11,7 +11,7 @@ use super::extents::Extents;
 use super::latch::Latch;
 use super::writer::{DuePreparation, LogWriter};
 use crate::clock::Clock;
-use crate::directory::descriptors::{Descriptors, GROWING};
+use crate::directory::descriptors::Descriptors;
 use crate::directory::folder::Folder;
 use crate::index::catalog::Catalog;
 use crate::model::{LogPosition, StoreId};
@@ -78,8 +78,11 @@ impl StoreLog {
 
     /// Has the next extent filled as far as it is due. Where that would take descriptors from others, none is begun before the roll.
     pub(crate) fn prepare_ahead(self: &Arc<Self>, writer: &mut LogWriter) {
-        if let Some(DuePreparation { preparation, folder }) = writer.due_preparation()
-            && (!preparation.begins || self.descriptors.has_room(GROWING))
+        if let Some(DuePreparation {
+            mut preparation,
+            folder,
+        }) = writer.due_preparation()
+            && preparation.finds(&self.descriptors)
         {
             self.in_background(move || preparation.fulfil(&folder));
         }

@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError};
 
 use self::filling::{Filling, Shape, discard};
 use super::latch::Latch;
+use crate::directory::descriptors::{Descriptors, GROWING, Promise};
 use crate::disk::{Disk, LogFile};
 use crate::error::StorageError;
 use crate::model::StoreId;
@@ -101,7 +102,9 @@ pub(crate) struct Preparation {
     slot: Arc<PreparedSlot>,
     shape: Shape,
     /// Nothing of it is there yet.
-    pub(crate) begins: bool,
+    begins: bool,
+    /// The file that it is to open.
+    promise: Option<Promise>,
     /// There is nothing to give back: by the time this is dropped, the slot may hold the next preparation to the same extent.
     used: bool,
 }
@@ -137,6 +140,7 @@ impl PreparedSlot {
             slot: Arc::clone(self),
             shape,
             begins,
+            promise: None,
             used: false,
         })
     }
@@ -190,11 +194,22 @@ impl PreparedSlot {
 }
 
 fn failed(folder: &LogFolder, extent: u64, error: &StorageError) {
-    tracing::warn!(%error, "could not prepare the next extent ahead");
+    const WHAT: &str = "could not prepare the next extent ahead";
+    match error.is_out_of_descriptors() {
+        // A roll took what was left, which nobody can keep it from; that they are few was told.
+        true => tracing::debug!(%error, "{WHAT}"),
+        false => tracing::warn!(%error, "{WHAT}"),
+    }
     discard(&*folder.disk, &folder.dir, extent);
 }
 
 impl Preparation {
+    /// Whether it takes no descriptors from others; dropped, it is begun by a later commit or by the roll.
+    pub(crate) fn finds(&mut self, descriptors: &Arc<Descriptors>) -> bool {
+        self.promise = self.begins.then(|| descriptors.promise(GROWING)).flatten();
+        !self.begins || self.promise.is_some()
+    }
+
     /// Fills as far as it is due, unless the roll did in the meantime.
     pub(crate) fn fulfil(mut self, folder: &LogFolder) {
         self.used = true;
@@ -208,18 +223,20 @@ impl Preparation {
                 }
             }
         };
-        let _outcome = FailOnPanic(&self.slot);
+        let slot = Arc::clone(&self.slot);
+        let _outcome = FailOnPanic(&slot);
         if let Err(error) = self.work(folder, filling) {
             failed(folder, self.shape.extent, &error);
             self.slot.put(Slot::Failed);
         }
     }
 
-    fn work(&self, folder: &LogFolder, filling: Option<Filling>) -> Result<(), StorageError> {
+    fn work(&mut self, folder: &LogFolder, filling: Option<Filling>) -> Result<(), StorageError> {
         let mut filling = match filling {
             Some(filling) => filling,
             None => Filling::begin(folder, self.shape)?,
         };
+        self.promise = None;
         if self.shape.allocated {
             filling.leave_unwritten();
         }

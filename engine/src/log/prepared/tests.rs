@@ -79,9 +79,12 @@ fn an_extent_is_filled_as_far_as_it_is_due_and_the_roll_fills_the_rest() {
     };
     for step in 1..4 {
         let due = step * step_bytes;
-        let preparation = slot.preparation(shape(2, capacity), due).expect("nobody is at it");
-        assert_eq!(preparation.begins, step == 1);
+        let mut preparation = slot.preparation(shape(2, capacity), due).expect("nobody is at it");
+        let (few, none) = (Descriptors::at_most(GROWING + 1), Descriptors::at_most(GROWING));
+        assert_eq!(preparation.finds(&none), step > 1, "it holds them once it is begun");
+        assert!(preparation.finds(&few));
         preparation.fulfil(&folder);
+        assert!(few.has_room(GROWING), "what was promised is given back");
         assert_eq!(size(FileName::Spare(2)), Some(due));
     }
     let spare = slot.take(&folder).expect("it was begun");
