@@ -1,6 +1,7 @@
 //! Where commit times come from. The commit itself sees to it that they never go backwards.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::Timestamp;
 
@@ -8,6 +9,12 @@ use crate::model::Timestamp;
 pub trait Clock: Send + Sync + 'static {
     /// Now. It may jump, in either direction.
     fn now(&self) -> Timestamp;
+
+    /// Time that has passed since some moment of this process. It never jumps or goes back: leases run out by it.
+    fn uptime(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// The system's clock.

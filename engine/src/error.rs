@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{InvalidTransaction, SegmentPath, Sequence, StoreId};
+use crate::model::{Fence, InvalidLease, InvalidTransaction, SegmentPath, Sequence, StoreId};
 
 /// A folder or file is not where it was: moved, deleted, unmounted, or another is in its place. What is written meanwhile could
 /// be lost to the next process, so nothing is.
@@ -324,6 +324,15 @@ pub enum Rejection {
     /// The segment named by a trim or delete holds nothing, or not that sequence.
     #[error("{0} holds no such sequence")]
     NoSuchSequence(SegmentPath),
+    /// The lease that the transaction was to be appended under was granted anew since, or released: its producer holds it no more.
+    #[error("the lease {:?} is not held under token {} any more: it was granted again, or released", .0.key.as_str(), .0.token)]
+    FencedOff(Fence),
+    /// A lease that can never be granted.
+    #[error(transparent)]
+    InvalidLease(#[from] InvalidLease),
+    /// The store holds [`LEASES_MAX`](crate::limits::LEASES_MAX) leases, and none of them has run out. Transient.
+    #[error("the store holds as many leases as it may; one that runs out makes room")]
+    TooManyLeases,
     /// No room to go on, or none but what is to stay free ([`EngineConfig::keep_free_bytes`](crate::EngineConfig)). Transient:
     /// free some space and retry.
     #[error("the disk is full")]

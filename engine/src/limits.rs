@@ -1,6 +1,8 @@
 //! What format version 1 fixes. A change of any number here is a change of the format or of the protocol's promises,
 //! so each is named once, related to the others by the compiler, and linked from wherever it is spoken of.
 
+use std::time::Duration;
+
 /// The format version this engine writes, and the newest it reads.
 pub const FORMAT_VERSION: u16 = 1;
 
@@ -20,6 +22,17 @@ pub const TRANSACTION_BYTES_MAX: usize = 16 << 20;
 /// as one transaction may hold.
 pub const TRANSACTION_ENCODED_BYTES_MAX: usize =
     TRANSACTION_BYTES_MAX + TRANSACTION_RECORDS_MAX * (2 * NAME_BYTES_MAX + 64) + 4096;
+
+/// The longest that a lease lasts without being renewed: a day, as in protocol version 1. The shortest is a millisecond.
+pub const LEASE_TTL_MAX: Duration = Duration::from_secs(86_400);
+
+/// Leases that a store holds at a time. Those that have run out make room.
+pub const LEASES_MAX: usize = 10_000;
+
+/// Whether a lease may last so long.
+pub(crate) fn is_ttl(ttl: Duration) -> bool {
+    (Duration::from_millis(1)..=LEASE_TTL_MAX).contains(&ttl)
+}
 
 /// Smallest extent: the header block and room for some groups.
 pub const EXTENT_BYTES_MIN: u64 = 64 << 10;

@@ -137,7 +137,11 @@ impl Script {
             *head += segments.last().map_or(0, |part| part.records.len() as u64);
         }
         let id = Uuid::from_u128(u128::from(self.dice.any()));
-        Ok(Transaction { id, segments })
+        Ok(Transaction {
+            id,
+            segments,
+            fence: None,
+        })
     }
 }
 

@@ -153,6 +153,7 @@ impl Model {
         Transaction {
             id: self.attempts[attempt].id,
             segments: segments.collect(),
+            fence: None,
         }
     }
 

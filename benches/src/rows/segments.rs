@@ -108,6 +108,7 @@ fn fill(bench: &Bench, dir: &Path, segments: usize, entries: u64) -> Outcome {
             let transaction = Transaction {
                 id: uuid::Uuid::new_v4(),
                 segments: parts.collect(),
+                fence: None,
             };
             bench.runtime.block_on(ours.stores[0].append(transaction))?;
         }

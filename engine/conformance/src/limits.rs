@@ -15,6 +15,7 @@ pub async fn limits_are_refused_before_anything_is_written(f: Fixture) {
             .append(Transaction {
                 id: Uuid::new_v4(),
                 segments,
+                fence: None,
             })
             .await
             .unwrap_err();

@@ -135,7 +135,14 @@ pub async fn a_cursor_whose_entry_is_gone_skips_nothing_that_was_committed_with_
     for sequence in 1..=3 {
         let segments = vec![part("b", sequence), part("c", sequence), part("a", sequence)];
         let id = uuid::Uuid::new_v4();
-        store.append(Transaction { id, segments }).await.unwrap();
+        store
+            .append(Transaction {
+                id,
+                segments,
+                fence: None,
+            })
+            .await
+            .unwrap();
     }
     let all = drain(store.read_spaces(space("s", None))).await;
     let [seen, rest] = [all[4].clone(), all[5].clone()];

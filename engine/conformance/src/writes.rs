@@ -139,6 +139,7 @@ pub async fn a_transaction_over_several_segments_is_all_or_nothing(f: Fixture) {
     let both = |b| Transaction {
         id: Uuid::new_v4(),
         segments: vec![part("a", 1), part("b", b)],
+        fence: None,
     };
     assert_eq!(conflict(store.append(both(2)).await.unwrap_err()), (0, 2));
     assert_eq!(store.peek(&path("s", "a")).await.unwrap(), None);

@@ -7,14 +7,15 @@ pub mod backup;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::error::{AppendError, OpenError, ReadError, Rejection};
 use crate::model::{
-    Committed, Entry, Name, Record, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark, Timestamp,
-    Transaction,
+    Committed, Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark,
+    Timestamp, Transaction,
 };
 
 /// Which entries of one segment to read, in sequence order.
@@ -151,6 +152,36 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`Store::append`]; [`crate::Rejection::NoSuchSequence`] when there is no such segment.
     async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError>;
+
+    /// Grants a lease for `ttl` to whoever asks first, under a fencing token that is larger than all before; renews it, under the same
+    /// token, if its holder asks while it lasts. `None`: another holds it. A lease ends when it is released, or has not been
+    /// renewed for `ttl`, which the store counts from when the grant or renewal was durable, and anew from each restart: it never
+    /// ends early. The holder does best to count from before it asked.
+    ///
+    /// # Durability, cancel safety
+    /// As [`Store::append`]. Where the outcome is unknown, asking again as the same holder tells.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; [`Rejection::InvalidLease`], [`Rejection::TooManyLeases`].
+    async fn acquire_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError>;
+
+    /// Renews a lease, from now on for `ttl`. `None`: it is not this holder's, or has run out.
+    ///
+    /// # Durability, errors, cancel safety
+    /// As [`Store::acquire_lease`].
+    async fn renew_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError>;
+
+    /// Ends a lease, whether it has run out or not; returns what it was. `None`: it is not this holder's.
+    ///
+    /// # Durability, errors, cancel safety
+    /// As [`Store::acquire_lease`].
+    async fn release_lease(&self, key: &Name, holder: &Name) -> Result<Option<Lease>, AppendError>;
+
+    /// A lease, if it is held now.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    async fn lease(&self, key: &Name) -> Result<Option<Lease>, ReadError>;
 
     /// The last entry of a segment; `None` if there is no such segment.
     ///

@@ -1,7 +1,8 @@
-//! Trims and deletes: each is a group of its own.
+//! Trims, deletes and what becomes of leases: each is a group of its own.
 
 use super::committer::StoreCommitter;
 use super::group::{Group, write};
+use super::leases::commit_lease;
 use super::queue::{Reply, Request};
 use super::ready::make_ready;
 use crate::disk::blocks::Blocks;
@@ -36,6 +37,7 @@ pub(super) fn commit_control(committer: &StoreCommitter, writer: &mut LogWriter,
                 outcome.and_then(|encoded| commit_alone(committer, writer, encoded)),
             );
         }
+        Request::Lease { request, reply, .. } => send(reply, commit_lease(committer, writer, request)),
     }
 }
 
@@ -65,7 +67,11 @@ fn trim(
     commit_alone(committer, writer, Encoded::trim(path, first, run.timestamp))
 }
 
-fn commit_alone(committer: &StoreCommitter, writer: &mut LogWriter, mut encoded: Encoded) -> Result<(), AppendError> {
+pub(super) fn commit_alone(
+    committer: &StoreCommitter,
+    writer: &mut LogWriter,
+    mut encoded: Encoded,
+) -> Result<(), AppendError> {
     make_ready(committer, writer, GROUP_HEADER_BYTES + encoded.len())?;
     let earliest = writer.state.last_timestamp;
     let group = Group::make(

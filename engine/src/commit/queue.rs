@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use super::budget::QueuePermit;
+use super::leases::LeaseRequest;
 use super::order::SequenceClaim;
 use crate::error::{AppendError, Rejection};
 use crate::format::transaction::Encoded;
-use crate::model::{Committed, SegmentPath, SegmentStatus, Sequence, Transaction};
+use crate::model::{Committed, Lease, SegmentPath, SegmentStatus, Sequence, Transaction};
 use crate::runtime::waking::waking;
 
 /// Where an answer goes. Exactly one is sent; dropping it unanswered tells the caller that the outcome is unknown.
@@ -29,6 +30,12 @@ pub(crate) enum Request {
     Delete {
         path: SegmentPath,
         reply: Reply<()>,
+        _room: QueuePermit,
+    },
+    /// Grant, renew or release a lease.
+    Lease {
+        request: LeaseRequest,
+        reply: Reply<Option<Lease>>,
         _room: QueuePermit,
     },
 }
@@ -160,6 +167,9 @@ impl Request {
             Request::Delete { reply, .. } => waking(|| {
                 let _ = reply.send(Err(why.into()));
             }),
+            Request::Lease { reply, .. } => waking(|| {
+                let _ = reply.send(Err(why.into()));
+            }),
         }
     }
 
@@ -167,7 +177,7 @@ impl Request {
     fn bytes(&self) -> usize {
         match self {
             Request::Append(append) => append.encoded.len(),
-            Request::Trim { .. } | Request::Delete { .. } => 0,
+            Request::Trim { .. } | Request::Delete { .. } | Request::Lease { .. } => 0,
         }
     }
 }

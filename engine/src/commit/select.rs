@@ -9,7 +9,7 @@ use super::retry::committed_before;
 use crate::error::Rejection;
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::log::opened::StoreLog;
-use crate::model::{SegmentPath, Sequence};
+use crate::model::Fence;
 
 /// A group takes no further transaction once it has this many bytes: more would make its first producers wait longer
 /// than they gain.
@@ -53,13 +53,19 @@ pub(crate) fn select(
                     waiting.push_front(Request::Append(append));
                     break;
                 }
+                if let Some(fence) = fenced_off(log, &append) {
+                    answer_refused(log, append, Rejection::FencedOff(fence));
+                    continue;
+                }
                 match order.rule(&append.claims, |path| log.catalog().head(path)) {
                     Ruling::Accept => {
                         bytes = grown;
                         accepted.push(append);
                     }
                     Ruling::Later => later.push_back(Request::Append(append)),
-                    Ruling::Conflict { path, head, got } => answer_conflict(log, append, path, head, got),
+                    Ruling::Conflict { path, head, got } => {
+                        answer_refused(log, append, Rejection::Conflict { path, head, got });
+                    }
                 }
             }
             request if accepted.is_empty() && later.is_empty() => {
@@ -83,14 +89,21 @@ pub(crate) fn select(
     }
 }
 
-/// A conflict may be a retry of what is committed already: then it is answered as the first time.
-/// To find that out may take many reads, so it is done elsewhere: the head it conflicts with is durable already.
-fn answer_conflict(log: &Arc<StoreLog>, append: Append, path: SegmentPath, head: Sequence, got: Sequence) {
+/// The fence of a transaction whose lease is not its producer's any more. Leases change only while no group is under way, so
+/// the table is what it will be at this transaction's place in the log.
+fn fenced_off(log: &StoreLog, append: &Append) -> Option<Fence> {
+    let fence = append.transaction.fence.as_ref()?;
+    (!log.catalog().leases.is_current(fence)).then(|| fence.clone())
+}
+
+/// What is refused may be a retry of what is committed already: then it is answered as the first time.
+/// To find that out may take many reads, so it is done elsewhere: what it is refused for is durable already.
+fn answer_refused(log: &Arc<StoreLog>, append: Append, why: Rejection) {
     let own = Arc::clone(log);
     log.on_read_threads(move || {
         let outcome = match committed_before(&own, &append.transaction) {
             Ok(Some(committed)) => Ok(committed),
-            Ok(None) => Err(Rejection::Conflict { path, head, got }.into()),
+            Ok(None) => Err(why.into()),
             Err(error) => Err(Rejection::Storage(own.naming_segments(error, None)).into()),
         };
         append.answer(outcome);

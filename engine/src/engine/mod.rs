@@ -299,6 +299,11 @@ impl Inner {
             is_clock_behind: AtomicBool::new(false),
             checkpointing: Checkpointing::behind(checkpointed),
         };
+        log.catalog
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .leases
+            .count_from(log.clock.uptime());
         self.threads.folder.gone()?;
         let last_commit = log.catalog().totals().last_timestamp;
         log.tell_of_clock(log.clock.now(), last_commit);

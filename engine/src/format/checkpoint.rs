@@ -1,14 +1,16 @@
 //! The checkpoint's bytes: what the log says of each segment up to a position, where the runs of its open extent are, and where
 //! segments began behind a deletion.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::extent_header::LogState;
 use super::index::{put_run, take_run};
 use super::run::Run;
 use super::{Cursor, FormatError};
-use crate::limits::FORMAT_VERSION;
-use crate::model::{LogPosition, Name, SegmentPath, Sequence, StoreId, Timestamp};
+use crate::limits::{FORMAT_VERSION, is_ttl};
+use crate::model::{FencingToken, Lease, LogPosition, Name, SegmentPath, Sequence, StoreId, Timestamp};
 
 const MAGIC: [u8; 8] = *b"SKCHECKP";
 const PREFIX_BYTES: usize = 16;
@@ -110,6 +112,24 @@ impl CheckpointWriter {
         self.count += 1;
     }
 
+    /// The newest fencing token; behind it the leases. Both stand there only once a lease was granted, so that a checkpoint of
+    /// others is what it was before there were leases.
+    pub(crate) fn last_token(&mut self, token: FencingToken) {
+        self.end_table();
+        self.out.extend_from_slice(&token.0.to_le_bytes());
+        self.begin_table();
+    }
+
+    /// A lease.
+    pub(crate) fn lease(&mut self, key: &Name, holder: &Name, token: FencingToken, ttl: Duration) {
+        put_name(&mut self.out, key.as_str().as_bytes());
+        put_name(&mut self.out, holder.as_str().as_bytes());
+        self.out.extend_from_slice(&token.0.to_le_bytes());
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        self.out.extend_from_slice(&ttl.to_le_bytes());
+        self.count += 1;
+    }
+
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.end_table();
         let crc = crc32fast::hash(&self.out[PREFIX_BYTES..]);
@@ -185,6 +205,29 @@ impl<'a> CheckpointReader<'a> {
     pub(crate) fn deletion(&mut self) -> Result<(SegmentPath, LogPosition), FormatError> {
         let path = SegmentPath::new(take_name(&mut self.cursor)?, take_name(&mut self.cursor)?);
         Ok((path.map_err(|_| AGAINST_THE_RULES)?, take_position(&mut self.cursor)?))
+    }
+
+    /// The newest fencing token, behind which the leases stand; `None` if there never was one.
+    pub(crate) fn last_token(&mut self) -> Result<Option<FencingToken>, FormatError> {
+        match self.cursor.remaining() {
+            0 => Ok(None),
+            _ => self.cursor.u64().map(FencingToken).map(Some),
+        }
+    }
+
+    /// A lease.
+    pub(crate) fn lease(&mut self) -> Result<Lease, FormatError> {
+        let name = |text| Name::new(text).map_err(|_| AGAINST_THE_RULES);
+        let lease = Lease {
+            key: name(take_name(&mut self.cursor)?)?,
+            holder: name(take_name(&mut self.cursor)?)?,
+            token: FencingToken(self.cursor.u64()?),
+            ttl: Duration::from_millis(self.cursor.u64()?),
+        };
+        match is_ttl(lease.ttl) {
+            true => Ok(lease),
+            false => Err(FormatError::Invalid("a lease against the rules")),
+        }
     }
 
     /// What stands up to here, but for the deletions that come next.

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 
 use super::deleted_now::DeletedNow;
+use super::leases::Leases;
 use super::names::{FreeNames, NameAt};
 use super::runs::{ExtentRuns, SegmentNumber};
 use super::segments::{Begun, Deletions, Segment, Segments, SpaceNumber};
@@ -15,7 +16,7 @@ use super::table::Table;
 use crate::format::FormatError;
 use crate::format::run::Run;
 use crate::format::transaction::{Kind, Section, TransactionHeader, sections};
-use crate::model::{LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreStatus, Timestamp};
+use crate::model::{FencingToken, LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreStatus, Timestamp};
 
 #[derive(Clone, Copy, Debug)]
 struct Space {
@@ -40,6 +41,7 @@ pub(crate) struct Catalog {
     /// Whether a segment may go on behind a hole: of a log that is damaged.
     pub(crate) over_holes: bool,
     pub(crate) deleted_now: DeletedNow,
+    pub(crate) leases: Leases,
     pub(crate) open: ExtentRuns,
 }
 
@@ -190,6 +192,11 @@ impl Catalog {
                     let path = section.path()?;
                     self.delete(&path, at)?;
                     self.deleted_now.add(&path, header.timestamp);
+                }
+                Kind::Lease => self.leases.grant(section.lease()?, self.over_holes)?,
+                Kind::Release => {
+                    let token = FencingToken(section.first_sequence.0);
+                    self.leases.release(&section.path()?.space, token, self.over_holes)?;
                 }
                 Kind::Open => return Err(FormatError::Invalid("an open record that names a segment")),
             }

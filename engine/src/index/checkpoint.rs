@@ -2,12 +2,13 @@
 //! a cache: when it is missing or damaged the log is replayed from its start.
 
 use super::catalog::Catalog;
+use super::leases::Leases;
 use super::runs::ExtentRuns;
 use super::segments::{Begun, Deletions, Segments};
 use crate::format::FormatError;
 use crate::format::checkpoint::{CheckpointHead, CheckpointReader, CheckpointRow, CheckpointWriter, Gist};
 use crate::format::extent_header::LogState;
-use crate::model::{LogPosition, Name, StoreId};
+use crate::model::{FencingToken, LogPosition, Name, StoreId};
 
 /// What a checkpoint holds.
 pub(crate) struct Checkpoint {
@@ -28,9 +29,10 @@ pub(crate) fn encode(
     position: LogPosition,
     state: &LogState,
     segments: &Segments,
+    leases: &Leases,
     open: &ExtentRuns,
 ) -> Vec<u8> {
-    encode_with_gist(store, position, state, segments, open).0
+    encode_with_gist(store, position, state, segments, leases, open).0
 }
 
 /// As [`encode`], with the gist of it.
@@ -39,6 +41,7 @@ pub(crate) fn encode_with_gist(
     position: LogPosition,
     state: &LogState,
     segments: &Segments,
+    leases: &Leases,
     open: &ExtentRuns,
 ) -> (Vec<u8>, Option<Gist>) {
     let head = CheckpointHead {
@@ -52,8 +55,11 @@ pub(crate) fn encode_with_gist(
     put_runs(&mut out, open, &ordinals);
     let deletions_at = out.next_table();
     put_deletions(&mut out, segments);
+    put_leases(&mut out, leases);
     let bytes = out.finish();
-    let gist = Gist::of(&bytes, deletions_at);
+    // Earlier versions knew no leases.
+    let is_as_before = leases.last_token() == FencingToken::default();
+    let gist = is_as_before.then(|| Gist::of(&bytes, deletions_at)).flatten();
     (bytes, gist)
 }
 
@@ -104,6 +110,16 @@ fn put_deletions(out: &mut CheckpointWriter, segments: &Segments) {
     }
 }
 
+fn put_leases(out: &mut CheckpointWriter, leases: &Leases) {
+    if leases.last_token() == FencingToken::default() {
+        return;
+    }
+    out.last_token(leases.last_token());
+    for (key, held) in leases.iter() {
+        out.lease(key, &held.holder, held.token, held.ttl);
+    }
+}
+
 /// Decodes a checkpoint. Its checksum says that an engine wrote it; still nothing in it is taken for granted.
 ///
 /// # Errors
@@ -117,6 +133,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Checkpoint, FormatError> {
     for _ in 0..reader.count()? {
         let (path, at) = reader.deletion()?;
         catalog.restore_deletion(path, at)?;
+    }
+    if let Some(last) = reader.last_token()? {
+        for _ in 0..reader.count()? {
+            catalog.leases.grant(reader.lease()?, true)?;
+        }
+        catalog.leases.restore_last_token(last);
     }
     catalog.set_last_timestamp(state.last_timestamp);
     Ok(Checkpoint {

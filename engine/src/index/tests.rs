@@ -115,6 +115,7 @@ impl Both {
             self.at,
             &self.state(),
             self.catalog.segments(),
+            &self.catalog.leases,
             &self.catalog.open,
         )
     }
@@ -291,7 +292,8 @@ proptest! {
         };
         prop_assert_eq!(runs(&decoded.catalog), runs(&both.catalog));
         prop_assert_eq!((decoded.store, decoded.position), (STORE, both.at));
-        let again = encode(STORE, both.at, &decoded.state, decoded.catalog.segments(), &decoded.catalog.open);
+        let (segments, leases) = (decoded.catalog.segments(), &decoded.catalog.leases);
+        let again = encode(STORE, both.at, &decoded.state, segments, leases, &decoded.catalog.open);
         prop_assert!(again == bytes);
     }
 
@@ -309,10 +311,10 @@ proptest! {
         both.roll();
         let (at, state) = (both.at, both.state());
         let expected = both.checkpoint();
-        let snapshot = both.catalog.segments().clone();
+        let (snapshot, leases) = (both.catalog.segments().clone(), both.catalog.leases.clone());
         apply(&mut both, later);
         let open = super::runs::ExtentRuns::new(at.extent);
-        prop_assert!(encode(STORE, at, &state, &snapshot, &open) == expected);
+        prop_assert!(encode(STORE, at, &state, &snapshot, &leases, &open) == expected);
     }
 
     #[test]
@@ -337,7 +339,7 @@ proptest! {
         // What is believed can be used like any other.
         if let Ok(found) = decode(&bytes) {
             let catalog = &found.catalog;
-            encode(found.store, found.position, &found.state, catalog.segments(), &catalog.open);
+            encode(found.store, found.position, &found.state, catalog.segments(), &catalog.leases, &catalog.open);
             for space in catalog.spaces() {
                 for status in catalog.page(&space, Bound::Unbounded, usize::MAX) {
                     catalog.visible_from(&status.path, found.position);

@@ -49,7 +49,7 @@ impl StoreLog {
         let open = writer.tail().extent;
         // Taken here, between two groups: a checkpoint must not tell of anything later. What is made of it is made beside the
         // commits.
-        let segments = {
+        let (segments, leases) = {
             let mut catalog = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
             let frozen = Arc::new(catalog.roll(open));
             let segments = Arc::new(catalog.segments().clone());
@@ -62,7 +62,7 @@ impl StoreLog {
                     chain: writer.state.chain,
                 });
             }
-            segments
+            (segments, catalog.leases.clone())
         };
         let Some(sealed) = sealed else { return };
         let (log, state) = (Arc::downgrade(self), writer.state);
@@ -75,7 +75,7 @@ impl StoreLog {
                 return tracing::warn!(%error, "could not write an index file; it is tried again after the next extent");
             }
             if is_due {
-                let bytes = checkpoint::encode(log.id, position, &state, &segments, &ExtentRuns::new(open));
+                let bytes = checkpoint::encode(log.id, position, &state, &segments, &leases, &ExtentRuns::new(open));
                 if let Err(error) = log.write_checkpoint(&*disk, position, &bytes) {
                     tracing::warn!(%error, "could not write a checkpoint");
                 }
@@ -159,7 +159,8 @@ impl StoreLog {
         }
         let bytes = {
             let catalog = self.catalog();
-            checkpoint::encode(self.id, position, &writer.state, catalog.segments(), &catalog.open)
+            let (segments, leases) = (catalog.segments(), &catalog.leases);
+            checkpoint::encode(self.id, position, &writer.state, segments, leases, &catalog.open)
         };
         if let Err(error) = self.write_checkpoint(&*writer.folder.disk, position, &bytes) {
             tracing::warn!(%error, "could not write a checkpoint; the next open replays what came after the last one");

@@ -1,5 +1,6 @@
 //! The words of the domain as types: names, numbers, records and entries. Nothing here knows bytes on disk or on a wire.
 
+mod lease;
 mod metadata;
 mod names;
 mod transaction;
@@ -9,6 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 use uuid::Uuid;
 
+pub use lease::{Fence, FencingToken, InvalidLease, Lease};
 pub use metadata::Metadata;
 pub use names::{Name, NameError, SegmentPath};
 pub use transaction::{InvalidTransaction, Record, SegmentAppend, Transaction};

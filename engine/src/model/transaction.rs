@@ -4,6 +4,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Sequence;
+use super::lease::Fence;
 use super::metadata::Metadata;
 use super::names::SegmentPath;
 use crate::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
@@ -56,6 +57,9 @@ pub struct Transaction {
     pub id: Uuid,
     /// One or more segments of one store, each at most once.
     pub segments: Vec<SegmentAppend>,
+    /// The lease that the producer must hold: if it was granted to another meanwhile, or released, nothing is appended.
+    /// Checked where the sequences are, in the order of the log.
+    pub fence: Option<Fence>,
 }
 
 impl Transaction {
@@ -68,6 +72,16 @@ impl Transaction {
                 first_sequence,
                 records,
             }],
+            fence: None,
+        }
+    }
+
+    /// The same, only as long as a lease is held.
+    #[must_use]
+    pub fn fenced(self, fence: Fence) -> Self {
+        Self {
+            fence: Some(fence),
+            ..self
         }
     }
 

@@ -253,12 +253,22 @@ impl Hex<'_> {
         self.number(2, "bytes of the space's name");
         self.number(2, "bytes of the segment's name");
         self.number(4, "records");
-        self.number(8, "first sequence");
+        match kind {
+            Kind::Lease | Kind::Release => self.number(8, "fencing token"),
+            _ => self.number(8, "first sequence"),
+        }
         debug_assert_eq!(SECTION_HEADER_BYTES, 20);
-        self.text(section.space.len(), "space");
-        self.text(section.segment.len(), "segment");
+        let (space, segment) = match kind {
+            Kind::Lease | Kind::Release => ("key", "holder"),
+            _ => ("space", "segment"),
+        };
+        self.text(section.space.len(), space);
+        self.text(section.segment.len(), segment);
         if kind == Kind::Trim {
             self.number(8, "commit time of that entry");
+        }
+        if kind == Kind::Lease {
+            self.number(8, "time to live, milliseconds");
         }
         for _ in 0..section.record_count {
             let head = self

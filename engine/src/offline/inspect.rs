@@ -244,7 +244,7 @@ impl Shown<'_> {
             path, first, records, ..
         } = section;
         match header.kind {
-            Kind::Open => {}
+            Kind::Open | Kind::Lease | Kind::Release => {}
             Kind::Delete => drop(self.segments.remove(path)),
             Kind::Trim => {
                 if let Some(segment) = self.segments.get_mut(path) {

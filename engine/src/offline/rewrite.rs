@@ -1,10 +1,11 @@
 //! Writes a store's log anew: transactions, one behind the other, with the times they had. What a segment lacks is bridged
 //! or left out, as [`Keep`] says; docs/decisions/2026-11-25-repair.md has the reasons.
 
-use crate::format::transaction::with_sections;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+mod leases;
 
 use super::SequenceRange;
 use super::files::StoreFiles;
@@ -15,12 +16,14 @@ use crate::directory::names::FileName;
 use crate::disk::blocks::Blocks;
 use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::LogState;
-use crate::format::transaction::{Encoded, Kind, RECORD_HEADER_BYTES, Section, TransactionHeader, sections};
+use crate::format::transaction::{
+    Encoded, Kind, RECORD_HEADER_BYTES, Section, TransactionHeader, sections, with_sections,
+};
 use crate::index::checkpoint;
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MAX};
 use crate::log::recovery::recover;
 use crate::log::writer::LogWriter;
-use crate::model::{LogPosition, SegmentPath, Sequence, Timestamp};
+use crate::model::{FencingToken, LogPosition, SegmentPath, Sequence, Timestamp};
 
 /// Bytes of transactions in one group, if they are not of one.
 const GROUP_BYTES: usize = 1 << 20;
@@ -68,6 +71,8 @@ pub(crate) struct Rewrite<'a> {
     count: u32,
     transactions: u64,
     left_out: BTreeMap<SegmentPath, Vec<(Sequence, Sequence)>>,
+    /// Of the newest grant of a lease.
+    last_token: FencingToken,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -93,6 +98,7 @@ impl<'a> Rewrite<'a> {
             count: 0,
             transactions: 0,
             left_out: BTreeMap::new(),
+            last_token: FencingToken::default(),
             progress,
         })
     }
@@ -103,6 +109,7 @@ impl<'a> Rewrite<'a> {
     /// # Errors
     /// [`OpenError::Storage`] where the disk refuses, or does not give back what was written.
     pub(crate) fn end(mut self) -> Result<Rewritten, OpenError> {
+        self.put_last_token()?;
         self.flush()?;
         self.writer.spare.abandon(&self.writer.folder);
         // Only one at a time has its files.
@@ -112,7 +119,14 @@ impl<'a> Rewrite<'a> {
         let position = recovered.end.tail;
         if position.byte > 0 {
             let (catalog, state) = (&recovered.catalog, &recovered.state);
-            let bytes = checkpoint::encode(store, position, state, catalog.segments(), &catalog.open);
+            let bytes = checkpoint::encode(
+                store,
+                position,
+                state,
+                catalog.segments(),
+                &catalog.leases,
+                &catalog.open,
+            );
             let path = FileName::Checkpoint.in_dir(&dir);
             crate::disk::replace(&**disk, &path, &bytes).map_err(|e| StorageError::io("write", path, e))?;
         }
@@ -270,6 +284,7 @@ impl<'a> Rewrite<'a> {
                     first_sequence: first,
                     records: vec![crate::model::Record::default(); records as usize],
                 }],
+                fence: None,
             };
             let timestamp = self.writer.state.last_timestamp;
             self.put_encoded(Encoded::data(&transaction), timestamp)?;
@@ -360,6 +375,10 @@ impl Sink for Rewrite<'_> {
                 self.flush()
             }
             Kind::Data => self.data(header, transaction),
+            Kind::Lease | Kind::Release => {
+                self.note_token(header, transaction);
+                Ok(())
+            }
             Kind::Trim | Kind::Delete => {
                 for section in sections(header, transaction).flatten() {
                     let Ok(path) = section.path() else { continue };

@@ -253,6 +253,7 @@ impl Sink for Check<'_> {
             found.position,
             state,
             catalog.segments(),
+            &catalog.leases,
             &catalog.open,
         );
         let is_same = crc32fast::hash(&expected) == crc;

@@ -4,6 +4,7 @@ pub(crate) mod threads;
 
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use threads::Threads;
 
@@ -14,13 +15,16 @@ use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::budget::{QueueBudget, QueuePermit};
 use crate::commit::committer::StoreCommitter;
 use crate::commit::drive::threads::{QueueLeft, work};
+use crate::commit::leases::{LeaseChange, LeaseRequest};
 use crate::commit::order::SequenceClaim;
 use crate::commit::queue::{Answered, Append, Needs, Request};
 use crate::error::{AppendError, ReadError, Rejection, StorageError};
 use crate::format::transaction::Encoded;
+use crate::limits::is_ttl;
 use crate::log::opened::StoreLog;
 use crate::model::{
-    Committed, Entry, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark, Transaction,
+    Committed, Entry, InvalidLease, Lease, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark,
+    Transaction,
 };
 use crate::read::Reader;
 use crate::read::segment::SegmentScan;
@@ -127,6 +131,17 @@ impl LocalStore {
         log.extents.close();
     }
 
+    async fn change_lease(&self, key: &Name, holder: &Name, change: LeaseChange) -> Result<Option<Lease>, AppendError> {
+        let (reply, receive) = oneshot::channel();
+        let (key, holder) = (key.clone(), holder.clone());
+        self.enqueue(Request::Lease {
+            request: LeaseRequest { key, holder, change },
+            reply,
+            _room: self.room.take(0).await?,
+        })?;
+        self.answer(receive).await
+    }
+
     async fn appended(&self, receive: oneshot::Receiver<Answered>) -> Result<Committed, AppendError> {
         match receive.await {
             Ok(answered) => answered.outcome,
@@ -141,6 +156,14 @@ impl LocalStore {
     /// Whoever worked on it was ended by a bug.
     fn unanswered(&self) -> AppendError {
         AppendError::Indeterminate(self.writable().err().unwrap_or(StorageError::Closed))
+    }
+}
+
+/// A time to live as the log holds it, in whole milliseconds.
+fn whole_ttl(ttl: Duration) -> Result<Duration, Rejection> {
+    match is_ttl(ttl) {
+        true => Ok(Duration::from_millis(ttl.as_millis() as u64)), // at most a day
+        false => Err(InvalidLease::Ttl(ttl).into()),
     }
 }
 
@@ -195,6 +218,25 @@ impl Store for LocalStore {
             _room: self.room.take(0).await?,
         })?;
         self.answer(receive).await
+    }
+
+    async fn acquire_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError> {
+        self.change_lease(key, holder, LeaseChange::Acquire(whole_ttl(ttl)?))
+            .await
+    }
+
+    async fn renew_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError> {
+        self.change_lease(key, holder, LeaseChange::Renew(whole_ttl(ttl)?))
+            .await
+    }
+
+    async fn release_lease(&self, key: &Name, holder: &Name) -> Result<Option<Lease>, AppendError> {
+        self.change_lease(key, holder, LeaseChange::Release).await
+    }
+
+    async fn lease(&self, key: &Name) -> Result<Option<Lease>, ReadError> {
+        let uptime = self.log().clock.uptime();
+        Ok(self.log().catalog().leases.held(key, uptime))
     }
 
     async fn peek(&self, path: &SegmentPath) -> Result<Option<Entry>, ReadError> {

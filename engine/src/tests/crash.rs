@@ -65,6 +65,7 @@ async fn work(store: &dyn Store, dice: &mut Dice, count: u64, remembered: &mut R
         let transaction = Transaction {
             id: uuid::Uuid::new_v4(),
             segments: segments.collect(),
+            fence: None,
         };
         match store.append(transaction).await {
             Ok(_) => {

@@ -236,6 +236,7 @@ fn a_thousand_readers_of_the_tail_read_no_file() {
             let transaction = Transaction {
                 id: Uuid::new_v4(),
                 segments: segments.collect(),
+                fence: None,
             };
             store.append_blocking(transaction).unwrap();
         }

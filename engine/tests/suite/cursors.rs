@@ -65,7 +65,14 @@ impl Written {
             }
             let parts = segments.clone();
             let id = Uuid::from_u128(u128::from(dice.any()));
-            let committed = store.append(Transaction { id, segments }).await.unwrap();
+            let committed = store
+                .append(Transaction {
+                    id,
+                    segments,
+                    fence: None,
+                })
+                .await
+                .unwrap();
             for (at, part) in parts.into_iter().enumerate() {
                 for sequence in (part.first_sequence.0..).take(part.records.len()) {
                     let cursor = SpaceCursor {

@@ -35,7 +35,14 @@ async fn append(store: &dyn Store, segments: &[&str], sequence: u64) {
     });
     let id = Uuid::new_v4();
     let segments = parts.collect();
-    store.append(Transaction { id, segments }).await.unwrap();
+    store
+        .append(Transaction {
+            id,
+            segments,
+            fence: None,
+        })
+        .await
+        .unwrap();
 }
 
 async fn drain(mut reader: Box<dyn EntryReader>) -> (u64, Result<(), StorageError>) {

@@ -19,6 +19,7 @@ fn group() -> Vec<u8> {
             first_sequence: Sequence(2),
             records: vec![record],
         }],
+        fence: None,
     };
     let mut group = vec![0; GROUP_HEADER_BYTES];
     group.extend_from_slice(Encoded::data(&transaction).commit(9, Timestamp(1_700_000_000_000)));

@@ -301,7 +301,14 @@ async fn scattered_entries_come_in_order_and_damage_among_them_is_an_error_where
             part("far", Record::new(vec![7; 20_000])),
         ];
         let id = Uuid::new_v4();
-        store.append(Transaction { id, segments }).await.unwrap();
+        store
+            .append(Transaction {
+                id,
+                segments,
+                fence: None,
+            })
+            .await
+            .unwrap();
     }
     let read = async |store: &dyn Store, from, limit| {
         let mut reader = store.read_segment(SegmentRead {

@@ -197,6 +197,7 @@ fn largest() -> Transaction {
     Transaction {
         id: Uuid::new_v4(),
         segments: segments.collect(),
+        fence: None,
     }
 }
 
@@ -217,6 +218,7 @@ async fn many_segments_of_one_space_with_nothing_in_them_but_a_record_each() {
     holds(Transaction {
         id: Uuid::new_v4(),
         segments: segments.collect(),
+        fence: None,
     })
     .await;
 }

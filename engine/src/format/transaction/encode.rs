@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Kind, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader};
-use crate::model::{SegmentPath, Sequence, Timestamp, Transaction};
+use crate::model::{FencingToken, Lease, Name, SegmentPath, Sequence, Timestamp, Transaction};
 
 /// A transaction ready for the log but for what only the commit knows: number, time and checksum.
 #[derive(Clone, Debug)]
@@ -76,6 +76,33 @@ impl Encoded {
         let section = start_section(&mut bytes, path, 0, Sequence(0));
         end_section(&mut bytes, section);
         Self { bytes }
+    }
+
+    /// A grant or renewal of a lease.
+    pub fn lease(lease: &Lease) -> Self {
+        let (mut bytes, section) = Self::of_lease(Kind::Lease, &lease.key, &lease.holder, lease.token);
+        let ttl = u64::try_from(lease.ttl.as_millis()).unwrap_or(u64::MAX);
+        bytes.extend_from_slice(&ttl.to_le_bytes());
+        end_section(&mut bytes, section);
+        Self { bytes }
+    }
+
+    /// A release of one.
+    pub fn release(key: &Name, holder: &Name, token: FencingToken) -> Self {
+        let (mut bytes, section) = Self::of_lease(Kind::Release, key, holder, token);
+        end_section(&mut bytes, section);
+        Self { bytes }
+    }
+
+    fn of_lease(kind: Kind, key: &Name, holder: &Name, token: FencingToken) -> (Vec<u8>, usize) {
+        let mut bytes = Vec::new();
+        start(&mut bytes, kind, 1, 0, Uuid::nil());
+        let names = SegmentPath {
+            space: key.clone(),
+            segment: holder.clone(),
+        };
+        let section = start_section(&mut bytes, &names, 0, Sequence(token.0));
+        (bytes, section)
     }
 
     /// Bytes it takes in a group.

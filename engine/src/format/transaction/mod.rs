@@ -4,13 +4,16 @@
 
 mod encode;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 pub use encode::Encoded;
 pub(crate) use encode::with_sections;
 use uuid::Uuid;
 
 use super::{Cursor, FormatError};
-use crate::model::{Entry, Metadata, Name, SegmentPath, Sequence, Timestamp, Trx};
+use crate::limits::is_ttl;
+use crate::model::{Entry, FencingToken, Lease, Metadata, Name, SegmentPath, Sequence, Timestamp, Trx};
 
 /// Bytes of a transaction's header.
 pub const TRANSACTION_HEADER_BYTES: usize = 48;
@@ -31,6 +34,11 @@ pub enum Kind {
     Trim,
     /// Deletes the sections' segments.
     Delete,
+    /// Grants or renews leases: a section's space is the key and its segment the holder, its first sequence is the fencing token,
+    /// its body the time to live in milliseconds.
+    Lease,
+    /// Releases leases: as above, without a body.
+    Release,
 }
 
 impl Kind {
@@ -40,6 +48,8 @@ impl Kind {
             Kind::Open => 1,
             Kind::Trim => 2,
             Kind::Delete => 3,
+            Kind::Lease => 4,
+            Kind::Release => 5,
         }
     }
 
@@ -49,6 +59,8 @@ impl Kind {
             1 => Ok(Kind::Open),
             2 => Ok(Kind::Trim),
             3 => Ok(Kind::Delete),
+            4 => Ok(Kind::Lease),
+            5 => Ok(Kind::Release),
             _ => Err(FormatError::Invalid("a transaction of an unknown kind")),
         }
     }
@@ -221,6 +233,25 @@ impl<'a> Section<'a> {
         Ok((name(self.space)?, name(self.segment)?))
     }
 
+    /// The lease that a section of [`Kind::Lease`] grants.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    pub(crate) fn lease(&self) -> Result<Lease, FormatError> {
+        let mut body = Cursor::new(self.body);
+        let ttl = Duration::from_millis(body.u64()?);
+        if body.remaining() != 0 || self.first_sequence.0 == 0 || !is_ttl(ttl) {
+            return Err(FormatError::Invalid("a lease against the rules"));
+        }
+        let SegmentPath { space, segment } = self.path()?;
+        Ok(Lease {
+            key: space,
+            holder: segment,
+            token: FencingToken(self.first_sequence.0),
+            ttl,
+        })
+    }
+
     /// A trim's commit time of the first readable entry.
     ///
     /// # Errors
@@ -332,7 +363,10 @@ pub fn check_structure(header: &TransactionHeader, transaction: &[u8]) -> Result
                     return Err(FormatError::Invalid("a section whose records do not fill it"));
                 }
             }
-            Kind::Open | Kind::Delete => {}
+            Kind::Lease => {
+                section.lease()?;
+            }
+            Kind::Open | Kind::Delete | Kind::Release => {}
         }
     }
     if end != transaction.len() || records != u64::from(header.record_count) {

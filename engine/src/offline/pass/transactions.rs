@@ -127,7 +127,7 @@ impl Pass<'_> {
                 return;
             };
             match header.kind {
-                Kind::Open => {}
+                Kind::Open | Kind::Lease | Kind::Release => {}
                 Kind::Trim => ledger.trimmed(path, section.first_sequence),
                 Kind::Delete => ledger.deleted(&path),
                 Kind::Data if section.record_count == 0 => {}
