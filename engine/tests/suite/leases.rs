@@ -147,3 +147,37 @@ async fn those_that_ran_out_make_room_for_others_and_those_that_are_held_do_not(
         "after a restart, too"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_salvaged_holds_no_lease_and_no_token_comes_again() {
+    let (dir, watch) = (tempfile::tempdir().unwrap(), Watch::default());
+    let (broken, target) = (dir.path().join("broken"), dir.path().join("target"));
+    let engine = open(&broken, &watch);
+    let store = engine.store(STORE).await.unwrap();
+    let mut last = acquire(&*store, "k", "a").await.unwrap();
+    // By the clock alone the next ones would not be larger: it stands still.
+    for _ in 0..5 {
+        store.release_lease(&last.key, &last.holder).await.unwrap();
+        last = acquire(&*store, "k", "a").await.unwrap();
+    }
+    drop(store);
+    engine.close().await;
+    let disk = streamkit_engine::disk::best();
+    let repaired = repair_on(&disk, &broken, &target, Keep::Newest, &mut |_| {}).unwrap();
+    assert!(repaired.is_complete(), "{repaired:?}");
+    let engine = open(&target, &watch);
+    let store = engine.store(STORE).await.unwrap();
+    assert_eq!(store.lease(&last.key).await.unwrap(), None);
+    let fence = Fence {
+        key: last.key,
+        token: last.token,
+    };
+    let path = SegmentPath::new("s", "a").unwrap();
+    let append = Transaction::single(path, Sequence(1), vec![Record::new("x")]).fenced(fence);
+    let refused = store.append(append).await;
+    assert!(
+        matches!(refused, Err(AppendError::Rejected(Rejection::FencedOff(_)))),
+        "{refused:?}"
+    );
+    assert!(acquire(&*store, "k", "b").await.unwrap().token > last.token);
+}

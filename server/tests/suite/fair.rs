@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use streamkit_engine::*;
 use streamkit_protocol::{Control, GetStatus, Request, Terminal};
@@ -102,6 +103,18 @@ impl Store for Watched {
     }
     async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError> {
         self.store.delete(path).await
+    }
+    async fn acquire_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError> {
+        self.store.acquire_lease(key, holder, ttl).await
+    }
+    async fn renew_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError> {
+        self.store.renew_lease(key, holder, ttl).await
+    }
+    async fn release_lease(&self, key: &Name, holder: &Name) -> Result<Option<Lease>, AppendError> {
+        self.store.release_lease(key, holder).await
+    }
+    async fn lease(&self, key: &Name) -> Result<Option<Lease>, ReadError> {
+        self.store.lease(key).await
     }
     async fn peek(&self, path: &SegmentPath) -> Result<Option<Entry>, ReadError> {
         self.store.peek(path).await

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use streamkit_engine::*;
 use streamkit_protocol::{Request, Terminal};
@@ -52,6 +53,18 @@ impl Store for Faulty {
     }
     async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError> {
         self.0.delete(path).await
+    }
+    async fn acquire_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError> {
+        self.0.acquire_lease(key, holder, ttl).await
+    }
+    async fn renew_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError> {
+        self.0.renew_lease(key, holder, ttl).await
+    }
+    async fn release_lease(&self, key: &Name, holder: &Name) -> Result<Option<Lease>, AppendError> {
+        self.0.release_lease(key, holder).await
+    }
+    async fn lease(&self, key: &Name) -> Result<Option<Lease>, ReadError> {
+        self.0.lease(key).await
     }
     async fn peek(&self, path: &SegmentPath) -> Result<Option<Entry>, ReadError> {
         self.0.peek(path).await
