@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::append::{AppendError, FullQueue, ReadError, Rejection};
-use crate::model::{SegmentPath, Sequence, StoreId};
+use crate::model::{SegmentPath, StoreId};
 
 /// A folder or file is not where it was: moved, deleted, unmounted, or another is in its place. What is written meanwhile could
 /// be lost to the next process, so nothing is.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::committer::StoreCommitter;
 use super::control::commit_alone;
+use super::queue::{LeaseChange, LeaseRequest};
 use crate::error::{AppendError, Rejection};
 use crate::format::transaction::Encoded;
 use crate::index::leases::{Claim, Held};
@@ -13,24 +14,6 @@ use crate::limits::LEASES_MAX;
 use crate::log::opened::StoreLog;
 use crate::log::writer::LogWriter;
 use crate::model::{FencingToken, Lease, Name, Timestamp};
-
-/// What somebody asks of a lease.
-pub(crate) struct LeaseRequest {
-    pub(crate) key: Name,
-    pub(crate) holder: Name,
-    pub(crate) change: LeaseChange,
-}
-
-/// What becomes of it if it may.
-#[derive(Clone, Copy)]
-pub(crate) enum LeaseChange {
-    /// Granted for so long, or renewed if its holder asks.
-    Acquire(Duration),
-    /// Renewed, if its holder asks.
-    Renew(Duration),
-    /// Released, if its holder asks, whether it has run out or not.
-    Release,
-}
 
 /// Decides on a request and commits what comes of it. `None`: it may not, and nothing is changed.
 pub(super) fn commit_lease(

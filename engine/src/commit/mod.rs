@@ -6,7 +6,7 @@ pub(crate) mod committer;
 mod control;
 pub(crate) mod drive;
 pub(crate) mod group;
-pub(crate) mod leases;
+mod leases;
 pub mod order;
 pub(crate) mod queue;
 mod ready;

@@ -1,15 +1,15 @@
 //! What producers have asked for and the committer has not yet taken.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::budget::QueuePermit;
-use super::leases::LeaseRequest;
 use super::order::SequenceClaim;
 use crate::error::{AppendError, Rejection};
 use crate::format::transaction::Encoded;
-use crate::model::{Committed, Lease, SegmentPath, SegmentStatus, Sequence, Transaction};
+use crate::model::{Committed, Lease, Name, SegmentPath, SegmentStatus, Sequence, Transaction};
 use crate::runtime::waking::waking;
 
 /// Where an answer goes. Exactly one is sent; dropping it unanswered tells the caller that the outcome is unknown.
@@ -38,6 +38,24 @@ pub(crate) enum Request {
         reply: Reply<Option<Lease>>,
         _room: QueuePermit,
     },
+}
+
+/// What somebody asks of a lease.
+pub(crate) struct LeaseRequest {
+    pub(crate) key: Name,
+    pub(crate) holder: Name,
+    pub(crate) change: LeaseChange,
+}
+
+/// What becomes of it if it may.
+#[derive(Clone, Copy)]
+pub(crate) enum LeaseChange {
+    /// Granted for so long, or renewed if its holder asks.
+    Acquire(Duration),
+    /// Renewed, if its holder asks.
+    Renew(Duration),
+    /// Released, if its holder asks, whether it has run out or not.
+    Release,
 }
 
 /// A transaction to append.

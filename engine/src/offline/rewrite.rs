@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+mod bridge;
 mod leases;
 
 use super::SequenceRange;
@@ -270,28 +271,6 @@ impl<'a> Rewrite<'a> {
     fn put_encoded(&mut self, mut encoded: Encoded, timestamp: Timestamp) -> Result<(), StorageError> {
         let mut bytes = encoded.commit(0, timestamp).to_vec();
         self.put(&mut bytes, timestamp)
-    }
-
-    /// Empty records in the place of those that are gone, which a trim hides.
-    fn put_bridge(&mut self, path: &SegmentPath, mut first: Sequence, mut count: u64) -> Result<(), StorageError> {
-        const RECORDS: u64 = crate::limits::TRANSACTION_RECORDS_MAX as u64;
-        while count > 0 {
-            let records = count.min(RECORDS);
-            let transaction = crate::model::Transaction {
-                id: uuid::Uuid::nil(),
-                segments: vec![crate::model::SegmentAppend {
-                    path: path.clone(),
-                    first_sequence: first,
-                    records: vec![crate::model::Record::default(); records as usize],
-                }],
-                fence: None,
-            };
-            let timestamp = self.writer.state.last_timestamp;
-            self.put_encoded(Encoded::data(&transaction), timestamp)?;
-            first = Sequence(first.0 + records);
-            count -= records;
-        }
-        Ok(())
     }
 
     /// A segment begins anew, though nothing deletes it: that was in a hole.
