@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Name;
+use super::names::Name;
 
 /// Number of a grant. Within a store each grant has a larger one than all before, also after a restart, a release, or when the
 /// lease was taken by another meanwhile: what carries an older number comes from a holder of before. About the Unix
