@@ -1,4 +1,4 @@
-//! What whoever embeds the engine may tune, and what it costs.
+//! The settings of an engine, and what each costs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,65 +19,66 @@ pub const QUEUE_DEADLINE_MAX: Duration = Duration::from_secs(3600);
 /// How commits may reach the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CommitMethod {
-    /// Through io_uring, where the disk's backend has it and the system allows it; with threads elsewhere, which is said in
-    /// the log.
+    /// Through io_uring where the disk's backend and the system allow it, otherwise with threads; the log says which.
     #[default]
     Auto,
-    /// With threads, which is slower for many stores; for systems where io_uring is not wanted.
+    /// With threads, which is slower for many stores; for systems where you do not want io_uring.
     Threads,
 }
 
-/// Settings of one process. Nothing here must match between runs.
+/// Settings of one process. None must match between runs.
 ///
-/// Where the size of files is limited (`ulimit -f`), the system's answer to a file that would become larger is the signal SIGXFSZ, which ends
-/// a process that does not heed it. Signals are the process's own, so the engine leaves this one alone: a program that
-/// ignores it gets [`Rejection::NotReady`](crate::Rejection::NotReady) instead.
+/// Where the size of files is limited (`ulimit -f`), the system sends a process that would exceed it SIGXFSZ, which
+/// ends the process unless it ignores the signal. Signals belong to the process, so the engine leaves this one alone:
+/// a program that ignores it gets [`Rejection::NotReady`](crate::Rejection::NotReady) instead.
 #[derive(Clone)]
 pub struct EngineConfig {
     /// The folder that holds the stores.
     pub dir: PathBuf,
-    /// Size to which extents grow. Default 256 MiB; range [`EXTENT_BYTES_MIN`]..=[`EXTENT_BYTES_MAX`], a multiple
-    /// of 4096. A store starts with the smallest; each extent is at most four times the one before and, from 4 MiB on, a
-    /// sixth of the log. Larger: fewer files. Smaller: shorter recovery.
+    /// Bytes to which extents grow. Default 256 MiB; range [`EXTENT_BYTES_MIN`]..=[`EXTENT_BYTES_MAX`], a multiple of
+    /// 4096. A store starts with the smallest; each extent is at most four times as large as the one before and, from
+    /// 4 MiB on, a sixth of the log. Larger: fewer files. Smaller: shorter recovery.
     pub extent_bytes: u64,
-    /// Bytes of transactions one store queues before producers wait. Default 64 MiB, at least one largest transaction
-    /// ([`TRANSACTION_ENCODED_BYTES_MAX`]). No store queues more than half of [`EngineConfig::queues_bytes`], or one largest
-    /// transaction if that is more.
+    /// Bytes of transactions that one store queues before producers wait. Default 64 MiB, at least one largest
+    /// transaction ([`TRANSACTION_ENCODED_BYTES_MAX`]). No store queues more than half of
+    /// [`EngineConfig::queues_bytes`], or one largest transaction if that is more.
     pub queue_bytes: usize,
-    /// Bytes of transactions all stores together queue before producers wait. Default 256 MiB, at least one largest transaction.
-    /// Beside it each store queues 16 KiB of small transactions, which wait for no other store. What is queued is in memory up to three
-    /// times: as the caller gave it, as it will stand in the log, and in the group that is being written.
+    /// Bytes of transactions that all stores together queue before producers wait. Default 256 MiB, at least one
+    /// largest transaction. Each store also queues 16 KiB of small transactions outside this budget, which wait for no
+    /// other store. Memory holds a queued transaction up to three times: as the caller gave it, encoded, and in the
+    /// group being written.
     pub queues_bytes: usize,
-    /// How long a producer waits for room in its store's queue and in those of all, before it is told [`Rejection::QueueFull`](crate::Rejection::QueueFull).
-    /// Default 20 s, which is shorter than the Rust client waits for an answer; range
-    /// [`QUEUE_DEADLINE_MIN`]..=[`QUEUE_DEADLINE_MAX`].
+    /// How long a producer waits for room, in its store's queue and in the budget of all together, before it gets
+    /// [`Rejection::QueueFull`](crate::Rejection::QueueFull). Default 20 s, which is shorter than the Rust client
+    /// waits for an answer; range [`QUEUE_DEADLINE_MIN`]..=[`QUEUE_DEADLINE_MAX`].
     pub queue_deadline: Duration,
-    /// Bytes of the disk that are left to others: an extent that would leave less free is not made, and appends that need
-    /// it are refused with [`Rejection::DiskFull`](crate::Rejection::DiskFull), until there is more. Default 64 MiB. Where
-    /// the system does not tell how much is free, the disk alone refuses.
+    /// Bytes of the disk to leave free. The engine creates no extent that would leave less, and refuses appends that
+    /// need one with [`Rejection::DiskFull`](crate::Rejection::DiskFull) until there is more. Default 64 MiB. Where
+    /// the system does not tell how much is free, only the disk refuses.
     pub keep_free_bytes: u64,
-    /// Stores open at a time. Default 10 000. An idle store costs 12 KiB and, once it was written to, a file descriptor, two when its next
-    /// extent is prepared and three while that is being filled. Beyond the limit, and where the process may not have so many files
-    /// open, those that nobody holds and that were not asked for the longest are closed.
+    /// Stores open at a time. Default 10 000. An idle store costs 12 KiB and, once it was written to, one file
+    /// descriptor; two when its next extent is prepared, three while that is being filled. Beyond this limit, or
+    /// beyond the process's limit of open files, the engine closes stores that nobody holds, least recently used
+    /// first.
     pub open_stores: usize,
-    /// How long whoever asks for a store waits for it to be open: for the disk, and for a place among [`EngineConfig::open_stores`].
-    /// Then it is told [`OpenError::StillOpening`] or [`OpenError::TooManyStores`]. Default 10 s, at least 1 ms.
+    /// How long a caller waits for a store to open: for the disk, and for a place among [`EngineConfig::open_stores`].
+    /// Then it gets [`OpenError::StillOpening`] or [`OpenError::TooManyStores`]. Default 10 s, at least 1 ms.
     pub open_deadline: Duration,
-    /// Extents open for reading at a time, of all stores together, each with two file descriptors. Default 256; fewer where the
-    /// process may have few files open.
+    /// Extents open for reading at a time, in all stores together, each with two file descriptors. Default 256; fewer
+    /// where the process may have few files open.
     pub open_extents: usize,
     /// How commits may reach the disk. [`Engine::commit_method`](crate::Engine::commit_method) tells how they do.
     pub commit_method: CommitMethod,
-    /// Threads that commit, shared by all stores. Default 8. Without io_uring as many stores can wait for the disk at once;
-    /// with it, they do only what takes longer than a write.
+    /// Threads that commit, shared by all stores. Default 8. Without io_uring this is how many stores can wait for the
+    /// disk at once; with it, these threads only do work that takes longer than a write.
     pub commit_threads: usize,
     /// Threads that read, shared by all stores. Default 4.
     pub read_threads: usize,
-    /// Where commit times come from.
+    /// The source of commit times.
     pub clock: Arc<dyn Clock>,
-    /// Where bytes go.
+    /// The disk to write to.
     pub disk: Arc<dyn Disk>,
-    /// Runs what the engine's threads would do, where a simulation wants none. Default `None`: threads.
+    /// Runs the work of the engine's threads step by step, for a simulation. Default `None`: threads.
     pub stepper: Option<Stepper>,
 }
 

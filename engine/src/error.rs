@@ -1,4 +1,4 @@
-//! Errors answer what the caller must do next. One enum per verb over one leaf, [`StorageError`].
+//! Errors tell the caller what to do next. One enum per verb over one leaf, [`StorageError`].
 
 mod append;
 
@@ -9,8 +9,8 @@ use std::time::Duration;
 pub use self::append::{AppendError, FullQueue, ReadError, Rejection};
 use crate::model::{SegmentPath, StoreId};
 
-/// A folder or file is not where it was: moved, deleted, unmounted, or another is in its place. What is written meanwhile could
-/// be lost to the next process, so nothing is.
+/// A folder or file is not where it was: somebody moved, deleted, unmounted or replaced it. The next process could not
+/// find writes made now, so the engine makes none.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "the store accepts no writes since the data directory {} is not the one that was opened: {what}; stop the server, put the \
@@ -24,21 +24,21 @@ pub struct Gone {
     pub what: String,
 }
 
-/// The disk said no, or its bytes are not what was written. Cheap to clone: one failure may end many calls.
+/// The disk refused, or its bytes differ from those written. Cheap to clone: one failure may end many calls.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// The operating system refused.
     #[error("{operation} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// What it said.
+        /// The error of the system.
         source: Arc<std::io::Error>,
     },
-    /// Bytes that were once written whole are damaged.
+    /// Bytes that were whole once are damaged.
     #[error("damage in store {store}, {place}: {found}; {segments}")]
     Corrupt {
         /// The store.
@@ -47,10 +47,10 @@ pub enum StorageError {
         place: DamagedPlace,
         /// What stands there.
         found: String,
-        /// What can no longer be read.
+        /// The segments that can no longer be read in full.
         segments: SegmentsHit,
     },
-    /// An earlier write or sync failed: nothing more is written until the store is opened again.
+    /// An earlier write or sync failed. The store writes nothing more until it is opened again.
     #[error("the store accepts no writes since a write failed (store {store}: {cause}); restart to recover")]
     Halted {
         /// The store.
@@ -58,21 +58,21 @@ pub enum StorageError {
         /// The first failure.
         cause: String,
     },
-    /// The data directory, or a part of it, is not where it was: nothing is written until it is opened again.
+    /// The data directory, or a part of it, is not where it was. The engine writes nothing until it is opened again.
     #[error(transparent)]
     Gone(Gone),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
-    /// The segment was deleted while it was read: what is missing is gone.
+    /// The segment was deleted during the read, and its remaining entries are gone.
     #[error("{0} was deleted while it was read")]
     Deleted(SegmentPath),
-    /// A read was given up before it was done, so what it would have returned is missing. Begin a new one.
+    /// A read was cancelled before it was done, so its result is missing. Start a new one.
     #[error("the read was interrupted; start it again")]
     Interrupted,
 }
 
-/// Where stored bytes are damaged.
+/// The place of damaged bytes.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DamagedPlace {
@@ -89,28 +89,28 @@ pub enum DamagedPlace {
     Named(String),
 }
 
-/// Not now: nothing was done, and the same call may do later.
+/// Not now: nothing was done, and the same call may succeed later.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{why}; try again in {retry_after:.1?}")]
 pub struct Busy {
-    /// What keeps it from being done, in words.
+    /// The reason, in words.
     pub why: String,
-    /// How long to wait before it is tried again: sooner it would only be refused once more.
+    /// How long to wait before the next try; an earlier one would be refused again.
     pub retry_after: Duration,
 }
 
-/// The segments of which entries stand in a damaged place.
+/// The segments with entries in a damaged place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SegmentsHit {
-    /// Not known: whoever met it was not reading, or the index is damaged, too.
+    /// Unknown: no read met the damage, or the index is damaged too.
     Unknown,
-    /// None: it is an index file, which is made of the log.
+    /// None: the file is an index file, which is derived from the log.
     None,
     /// These.
     These {
-        /// Some of them, the one that was being read first.
+        /// Some of them; the one being read comes first.
         named: Vec<SegmentPath>,
-        /// How many there are beside.
+        /// How many more there are.
         more: u64,
     },
 }
@@ -143,8 +143,8 @@ impl StorageError {
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
-    /// Whether the system refused a call before it did anything: then as much is known as before. What may mean that a device
-    /// failed in the middle is not among it.
+    /// Whether the system refused a call before it did anything, so that nothing is unknown. Errors that may mean that
+    /// a device failed half-way do not count.
     pub(crate) fn is_refusal(&self) -> bool {
         use std::io::ErrorKind as Kind;
         let Self::Io { source, .. } = self else { return false };
@@ -178,11 +178,11 @@ impl StorageError {
     }
 }
 
-/// Why a store or a directory of stores did not open.
+/// Why a store or a data directory did not open.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process has the directory.
     #[error(
         "the data directory {} is in use by {holder}; stop that one first, or choose another directory. To delete the file \
          `lock` is never the answer: two processes on one directory lose what they acknowledged",
@@ -191,20 +191,20 @@ pub enum OpenError {
     InUse {
         /// The directory.
         dir: PathBuf,
-        /// Who has it, in words: a process by its number and name, where the system tells.
+        /// The process that has it, by number and name where the system tells.
         holder: String,
     },
     /// Written by a newer version.
     #[error("{} has format version {found}; this program reads up to {supported}: use a newer streamkit", path.display())]
     NewerFormat {
-        /// The file that says so.
+        /// The file that states it.
         path: PathBuf,
         /// Its version.
         found: u16,
         /// Ours.
         supported: u16,
     },
-    /// The file that says what the folder is, and in which format, is damaged or missing, though stores are there.
+    /// The file `format` is damaged or missing, though stores exist.
     #[error("{} {found}, but there are stores; `streamkit repair` copies them into a new directory that opens", path.display())]
     DamagedFormat {
         /// That file.
@@ -212,14 +212,14 @@ pub enum OpenError {
         /// What is wrong with it.
         found: String,
     },
-    /// The folder of all stores is gone, though the file `format` says that there was one.
+    /// The folder of all stores is gone, though the file `format` proves that it existed.
     #[error(
         "{} is missing, and with it every store: put it back, or mount what it was on; if nothing was ever stored, remove the file \
          `format` beside it",
         .0.display()
     )]
     StoresGone(PathBuf),
-    /// A backup, a restore or a repair was begun here and did not come to its end.
+    /// A backup, restore or repair into this folder did not finish.
     #[error("{} holds an unfinished {what}; run that again, to the end", dir.display())]
     Unfinished {
         /// The folder.
@@ -227,27 +227,28 @@ pub enum OpenError {
         /// `backup`, `restore` or `repair`.
         what: &'static str,
     },
-    /// As many stores are open as may be, and all of them were in use for as long as
+    /// The limit of open stores is reached, and all of them were in use for
     /// [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient.
     #[error("{0} stores are open and in use, and no more may be; raise open_stores, or release some")]
     TooManyStores(usize),
-    /// The logs of the stores in use hold as many descriptors as all may, for as long as
+    /// The logs of the stores in use hold all descriptors that logs may hold, and did so for
     /// [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient.
     #[error(
         "the stores in use have {0} files of their logs open, and no more may be; raise the limit of open files (ulimit -n), or \
          release some"
     )]
     TooManyFiles(usize),
-    /// Its disk has not answered within [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient: it is still
-    /// being opened (or closed, to be opened again), no second opening is begun meanwhile, and other stores do not wait for it.
+    /// The store's disk has not answered within [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline).
+    /// Transient: the store is still being opened (or closed, to be opened again). The engine begins no second opening
+    /// meanwhile, and other stores do not wait.
     #[error("store {store} is still being opened after {waited:.1?}: the disk does not answer; try again later")]
     StillOpening {
         /// The store.
         store: StoreId,
-        /// How long it was waited for.
+        /// How long the caller waited.
         waited: Duration,
     },
-    /// So many openings hang that no other is begun. Transient.
+    /// So many openings hang that the engine begins no other. Transient.
     #[error("{0} openings of stores hang, and no more are begun: the disk does not answer; try again later")]
     OpeningsHang(usize),
     /// The medium asks to come back later. Transient.
@@ -262,13 +263,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the process, or the system, had as many files open as may be. It passes: try again later.
+    /// Whether the limit of open files, of the process or the system, was reached. It passes: try again later.
     pub fn is_out_of_descriptors(&self) -> bool {
         matches!(self, Self::Storage(error) if error.is_out_of_descriptors())
     }
 
-    /// Whether the same call may do later, as nothing is wrong with the store itself: others take its place, or its disk's time,
-    /// or it is being closed.
+    /// Whether the same call may succeed later. Nothing is wrong with the store itself: others take its place or its
+    /// disk's time, or it is being closed.
     pub fn is_transient(&self) -> bool {
         self.is_out_of_descriptors()
             || matches!(

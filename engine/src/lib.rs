@@ -1,8 +1,8 @@
-//! Streamkit's engine: ordered event streams in an append-only log, fsynced before they are acknowledged.
+//! Streamkit's engine: ordered event streams in an append-only log, durable before they are acknowledged.
 //!
-//! A **store** holds **spaces**, a space **segments**, a segment **entries** numbered 1, 2, 3 … A producer appends a
-//! **transaction**; it is durable and visible as a whole, or not at all. A store is one log: a row of **extents**, each
-//! with an index file beside it once it is sealed, however many segments there are.
+//! A **store** holds **spaces**, a space holds **segments**, a segment holds **entries** numbered 1, 2, 3 … A producer
+//! appends a **transaction**, which becomes durable and visible as a whole, or not at all. A store is one log for all
+//! its segments: a row of **extents**, each with an index file beside it once it is sealed.
 //!
 //! ```text
 //!  append ─▶ queue ────────▶ select ───────▶ group ───────▶ durable write ─▶ catalog ─▶ acknowledge
@@ -15,22 +15,23 @@
 //!  engine/   index/checkpoint    log/replay, log/walk        log/verdict
 //! ```
 //!
-//! **Write path.** [`Store::append`] checks the limits, encodes the transaction on the caller's thread and queues it. One
-//! committer per store at a time takes what is queued, checks each transaction's sequences against the heads, and writes
-//! those that fit as one group, with one durable write. Then it makes the group visible and answers its producers;
-//! whatever was queued meanwhile forms the next ones, a few of which may be under way at a time. A loser is told a head only once that head is durable. The committer
-//! is an I/O thread that has writes of many stores under way, or a commit thread, or the caller of
-//! [`LocalStore::append_blocking`] itself.
+//! **Write path.** [`Store::append`] checks the limits, encodes the transaction on the caller's thread and queues it.
+//! One committer per store at a time takes the queue, checks each transaction's sequences against the heads, and
+//! writes those that fit as one group, with one durable write. Then it makes the group visible and answers its
+//! producers. Transactions queued meanwhile form the next groups; a few groups may be under way at a time. A producer
+//! that loses a conflict learns a head only once that head is durable. The committer is an I/O thread that keeps
+//! writes of many stores under way, a commit thread, or the caller of [`LocalStore::append_blocking`] itself.
 //!
-//! **Read path.** A reader looks up runs (where a segment's or space's sections are), reads them in large pieces where they
-//! stand close together, checks each transaction's checksum, and hands out entries that share the bytes read. What was
-//! committed last is in memory while somebody follows the durable tail.
+//! **Read path.** A reader looks up runs (the places of a segment's or space's sections), reads them in large pieces
+//! where they stand close together, checks each transaction's checksum, and hands out entries that share the bytes
+//! read. While somebody follows the durable tail, the latest commits stay in memory.
 //!
-//! **Opening** compares headers, index files and the last checkpoint, and reads the log from the header of the checkpoint's extent on:
-//! what the files say of each other must be so, or the store is refused. The first bad group is either damage, and the
-//! store refuses to open, or a write that was torn before it was acknowledged, and is cut.
+//! **Opening** compares headers, index files and the last checkpoint, and reads the log from the header of the
+//! checkpoint's extent on. If the files contradict each other, the engine refuses the store. The first group that is
+//! not whole is either damage, and the engine refuses the store, or a write torn before it was acknowledged, and the
+//! engine cuts it.
 //!
-//! Nothing here knows a network, a protocol or an environment variable; nothing outside [`disk`] touches a file.
+//! The engine knows no network, protocol or environment variable, and touches files only in [`disk`].
 //!
 //! ```
 //! use streamkit_engine::*;
@@ -49,7 +50,7 @@
 
 pub mod backup;
 pub mod boundary;
-/// What tools of other crates ask of a checkpoint's bytes.
+/// Facts that tools of other crates read from a checkpoint's bytes.
 pub mod checkpoint {
     pub use crate::index::checkpoint::{last_transaction, position};
 }

@@ -1,20 +1,21 @@
-//! What a backup asks of whatever it is copied from.
+//! The source that a backup copies from.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{OpenError, StorageError, is_nothing};
 use crate::model::StoreId;
 
-/// What counts of one extent.
+/// The part of one extent that counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ExtentPrefix {
     /// Its number, from 1.
     pub extent: u64,
     /// Bytes of its file.
     pub capacity: u64,
-    /// Bytes that belong to the log and are durable, header and all. What stands behind is not read.
+    /// Bytes that belong to the log and are durable, including the header. A backup does not read the bytes after
+    /// them.
     pub used_bytes: u32,
-    /// The random number in its checksums: with it, one extent is told from another of the same number.
+    /// The random number in its checksums. It tells one extent from another of the same number.
     pub salt: u32,
     /// Checksum of its last group's header, which covers all groups before; `None` while it is open.
     pub sealed: Option<u32>,
@@ -29,55 +30,55 @@ pub struct LogPrefix {
     pub extents: Vec<ExtentPrefix>,
 }
 
-/// Where a backup comes from. Everything blocks.
+/// The source of a backup. All calls block.
 pub trait Source: Send + Sync {
-    /// The stores there are, by id.
+    /// All stores, sorted by id.
     ///
     /// # Errors
     /// [`BackupError`]; likewise below.
     fn stores(&self) -> Result<Vec<StoreId>, BackupError>;
-    /// The folder that it is, if it is one on this host.
+    /// The folder of this source, if it is one on this host.
     fn folder(&self) -> Option<&Path> {
         None
     }
-    /// A store's log up to a position that is durable now: everything that was acknowledged before the call is in it. Of a
-    /// folder at rest, what a killed process wrote last may be in it before it is durable.
+    /// A store's log up to a position that is durable now. It includes everything acknowledged before the call. For a
+    /// folder at rest, it may include the last writes of a killed process before they are durable.
     fn prefix(&self, store: StoreId) -> Result<LogPrefix, BackupError>;
-    /// Whether there is such a store. Asking does not make it.
+    /// Whether the store exists. Asking does not create it.
     fn has(&self, store: StoreId) -> Result<bool, BackupError> {
         Ok(self.stores()?.contains(&store))
     }
-    /// One extent of that log, if there is one of this number.
+    /// One extent of that log, if it has this number.
     fn extent(&self, store: StoreId, number: u64) -> Result<Option<ExtentPrefix>, BackupError> {
         let extents = self.prefix(store)?.extents;
         Ok(extents.into_iter().find(|extent| extent.extent == number))
     }
-    /// The used bytes of an extent of such a prefix. They are the same whenever they are read, but for the durable mark in the
-    /// header, which is where they end: whoever opens the copy takes anything missing of it for damage, not for a torn
+    /// The used bytes of an extent of such a prefix. Every read returns the same bytes, except for the durable mark in
+    /// the header, which states where they end. So an open of the copy takes missing bytes for damage, not for a torn
     /// write.
     fn read(&self, store: StoreId, extent: &ExtentPrefix) -> Result<Box<dyn Pieces>, BackupError>;
 }
 
 /// Bytes in order, a piece at a time.
 pub trait Pieces: Send {
-    /// The next ones, at most 1 MiB, never none; `None` when all that were asked for were returned.
+    /// The next bytes, at most 1 MiB, never none; `None` once all requested bytes were returned.
     ///
     /// # Errors
-    /// [`BackupError`]; what was returned before is then not all.
+    /// [`BackupError`]; the bytes returned before are then incomplete.
     fn next(&mut self) -> Result<Option<Vec<u8>>, BackupError>;
 }
 
-/// Why there is no backup, or nothing was restored.
+/// Why a backup or a restore failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The target, or the backup to restore, is not what it must be. A backup of before is as it was.
+    /// The target, or the backup to restore, is not usable. An earlier backup in it is unchanged.
     #[error("{0}")]
     Refused(String),
-    /// Bytes are not what was once written. What was copied before stays, and is not taken for whole.
+    /// Bytes differ from those once written. Earlier copied bytes stay, and do not count as whole.
     #[error("damage in {}, byte {byte}: {found}", path.display())]
     Damaged {
-        /// The file. It may be the copy: then the source or the way here damaged it.
+        /// The file. It may be the copy: then the source, or the way from it, damaged the bytes.
         path: PathBuf,
         /// Where in it.
         byte: u64,
@@ -90,23 +91,23 @@ pub enum BackupError {
     /// The disk refused, or the source is damaged.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A source that is not on this host failed.
+    /// A source on another host failed.
     #[error("{0}")]
     Source(Box<dyn std::error::Error + Send + Sync>),
-    /// It failed to read this one store, and may read others.
+    /// The source could not read this one store, and may read others.
     #[error("{why}")]
     Unreadable {
-        /// What it said.
+        /// The reason it gave.
         why: Box<dyn std::error::Error + Send + Sync>,
         /// Whether that was damage.
         is_damage: bool,
     },
-    /// Some stores could not be read. The backup holds all others, and of these what it held before.
+    /// Some stores could not be read. The backup holds all others, and earlier copies of these.
     #[error("{} stores could not be backed up{}", failed.len(), first(failed))]
     Incomplete {
         /// What the backup holds.
         report: BackupReport,
-        /// Those stores, by id, each with the reason.
+        /// Those stores, sorted by id, each with the reason.
         failed: Vec<(StoreId, BackupError)>,
     },
 }
@@ -117,7 +118,7 @@ fn first(failed: &[(StoreId, BackupError)]) -> String {
 }
 
 impl BackupError {
-    /// Whether stored bytes are not what was written.
+    /// Whether stored bytes differ from those written.
     pub fn is_damage(&self) -> bool {
         let leaf = match self {
             Self::Damaged { .. } => return true,
@@ -134,7 +135,7 @@ impl BackupError {
         matches!(leaf, StorageError::Corrupt { .. })
     }
 
-    /// Whether a name of the source leads to nothing that can be read.
+    /// Whether a name in the source leads to nothing readable.
     fn leads_to_nothing(&self) -> bool {
         let leaf = match self {
             Self::Open(OpenError::Storage(leaf)) | Self::Storage(leaf) => leaf,
@@ -144,7 +145,7 @@ impl BackupError {
     }
 }
 
-/// What a backup did.
+/// The result of a backup.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct BackupReport {
     /// Stores in it.
@@ -153,10 +154,10 @@ pub struct BackupReport {
     pub extents: u64,
     /// Used bytes of these.
     pub bytes: u64,
-    /// Extents that were copied now.
+    /// Extents copied now.
     pub copied_extents: u64,
     /// Used bytes of these.
     pub copied_bytes: u64,
-    /// Extents among these of which an earlier copy was damaged.
+    /// Copied extents whose earlier copy was damaged.
     pub mended_extents: u64,
 }

@@ -1,6 +1,6 @@
-//! The boundary between a store and whatever serves it: everything the server asks of storage, and nothing about files.
-//! A store on a local disk ([`crate::LocalStore`]) implements it; so may one on another medium. `tests/suite` holds the
-//! conformance suite, written against these two traits alone.
+//! The boundary between a store and its server: everything the server asks of storage, and nothing about files.
+//! [`crate::LocalStore`] implements it on a local disk; a store on another medium may do so too. The crate
+//! `engine/conformance` tests any implementation against these traits.
 
 pub mod backup;
 
@@ -18,12 +18,12 @@ use crate::model::{
     Timestamp, Transaction,
 };
 
-/// Which entries of one segment to read, in sequence order.
+/// A read of one segment, in sequence order.
 #[derive(Clone, Debug)]
 pub struct SegmentRead {
     /// The segment.
     pub path: SegmentPath,
-    /// First sequence, inclusive; anything below the first readable one means that one.
+    /// First sequence, inclusive; below the first readable one it means that one.
     pub from: Sequence,
     /// Last sequence, inclusive.
     pub to: Sequence,
@@ -68,7 +68,7 @@ impl TimeRange {
     }
 }
 
-/// The last entry a reader of a space has seen: reading goes on strictly after it in log order.
+/// The last entry that a reader of a space has seen. Reading continues strictly after it in log order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SpaceCursor {
     /// That entry's commit time.
@@ -79,10 +79,10 @@ pub struct SpaceCursor {
     pub sequence: Sequence,
 }
 
-/// Which entries of some spaces to read, in log order.
+/// A read of some spaces, in log order.
 #[derive(Clone, Debug)]
 pub struct SpacesRead {
-    /// The spaces, each with where to go on (`None`: from the start).
+    /// The spaces, each with the cursor to continue from (`None`: the start).
     pub spaces: BTreeMap<Name, Option<SpaceCursor>>,
     /// Which commit times pass.
     pub time: TimeRange,
@@ -90,14 +90,14 @@ pub struct SpacesRead {
     pub limit: u64,
 }
 
-/// A snapshot being read: it ends at the head (or tail) of the moment it was asked for.
+/// A running read of a snapshot. It ends at the head (for spaces, the tail) of the moment it began.
 #[async_trait]
 pub trait EntryReader: Send {
-    /// The next entries in order, never an empty batch; `None` at the end. A batch is bounded in bytes (about 256 KiB, or
-    /// one transaction's worth where a record is larger), so a slow reader holds no more than that.
+    /// The next entries in order, never an empty batch; `None` at the end. A batch holds about 256 KiB, or one
+    /// transaction if a record is larger, so a slow reader holds no more than that.
     ///
     /// # Errors
-    /// [`ReadError`]; so does every later call.
+    /// [`ReadError`]; every later call fails too.
     ///
     /// # Cancel safety
     /// Dropping the future may lose a batch; every later call then fails with [`crate::StorageError::Interrupted`].
@@ -122,8 +122,8 @@ pub trait Store: Send + Sync + 'static {
     /// Dropping the future does not take the transaction back.
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError>;
 
-    /// Commits records after whatever the head of a segment is, as one transaction. Where several publish to one segment,
-    /// each gets its turn: a conflict is tried again at the new head, and whenever one loses another has won.
+    /// Commits records after the current head of a segment, as one transaction. After a conflict it tries again at the
+    /// new head. Whenever one producer loses, another has won, so each gets its turn.
     ///
     /// # Durability, errors, cancel safety
     /// As [`Store::append`], but never [`crate::Rejection::Conflict`].
@@ -140,44 +140,44 @@ pub trait Store: Send + Sync + 'static {
         }
     }
 
-    /// Raises the first readable sequence of a segment; the head always stays readable. Durable as an append is.
+    /// Raises the first readable sequence of a segment; the head always stays readable. Durable like an append.
     ///
     /// # Errors
-    /// As [`Store::append`]; [`crate::Rejection::NoSuchSequence`] when `first` is beyond the head. Trimming below what is
-    /// trimmed already changes nothing and succeeds.
+    /// As [`Store::append`]; [`crate::Rejection::NoSuchSequence`] if `first` is beyond the head. A trim below an
+    /// earlier one changes nothing and succeeds.
     async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError>;
 
-    /// Deletes a segment with all its entries. A later append starts again at sequence 1. Durable as an append is.
+    /// Deletes a segment with all its entries. A later append starts again at sequence 1. Durable like an append.
     ///
     /// # Errors
-    /// As [`Store::append`]; [`crate::Rejection::NoSuchSequence`] when there is no such segment.
+    /// As [`Store::append`]; [`crate::Rejection::NoSuchSequence`] if there is no such segment.
     async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError>;
 
-    /// Grants a lease for `ttl` to whoever asks first, under a fencing token that is larger than all before; renews it, under the same
-    /// token, if its holder asks while it lasts. `None`: another holds it. A lease ends when it is released, or has not been
-    /// renewed for `ttl`, which the store counts from when the grant or renewal was durable, and anew from each restart: it never
-    /// ends early. The holder does best to count from before it asked.
+    /// Grants a lease for `ttl` under a fencing token larger than all before. If the same holder asks while the lease
+    /// lasts, renews it under the same token. `None`: another holds it. A lease ends when it is released or not
+    /// renewed for `ttl`. The store counts from the moment the grant or renewal is durable, and anew from each
+    /// restart, so a lease never ends early. A holder should count from before it asked.
     ///
     /// # Durability, cancel safety
-    /// As [`Store::append`]. Where the outcome is unknown, asking again as the same holder tells.
+    /// As [`Store::append`]. If the outcome is unknown, asking again as the same holder tells.
     ///
     /// # Errors
     /// As [`Store::append`]; [`Rejection::InvalidLease`], [`Rejection::TooManyLeases`].
     async fn acquire_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError>;
 
-    /// Renews a lease, from now on for `ttl`. `None`: it is not this holder's, or has run out.
+    /// Renews a lease for `ttl` from now. `None`: this holder does not hold it, or it has run out.
     ///
     /// # Durability, errors, cancel safety
     /// As [`Store::acquire_lease`].
     async fn renew_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError>;
 
-    /// Ends a lease, whether it has run out or not; returns what it was. `None`: it is not this holder's.
+    /// Ends a lease, even one that has run out, and returns it. `None`: it does not belong to this holder.
     ///
     /// # Durability, errors, cancel safety
     /// As [`Store::acquire_lease`].
     async fn release_lease(&self, key: &Name, holder: &Name) -> Result<Option<Lease>, AppendError>;
 
-    /// A lease, if it is held now.
+    /// The lease of a key, if somebody holds it now.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -213,13 +213,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`ReadError`].
     async fn segment_status(&self, path: &SegmentPath) -> Result<Option<SegmentStatus>, ReadError>;
 
-    /// How much the store holds.
+    /// Counts of the store.
     ///
     /// # Errors
     /// [`ReadError`].
     async fn status(&self) -> Result<StoreStatus, ReadError>;
 
-    /// Follows the durable tail: changes whenever a commit became visible.
+    /// Follows the durable tail: the value changes whenever a commit becomes visible.
     fn durable_tail(&self) -> watch::Receiver<TailMark>;
 
     /// `Ok` while the store accepts writes.
@@ -228,24 +228,24 @@ pub trait Store: Send + Sync + 'static {
     /// The reason why it does not.
     fn writable(&self) -> Result<(), crate::StorageError>;
 
-    /// How this store's commits reach the medium, as [`Stores::commit_method`] tells of all of them.
+    /// How this store's commits reach the medium; [`Stores::commit_method`] tells the same of all stores.
     fn commit_method(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// Many stores behind one door.
+/// Many stores.
 #[async_trait]
 pub trait Stores: Send + Sync + 'static {
-    /// Opens a store, or returns the one already open. A store that was never written to reads as empty and takes no disk
-    /// until its first append.
+    /// Opens a store, or returns the open one. A store that was never written to reads as empty and takes no disk
+    /// space until its first append.
     ///
     /// # Errors
     /// [`OpenError`].
     async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError>;
 
-    /// The same for whoever only reads: a store that was never written to costs nothing, and is not kept. What is returned for
-    /// such a one stays empty and takes no writes.
+    /// Opens a store for reading only. A store that was never written to then costs nothing and is not kept: the
+    /// returned one stays empty and takes no writes.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -253,35 +253,35 @@ pub trait Stores: Send + Sync + 'static {
         self.store(id).await
     }
 
-    /// How commits reach the medium, in a word for people, where there is more than one way: what `status` and `/readyz`
-    /// show. `None`: nothing worth telling.
+    /// How commits reach the medium, in a word for people, if there is more than one way; `status` and `/readyz` show
+    /// it. `None`: nothing to tell.
     fn commit_method(&self) -> Option<&'static str> {
         None
     }
 
-    /// What a backup is copied from while the stores are in use. `None`: this kind of storage has none.
+    /// The source of a backup while the stores are in use. `None`: this storage has none.
     fn backup(&self) -> Option<Arc<dyn self::backup::Source>> {
         None
     }
 
-    /// Bytes of transactions that are queued for the medium or under way to it, of all stores. `None`: this kind of storage has no
-    /// queue.
+    /// Bytes of transactions that wait for the medium or are under way to it, in all stores. `None`: this storage has
+    /// no queue.
     fn queued_bytes(&self) -> Option<usize> {
         None
     }
 
-    /// The open store whose last commit the clock is furthest behind, and how far, where that is more than a second: until the
-    /// clock has caught up, all that is committed there has one commit time.
+    /// The open store whose last commit is furthest ahead of the clock, and by how much, if by more than a second.
+    /// Until the clock has caught up, all commits to that store get one commit time.
     fn clock_behind(&self) -> Option<(StoreId, std::time::Duration)> {
         None
     }
 
-    /// `Ok` while storage is usable: what `/readyz` shows.
+    /// `Ok` while storage is usable; `/readyz` shows this.
     ///
     /// # Errors
-    /// The reason why not; of several stores that of the first by id.
+    /// The reason why not; of several stores, that of the first by id.
     fn ready(&self) -> Result<(), crate::StorageError>;
 
-    /// Finishes what is queued, writes checkpoints and releases the directory. Stores refuse writes afterwards.
+    /// Finishes queued requests, writes checkpoints and releases the directory. Stores refuse writes afterwards.
     async fn close(&self);
 }

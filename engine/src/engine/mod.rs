@@ -1,4 +1,4 @@
-//! Many stores in one folder, opened when first asked for, sharing threads.
+//! Many stores in one folder. They open on first use and share threads.
 
 mod backup_source;
 mod open_stores;
@@ -43,9 +43,9 @@ use crate::runtime::workers::Workers;
 use crate::store::LocalStore;
 use crate::store::threads::Threads;
 
-/// Stores on a local disk. Cheap to clone; all clones share them. Dropping the last one, and the last store and reader of
-/// it, without [`Stores::close`] is as safe as a crash: nothing acknowledged is lost, and the next open replays the open
-/// extent. Until then no other process can take the folder.
+/// Stores on a local disk. Cheap to clone; all clones share the stores. Dropping the last clone, and the last store
+/// and reader of it, without [`Stores::close`] is as safe as a crash: nothing acknowledged is lost, and the next open
+/// replays the open extent. Until then no other process can open the folder.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -54,25 +54,25 @@ pub struct Engine {
 struct Inner {
     config: EngineConfig,
     stores: Mutex<OpenStores<LocalStore>>,
-    /// Told when a store was opened or closed.
+    /// Notified when a store was opened or closed.
     changed: Condvar,
-    /// Held by whoever closes; the next one finds it done.
+    /// Held during a close; the next close finds it done.
     closes: Mutex<()>,
     handles: Arc<ExtentHandles>,
     threads: Arc<Threads>,
-    /// Of those who wait for room in a queue, or for a store.
+    /// Deadlines of calls that wait for room in a queue, or for a store.
     deadlines: Arc<Deadlines>,
     budget: Arc<QueuesBudget>,
     descriptors: Arc<Descriptors>,
-    /// Looks now and then whether the folder is still where it was.
+    /// Checks periodically that the folder is still in its place.
     watch: OnceLock<Watch>,
 }
 
-/// An open that read less of the log than this leaves no checkpoint: reading it again costs less.
+/// An open that replays less than this leaves no checkpoint: reading it again costs less.
 const REPLAY_BYTES_UNREMARKED: u64 = 4 << 20;
 
 impl Engine {
-    /// Opens a folder, making it if needed. Blocks for some disk accesses; stores are opened later, one by one.
+    /// Opens a data directory, and creates it if needed. Blocks for some disk accesses; stores open later, one by one.
     ///
     /// # Errors
     /// [`OpenError::InUse`] while another process has it; [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`];
@@ -174,9 +174,9 @@ impl Engine {
         Ok(Self { inner })
     }
 
-    /// How commits reach the disk: `io_uring`, or `threads` where that is not to be had or not wanted
-    /// ([`EngineConfig::commit_method`]), or failed; `io_uring, threads` while stores are open of which some are on a file system
-    /// that takes no direct writes.
+    /// How commits reach the disk: `io_uring`, or `threads` if io_uring is unavailable, failed, or is unwanted
+    /// ([`EngineConfig::commit_method`]); `io_uring, threads` while some open stores are on a file system that takes
+    /// no direct writes.
     pub fn commit_method(&self) -> &'static str {
         let method = self.inner.threads.commit.method();
         let stores = self.inner.stores();
@@ -192,12 +192,12 @@ impl Engine {
         }
     }
 
-    /// Where the stores are.
+    /// The disk and folder of the stores.
     pub(crate) fn place(&self) -> (&Arc<dyn Disk>, &std::path::Path) {
         (&self.inner.config.disk, &self.inner.config.dir)
     }
 
-    /// The stores that are open and hold anything.
+    /// The open stores that hold anything.
     pub(crate) fn written_stores(&self) -> Vec<StoreId> {
         let stores = self.inner.stores();
         let written = stores
@@ -214,22 +214,23 @@ impl Engine {
         blocking::wait(self.inner.config.stepper.as_ref(), self.inner.get(id, false))
     }
 
-    /// The stores that are open, or being opened or closed. None once [`Stores::close`] is done; before that, one of those that
-    /// remain keeps it waiting.
+    /// The stores that are open, or being opened or closed. None once [`Stores::close`] is done. Before that, one of
+    /// the remaining stores keeps it waiting.
     pub fn unfinished(&self) -> Vec<StoreId> {
         self.inner.stores().unfinished()
     }
 }
 
 impl Inner {
-    /// Looks for what nobody tells of: stores that hold too many descriptors without another being asked for, and the folder.
+    /// Checks for changes that no call reports: stores that hold too many descriptors without another being asked for,
+    /// and the folder.
     fn look(self: &Arc<Self>) {
         self.give();
         self.look_at_folder();
     }
 
-    /// Looks whether the folder is still where it was, and takes files. Once it is not, no store accepts writes: what is open
-    /// would be written into files that the next process does not find.
+    /// Checks that the folder is still in its place and takes files. Once it is not, no store accepts writes: the next
+    /// process would not find them.
     fn look_at_folder(&self) {
         let folder = &self.threads.folder;
         if folder.is_released() {

@@ -1,13 +1,13 @@
-//! Leases: who may do something alone for a while, and the number by which those who may no longer are told apart.
+//! Leases: one holder may do something alone for a while, and a number tells earlier holders apart.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::names::Name;
 
-/// Number of a grant. Within a store each grant has a larger one than all before, also after a restart, a release, or when the
-/// lease was taken by another meanwhile: what carries an older number comes from a holder of before. About the Unix
-/// milliseconds of the grant, so it also grows where a store was repaired or made anew.
+/// The number of a grant. Within a store each grant has a larger number than all before, also after a restart, a
+/// release, or a grant to another. A write with an older number comes from an earlier holder. The number is about the
+/// Unix milliseconds of the grant, so it also grows after the store was repaired or made anew.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct FencingToken(pub u64);
 
@@ -20,27 +20,27 @@ impl fmt::Display for FencingToken {
 /// A lease that is held.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lease {
-    /// What is leased, opaque to Streamkit.
+    /// The name of the lease, opaque to Streamkit.
     pub key: Name,
-    /// Who holds it, opaque to Streamkit.
+    /// The holder's name, opaque to Streamkit.
     pub holder: Name,
-    /// Of its grant; the same however often it was renewed.
+    /// The token of its grant. Renewals keep it.
     pub token: FencingToken,
-    /// How long it lasts from its grant or last renewal on: between a millisecond and
+    /// How long it lasts from its grant or last renewal: between a millisecond and
     /// [`LEASE_TTL_MAX`](crate::limits::LEASE_TTL_MAX).
     pub ttl: Duration,
 }
 
-/// What makes a transaction count only as long as its producer holds a lease.
+/// Ties a transaction to a lease: it counts only while its producer holds that lease.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fence {
     /// The lease's key.
     pub key: Name,
-    /// The token it was granted with.
+    /// The token of the grant.
     pub token: FencingToken,
 }
 
-/// Why a lease can never be granted, whoever holds it.
+/// Why nobody can ever get such a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidLease {

@@ -1,14 +1,14 @@
-//! What a producer says of a record beside its payload.
+//! The metadata of a record.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 
-/// A record's or entry's metadata: text by text, kept in the log's own encoding and decoded on the way through.
+/// A record's or entry's metadata: text keys with text values, kept in the log's encoding and decoded on access.
 ///
-/// Encoding, also used in the log: for each pair in byte order of the keys, `u32` key length, key, `u32` value length,
-/// value; lengths little-endian.
+/// Encoding, also in the log: for each pair in byte order of the keys, `u32` key length, key, `u32` value length,
+/// value; lengths are little-endian.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Metadata(Bytes);
 
@@ -30,7 +30,7 @@ impl Metadata {
         Self(out.into())
     }
 
-    /// Takes encoded bytes, from the log.
+    /// Takes encoded bytes from the log.
     ///
     /// # Errors
     /// `None` unless the bytes are exactly a list of UTF-8 pairs.

@@ -1,4 +1,4 @@
-//! The words of the domain as types: names, numbers, records and entries. Nothing here knows bytes on disk or on a wire.
+//! The types of the domain: names, numbers, records and entries. They know no bytes on disk or on the wire.
 
 mod lease;
 mod metadata;
@@ -25,7 +25,7 @@ impl fmt::Display for StoreId {
     }
 }
 
-/// 1-based dense number of an entry in its segment. Zero stands for "before the first", as a head: an empty segment.
+/// The number of an entry in its segment: 1, 2, 3 … without holes. As a head, 0 means an empty segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Sequence(pub u64);
 
@@ -45,11 +45,11 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// Unix time in milliseconds. Given to a transaction at commit; never goes backwards within a store.
+/// Unix time in milliseconds. A transaction gets its time at commit; times never go backwards in a store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Timestamp(pub i64);
 
-/// Where something stands in a store's log. Ordered as the log is.
+/// A place in a store's log. Positions order like the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct LogPosition {
     /// Number of the extent, from 1.
@@ -64,12 +64,12 @@ impl fmt::Display for LogPosition {
     }
 }
 
-/// How far a store's durable tail has come. It only grows; what it counts is the medium's own.
+/// How far a store's durable tail has come. It only grows; the medium defines its unit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct TailMark(u128);
 
 impl TailMark {
-    /// For whoever implements a store.
+    /// For implementers of a store.
     pub fn new(mark: u128) -> Self {
         Self(mark)
     }
@@ -82,7 +82,7 @@ impl From<LogPosition> for TailMark {
 }
 
 impl LogPosition {
-    /// Of a mark that a store on a local disk gave.
+    /// The position of a mark from a store on a local disk.
     pub fn of_local(mark: TailMark) -> Self {
         Self {
             extent: (mark.0 >> 32) as u64,
@@ -91,7 +91,7 @@ impl LogPosition {
     }
 }
 
-/// What a transaction is known by: all its entries carry it.
+/// The identity of a transaction; all its entries carry it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trx {
     /// The producer's id.
@@ -102,20 +102,20 @@ pub struct Trx {
     pub number: u64,
 }
 
-/// What a reader gets back.
+/// A stored record, as a reader gets it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// The segment it stands in.
+    /// Its segment.
     pub path: SegmentPath,
-    /// Its number there.
+    /// Its number in the segment.
     pub sequence: Sequence,
     /// When it was committed.
     pub timestamp: Timestamp,
-    /// The transaction it came with.
+    /// Its transaction.
     pub trx: Trx,
     /// The event.
     pub payload: Bytes,
-    /// Text by text.
+    /// The producer's metadata.
     pub metadata: Metadata,
 }
 
@@ -126,27 +126,27 @@ pub struct SegmentStatus {
     pub path: SegmentPath,
     /// First readable sequence: 1 unless trimmed.
     pub first_sequence: Sequence,
-    /// When the first readable entry was committed.
+    /// The commit time of the first readable entry.
     pub first_timestamp: Timestamp,
     /// The head.
     pub last_sequence: Sequence,
-    /// When the head was committed.
+    /// The commit time of the head.
     pub last_timestamp: Timestamp,
 }
 
-/// What a commit says of one segment.
+/// The result of a commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Committed {
     /// The transaction's identity.
     pub trx: Trx,
     /// When it was committed.
     pub timestamp: Timestamp,
-    /// The segments right after it, in the transaction's order. The `last_sequence` of each is the last record of this
-    /// transaction, whatever was committed since.
+    /// The segments right after the commit, in the transaction's order. The `last_sequence` of each is the last record
+    /// of this transaction, even if more was committed since.
     pub segments: Vec<SegmentStatus>,
 }
 
-/// How much a store holds.
+/// Counts of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StoreStatus {
     /// Spaces with at least one segment.
@@ -155,6 +155,6 @@ pub struct StoreStatus {
     pub segment_count: u64,
     /// Readable entries.
     pub entry_count: u64,
-    /// When the newest transaction was committed; 0 in an empty store.
+    /// The commit time of the newest transaction; 0 in an empty store.
     pub last_timestamp: Timestamp,
 }

@@ -23,8 +23,8 @@ pub enum NameError {
     NotUtf8,
 }
 
-/// The name of a space or of a segment: 1 to [`NAME_BYTES_MAX`] bytes of UTF-8 without NUL. Cheap to clone.
-/// Ordered by bytes; names are exact, `order-1` never stands for `order-12`.
+/// The name of a space or a segment: 1 to [`NAME_BYTES_MAX`] bytes of UTF-8 without NUL. Cheap to clone. Names order
+/// by bytes and match exactly: `order-1` never stands for `order-12`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Arc<str>);
 
@@ -82,12 +82,12 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Which segment of which space.
+/// The full name of a segment.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SegmentPath {
-    /// The group of segments.
+    /// The space.
     pub space: Name,
-    /// The ordered stream.
+    /// The segment in that space.
     pub segment: Name,
 }
 

@@ -1,4 +1,4 @@
-//! What a producer appends, and its limits.
+//! Records and transactions, and their limits.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -9,12 +9,12 @@ use super::metadata::Metadata;
 use super::names::SegmentPath;
 use crate::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
 
-/// What a client writes.
+/// What a producer writes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Record {
     /// The event, opaque to Streamkit. May be empty.
     pub payload: Bytes,
-    /// Text by text, opaque to Streamkit.
+    /// Text keys with text values, opaque to Streamkit.
     pub metadata: Metadata,
 }
 
@@ -41,9 +41,9 @@ impl Record {
 /// Records for one segment, the first of them at `first_sequence`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SegmentAppend {
-    /// Where they go.
+    /// Their segment.
     pub path: SegmentPath,
-    /// The sequence of the first record: the segment's head + 1 must equal it at commit.
+    /// The sequence of the first record. At commit it must equal the segment's head + 1.
     pub first_sequence: Sequence,
     /// At least one record.
     pub records: Vec<Record>,
@@ -52,13 +52,13 @@ pub struct SegmentAppend {
 /// Records committed together: all become durable and visible, or none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transaction {
-    /// The producer's id of this transaction. A retry with the same id and the same records is answered with the first
-    /// commit, also after a restart.
+    /// The producer's id of this transaction. A retry with the same id and the same records gets the answer of the
+    /// first commit, also after a restart.
     pub id: Uuid,
     /// One or more segments of one store, each at most once.
     pub segments: Vec<SegmentAppend>,
-    /// The lease that the producer must hold: if it was granted to another meanwhile, or released, nothing is appended.
-    /// Checked where the sequences are, in the order of the log.
+    /// The lease that the producer must hold. If it was granted to another or released meanwhile, the engine appends
+    /// nothing. It checks this together with the sequences, in log order.
     pub fence: Option<Fence>,
 }
 
@@ -76,7 +76,7 @@ impl Transaction {
         }
     }
 
-    /// The same, only as long as a lease is held.
+    /// The same transaction, tied to a lease.
     #[must_use]
     pub fn fenced(self, fence: Fence) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A store on a local disk: the façade over queue, log and index. No decision is made here.
+//! A store on a local disk: a façade over queue, log and index. It makes no decisions.
 
 pub(crate) mod threads;
 
@@ -46,14 +46,14 @@ impl LocalStore {
         &self.committer.log
     }
 
-    /// Commits a transaction, blocking this thread. When nobody else is committing to the store, this very thread writes to
-    /// the disk: that saves two changes of threads, a third of the time it takes.
+    /// Commits a transaction and blocks this thread. If nobody else commits to the store, this thread itself writes to
+    /// the disk, which saves two thread switches, a third of the time.
     ///
     /// # Durability, errors
     /// As [`Store::append`].
     ///
     /// # Panics
-    /// Not by itself; but within an async runtime it holds up whatever else its thread is to run.
+    /// Never by itself. Within an async runtime it blocks the thread's other tasks.
     pub fn append_blocking(&self, transaction: Transaction) -> Result<Committed, AppendError> {
         let room = blocking::wait(self.threads.stepper.as_ref(), self.room.take(self.admit(&transaction)?))?;
         let (request, receive) = append_request(transaction, room);
@@ -66,14 +66,14 @@ impl LocalStore {
         blocking::wait(self.threads.stepper.as_ref(), self.appended(receive))
     }
 
-    /// Checks a transaction that is to be appended; returns the bytes it needs in the queue.
+    /// Checks a transaction before an append; returns the bytes it needs in the queue.
     fn admit(&self, transaction: &Transaction) -> Result<usize, AppendError> {
         transaction.validate().map_err(Rejection::Invalid)?;
         self.writable().map_err(Rejection::Storage)?;
         Ok(Encoded::data_len(transaction))
     }
 
-    /// Queues a request. `true`: nobody works on the queue, and the caller has to see to it.
+    /// Queues a request. `true`: nobody works on the queue, and the caller must start that.
     fn push(&self, request: Request) -> Result<bool, AppendError> {
         let mut queue = self.committer.queue();
         if queue.closed {
@@ -87,7 +87,7 @@ impl LocalStore {
         Ok(needs == Needs::Start)
     }
 
-    /// Queues a request and sees to it that somebody works on it.
+    /// Queues a request and makes sure that a driver works on it.
     fn enqueue(&self, request: Request) -> Result<(), AppendError> {
         if self.push(request)? {
             self.threads.commit.start(Arc::clone(&self.committer));
@@ -95,8 +95,8 @@ impl LocalStore {
         Ok(())
     }
 
-    /// Whether nobody else holds this store, and nothing is done for it in the background. One that a write failed on stays
-    /// open, so that whoever runs it hears of it: it is not as if nothing had happened.
+    /// Whether nobody else holds this store and nothing runs for it in the background. A halted store never counts as
+    /// idle: it stays open, so that its operator learns of the failure.
     pub(crate) fn is_idle(&self) -> bool {
         Arc::strong_count(&self.committer) == 1
             && Arc::strong_count(self.log()) == 1
@@ -104,7 +104,8 @@ impl LocalStore {
             && self.log().latch.check().is_ok()
     }
 
-    /// Closes it: refuses new requests and those that wait for room, waits for the committer, leaves a checkpoint.
+    /// Closes the store: refuses new requests and those that wait for room, waits for the committer, leaves a
+    /// checkpoint.
     pub(crate) fn close(&self) {
         let (committer, log) = (&self.committer, self.log());
         let mut queue = committer.queue();
@@ -152,7 +153,7 @@ impl LocalStore {
         receive.await.unwrap_or_else(|_| Err(self.unanswered()))
     }
 
-    /// Whoever worked on it was ended by a bug.
+    /// A bug ended the thread that worked on it.
     fn unanswered(&self) -> AppendError {
         AppendError::Indeterminate(self.writable().err().unwrap_or(StorageError::Closed))
     }
