@@ -9,22 +9,20 @@
 //! The server knows storage only as [`streamkit_engine::Stores`]; it never sees a file. A connection's memory is bounded by
 //! [`Limits`], every channel ends with a terminal message, and frames of one channel leave in the order they were made.
 
-mod accept;
 mod auth;
-pub mod backup;
+mod budgets;
 mod http;
 mod limits;
 mod metrics;
-mod operations;
-mod places;
-mod session;
-mod socket;
+mod shared;
 mod stood;
 mod stores;
 mod told;
-mod undated;
+mod v1;
+mod verbs;
+mod websocket;
 
-pub use auth::{Access, Key, KeyError, Rights, Scopes};
-pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server};
+pub use auth::{Access, AccessError, Authenticate, Key, KeyError, Right, Rights, Scopes, bearer};
+pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server, backup};
 pub use limits::Limits;
 pub use metrics::LOG_LINES_DROPPED;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX};
-use streamkit_protocol::limits::{CHUNK_RECORDS_MAX, FRAME_BYTES_MAX};
+use streamkit_protocol::limits::{MESSAGE_BYTES_MAX, PEER_FRAME_BYTES_MAX};
 
 /// Bounds of a server. The defaults suit a process with a few GB of memory.
 #[derive(Clone, Debug)]
@@ -94,6 +94,18 @@ impl Default for Limits {
         }
     }
 }
+
+/// Records after which a chunk is committed without waiting for more: what a client may count on.
+pub(crate) const CHUNK_RECORDS_MAX: usize = streamkit_protocol::limits::CHUNK_RECORDS_MAX;
+
+/// Largest WebSocket message that a peer may send.
+pub(crate) const FRAME_BYTES_MAX: usize = streamkit_protocol::limits::FRAME_BYTES_MAX;
+
+/// What a batch of answers may be at most of entries, their messages and frames of them: all but full, and the largest entry on top.
+pub(crate) const BATCH_BYTES_MAX: usize = (1 << 20) + RECORD_BYTES_MAX + MESSAGE_BYTES_MAX + PEER_FRAME_BYTES_MAX;
+
+/// Bytes of small answers that a connection may have queued beside everything else: some dozens.
+pub(crate) const SMALL_BYTES: usize = 16 << 10;
 
 /// What a record costs in an inbox beside its bytes.
 pub(crate) const RECORD_OVERHEAD_BYTES: usize = 64;

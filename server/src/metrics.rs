@@ -12,8 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use streamkit_engine::{AppendError, ReadError, Rejection, StorageError};
 
-use crate::places::GaveWay;
-use crate::session::Held;
+use crate::budgets::Held;
 
 /// The media type of what [`Metrics::text`] returns.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,6 +31,15 @@ struct Of {
     budget: &'static str,
 }
 
+/// Why a connection in its handshake had to give way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum GaveWay {
+    /// There were too many.
+    Total,
+    /// There were too many of its address.
+    Address,
+}
+
 /// Why a peer had to give way to others.
 #[derive(Clone, Copy)]
 pub(crate) enum PeerGaveWay {
@@ -41,7 +49,18 @@ pub(crate) enum PeerGaveWay {
     Sending,
 }
 
-/// All of it.
+/// What is so at the moment it is asked for.
+pub(crate) struct Moment {
+    pub(crate) ready: bool,
+    pub(crate) connections: usize,
+    /// How far the clock is behind the last commit.
+    pub(crate) clock_behind: Duration,
+    /// Bytes queued for the disk.
+    pub(crate) queued_bytes: usize,
+    pub(crate) budgets: [Held; 4],
+}
+
+/// All that is counted.
 pub(crate) struct Metrics {
     registry: Registry,
     ready: Gauge,
@@ -194,22 +213,18 @@ impl Metrics {
         self.records_late.inc();
     }
 
-    /// So many bytes are queued for the disk at this moment.
-    pub(crate) fn queued(&self, bytes: usize) {
-        self.queued_bytes.set(bytes.try_into().unwrap_or(i64::MAX));
-    }
-
     /// Everything as text, with what is true now.
-    pub(crate) fn text(&self, ready: bool, connections: usize, clock_behind: Duration, budgets: [Held; 4]) -> String {
+    pub(crate) fn text(&self, now: Moment) -> String {
         let gauge = |value: usize| value.try_into().unwrap_or(i64::MAX);
-        for Held { budget, bytes, waiting } in budgets {
+        for Held { budget, bytes, waiting } in now.budgets {
             let of = Of { budget };
             self.budget_held_bytes.get_or_create(&of).set(gauge(bytes));
             self.budget_waiting.get_or_create(&of).set(gauge(waiting));
         }
-        self.clock_behind_seconds.set(clock_behind.as_secs_f64());
-        self.ready.set(i64::from(ready));
-        self.connections.set(gauge(connections));
+        self.queued_bytes.set(gauge(now.queued_bytes));
+        self.clock_behind_seconds.set(now.clock_behind.as_secs_f64());
+        self.ready.set(i64::from(now.ready));
+        self.connections.set(gauge(now.connections));
         let dropped = LOG_LINES_DROPPED.load(Ordering::Relaxed);
         self.log_lines_dropped.inner().fetch_max(dropped, Ordering::Relaxed);
         let mut out = String::new();
@@ -240,8 +255,14 @@ mod tests {
         for family in [&metrics.appends_failed, &metrics.reads_failed] {
             family.get_or_create(&reason).inc();
         }
-        let budgets = crate::session::Budgets::new(&crate::Limits::default());
-        let text = metrics.text(true, 0, Duration::ZERO, budgets.held());
+        let budgets = crate::budgets::Budgets::new(&crate::Limits::default());
+        let text = metrics.text(Moment {
+            ready: true,
+            connections: 0,
+            clock_behind: Duration::ZERO,
+            queued_bytes: 0,
+            budgets: budgets.held(),
+        });
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(samples.len(), 16 + 2 * budgets.held().len(), "{text}");
         let documented = include_str!("../../docs/COMMANDS.md");

@@ -1,0 +1,60 @@
+//! Who may do what: the hook through which a server learns it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::request::Parts;
+
+use super::scopes::Scopes;
+
+/// What a session may do, and for how long.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Access {
+    /// Which stores, and what there.
+    pub scopes: Scopes,
+    /// Time left when this was found out. The session ends with it.
+    pub expires_in: Duration,
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccessError {
+    /// The request says who it is from in more than one way, of which another reader might take another one. Answered 400.
+    #[error("{0}")]
+    Unclear(&'static str),
+    /// It does not say so, or is not believed. Which of these is not told to anyone. Answered 401.
+    #[error("Unauthorized")]
+    Unknown,
+    /// It is known who it is from, and that they may do nothing here. Answered 403 with this text.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Whoever could tell cannot be asked now. Answered 503 with this text, which must not tell more than a stranger may know.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Finds out what whoever sent a request may do. [`crate::Key`] reads bearer tokens of the server's own; a service that mounts the
+/// router brings its own.
+///
+/// Asked once a session, and once a request of a backup. What it takes back later ends a session only with [`Access::expires_in`].
+#[async_trait]
+pub trait Authenticate: Send + Sync + 'static {
+    /// What whoever sent a request with this head may do. The head has the headers, and what layers above the router have put
+    /// into its extensions.
+    ///
+    /// # Errors
+    /// [`AccessError`]: the request is answered with it.
+    ///
+    /// # Cancel safety
+    /// Dropped when the connection is gone.
+    async fn authenticate(&self, head: &Parts) -> Result<Access, AccessError>;
+}
+
+#[async_trait]
+impl<T: Authenticate + ?Sized> Authenticate for Arc<T> {
+    async fn authenticate(&self, head: &Parts) -> Result<Access, AccessError> {
+        (**self).authenticate(head).await
+    }
+}

@@ -1,0 +1,164 @@
+//! Which stores a session opens, and what it may do there.
+
+use std::collections::BTreeMap;
+
+use streamkit_engine::StoreId;
+use uuid::Uuid;
+
+/// One thing that a session may do in a store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Right {
+    /// Peek, consume, lists, status.
+    Read,
+    /// Produce, trim, delete.
+    Write,
+}
+
+/// Some of them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Rights {
+    read: bool,
+    write: bool,
+}
+
+impl Rights {
+    /// Nothing.
+    pub const NONE: Rights = Rights {
+        read: false,
+        write: false,
+    };
+    /// [`Right::Read`] alone.
+    pub const READ: Rights = Rights {
+        read: true,
+        ..Rights::NONE
+    };
+    /// [`Right::Write`] alone.
+    pub const WRITE: Rights = Rights {
+        write: true,
+        ..Rights::NONE
+    };
+    /// All that there are.
+    pub const ALL: Rights = Rights {
+        read: true,
+        write: true,
+    };
+
+    /// Whether `right` is among them.
+    pub fn has(self, right: Right) -> bool {
+        match right {
+            Right::Read => self.read,
+            Right::Write => self.write,
+        }
+    }
+
+    /// What is among these or those.
+    pub fn or(self, other: Rights) -> Rights {
+        Rights {
+            read: self.read || other.read,
+            write: self.write || other.write,
+        }
+    }
+}
+
+/// The stores that a session opens; none by default. Tokens spell them `streamkit::*` for all, `streamkit::{uuid}` for one; `:read`
+/// or `:write` at the end narrows it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Scopes {
+    all: Rights,
+    stores: BTreeMap<StoreId, Rights>,
+}
+
+impl Scopes {
+    /// Reads scopes in order. `None` if nothing is granted, or if a malformed store scope stands before the one that
+    /// grants everything: a token that was written wrongly is not half believed.
+    pub fn parse<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut granted = Scopes::default();
+        for scope in scopes {
+            let Some(target) = scope.strip_prefix("streamkit::") else {
+                continue;
+            };
+            let (target, rights) = match target.rsplit_once(':') {
+                Some((target, "read")) => (target, Rights::READ),
+                Some((target, "write")) => (target, Rights::WRITE),
+                _ => (target, Rights::ALL),
+            };
+            granted = match target {
+                "*" => granted.with_all(rights),
+                store => granted.with(StoreId(Uuid::parse_str(store).ok()?), rights),
+            };
+            if granted.all == Rights::ALL {
+                break;
+            }
+        }
+        let any = granted != Scopes::default();
+        any.then_some(granted)
+    }
+
+    /// These, and `rights` on all stores, those that are not there yet among them.
+    #[must_use]
+    pub fn with_all(mut self, rights: Rights) -> Self {
+        self.all = self.all.or(rights);
+        self
+    }
+
+    /// These, and `rights` on one store.
+    #[must_use]
+    pub fn with(mut self, store: StoreId, rights: Rights) -> Self {
+        let held = self.stores.entry(store).or_default();
+        *held = held.or(rights);
+        self
+    }
+
+    /// The rights on all stores, those that are not there yet among them.
+    pub fn on_all(&self) -> Rights {
+        self.all
+    }
+
+    /// The rights on one store.
+    pub fn on(&self, store: StoreId) -> Rights {
+        self.all.or(self.stores.get(&store).copied().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b10";
+
+    fn store() -> StoreId {
+        StoreId(ONE.parse().unwrap())
+    }
+
+    #[test]
+    fn a_star_scope_opens_all_stores_and_a_store_scope_only_that_one() {
+        let both = Rights::ALL;
+        let all = Scopes::parse(["streamkit::*"]).unwrap();
+        assert_eq!((all.on(store()), all.on_all()), (both, both));
+        let scope = format!("streamkit::{ONE}");
+        let one = Scopes::parse([scope.as_str()]).unwrap();
+        assert_eq!(one.on(store()), both);
+        assert_eq!(one.on(StoreId(Uuid::from_u128(7))), Rights::default());
+        assert_eq!(one.on_all(), Rights::default());
+    }
+
+    #[test]
+    fn no_scope_a_bad_uuid_and_a_mix_of_good_and_malformed_grant_nothing() {
+        let good = format!("streamkit::{ONE}");
+        assert_eq!(Scopes::parse([]), None);
+        assert_eq!(Scopes::parse(["other::*", " streamkit::*"]), None);
+        assert_eq!(Scopes::parse(["streamkit::no-uuid"]), None);
+        assert_eq!(Scopes::parse([good.as_str(), "streamkit::no-uuid"]), None);
+        assert_eq!(Scopes::parse(["streamkit::no-uuid", "streamkit::*"]), None);
+        assert!(Scopes::parse(["streamkit::*", "streamkit::no-uuid"]).is_some());
+    }
+
+    #[test]
+    fn read_and_write_suffixes_narrow_a_scope() {
+        let scope = format!("streamkit::{ONE}:write");
+        let scopes = Scopes::parse(["streamkit::*:read", scope.as_str()]).unwrap();
+        assert_eq!(scopes.on(store()), Rights::ALL);
+        assert_eq!(scopes.on(StoreId(Uuid::from_u128(7))), Rights::READ);
+    }
+}

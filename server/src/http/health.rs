@@ -1,0 +1,70 @@
+//! What whoever watches a server asks: `GET /healthz`, `GET /readyz`, `GET /metrics`. None of it needs a token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::sessions::Sessions;
+use crate::metrics::{self, Moment};
+use crate::shared::Shared;
+use crate::told;
+
+/// The header in which `/readyz` says how the stores commit: `io_uring` or `threads`. The body is `ok` alone, as whoever
+/// watches servers expects it.
+pub const COMMIT_METHOD_HEADER: &str = "streamkit-commit-method";
+
+/// The header in which `/readyz` says by how many seconds the clock is behind the last commit of a store, where it is.
+pub const CLOCK_BEHIND_HEADER: &str = "streamkit-clock-behind";
+
+/// What is looked at.
+#[derive(Clone)]
+struct Watched {
+    shared: Arc<Shared>,
+    sessions: Arc<Sessions>,
+}
+
+/// The routes.
+pub(super) fn routes(shared: Arc<Shared>, sessions: Arc<Sessions>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(Watched { shared, sessions })
+}
+
+async fn readyz(State(Watched { shared, .. }): State<Watched>) -> Response {
+    if shared.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down").into_response();
+    }
+    let stores = shared.stores.all();
+    let mut answer = match stores.ready() {
+        Ok(()) => "ok".into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, told::storage(&error)).into_response(),
+    };
+    if let Some(method) = stores.commit_method() {
+        let method = HeaderValue::from_static(method);
+        answer.headers_mut().insert(COMMIT_METHOD_HEADER, method);
+    }
+    if let Some((_, by)) = stores.clock_behind() {
+        let seconds = HeaderValue::from(by.as_secs());
+        answer.headers_mut().insert(CLOCK_BEHIND_HEADER, seconds);
+    }
+    answer
+}
+
+async fn metrics(State(Watched { shared, sessions }): State<Watched>) -> Response {
+    let stores = shared.stores.all();
+    let text = shared.metrics.text(Moment {
+        ready: !shared.stopping.is_cancelled() && stores.ready().is_ok(),
+        connections: sessions.count(),
+        clock_behind: stores.clock_behind().map_or(Duration::ZERO, |(_, by)| by),
+        queued_bytes: stores.queued_bytes().unwrap_or(0),
+        budgets: shared.budgets.held(),
+    });
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}

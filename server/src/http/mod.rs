@@ -1,0 +1,14 @@
+//! The HTTP side: the routes, who is let in, and how connections are accepted.
+
+mod accept;
+mod admitted;
+pub mod backup;
+mod health;
+mod places;
+mod server;
+mod sessions;
+mod streamz;
+mod undated;
+
+pub use health::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
+pub use server::Server;

@@ -1,0 +1,73 @@
+//! A server: its routes, and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use streamkit_engine::Stores;
+use tokio_util::sync::CancellationToken;
+
+use super::sessions::Sessions;
+use super::{backup, health, streamz};
+use crate::auth::Authenticate;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+
+/// A server over some stores. Cheap to clone; all clones are the same server.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+    auth: Arc<dyn Authenticate>,
+    sessions: Arc<Sessions>,
+    backups: backup::Reads,
+}
+
+impl Server {
+    /// A server that serves `stores` to whom `auth` lets in: bearers of tokens signed with a [`crate::Key`], or what a service of
+    /// your own makes of a request.
+    pub fn new(stores: Arc<dyn Stores>, auth: impl Authenticate, limits: Limits) -> Self {
+        Self {
+            sessions: Arc::new(Sessions::new(limits.connections)),
+            backups: backup::Reads::default(),
+            auth: Arc::new(auth),
+            shared: Arc::new(Shared::new(stores, limits)),
+        }
+    }
+
+    pub(super) fn stopping(&self) -> CancellationToken {
+        self.shared.stopping.clone()
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// [`Limits::shutdown_deadline`].
+    pub fn shutdown_deadline(&self) -> Duration {
+        self.shared.limits.shutdown_deadline
+    }
+
+    /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable, and how it
+    /// commits: [`crate::COMMIT_METHOD_HEADER`]), `GET /metrics` (what it counted), `GET /backup` and what stands below it
+    /// ([`crate::backup`]). All of them are the same server's, also of several routers.
+    pub fn router(&self) -> Router {
+        let (shared, auth, sessions) = (&self.shared, &self.auth, &self.sessions);
+        Router::new()
+            .merge(streamz::routes(shared.clone(), auth.clone(), sessions.clone()))
+            .merge(health::routes(shared.clone(), sessions.clone()))
+            .merge(backup::routes(shared.clone(), auth.clone(), self.backups.clone()))
+    }
+
+    /// Ends all sessions: commits in flight are finished and answered, every open channel gets a terminal message, then
+    /// the connections close. Returns when they have, or after [`Limits::shutdown_deadline`]. Closing the stores is left
+    /// to whoever opened them.
+    pub async fn shutdown(&self) {
+        self.shared.stopping.cancel();
+        self.sessions.ended(self.shutdown_deadline()).await;
+    }
+}

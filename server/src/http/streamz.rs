@@ -1,0 +1,102 @@
+//! `GET /streamz`: the WebSocket handshake, and the hand-over of an upgraded connection to a session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{FromRef, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use hyper::upgrade::OnUpgrade;
+use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::admitted::Admitted;
+use super::sessions::Sessions;
+use crate::auth::{Access, Authenticate};
+use crate::shared::Shared;
+use crate::v1;
+use crate::websocket::Taken;
+
+/// Timers do not reach further than some years; what a session may do may.
+const SESSION_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// What a session begins with.
+#[derive(Clone)]
+struct Door {
+    shared: Arc<Shared>,
+    auth: Arc<dyn Authenticate>,
+    sessions: Arc<Sessions>,
+}
+
+impl FromRef<Door> for Arc<dyn Authenticate> {
+    fn from_ref(door: &Door) -> Self {
+        door.auth.clone()
+    }
+}
+
+/// The route.
+pub(super) fn routes(shared: Arc<Shared>, auth: Arc<dyn Authenticate>, sessions: Arc<Sessions>) -> Router {
+    let door = Door { shared, auth, sessions };
+    Router::new().route("/streamz", get(streamz)).with_state(door)
+}
+
+async fn streamz(
+    State(Door { shared, sessions, .. }): State<Door>,
+    Admitted(access): Admitted,
+    taken: Option<Extension<Taken>>,
+    headers: HeaderMap,
+    upgraded: Option<Extension<OnUpgrade>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgraded = match (upgrade, upgraded) {
+        (Ok(_), Some(Extension(upgraded))) => upgraded,
+        (Ok(_), None) => return StatusCode::UPGRADE_REQUIRED.into_response(),
+        (Err(rejection), _) => return rejection.into_response(),
+    };
+    if shared.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+    }
+    let Some(place) = sessions.place() else {
+        tracing::warn!(limit = sessions.most(), "too many connections");
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
+    };
+    let in_order = headers.get(FRAMES_HEADER).is_some_and(|value| value == FRAMES_IN_ORDER);
+    let ending = shared.stopping.child_token();
+    tokio::spawn(async move {
+        match upgraded.await {
+            Ok(upgraded) => {
+                let Access { scopes, expires_in } = access;
+                let peer = v1::Peer {
+                    scopes,
+                    expiry: tokio::time::sleep(expires_in.min(SESSION_MAX)),
+                    in_order,
+                };
+                let taken = taken.map(|Extension(taken)| taken);
+                v1::run(upgraded, taken, shared, peer, ending).await;
+            }
+            Err(error) => tracing::debug!(%error, "a connection ended while it was upgraded"),
+        }
+        drop(place);
+    });
+    switched(&headers)
+}
+
+/// The answer with which HTTP ends and the WebSocket begins. Other than the library's own way, which has the same checks, it
+/// leaves the connection's bytes to us.
+fn switched(headers: &HeaderMap) -> Response {
+    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
+        // HTTP/2 has no such key, and no such status.
+        return StatusCode::OK.into_response();
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let headers = [
+        (header::CONNECTION, "upgrade"),
+        (header::UPGRADE, "websocket"),
+        (header::SEC_WEBSOCKET_ACCEPT, accept.as_str()),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}

@@ -1,0 +1,159 @@
+//! One open channel: a request, the verb that it asks for, and the promise that it ends with a terminal message.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use streamkit_engine::{Store, StoreId};
+use streamkit_protocol::{FrameHead, Terminal};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
+
+use super::answers::Replies;
+use super::channels::Channels;
+use super::goodbye::Ending;
+use super::inbox::RequestRoom;
+use super::records::Incoming;
+use super::refused::Refused;
+use super::requests;
+use crate::auth::Rights;
+use crate::shared::Shared;
+use crate::stores::StoreUnavailable;
+use crate::told;
+use crate::verbs::{self, Failure, Kind, Outgoing};
+
+/// Bytes of an error's text.
+const ERROR_BYTES_MAX: usize = 4096;
+
+/// A channel.
+pub(super) struct Channel {
+    pub(super) head: FrameHead,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing<Replies>,
+    pub(super) why: Ending,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What opened a channel.
+pub(super) struct Opening {
+    pub(super) message: Bytes,
+    /// Held until the channel's last message is queued.
+    pub(super) place: OwnedSemaphorePermit,
+    /// Room that the request takes while its verb runs.
+    pub(super) room: RequestRoom,
+    /// Where the caller's trace is. The rest of its context is not kept.
+    pub(super) traceparent: Option<String>,
+    pub(super) rights: Rights,
+}
+
+/// How a channel ends.
+enum End {
+    /// With this message.
+    Terminal(Terminal),
+    /// With an error frame.
+    ErrorFrame(String),
+    /// It was ended already, or the connection is gone.
+    Silent,
+}
+
+impl Channel {
+    /// Runs the verb that a request asks for and ends the channel, whatever happens in between.
+    pub(super) async fn serve(mut self, opening: Opening, channels: Arc<Channels>) {
+        let Opening {
+            message,
+            place: _place,
+            room,
+            traceparent,
+            rights,
+        } = opening;
+        let store = self.head.store_id;
+        let span = tracing::debug_span!("streamkit.transport.server.request", %store, traceparent);
+        let mut produces = false;
+        let end = AssertUnwindSafe(self.run(rights, message, &mut produces))
+            .catch_unwind()
+            .instrument(span)
+            .await;
+        let end = match end {
+            Ok(Ok(())) => End::Terminal(Terminal::Close),
+            Ok(Err(refused)) => self.end_of(refused),
+            Err(panic) => {
+                let text = panic_text(&*panic);
+                tracing::error!(panic = text, "an operation panicked");
+                End::Terminal(Terminal::CloseError(told::PANIC.to_owned()))
+            }
+        };
+        // From here on late frames of the channel are dropped, so that nothing follows the terminal message.
+        let answered = produces && matches!(end, End::Terminal(Terminal::Close));
+        channels.finish(self.head.channel_id, answered);
+        let overloaded = self.incoming.is_overloaded();
+        // Sending the last message may have to wait; nobody shall wait meanwhile for what is not needed any more.
+        drop((self.incoming, room));
+        let out = self.outgoing.answers();
+        match end {
+            _ if overloaded => {}
+            End::Terminal(terminal) => out.end(&terminal.encode()).await,
+            End::ErrorFrame(why) => out.end_with_error(&Terminal::Error(why).encode()).await,
+            End::Silent => {}
+        }
+    }
+
+    async fn run(&mut self, rights: Rights, message: Bytes, produces: &mut bool) -> Result<(), Refused> {
+        let request = self.incoming.request(message).await?;
+        let kind = requests::kind(&request);
+        *produces = kind == Kind::Append;
+        if !rights.has(kind.needs()) {
+            return Err(Refused::AccessDenied);
+        }
+        let store = self.store(kind).await?;
+        let verb = requests::verb(request)?;
+        debug_assert_eq!(verb.kind(), kind, "rights were asked for another verb");
+        verbs::run(verb, &store, &mut self.incoming, &self.outgoing, &self.shared.metrics).await
+    }
+
+    async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Refused> {
+        let id = StoreId(self.head.store_id);
+        let opened = tokio::select! {
+            opened = self.shared.stores.open(id, kind.only_reads()) => opened,
+            () = self.incoming.ending() => return Err(Failure::Ending.into()),
+        };
+        opened.map_err(|error| {
+            // What is not tried again yet was counted when it was.
+            if let StoreUnavailable::Open(_) = error {
+                self.shared.metrics.open_failed();
+            }
+            Refused::StoreUnavailable
+        })
+    }
+
+    fn end_of(&self, refused: Refused) -> End {
+        match refused {
+            Refused::Failed(Failure::Ending) => match self.why.get() {
+                Some(why) => End::Terminal(Terminal::CloseError((*why).to_owned())),
+                None => End::Silent,
+            },
+            Refused::AccessDenied | Refused::StoreUnavailable | Refused::Failed(Failure::Overloaded) => {
+                End::ErrorFrame(refused.to_string())
+            }
+            other => End::Terminal(Terminal::CloseError(shortened(other.to_string()))),
+        }
+    }
+}
+
+/// A text that may quote what the peer sent, which may be long.
+fn shortened(mut why: String) -> String {
+    if why.len() > ERROR_BYTES_MAX {
+        why.truncate(why.floor_char_boundary(ERROR_BYTES_MAX));
+        why.push('…');
+        why.shrink_to_fit();
+    }
+    why
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown")
+}

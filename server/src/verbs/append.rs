@@ -1,0 +1,111 @@
+//! Append: records in, one durable transaction and its statuses per chunk. A chunk ends when it is full, when the peer ends its
+//! side, or when others need the room that it takes; a gap, a record that is none or an abort discards the open chunk, and what
+//! was acknowledged stays.
+
+use streamkit_engine::limits::TRANSACTION_BYTES_MAX;
+use streamkit_engine::{Record, SegmentPath, Sequence, Store, Transaction};
+
+use super::boundary::{Answers, Awaited, Batch as _, Next, ReceivedRecord, Records};
+use super::failure::Failure;
+use super::outgoing::Outgoing;
+use crate::budgets::Room;
+use crate::limits::CHUNK_RECORDS_MAX;
+use crate::metrics::Metrics;
+
+/// Records that will be committed together.
+#[derive(Default)]
+struct Chunk {
+    first: Sequence,
+    records: Vec<Record>,
+    bytes: usize,
+    /// Room the records still take.
+    room: Room,
+}
+
+pub(super) async fn run<R: Records, A: Answers>(
+    path: SegmentPath,
+    store: &dyn Store,
+    records: &mut R,
+    out: &Outgoing<A>,
+    metrics: &Metrics,
+) -> Result<(), R::Error> {
+    let mut awaited = None;
+    let mut chunk = Chunk::default();
+    loop {
+        let next = records.next(Awaited {
+            path: &path,
+            sequence: awaited,
+            chunk: (!chunk.records.is_empty()).then(|| chunk.room.bytes()),
+        });
+        let received = match next.await? {
+            Next::Record(received) => received,
+            Next::Crowded => {
+                commit(&path, std::mem::take(&mut chunk), store, out, metrics).await?;
+                continue;
+            }
+            Next::End if chunk.records.is_empty() => return Ok(()),
+            Next::End => return Ok(commit(&path, chunk, store, out, metrics).await?),
+        };
+        let next = match awaited {
+            Some(next) => next,
+            None => first(&path, store, metrics).await?,
+        };
+        if received.sequence != next {
+            records.keep(next, received)?;
+            awaited = Some(next);
+            continue;
+        }
+        let is_full =
+            chunk.records.len() == CHUNK_RECORDS_MAX || chunk.bytes + received.record.len() > TRANSACTION_BYTES_MAX;
+        if is_full {
+            commit(&path, std::mem::take(&mut chunk), store, out, metrics).await?;
+        }
+        chunk.push(received);
+        awaited = Some(next.next());
+    }
+}
+
+/// What the first record has to be: behind the durable head of this moment. Whether that still holds is decided at commit.
+async fn first(path: &SegmentPath, store: &dyn Store, metrics: &Metrics) -> Result<Sequence, Failure> {
+    let status = store.segment_status(path).await.map_err(Failure::Read);
+    let status = status.inspect_err(|failure| failure.count(metrics))?;
+    Ok(status.map_or(Sequence::FIRST, |status| status.last_sequence.next()))
+}
+
+impl Chunk {
+    fn push(&mut self, received: ReceivedRecord) {
+        let ReceivedRecord { sequence, record, room } = received;
+        if self.records.is_empty() {
+            self.first = sequence;
+        }
+        self.bytes += record.len();
+        self.records.push(record);
+        self.room.merge(room);
+    }
+}
+
+/// Commits a chunk and acknowledges it. Runs to its end once begun: what the store commits, the peer is told if it listens.
+async fn commit<A: Answers>(
+    path: &SegmentPath,
+    chunk: Chunk,
+    store: &dyn Store,
+    out: &Outgoing<A>,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
+    let Chunk {
+        first, records, room, ..
+    } = chunk;
+    let count = records.len();
+    let appended = store.append(Transaction::single(path.clone(), first, records)).await;
+    let committed = appended.map_err(|error| {
+        metrics.append_failed(&error);
+        Failure::of_write("an append", error)
+    })?;
+    metrics.appended(count);
+    drop(room);
+    let mut batch = out.batch();
+    for status in &committed.segments {
+        batch.status(status);
+    }
+    out.acknowledge(batch).await
+}

@@ -1,0 +1,79 @@
+//! Why a verb did not do what was asked, in no words: those are of each version of the protocol.
+
+use streamkit_engine::{AppendError, Entry, ReadError, Rejection, SegmentPath, Sequence, StorageError};
+
+use crate::budgets::Ended;
+use crate::metrics::Metrics;
+
+/// Why a verb did not finish.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The open chunk does not follow what is stored, and is not stored.
+    Conflict { expected: Sequence, got: Sequence },
+    /// There is no such segment to delete.
+    NoSuchSegment(SegmentPath),
+    /// A transaction is not stored, or not for certain.
+    NotWritten(AppendError),
+    /// An entry fits in no message. What is before it was sent.
+    DoesNotFit(SegmentPath, Sequence),
+    /// Nothing more can be read.
+    Read(ReadError),
+    /// The peer ended its side; it expects nothing more.
+    PeerEnded,
+    /// The session or the connection ends.
+    Ending,
+    /// Others wait for the room of what its peer sent, which does not take what it is told; or there is no room for what the
+    /// verb needs.
+    Overloaded,
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Failure::Read(error)
+    }
+}
+
+impl From<Ended> for Failure {
+    fn from(_: Ended) -> Self {
+        Failure::Ending
+    }
+}
+
+impl Failure {
+    /// Of `what`, a transaction.
+    pub(super) fn of_write(what: &str, error: AppendError) -> Self {
+        if let AppendError::Rejected(Rejection::Conflict { head, got, .. }) = error {
+            let expected = head.next();
+            return Failure::Conflict { expected, got };
+        }
+        if !is_logged_by_its_store(&error) {
+            tracing::warn!(%error, "{what} failed");
+        }
+        Failure::NotWritten(error)
+    }
+
+    pub(super) fn does_not_fit(entry: &Entry) -> Self {
+        Failure::DoesNotFit(entry.path.clone(), entry.sequence)
+    }
+
+    /// Logs and counts a read that failed.
+    pub(super) fn count(&self, metrics: &Metrics) {
+        if let Failure::Read(error) = self {
+            tracing::warn!(%error, "a read failed");
+            metrics.read_failed(error);
+        }
+    }
+}
+
+/// What goes on until somebody does something about the disk: the store logs it once, however many producers meet it.
+fn is_logged_by_its_store(error: &AppendError) -> bool {
+    matches!(
+        error,
+        AppendError::Indeterminate(StorageError::Io { .. } | StorageError::Gone(_))
+            | AppendError::Rejected(
+                Rejection::DiskFull
+                    | Rejection::NotReady(_)
+                    | Rejection::Storage(StorageError::Halted { .. } | StorageError::Gone(_))
+            )
+    )
+}

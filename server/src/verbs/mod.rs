@@ -1,0 +1,75 @@
+//! The verbs, one file each: what is asked of a store and what it answers with. They know no version of the protocol: what asks is
+//! a [`Verb`], records come in through [`Records`], batches go out through [`Answers`], and what went wrong is a [`Failure`].
+
+mod append;
+mod boundary;
+mod failure;
+mod list;
+mod outgoing;
+mod peek;
+mod read;
+mod remove;
+mod status;
+mod verb;
+
+use std::sync::Arc;
+
+use streamkit_engine::Store;
+use tracing::Instrument as _;
+
+use crate::metrics::Metrics;
+
+pub(crate) use boundary::{Answers, Awaited, Batch, DoesNotFit, Next, ReceivedRecord, Records, Totals};
+pub(crate) use failure::Failure;
+pub(crate) use outgoing::Outgoing;
+pub(crate) use verb::{Kind, SegmentList, Verb, Within};
+
+/// Does what is asked. Returns when everything is answered but the end. What only reads is given up when the peer ends its side,
+/// as [`Records::ended`] tells; what changes something runs to its end once begun.
+///
+/// # Errors
+/// [`Failure`], or what `records` fail with.
+pub(crate) async fn run<R: Records, A: Answers>(
+    verb: Verb,
+    store: &Arc<dyn Store>,
+    records: &mut R,
+    out: &Outgoing<A>,
+    metrics: &Metrics,
+) -> Result<(), R::Error> {
+    let span = verb.span();
+    let work = async {
+        match verb {
+            Verb::Append(path) => append::run(path, &**store, records, out, metrics).await,
+            Verb::Trim(path, first) => Ok(remove::trim(path, first, &**store, out).await?),
+            Verb::Delete(path) => Ok(remove::delete(path, &**store).await?),
+            Verb::Peek(path) => until_ended(records, peek::run(path, &**store, out), metrics).await,
+            Verb::ReadSegment(read) => {
+                let reader = || store.read_segment(read.clone());
+                until_ended(records, read::run(reader, out), metrics).await
+            }
+            Verb::ReadSpaces(read) => {
+                let reader = || store.read_spaces(read.clone());
+                until_ended(records, read::run(reader, out), metrics).await
+            }
+            Verb::Spaces => until_ended(records, list::spaces(store, out), metrics).await,
+            Verb::Segments(list) => until_ended(records, list::segments(list, store, out), metrics).await,
+            Verb::Status(within) => until_ended(records, status::run(within, store, out), metrics).await,
+        }
+    };
+    work.instrument(span).await
+}
+
+/// Does `work`, which answers on its own, until the peer ends its side.
+async fn until_ended<R: Records>(
+    records: &mut R,
+    work: impl Future<Output = Result<(), Failure>>,
+    metrics: &Metrics,
+) -> Result<(), R::Error> {
+    let ended = records.ended();
+    tokio::select! {
+        biased;
+        // What is complete is not given up, and its peer often ends its side just then.
+        done = work => Ok(done.inspect_err(|failure| failure.count(metrics))?),
+        failure = ended => Err(failure),
+    }
+}

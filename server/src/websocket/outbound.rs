@@ -1,0 +1,293 @@
+//! One queue per connection, first in first out, bounded in bytes. Because every frame of a channel goes through it in the
+//! order it was made, nothing overtakes anything.
+//!
+//! What is small has room of its own, which each connection always has, so that it waits for nobody else's bulk. The rest is
+//! within the budget of what goes out, too.
+//!
+//! Whoever reads the socket queues frames too: pings, pongs, refusals. They have room of their own, so that a peer that
+//! takes entries slowly is still heard.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::budgets::{Budgets, Ended, Share};
+use crate::limits::{Limits, SMALL_BYTES};
+
+/// Bytes of refusals that may be queued: some dozens. Beyond, reading waits for a peer that asks and does not listen.
+const REFUSAL_BYTES: usize = 16 << 10;
+
+/// Where channels send.
+#[derive(Clone)]
+pub(crate) struct Outbound {
+    queue: mpsc::UnboundedSender<Queued>,
+    /// Bytes the queue may still take. Closed when the connection is.
+    room: Arc<Semaphore>,
+    capacity: usize,
+    reserve: Arc<Reserve>,
+    budgets: Arc<Budgets>,
+}
+
+/// Room for what is small, and for what the reader of the socket sends.
+struct Reserve {
+    small: Semaphore,
+    refusals: Semaphore,
+    /// Whether one is queued; another would say nothing new.
+    ping: AtomicBool,
+    pong: AtomicBool,
+}
+
+/// What frames take until they are sent.
+enum Takes {
+    Room(usize, #[expect(dead_code, reason = "held, not used")] Share),
+    Small(usize),
+    Refusal(usize),
+    Ping,
+    Pong,
+    Nothing,
+}
+
+/// Frames queued together.
+pub(super) struct Queued {
+    pub(super) frames: Bytes,
+    /// Where each frame ends.
+    pub(super) ends: Vec<usize>,
+    takes: Takes,
+}
+
+/// Frames on their way out together: of one channel, or one of a connection.
+#[derive(Default)]
+pub(crate) struct Frames {
+    pub(crate) bytes: Vec<u8>,
+    /// Where each of them ends.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl From<Vec<u8>> for Frames {
+    fn from(frame: Vec<u8>) -> Self {
+        let ends = vec![frame.len()];
+        Self { bytes: frame, ends }
+    }
+}
+
+/// The queue of a connection: where channels send, and what its wire takes from.
+pub(crate) fn queue(limits: &Limits, budgets: Arc<Budgets>) -> (Outbound, Queue) {
+    let (queue, queued) = mpsc::unbounded_channel();
+    let capacity = limits.outbound_bytes.max(1 << 20);
+    let room = Arc::new(Semaphore::new(capacity));
+    let reserve = Arc::new(Reserve {
+        small: Semaphore::new(SMALL_BYTES),
+        refusals: Semaphore::new(REFUSAL_BYTES),
+        ping: AtomicBool::new(false),
+        pong: AtomicBool::new(false),
+    });
+    let outbound = Outbound {
+        queue,
+        room: room.clone(),
+        capacity,
+        reserve: reserve.clone(),
+        budgets,
+    };
+    let queue = Queue {
+        queued,
+        room,
+        capacity,
+        reserve,
+    };
+    (outbound, queue)
+}
+
+impl Outbound {
+    /// Queues frames as soon as there is room.
+    ///
+    /// Cancel safe: dropped early, none of them is sent.
+    ///
+    /// # Errors
+    /// [`Ended`]: the connection is gone.
+    pub(crate) async fn send(&self, frames: Frames) -> Result<(), Ended> {
+        self.queue(frames, None).await
+    }
+
+    /// The same of frames that have a share of the budget of what goes out.
+    ///
+    /// # Errors
+    /// [`Ended`]: the connection is gone.
+    pub(crate) async fn send_of(&self, frames: Frames, share: Share) -> Result<(), Ended> {
+        self.queue(frames, Some(share)).await
+    }
+
+    /// Waits until the queue would take something.
+    ///
+    /// # Errors
+    /// [`Ended`]: the connection is gone.
+    pub(crate) async fn has_room(&self) -> Result<(), Ended> {
+        self.room.acquire().await.map(drop).map_err(|_| Ended)
+    }
+
+    /// Whether it would take something now, or nothing any more.
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.room.available_permits() > 0 || self.room.is_closed()
+    }
+
+    async fn queue(&self, frames: Frames, share: Option<Share>) -> Result<(), Ended> {
+        if frames.ends.is_empty() {
+            return if self.room.is_closed() { Err(Ended) } else { Ok(()) };
+        }
+        let bytes = frames.bytes.len();
+        if let Some(small) = self.small(bytes) {
+            return self.push(frames, small);
+        }
+        let permits = bytes.min(self.capacity);
+        let room = self.room.acquire_many(u32::try_from(permits).unwrap_or(u32::MAX));
+        let room = room.await.map_err(|_| Ended)?;
+        let share = match share {
+            Some(share) => share,
+            None => self.budgets.outgoing.take(frames.bytes.capacity()).await,
+        };
+        room.forget();
+        self.push(frames, Takes::Room(permits, share))
+    }
+
+    /// What a small batch takes, if there is room for it beside everything else.
+    fn small(&self, bytes: usize) -> Option<Takes> {
+        let permits = u32::try_from(bytes).ok()?;
+        self.reserve.small.try_acquire_many(permits).ok()?.forget();
+        Some(Takes::Small(bytes))
+    }
+
+    fn push(&self, Frames { bytes, ends }: Frames, takes: Takes) -> Result<(), Ended> {
+        let frames = bytes.into();
+        self.queue.send(Queued { frames, ends, takes }).map_err(|_| Ended)
+    }
+
+    /// Queues a frame that refuses what the peer asked for. Waits only for earlier refusals. Of a connection that is gone, does
+    /// nothing.
+    pub(crate) async fn refuse(&self, frame: Vec<u8>) {
+        let permits = frame.len().min(REFUSAL_BYTES);
+        let room = self
+            .reserve
+            .refusals
+            .acquire_many(u32::try_from(permits).unwrap_or(u32::MAX));
+        if let Ok(room) = room.await {
+            room.forget();
+            let _ = self.push(frame.into(), Takes::Refusal(permits));
+        }
+    }
+
+    /// Queues a ping, unless one is queued. Whether it did.
+    pub(crate) fn ping(&self, frame: impl FnOnce() -> Vec<u8>) -> bool {
+        let queues = !self.reserve.ping.swap(true, Ordering::Relaxed);
+        if queues {
+            let _ = self.push(frame().into(), Takes::Ping);
+        }
+        queues
+    }
+
+    /// Queues a pong, unless one is queued: it answers the later ping too.
+    pub(crate) fn pong(&self, frame: impl FnOnce() -> Vec<u8>) {
+        if !self.reserve.pong.swap(true, Ordering::Relaxed) {
+            let _ = self.push(frame().into(), Takes::Pong);
+        }
+    }
+
+    /// Queues the connection's last frame, whether there is room or not.
+    pub(crate) fn close(&self, frame: Vec<u8>) {
+        let _ = self.push(frame.into(), Takes::Nothing);
+    }
+}
+
+/// The other end of the queue. Dropped, it lets nothing more in, and nobody wait.
+pub(crate) struct Queue {
+    queued: mpsc::UnboundedReceiver<Queued>,
+    room: Arc<Semaphore>,
+    capacity: usize,
+    reserve: Arc<Reserve>,
+}
+
+impl Queue {
+    /// The next frames, in the order they were queued; `None` once all senders are gone.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Queued>> {
+        match self.queued.try_recv() {
+            Ok(queued) => Poll::Ready(Some(queued)),
+            Err(_) => self.queued.poll_recv(cx),
+        }
+    }
+
+    /// Gives back the room of what the socket has taken.
+    pub(super) fn sent(&self, queued: Queued) {
+        match queued.takes {
+            Takes::Room(permits, _) => self.room.add_permits(permits),
+            Takes::Small(permits) => self.reserve.small.add_permits(permits),
+            Takes::Refusal(permits) => self.reserve.refusals.add_permits(permits),
+            Takes::Ping => self.reserve.ping.store(false, Ordering::Relaxed),
+            Takes::Pong => self.reserve.pong.store(false, Ordering::Relaxed),
+            Takes::Nothing => {}
+        }
+    }
+
+    /// Whether it holds, or is about to, what others may wait for.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        self.room.available_permits() < self.capacity
+    }
+
+    /// Lets nothing more in, and nobody wait. What is queued stays.
+    pub(super) fn close(&self) {
+        self.room.close();
+        self.reserve.small.close();
+        self.reserve.refusals.close();
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn connection(budgets: &Arc<Budgets>) -> (Outbound, Queue) {
+        queue(&Limits::default(), budgets.clone())
+    }
+
+    fn frame(bytes: usize) -> Frames {
+        vec![b'x'; bytes].into()
+    }
+
+    #[test]
+    fn a_ping_that_is_not_queued_says_so() {
+        let budgets = Arc::new(Budgets::new(&Limits::default()));
+        let (outbound, _queue) = connection(&budgets);
+        assert!(outbound.ping(Vec::new));
+        assert!(!outbound.ping(Vec::new), "the first is not sent yet");
+    }
+
+    #[tokio::test]
+    async fn a_small_answer_waits_for_no_bulk_of_others_and_more_of_them_do() {
+        let budgets = Arc::new(Budgets::new(&Limits::default()));
+        let bulk = budgets.outgoing.take(usize::MAX).await;
+        let (outbound, mut queue) = connection(&budgets);
+        let small = SMALL_BYTES / 2;
+        assert_eq!(outbound.send(frame(small)).now_or_never(), Some(Ok(())));
+        assert_eq!(outbound.send(frame(small)).now_or_never(), Some(Ok(())));
+        assert!(outbound.send(frame(small)).now_or_never().is_none());
+        assert!(!queue.is_in_the_way(), "nobody waits for what every connection has");
+        let Ok(sent) = queue.queued.try_recv() else { panic!() };
+        queue.sent(sent);
+        assert_eq!(outbound.send(frame(small)).now_or_never(), Some(Ok(())));
+        drop(bulk);
+        assert_eq!(outbound.send(frame(small)).now_or_never(), Some(Ok(())));
+        assert!(budgets.outgoing.held() >= small && queue.is_in_the_way());
+        while let Ok(sent) = queue.queued.try_recv() {
+            queue.sent(sent);
+        }
+        assert_eq!(budgets.outgoing.held(), 0);
+    }
+}
