@@ -2,9 +2,11 @@
 //! your own, or run the `streamkit` binary.
 //!
 //! ```text
-//! GET /streamz ─▶ http.rs: token ─▶ session/: one connection, many channels ─▶ operations/: one file per verb ─▶ Store
-//!                 auth.rs           inbound frames ▶ inbox ▶ operation ▶ outbound queue ▶ one writer
+//! GET /streamz ─▶ http/ ─▶ v1/: a connection's channels ─▶ verbs/: one file each ─▶ Store
+//!                 auth/    websocket/: its messages       budgets/: what all may hold
 //! ```
+//!
+//! Each of these rooms imports only from those behind it. A second version of the protocol would stand beside `v1/`.
 //!
 //! The server knows storage only as [`streamkit_engine::Stores`]; it never sees a file. A connection's memory is bounded by
 //! [`Limits`], every channel ends with a terminal message, and frames of one channel leave in the order they were made.
