@@ -1,4 +1,4 @@
-//! What every call needs: its client's one connection, its store, and how long the server may be silent.
+//! The things every call needs: its client's one connection, its store, and the longest silence of the server.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;

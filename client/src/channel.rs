@@ -1,4 +1,4 @@
-//! One call: a request, what is sent after it, what comes back, and how it ends.
+//! One call: its request, further messages, the answers, and its end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

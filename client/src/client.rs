@@ -30,7 +30,7 @@ impl Builder {
         self.token_source(move || std::future::ready(Ok(token.clone())))
     }
 
-    /// Where to get a token; asked before every dial.
+    /// A source of tokens, asked before every dial.
     #[must_use]
     pub fn token_source<F, Fut>(mut self, source: F) -> Self
     where
@@ -41,14 +41,14 @@ impl Builder {
         self
     }
 
-    /// How often to dial. [`RetryPolicy::DEFAULT`] unless set.
+    /// How often to dial. Default [`RetryPolicy::DEFAULT`].
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Longest silence of the server within a call, and longest a call waits for a connection. 30 s unless set.
+    /// Longest silence of the server within a call, and longest wait of a call for a connection. Default 30 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -62,14 +62,14 @@ impl Builder {
         self
     }
 
-    /// Called after each connection but the first, with how many there have been.
+    /// Called after each connection but the first, with the number of connections so far.
     #[must_use]
     pub fn on_reconnected(mut self, hook: impl Fn(u64) + Send + Sync + 'static) -> Self {
         self.hooks.reconnected = Some(Arc::new(hook));
         self
     }
 
-    /// The client. It connects at its first call.
+    /// Makes the client. It connects at its first call.
     pub fn build(self) -> Client {
         let dialler = Dialler {
             url: format!("{}/streamz", self.url.trim_end_matches('/')),
@@ -90,7 +90,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Settings for the server at a base address such as `ws://host:8080`; `/streamz` is added.
+    /// Settings for the server at a base address such as `ws://host:8080`; the client adds `/streamz`.
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder {
             url: url.into(),
@@ -114,8 +114,8 @@ impl Client {
         self.shared.connection().await.map(drop)
     }
 
-    /// Ends the connection, and dialling too. Calls in flight end with [`Error::ConnectionLost`] or [`Error::Closed`], later
-    /// ones with [`Error::Closed`].
+    /// Ends the connection, and any dialling. Calls in flight end with [`Error::ConnectionLost`] or [`Error::Closed`],
+    /// later ones with [`Error::Closed`].
     pub async fn close(&self) {
         self.shared.close().await;
     }

@@ -1,6 +1,6 @@
-//! One live WebSocket, as its channels see it: what they queue to be sent, and the inboxes of what arrives for them. No
-//! channel is waited for: whose consumer is too slow loses its channel, and nobody else notices. When the connection ends,
-//! every open channel is told that it is lost; nobody waits for a dead link.
+//! One live WebSocket, as its channels see it: a queue to send from, and an inbox for each channel. Nothing waits for
+//! a channel: one whose consumer is too slow is lost, and no other notices. When the connection ends, it tells every
+//! open channel; nobody waits for a dead link.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

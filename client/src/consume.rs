@@ -1,5 +1,6 @@
-//! Entries as a stream. The server sends as fast as the link is, and a consumer may be slower: when its inbox overruns,
-//! the channel ends, and once the inbox is read empty the rest is asked for, from the position after the last entry.
+//! Entries as a stream. The server sends as fast as the link allows, and a consumer may be slower. When its inbox
+//! overruns, the client ends the channel; once the inbox is empty, it asks for the rest, from the position after the
+//! last entry.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,16 +15,16 @@ use crate::lookup;
 use crate::model::Entry;
 use crate::position::{Gap, Position, Taken};
 
-/// How the text ends with which a server ends a read of a segment that is deleted meanwhile.
+/// The end of the text with which a server ends a read of a segment that is deleted meanwhile.
 const DELETED: &str = " was deleted while it was read";
 
-/// Entries of a consume. Ends with `None` only if the server ended it cleanly; after an error it is over. Dropping it ends
-/// the consume on the server.
+/// The entries of a consume. Ends with `None` only if the server ended it cleanly; after an error it is over. Dropping
+/// it ends the consume on the server.
 ///
-/// It may be read as slowly as one likes, and nobody else waits for it. Of what the server sends ahead 16 MiB are kept; the
-/// rest of a slow read is asked for again later, over the same connection, and no entry is missed or repeated. Such a read
-/// may go on beyond the moment it was asked for: to the moment at which it had fallen behind for the first time (with a Go
-/// server, which cannot be asked for that, the last time).
+/// Read it as slowly as you like; nobody else waits for it. The client keeps 16 MiB of the entries sent ahead. It asks
+/// for the rest of a slow read later, over the same connection, and neither misses nor repeats an entry. Such a read
+/// may continue past the moment of its request: to the moment at which it first fell behind (with a Go server, which
+/// cannot bound a read that way, the last time).
 pub struct Entries {
     inner: Pin<Box<dyn Stream<Item = Result<Entry, Error>> + Send>>,
 }
@@ -52,7 +53,7 @@ impl Stream for Entries {
     }
 }
 
-/// A consume under way.
+/// A running consume.
 struct Reading {
     call: Call,
     position: Position,
@@ -130,8 +131,8 @@ impl Reading {
         }
     }
 
-    /// Asks for the rest, over a channel of the same connection: a lost one is the consumer's to know. False if nothing is
-    /// left.
+    /// Asks for the rest over a new channel of the same connection; the consumer must learn of a lost one. False if
+    /// nothing is left.
     async fn reopen(&mut self, mut channel: Channel) -> Result<bool, Error> {
         let first_time = !self.bounded;
         if first_time {
@@ -170,7 +171,7 @@ impl Reading {
     }
 }
 
-/// Asks what became of the segment in which something is missing; `None` if nothing of it was removed.
+/// Asks what became of a segment with missing entries; `None` if none was removed.
 async fn removed(channel: Channel, gap: &Gap) -> Option<Error> {
     match lookup::status(channel, &gap.space, &gap.segment).await {
         Ok(status) => gap.removed(&status),

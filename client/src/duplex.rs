@@ -1,4 +1,4 @@
-//! The task of a connection: it reads and routes what arrives, and writes what is queued.
+//! The task of a connection: it reads and routes incoming messages, and writes the queue.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What can go wrong, by what the caller should do next.
+//! Errors, by what the caller should do next.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Another producer was first, or the sequence was never right: nothing of the refused chunk was stored. Read on from
+    /// Another producer was first, or the sequence was never right: nothing of the refused chunk was stored. Read from
     /// `head`, decide again, and retry with `head + 1`.
     #[error("sequence conflict: the head is {head}, so {} comes next, not {got}", head.saturating_add(1))]
     Conflict {
@@ -18,16 +18,16 @@ pub enum Error {
     /// The server refused the token. Get another one.
     #[error("unauthorized: the server refused the token; it may be expired, signed with another key, or without scope")]
     Unauthorized,
-    /// The server refused the token, and by its own claim and this machine's clock it has expired. Get a fresh one.
+    /// The server refused the token, which has expired by its own claim and this machine's clock. Get a fresh one.
     #[error("the token has expired, {} ago", in_units(*ago))]
     TokenExpired {
-        /// How long ago.
+        /// Time since it expired.
         ago: Duration,
     },
-    /// The token does not open this store, or not for this.
+    /// The token does not open this store, or does not allow this call.
     #[error("access denied: the token does not allow this on this store")]
     AccessDenied,
-    /// No connection could be made. Transient: the attempts the retry policy allows are used up.
+    /// No connection succeeded within the attempts of the retry policy. Transient.
     #[error("cannot connect to {url}: {cause}")]
     Connect {
         /// The address dialled.
@@ -35,40 +35,40 @@ pub enum Error {
         /// The last attempt's failure.
         cause: String,
     },
-    /// The connection broke during the call. Transient; whether a produce was stored is unknown: peek before retrying.
+    /// The connection broke during the call. Transient. For a produce the outcome is unknown: peek before retrying.
     #[error("the connection was lost: {0}")]
     ConnectionLost(String),
-    /// The server did not answer in time. Transient; whether a produce was stored is unknown: peek before retrying.
+    /// The server did not answer in time. Transient. For a produce the outcome is unknown: peek before retrying.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The server's disk failed while it stored: it cannot say whether the chunk is there. Transient; peek before retrying.
+    /// The server's disk failed while it stored the chunk, so the outcome is unknown. Transient; peek before retrying.
     #[error("the server cannot tell whether it was stored: {0}")]
     Unknown(String),
-    /// The server has, for now, no room or no access to its storage. Transient; after a produce, peek before retrying, unless
-    /// [`Error::is_not_stored`].
+    /// The server currently has no room, or no access to its storage. Transient; after a produce, peek before
+    /// retrying, unless [`Error::is_not_stored`].
     #[error("the server cannot do this now: {0}")]
     Unavailable(String),
-    /// The server refused the call before it took anything of it in, as it cannot open the store for now, or has too many calls
-    /// at work. Transient; of a produce nothing is stored.
+    /// The server refused the call before taking anything of it, since it cannot open the store now, or has too many
+    /// calls running. Transient; nothing of a produce is stored.
     #[error("the server cannot do this now: {0}")]
     NotBegun(String),
-    /// The server refused for a reason that a repetition does not change.
+    /// The server refused for a reason that a retry does not change.
     #[error("{0}")]
     Refused(String),
-    /// Entries were trimmed or deleted while they were read: what follows is not what comes next. Read on from `next`, if what is
-    /// gone need not be known.
+    /// Entries were trimmed or deleted during the read, so the next entry is not the next sequence. To continue
+    /// without them, read from `next`.
     #[error("{space}/{segment}/{sequence} was removed while the segment was read; {}", go_on(*next))]
     Removed {
         /// Where it was.
         space: String,
         /// Where it was.
         segment: String,
-        /// The first sequence of which the reader learns that it is gone.
+        /// The first sequence known to be gone.
         sequence: u64,
-        /// The first sequence that is there now, of a segment that was begun anew perhaps; 0 if there is none.
+        /// The first sequence that exists now, perhaps in a segment begun anew; 0 if there is none.
         next: u64,
     },
-    /// What the server sent does not keep the protocol's promises. Nothing received after it can be trusted.
+    /// The server broke the promises of the protocol. Trust nothing received after it.
     #[error("protocol violation by the server: {0}")]
     Protocol(String),
     /// The call's arguments can never work.
@@ -79,7 +79,7 @@ pub enum Error {
     Closed,
 }
 
-/// A time that has passed, in its two largest units.
+/// A passed time, in its two largest units.
 fn in_units(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -90,7 +90,7 @@ fn in_units(time: Duration) -> String {
     }
 }
 
-/// Where a reader goes on.
+/// The place where a reader continues.
 fn go_on(next: u64) -> String {
     match next {
         0 => "nothing of it is left".to_owned(),
@@ -98,29 +98,29 @@ fn go_on(next: u64) -> String {
     }
 }
 
-/// How texts begin that tell why a chunk is not stored, or not for certain.
+/// Beginnings of texts that say why a chunk is not stored, or not for certain.
 const NOT_COMMITTED: &str = "failed to write transaction: ";
 
-/// What servers say of a request before they do anything for it, and of nothing else. Other texts may come before the first
-/// record or behind a commit: that the server stops, that the token expired, that it received too much.
+/// Texts with which servers refuse a request before they do anything for it, and which they use for nothing else.
+/// Other texts may come before the first record or after a commit: that the server stops, that the token expired, that
+/// it received too much.
 const NOT_BEGUN: [&str; 2] = ["store unavailable", "too many active streams"];
 
-/// How texts begin that refuse a produce before its first record; Go servers have two of them.
+/// Beginnings of texts that refuse a produce before its first record; Go servers have two of them.
 const BAD_PRODUCE: &str = "invalid produce arg";
 
-/// How texts begin that tell of a store that takes nothing for now, and go on with the details.
+/// Beginnings of texts about a store that takes nothing for now; details follow.
 const NOT_NOW: [&str; 3] = [
     "the store accepts no writes since ",
     "the store is overloaded: ",
     "nothing was written, the log could not be made ready: ",
 ];
 
-/// How texts begin that tell of stored bytes that are not what was written.
+/// Beginnings of texts about damaged stored bytes.
 const DAMAGE: &str = "damage in store ";
 
 impl Error {
-    /// Whether the server found stored bytes that are not what was written. A repetition finds the same; segments that are whole
-    /// are served on.
+    /// Whether the server met damaged stored bytes. A retry meets the same; the server still serves whole segments.
     pub fn is_damage(&self) -> bool {
         match self {
             Error::Refused(why) => why.strip_prefix(NOT_COMMITTED).unwrap_or(why).starts_with(DAMAGE),
@@ -150,8 +150,8 @@ impl Error {
         }
     }
 
-    /// Whether it is certain that nothing of the chunk that was refused is stored; chunks before it are, if they were
-    /// acknowledged. Otherwise peek before you produce again.
+    /// Whether certainly nothing of the refused chunk is stored; acknowledged chunks before it are. Otherwise peek
+    /// before you produce again.
     pub fn is_not_stored(&self) -> bool {
         match self {
             Error::Conflict { .. }
@@ -173,12 +173,12 @@ impl Error {
         }
     }
 
-    /// What the server sent cannot be read.
+    /// A message of the server that cannot be decoded.
     pub(crate) fn malformed(error: impl std::fmt::Display) -> Self {
         Self::Protocol(format!("malformed message: {error}"))
     }
 
-    /// What a terminal message's text means. The texts are the protocol's only error codes.
+    /// The meaning of a terminal message's text. Texts are the protocol's only error codes.
     pub(crate) fn from_terminal(text: &str) -> Self {
         if let Some((expected, got)) = text
             .strip_prefix("sequence gap: expected ")

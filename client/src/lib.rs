@@ -1,4 +1,5 @@
-//! Client of Streamkit: produce, consume, peek and publish over one WebSocket that carries any number of calls at once.
+//! A client of Streamkit: produce, consume, peek and publish over one WebSocket that carries any number of concurrent
+//! calls.
 //!
 //! ```no_run
 //! use futures_util::TryStreamExt as _;
@@ -19,9 +20,9 @@
 //!             what is asked                        link.rs: one dial for all ─▶ dial.rs: token, handshake, retries
 //! ```
 //!
-//! Every call has a timeout. A stream that ends without error was ended by the server on purpose; a broken connection, a
-//! missing acknowledgement or a hole in the sequences is always an error. No call waits for the consumer of another:
-//! whoever reads may publish over the same client in between, or stop reading for a while.
+//! Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a broken connection, a
+//! missing acknowledgement or a hole in the sequences is always an error. No call waits for the consumer of another: a
+//! reader may publish over the same client in between, or stop reading for a while.
 
 mod call;
 mod channel;

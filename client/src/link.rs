@@ -1,5 +1,5 @@
-//! The one connection that all calls of a client share. A call that finds none begins to dial; calls that come meanwhile
-//! wait for the same dial and share what becomes of it. No lock is held while anybody waits.
+//! The one connection that all calls of a client share. A call that finds none begins to dial; calls that come
+//! meanwhile wait for the same dial and share its outcome. Nobody waits while holding a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

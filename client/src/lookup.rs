@@ -1,4 +1,4 @@
-//! Calls that are answered with one message, over a channel that is theirs.
+//! Calls with one message as answer, each over a channel of its own.
 
 use streamkit_protocol::{GetStatus, Peek, Request, Status};
 
@@ -6,7 +6,7 @@ use crate::channel::Channel;
 use crate::error::Error;
 use crate::model::Entry;
 
-/// The last entry of a segment; `None` if it holds nothing.
+/// The last entry of a segment; `None` if it is empty.
 pub(crate) async fn peek(mut channel: Channel, space: &str, segment: &str) -> Result<Option<Entry>, Error> {
     let request = Peek {
         space: space.to_owned(),

@@ -1,4 +1,4 @@
-//! What callers pass in and get back, beside the protocol's own messages.
+//! The arguments and results of calls, beside the protocol's own messages.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use streamkit_protocol::{LexKey, Metadata, SpaceOffset, Trx};
 pub struct NewRecord {
     /// The event.
     pub payload: Bytes,
-    /// Text by text.
+    /// Text keys with text values.
     pub metadata: Metadata,
 }
 
@@ -34,25 +34,25 @@ impl NewRecord {
 /// A stored record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// The space it is in.
+    /// Its space.
     pub space: String,
-    /// The segment it is in.
+    /// Its segment.
     pub segment: String,
-    /// Its number there, from 1 without holes.
+    /// Its number in the segment, from 1 without holes.
     pub sequence: u64,
-    /// When it was committed, Unix milliseconds.
+    /// Its commit time, Unix milliseconds.
     pub timestamp: i64,
-    /// The transaction it came with.
+    /// Its transaction.
     pub trx: Trx,
     /// The event.
     pub payload: Bytes,
-    /// Text by text.
+    /// Text keys with text values.
     pub metadata: Metadata,
 }
 
 impl Entry {
-    /// The offset from which a consume of the space goes on strictly after this entry. It is opaque: keep that of the last entry
-    /// received. Within a millisecond, a later one may be smaller as bytes.
+    /// The offset from which a consume of the space continues strictly after this entry. It is opaque: keep that of
+    /// the last entry received. Within a millisecond, a later one may be smaller as bytes.
     pub fn offset(&self) -> LexKey {
         SpaceOffset {
             space: self.space.clone(),
@@ -76,7 +76,7 @@ impl Entry {
     }
 }
 
-/// What to read of one segment, in sequence order.
+/// A read of one segment, in sequence order.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ConsumeSegment {
     /// The space.
@@ -113,12 +113,12 @@ impl ConsumeSegment {
     }
 }
 
-/// What to read of one space, in log order.
+/// A read of one space, in log order.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ConsumeSpace {
     /// The space.
     pub space: String,
-    /// Go on after this entry's [`Entry::offset`]; empty: from the start.
+    /// Continue after this entry's [`Entry::offset`]; empty: from the start.
     pub after: LexKey,
     /// Only entries committed after this, Unix milliseconds; 0: all.
     pub after_time: i64,
@@ -138,10 +138,10 @@ impl ConsumeSpace {
     }
 }
 
-/// What to read of several spaces, merged by time.
+/// A read of several spaces, merged by time.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Consume {
-    /// The spaces, each with the [`Entry::offset`] to go on after (empty: from the start).
+    /// The spaces, each with the [`Entry::offset`] to continue after (empty: from the start).
     pub spaces: BTreeMap<String, LexKey>,
     /// Only entries committed after this, Unix milliseconds; 0: all.
     pub after_time: i64,
@@ -152,7 +152,7 @@ pub struct Consume {
 }
 
 impl Consume {
-    /// All of some spaces.
+    /// Everything in some spaces.
     pub fn all<S: Into<String>>(spaces: impl IntoIterator<Item = S>) -> Self {
         Self {
             spaces: spaces

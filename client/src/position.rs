@@ -1,5 +1,5 @@
-//! Where a read is: what the server promises of the order of its entries is checked against it, and a read that was broken
-//! off goes on from it. Neither skips or repeats an entry.
+//! The position of a read. It checks the order of entries that the server promises, and tells where an interrupted
+//! read continues. Neither skips or repeats an entry.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Producing: records go out in batches, statuses come back per chunk, and the window keeps the two from drifting apart.
+//! Produces: records go out in batches, statuses come back per chunk, and a window keeps the two from drifting apart.
 
 use streamkit_protocol::limits::PRODUCE_WINDOW_RECORDS;
 use streamkit_protocol::{Produce, RecordRef, Request, SegmentStatus, Terminal};
@@ -8,11 +8,12 @@ use crate::error::Error;
 use crate::lookup;
 use crate::model::NewRecord;
 
-/// Bytes of frames gathered before they are sent.
+/// Bytes of frames to gather before sending them.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// A stream of records to one segment. Records are durable once a status covers them: [`Producer::acknowledged`] says how
-/// far that is, [`Producer::finish`] waits for all. Dropped before, it asks the server to discard what is not yet chunked.
+/// A stream of records to one segment. Records are durable once a status covers them: [`Producer::acknowledged`] tells
+/// how far, [`Producer::finish`] waits for all. Dropping it earlier asks the server to discard records not yet in a
+/// chunk.
 pub struct Producer {
     channel: Channel,
     batch: Batch,
@@ -48,7 +49,8 @@ impl Producer {
 
     /// Sends one record and returns its sequence. Waits while the server is a window of 15 000 records behind.
     ///
-    /// Cancel safe: given up while it waits, the record is not part of the stream and its sequence goes to the next one.
+    /// Cancel safe: if dropped while it waits, the record is not part of the stream, and its sequence goes to the next
+    /// one.
     ///
     /// # Errors
     /// [`Error`]; the stream is then over.
@@ -82,7 +84,7 @@ impl Producer {
         self.acknowledged
     }
 
-    /// Sends what is gathered, and takes in the statuses that have arrived. Cancel safe.
+    /// Sends gathered records, and takes in the statuses that have arrived. Cancel safe.
     async fn flush(&mut self) -> Result<(), Error> {
         let sent = self.channel.send(&mut self.batch).await;
         // Even if sending failed, and then first: what has arrived may tell the reason.
@@ -107,7 +109,7 @@ impl Producer {
         }
     }
 
-    /// What an error means to a producer.
+    /// Translates an error for a producer.
     async fn explain(&self, error: Error) -> Error {
         match error {
             // The conflict of one Go backend, which does not say where the head is.
@@ -134,7 +136,7 @@ impl Producer {
     /// Ends the stream and waits until everything sent is durable. `None` if nothing was sent.
     ///
     /// # Errors
-    /// [`Error`]; also [`Error::Protocol`] when the server ends the stream without a status for the last record.
+    /// [`Error`]; also [`Error::Protocol`] if the server ends the stream without a status for the last record.
     pub async fn finish(mut self) -> Result<Option<SegmentStatus>, Error> {
         self.batch.push(&Terminal::Close.encode())?;
         if let Err(error) = self.channel.send(&mut self.batch).await {

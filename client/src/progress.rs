@@ -1,4 +1,4 @@
-//! How far sending has come, so that time spent on a slow uplink is not taken for the server's silence.
+//! The progress of sending, so that time on a slow uplink does not count as silence of the server.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,9 +1,9 @@
-//! How often to dial, and how long to wait in between.
+//! How often to dial, and the pauses in between.
 
 use std::time::Duration;
 
-/// Attempts to connect, with growing pauses. Calls are not retried, but for one that changes nothing and whose connection
-/// is lost before it is answered: it is done once more.
+/// Attempts to connect, with growing pauses. The client does not retry calls, with one exception: if a call that
+/// changes nothing loses its connection before the answer, it runs once more.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetryPolicy {
     /// Attempts in all, at least 1.
@@ -12,7 +12,7 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// Longest pause.
     pub longest_pause: Duration,
-    /// What each pause is multiplied with to get the next.
+    /// Factor from each pause to the next.
     pub factor: f64,
 }
 
@@ -39,7 +39,7 @@ impl RetryPolicy {
         ..Self::DEFAULT
     };
 
-    /// The pause after `failures` failures, less or more a quarter at random so that clients do not return in step.
+    /// The pause after `failures` failures, a random quarter more or less, so that clients do not return in step.
     pub(crate) fn pause(&self, failures: u32) -> Duration {
         self.steady_pause(failures).mul_f64(rand::random_range(0.75..=1.25))
     }

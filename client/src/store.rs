@@ -50,7 +50,7 @@ impl StoreClient {
     }
 
     /// The ranges of a space's segments after `after` (empty: from the first), at most `limit` (0: all). A Go server
-    /// answers the names of all segments: their ranges are then found by reading the first and the last entry of each.
+    /// answers with the names of all segments; then the client reads the first and the last entry of each.
     ///
     /// # Errors
     /// [`Error`].
@@ -78,7 +78,7 @@ impl StoreClient {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// A segment's range, read off its entries; `None` if it was deleted meanwhile.
+    /// A segment's range, read from its entries; `None` if it was deleted meanwhile.
     async fn range(&self, space: &str, segment: String) -> Result<Option<SegmentStatus>, Error> {
         let Some(last) = self.peek(space, &segment).await? else {
             return Ok(None);
@@ -102,7 +102,7 @@ impl StoreClient {
         }))
     }
 
-    /// The last entry of a segment; `None` if it holds nothing.
+    /// The last entry of a segment; `None` if it is empty.
     ///
     /// # Errors
     /// [`Error`].
@@ -118,7 +118,7 @@ impl StoreClient {
         self.call.ask(|channel| lookup::status(channel, space, segment)).await
     }
 
-    /// Reads a segment in sequence order, up to the head of the moment it is asked for.
+    /// Reads a segment in sequence order, up to its head at the moment of the request.
     pub fn consume_segment(&self, read: ConsumeSegment) -> Entries {
         let request = streamkit_protocol::ConsumeSegment {
             space: read.space,
@@ -132,8 +132,8 @@ impl StoreClient {
         Entries::new(self.call.clone(), Request::ConsumeSegment(request))
     }
 
-    /// Reads a space in log order, up to the tail of the moment it is asked for. Holes are looked for in the first 65 536
-    /// segments it meets.
+    /// Reads a space in log order, up to its tail at the moment of the request. The client checks the first 65 536
+    /// segments it meets for holes.
     pub fn consume_space(&self, read: ConsumeSpace) -> Entries {
         let request = streamkit_protocol::ConsumeSpace {
             space: read.space,
@@ -145,8 +145,8 @@ impl StoreClient {
         Entries::new(self.call.clone(), Request::ConsumeSpace(request))
     }
 
-    /// Reads several spaces, merged by commit time, up to the tail of the moment they are asked for. Holes are looked for in
-    /// the first 65 536 segments it meets.
+    /// Reads several spaces, merged by commit time, up to their tail at the moment of the request. The client checks
+    /// the first 65 536 segments it meets for holes.
     pub fn consume(&self, read: Consume) -> Entries {
         let request = streamkit_protocol::Consume {
             min_timestamp: read.after_time,
@@ -157,7 +157,7 @@ impl StoreClient {
         Entries::new(self.call.clone(), Request::Consume(request))
     }
 
-    /// Opens a stream of records to a segment; the first of them gets `first_sequence`, which must be its head + 1.
+    /// Opens a stream of records to a segment. The first gets `first_sequence`, which must be the head + 1.
     ///
     /// # Errors
     /// [`Error`].
@@ -165,12 +165,12 @@ impl StoreClient {
         Producer::open(self.call.channel().await?, space, segment, first_sequence)
     }
 
-    /// Appends records, the first at `first_sequence`, and waits until all are durable. Up to 10 000 records of at most
-    /// 16 MiB in all are stored together or not at all; more are stored in such chunks, in order.
+    /// Appends records, the first at `first_sequence`, and waits until all are durable. Up to 10 000 records of at
+    /// most 16 MiB in all are stored together or not at all; more are stored in such chunks, in order.
     ///
     /// # Errors
-    /// [`Error::Conflict`]: another producer was first. [`Error::ConnectionLost`], [`Error::Timeout`], [`Error::Unknown`]:
-    /// whether it is stored is unknown, peek.
+    /// [`Error::Conflict`]: another producer was first. [`Error::ConnectionLost`], [`Error::Timeout`],
+    /// [`Error::Unknown`]: the outcome is unknown; peek.
     pub async fn produce_all(
         &self,
         space: &str,
@@ -186,13 +186,13 @@ impl StoreClient {
         last.ok_or_else(|| Error::Invalid("nothing to produce: there were no records".to_owned()))
     }
 
-    /// Appends one record after whatever the head is, and waits until it is durable. Other producers may append to the
-    /// segment meanwhile: a conflict stored nothing, and is tried again after the head that it names. A client and its
-    /// clones publish to one segment one at a time, so they are no conflict to each other.
+    /// Appends one record after the current head, and waits until it is durable. Other producers may append to the
+    /// segment meanwhile: a conflict stores nothing, and the client tries again after the head it names. A client and
+    /// its clones publish to one segment one at a time, so they do not conflict with each other.
     ///
     /// # Errors
-    /// [`Error::Conflict`] only where others have been first, again and again, for as long as the client's timeout; the
-    /// others as [`StoreClient::produce_all`].
+    /// [`Error::Conflict`] only if others were first for as long as the client's timeout; otherwise as
+    /// [`StoreClient::produce_all`].
     pub async fn publish(&self, space: &str, segment: &str, record: NewRecord) -> Result<SegmentStatus, Error> {
         let _alone = self.call.publishing(space, segment).await;
         let begun = Instant::now();
@@ -206,12 +206,12 @@ impl StoreClient {
         }
     }
 
-    /// Removes the entries of a segment before sequence `first`, for good; the last entry always stays. Returns what is
-    /// left. Removing what is gone already changes nothing and succeeds.
+    /// Removes the entries of a segment before sequence `first`, for good; the last entry always stays. Returns the
+    /// remaining range. Repeating it changes nothing and succeeds.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::Refused`] where the segment has no such sequence, or by a Go server, which does not know this
-    /// call. After [`Error::ConnectionLost`] and [`Error::Timeout`] it is unknown whether it was done; do it again.
+    /// [`Error`]; [`Error::Refused`] if the segment has no such sequence, or from a Go server, which does not know
+    /// this call. After [`Error::ConnectionLost`] and [`Error::Timeout`] the outcome is unknown; repeat the call.
     pub async fn trim(&self, space: &str, segment: &str, first: u64) -> Result<SegmentStatus, Error> {
         let request = Request::Trim(Trim {
             space: space.to_owned(),
@@ -224,11 +224,11 @@ impl StoreClient {
         SegmentStatus::decode(&message).map_err(Error::malformed)
     }
 
-    /// Deletes a segment with all its entries, for good. What is appended to it later begins at sequence 1 again.
+    /// Deletes a segment with all its entries, for good. Later appends begin at sequence 1 again.
     ///
     /// # Errors
-    /// As [`StoreClient::trim`]; [`Error::Refused`] where there is no such segment, also after a first try of which the
-    /// answer was lost.
+    /// As [`StoreClient::trim`]; [`Error::Refused`] if there is no such segment, which may also be the answer to a
+    /// repeated call.
     pub async fn delete(&self, space: &str, segment: &str) -> Result<(), Error> {
         let request = Request::Delete(Delete {
             space: space.to_owned(),
@@ -242,10 +242,10 @@ impl StoreClient {
     }
 }
 
-/// Segments of a Go server whose ranges are read at the same time.
+/// Segments of a Go server whose ranges the client reads at the same time.
 const RANGES_AT_ONCE: usize = 64;
 
-/// What a list of segments with their ranges is answered with.
+/// An item in the answer to a list of segments with ranges.
 enum Listed {
     Status(SegmentStatus),
     /// By a Go server.

@@ -1,4 +1,4 @@
-//! What can be read of a token without its key: servers say no more than that they refuse it.
+//! Reads a token without its key, since servers say only that they refuse it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::Error;
 
-/// Why a server refused this token, which it does not say: [`Error::TokenExpired`] where the token's own claim and this machine's
-/// clock tell so, otherwise [`Error::Unauthorized`].
+/// Why a server refused this token, which it does not say: [`Error::TokenExpired`] if the token's own claim and this
+/// machine's clock agree on that, otherwise [`Error::Unauthorized`].
 pub fn refused(token: &str) -> Error {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     match expiry(token).and_then(|expiry| now.checked_sub(expiry)) {
@@ -17,7 +17,7 @@ pub fn refused(token: &str) -> Error {
     }
 }
 
-/// When a token expires by its own claim, as Unix time. It is not verified: whoever made the token may have lied.
+/// When a token expires by its own claim, as Unix time. The claim is not verified: its issuer may have lied.
 fn expiry(token: &str) -> Option<Duration> {
     #[derive(serde::Deserialize)]
     struct Claims {

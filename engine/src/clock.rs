@@ -1,4 +1,4 @@
-//! Where commit times come from. The commit itself sees to it that they never go backwards.
+//! The source of commit times. The commit keeps them from going backwards.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ pub trait Clock: Send + Sync + 'static {
     /// Now. It may jump, in either direction.
     fn now(&self) -> Timestamp;
 
-    /// Time that has passed since some moment of this process. It never jumps or goes back: leases run out by it.
+    /// Time since some moment of this process. It never jumps or goes back; leases run out by it.
     fn uptime(&self) -> Duration {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         START.elapsed()

@@ -1,5 +1,5 @@
-//! What format version 1 fixes. A change of any number here is a change of the format or of the protocol's promises,
-//! so each is named once, related to the others by the compiler, and linked from wherever it is spoken of.
+//! The constants of format version 1. A change of any number here changes the format or the protocol's promises. So
+//! each has one name, the compiler relates it to the others, and documentation links to it.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ pub const TRANSACTION_BYTES_MAX: usize = 16 << 20;
 pub const TRANSACTION_ENCODED_BYTES_MAX: usize =
     TRANSACTION_BYTES_MAX + TRANSACTION_RECORDS_MAX * (2 * NAME_BYTES_MAX + 64) + 4096;
 
-/// The longest that a lease lasts without being renewed: a day, as in protocol version 1. The shortest is a millisecond.
+/// Longest time a lease lasts without renewal: a day, as in protocol version 1. The shortest is a millisecond.
 pub const LEASE_TTL_MAX: Duration = Duration::from_secs(86_400);
 
-/// Leases that a store holds at a time. Those that have run out make room.
+/// Most leases of a store at a time. A lease that has run out makes room.
 pub const LEASES_MAX: usize = 10_000;
 
-/// Whether a lease may last so long.
+/// Whether a lease may have this time to live.
 pub(crate) fn is_ttl(ttl: Duration) -> bool {
     (Duration::from_millis(1)..=LEASE_TTL_MAX).contains(&ttl)
 }
@@ -40,7 +40,7 @@ pub const EXTENT_BYTES_MIN: u64 = 64 << 10;
 /// Largest extent; positions inside one fit in 32 bits.
 pub const EXTENT_BYTES_MAX: u64 = 1 << 30;
 
-/// The unit in which devices write without reading first; extent headers and fresh blocks start on it.
+/// The unit that devices write without reading first; extent headers and fresh blocks start on it.
 pub const BLOCK_BYTES: usize = 4096;
 
 const _: () = assert!(RECORD_BYTES_MAX <= TRANSACTION_BYTES_MAX);

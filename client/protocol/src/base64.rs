@@ -1,5 +1,5 @@
-//! Bytes as the protocol writes them: standard base64 with padding in a JSON string, `null` for none at all. Decoding is
-//! as strict as the Go peer's: padding is required and the alphabet is the standard one; only CR and LF are skipped.
+//! Bytes in the protocol's form: standard base64 with padding in a JSON string, `null` for none. Decoding is as strict
+//! as the Go peer's: it requires padding and the standard alphabet, and skips only CR and LF.
 
 use std::fmt;
 
@@ -42,12 +42,12 @@ fn describe(error: base64::DecodeError) -> String {
     format!("illegal base64 data: {error}")
 }
 
-/// A payload: bytes, or none at all. The two differ on the wire: an empty payload is `""`, none is `null`.
+/// A payload: bytes, or none. The two differ on the wire: an empty payload is `""`, none is `null`.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Payload(pub Option<Bytes>);
 
 impl Payload {
-    /// The bytes; none at all counts as empty.
+    /// The bytes; empty if there are none.
     pub fn into_bytes(self) -> Bytes {
         self.0.unwrap_or_default()
     }

@@ -1,4 +1,5 @@
-//! What a consumer and a peek receive. Written straight from borrowed parts, because a store sends them by the million.
+//! Entries, the answers to a consume and a peek. They are written straight from borrowed parts, because a store sends
+//! them by the million.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -23,18 +24,18 @@ pub struct Trx {
 
 object!(Trx { "id" => id, "node" => node, "number" => number });
 
-/// One entry as read.
+/// One entry to read.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Entry {
     /// Its number in its segment, from 1; 0 in the answer to a peek of an empty segment.
     pub sequence: u64,
-    /// When it was committed, Unix milliseconds.
+    /// Its commit time, Unix milliseconds.
     pub timestamp: i64,
-    /// The transaction it came with.
+    /// Its transaction.
     pub trx: Trx,
     /// The event.
     pub payload: Payload,
-    /// Text by text.
+    /// Text keys with text values.
     pub metadata: Metadata,
     /// Its space.
     pub space: String,
@@ -88,13 +89,14 @@ impl Entry {
 pub struct EntryRef<'a, M> {
     /// Its number in its segment.
     pub sequence: u64,
-    /// When it was committed; 0 is left out.
+    /// Its commit time; 0 is left out.
     pub timestamp: i64,
-    /// The transaction it came with.
+    /// Its transaction.
     pub trx: Trx,
-    /// The event. `None` is written as `null` and means: no such entry. A consumed entry always has `Some`.
+    /// The event. `None` is written as `null` and means that there is no such entry. A consumed entry always has
+    /// `Some`.
     pub payload: Option<&'a [u8]>,
-    /// Text by text.
+    /// Text keys with text values.
     pub metadata: M,
     /// Its space.
     pub space: &'a str,

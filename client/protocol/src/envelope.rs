@@ -1,5 +1,5 @@
-//! The envelope around a request: `{"$type":"streamkit://api/v1/…","content":{…}}`. Its two keys are the only ones of the
-//! protocol that are matched exactly. The error texts are part of the protocol: deployed clients show and match them.
+//! The envelope around a request: `{"$type":"streamkit://api/v1/…","content":{…}}`. Of the protocol's keys, only its
+//! two match exactly. The error texts are part of the protocol: deployed clients show and match them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,10 +8,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// What all discriminators begin with.
+/// The prefix of all discriminators.
 const PREFIX: &str = "streamkit://api/v1/";
 
-/// Known discriminators (after the prefix) and the names Go servers know them by.
+/// Known discriminators (after the prefix) and their names in Go servers.
 const KNOWN: &[(&str, &str)] = &[
     ("peek", "Peek"),
     ("produce", "Produce"),
@@ -36,7 +36,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("lease_result", "LeaseResult"),
 ];
 
-/// Why a message is not the envelope expected. The text goes to the peer as it is.
+/// Why a message is not the expected envelope. The text goes to the peer unchanged.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
@@ -46,19 +46,19 @@ pub enum EnvelopeError {
     /// Not JSON.
     #[error("{0}")]
     Syntax(String),
-    /// JSON, but no object.
+    /// JSON, but not an object.
     #[error("failed to unmarshal envelope: json: cannot unmarshal {0} into Go value of type envelope")]
     NotAnObject(&'static str),
     /// No discriminator.
     #[error("missing $type field in envelope")]
     MissingType,
-    /// The discriminator is no string.
+    /// The discriminator is not a string.
     #[error("invalid $type format: {0}")]
     TypeNotText(String),
     /// The discriminator is the empty string.
     #[error("empty $type discriminator")]
     EmptyType,
-    /// A discriminator nobody registered.
+    /// An unknown discriminator.
     #[error("type {0:?} is not registered")]
     UnknownType(String),
     /// No content.
@@ -69,15 +69,15 @@ pub enum EnvelopeError {
     Content {
         /// The discriminator.
         kind: String,
-        /// What does not fit.
+        /// The mismatch.
         cause: String,
     },
-    /// A known message in a place where it makes no sense.
+    /// A known message in the wrong place.
     #[error("invalid request msg type: *api.{0}")]
     NotExpected(&'static str),
 }
 
-/// An envelope of a known type, its content not read yet.
+/// An envelope of a known type, with its content still encoded.
 pub(crate) struct Envelope<'a> {
     /// The discriminator without its prefix.
     pub(crate) kind: Cow<'a, str>,

@@ -1,5 +1,5 @@
-//! The mux frame: one JSON object per WebSocket text frame, naming the store, the channel and what kind of frame it is.
-//! Field order and spelling on output are those of the Go peer; data frames are written straight into a buffer.
+//! The mux frame: one JSON object per WebSocket text frame, with the store, the channel and the kind of frame. Field
+//! order and spelling on output are those of the Go peer; data frames are written straight into a buffer.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::object::object;
 /// W3C trace headers of the caller: `traceparent`, `tracestate`, `baggage`.
 pub type TraceContext = BTreeMap<String, String>;
 
-/// What kind of frame it is.
+/// The kind of a frame.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Control {
     /// Carries a message of a channel.
@@ -22,11 +22,11 @@ pub enum Control {
     Ping,
     /// Answers a ping.
     Pong,
-    /// The whole connection goes away.
+    /// Ends the whole connection.
     Close,
     /// Ends a channel with an error.
     Error,
-    /// None of these: to be ignored.
+    /// Anything else, which a reader ignores.
     Unknown(String),
 }
 
@@ -69,13 +69,13 @@ impl<'de> Deserialize<'de> for Control {
 pub struct Frame {
     /// Its kind.
     pub control: Control,
-    /// The store spoken to; nil for frames of the connection.
+    /// The store; nil for frames of the connection.
     pub store_id: Uuid,
     /// The channel; nil for frames of the connection.
     pub channel_id: Uuid,
     /// The message.
     pub payload: Payload,
-    /// Where the caller's trace is.
+    /// The caller's trace headers.
     pub trace_context: Option<TraceContext>,
 }
 
@@ -87,7 +87,7 @@ object!(Frame {
     "trace_context" => trace_context,
 });
 
-/// The text of a WebSocket frame is no mux frame: nothing more can be believed of this connection.
+/// The text of a WebSocket frame is no mux frame, so nothing more from this connection can be trusted.
 #[derive(Debug, thiserror::Error)]
 #[error("malformed mux frame: {0}")]
 pub struct FrameError(serde_json::Error);
@@ -129,7 +129,7 @@ impl Frame {
     }
 }
 
-/// The part of a channel's frames that never changes, with its ids already written.
+/// The constant part of a channel's frames, with its ids already encoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FrameHead {
     /// The store.
@@ -139,7 +139,7 @@ pub struct FrameHead {
 }
 
 impl FrameHead {
-    /// For one channel of one store.
+    /// The frames of one channel of one store.
     pub fn new(store_id: Uuid, channel_id: Uuid) -> Self {
         Self { store_id, channel_id }
     }

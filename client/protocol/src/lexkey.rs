@@ -1,5 +1,6 @@
-//! LexKey: keys whose byte order is the order of what they encode. Parts are joined by one zero byte, without tags or
-//! escapes. On this wire only the space offset travels, as lower-case hex: where a reader of a space goes on.
+//! LexKey: keys that sort as bytes like the values they encode. One zero byte joins the parts, without tags or
+//! escapes. On this wire only the space offset travels, as lower-case hex: the place where a reader of a space
+//! continues.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct LexKey(pub Vec<u8>);
 
-/// Why a text or a key is not what it should be.
+/// Why a text or key is malformed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LexKeyError {
@@ -60,7 +61,7 @@ impl<'de> Deserialize<'de> for LexKey {
     }
 }
 
-/// The place of an entry in its space: reading goes on strictly after it.
+/// The place of an entry in its space; reading continues strictly after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SpaceOffset {
     /// The space.
@@ -89,7 +90,7 @@ impl SpaceOffset {
         LexKey(out)
     }
 
-    /// Takes a key apart. Names hold no zero byte and numbers have a fixed length, so there is one way only.
+    /// Decodes a key. Names hold no zero byte and numbers have a fixed length, so there is only one way.
     ///
     /// # Errors
     /// [`LexKeyError::NotASpaceOffset`].

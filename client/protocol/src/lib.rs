@@ -1,5 +1,5 @@
-//! The Streamkit wire protocol, version 1: mux frames, the messages they carry, and LexKey. Bytes in, values out, and back:
-//! no sockets, no clock, no tasks. docs/PROTOCOL.md describes the conversations; here is what each message looks like.
+//! The Streamkit wire protocol, version 1: mux frames, their messages, and LexKey. Bytes in, values out, and back: no
+//! sockets, no clock, no tasks. docs/PROTOCOL.md describes the conversations; this crate defines each message.
 //!
 //! ```text
 //! WebSocket text frame = one mux frame        frame.rs     {"ControlType","store_id","channel_id","payload"}
@@ -9,7 +9,7 @@
 //!     the last: a terminal                    terminal.rs  {"type":"mux::close"[,"err"]}
 //! ```
 //!
-//! Everything read here may come from a stranger: decoding returns errors and never panics.
+//! Any input may come from a stranger: decoding returns errors and never panics.
 
 mod base64;
 mod entry;
@@ -40,13 +40,13 @@ pub use status::{SegmentStatus, Status};
 pub use terminal::Terminal;
 pub use workers::{Presence, Worker, WorkerInventory, WorkerMessage};
 
-/// The header of a handshake in which a client says of its frames that they are [`FRAMES_IN_ORDER`]: an addition.
+/// The header with which a client declares its frames [`FRAMES_IN_ORDER`]: an addition.
 pub const FRAMES_HEADER: &str = "streamkit-frames";
 
-/// None overtakes another. The server then waits for nothing that an end, or a record, could have overtaken.
+/// No frame overtakes another. The server then waits for nothing that an end, or a record, could have overtaken.
 pub const FRAMES_IN_ORDER: &str = "in-order";
 
-/// A message's bytes are not the message expected there.
+/// The bytes are not the expected message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct MessageError(pub(crate) String);

@@ -1,4 +1,5 @@
-//! The protocol's numbers, each named once. Their source is the deployed Go implementation, which enforces them on its side.
+//! The protocol's numbers, each with one name. They come from the deployed Go implementation, which enforces them on
+//! its side.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ pub const PEER_FRAME_BYTES_MAX: usize = 8 << 20;
 /// Largest message (decoded payload) a Go peer accepts.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 6 << 20;
 
-/// Largest frame we accept: whatever a Go sender can emit fits, with its trace context.
+/// Largest frame we accept: enough for any frame of a Go sender, with its trace context.
 pub const FRAME_BYTES_MAX: usize = 9 << 20;
 
 /// Bytes of a data frame around its base64 payload, without trace context.
@@ -33,7 +34,7 @@ pub const PING_PERIOD_MIN: Duration = Duration::from_secs(25);
 /// Latest time between two mux pings.
 pub const PING_PERIOD_MAX: Duration = Duration::from_secs(30);
 
-/// A link on which nothing arrived for so long is dead.
+/// Silence after which a link is dead.
 pub const DEAD_AFTER: Duration = Duration::from_secs(90);
 
 const _: () = assert!(MESSAGE_BYTES_MAX <= PEER_MESSAGE_BYTES_MAX);

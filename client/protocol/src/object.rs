@@ -1,5 +1,6 @@
-//! How a Go peer reads a JSON object, as one macro: field names match in any letter case, unknown fields are ignored, the
-//! last of equal keys wins, a missing or `null` field is that type's zero. `null` for the whole object is an error here.
+//! Reads a JSON object like a Go peer, as one macro: field names match in any letter case, unknown fields are ignored,
+//! the last of equal keys wins, and a missing or `null` field is that type's zero. `null` for the whole object is an
+//! error here.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a producer sends: a sequence, a payload, metadata.
+//! Records, as a producer sends them: a sequence, a payload, metadata.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use crate::base64::Payload;
 use crate::frame::{write_bytes, write_number, write_string};
 use crate::object::object;
 
-/// Text by text.
+/// Text keys with text values.
 pub type Metadata = BTreeMap<String, String>;
 
-/// One record as read.
+/// One record to read.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Record {
     /// The sequence it must get.
     pub sequence: u64,
     /// The event.
     pub payload: Payload,
-    /// Text by text.
+    /// Text keys with text values.
     pub metadata: Metadata,
 }
 
@@ -47,7 +47,7 @@ pub struct RecordRef<'a> {
     pub sequence: u64,
     /// The event; `None` is written as `null`.
     pub payload: Option<&'a [u8]>,
-    /// Text by text.
+    /// Text keys with text values.
     pub metadata: &'a Metadata,
 }
 

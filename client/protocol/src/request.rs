@@ -1,4 +1,5 @@
-//! What opens a channel: one of these in an envelope. Fields that are zero or empty are left out where Go leaves them out.
+//! Requests, which open a channel, each in an envelope. Fields that are zero or empty are left out where Go leaves
+//! them out.
 
 use std::collections::BTreeMap;
 
@@ -111,13 +112,13 @@ request!(
     GetSegments {
         /// The space.
         space: String = "space",
-        /// An addition: answer `SegmentStatus` objects instead of names.
+        /// An addition: answer with `SegmentStatus` objects instead of names.
         #[serde(skip_serializing_if = "is_zero")]
         with_status: bool = "with_status",
         /// An addition: only names after this one.
         #[serde(skip_serializing_if = "is_zero")]
         after: String = "after",
-        /// An addition: at most so many; 0: all.
+        /// An addition: at most this many; 0: all.
         #[serde(skip_serializing_if = "is_zero")]
         limit: u64 = "limit",
     }
@@ -148,11 +149,11 @@ request!(
 );
 
 request!(
-    /// Follow who is present; with a worker id, be present.
+    /// Follow the present workers; with a worker id, be present.
     SubscribeWorkers {
         /// Nil: only look.
         worker_id: Uuid = "worker_id",
-        /// What it says of itself.
+        /// The worker's description of itself.
         #[serde(skip_serializing_if = "is_zero")]
         metadata: Metadata = "metadata",
         /// Seconds.
@@ -161,11 +162,11 @@ request!(
 );
 
 request!(
-    /// Take, or prolong, a lease.
+    /// Acquire or renew a lease.
     LeaseAcquire {
-        /// What is leased.
+        /// The key of the lease.
         key: String = "key",
-        /// Who holds it.
+        /// The holder.
         holder: String = "holder",
         /// Seconds, 1 to 86 400.
         ttl_seconds: i64 = "ttl_seconds",
@@ -173,11 +174,11 @@ request!(
 );
 
 request!(
-    /// Give a lease back.
+    /// Release a lease.
     LeaseRelease {
-        /// What is leased.
+        /// The key of the lease.
         key: String = "key",
-        /// Who holds it.
+        /// The holder.
         holder: String = "holder",
     }
 );

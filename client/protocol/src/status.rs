@@ -1,11 +1,11 @@
-//! How far a segment, a space or a store is.
+//! The status of a segment, a space or a store.
 
 use serde::Serialize;
 
 use crate::MessageError;
 use crate::object::object;
 
-/// A segment's range: what a produce is acknowledged with, and what a subscription sends.
+/// A segment's range. It acknowledges a produce, and a subscription sends it.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct SegmentStatus {
     /// The space.
@@ -14,13 +14,13 @@ pub struct SegmentStatus {
     pub segment: String,
     /// First sequence.
     pub first_sequence: u64,
-    /// When the first entry was committed, Unix milliseconds.
+    /// Commit time of the first entry, Unix milliseconds.
     pub first_timestamp: i64,
     /// The head.
     pub last_sequence: u64,
-    /// When the head was committed, Unix milliseconds.
+    /// Commit time of the head, Unix milliseconds.
     pub last_timestamp: i64,
-    /// No news, only a sign of life.
+    /// Only a sign of life, without news.
     pub heartbeat: bool,
 }
 
@@ -49,12 +49,12 @@ impl SegmentStatus {
     }
 }
 
-/// The answer to `get_status`, an addition to what Go servers know: counts of a store, a space or a segment.
+/// The answer to `get_status`, an addition that Go servers do not know: counts of a store, a space or a segment.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Status {
-    /// The space asked for; empty for the whole store.
+    /// The requested space; empty for the whole store.
     pub space: String,
-    /// The segment asked for; empty for all.
+    /// The requested segment; empty for all.
     pub segment: String,
     /// Spaces counted.
     pub space_count: u64,
@@ -62,13 +62,13 @@ pub struct Status {
     pub segment_count: u64,
     /// Readable entries counted.
     pub entry_count: u64,
-    /// First readable sequence, of one segment only.
+    /// First readable sequence, only for a segment.
     pub first_sequence: u64,
-    /// When that was committed.
+    /// Its commit time.
     pub first_timestamp: i64,
-    /// The head, of one segment only.
+    /// The head, only for a segment.
     pub last_sequence: u64,
-    /// When the newest entry was committed.
+    /// Commit time of the newest entry.
     pub last_timestamp: i64,
 }
 

@@ -1,5 +1,5 @@
-//! How a channel ends: `mux::close` without text is a clean end, anything else is an error. A message is a terminal exactly
-//! if it is an object whose `type` begins with `mux::`; other objects with a `type` are the application's.
+//! The end of a channel: `mux::close` without a text is a clean end, anything else an error. A message is a terminal
+//! exactly if it is an object whose `type` begins with `mux::`; other objects with a `type` belong to the application.
 
 use std::sync::LazyLock;
 
@@ -10,13 +10,13 @@ use crate::object::object;
 /// The last message of a channel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Terminal {
-    /// Clean end; from a producer: no more records, the status may still come.
+    /// Clean end. From a producer: no more records; the status may still come.
     Close,
     /// Ended by an error of the operation.
     CloseError(String),
     /// Ended by an error of the connection or the session.
     Error(String),
-    /// A `mux::` type nobody knows: an error.
+    /// An unknown `mux::` type: an error.
     Unknown(String, String),
 }
 
@@ -74,7 +74,7 @@ impl Terminal {
         out
     }
 
-    /// What the reader of the stream is told; `None` for a clean end.
+    /// The error for the reader of the stream; `None` for a clean end.
     pub fn into_error(self) -> Option<String> {
         match self {
             Terminal::Close => None,

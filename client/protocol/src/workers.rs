@@ -1,4 +1,4 @@
-//! Worker presence: the only streams whose later messages are enveloped too.
+//! Worker presence: the only streams with envelopes around later messages too.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::record::Metadata;
 pub struct Worker {
     /// Its id.
     pub worker_id: Uuid,
-    /// What it says of itself.
+    /// Its description of itself.
     #[serde(skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
     /// Unix milliseconds.
@@ -37,7 +37,7 @@ object!(WorkerInventory { "workers" => workers, "timestamp" => timestamp });
 pub struct Presence {
     /// The worker.
     pub worker_id: Uuid,
-    /// Who speaks.
+    /// The sender: server (`true`) or worker (`false`).
     pub heartbeat: bool,
     /// Unix milliseconds.
     pub timestamp: i64,
@@ -45,7 +45,7 @@ pub struct Presence {
 
 object!(Presence { "worker_id" => worker_id, "heartbeat" => heartbeat, "timestamp" => timestamp });
 
-/// What is said on a worker stream after its request.
+/// A message on a worker stream after its request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WorkerMessage {
     /// From the server.

@@ -1,9 +1,9 @@
-//! What every store promises its users, written against [`Stores`] and [`Store`] alone: any implementation can run it.
+//! The promises of every store, as tests against [`Stores`] and [`Store`] alone. Any implementation can run them.
 //!
 //! ```ignore
 //! streamkit_conformance::suite!(crate::fixture);
 //! ```
-//! makes a test of each promise; `crate::fixture` is a `fn() -> Fixture` that returns new, empty stores each time.
+//! makes one test for each promise; `crate::fixture` is a `fn() -> Fixture` that returns new, empty stores each time.
 
 mod calls;
 pub mod leases;
@@ -20,14 +20,14 @@ use std::sync::Arc;
 use streamkit_engine::{Store, StoreId, Stores};
 use uuid::Uuid;
 
-/// Where the stores under test come from.
+/// The stores under test.
 pub struct Fixture {
     stores: Arc<dyn Stores>,
     _held: Box<dyn Any>,
 }
 
 impl Fixture {
-    /// Stores in which nothing stands. `held` is kept as long as they are used: a folder, a server.
+    /// Empty stores. `held` lives as long as they do: a folder, a server.
     pub fn new(stores: Arc<dyn Stores>, held: impl Any) -> Self {
         Self {
             stores,
@@ -49,7 +49,7 @@ pub fn check<F: Future<Output = ()>>(promise: impl FnOnce(Fixture) -> F, fixture
     runtime.block_on(async { promise(fixture()).await });
 }
 
-/// A test of each promise. Takes the path of a function that returns a [`Fixture`].
+/// Makes one test for each promise. Takes the path of a function that returns a [`Fixture`].
 #[macro_export]
 macro_rules! suite {
     ($fixture:path) => {

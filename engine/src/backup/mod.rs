@@ -1,15 +1,15 @@
-//! A copy of a data directory that is one itself, made while the stores are in use or at rest, and the way back.
+//! Copies a data directory, at work or at rest, into another that is a data directory itself, and back.
 //!
 //! ```text
 //! Source (a folder, an engine, a server) ─▶ copy: temporary file, walk, sync, rename ─▶ TARGET/stores/<id>/N.extent
 //! source.rs                               copy.rs, check.rs                          manifest.rs, last
 //! ```
 //!
-//! A store's log up to a durable position is a prefix of it: what was acknowledged before that was asked for is in it as a
-//! whole, and nothing later is needed to read it. Sealed extents never change, so a later backup to the same folder copies
-//! the new ones and the open one. Index files and checkpoints are derived and not copied.
+//! A store's log up to a durable position is a prefix of it: it holds everything acknowledged before, as a whole, and
+//! can be read without anything later. Sealed extents never change, so a later backup to the same folder copies only
+//! new ones and the open one. Index files and checkpoints are derived and not copied.
 //!
-//! Everything here blocks.
+//! All calls block.
 
 pub(crate) mod apart;
 pub(crate) mod check;
@@ -40,12 +40,12 @@ use crate::disk::Disk;
 use crate::error::StorageError;
 use crate::model::StoreId;
 
-/// What `format` says in the target of a first backup until that is whole.
+/// The file `format` in the target of a first backup, until that is whole.
 fn unfinished() -> String {
     format!("{UNFINISHED}backup\n")
 }
 
-/// How a copy of a sealed extent that an earlier backup made is looked at before it is kept.
+/// How thoroughly to check the copy of a sealed extent from an earlier backup before keeping it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Recheck {
     /// Its header and size.
@@ -54,15 +54,15 @@ pub enum Recheck {
     Bytes,
 }
 
-/// Copies all stores of `source` into the folder `target`, which is empty, not there yet, or a backup of the same stores. Each
-/// group's checksum and chain is checked as it was written there.
+/// Copies all stores of `source` into the folder `target`, which is empty, does not exist, or holds a backup of the
+/// same stores. Checks each group's checksum and chain in the bytes written.
 ///
 /// # Durability
-/// When it returns `Ok` or [`BackupError::Incomplete`], the backup survives power loss. Interrupted at any point, it can be run
-/// again; until then the folder holds the backup of before, whole, or none that anything takes for one.
+/// When it returns `Ok` or [`BackupError::Incomplete`], the backup survives power loss. Interrupted at any point, it
+/// can run again. Until then the folder holds the previous backup, whole, or nothing that passes for one.
 ///
 /// # Errors
-/// [`BackupError`]. The backup of before is still there, of those stores that [`BackupError::Incomplete`] names.
+/// [`BackupError`]. The previous backup is still there, also of the stores that [`BackupError::Incomplete`] names.
 pub fn backup(
     source: &dyn Source,
     disk: &Arc<dyn Disk>,
@@ -72,7 +72,7 @@ pub fn backup(
     backup_with(source, disk, target, Recheck::Header, progress)
 }
 
-/// As [`backup`], looking at earlier copies as told. One that is damaged is copied again.
+/// Like [`backup`], with a choice of how to check earlier copies. It copies damaged ones again.
 ///
 /// # Errors
 /// As [`backup`].
@@ -175,7 +175,8 @@ fn refused(target: &Path, why: &str) -> BackupError {
     BackupError::Refused(format!("{}: {why}; choose another folder", target.display()))
 }
 
-/// Whether a folder may take a backup: the one that it holds, if there is one. `None`: it is empty, or an unfinished first one.
+/// Whether a folder may take a backup: returns the one it holds, if any. `None`: it is empty, or holds an unfinished
+/// first one.
 fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupError> {
     if is_unused(disk, target)? {
         return Ok(None);
@@ -194,14 +195,14 @@ fn accept(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupErro
     Ok(manifest)
 }
 
-/// What an earlier backup holds of a sealed extent, which never changes.
+/// An earlier backup's copy of a sealed extent, which never changes.
 fn kept<'a>(before: &'a Manifest, store: StoreId, extent: &ExtentPrefix) -> Option<&'a ExtentEntry> {
     let entries = before.stores.get(&store.0)?;
     let entry = entries.iter().find(|entry| entry.extent == extent.extent)?;
     (entry.sealed && extent.sealed.is_some()).then_some(entry)
 }
 
-/// Whether a store's log continues what an earlier backup holds of it, as far as that can be told without reading groups.
+/// Whether a store's log continues its earlier backup, as far as that is known without reading groups.
 fn belongs(before: &Manifest, prefix: &LogPrefix) -> Result<(), BackupError> {
     let entries = before.stores.get(&prefix.store.0).map_or(&[][..], Vec::as_slice);
     for entry in entries {
@@ -221,7 +222,7 @@ fn belongs(before: &Manifest, prefix: &LogPrefix) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Copies what is new of one store, oldest first: what is there is a prefix of its log at any time.
+/// Copies what is new of one store, oldest first, so that the copy is a prefix of its log at any time.
 fn backup_store(
     source: &dyn Source,
     copying: &mut Copying<'_>,

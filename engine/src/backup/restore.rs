@@ -1,5 +1,5 @@
-//! A data directory from a backup. It is made beside its place, checked there as a whole, and takes its place last; until then
-//! the folder says of itself that it is unfinished, and nothing opens it.
+//! Makes a data directory from a backup. A restore builds it in a folder within its place, verifies it as a whole, and
+//! moves it there last. Until then the folder says that it is unfinished, and nothing opens it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::error::{DamagedPlace, OpenError, StorageError};
 use crate::model::StoreId;
 use crate::offline::verify::{VerifyReport, verify_on};
 
-/// The folder within the new data directory in which that is made.
+/// The folder within the new data directory that holds the work.
 const STAGING: &str = "restoring";
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RestoreReport {
     /// Stores restored.
@@ -32,22 +32,22 @@ pub struct RestoreReport {
     pub extents: u64,
     /// Used bytes of these.
     pub bytes: u64,
-    /// Stores that the last backup could not read: they are as an earlier one found them, or not there.
+    /// Stores that the last backup could not read: as an earlier backup found them, or missing.
     pub unreadable: Vec<StoreId>,
-    /// What the check of the whole found.
+    /// The result of verifying the whole.
     pub verified: VerifyReport,
 }
 
-/// Makes the folder `dir`, which is empty, not there yet, or the unfinished restore of the same backup, a data directory with
-/// what the backup holds. Each group's checksum and chain, each file's checksum in the manifest and then the whole is
-/// checked.
+/// Makes `dir` a data directory with the contents of the backup. The folder is empty, does not exist, or holds the
+/// unfinished restore of the same backup. Checks each group's checksum and chain, each file's checksum in the
+/// manifest, and then the whole.
 ///
 /// # Durability
-/// When it returns `Ok`, the data directory survives power loss. Interrupted at any point, it can be run again; until it has
-/// come to its end, nothing opens the folder.
+/// When it returns `Ok`, the data directory survives power loss. Interrupted at any point, it can run again; until it
+/// has finished, nothing opens the folder.
 ///
 /// # Errors
-/// [`BackupError`]; nothing was taken away from the backup.
+/// [`BackupError`]; the backup is unchanged.
 pub fn restore(
     disk: &Arc<dyn Disk>,
     backup: &Path,
@@ -117,7 +117,7 @@ pub fn restore(
     Ok(report)
 }
 
-/// Refuses a folder in which no restore of this backup was begun, and that is not empty either.
+/// Refuses a folder that is not empty, unless a restore of this backup was begun in it.
 fn accept(disk: &dyn Disk, dir: &Path, marker: &str) -> Result<(), BackupError> {
     let refused = |why: &str| Err(BackupError::Refused(format!("{}: {why}", dir.display())));
     match read_format(disk, dir)? {
@@ -130,7 +130,7 @@ fn accept(disk: &dyn Disk, dir: &Path, marker: &str) -> Result<(), BackupError> 
     }
 }
 
-/// Copies all that the manifest names into a folder, and makes it a data directory.
+/// Copies everything in the manifest into a folder, and makes it a data directory.
 fn copy_all(
     disk: &Arc<dyn Disk>,
     backup: &Path,
@@ -188,7 +188,7 @@ fn copy_all(
     Ok(())
 }
 
-/// Checks what was copied as a whole.
+/// Verifies the copy as a whole.
 fn verify(
     disk: &Arc<dyn Disk>,
     dir: &Path,

@@ -1,5 +1,5 @@
-//! Group commit: what producers queue while one group is being written forms the next. One driver at a time works on a store's
-//! queue.
+//! Group commit: transactions queued while one group is being written form the next. One driver at a time works on a
+//! store's queue.
 
 pub(crate) mod budget;
 pub(crate) mod committer;

@@ -1,4 +1,4 @@
-//! What a data directory says of itself, and which stores are in it.
+//! The data directory: its format file, and the stores in it.
 
 pub(crate) mod descriptors;
 pub(crate) mod extent_file;

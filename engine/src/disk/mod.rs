@@ -1,11 +1,10 @@
-//! The only door to the operating system. Everything above speaks to [`Disk`], [`DiskFile`], [`LogFile`] and
-//! [`WriteQueue`]; nothing else in the engine opens, writes, renames or syncs. What the engine may assume of an
-//! implementation:
-//! - a [`LogFile::write`] that returned, or ended well in a [`WriteQueue`], survives power loss;
-//! - a write that returned and was followed by a successful [`DiskFile::sync_data`] survives power loss, if the file's
-//!   size did not change since its last [`DiskFile::sync_all`];
+//! The only door to the operating system. Rooms above use [`Disk`], [`DiskFile`], [`LogFile`] and [`WriteQueue`];
+//! nothing else in the engine opens, writes, renames or syncs. Every implementation guarantees:
+//! - a [`LogFile::write`] that returned, or succeeded in a [`WriteQueue`], survives power loss;
+//! - a write that returned, followed by a successful [`DiskFile::sync_data`], survives power loss if the file's size
+//!   did not change since its last [`DiskFile::sync_all`];
 //! - a file's name survives once [`Disk::sync_dir`] of its folder returned;
-//! - a write may be torn between sectors of 512 bytes, never inside one.
+//! - a write may tear between sectors of 512 bytes, never inside one.
 
 pub mod blocks;
 #[cfg(target_os = "linux")]
@@ -38,7 +37,7 @@ pub use traits::{Disk, DiskFile, DiskLock, FolderWatch, LogFile, OpenMode};
 pub use whole::{STEP_BYTES, read_all, replace};
 pub use write_queue::{BrokenQueue, EndedWrite, Waker, WriteOutcome, WriteQueue};
 
-/// The best backend there is on this system.
+/// The best backend on this system.
 pub fn best() -> Arc<dyn Disk> {
     #[cfg(target_os = "linux")]
     let disk = direct::Direct::default();

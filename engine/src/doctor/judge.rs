@@ -1,4 +1,4 @@
-//! What an operator should be told of a folder: what it stands on, beside what was measured. Pure.
+//! Judges a folder for its operator, by its file system and the measurements. Pure.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use crate::disk::Ground;
 
 use super::report::{Diagnosis, Examination, Finding, Method, Severity};
 
-/// No device makes a write durable faster: the way to it and back takes that long.
+/// No device makes a write durable faster; the way to it and back takes that long.
 pub const IMPLAUSIBLE: Duration = Duration::from_micros(10);
 
-/// To flush a cache that loses its content with the power, into flash or onto a platter, takes longer than this.
+/// Flushing a volatile cache, into flash or onto a platter, takes longer than this.
 pub const IMPLAUSIBLE_FLUSH: Duration = Duration::from_micros(50);
 
-/// Free bytes below which an operator should be told.
+/// Free bytes below which the operator gets a warning.
 const FREE_BYTES_LOW: u64 = 1 << 30;
 
-/// Whether a folder stands in memory.
+/// Whether a folder is in memory.
 fn is_in_memory(ground: &Ground) -> bool {
     let device = ground.device.as_deref().unwrap_or_default();
     let kind = ground.file_system.as_deref().unwrap_or_default();
     ["tmpfs", "ramfs"].contains(&kind) || ["/dev/ram", "/dev/zram"].iter().any(|name| device.starts_with(name))
 }
 
-/// What to say of what a folder stands on, without measuring anything.
+/// Findings about the file system, without measuring.
 pub fn judge_ground(ground: &Ground) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut say = |severity, what: String| findings.push(Finding { severity, what });
@@ -67,7 +67,7 @@ fn is_unflushed(ground: &Ground) -> bool {
     ground.syncs_flush == Some(false) && ground.volatile_cache != Some(false)
 }
 
-/// What to say of it.
+/// Findings about it.
 pub(super) fn judge(found: &Diagnosis, how: &Examination) -> Vec<Finding> {
     let ground = &found.ground;
     let mut findings = judge_ground(ground);

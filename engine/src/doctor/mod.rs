@@ -1,4 +1,5 @@
-//! Is a disk fit for the promise, how will it be written to, and how fast: measured with the very code that writes the log.
+//! Measures whether a disk keeps the promise, how the engine will write to it, and how fast, with the code that writes
+//! the log.
 
 mod judge;
 pub use judge::judge_ground;
@@ -18,18 +19,18 @@ use crate::disk::files::Files;
 use crate::disk::{Disk, best, ground, is_direct};
 use crate::error::StorageError;
 
-/// Bytes of the file that is written over again and again, at most.
+/// Most bytes of the file it overwrites again and again.
 const FILE_BYTES: u64 = 8 << 20;
 
-/// Bytes to which a file that grows may grow: with that its measurement is over.
+/// Most bytes of a growing file; its measurement ends there.
 const GROWN_BYTES: u64 = 64 << 20;
 
-/// Examines a folder that is there. Writes one file, of up to 64 MiB and at most half of what is free beyond what is to stay
-/// free, and removes it. A server may be using the folder; then both are slower meanwhile. Blocks. `begins` is told of each
-/// method that is measured; once `stopped` says so, it ends with `None`.
+/// Examines an existing folder. Writes one file, of up to 64 MiB and at most half of the free space beyond what must
+/// stay free, and removes it. A server may use the folder meanwhile; then both are slower. Blocks. Calls `begins`
+/// before each method; ends with `None` once `stopped` returns true.
 ///
 /// # Errors
-/// [`StorageError::Io`] when the disk refuses a write or a sync, or has no room to measure.
+/// [`StorageError::Io`] if the disk refuses a write or a sync, or has no room to measure.
 pub fn examine(
     dir: &Path,
     how: &Examination,
@@ -127,7 +128,7 @@ fn room(free: Option<u64>, keep_free: u64) -> io::Result<u64> {
     }
 }
 
-/// The file that is written to, with a name that nothing else has. Removed when done, and not before: some file systems (btrfs,
+/// The file to write to, under a unique name. It is removed when done and not before, since some file systems (btrfs,
 /// ZFS) do not sync a file without a name.
 struct Scratch(PathBuf);
 

@@ -1,35 +1,36 @@
-//! What is asked of an examination, and what it found.
+//! The settings and the result of an examination.
 
 use std::time::Duration;
 
 use crate::disk::Ground;
 
-/// How a folder is examined.
+/// The settings of an examination.
 #[derive(Clone, Copy, Debug)]
 pub struct Examination {
-    /// How long each method is measured, at most.
+    /// Longest time to measure each method.
     pub time: Duration,
-    /// As [`EngineConfig::keep_free_bytes`](crate::EngineConfig): the examination leaves them to others too.
+    /// Bytes to leave free, as [`EngineConfig::keep_free_bytes`](crate::EngineConfig).
     pub keep_free_bytes: u64,
-    /// Files that the process which will use the folder may want open.
+    /// Files that the process using the folder may want open.
     pub open_files: u64,
 }
 
 /// A way to make a write of one block durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
-    /// Appended to a file that grows, then a data sync.
+    /// Append to a growing file, then a data sync.
     AppendSync,
-    /// Into a file filled with zeros before, then a data sync: what the engine does where there are no direct writes.
+    /// Write into a file filled with zeros beforehand, then a data sync; the engine does this where direct writes are
+    /// refused.
     PreparedSync,
-    /// Past the page cache, durable when it returns, one at a time: what the engine does with threads.
+    /// Write past the page cache, durable on return, one at a time; the engine does this with threads.
     Direct,
-    /// The same through io_uring, 32 at a time: what the engine does where it can.
+    /// The same through io_uring, 32 at a time; the engine does this where it can.
     Ring,
 }
 
 impl Method {
-    /// In a word or two, for people and scripts.
+    /// Its name, for people and scripts.
     pub fn name(self) -> &'static str {
         match self {
             Self::AppendSync => "append+fdatasync",
@@ -40,59 +41,60 @@ impl Method {
     }
 }
 
-/// What one method reached.
+/// The figures of one method.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Measured {
     /// The method.
     pub method: Method,
     /// Durable writes made.
     pub writes: u64,
-    /// Half of them took no longer.
+    /// The median latency.
     pub p50: Duration,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile of latency.
     pub p99: Duration,
-    /// Durable writes in a second.
+    /// Durable writes per second.
     pub per_second: f64,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
     /// It works, but slower, or not for long.
     Warning,
-    /// What was acknowledged may be lost here.
+    /// Acknowledged entries may be lost here.
     Broken,
 }
 
 /// Something that an operator should know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// What it is, how it was judged, and what to do.
+    /// The finding, how it was judged, and what to do.
     pub what: String,
 }
 
-/// What was found of a folder.
+/// The result of an examination.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Diagnosis {
-    /// What it stands on.
+    /// Its file system and device.
     pub ground: Ground,
-    /// Bytes that could be written before the examination; `None` where the system does not say.
+    /// Free bytes before the examination; `None` if the system does not say.
     pub free_bytes: Option<u64>,
     /// Whether the log can be written past the page cache.
     pub direct: bool,
-    /// Why io_uring cannot be had; `None`: it can.
+    /// Why io_uring is unavailable; `None`: it is available.
     pub ring_refused: Option<String>,
     /// How the engine will commit here: `io_uring` or `threads`.
     pub commit_method: &'static str,
-    /// The methods that there are.
+    /// The methods measured.
     pub measured: Vec<Measured>,
-    /// Commits a second to expect of one store with one producer that waits for each.
+    /// Commits per second to expect of one store with one producer that waits for each.
     pub alone_per_second: f64,
-    /// Groups a second to expect of many stores; each holds as many transactions as come meanwhile. With threads, at least.
+    /// Groups per second to expect of many stores; each holds all transactions that arrive meanwhile. With threads, a
+    /// lower bound.
     pub together_per_second: f64,
-    /// What an operator should know, the worst first.
+    /// Findings for the operator, the worst first.
     pub findings: Vec<Finding>,
 }
 

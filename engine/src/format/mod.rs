@@ -11,14 +11,14 @@ pub mod transaction;
 
 use crate::limits::FORMAT_VERSION;
 
-/// Why bytes are not what their place says they are.
+/// Why bytes are not what their place demands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
     /// The bytes end too early.
     #[error("it ends too early")]
     Short,
-    /// Another kind of thing, or nothing, stands here.
+    /// Something else stands here, or nothing.
     #[error("the magic bytes are missing")]
     Magic,
     /// A newer version wrote it.
@@ -27,7 +27,7 @@ pub enum FormatError {
     /// The checksum does not match.
     #[error("the checksum does not match")]
     Checksum,
-    /// Checksummed, yet against the rules of the format.
+    /// The checksum matches, but the bytes break the rules of the format.
     #[error("{0}")]
     Invalid(&'static str),
 }

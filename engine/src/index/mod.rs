@@ -1,5 +1,5 @@
-//! Where each segment's entries are. In memory: the catalog of heads and the runs of the open extent. On disk: one index
-//! file per sealed extent. All of it is derived from the log and can be made anew from it.
+//! The places of each segment's entries. In memory: the catalog of heads and the runs of the open extent. On disk: one
+//! index file per sealed extent. All of it is derived from the log.
 
 pub(crate) mod catalog;
 pub mod checkpoint;

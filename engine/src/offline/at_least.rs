@@ -1,5 +1,5 @@
-//! What a directory must hold at least, by somebody who knows: a whole older copy of a store is whole, and nothing in it tells
-//! that there was more.
+//! Checks that a directory holds at least what somebody knows from elsewhere. An older copy of a whole store is whole,
+//! and nothing in it tells that more existed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,26 +18,26 @@ use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::index::catalog::Catalog;
 use crate::model::{SegmentPath, Sequence, StoreId};
 
-/// What must be there.
+/// What a directory must hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AtLeast {
-    /// Segments, each with a sequence that its head has reached.
+    /// Segments, each with a sequence that its head reached.
     pub segments: Vec<(StoreId, SegmentPath, Sequence)>,
-    /// Backups: each store's log begins with what stands there, byte for byte.
+    /// Backups: each store's log must begin with the backup's bytes.
     pub backups: Vec<Manifest>,
 }
 
-/// What must be there and is not.
+/// Something that must be there and is missing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Missing {
     /// The store.
     pub store: StoreId,
-    /// What of it, for people.
+    /// The missing part, in words.
     pub what: String,
 }
 
-/// As [`verify_on`](crate::verify_on), and says in [`VerifyReport::missing`] what the directory does not hold of `at_least`,
-/// nor of its own manifest, if it is a backup.
+/// Like [`verify_on`](crate::verify_on). Also lists in [`VerifyReport::missing`] what the directory lacks of
+/// `at_least`, and of its own manifest if it is a backup.
 ///
 /// # Errors
 /// As [`verify_on`](crate::verify_on).

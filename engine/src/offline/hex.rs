@@ -1,4 +1,4 @@
-//! An extent's first bytes as annotated hex: each field of docs/FORMAT.md with its bytes and what it says.
+//! An extent's first bytes as annotated hex: each field of docs/FORMAT.md with its bytes and meaning.
 
 use crate::disk::DiskFile;
 use crate::error::StorageError;
@@ -10,20 +10,20 @@ use crate::format::transaction::{
 };
 use crate::limits::{BLOCK_BYTES, TRANSACTION_ENCODED_BYTES_MAX};
 
-/// Some bytes of a file and what they say.
+/// Some bytes of a file and their meaning.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HexLine {
     /// Where they stand in the file.
     pub at: u64,
-    /// The bytes; of a long field its first ones.
+    /// The bytes; for a long field, its first ones.
     pub bytes: Vec<u8>,
-    /// How many there are.
+    /// The length of the field in bytes.
     pub length: u64,
-    /// What they say, for people.
+    /// Their meaning, in words.
     pub meaning: String,
 }
 
-/// Bytes of a long field that are shown.
+/// Most bytes shown of a long field.
 const SHOWN_BYTES: usize = 32;
 
 /// Annotates the header and the first `groups` groups of an extent. Stops where no group follows, or where `show` says so. In

@@ -1,5 +1,5 @@
-//! Shows what stands in a data directory, damaged or not: extents, groups, transactions and their sections, each as one
-//! value for whoever prints it. Writes nothing.
+//! Shows the contents of a data directory, damaged or not: extents, groups, transactions and their sections, each as
+//! one value to print. Writes nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub struct InspectedExtent {
     pub bytes: u64,
     /// Its header, unless that is damaged.
     pub header: Option<ExtentHeader>,
-    /// Where its groups end, if the next extent's header or its own index file says so.
+    /// The end of its groups, if the next extent's header or its own index file states it.
     pub sealed_end: Option<u32>,
 }
 
@@ -74,9 +74,9 @@ pub struct InspectedTransaction {
 pub struct InspectedSection {
     /// The segment.
     pub path: SegmentPath,
-    /// The first record's sequence; of a trim the first readable one.
+    /// The first record's sequence; for a trim, the first readable one.
     pub first: Sequence,
-    /// How many records.
+    /// Number of records.
     pub records: u32,
     /// Bytes of the section.
     pub bytes: u32,
@@ -89,33 +89,33 @@ pub struct InspectedSegment {
     pub store: StoreId,
     /// The segment.
     pub path: SegmentPath,
-    /// First sequence: the last trim's, or that of the first whole entry.
+    /// First sequence: from the last trim, or of the first whole entry.
     pub first: Sequence,
-    /// The last whole entry's sequence.
+    /// The sequence of the last whole entry.
     pub last: Sequence,
-    /// When that was committed.
+    /// Its commit time.
     pub last_timestamp: Timestamp,
 }
 
-/// One thing that stands in a data directory.
+/// One item of a data directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Inspection {
-    /// An extent; its groups follow once all extents are told.
+    /// An extent; groups follow after all extents.
     Extent(InspectedExtent),
     /// A group; its transactions follow.
     Group(InspectedGroup),
     /// A transaction.
     Transaction(InspectedTransaction),
-    /// A segment; only where no single extent was asked for.
+    /// A segment; only if no single extent was selected.
     Segment(InspectedSegment),
     /// A damaged place.
     Damage(Damage),
-    /// A write that was never acknowledged stands here: no damage.
+    /// The place of a write that was never acknowledged: no damage.
     TornTail(StoreId, LogPosition),
 }
 
-/// Calls `show` with what stands in a directory that no process has open, store by store: extents, then groups and
-/// transactions in log order, then segments, then damage. Blocks. `show` returns whether to go on.
+/// Calls `show` with the contents of a directory that no process has open, store by store: extents, then groups and
+/// transactions in log order, then segments, then damage. Blocks. `show` returns whether to continue.
 ///
 /// # Errors
 /// As [`verify_on`](crate::verify_on).
@@ -145,9 +145,9 @@ pub fn inspect_on(
     Ok(())
 }
 
-/// Calls `show` with the header and the first `groups` groups of one extent as annotated hex, line by line, until it says to
-/// stop; returns whether there is such a file. A damaged place is shown as it is. Takes the directory; reads no more than it
-/// shows.
+/// Calls `show` with the header and the first `groups` groups of one extent as annotated hex, line by line, until
+/// `show` returns false. Returns whether the file exists. Shows a damaged place as it is. Locks the directory; reads
+/// only what it shows.
 ///
 /// # Errors
 /// As [`verify_on`](crate::verify_on).

@@ -1,6 +1,6 @@
-//! Work on a data directory that no process has open, for whoever owns the data: [`verify`] says everything that is damaged,
-//! [`inspect`] shows what stands there, [`repair`] copies what is whole. All three read through one [`pass`], which goes on
-//! behind damage. None of them writes to the directory it reads.
+//! Tools for a data directory that no process has open: [`verify`] reports all damage, [`inspect`] shows the contents,
+//! [`repair`] copies everything whole. All three read through one [`pass`], which continues past damage. None writes
+//! to the directory it reads.
 
 mod sink;
 mod up_to;
@@ -36,16 +36,16 @@ use crate::disk::{Disk, DiskLock, OpenMode};
 use crate::error::{OpenError, StorageError};
 use crate::model::{SegmentPath, Sequence, StoreId};
 
-/// How far a check, an inspection or a repair has come.
+/// Progress of a check, an inspection or a repair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OfflineProgress {
-    /// Bytes of extents gone through, all of them in the end.
+    /// Bytes of extents done, all of them in the end.
     pub bytes_done: u64,
-    /// Bytes of extents there are.
+    /// Bytes of all extents.
     pub bytes_total: u64,
 }
 
-/// Entries of one segment that follow each other.
+/// Consecutive entries of one segment.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SequenceRange {
     /// The segment.
@@ -65,33 +65,32 @@ impl std::fmt::Display for SequenceRange {
     }
 }
 
-/// One place where bytes are not what was written.
+/// One place whose bytes differ from those written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Damage {
     /// The file.
     pub path: PathBuf,
-    /// The extent it belongs to; 0 for the checkpoint and for the directory's file `format`.
+    /// The extent it belongs to; 0 for the checkpoint and for the file `format`.
     pub extent: u64,
-    /// The first byte of the file that is not known to be whole.
+    /// The first byte not known to be whole.
     pub byte: u64,
-    /// The byte behind the last one that is not known to be whole; `byte` where that cannot be told, or where nothing is there.
+    /// The byte after the last one not known to be whole; `byte` if that is unknown, or if nothing is there.
     pub end: u64,
-    /// What stands there.
+    /// What the place holds.
     pub found: String,
-    /// Transactions that are whole although they stand in this place. Nothing proves of which store they are: they count as lost, but
+    /// Whole transactions in this place. Nothing proves that they belong to this store, so they count as lost, except
     /// for a repair that takes them ([`RepairOptions::take_unproven`](crate::RepairOptions::take_unproven)).
     pub whole_transactions: u64,
-    /// Transactions that are gone, where later ones tell.
+    /// Lost transactions, if later ones tell.
     pub lost_transactions: Option<u64>,
-    /// Entries that are gone, as far as the extent's index file or later entries tell; not those that were trimmed or deleted
-    /// later.
+    /// Lost entries, as far as the extent's index file or later entries tell, without those trimmed or deleted later.
     pub affected: Vec<SequenceRange>,
-    /// Whether those are all: otherwise others may be gone too, of which nothing is known.
+    /// Whether `affected` is complete. Otherwise other entries may be lost too.
     pub affected_is_all: bool,
 }
 
 impl Damage {
-    /// Of which nothing is lost: what is derived from the log, or what the log says in another place too.
+    /// Damage that loses nothing: of a file derived from the log, or of a fact that the log states elsewhere too.
     pub(crate) fn without_loss(path: PathBuf, extent: u64, byte: u64, found: impl Into<String>) -> Self {
         Self {
             path,
@@ -107,13 +106,14 @@ impl Damage {
     }
 }
 
-/// A data directory that this process has for itself.
+/// A data directory that this process has locked.
 pub(crate) struct Directory {
-    /// `None` where nobody can write.
+    /// `None` if nobody can write.
     _lock: Option<Box<dyn DiskLock>>,
-    /// What is wrong with it as a whole: its file `format`, of which the extents say the same, or the folder of all stores, which is gone.
+    /// Damage of the directory as a whole: of its file `format`, whose contents the extents repeat, or the missing
+    /// folder of all stores.
     pub(crate) format: Option<Damage>,
-    /// Its manifest, if it is a backup and that is damaged.
+    /// Damage of its manifest, if it is a backup.
     pub(crate) manifest: Option<Damage>,
     /// Its stores, by id.
     pub(crate) stores: Vec<StoreId>,
@@ -121,16 +121,16 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Takes it.
+    /// Locks and lists it.
     ///
     /// # Errors
-    /// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] when the disk refuses, or where no data
-    /// directory is.
+    /// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] if the disk refuses, or there is no
+    /// data directory.
     pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, OpenError> {
         Self::open_for(disk, dir, None)
     }
 
-    /// Takes it for one store only, if any is named.
+    /// The same for one store only, if one is named.
     ///
     /// # Errors
     /// As [`Directory::open`].

@@ -1,5 +1,5 @@
-//! Copies what is whole of a data directory into a new one, and says what is not there any more. The old one is only read.
-//! docs/decisions/2026-11-25-repair.md has what is kept where entries are missing.
+//! Copies everything whole of a data directory into a new one, and reports the losses. It only reads the old one.
+//! docs/decisions/2026-11-25-repair.md says what it keeps where entries are missing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,25 +17,25 @@ use crate::disk::Disk;
 use crate::error::{OpenError, StorageError};
 use crate::model::{LogPosition, Sequence, StoreId};
 
-/// What is kept of a segment with a hole in its sequences: an engine reads sequences without holes only.
+/// Which side of a hole in a segment's sequences to keep; an engine reads only sequences without holes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Keep {
-    /// What stands behind the last hole: the head stays, no sequence is given twice, and consumers go on where they are. What
-    /// stands before is left out, as by a trim.
+    /// The entries after the last hole. The head stays, no sequence is given twice, and consumers continue where they
+    /// are. Earlier entries are left out, as by a trim.
     #[default]
     Newest,
-    /// What stands before the first hole: all that was ever in the segment up to there. The head goes back.
+    /// The entries before the first hole: everything ever in the segment up to there. The head goes back.
     Oldest,
 }
 
-/// What a repair may take, and what it keeps. The defaults take nothing that could be another store's.
+/// The options of a repair. The defaults take nothing that could belong to another store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RepairOptions {
-    /// What is kept of a segment with a hole.
+    /// Which side of a hole to keep.
     pub keep: Keep,
-    /// Whether to take whole transactions out of groups that are not whole. An index file or the checkpoint says that such entries
-    /// stood there, and when they were committed, but only a group says of which store it is: a block of another store with
-    /// entries of the same names, numbers and times would pass for this one's.
+    /// Whether to take whole transactions out of damaged groups. An index file or the checkpoint says that such
+    /// entries stood there, and when they were committed, but only a group proves its store: a block of another store,
+    /// with entries of the same names, numbers and times, would pass for this one's.
     pub take_unproven: bool,
 }
 
@@ -48,27 +48,27 @@ impl From<Keep> for RepairOptions {
     }
 }
 
-/// What became of one store.
+/// The result for one store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreRepair {
     /// The store.
     pub store: StoreId,
     /// Readable entries of the new log.
     pub entries: u64,
-    /// Transactions with records in it.
+    /// Transactions with records in the new log.
     pub transactions: u64,
-    /// Where a write that was never acknowledged stands, which is not copied.
+    /// The place of a write that was never acknowledged; it is not copied.
     pub torn_tail: Option<LogPosition>,
-    /// Everything that is damaged in the old one. What [`Damage::affected`] names is lost; where
-    /// [`Damage::affected_is_all`] is false, other entries may be, too.
+    /// All damage in the old log. The entries in [`Damage::affected`] are lost; where [`Damage::affected_is_all`] is
+    /// false, others may be lost too.
     pub damage: Vec<Damage>,
-    /// Entries that are whole in the old one and not to be read in the new one, since a hole stands between them and what is
-    /// kept ([`Keep`]).
+    /// Entries that are whole in the old log and missing from the new one, since a hole separates them from the kept
+    /// side ([`Keep`]).
     pub left_out: Vec<SequenceRange>,
 }
 
 impl StoreRepair {
-    /// Whether nothing that was acknowledged is missing.
+    /// Whether nothing acknowledged is missing.
     pub fn is_complete(&self) -> bool {
         self.left_out.is_empty() && self.damage.iter().all(is_lossless)
     }
@@ -78,20 +78,20 @@ fn is_lossless(damage: &Damage) -> bool {
     damage.affected_is_all && damage.affected.is_empty()
 }
 
-/// What became of a data directory.
+/// The result for a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RepairReport {
-    /// Of the old directory as a whole, if it is damaged: of its file `format`, of which the new one has a whole one, or of the folder
-    /// of all stores, if that is gone.
+    /// Damage of the old directory as a whole: of its file `format` (the new directory has a whole one), or the
+    /// missing folder of all stores.
     pub format: Option<Damage>,
-    /// What the old directory says that it holds, being a backup, and does not.
+    /// What the old directory, as a backup, should hold and does not.
     pub missing: Vec<Missing>,
     /// One report a store, by id.
     pub stores: Vec<StoreRepair>,
 }
 
 impl RepairReport {
-    /// Whether nothing that was acknowledged is missing.
+    /// Whether nothing acknowledged is missing.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
             && self.format.iter().all(is_lossless)
@@ -99,14 +99,14 @@ impl RepairReport {
     }
 }
 
-/// Copies a directory that no process has open into `target`, which does not exist, is empty, or holds a repair that was
-/// interrupted: that begins anew. Blocks. Until it is done, no engine opens the target.
+/// Copies a directory that no process has open into `target`, which does not exist, is empty, or holds an interrupted
+/// repair, which starts anew. Blocks. Until it is done, no engine opens the target.
 ///
-/// Entries keep segment, sequence, payload, metadata, commit time, order, and the producer's transaction id. The numbers
-/// of transactions are the same up to the first hole; behind it they may be lower.
+/// Entries keep segment, sequence, payload, metadata, commit time, order, and the producer's transaction id.
+/// Transaction numbers are the same up to the first hole and may be lower after it.
 ///
 /// # Errors
-/// As [`verify_on`](crate::verify_on); [`OpenError::Storage`] also where the target is not empty or not to be written.
+/// As [`verify_on`](crate::verify_on); [`OpenError::Storage`] also if the target is not empty or not writable.
 pub fn repair_on(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -172,13 +172,13 @@ fn marker() -> String {
     format!("{UNFINISHED}repair\n")
 }
 
-/// Whether there is nothing in a folder but what an interrupted repair left, if anything.
+/// Whether a folder is empty, except for an interrupted repair.
 fn may_take(disk: &dyn Disk, target: &Path) -> Result<bool, StorageError> {
     let is_unfinished = || Ok(read_format(disk, target)?.is_some_and(|said| said == marker()));
     Ok(is_unused(disk, target)? || is_unfinished()?)
 }
 
-/// Removes the stores of a repair that was interrupted.
+/// Removes the stores of an interrupted repair.
 fn clear(disk: &dyn Disk, stores: &Path) -> Result<(), StorageError> {
     let list = |path: &Path| disk.list(path).map_err(|e| StorageError::io("list", path, e));
     for store in list(stores)? {

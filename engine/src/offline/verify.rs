@@ -1,5 +1,6 @@
-//! Checks a whole data directory, writing nothing: every header, checksum and chain, the density of sequences, and that
-//! indexes and checkpoint agree with the log. It goes on behind damage, and says all of it. A torn tail is not damage.
+//! Checks a whole data directory without writing: every header, checksum and chain, the density of sequences, and the
+//! agreement of indexes and checkpoint with the log. It continues past damage and reports all of it. A torn tail is
+//! not damage.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,44 +25,44 @@ use crate::index::checkpoint::encode_with_gist;
 use crate::log::replay::replay;
 use crate::model::{LogPosition, SegmentPath, Sequence, StoreId};
 
-/// What was found in one store.
+/// The result for one store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreReport {
     /// The store.
     pub store: StoreId,
     /// Extents of its log.
     pub extents: u64,
-    /// Bytes of groups in them, damaged ones among them.
+    /// Bytes of groups in them, including damaged ones.
     pub log_bytes: u64,
     /// Whole groups.
     pub groups: u64,
     /// Segments.
     pub segments: u64,
-    /// Entries that are whole, and neither trimmed nor deleted.
+    /// Whole entries, neither trimmed nor deleted.
     pub entries: u64,
-    /// Where a torn write was found behind the last whole group, if one was.
+    /// The place of a torn write after the last whole group, if any.
     pub torn_tail: Option<LogPosition>,
-    /// Everything that is damaged, in the order of the extents.
+    /// All damage, in the order of the extents.
     pub damage: Vec<Damage>,
-    /// What an open says, if it refuses the store; then something is damaged, too.
+    /// The error of an open, if it refuses the store; then something is damaged, too.
     pub refused: Option<String>,
 }
 
-/// What was found in a data directory.
+/// The result for a data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct VerifyReport {
-    /// Of the directory as a whole, if it is damaged: of its file `format`, or of the folder of all stores, if that is gone.
+    /// Damage of the directory as a whole: of its file `format`, or the missing folder of all stores.
     pub format: Option<Damage>,
-    /// Of a backup's manifest, if that is damaged.
+    /// Damage of a backup's manifest.
     pub manifest: Option<Damage>,
     /// One report a store, by id.
     pub stores: Vec<StoreReport>,
-    /// What must be there and is not; empty where nothing was asked for.
+    /// Everything that must be there and is missing; empty if nothing was demanded.
     pub missing: Vec<Missing>,
 }
 
 impl VerifyReport {
-    /// Whether nothing is damaged, nor missing.
+    /// Whether nothing is damaged or missing.
     pub fn is_clean(&self) -> bool {
         let damaged = self.format.is_some() || self.manifest.is_some();
         !damaged && self.missing.is_empty() && self.stores.iter().all(|store| store.damage.is_empty())
@@ -71,7 +72,7 @@ impl VerifyReport {
 /// Checks all stores of a directory that no process has open. Blocks.
 ///
 /// # Errors
-/// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] when the disk refuses. Damage is not an
+/// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Storage`] if the disk refuses. Damage is not an
 /// error but a finding.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(OfflineProgress)) -> Result<VerifyReport, OpenError> {
     verify_on(&(Arc::new(Files) as Arc<dyn Disk>), dir, progress)
@@ -89,7 +90,7 @@ pub fn verify_on(
     verify_at_least_on(disk, dir, &AtLeast::default(), progress)
 }
 
-/// Checks one store; the bytes that are done are told.
+/// Checks one store and reports its progress in bytes.
 type VerifyStore<'a> = dyn FnMut(&StoreFiles, &mut dyn FnMut(u64)) -> Result<StoreReport, StorageError> + 'a;
 
 /// Checks all stores of a directory, each with `check`.
@@ -117,7 +118,7 @@ pub(super) fn verify_directory(
     Ok(report)
 }
 
-/// Checks one store: what [`verify_on`] and a repair say of it.
+/// Checks one store, for [`verify_on`] and for a repair.
 pub(crate) fn verify_store(files: &StoreFiles, progress: &mut dyn FnMut(u64)) -> Result<StoreReport, StorageError> {
     verified(files, progress).map(|(report, _)| report)
 }
@@ -156,12 +157,13 @@ pub(super) fn verified(
     Ok((report, check.catalog))
 }
 
-/// Why an open refuses the store: it reads as an open does. So both agree, whatever the pass thinks of the damage.
+/// Why an open refuses the store. It runs the code of an open, so that both agree, whatever the pass thinks of the
+/// damage.
 fn refused(files: &StoreFiles) -> Option<OpenError> {
     replay(&*files.disk, &files.dir, files.store, &mut |_| Ok(())).err()
 }
 
-/// What an open says, where the pass found nothing.
+/// The error of an open where the pass found nothing.
 fn as_damage(files: &StoreFiles, error: &OpenError) -> Damage {
     let (extent, byte, found) = match error {
         OpenError::Storage(StorageError::Corrupt {
@@ -184,11 +186,11 @@ fn as_damage(files: &StoreFiles, error: &OpenError) -> Damage {
 
 /// How far a checkpoint agrees with the log before it.
 enum Agreement {
-    /// It holds what the log makes of it.
+    /// It equals the state that the log yields.
     Whole,
-    /// The log comes to its position in its state, and makes something else of it.
+    /// The log reaches its position in its state, but yields other contents.
     Position,
-    /// It is of another log.
+    /// It belongs to another log.
     None,
 }
 

@@ -1,4 +1,4 @@
-//! Reading: entries by segment in sequence order, and by space in log order. A scan is a plain struct that blocks; the
+//! Reads entries by segment in sequence order, and by space in log order. A scan is a plain struct that blocks; the
 //! reader around it runs each batch on the engine's read threads.
 
 mod ahead;

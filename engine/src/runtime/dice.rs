@@ -1,4 +1,4 @@
-//! Numbers that a seed decides, for simulations: they need variety, not quality.
+//! Random numbers from a seed, for simulations, which need variety and not quality.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Dice {
 const SPARE_BITS: u32 = 11;
 
 impl Dice {
-    /// The same seed gives the same numbers; seeds next to each other give numbers that are not alike.
+    /// The same seed gives the same numbers; neighbouring seeds give unrelated ones.
     pub fn new(seed: u64) -> Self {
         // The finisher of SplitMix64, so that small seeds differ in all bits.
         let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -28,8 +28,7 @@ impl Dice {
         }
     }
 
-    /// Each two bytes decide a number, so that whoever changes one changes one decision; when they are used up, they are a
-    /// seed.
+    /// Each two bytes decide one number, so that changing one changes one decision. Once used up, they become a seed.
     pub fn fed(bytes: &[u8]) -> Self {
         let seed = bytes
             .iter()

@@ -1,4 +1,4 @@
-//! Threads, locks, time and waiting: what the engine is run by, and nothing of what it does.
+//! Threads, locks, time and waiting. Nothing here knows what the engine does.
 
 pub(crate) mod blocking;
 pub(crate) mod deadlines;

@@ -1,22 +1,23 @@
-//! An engine without threads: what its threads would do waits until it is run by hand, one piece at a time, in an order that
-//! a seed decides. The same seed, disk and calls make the same run, so that a simulation which found a fault finds it again.
+//! An engine without threads. The work of its threads waits until the caller runs it, one piece at a time, in an order
+//! that a seed decides. The same seed, disk and calls make the same run, so a simulation that found a fault finds it
+//! again.
 //!
-//! Whoever makes the engine runs it, on the same thread. A call that blocks until work is done runs that work itself; an
-//! async one is polled by its caller between the pieces.
+//! The thread that creates the engine runs it. A call that blocks until work is done runs that work itself; the caller
+//! polls async ones between the pieces.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::dice::Dice;
 
-/// What would be one or more threads.
+/// The work of one or more threads.
 pub(crate) trait Steps: Send + Sync {
     /// Whether there is anything to do.
     fn is_waiting(&self) -> bool;
-    /// Does one piece of it, if there is any.
+    /// Does one piece of work, if there is any.
     fn run_one(&self);
 }
 
-/// The work of an engine, for [`EngineConfig::stepper`](crate::EngineConfig::stepper). Clones are the same.
+/// The work of an engine, for [`EngineConfig::stepper`](crate::EngineConfig::stepper). Clones share it.
 #[derive(Clone)]
 pub struct Stepper(Arc<Mutex<State>>);
 
@@ -62,7 +63,7 @@ impl Stepper {
         true
     }
 
-    /// Runs what there is until `done()`.
+    /// Runs work until `done()` returns true.
     ///
     /// # Panics
     /// As [`Stepper::must_run_one`].
@@ -72,10 +73,10 @@ impl Stepper {
         }
     }
 
-    /// Runs one piece of work that somebody waits for.
+    /// Runs one piece of work that a caller waits for.
     ///
     /// # Panics
-    /// When there is none: what is waited for will never come.
+    /// If there is none: the awaited result would never come.
     pub(crate) fn must_run_one(&self) {
         assert!(
             self.run_one(),

@@ -1,7 +1,7 @@
-//! Many orders in which threads may run, for the parts that hand work from one to another: shuttle runs one thread at a time
-//! and decides at each lock, atomic, notification and look at the clock which is next. A thread that nobody will ever wake is
-//! a deadlock, and it says so. What a part promises stands at the end of its file, in a module `schedules`, or here where
-//! that is long already, as does what only the whole engine can keep.
+//! Runs the hand-overs between threads in many orders. shuttle runs one thread at a time and decides at each lock,
+//! atomic, notification and look at the clock which is next. It reports a thread that nobody will ever wake as a
+//! deadlock. The tests of a part are in a module `schedules` at the end of its file, or here if that file is long;
+//! here too are the tests of the whole engine.
 //!
 //! `cargo test -p streamkit-engine --lib --features schedules schedules`; with `STREAMKIT_SCHEDULES=N`, N times as many.
 

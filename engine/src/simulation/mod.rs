@@ -1,12 +1,12 @@
-//! A disk in memory that loses what may be lost. One seed decides everything: which calls fail, in what order writes under
-//! way end, and what is left of unsynced writes and names after power loss. What it is like:
-//! - writes that were not synced survive power loss sector by sector, of [`SECTOR_BYTES`]; so do those under way;
-//! - after power loss, what a file had grown by may hold bytes of other files;
-//! - names that were not synced survive in the order of their changes, as in a journal, or in any; folders are made durably, as
-//!   [`Disk::create_dir`] has it, and renamed with all that is in them;
-//! - a write that fails leaves some of its sectors written; a sync that fails loses what it should have written, though it
-//!   can still be read;
-//! - once the power is gone, no call succeeds: [`Simulated::after_power_loss`] is the disk of the next start.
+//! A disk in memory that loses all that a real one may lose. One seed decides everything: which calls fail, the order
+//! in which writes under way end, and what survives of unsynced writes and names after power loss.
+//! - Unsynced writes, and those under way, survive power loss sector by sector ([`SECTOR_BYTES`]).
+//! - After power loss, the part a file has grown by may hold bytes of other files.
+//! - Unsynced names survive in the order of their changes, as in a journal, or in any order. Folders are created
+//!   durably, as [`Disk::create_dir`] demands, and renamed with everything in them.
+//! - A failed write leaves some of its sectors written. A failed sync loses the bytes it should have written, though
+//!   they can still be read.
+//! - Once the power is gone, no call succeeds: [`Simulated::after_power_loss`] is the disk of the next start.
 
 mod content;
 mod faults;

@@ -1,4 +1,4 @@
-//! Tests of the engine as a whole, from within.
+//! Tests of the whole engine, with access to its internals.
 
 #[cfg(test)]
 mod crash;

@@ -1,5 +1,5 @@
-//! Three drivers of one selection: the I/O thread, which has writes of many stores under way; commit threads, which each wait for
-//! one; and a caller that blocks, which does for itself what a commit thread would.
+//! Three drivers of one selection: the I/O thread keeps writes of many stores under way; a commit thread waits for
+//! one; a caller that blocks does a commit thread's work itself.
 
 mod mailbox;
 mod pipeline;

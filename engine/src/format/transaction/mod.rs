@@ -1,6 +1,6 @@
-//! A transaction in the log: a header with its own checksum (so that a point read verifies what it returns and no more),
-//! then one section per segment with the segment's names, then that section's records. Names stand in full: any
-//! transaction can be read without anything that came before it.
+//! A transaction in the log: a header, then one section per segment with the segment's names and its records. The
+//! header has its own checksum, so that a point read verifies exactly what it returns. Names stand in full, so that
+//! any transaction can be read without an earlier one.
 
 mod encode;
 

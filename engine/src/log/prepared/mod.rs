@@ -1,8 +1,8 @@
-//! Prepares the next extent ahead: written full of zeros, durably, and named, so that a commit into it never changes the
-//! file's metadata and adding it to the log takes one block. On ext4 that makes a durable write 2.5 to 3 times as fast as
-//! one that grows the file (docs/decisions, "zero-filled extents").
+//! Prepares the next extent ahead of need: filled with zeros, durable and named. So a commit into it never changes the
+//! file's metadata, and starting it takes one block. On ext4 that makes a durable write 2.5 to 3 times as fast as one
+//! that grows the file (docs/decisions/2026-11-24-log-format.md).
 //!
-//! Zeros are written in small steps, each when the open extent has filled by as much: a commit that stands behind one in
+//! It writes zeros in small steps, each after the open extent has filled by as much. A commit behind such a step in
 //! the device's queue waits for that step, not for an extent.
 
 pub(crate) mod filling;
