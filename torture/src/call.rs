@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use streamkit_engine::{
-    AppendError, Committed, Entry, EntryReader, Name, OpenError, ReadError, SegmentPath, SegmentRead, SegmentStatus,
-    Sequence, SpaceCursor, SpacesRead, Store, StoreStatus, TimeRange, Transaction,
+    AppendError, Committed, Entry, EntryReader, Lease, Name, OpenError, ReadError, SegmentPath, SegmentRead,
+    SegmentStatus, Sequence, SpaceCursor, SpacesRead, Store, StoreStatus, TimeRange, Transaction,
 };
+
+use crate::leases::Ask;
 
 /// A future that nobody wakes: it is polled after each step.
 pub type Future<T> = Pin<Box<dyn std::future::Future<Output = T> + Send>>;
@@ -27,6 +29,8 @@ pub enum Answer {
     Trimmed(Result<SegmentStatus, AppendError>),
     /// Of a delete.
     Deleted(Result<(), AppendError>),
+    /// Of what somebody asks of a lease.
+    Leased(Result<Option<Lease>, AppendError>),
 }
 
 /// The outcome, if it is there.
@@ -95,6 +99,24 @@ pub fn trim(store: &Arc<dyn Store>, path: SegmentPath, first: u64) -> Future<Ans
 pub fn delete(store: &Arc<dyn Store>, path: SegmentPath) -> Future<Answer> {
     let store = Arc::clone(store);
     Box::pin(async move { Answer::Deleted(store.delete(&path).await) })
+}
+
+/// Asks for a lease, for longer, or to be rid of it.
+pub fn lease(store: &Arc<dyn Store>, ask: Ask) -> Future<Answer> {
+    let store = Arc::clone(store);
+    Box::pin(async move {
+        Answer::Leased(match ask.ttl {
+            Some(ttl) if ask.renews => store.renew_lease(&ask.key, &ask.holder, ttl).await,
+            Some(ttl) => store.acquire_lease(&ask.key, &ask.holder, ttl).await,
+            None => store.release_lease(&ask.key, &ask.holder).await,
+        })
+    })
+}
+
+/// Asks who holds a lease.
+pub fn held(store: &Arc<dyn Store>, key: Name) -> Future<Result<Option<Lease>, ReadError>> {
+    let store = Arc::clone(store);
+    Box::pin(async move { store.lease(&key).await })
 }
 
 /// Opens a store.

@@ -1,11 +1,14 @@
 //! Which call comes next: mostly one that fits what is known, now and then one that does not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use streamkit_engine::{SegmentRead, Sequence};
+use streamkit_engine::clock::Clock as _;
+use streamkit_engine::{Fence, SegmentRead, Sequence};
 use uuid::Uuid;
 
 use crate::call::{self, Answer, Future};
+use crate::leases::{Ask, HOLDERS, KEYS, lease_holder, lease_key};
 use crate::life::{Call, Doing, Life};
 use crate::model::Part;
 
@@ -15,6 +18,9 @@ impl Life<'_> {
         let number = self.run.dice.below(self.stores.len() as u64) as usize;
         let segment = self.run.dice.below(self.run.models[number].segments.len() as u64) as usize;
         let controls = self.run.plan.controls;
+        if self.run.plan.leases > 0 && self.run.dice.chance(self.run.plan.leases, 100) {
+            return self.ask_for_lease(number);
+        }
         let kind = self.run.dice.below(100 + controls);
         let store = Arc::clone(&self.stores[number]);
         let own = &self.run.models[number].segments[segment];
@@ -131,7 +137,44 @@ impl Life<'_> {
             });
         }
         let id = Uuid::from_u128(u128::from(dice.any()) << 64 | u128::from(dice.any()));
-        Some(model.attempt(id, parts))
+        let fence = match plan.leases > 0 && dice.chance(1, 2) {
+            true => {
+                let (key, back) = (lease_key(dice.below(KEYS)), dice.below(4).saturating_sub(2) as usize);
+                let token = model.leases.token(&key, back);
+                token.map(|token| Fence { key, token })
+            }
+            false => None,
+        };
+        Some(model.attempt(id, parts, fence))
+    }
+
+    /// Somebody asks for a lease, for longer, or to be rid of it.
+    fn ask_for_lease(&mut self, number: usize) {
+        let (dice, uptime) = (&mut self.run.dice, self.run.watch.uptime());
+        let (key, holder) = (lease_key(dice.below(KEYS)), lease_holder(dice.below(HOLDERS)));
+        let longest = [10, 1000, 20_000][dice.below(3) as usize];
+        let ttl = Duration::from_millis(1 + dice.below(longest));
+        let what = dice.below(10);
+        let model = &mut self.run.models[number];
+        let ask = Ask {
+            known: model.leases.known(&key),
+            key,
+            holder,
+            ttl: (what > 1).then_some(ttl),
+            renews: what > 6,
+            called: uptime,
+            newest: model.leases.newest(),
+        };
+        model.leases.asked(&ask);
+        self.run.say(|| format!("store {number}: {ask:?}"));
+        let future = call::lease(&self.stores[number], ask.clone());
+        self.calls.push(Call {
+            doing: Doing::Lease(Box::new(ask)),
+            store: number,
+            called: self.run.now,
+            then: (0, 0, 0),
+            future,
+        });
     }
 
     /// One of the last attempts, if nobody is at it and its segments are still those it was made for.

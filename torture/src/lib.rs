@@ -20,6 +20,7 @@ pub mod exhaustive;
 pub mod golden;
 pub mod history;
 pub mod killed;
+pub mod leases;
 pub mod life;
 pub mod model;
 pub mod mount;

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use streamkit_engine::clock::Clock as _;
 use streamkit_engine::{
     AppendError, Engine, Entry, OpenError, ReadError, Rejection, SegmentRead, Stepper, StorageError, Store,
 };
 
 use crate::call::{self, Answer, Future};
+use crate::leases::{Ask, KEYS, lease_key};
 use crate::model::Broken;
 use crate::plan::End;
 use crate::run::{Run, store_id};
@@ -27,6 +29,7 @@ pub(crate) enum Doing {
     Status(usize),
     Trim(usize, u64),
     Delete(usize),
+    Lease(Box<Ask>),
 }
 
 /// A call under way.
@@ -117,6 +120,26 @@ impl<'a> Life<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Compares the leases of a start with those that must be.
+    ///
+    /// # Errors
+    /// What is not as it must be.
+    pub fn settle_leases(&mut self) -> Result<(), Broken> {
+        for number in 0..self.stores.len() {
+            let store = Arc::clone(&self.stores[number]);
+            for key in 0..KEYS {
+                let key = lease_key(key);
+                let found = self.drive(call::held(&store, key.clone()));
+                let found = found.map_err(|error| format!("a lease cannot be read: {error}"))?;
+                self.run.say(|| format!("store {number}: {key} is {found:?}"));
+                let now = self.run.watch.uptime();
+                let settled = self.run.models[number].leases.settle(&key, found, now);
+                settled.map_err(|broken| format!("store {number}: {broken}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// The same of one store, on a disk that lets it.
@@ -300,6 +323,18 @@ impl<'a> Life<'a> {
                     self.excuse_append("deleting", &error)
                 }
             },
+            (Doing::Lease(ask), Answer::Leased(outcome)) => {
+                let uptime = self.run.watch.uptime();
+                let leases = &mut self.run.models[store].leases;
+                match outcome {
+                    Ok(lease) => leases.told(ask, lease, uptime),
+                    Err(AppendError::Indeterminate(why)) => self.excuse("a lease", &why),
+                    Err(error) => {
+                        leases.refused(ask);
+                        self.excuse_append("a lease", &error)
+                    }
+                }
+            }
             (doing, _) => unreachable!("another answer than {doing:?} has"),
         };
         self.run.say(|| format!("answered at {now}: {}", what()));
@@ -323,7 +358,9 @@ impl<'a> Life<'a> {
                 let is_conflict = matches!(why, Rejection::Conflict { .. });
                 self.run.counts.conflicts += u64::from(is_conflict);
                 model.rejected(attempt, &why, now)?;
-                match is_conflict {
+                let is_fenced_off = matches!(why, Rejection::FencedOff(_));
+                self.run.counts.fenced_off += u64::from(is_fenced_off);
+                match is_conflict || is_fenced_off {
                     true => Ok(()),
                     false => self.excuse_append("appending", &why.into()),
                 }
@@ -449,7 +486,8 @@ impl Drop for Life<'_> {
                 }
                 Doing::Trim(segment, first) => model.segments[segment].open_trims.push(first),
                 Doing::Consume => self.run.cursors[call.store].under_way = false,
-                Doing::Delete(_) | Doing::Read { .. } | Doing::Peek(_) | Doing::Status(_) => {}
+                // Of a lease it is noted as open since it was asked.
+                Doing::Lease(_) | Doing::Delete(_) | Doing::Read { .. } | Doing::Peek(_) | Doing::Status(_) => {}
             }
         }
     }

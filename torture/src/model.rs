@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use streamkit_engine::{Committed, Entry, Rejection, SegmentAppend, SegmentPath, SegmentStatus, Sequence, Transaction};
+use streamkit_engine::{
+    Committed, Entry, Fence, Rejection, SegmentAppend, SegmentPath, SegmentStatus, Sequence, Transaction,
+};
 use uuid::Uuid;
 
 use crate::history::{Append, History, Moment, Observation};
+use crate::leases::{Known, Leases};
 use crate::record::{self, Origin};
 
 /// Why the promise is broken.
@@ -34,6 +37,8 @@ pub struct Attempt {
     pub id: Uuid,
     /// What it adds to which segment.
     pub parts: Vec<Part>,
+    /// The lease that it counts under, and what was known of that when it was called first.
+    pub fence: Option<(Fence, Known)>,
     /// What is known of it.
     pub fate: Fate,
     /// When it was called in this life of the engine.
@@ -96,6 +101,8 @@ pub struct Model {
     pub segments: Vec<Segment>,
     /// All that was tried.
     pub attempts: Vec<Attempt>,
+    /// What is known of its leases.
+    pub leases: Leases,
 }
 
 impl Model {
@@ -116,14 +123,20 @@ impl Model {
         Self {
             segments: paths.into_iter().map(segment).collect(),
             attempts: Vec::new(),
+            leases: Leases::default(),
         }
     }
 
     /// Adds an attempt; returns its number.
-    pub fn attempt(&mut self, id: Uuid, parts: Vec<Part>) -> usize {
+    pub fn attempt(&mut self, id: Uuid, parts: Vec<Part>, fence: Option<Fence>) -> usize {
+        let fence = fence.map(|fence| {
+            let known = self.leases.known(&fence.key);
+            (fence, known)
+        });
         self.attempts.push(Attempt {
             id,
             parts,
+            fence,
             fate: Fate::Open,
             called: None,
             answered: None,
@@ -153,7 +166,7 @@ impl Model {
         Transaction {
             id: self.attempts[attempt].id,
             segments: segments.collect(),
-            fence: None,
+            fence: self.attempts[attempt].fence.as_ref().map(|(fence, _)| fence.clone()),
         }
     }
 
@@ -185,6 +198,13 @@ impl Model {
         let own = &mut self.attempts[attempt];
         if own.answered.is_none() && own.called.is_some() {
             own.answered = Some(now);
+        }
+        if let Some((fence, known)) = &own.fence
+            && Leases::is_past(known, fence)
+        {
+            return Err(format!(
+                "attempt {attempt} is acknowledged under {fence:?}, and {known:?}"
+            ));
         }
         if committed.trx.id != own.id || committed.segments.len() != own.parts.len() {
             return Err(format!(
@@ -247,9 +267,17 @@ impl Model {
             self.observed(segment, head.0, called, now);
         }
         let own = &mut self.attempts[attempt];
+        if let (Rejection::FencedOff(_), Some((fence, known))) = (why, &own.fence)
+            && Leases::holds(known, fence)
+            && Leases::holds(&self.leases.known(&fence.key), fence)
+        {
+            return Err(format!(
+                "attempt {attempt} is fenced off under {fence:?}, which holds: {known:?}"
+            ));
+        }
         match (own.fate, why) {
             // Committed before, it is answered as then; unless the disk could not tell.
-            (Fate::There(..), Rejection::Conflict { .. }) => {
+            (Fate::There(..), Rejection::Conflict { .. } | Rejection::FencedOff(_)) => {
                 Err(format!("attempt {attempt} is there, and a retry is told: {why}"))
             }
             (Fate::There(..), _) => Ok(()),

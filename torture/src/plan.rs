@@ -48,11 +48,20 @@ pub struct Plan {
     pub garbage: u64,
     /// Of 100 steps so many are backups of all stores.
     pub backups: u64,
+    /// Of 100 calls so many ask for leases.
+    pub leases: u64,
 }
 
 impl Plan {
     /// As the dice fall.
     pub fn roll(dice: &mut Dice) -> Self {
+        // Of a copy, so that a seed without leases is the run that it was before there were any.
+        let mut of_leases = dice.clone();
+        let leases = if of_leases.chance(1, 4) {
+            10 + of_leases.below(40)
+        } else {
+            0
+        };
         let stores = [1, 1, 1, 2, 3][dice.below(5) as usize];
         Self {
             stores,
@@ -71,6 +80,7 @@ impl Plan {
             keep_free: [0, 0, 100_000][dice.below(3) as usize],
             garbage: if dice.chance(1, 6) { 2 } else { 0 },
             backups: if dice.chance(1, 5) { 3 } else { 0 },
+            leases,
         }
     }
 

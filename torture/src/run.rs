@@ -30,6 +30,8 @@ pub struct Counts {
     pub acknowledged: u64,
     /// Conflicts told.
     pub conflicts: u64,
+    /// Appends refused as their lease was not held any more.
+    pub fenced_off: u64,
     /// Retries of attempts whose outcome was unknown, or that were acknowledged.
     pub retries: u64,
     /// Attempts whose outcome nobody was told.
@@ -72,6 +74,7 @@ impl Counts {
         self.steps += other.steps;
         self.acknowledged += other.acknowledged;
         self.conflicts += other.conflicts;
+        self.fenced_off += other.fenced_off;
         self.retries += other.retries;
         self.unknown += other.unknown;
         self.power_losses += other.power_losses;
@@ -281,6 +284,7 @@ impl Run {
         let end = if let Some(mut started) = Life::start(self)? {
             started.run.backups.began();
             if started.settle()? {
+                started.settle_leases()?;
                 let cut = [5, 60, 400, 4000][started.run.dice.below(4) as usize];
                 started.run.set_faults(cut);
                 started.work()?;
@@ -367,6 +371,7 @@ impl Run {
                 false => Err("nothing fails, and yet it cannot be read".to_owned()),
             };
         }
+        life.settle_leases()?;
         life.close();
         drop(life);
         let files = self.disk.files();

@@ -40,6 +40,54 @@ const fn mutant(name: &'static str, file: &'static str, is: &'static str, become
 
 const MUTANTS: &[Mutant] = &[
     mutant(
+        "a lease is granted while another holds it",
+        "engine/src/index/leases.rs",
+        "Some(held) if !held.has_run_out(uptime) => Claim::IsHeld,",
+        "Some(held) if !held.has_run_out(uptime) => Claim::Grants(FencingToken(self.last_token.0 + 1)),",
+    ),
+    mutant(
+        "a lease ends with its store's open",
+        "engine/src/engine/mod.rs",
+        ".count_from(log.clock.uptime());",
+        ".count_from(std::time::Duration::ZERO);",
+    ),
+    mutant(
+        "a lease that was released is held",
+        "engine/src/index/leases.rs",
+        "self.held.remove(key);",
+        "let _ = key;",
+    ),
+    mutant(
+        "a renewal makes a lease no longer",
+        "engine/src/index/leases.rs",
+        "since: None,\n        };\n        self.held.insert(lease.key, held);",
+        "since: self.held.get(&lease.key).and_then(|held| held.since),\n        };\n        self.held.insert(lease.key, held);",
+    ),
+    mutant(
+        "a fencing token goes back with the clock",
+        "engine/src/index/leases.rs",
+        "FencingToken(by_time.max(self.last_token.0.saturating_add(1)))",
+        "FencingToken(by_time)",
+    ),
+    mutant(
+        "a checkpoint forgets the leases",
+        "engine/src/index/checkpoint.rs",
+        "catalog.leases.grant(reader.lease()?, true)?;",
+        "reader.lease()?;",
+    ),
+    mutant(
+        "what is appended under a lease of before is stored",
+        "engine/src/commit/select.rs",
+        "(!log.catalog().leases.is_current(fence)).then(|| fence.clone())",
+        "None::<Fence>.filter(|_| !log.catalog().leases.is_current(fence))",
+    ),
+    mutant(
+        "a fence holds after its lease was granted to another",
+        "engine/src/index/leases.rs",
+        "self.held.get(&fence.key).is_some_and(|held| held.token == fence.token)",
+        "self.held.get(&fence.key).is_some_and(|held| held.token >= fence.token)",
+    ),
+    mutant(
         "the log is not searched for the entry of a cursor",
         "engine/src/read/resolve.rs",
         "return self.read_log(log);",
@@ -228,8 +276,8 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "a checkpoint tells of what came after it",
         "engine/src/log/checkpointing.rs",
-        "let bytes = checkpoint::encode(log.id, position, &state, &segments, &ExtentRuns::new(open));",
-        "let segments = log.catalog().segments().clone(); let bytes = checkpoint::encode(log.id, position, &state, &segments, &ExtentRuns::new(open));",
+        "let bytes = checkpoint::encode(log.id, position, &state, &segments, &leases, &ExtentRuns::new(open));",
+        "let segments = log.catalog().segments().clone(); let bytes = checkpoint::encode(log.id, position, &state, &segments, &leases, &ExtentRuns::new(open));",
     ),
     mutant(
         "a consumer goes on at its last entry",
