@@ -78,7 +78,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use boundary::{EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
+pub use boundary::{Changes, EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
 
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
 pub use engine::Engine;

@@ -189,6 +189,43 @@ pub async fn the_tail_moves_with_each_commit(f: Fixture) {
     assert!(*tail.borrow_and_update() > before);
 }
 
+/// Whoever asks from mark to mark hears of every segment that changed.
+pub async fn whoever_asks_from_mark_to_mark_hears_of_every_segment_that_changed(f: Fixture) {
+    let store = f.store().await;
+    let mut mark = *store.durable_tail().borrow();
+    let mut heads = [0_u64; 5];
+    for round in 0..60_u64 {
+        let mut extended = std::collections::BTreeSet::new();
+        for step in 0..=round % 4 {
+            let segment = ((round * 7 + step * 3) % 5) as usize;
+            let path = path("s", &segment.to_string());
+            // Large enough to cross extents now and then.
+            append(&*store, &path, heads[segment] + 1, &["x".repeat(4000).as_str()])
+                .await
+                .unwrap();
+            heads[segment] += 1;
+            extended.insert(path);
+        }
+        let changes = store.changed_since(mark).await.unwrap();
+        assert!(changes.until > mark);
+        if let Some(segments) = changes.segments {
+            let told: std::collections::BTreeSet<_> = segments.iter().map(|status| status.path.clone()).collect();
+            assert_eq!(told, extended, "round {round}");
+            for status in segments {
+                assert_eq!(Some(status.clone()), store.segment_status(&status.path).await.unwrap());
+            }
+        }
+        mark = changes.until;
+        let nothing = store.changed_since(mark).await.unwrap();
+        assert!(nothing.segments.is_none_or(|segments| segments.is_empty()) && nothing.until == mark);
+    }
+    store.delete(&path("s", "0")).await.unwrap();
+    append(&*store, &path("s", "1"), heads[1] + 1, &["x"]).await.unwrap();
+    if let Some(segments) = store.changed_since(mark).await.unwrap().segments {
+        assert_eq!(segments.len(), 1, "one that was deleted is not there: {segments:?}");
+    }
+}
+
 /// Stores do not see each other.
 pub async fn stores_do_not_see_each_other(f: Fixture) {
     let (a, b) = (

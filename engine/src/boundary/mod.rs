@@ -104,6 +104,15 @@ pub trait EntryReader: Send {
     async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, ReadError>;
 }
 
+/// What changed in a store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changes {
+    /// Everything before it is told. To ask from here on misses nothing.
+    pub until: TailMark,
+    /// The segments that were extended, in no order. `None`: too many, or too long ago to tell; any may be.
+    pub segments: Option<Vec<SegmentStatus>>,
+}
+
 /// One tenant's ordered streams.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -221,6 +230,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// Follows the durable tail: the value changes whenever a commit becomes visible.
     fn durable_tail(&self) -> watch::Receiver<TailMark>;
+
+    /// Which segments commits have extended since the durable tail stood at `mark`, each with its status now. A segment that was
+    /// deleted since is not among them.
+    ///
+    /// A store may answer that it does not know, which is what this default does.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    async fn changed_since(&self, _mark: TailMark) -> Result<Changes, ReadError> {
+        Ok(Changes {
+            until: *self.durable_tail().borrow(),
+            segments: None,
+        })
+    }
 
     /// `Ok` while the store accepts writes.
     ///

@@ -114,6 +114,11 @@ impl Catalog {
         self.find(path).map(|(_, segment)| status(path.clone(), segment))
     }
 
+    /// The same of a segment by its number, which some run of the open extent has.
+    pub(crate) fn status_of(&self, number: SegmentNumber) -> SegmentStatus {
+        status(self.path(number), &self.segments.rows[number])
+    }
+
     pub(crate) fn spaces(&self) -> Vec<Name> {
         self.spaces.keys().cloned().collect()
     }

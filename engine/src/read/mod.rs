@@ -2,6 +2,7 @@
 //! reader around it runs each batch on the engine's read threads.
 
 mod ahead;
+pub(crate) mod changes;
 pub(crate) mod entries;
 mod hit;
 mod listed;

@@ -11,7 +11,7 @@ use threads::Threads;
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
-use crate::boundary::{EntryReader, SegmentRead, SpacesRead, Store};
+use crate::boundary::{Changes, EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::budget::{QueueBudget, QueuePermit};
 use crate::commit::committer::StoreCommitter;
 use crate::commit::drive::threads::{QueueLeft, work};
@@ -26,6 +26,7 @@ use crate::model::{
     Transaction,
 };
 use crate::read::Reader;
+use crate::read::changes;
 use crate::read::segment::SegmentScan;
 use crate::read::spaces::SpacesScan;
 use crate::runtime::blocking;
@@ -281,6 +282,10 @@ impl Store for LocalStore {
 
     fn durable_tail(&self) -> watch::Receiver<TailMark> {
         self.log().tail.subscribe()
+    }
+
+    async fn changed_since(&self, mark: TailMark) -> Result<Changes, ReadError> {
+        Ok(changes::since(self.log(), mark))
     }
 
     fn writable(&self) -> Result<(), StorageError> {

@@ -441,16 +441,15 @@ impl Mutant {
 /// Copies what is built, and touches only what differs, so that the rest is not built again.
 fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
     fs::create_dir_all(to)?;
-    for name in [
-        "Cargo.toml",
-        "Cargo.lock",
-        "engine",
-        "client",
-        "server",
-        "benches",
-        "torture",
-    ] {
+    for name in ["Cargo.toml", "Cargo.lock"] {
         copy(&from.join(name), &to.join(name))?;
+    }
+    // Every member of the workspace, or its manifest does not load.
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").exists() {
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
     }
     Ok(())
 }
