@@ -444,10 +444,10 @@ fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
     for name in ["Cargo.toml", "Cargo.lock"] {
         copy(&from.join(name), &to.join(name))?;
     }
-    // Every member of the workspace, or its manifest does not load.
+    // Every member of the workspace, or its manifest does not load; `fuzz` is none.
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        if entry.path().join("Cargo.toml").exists() {
+        if entry.file_name() != "fuzz" && entry.path().join("Cargo.toml").exists() {
             copy(&entry.path(), &to.join(entry.file_name()))?;
         }
     }
