@@ -1,5 +1,5 @@
-//! Two folders of which one is copied into the other: neither may stand in the other, by whatever names they are called. The copy
-//! would be a part of what is copied, and what cleans up the one would take the other along.
+//! Checks that the source and target of a copy are apart: neither stands in the other, under whatever names. Otherwise
+//! the copy would become part of its source, and cleaning up one would remove the other.
 
 use std::path::Path;
 

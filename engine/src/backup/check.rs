@@ -1,4 +1,5 @@
-//! Checks an extent of a backup: its header, each group's checksum and chain up to where it ends, and that nothing is missing.
+//! Checks an extent of a backup: its header, each group's checksum and chain up to its end, and that nothing is
+//! missing.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Copies one extent so that its name stands for all of it or for what was there before: a temporary file, zeros up to its
-//! size, a check of what was written, a sync, a rename.
+//! Copies one extent so that its name stands for the whole copy or for the previous one: writes a temporary file,
+//! fills it with zeros to its size, checks the written bytes, syncs, renames.
 
 use std::io;
 use std::path::Path;

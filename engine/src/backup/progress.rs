@@ -1,4 +1,4 @@
-//! How far a backup or a restore has come.
+//! Progress of a backup or a restore.
 
 /// What is being done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,4 +1,5 @@
-//! What a backup is copied from: the extents of a store up to a durable position, of an engine at work or of a folder at rest.
+//! The local sources of a backup: the extents of a store up to a durable position, from an engine at work or a folder
+//! at rest.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

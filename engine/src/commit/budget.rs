@@ -1,15 +1,17 @@
-//! QueueBudget for what producers have waiting for the disk, in bytes: in their store's queue, and in the one budget of the queues of
-//! all stores. Whoever comes first is let in first, so that a small transaction never starves behind large ones, nor a large one
+//! Bounds the bytes that producers have waiting for the disk: in their store's queue, and in one budget of all queues.
+//! Both serve requests in order of arrival, so that small transactions never starve behind large ones, nor large ones
 //! behind small ones.
 //!
-//! A request takes room in its store's queue first. Then it takes room in the budget or, if it is small, in a little that each
-//! store has for itself: whichever has room first. So a small request waits for another store's disk only behind a large one of its own
-//! store, which it does not pass: transactions that one task sends keep their order, also if it does not wait for each answer.
+//! A request takes room in its store's queue first. Then it takes room in the budget or, if it is small, in a little
+//! reserve of its store, whichever has room first. So a small request waits for another store's disk only behind a
+//! large one of its own store. It does not overtake that one: transactions of one task keep their order, even if the
+//! task does not wait for each answer.
 //!
-//! Nobody waits in a circle: who waits for its store's queue holds nothing, who waits for the budget, or behind one
-//! of its store that does, holds room in its store's queue alone, and who has all it needs is queued. What is queued is answered by a commit, or refused, and neither takes room.
-//! A store's queue is at most half of the budget, so that one whose disk hangs leaves the rest to the others; where the disks of
-//! several hang, large requests of the others are told so at the deadline.
+//! Nobody waits in a circle. A request that waits for its store's queue holds nothing. One that waits for the budget,
+//! or behind another of its store that does, holds room only in its store's queue. One that has both is queued; a
+//! commit answers it, or it is refused, and neither takes room. A store's queue takes at most half of the budget, so a
+//! store whose disk hangs leaves the rest to the others. If several disks hang, large requests of other stores are
+//! refused at the deadline.
 
 use std::pin::pin;
 use std::sync::Arc;

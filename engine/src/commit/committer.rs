@@ -1,4 +1,4 @@
-//! What commits for one store: its log, and the queue of what producers have asked for. One driver at a time works on it.
+//! The committer of one store: its log and the queue of its requests. One driver at a time works on it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -14,9 +14,9 @@ use crate::runtime::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) struct StoreCommitter {
     pub(crate) log: Arc<StoreLog>,
     queue: Mutex<CommitQueue>,
-    /// Told when nobody works on the queue any more.
+    /// Notified when no driver works on the queue any more.
     pub(crate) idle: Condvar,
-    /// The open extent is not one that the I/O thread could write beside others: commit threads do.
+    /// The I/O thread cannot write the open extent concurrently, so commit threads do.
     pub(crate) by_threads: AtomicBool,
 }
 
@@ -34,7 +34,7 @@ impl StoreCommitter {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whose the writes to the open extent are.
+    /// Notes which driver writes to the open extent.
     pub(crate) fn note_method(&self, writer: &LogWriter) {
         let Some(open) = &writer.open else { return };
         let by_threads = !open.file.is_queueable();
@@ -45,7 +45,7 @@ impl StoreCommitter {
         }
     }
 
-    /// Accepts no more writes, and refuses those that are queued: nobody works on them any more.
+    /// Stops accepting writes, and refuses queued ones, since no driver works on them any more.
     pub(crate) fn give_up(&self, cause: &str) {
         self.log.latch.halt(cause);
         let left = {
@@ -62,7 +62,8 @@ impl StoreCommitter {
         }
     }
 
-    /// Takes what is queued behind `waiting`; `false` if there is nothing at all, and then nobody works on the queue any more.
+    /// Moves the queue behind `waiting`; `false` if there is nothing at all, and then no driver works on the queue any
+    /// more.
     pub(crate) fn take_queued(&self, waiting: &mut VecDeque<Request>) -> bool {
         let mut queue = self.queue();
         let some = queue.take(waiting);
@@ -73,13 +74,13 @@ impl StoreCommitter {
         some
     }
 
-    /// As [`StoreCommitter::take_queued`], but whoever works on the queue still does.
+    /// Like [`StoreCommitter::take_queued`], but the driver keeps the queue.
     pub(crate) fn take_some(&self, waiting: &mut VecDeque<Request>) -> bool {
         let mut queue = self.queue();
         queue.take(waiting)
     }
 
-    /// Gives requests back to the queue's front, for whoever goes on with it; `false` if there is nothing to go on with.
+    /// Puts requests back to the front of the queue for the next driver; `false` if the queue is empty.
     pub(crate) fn put_back(&self, waiting: &mut VecDeque<Request>) -> bool {
         let mut queue = self.queue();
         queue.put_back(waiting)

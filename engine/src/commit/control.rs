@@ -1,4 +1,4 @@
-//! Trims, deletes and what becomes of leases: each is a group of its own.
+//! Trims, deletes and changes of leases: each is a group of its own.
 
 use super::committer::StoreCommitter;
 use super::group::{Group, write};

@@ -1,4 +1,4 @@
-//! One group from its making to its acknowledgement. Order, always: durable first, then visible, then acknowledged.
+//! One group, from its making to its acknowledgement. The order is always: durable, then visible, then acknowledged.
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
@@ -14,10 +14,10 @@ use crate::log::writer::{LogWriter, PendingWrite};
 use crate::model::{LogPosition, Sequence, Timestamp, Trx};
 use crate::runtime::waking::waking;
 
-/// A group that is made and may be written.
+/// A group, made and ready to be written.
 pub(crate) struct Group {
     pub(crate) blocks: Blocks,
-    /// Where its transactions stand in `blocks`.
+    /// The places of its transactions in `blocks`.
     body: Range<usize>,
     pub(crate) pending: PendingWrite,
     pub(crate) first_number: u64,
@@ -25,8 +25,8 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Makes a group of transactions, which must fit the open extent. From here on the log goes on behind it. None of
-    /// them is committed before `earliest`.
+    /// Makes a group of transactions, which must fit the open extent. From here on the log continues after it. No
+    /// transaction in it gets a commit time before `earliest`.
     pub(crate) fn make<'a>(
         log: &StoreLog,
         writer: &mut LogWriter,
@@ -61,7 +61,7 @@ impl Group {
     /// The group, the oldest under way, is durable: makes it visible, all at once.
     ///
     /// # Errors
-    /// If it breaks the rules; they were checked before, so that is a bug, and the store is halted.
+    /// If it breaks the rules. They were checked before, so that is a bug, and the store halts.
     pub(crate) fn landed(&self, log: &Arc<StoreLog>, writer: &mut LogWriter) -> Result<(), StorageError> {
         writer.landed(&self.pending, &self.blocks);
         let body = &self.blocks[self.body.clone()];
@@ -73,7 +73,8 @@ impl Group {
     }
 }
 
-/// The earliest commit time of a group: never before the last one, and behind the deletion of what begins anew.
+/// The earliest commit time of a group: never before the last one, and after the deletion of any segment that begins
+/// anew.
 pub(crate) fn earliest(log: &StoreLog, writer: &LogWriter, accepted: &[Append]) -> Timestamp {
     let last = writer.state.last_timestamp;
     let claims = accepted.iter().flat_map(|append| &append.claims);
@@ -87,7 +88,7 @@ pub(crate) fn earliest(log: &StoreLog, writer: &LogWriter, accepted: &[Append]) 
     }
 }
 
-/// Writes a group, on a thread that may block, and lands it.
+/// Writes a group on a thread that may block, and lands it.
 pub(super) fn write(log: &Arc<StoreLog>, writer: &mut LogWriter, group: &Group) -> Result<(), StorageError> {
     let pending = &group.pending;
     let written = pending.file.write(pending.offset, &group.blocks);
@@ -95,7 +96,7 @@ pub(super) fn write(log: &Arc<StoreLog>, writer: &mut LogWriter, group: &Group) 
     group.landed(log, writer)
 }
 
-/// Acknowledges the transactions of a group, or tells why not.
+/// Acknowledges the transactions of a group, or answers with the failure.
 pub(crate) fn answer(log: &StoreLog, group: &Group, accepted: Vec<Append>, outcome: &Result<(), AppendError>) {
     for (number, append) in (group.first_number..).zip(accepted) {
         let answer = match outcome {
@@ -113,7 +114,7 @@ pub(crate) fn answer(log: &StoreLog, group: &Group, accepted: Vec<Append>, outco
     }
 }
 
-/// A failure before anything of the group was written.
+/// A failure before any byte of the group was written.
 pub(crate) fn rejection(error: StorageError) -> AppendError {
     let why = match error {
         full if full.is_full() => Rejection::DiskFull,
@@ -123,7 +124,7 @@ pub(crate) fn rejection(error: StorageError) -> AppendError {
     why.into()
 }
 
-/// Where the transactions of a group begin that stands at `at`.
+/// The places of the transactions of a group at `at`.
 fn body_position(at: LogPosition) -> LogPosition {
     LogPosition {
         byte: at.byte + GROUP_HEADER_BYTES as u32,

@@ -1,4 +1,4 @@
-//! Who goes into the next group: a pure decision. The sequence rule is checked here and nowhere else.
+//! Decides which transactions go into the next group, without I/O. The sequence rule is checked here and nowhere else.
 
 use std::collections::HashMap;
 
@@ -11,26 +11,26 @@ pub struct SequenceClaim {
     pub path: SegmentPath,
     /// The sequence of its first record.
     pub first: Sequence,
-    /// How many records.
+    /// Number of records.
     pub count: u64,
 }
 
-/// What becomes of a transaction.
+/// The ruling on a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ruling {
     /// It goes into the group.
     Accept,
-    /// It does not fit what is durable.
+    /// It does not fit the durable heads.
     Conflict {
         /// The segment.
         path: SegmentPath,
         /// Its durable head.
         head: Sequence,
-        /// What the transaction wanted to write first.
+        /// The first sequence of the transaction.
         got: Sequence,
     },
-    /// It does not fit what groups that are not durable yet will make of a segment. Nobody is told of a head that power loss
-    /// could still take back, so it is ruled on again once they are.
+    /// It does not fit the heads that groups under way will leave. Nobody learns of a head that power loss could take
+    /// back, so it gets another ruling once they are durable.
     Later,
 }
 
@@ -42,7 +42,7 @@ pub struct CommitOrder {
     forming: u64,
 }
 
-/// What a group that is not durable yet makes of a segment.
+/// The effect of groups under way on a segment.
 #[derive(Debug)]
 struct PendingHead {
     head: Sequence,
@@ -51,7 +51,7 @@ struct PendingHead {
 }
 
 impl CommitOrder {
-    /// Rules on one transaction; on [`Ruling::Accept`] its records count for those after it.
+    /// Rules on one transaction. After [`Ruling::Accept`] its records count for the following ones.
     pub fn rule(&mut self, claims: &[SequenceClaim], durable_head: impl Fn(&SegmentPath) -> Sequence) -> Ruling {
         let mut later = false;
         for claim in claims {
@@ -82,13 +82,13 @@ impl CommitOrder {
         Ruling::Accept
     }
 
-    /// The group is formed and under way; what is accepted from here on goes into the next one. Returns its number.
+    /// The group is formed and under way; further transactions go into the next one. Returns its number.
     pub fn formed(&mut self) -> u64 {
         self.forming += 1;
         self.forming - 1
     }
 
-    /// A group is durable: of the segments that no later one extends, the durable head is the head again.
+    /// A group is durable: for segments that no later group extends, the durable head is the head again.
     pub fn landed<'a>(&mut self, group: u64, claims: impl Iterator<Item = &'a SequenceClaim>) {
         for claim in claims {
             if self.ahead.get(&claim.path).is_some_and(|ahead| ahead.group == group) {

@@ -1,4 +1,4 @@
-//! What producers have asked for and the committer has not yet taken.
+//! Requests that the committer has not yet taken.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::format::transaction::Encoded;
 use crate::model::{Committed, Lease, Name, SegmentPath, SegmentStatus, Sequence, Transaction};
 use crate::runtime::waking::waking;
 
-/// Where an answer goes. Exactly one is sent; dropping it unanswered tells the caller that the outcome is unknown.
+/// The receiver of an answer. It gets exactly one; dropping it unanswered tells the caller that the outcome is
+/// unknown.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
 /// One queued request.
@@ -68,8 +69,8 @@ pub(crate) struct Append {
     pub(crate) room: QueuePermit,
 }
 
-/// An append's outcome, and what it was made of: to free ten thousand records takes as long as to write them, and is the
-/// producer's to do.
+/// An append's outcome, and the transaction it was made of. Freeing ten thousand records takes as long as writing
+/// them, so the producer does it.
 pub(crate) struct Answered {
     pub(crate) outcome: Result<Committed, AppendError>,
     _spent: (Transaction, Encoded, Vec<SequenceClaim>),
@@ -86,24 +87,24 @@ impl Append {
     }
 }
 
-/// The queue, and whether somebody is working on it.
+/// The queue, and whether a driver works on it.
 #[derive(Default)]
 pub(crate) struct CommitQueue {
     pub(crate) requests: VecDeque<Request>,
     pub(crate) running: bool,
     pub(crate) closed: bool,
-    /// Who works on it waits for a write, and is to be called when as many bytes more are there.
+    /// The driver waits for a write, and wants a call once this many more bytes are there.
     call_after: Option<usize>,
 }
 
-/// What a request that was just queued needs.
+/// What a newly queued request needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Needs {
-    /// Whoever works on the queue comes to it.
+    /// The driver will reach it.
     Nothing,
-    /// Nobody works on the queue: the caller has to see to it.
+    /// No driver works on the queue: the caller must start one.
     Start,
-    /// Whoever works on it has to be called.
+    /// The driver must be called.
     Call,
 }
 
@@ -127,7 +128,7 @@ impl CommitQueue {
         }
     }
 
-    /// Moves all requests behind `waiting`; whether that holds any.
+    /// Moves all requests behind `waiting`; returns whether that holds any.
     pub(crate) fn take(&mut self, waiting: &mut VecDeque<Request>) -> bool {
         if waiting.is_empty() {
             std::mem::swap(waiting, &mut self.requests); // a long queue is not copied
@@ -137,7 +138,7 @@ impl CommitQueue {
         !waiting.is_empty()
     }
 
-    /// The reverse of [`CommitQueue::take`]; whether there are any requests.
+    /// The reverse of [`CommitQueue::take`]; returns whether there are any requests.
     pub(crate) fn put_back(&mut self, waiting: &mut VecDeque<Request>) -> bool {
         if !waiting.is_empty() {
             waiting.append(&mut self.requests);
@@ -146,7 +147,7 @@ impl CommitQueue {
         !self.requests.is_empty()
     }
 
-    /// Whether appends of so many bytes are there; if not, whoever brings the last of them calls.
+    /// Whether appends of this many bytes are there; if not, the request that completes them calls.
     pub(crate) fn holds_or_calls(&mut self, bytes: usize) -> bool {
         let mut missing = bytes;
         for request in &self.requests {
@@ -159,7 +160,7 @@ impl CommitQueue {
         missing == 0
     }
 
-    /// Whoever works on it comes back without being called.
+    /// The driver comes back without a call.
     pub(crate) fn call_nobody(&mut self) {
         self.call_after = None;
     }

@@ -1,4 +1,4 @@
-//! What has to be so before a group can be written: this open's own epoch has begun, and the open extent has room.
+//! The conditions before a group is written: the epoch of this open has begun, and the open extent has room.
 
 use std::sync::atomic::Ordering;
 
@@ -10,10 +10,10 @@ use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::Encoded;
 use crate::log::writer::LogWriter;
 
-/// Sees to it that a group of these bytes can be written: this open's epoch has begun, and there is room.
+/// Makes sure that a group of this size can be written: the epoch of this open has begun, and there is room.
 ///
 /// # Errors
-/// [`AppendError::Rejected`]: whatever fails here, the group is not begun.
+/// [`AppendError::Rejected`]: if anything fails here, the group is not begun.
 pub(super) fn make_ready(committer: &StoreCommitter, writer: &mut LogWriter, bytes: usize) -> Result<(), AppendError> {
     let made = writer.folder.latch.check().and_then(|()| {
         if !committer.log.has_begun.load(Ordering::Acquire) {

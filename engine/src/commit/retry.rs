@@ -1,5 +1,5 @@
-//! What a producer is told of its transaction. One that was sent again because its answer was lost gets the answer of its first
-//! commit.
+//! Answers a repeated transaction. If a producer sends one again because the answer was lost, it gets the answer of
+//! the first commit.
 
 use crate::error::StorageError;
 use crate::log::opened::StoreLog;

@@ -1,4 +1,4 @@
-//! What the next group is of: the one selection that every driver makes.
+//! Selects the requests of the next group, the same way for every driver.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,28 +11,27 @@ use crate::format::group::GROUP_HEADER_BYTES;
 use crate::log::opened::StoreLog;
 use crate::model::Fence;
 
-/// A group takes no further transaction once it has this many bytes: more would make its first producers wait longer
-/// than they gain.
+/// A group of this many bytes takes no further transaction: its first producers would wait longer than they gain.
 pub(super) const GROUP_BYTES_TARGET: usize = 2 << 20;
 
-/// What the next group is of.
+/// The selection for the next group.
 pub(crate) enum Selected {
     Appends {
         accepted: Vec<Append>,
         /// Bytes of the group.
         bytes: usize,
     },
-    /// What a trim or delete refers to must be durable, and nothing may refer to what it changes before it is: it is a group
-    /// of its own.
+    /// A trim or delete needs everything before it to be durable, and nothing may refer to what it changes before it
+    /// is durable. So it is a group of its own.
     Control(Request),
-    /// What comes next does not fit the open extent.
+    /// The next transaction does not fit the open extent.
     Full,
-    /// What is left, if anything, waits for groups under way.
+    /// The remaining requests, if any, wait for groups under way.
     Nothing,
 }
 
-/// Takes the next group's requests off `waiting`. `order` knows of the groups under way, `fits` what a group may take.
-/// Those that do not fit what is durable are answered.
+/// Takes the next group's requests off `waiting`. `order` knows the groups under way, `fits` the room for a group.
+/// Answers those that do not fit the durable heads.
 pub(crate) fn select(
     log: &Arc<StoreLog>,
     order: &mut CommitOrder,
@@ -89,15 +88,14 @@ pub(crate) fn select(
     }
 }
 
-/// The fence of a transaction whose lease is not its producer's any more. Leases change only while no group is under way, so
-/// the table is what it will be at this transaction's place in the log.
+/// The fence of a transaction whose producer no longer holds its lease. Leases change only while no group is under
+/// way, so the table is what it will be at this transaction's place in the log.
 fn fenced_off(log: &StoreLog, append: &Append) -> Option<Fence> {
     let fence = append.transaction.fence.as_ref()?;
     (!log.catalog().leases.is_current(fence)).then(|| fence.clone())
 }
 
-/// What is refused may be a retry of what is committed already: then it is answered as the first time.
-/// To find that out may take many reads, so it is done elsewhere: what it is refused for is durable already.
+/// A refused transaction may be the retry of a committed one, and then gets the answer of its first commit.
 fn answer_refused(log: &Arc<StoreLog>, append: Append, why: Rejection) {
     let own = Arc::clone(log);
     log.on_read_threads(move || {

@@ -1,5 +1,6 @@
-//! How many file descriptors the logs of all stores hold, and may hold: an open store that was never written to holds none, one at
-//! rest mostly one, and one that fills its next extent three. So what they hold is counted, and not how many they are.
+//! Counts the file descriptors that the logs of all stores hold, and bounds them. A store never written to holds none,
+//! an idle one mostly one, and one that fills its next extent three; so the descriptors are counted, and not the
+//! stores.
 
 use std::any::Any;
 use std::io;

@@ -1,4 +1,4 @@
-//! An extent's file, and what its first block says.
+//! An extent's file and the contents of its first block.
 
 use std::path::Path;
 use std::sync::Arc;

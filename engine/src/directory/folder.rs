@@ -1,4 +1,4 @@
-//! The data directory that a process has for itself, and whether it is still where it was.
+//! The locked data directory of this process, and whether it is still in its place.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! A disk whose folder may be taken away while an engine is at work in it: renamed, deleted, unmounted. Nothing is made there,
-//! and no name found, unless the folder is the one that was opened: a store made in another place would be lost to the next
-//! process, and one looked for in another place would seem to be empty.
+//! A disk whose folder may be renamed, deleted or unmounted while an engine works in it. It creates nothing and finds
+//! no name unless the folder is the one that was opened. A store created elsewhere would be lost to the next process;
+//! one looked up elsewhere would seem empty.
 
 use std::fs::File;
 use std::io;

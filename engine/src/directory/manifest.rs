@@ -1,5 +1,5 @@
-//! What a backup says of itself: which extents of which stores it holds, each with how much of it counts and a checksum.
-//! ManifestFile last and as a whole; a folder without one holds no backup.
+//! The manifest of a backup: which extents of which stores it holds, how much of each counts, and a checksum. It is
+//! written last and as a whole; a folder without one holds no backup.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Whether two folders are one, or one stands in the other, by whatever names they are called.
+//! Whether two folders are the same, or one stands in the other, under whatever names.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Descriptors kept for the log: where the process may open no more files, a store that is open still gets its next extent.
+//! Descriptors reserved for the log: if the process may open no more files, an open store still gets its next extent.
 
 use crate::error::is_out_of_descriptors;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Bytes as devices take them without copying: whole blocks, at addresses that are multiples of a block.
+//! Bytes in the form that devices take without a copy: whole blocks, at addresses that are multiples of a block.
 
 use crate::limits::BLOCK_BYTES;
 

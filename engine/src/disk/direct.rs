@@ -1,5 +1,5 @@
-//! Linux: the log is written past the page cache, each write durable when it returns (`O_DIRECT | O_DSYNC`). Everything
-//! else is as in [`super::files`]. A file system that refuses `O_DIRECT` gets the portable way, file by file.
+//! Linux: writes the log past the page cache, each write durable on return (`O_DIRECT | O_DSYNC`). Everything else is
+//! as in [`super::files`]. If a file system refuses `O_DIRECT`, its files are written the portable way, one by one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};

@@ -1,4 +1,4 @@
-//! What a folder stands on, and how many files this process may have open, as far as the system tells.
+//! The file system and device of a folder, and the process's limit of open files, as far as the system tells.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Linux: room that was filled is kept only where a file system writes a changed block where it stands. Some write it
-//! elsewhere, and on a full disk find no room for it.
+//! Linux: keeps a file system from writing a changed block to a new place, where it can be told to. On a full disk it
+//! could find no room for that.
 
 use std::fs::File;
 

@@ -1,6 +1,6 @@
-//! Unix: a folder for this process alone. The lock stands on the folder itself, which nobody can take away and put another in
-//! its place without being noticed; a lock file alone could be deleted, and the next process would lock a new one. The file
-//! `lock` is locked too, for versions that know nothing else, and says who has the folder.
+//! Unix: locks a folder for this process. The lock stands on the folder itself, which nobody can replace unnoticed. A
+//! lock file alone could be deleted, and the next process would lock a new one. The file `lock` is locked too, for
+//! versions that know only that, and names the holder.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write as _};

@@ -1,4 +1,4 @@
-//! Linux: what a folder stands on, as the system tells it. Nothing here is needed to store anything; a doctor asks.
+//! Linux: the mount and device of a folder, as the system tells. Only the doctor asks; storing needs none of it.
 
 use std::ffi::OsString;
 use std::fs;

@@ -1,9 +1,10 @@
-//! Small reads without a change of threads: what is in the system's cache is read where it is asked for, and what a device
-//! would have to be asked for is left to threads that may wait.
+//! Small reads without a thread switch: bytes in the system's cache are read on the calling thread; reads that need a
+//! device are left to threads that may wait.
 //!
-//! While [`without_waiting`] runs, the files of a disk that can tell ([`Disk::can_read_without_waiting`](super::traits::Disk)) refuse with
-//! [`WouldBlock`](std::io::ErrorKind::WouldBlock) instead of waiting. The mode belongs to the calling thread: nothing between
-//! it and the files needs to know.
+//! While [`without_waiting`] runs, files of a disk that can tell
+//! ([`Disk::can_read_without_waiting`](super::traits::Disk)) refuse with
+//! [`WouldBlock`](std::io::ErrorKind::WouldBlock) instead of waiting. The mode belongs to the calling thread, so
+//! nothing between the caller and the files needs to know.
 
 use std::cell::Cell;
 use std::io;

@@ -1,4 +1,4 @@
-//! Whose the stored files are: their owner's alone.
+//! Access to stored files: only their owner has it.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Opens what holds bytes and nothing else: a pipe, a device or a folder in the place of a file is refused, and waits for nobody.
+//! Opens regular files only: it refuses a pipe, a device or a folder in their place, and never waits for one.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,5 +1,5 @@
-//! Linux: many durable writes at a time from one thread, through io_uring. The ring is made, fed and emptied by the one
-//! thread that owns it; others only end its wait.
+//! Linux: many concurrent durable writes from one thread, through io_uring. One thread creates, feeds and empties the
+//! ring; others only end its wait.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Many writes at a time, each durable when it ends.
+//! Many concurrent writes, each durable when it ends.
 
 use std::io;
 use std::sync::Arc;

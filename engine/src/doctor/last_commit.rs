@@ -1,5 +1,5 @@
-//! When a data directory's stores were committed to last, by their files alone: nothing is opened for writing and no lock is
-//! taken, so a server may be running.
+//! The last commit of a data directory's stores, from their files alone. It opens nothing for writing and takes no
+//! lock, so a server may be running.
 
 use std::path::Path;
 use std::time::Duration;

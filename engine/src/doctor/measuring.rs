@@ -1,4 +1,4 @@
-//! How fast one block after the other becomes durable, with one way of writing.
+//! Measures how fast one block after the other becomes durable, with one way of writing.
 
 use std::io;
 use std::path::Path;

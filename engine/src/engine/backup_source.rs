@@ -1,4 +1,4 @@
-//! An engine at work as what a backup is copied from.
+//! An engine at work as the source of a backup.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! Which stores are open, which are being opened or closed, and who waits for them. No I/O and no thread: whoever holds the table
-//! does what it returns.
+//! The table of stores that are open, or being opened or closed, and of their waiters. No I/O and no threads: the
+//! caller does what the table returns.
 //!
-//! So many stores may be open at a time, and their logs hold so many descriptors. Those that are being opened or closed count; a
-//! store that is only looked for, or waits for a place, does not. A place is given in the order in which it was asked for.
+//! The table bounds the number of open stores and the descriptors of their logs. Stores being opened or closed count;
+//! one that is only looked up, or waits for a place, does not. Places are given in order of request.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

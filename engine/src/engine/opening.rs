@@ -1,5 +1,5 @@
-//! How a store comes to be open, and to be closed again for others: the table says what is to be done ([`OpenStores`]), threads that
-//! may wait for the disk do it ([`crate::runtime::openers`]), and no caller waits longer than the deadline.
+//! Opens stores, and closes them for others: the table decides ([`OpenStores`]), threads that may wait for the disk
+//! act ([`crate::runtime::openers`]), and no caller waits longer than the deadline.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};

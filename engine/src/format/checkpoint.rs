@@ -1,5 +1,5 @@
-//! The checkpoint's bytes: what the log says of each segment up to a position, where the runs of its open extent are, and where
-//! segments began behind a deletion.
+//! The checkpoint's bytes: the state of each segment at a position of the log, the runs of its open extent, and where
+//! segments began after a deletion.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The first block of an extent: which log it belongs to and where the log stood when it was added. A file gets its
-//! `.extent` name with a header that says it is only prepared; the one that makes it part of the log is written over that.
-//! All that differs stands in one sector, which a device writes whole or not at all, so an extent without a whole header is
-//! damage, never a torn write.
+//! The first block of an extent: its log, and the state of that log when the extent began. A file gets its `.extent`
+//! name with a header that marks it as prepared; the header that makes it part of the log overwrites that one. The two
+//! differ in one sector, which a device writes whole or not at all. So an extent without a whole header is damage,
+//! never a torn write.
 
 use uuid::Uuid;
 

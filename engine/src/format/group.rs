@@ -1,6 +1,6 @@
-//! A group: the transactions made durable by one write. Its header chains it to the group before, so that bytes left
-//! over from an earlier life of the file are never taken for it, and says what was known durable when it was written,
-//! so that damage can be told from a torn write.
+//! A group: the transactions made durable by one write. Its header chains it to the group before, so that bytes from
+//! an earlier life of the file never pass for it. It also states what was known durable when it was made, which tells
+//! damage from a torn write.
 
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
-//! The index file of a sealed extent: which segments it holds and where their runs are. Used in place: a segment is found
-//! by reading a bucket, its row, its name and its runs, whatever the number of segments. Every page of 4 KiB has a
-//! checksum in a table at the end, which the header's checksum covers.
+//! The index file of a sealed extent: its segments and the places of their runs. It is used in place: finding a
+//! segment takes reading a bucket, its row, its name and its runs, however many segments there are. A table at the end
+//! has a checksum for every page of 4 KiB, and the header's checksum covers that table.
 
 use std::collections::BTreeMap;
 

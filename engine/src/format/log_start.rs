@@ -1,5 +1,5 @@
-//! Where a log starts. No extent is given back yet, so each log starts with its first one; whoever gives space back moves the start, and
-//! finds here whoever asks for it.
+//! The start of a log. No extent is given back yet, so each log starts with its first one. Code that reclaims space
+//! will move the start, and finds its readers here.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! A run: where consecutive entries of a segment stand in an extent.
+//! A run: the place of consecutive entries of a segment in an extent.
 
 use crate::model::{Sequence, Timestamp};
 

@@ -1,5 +1,5 @@
-//! The heads of all segments, and the runs of the open extent. One authority for what is readable: whatever is applied
-//! here is durable, and is visible to every reader from then on, in log order.
+//! The heads of all segments, and the runs of the open extent. It is the one authority for what is readable:
+//! everything applied here is durable, and visible to every reader from then on, in log order.
 
 mod restore;
 
@@ -21,7 +21,7 @@ use crate::model::{FencingToken, LogPosition, Name, SegmentPath, SegmentStatus, 
 #[derive(Clone, Copy, Debug)]
 struct Space {
     number: SpaceNumber,
-    /// How many it holds.
+    /// Number of segments.
     segments: u32,
 }
 
@@ -30,7 +30,8 @@ struct Space {
 pub(crate) struct Catalog {
     spaces: BTreeMap<Name, Space>,
     segments: Segments,
-    /// What deleted segments leave for the next ones: what is kept in memory has the size of what was there at most.
+    /// Numbers and names that deleted segments free for later ones, so that memory follows the largest number of
+    /// segments at any time.
     free: Free,
     /// The segments by path.
     by_path: Table,
@@ -38,7 +39,7 @@ pub(crate) struct Catalog {
     entry_count: u64,
     last_timestamp: Timestamp,
     trimmed: bool,
-    /// Whether a segment may go on behind a hole: of a log that is damaged.
+    /// Whether a segment may continue after a hole, in a damaged log.
     pub(crate) over_holes: bool,
     pub(crate) deleted_now: DeletedNow,
     pub(crate) leases: Leases,
@@ -66,7 +67,7 @@ fn hash_of_segment(hashing: &RandomState, segments: &Segments, number: SegmentNu
 }
 
 impl Catalog {
-    /// An empty one whose open extent is `extent`.
+    /// An empty catalog with the open extent `extent`.
     pub(crate) fn starting_at(extent: u64) -> Self {
         Self {
             open: ExtentRuns::new(extent),
@@ -160,7 +161,7 @@ impl Catalog {
         }
     }
 
-    /// Which of a run's entries may be read: `None` if it was deleted, else the first readable sequence.
+    /// The readable entries of a run: `None` if its segment was deleted, else the first readable sequence.
     pub(crate) fn visible_from(&self, path: &SegmentPath, at: LogPosition) -> Option<Sequence> {
         if !self.trimmed && matches!(self.segments.deletions, Deletions::None) {
             return Some(Sequence::FIRST);
@@ -169,16 +170,16 @@ impl Catalog {
         (segment.begun.position() <= at).then_some(segment.first_sequence)
     }
 
-    /// Whether a number still means the same life of a segment.
+    /// Whether a number still stands for the same life of a segment.
     pub(crate) fn is_same_life(&self, path: &SegmentPath, life: (SegmentNumber, Begun)) -> bool {
         let now = self.find(path).map(|(number, segment)| (number, segment.begun));
         now == Some(life)
     }
 
-    /// Takes a durable transaction in. `at` is where it starts in the log.
+    /// Applies a durable transaction, which starts at `at` in the log.
     ///
     /// # Errors
-    /// A transaction that cannot follow what is there: damage, or a bug that must not spread.
+    /// A transaction that cannot follow: damage, or a bug that must not spread.
     pub(crate) fn apply(
         &mut self,
         header: &TransactionHeader,
@@ -338,7 +339,7 @@ impl Catalog {
         number
     }
 
-    /// Adds a segment, but for its place in the order and in the table.
+    /// Adds a segment, except to the order and the table.
     fn add(&mut self, space: &Name, row: Segment) -> SegmentNumber {
         if let Some(space) = self.spaces.get_mut(space) {
             space.segments += 1;

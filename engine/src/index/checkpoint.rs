@@ -1,5 +1,5 @@
-//! The checkpoint: the catalog as it stood at a position of the log, so that opening replays only what came after. It is
-//! a cache: when it is missing or damaged the log is replayed from its start.
+//! The checkpoint: the catalog at a position of the log, so that opening replays only what came after. It is a cache:
+//! without a whole one, the open replays the log from its start.
 
 use super::catalog::Catalog;
 use super::leases::Leases;

@@ -1,5 +1,5 @@
-//! Which segments were deleted at the newest commit time. One that begins anew then gets a later time, so that a cursor,
-//! which is (commit time, segment, sequence), never means entries of two lives of a segment.
+//! The segments deleted at the newest commit time. One that begins anew gets a later time, so that a cursor, which is
+//! (commit time, segment, sequence), never means entries of two lives of a segment.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,7 @@
-//! Many growing lists of numbers in one vector: a list costs no allocation of its own, wherever it grows.
+//! Many growing lists of numbers in one vector: a list costs no allocation of its own, and can grow at any time.
 //!
-//! A list is `[length, last chunk, chunk]`, a chunk `[next chunk or 0, numbers …]`. Chunks are twice as large as the one
-//! before, up to [`CHUNK_NUMBERS`], so that a search passes over few of them and a short list wastes little.
+//! A list is `[length, last chunk, chunk]`, a chunk `[next chunk or 0, numbers …]`. Each chunk is twice as large as
+//! the one before, up to [`CHUNK_NUMBERS`], so that a search passes few of them and a short list wastes little.
 
 /// Numbers of the first chunk.
 const FIRST_NUMBERS: u32 = 2;

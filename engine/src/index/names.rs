@@ -1,4 +1,4 @@
-//! The names of segments, packed: a name costs its bytes and the eight of the place where it stands.
+//! The names of segments, packed: a name costs its bytes and eight more for its place.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Segment numbers in the order of their paths, in blocks: to find a place, to add there and to go on from there costs a
-//! search and a block, whatever the number of segments. Copies share the blocks.
+//! Segment numbers in the order of their paths, in blocks. Finding a place, adding there and continuing from there
+//! costs a search and a block, however many segments there are. Copies share the blocks.
 
 use std::cmp::Ordering;
 use std::sync::Arc;

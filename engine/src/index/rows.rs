@@ -1,6 +1,5 @@
-//! A row of values in chunks that copies share: a copy costs one count a chunk, and whoever writes into a chunk that a copy
-//! still holds takes its own one first. So a snapshot of a million rows is a matter of microseconds, and what is written
-//! after it never shows in it.
+//! A row of values in chunks that copies share. A copy costs one count a chunk; a writer copies a shared chunk before
+//! changing it. So a snapshot of a million rows takes microseconds, and later writes never show in it.
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;

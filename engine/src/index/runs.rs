@@ -1,5 +1,5 @@
-//! The runs of one extent in memory, in log order, and for each segment which of them are its own. This is the index of
-//! the open extent, and of a sealed one until its index file is written.
+//! The runs of one extent in memory, in log order and by segment. This is the index of the open extent, and of a
+//! sealed one until its index file is written.
 
 use super::lists::Lists;
 use super::rows::Rows;

@@ -1,5 +1,5 @@
-//! What the catalog knows of every segment, in a form of which copies are cheap: a snapshot shares all of it with the
-//! catalog, which goes on changing. Checkpoints and index files are made from snapshots, beside the commits.
+//! The catalog's knowledge of every segment, in a form that is cheap to copy: a snapshot shares all of it with the
+//! changing catalog. Checkpoints and index files are made from snapshots, beside the commits.
 
 use std::cmp::Ordering;
 

@@ -1,6 +1,6 @@
-//! A hash table of numbers that grows a little at a time. One table that doubles would hash all its names anew at once, and
-//! an append that adds the millionth segment would wait for that; here each addition splits one small shard at most
-//! (linear hashing).
+//! A hash table of numbers that grows a little at a time (linear hashing). A table that doubles would hash all its
+//! names anew at once, and the append that adds the millionth segment would wait for that. Here each addition splits
+//! at most one small shard.
 
 use hashbrown::HashTable;
 

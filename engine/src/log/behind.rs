@@ -1,5 +1,5 @@
-//! A clock that is behind the last commit of a store, as one that was ahead for a while: commit times never go back, so all that
-//! is committed meanwhile has that one time. That is right, and whoever runs the server must hear of it.
+//! Detects a clock that is behind the last commit of a store, because it was ahead for a while. Commit times never go
+//! back, so all commits meanwhile have that one time. That is right, and the operator must learn of it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is written beside the log so that the next open reads less of it: the index file of each sealed extent, and now and then
+//! Writes the files beside the log that shorten the next open: the index file of each sealed extent, and now and then
 //! a checkpoint. The log can do without either.
 
 use std::sync::{Arc, PoisonError};

@@ -1,6 +1,6 @@
-//! Where a store's log ends: what the end of a walk through an extent's groups means, by what is known to have been durable. The
-//! rule is [`super::verdict`]'s; here is what it asks for. An open, a backup of a folder at rest and the tools without an
-//! engine decide by it.
+//! Decides where a store's log ends: what the end of a walk through an extent means, given what is known durable.
+//! [`super::verdict`] has the rule; this file gathers its facts. Opens, backups of a folder at rest and the tools
+//! without an engine all decide here.
 
 use super::headers::Headers;
 use super::verdict::{Found, Verdict, WalkEnd, verdict};
@@ -16,20 +16,20 @@ use crate::model::{LogPosition, StoreId};
 pub struct LogEnd {
     /// Everything before is whole.
     pub tail: LogPosition,
-    /// A write was torn behind it; it was never acknowledged and will be overwritten.
+    /// A torn write follows. It was never acknowledged and will be overwritten.
     pub torn: bool,
 }
 
 impl LogEnd {
-    /// A log ends here, and nothing stands behind.
+    /// The log ends here, and nothing follows.
     pub(crate) fn at(tail: LogPosition) -> Self {
         Self { tail, torn: false }
     }
 }
 
-/// How far a log is known to have been durable: by the position of its checkpoint; by the mark in the header of its last extent,
-/// if a write failed since that began (in a sealed one, nothing can be missing anyway); by its newest index file, since that
-/// gets its name when the log has come to the next extent, whatever stands in it.
+/// How far a log is known to have been durable: by the position of its checkpoint; by the mark in the header of its
+/// last extent, if a write to that failed (a sealed one cannot miss anything); by its newest index file, which gets
+/// its name once the log has come to the next extent.
 pub(crate) fn durable_by(
     checkpoint: Option<LogPosition>,
     last: Option<&ExtentHeader>,
@@ -46,7 +46,7 @@ pub(crate) fn durable_by(
     checkpoint.max(mark).max(next)
 }
 
-/// How far a store's log is known to have been durable; its extents must reach as far.
+/// How far a store's log is known to have been durable; its extents must reach that far.
 pub(crate) fn known_durable(
     store: StoreId,
     checkpoint: Option<&Checkpoint>,
@@ -71,7 +71,7 @@ pub(crate) fn known_durable(
     Ok(known)
 }
 
-/// Where a walk through the open extent has come to, and how far behind that the log was durable, if it was.
+/// How far a walk through the open extent has come, and how far beyond that the log was durable, if it was.
 pub(crate) fn place_in_open(
     walk: &mut Walk,
     known_durable: Option<LogPosition>,
@@ -86,10 +86,10 @@ pub(crate) fn place_in_open(
     Ok((place, durable))
 }
 
-/// What it means that no whole group follows where a walk has come to. `next` is the header of the extent behind it.
+/// The meaning of a walk's end, where no whole group follows. `next` is the header of the following extent.
 ///
 /// # Errors
-/// [`StorageError::Corrupt`] where something that was durable is not whole.
+/// [`StorageError::Corrupt`] if something once durable is not whole.
 pub(crate) fn end_of(
     walk: &mut Walk,
     found: Found,

@@ -1,4 +1,4 @@
-//! The extents of one store as readers find them.
+//! The extents of one store, as readers find them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Files of extents that are open for reading, of all stores together: as many as may be, those used last.
+//! Files of extents that are open for reading, for all stores together: a bounded number of the most recently used.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What the headers of a store's extents say, and whether they agree: with the files that they stand in, with each other, and
-//! with the index files beside them. Nothing here reads a group.
+//! Reads the headers of a store's extents, and checks that they agree with their files, with each other, and with the
+//! index files beside them. Reads no group.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The newest files of a log are this process's alone while it writes there. That it has the data directory does not say so:
-//! another one may share them, by a mount, or by symbolic or hard links (`cp -al`).
+//! Locks the newest files of a log while this process writes there. Having the data directory is not enough: another
+//! directory may share the files by a mount, or by symbolic or hard links (`cp -al`).
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! After a failed write or sync nothing is written again until the store is opened anew: said once, here. The kernel may
-//! have dropped the dirty pages it could not write, so a later sync that succeeds proves nothing about them.
+//! After a failed write or sync, nothing is written until the store is opened again. This file alone holds that rule.
+//! The kernel may have dropped dirty pages it could not write, so a later successful sync proves nothing about them.
 //! **Source:** "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
 
 use std::sync::{Mutex, OnceLock, PoisonError};

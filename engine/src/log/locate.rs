@@ -1,4 +1,4 @@
-//! Where a segment's entries are: in the catalog's runs of the open extent, or in a sealed one's index.
+//! Finds a segment's entries: in the catalog's runs of the open extent, or in a sealed extent's index.
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +10,7 @@ use crate::index::runs::SegmentNumber;
 use crate::model::{SegmentPath, Sequence};
 
 impl StoreLog {
-    /// What an extent holds of a segment.
+    /// The runs of a segment in an extent.
     fn part_in(
         &self,
         extent: u64,
@@ -135,7 +135,7 @@ impl StoreLog {
         }
     }
 
-    /// Where an entry is, trimmed or not.
+    /// The place of an entry, trimmed or not.
     pub(crate) fn locate(&self, path: &SegmentPath, sequence: Sequence) -> Result<Option<(u64, Run)>, StorageError> {
         let (life, newest) = {
             let catalog = self.catalog();

@@ -1,4 +1,4 @@
-//! One open store's log, as its readers and its committer share it.
+//! One open store's log, shared by its readers and its committer.
 
 use crate::model::TailMark;
 use std::path::PathBuf;
@@ -35,9 +35,9 @@ pub(crate) struct StoreLog {
     pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) writer: Mutex<LogWriter>,
     pub(crate) latch: Arc<Latch>,
-    /// Whether this open's own epoch has begun.
+    /// Whether the epoch of this open has begun.
     pub(crate) has_begun: AtomicBool,
-    /// The clock was behind the last commit when it was looked at last.
+    /// Whether the clock was behind the last commit at the last look.
     pub(crate) is_clock_behind: AtomicBool,
     pub(crate) tail: watch::Sender<TailMark>,
     pub(crate) checkpointing: Checkpointing,
@@ -76,7 +76,8 @@ impl StoreLog {
         }
     }
 
-    /// Has the next extent filled as far as it is due. Where that would take descriptors from others, none is begun before the roll.
+    /// Fills the next extent as far as it is due. If that would take descriptors from others, none is begun before the
+    /// roll.
     pub(crate) fn prepare_ahead(self: &Arc<Self>, writer: &mut LogWriter) {
         if let Some(DuePreparation {
             mut preparation,

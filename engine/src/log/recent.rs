@@ -1,8 +1,9 @@
-//! What was committed last, in memory while somebody follows the durable tail: a thousand readers who are woken by a group
+//! Keeps the latest commits in memory while somebody follows the durable tail. A thousand readers woken by a group
 //! share its bytes, and none reads the file. Their checksums were just made, so nobody checks them again.
 //!
-//! It is bounded for each store and for all together. The more all have, the less each may: there is always room for a
-//! store that begins. A store that nobody follows keeps nothing; that is noticed at its next commit, or at its close.
+//! The memory is bounded for each store and for all together. The more all stores have, the less each may take, so
+//! there is always room for another store. A store without followers keeps nothing; its memory goes at its next
+//! commit, or at its close.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,6 @@
-//! Opens a store's log: what [`super::replay`] reads is made durable, and index files that are missing are written. A recovered
-//! log may be inspected; it becomes a writer only by [`Recovered::into_writer`], so nothing can be appended to a log that was not read.
+//! Opens a store's log: makes durable what [`super::replay`] read, and writes missing index files. A recovered log may
+//! be inspected. Only [`Recovered::into_writer`] makes it a writer, so nothing can be appended to a log that was not
+//! read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,9 @@ pub(crate) struct Recovered {
     pub(crate) catalog: Catalog,
     pub(crate) state: LogState,
     pub(crate) end: LogEnd,
-    /// Bytes of groups that were read and applied.
+    /// Bytes of groups read and applied.
     pub(crate) replayed_bytes: u64,
-    /// Where the checkpoint stands that this began with.
+    /// The position of the checkpoint it began with.
     pub(crate) checkpointed: LogPosition,
     unindexed: Vec<Frozen>,
     headers: BTreeMap<u64, ExtentHeader>,
@@ -42,11 +43,10 @@ pub(crate) struct Recovered {
     dir: PathBuf,
 }
 
-/// Reads a store's log and makes sure that what it read is durable. Writes nothing but that again, and index
-/// files that are missing.
+/// Reads a store's log and makes sure that it is durable. Writes only those bytes again, and missing index files.
 ///
 /// # Errors
-/// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole.
+/// [`OpenError::Storage`] with [`StorageError::Corrupt`] if something once durable is not whole.
 pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Result<Recovered, OpenError> {
     let held = hold(&*disk, &dir)?;
     let mut unindexed = Vec::new();

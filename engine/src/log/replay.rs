@@ -1,8 +1,8 @@
-//! Reads a store's log and decides what it holds, writing nothing: the checkpoint, and the groups of its extent and of all
-//! behind. An open goes by it, and `verify` asks it what an open would say.
+//! Reads a store's log and decides what it holds, without writing: the checkpoint, the groups of its extent, and all
+//! later ones. An open uses it, and `verify` uses it to say what an open would.
 //!
-//! The checkpoint is derived, and believed only where the log agrees: its extent is walked from the header, and must come to
-//! the checkpoint's position with the checkpoint's state.
+//! The checkpoint is derived, so it counts only if the log agrees: the replay walks its extent from the header, and
+//! must reach the checkpoint's position in the checkpoint's state.
 
 use std::path::Path;
 
@@ -30,20 +30,20 @@ pub(crate) struct Replayed {
     pub(crate) catalog: Catalog,
     pub(crate) state: LogState,
     pub(crate) end: LogEnd,
-    /// Up to where the log is known to be durable; what is behind may stand in the page cache alone.
+    /// How far the log is known to be durable; later bytes may be only in the page cache.
     pub(crate) durable: LogPosition,
-    /// Bytes of groups that were applied.
+    /// Bytes of groups applied.
     pub(crate) applied_bytes: u64,
-    /// Where the checkpoint stands that this began with.
+    /// The position of the checkpoint it began with.
     pub(crate) checkpointed: LogPosition,
 }
 
-/// A sealed extent whose groups were applied.
+/// A sealed extent, with its groups applied.
 pub(crate) struct Sealed<'a> {
     pub(crate) extent: u64,
     /// The newest extent of the log.
     pub(crate) newest: u64,
-    /// Where its groups end.
+    /// The end of its groups.
     pub(crate) end: u32,
     /// Link of the last one.
     pub(crate) chain: u32,
@@ -62,7 +62,7 @@ struct Checkpointed {
     state: LogState,
 }
 
-/// Reads a store's log; `sealed` is told of each sealed extent that was gone through.
+/// Reads a store's log and calls `sealed` for each sealed extent it went through.
 ///
 /// # Errors
 /// [`OpenError::Storage`] with [`StorageError::Corrupt`] where something that was durable is not whole, or files contradict

@@ -1,25 +1,25 @@
-//! What the end of a walk means: a pure table. A group that was whole once and is not any more is damage, and the store
-//! refuses to open rather than guess; a group that may never have been whole is a torn write, and is cut.
+//! Decides what the end of a walk means, as a pure table. A group that was whole once and no longer is means damage:
+//! the store refuses to open rather than guess. A group that may never have been whole is a torn write, and is cut.
 
-/// What stands where the next group should.
+/// The bytes where the next group should start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
     /// No trace of a group of this log.
     Nothing,
-    /// Something that began as a group, or that does not continue the one before.
+    /// The beginning of a group, or one that does not continue the one before.
     Broken,
 }
 
-/// Where the walk ended.
+/// The place where the walk ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WalkEnd {
-    /// Exactly where the next extent says that this one ends.
+    /// Exactly at the end that the next extent's header states.
     SealedEnd,
     /// In a sealed extent, anywhere else.
     InsideSealed,
-    /// In the open extent, before a position that is known to have been durable.
+    /// In the open extent, before a position known to have been durable.
     BeforeDurable,
-    /// In the open extent, and nothing says that anything beyond was ever durable.
+    /// In the open extent, and nothing says that later bytes were ever durable.
     AfterDurable,
 }
 
@@ -28,7 +28,7 @@ pub enum WalkEnd {
 pub enum Verdict {
     /// The log ends here.
     End,
-    /// The log ends here; what stands behind is a torn write and will be overwritten.
+    /// The log ends here. The following bytes are a torn write and will be overwritten.
     Cut,
     /// Acknowledged entries may be gone: stop.
     Refuse,

@@ -1,5 +1,5 @@
-//! Walks the groups of one extent in order, checking each against the one before. It tells what it finds and decides
-//! nothing; [`super::verdict`] does.
+//! Walks the groups of one extent in order, and checks each against the one before. It reports what it finds and
+//! decides nothing; [`super::verdict`] does.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) struct Walk {
     at: u64,
     /// The log's state after the last group returned; the caller keeps the numbers of transactions in it.
     pub(crate) state: LogState,
-    /// Up to where the log was durable when the last group returned was written.
+    /// How far the log was durable when the last group returned was made.
     pub(crate) durable: Option<LogPosition>,
     window: Vec<u8>,
     window_at: u64,
@@ -100,7 +100,7 @@ impl Walk {
         })
     }
 
-    /// Where the next group would start.
+    /// The place where the next group would start.
     pub(crate) fn at(&self) -> LogPosition {
         LogPosition {
             extent: self.extent,
@@ -160,9 +160,9 @@ impl Walk {
         Ok(Some(&self.window[start..start + length]))
     }
 
-    /// Looks behind a bad group for proof that it was durable once: a later group of this log whose durable mark lies
-    /// beyond it. Reads the rest of the extent, at each byte: a group that was moved is not where groups begin, and may stand
-    /// before what it says was durable.
+    /// Searches after a bad group for proof that it was durable once: a later group of this log whose durable mark
+    /// lies beyond it. Reads the rest of the extent at each byte, since a moved group may stand anywhere, even before
+    /// the bytes its mark covers.
     pub(crate) fn durable_beyond(&mut self) -> Result<Option<LogPosition>, StorageError> {
         let end = self.at();
         let mut at = self.at;
@@ -188,9 +188,9 @@ impl Walk {
         Ok(None)
     }
 
-    /// The next whole header of a group of this extent at or behind byte `from`, which is a multiple of 8, and where it
-    /// stands; only of groups that are later than the last one returned. What became of its body is not looked at. Reads the
-    /// rest of the extent, if there is none.
+    /// The next whole header of a group of this extent at or after byte `from`, a multiple of 8, and its place.
+    /// Considers only groups later than the last one returned, and ignores their bodies. Reads the rest of the extent,
+    /// if there is none.
     pub(crate) fn next_header(&mut self, from: u32) -> Result<Option<(u32, GroupHeader)>, StorageError> {
         let mut at = u64::from(from).next_multiple_of(8);
         while at + GROUP_HEADER_BYTES as u64 <= self.limit {
@@ -216,7 +216,7 @@ impl Walk {
         Ok(None)
     }
 
-    /// Goes on with the group whose header stands at `at`, whatever came before it.
+    /// Continues with the group whose header stands at `at`, whatever came before it.
     pub(crate) fn go_to(&mut self, at: u32, header: &GroupHeader) {
         self.at = u64::from(at);
         self.state.chain = header.chain;
@@ -224,7 +224,7 @@ impl Walk {
         self.state.epoch = header.epoch;
     }
 
-    /// Goes on behind the group whose header stands at `at`, whatever became of its body.
+    /// Continues after the group whose header stands at `at`, whatever became of its body.
     pub(crate) fn go_past(&mut self, at: u32, header: &GroupHeader) {
         self.at = (u64::from(at) + header.span() as u64).min(self.limit.next_multiple_of(8));
         self.state.chain = header.link;

@@ -1,4 +1,4 @@
-//! Whether what was written stands where the next process finds it: nothing else is acknowledged.
+//! Checks that written bytes stand where the next process finds them; otherwise they are not acknowledged.
 
 use std::io;
 use std::time::{Duration, Instant};

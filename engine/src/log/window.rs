@@ -1,8 +1,7 @@
-//! Reads transactions of one extent by position: many per read where they stand close together, and no more than each
-//! where they do not. Each is checked before it is believed, and entries share the bytes that were read: nothing is
-//! copied a second time.
+//! Reads transactions of one extent by position: many per read where they stand close together, and one at a time
+//! where they do not. It checks each before use, and entries share the bytes read, without another copy.
 //!
-//! **What a kept entry keeps.** An entry keeps the allocation that it was read into: its transaction alone if that is large,
+//! **Memory of a kept entry.** An entry keeps the allocation it was read into: its transaction alone if that is large,
 //! else up to [`READ_BYTES_MAX`] with its neighbours, or [`CHUNK_BYTES`] with others of its scan.
 
 use std::sync::Arc;

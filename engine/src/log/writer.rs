@@ -19,10 +19,10 @@ use crate::format::log_start::LogStart;
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MIN};
 use crate::model::LogPosition;
 
-/// An extent takes no more than this part of the log: of the open one and the one being prepared as much may be zeros.
+/// An extent takes at most this part of the log, since that much may be zeros in the open and in the prepared one.
 const LOG_PER_EXTENT: u64 = 6;
 
-/// But no less than this, once the first ones are full: a log of many small extents takes longer to read.
+/// But at least this much, once the first ones are full: a log of many small extents takes longer to read.
 const GROWING_BYTES: u64 = 4 << 20;
 
 /// The open end of a store's log.
@@ -34,13 +34,13 @@ pub(crate) struct LogWriter {
     pub(crate) extent_bytes: u64,
     /// Bytes of all extents, the open one among them.
     pub(crate) log_bytes: u64,
-    /// There was no room for the last extent wished for.
+    /// Whether the last extent wished for found no room.
     pub(crate) disk_is_full: bool,
-    /// When it was last looked whether the open extent is where it is looked for.
+    /// When it was last checked that the open extent is in its place.
     pub(crate) looked_at: Cell<Option<Instant>>,
     /// The open extent, unless the store was never written to.
     pub(crate) open: Option<OpenExtent>,
-    /// What the next group must continue: the state after the last one made.
+    /// The state after the last group made, which the next one must continue.
     pub(crate) state: LogState,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct OpenExtent {
     pub(crate) file: Arc<dyn LogFile>,
     /// Everything before is durable.
     pub(crate) durable: u32,
-    /// Where the last group made ends. Beyond `durable` while groups are under way.
+    /// The end of the last group made. Beyond `durable` while groups are under way.
     pub(crate) made: u32,
     /// What stands in `made`'s block before it, when nothing is under way: it is written again with the next group, byte for
     /// byte.
@@ -61,7 +61,7 @@ pub(crate) struct OpenExtent {
     pub(crate) groups: u32,
 }
 
-/// A group that is made, and where it goes.
+/// A group that was made, and its place.
 pub(crate) struct PendingWrite {
     pub(crate) at: LogPosition,
     pub(crate) file: Arc<dyn LogFile>,
@@ -87,8 +87,8 @@ impl OpenExtent {
         self.groups > 0 && (self.made - self.from) / self.groups >= LARGE_GROUP_BYTES
     }
 
-    /// Where the next group starts. While another is under way, not in a block of its: two writes of one block could end in
-    /// either order.
+    /// Where the next group starts. While another is under way, it starts in a new block: two writes of one block
+    /// could end in either order.
     fn next(&self) -> u32 {
         if self.made == self.durable {
             self.made
@@ -111,7 +111,7 @@ impl LogWriter {
         self.open.as_ref().is_none_or(|open| open.made == open.durable)
     }
 
-    /// Says once why producers are refused, however many there are, until it is otherwise.
+    /// Logs once why producers are refused, until that changes.
     pub(crate) fn note_refusal(&self, why: Option<&StorageError>) {
         let was_refused = self.folder.latch.refuse(why);
         if let (Some(cause), false) = (why, was_refused) {
@@ -123,7 +123,8 @@ impl LogWriter {
         LogStart::WHOLE.next_behind(self.open.as_ref().map(|open| open.header.extent))
     }
 
-    /// Extents grow with the log, so that what the last ones hold of zeros stays a small part of it.
+    /// The size of the next extent. Extents grow with the log, so that the zeros in the last ones stay a small part of
+    /// it.
     fn next_capacity(&self) -> u64 {
         let Some(open) = &self.open else {
             return EXTENT_BYTES_MIN;
@@ -163,8 +164,8 @@ impl LogWriter {
         Some(DuePreparation { preparation, folder })
     }
 
-    /// Adds an extent that a group of these bytes fits in; all groups have landed. It is there already, durable by its name,
-    /// and becomes part of the log by its header, before the first group in it is written. A crash leaves either no new
+    /// Adds an extent that a group of these bytes fits in, once all groups have landed. Its file exists with a durable
+    /// name; its header makes it part of the log before the first group in it is written. A crash leaves either no new
     /// extent or one with no group.
     pub(crate) fn roll(&mut self, group_bytes: usize) -> Result<(), StorageError> {
         assert!(self.is_settled(), "an extent is sealed when all its groups have landed");
@@ -221,8 +222,8 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Prepares an extent that is needed this moment. On a full disk one that is just large enough may still find room, and
-    /// until it does, nothing larger is tried: that would write all the room that is left full of zeros each time.
+    /// Prepares an extent that is needed now. On a full disk a minimal one may still find room. Until it does, nothing
+    /// larger is tried: that would fill all the remaining space with zeros each time.
     fn prepare_now(&mut self, needed: u64) -> Result<Filled, StorageError> {
         let smallest = needed.max(EXTENT_BYTES_MIN);
         let wished = if self.disk_is_full {
@@ -318,7 +319,7 @@ impl LogWriter {
         pending
     }
 
-    /// What becomes of the store when a group was written, or was not.
+    /// The effect on the store of a group's write, successful or not.
     pub(crate) fn confirm(&self, pending: &PendingWrite, written: io::Result<()>) -> Result<(), StorageError> {
         self.folder.latch.guard(|| {
             // Not the file's own path: that may be the one it had before it became the extent.

@@ -1,4 +1,5 @@
-//! Compares the index file of an extent with what its groups say, beside the pass, which goes on with the next extent.
+//! Compares the index file of an extent with its groups, in parallel with the pass, which continues with the next
+//! extent.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

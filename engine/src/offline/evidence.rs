@@ -1,5 +1,5 @@
-//! Which entries an extent holds, by what is derived from it: its index file, or for the open one the checkpoint. That
-//! proves of a transaction without a whole group that it belongs where it stands, and tells what is missing.
+//! The entries of an extent according to files derived from it: its index file or, for the open extent, the
+//! checkpoint. They prove that a transaction without a whole group belongs where it stands, and tell what is missing.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What stands in a store's folder, as far as it can be understood: unlike an open, this refuses nothing.
+//! The contents of a store's folder, as far as they can be understood. Unlike an open, this refuses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

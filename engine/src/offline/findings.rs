@@ -1,4 +1,4 @@
-//! What is not whole in a log, and which entries that cost.
+//! Damaged places of a log, and the entries they cost.
 
 use super::files::StoreFiles;
 use super::ledger::Ledger;

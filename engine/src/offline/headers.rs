@@ -1,5 +1,6 @@
-//! What a header says of the log around it, compared with that. Checksums hold here: they say that a header is as it was
-//! written, not that it was written right. An open relies on none of this, but whoever reads a header by itself does.
+//! Compares a header's statements about the log with that log. The checksum holds here, but it proves only that a
+//! header is as it was written, not that it was written right. An open relies on none of this; a reader of a single
+//! header does.
 
 use crate::format::extent_header::{ExtentHeader, LogState};
 use crate::format::group::GroupHeader;

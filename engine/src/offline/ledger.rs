@@ -1,5 +1,5 @@
-//! What each segment of a damaged log must hold, in log order: what was found, and what is known to be missing. From it come
-//! the lists of losses, the same ones for `verify`, `inspect` and `repair`.
+//! The ledger of a damaged log: what each segment must hold, in log order, found or known to be missing. `verify`,
+//! `inspect` and `repair` all list losses from it.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
-//! One pass through a store's log that goes on behind damage: it tells a [`Sink`] every whole group and transaction in log
-//! order, and keeps [`Findings`] of what is not whole. The rules of where a log ends are those of an open
-//! (`log/walk.rs`, `log/verdict.rs`); what an open refuses, this notes, and it looks for the next group behind it.
+//! One pass through a store's log that continues past damage. It tells a [`Sink`] every whole group and transaction in
+//! log order, and keeps [`Findings`] of everything else. The rules of where a log ends are those of an open
+//! (`log/walk.rs`, `log/verdict.rs`). Where an open refuses, the pass notes the damage and looks for the next group.
 
 use super::Damage;
 use super::SequenceRange;

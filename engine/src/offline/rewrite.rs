@@ -1,5 +1,5 @@
-//! Writes a store's log anew: transactions, one behind the other, with the times they had. What a segment lacks is bridged
-//! or left out, as [`Keep`] says; docs/decisions/2026-11-25-repair.md has the reasons.
+//! Writes a store's log anew: its transactions in order, with their commit times. It bridges missing entries or leaves
+//! them out, as [`Keep`] says; docs/decisions/2026-11-25-repair.md has the reasons.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! Finds the whole transactions in a place where a group is not whole. A transaction has a checksum, but no salt: it does not
-//! say of which log it is. So none counts but where the extent's index file, or the checkpoint, says that these entries stood
-//! there, committed at that time.
+//! Finds the whole transactions in a damaged group. A transaction has a checksum but no salt, so it does not prove its
+//! log. None counts unless the extent's index file, or the checkpoint, says that these entries stood there, committed
+//! at that time.
 
 use super::evidence::Evidence;
 use crate::format::FormatError;

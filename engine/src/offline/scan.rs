@@ -1,5 +1,5 @@
-//! Finds the groups of an extent wherever they stand in its file: blocks may have changed places, or be there twice, and bytes
-//! may have been put in or taken out. The salt says that a group was written for this extent, and its number where it belongs.
+//! Finds the groups of an extent wherever they stand in its file: blocks may have changed places or been doubled, and
+//! bytes inserted or removed. The salt proves that a group was written for this extent, its number where it belongs.
 
 use crate::disk::DiskFile;
 use crate::error::StorageError;

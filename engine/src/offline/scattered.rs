@@ -1,4 +1,5 @@
-//! An extent whose groups do not simply follow each other: which are still to come, and which bytes no group accounts for.
+//! An extent whose groups do not simply follow each other: which are still to come, and which bytes no group accounts
+//! for.
 
 use super::scan::Scanned;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;

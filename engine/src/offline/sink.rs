@@ -1,4 +1,4 @@
-//! What a pass through a store's log tells of what it meets.
+//! The receiver of what a pass through a store's log meets.
 
 use crate::LogPosition;
 use crate::SequenceRange;

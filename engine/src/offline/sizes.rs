@@ -1,5 +1,5 @@
-//! Reads no more of a file than it can hold: a size is only what a file system says, and one of a terabyte costs nothing but a
-//! line in a shell.
+//! Reads no more of a file than it can hold. A size is only a claim of the file system, and a file of a terabyte costs
+//! one line in a shell.
 
 use std::io;
 

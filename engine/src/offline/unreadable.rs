@@ -1,5 +1,5 @@
-//! Blocks that a device cannot read any more. Whoever goes through damage reads zeros in their place, which no checksum takes
-//! for what was written, and the places are noted: a bad sector costs what stands in it, not all that stands around.
+//! Blocks that a device cannot read any more. The tools read zeros in their place, which no checksum accepts, and note
+//! the places: a bad sector costs only its own contents.
 
 use std::collections::BTreeMap;
 use std::io;

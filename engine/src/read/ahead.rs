@@ -1,6 +1,5 @@
-//! Two threads for one scan: where each entry takes a read of its own, another thread reads the second half of a batch while
-//! the first half is read. Whoever waits for a device waits half as long, and entries that are cached take two processors
-//! instead of one.
+//! Two threads for one scan: where each entry takes its own read, another thread reads the second half of a batch
+//! while the first half is read. That halves the wait for a device, and uses two processors for cached entries.
 
 use std::sync::{Arc, PoisonError};
 

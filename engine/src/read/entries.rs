@@ -1,4 +1,4 @@
-//! Entries out of a checked transaction.
+//! Takes entries out of a checked transaction.
 
 use std::ops::RangeInclusive;
 

@@ -1,5 +1,5 @@
-//! Which segments a damaged place hits. That is looked up when a read meets it, and only then: it takes up to one pass over
-//! the index of that extent, and no index holds what stands at a place.
+//! Finds the segments that a damaged place hits, only when a read meets it: that takes up to one pass over the
+//! extent's index, since no index is ordered by place.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! What a scan of spaces compares before it believes a place: bytes that were moved within an extent are whole, and tell of
-//! other entries than those that the index lists there.
+//! Checks a place against the index before a scan of spaces believes it: bytes moved within an extent are whole, but
+//! hold other entries than the index lists there.
 
 use crate::error::StorageError;
 use crate::format::run::{Run, SectionAt};

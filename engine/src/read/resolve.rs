@@ -1,7 +1,7 @@
-//! Where the entry of a cursor stands in the log when its segment is not there any more, or has begun anew. A cursor is
-//! (commit time, segment, sequence), and a segment never begins anew in the millisecond in which it was deleted, so at most
-//! one entry of a log is meant. Index files of later extents still list it; those of the extent in which the segment was
-//! deleted do not, but the log's own bytes do.
+//! Finds a cursor's place in the log if its segment is gone, or has begun anew. A cursor is (commit time, segment,
+//! sequence), and a segment never begins anew in the millisecond of its deletion, so it means at most one entry. The
+//! index file of that entry's extent lists it if the segment was deleted in a later extent; otherwise only the log's own
+//! bytes have it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Spaces in log order, which is the order in which entries became visible: a reader that goes on after a cursor never
-//! finds an entry before it.
+//! Reads spaces in log order, the order in which entries became visible: a reader that continues after a cursor never
+//! misses an entry before it.
 
 mod section;
 

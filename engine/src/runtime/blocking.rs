@@ -1,4 +1,4 @@
-//! Waits for a future on a thread that has no runtime.
+//! Waits for a future on a thread without a runtime.
 
 use std::pin::pin;
 use std::sync::Arc;

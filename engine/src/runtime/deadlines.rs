@@ -1,4 +1,4 @@
-//! Deadlines of callers that wait. A caller may be of any runtime or of none, so the engine has its own timer: one thread,
+//! Deadlines of waiting callers. A caller may use any runtime or none, so the engine has its own timer: one thread,
 //! asleep unless somebody waits.
 
 use std::collections::BTreeMap;

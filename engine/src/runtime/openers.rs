@@ -1,5 +1,5 @@
-//! Threads that open and close stores. One may hang as long as its disk does, so they are as many as it takes for the others to
-//! go on: more are started while work waits, up to a bound at which new work is refused.
+//! Threads that open and close stores. One may hang as long as its disk does, so more are started while work waits, up
+//! to a bound at which new work is refused.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

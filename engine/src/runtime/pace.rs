@@ -1,4 +1,4 @@
-//! Whether a thread with nothing to do looks for more, or sleeps.
+//! Decides whether an idle thread looks for more work, or sleeps.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The threads that all stores share for what may wait.
+//! The threads, shared by all stores, for work that may wait.
 
 use std::any::Any;
 use std::sync::Arc;

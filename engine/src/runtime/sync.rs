@@ -1,8 +1,8 @@
-//! Locks, threads, atomics and time, for whatever waits for another thread: the standard library's.
+//! Locks, threads, atomics and time for code that waits for another thread: the standard library's.
 //!
-//! This crate's own tests can have a checker's instead, with the feature `schedules`: it runs one thread at a time, and decides at
-//! each step which (`crate::schedules`). A lock that is held across such a step must be the checker's too, so
-//! whatever the engine at work holds or waits for across threads comes from here.
+//! With the feature `schedules`, this crate's own tests use a checker's instead, which runs one thread at a time and
+//! decides at each step which (`crate::schedules`). A lock held across such a step must be the checker's too, so
+//! everything that the engine holds or waits for across threads comes from here.
 
 #[cfg(not(all(test, feature = "schedules")))]
 mod chosen {

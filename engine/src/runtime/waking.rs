@@ -1,4 +1,4 @@
-//! What may wake a caller. A waker is the caller's code: what it panics with must not take along what others wait for.
+//! Wakes callers. A waker is the caller's code, so its panic must not affect other waiters.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

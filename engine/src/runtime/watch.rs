@@ -1,4 +1,4 @@
-//! A thread that looks at something again and again, as long as that is there.
+//! A thread that checks something periodically, as long as that exists.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};

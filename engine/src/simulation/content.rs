@@ -1,4 +1,4 @@
-//! What a file holds, as its readers see it and as power loss would leave it.
+//! The contents of a file, as readers see them and as power loss would leave them.
 
 use std::sync::Arc;
 

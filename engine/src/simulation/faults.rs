@@ -1,4 +1,4 @@
-//! Which calls fail, and how.
+//! Decides which calls fail, and how.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! DiskNames in folders, as they are read and as power loss would leave them.
+//! The names in folders, as readers see them and as power loss would leave them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

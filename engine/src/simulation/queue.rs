@@ -1,4 +1,4 @@
-//! Many writes at a time, which end in an order that the disk's seed decides.
+//! Many concurrent writes, which end in an order that the disk's seed decides.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

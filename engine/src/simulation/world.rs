@@ -1,4 +1,4 @@
-//! What the disk holds, what has become of it, and what its user may ask of it beside [`Disk`](crate::disk::Disk).
+//! The state of the simulated disk, and its controls beside [`Disk`](crate::disk::Disk).
 
 use std::collections::BTreeMap;
 use std::io;

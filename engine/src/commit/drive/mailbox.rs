@@ -1,5 +1,5 @@
-//! What others have for the I/O thread, and where that thread is: whoever brings something wakes it only if it sleeps, and
-//! where it sleeps.
+//! The inbox of the I/O thread, and the state of its sleep: a sender wakes the thread only if it sleeps, and where it
+//! sleeps.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};

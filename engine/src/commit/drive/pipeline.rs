@@ -1,4 +1,4 @@
-//! One store on the I/O thread: its groups under way, which land in the order they were made, and what comes next.
+//! One store on the I/O thread: its groups under way, which land in the order they were made, and the next one.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;

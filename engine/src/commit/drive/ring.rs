@@ -1,6 +1,6 @@
-//! One thread that commits for all stores, with many of their writes under way at a time. What takes longer than making a
-//! group (the first group of an open, a new extent, trims and deletes) it hands to the commit threads, and goes on with the
-//! store when they have done it. What is under way for each store is in [`super::pipeline`].
+//! The I/O thread: commits for all stores, with many of their writes under way at a time. Work that takes longer than
+//! making a group (the first group of an open, a new extent, trims and deletes) goes to the commit threads; the I/O
+//! thread continues with the store when they are done. [`super::pipeline`] has the groups under way of each store.
 
 mod turn;
 

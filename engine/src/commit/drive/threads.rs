@@ -1,4 +1,4 @@
-//! Commits what is queued for a store, on a thread that may block: one group after the other.
+//! Commits a store's queue on a thread that may block: one group after the other.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};

@@ -1,4 +1,4 @@
-//! Who gets a place, and which stores at rest are closed for it.
+//! Gives places, and chooses the idle stores to close for them.
 
 use super::{FRUITLESS, HANGING_MAX, OpenStores, SOME_MAX, StoreJob, StoreSlot, Waiter, tell_all};
 use crate::error::OpenError;

@@ -1,4 +1,4 @@
-//! A transaction in memory as it will stand in the log.
+//! A transaction in memory, encoded as the log will hold it.
 
 use uuid::Uuid;
 

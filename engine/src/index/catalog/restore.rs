@@ -1,4 +1,4 @@
-//! A catalog out of a checkpoint.
+//! Restores a catalog from a checkpoint.
 
 use super::{Catalog, hash_of_segment};
 use crate::format::FormatError;

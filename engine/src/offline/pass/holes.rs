@@ -1,5 +1,5 @@
-//! What a pass does where no whole group follows: it looks for the next one, takes from between what is proved to be of this
-//! log, and notes the place.
+//! Continues a pass where no whole group follows: looks for the next one, takes from between whatever is proven to be
+//! of this log, and notes the place.
 
 use super::Pass;
 use crate::directory::names::FileName;

@@ -1,4 +1,4 @@
-//! The transactions of a group: each is checked, told and accounted for.
+//! The transactions of a group: checks, reports and accounts for each.
 
 use super::Pass;
 use crate::directory::names::FileName;

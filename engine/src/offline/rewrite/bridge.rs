@@ -1,4 +1,4 @@
-//! Bridges: empty records in the place of those that are gone, so that what comes behind keeps its sequences. A trim hides them.
+//! Bridges: empty records in place of lost ones, so that later entries keep their sequences. A trim hides them.
 
 use uuid::Uuid;
 

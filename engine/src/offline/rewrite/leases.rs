@@ -1,5 +1,5 @@
-//! Leases in what is salvaged: none is held, since what granted one to another may be lost. Its holder asks again, and gets a token
-//! that never was.
+//! Leases in a repaired log: none is held, since the grant to another holder may be lost. A holder asks again, and
+//! gets a new token.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What of a section a scan gives out.
+//! The entries that a scan returns of a section.
 
 use super::{SpacesScan, Start};
 use crate::error::StorageError;

@@ -1,4 +1,4 @@
-//! One turn of the I/O thread: what is ready is made and started, what has ended lands.
+//! One turn of the I/O thread: makes and starts what is ready, lands what has ended.
 
 use super::{Loop, Reason, UNSUBMITTED_BYTES_MAX, UNSUBMITTED_MAX, WRITES_MAX};
 use crate::commit::committer::StoreCommitter;
