@@ -27,7 +27,7 @@ use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use crate::runtime::deadlines::Deadlines;
 use crate::runtime::waking::waking;
 
-/// QueueBudget is counted in units of this many bytes.
+/// Room is counted in units of this many bytes.
 const UNIT_BYTES: usize = 1024;
 
 /// What each store has beside the budget: smaller requests wait for no other store.
@@ -145,14 +145,14 @@ impl QueueBudget {
         }
     }
 
-    /// QueueBudget in the budget, unless another request of this store waits for it.
+    /// Room in the budget, unless another request of this store waits for it.
     fn shared_at_once(&self, units: u32) -> Option<OwnedSemaphorePermit> {
         let is_free = self.turn.available_permits() > 0;
         let budget = is_free.then(|| Arc::clone(&self.budget.free))?;
         budget.try_acquire_many_owned(units).ok()
     }
 
-    /// QueueBudget in the budget, or of the store's own. `None`: the store is closed.
+    /// Room in the budget, or the store's own. `None`: the store is closed.
     async fn take_shared(&self, units: u32) -> Option<OwnedSemaphorePermit> {
         let own = async {
             if units as usize <= OWN_UNITS {

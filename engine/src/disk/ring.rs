@@ -272,7 +272,7 @@ impl WriteQueue for Ring {
             let write = opcode::Write::new(descriptor, held.blocks.as_ptr(), length).offset(offset);
             self.held.insert(ticket, held);
             self.push(ticket, write.build());
-            // BrokenQueue meanwhile: it was never given to the kernel.
+            // The ring broke meanwhile: the write was never given to the kernel.
             let Some(held) = self.broken.as_ref().and_then(|_| self.held.remove(&ticket)) else {
                 return;
             };

@@ -1,4 +1,4 @@
-//! QueueBudget under many orders of threads.
+//! Room in the queues, under many orders of threads.
 
 use std::pin::Pin;
 use std::sync::Mutex;

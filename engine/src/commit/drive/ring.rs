@@ -40,7 +40,7 @@ enum Reason {
     Look,
 }
 
-/// StoreMailbox that have something to commit.
+/// Stores that have something to commit.
 type Ready = VecDeque<(Arc<StoreCommitter>, Reason)>;
 
 type StoreMailbox = Mailbox<(Arc<StoreCommitter>, Reason)>;
