@@ -9,7 +9,8 @@ fn every_source_file_says_first_what_it_is_and_stays_small() {
         let lines = text.lines().count();
         let of_tests = ["/tests/", "/tests.rs"];
         let is_test = of_tests.iter().any(|part| path.to_string_lossy().contains(part));
-        let most = match path.starts_with(root().join("engine/src")) && !is_test {
+        let is_library = ["engine/src", "server/src"].map(|src| path.starts_with(root().join(src)));
+        let most = match is_library.contains(&true) && !is_test {
             true => 400,
             false => 600,
         };
@@ -102,6 +103,11 @@ fn crates_depend_on_each_other_only_as_the_architecture_says() {
         assert!(
             !library || !text.contains("streamkit_client"),
             "{}: the server's library knows no client",
+            path.display()
+        );
+        assert!(
+            !path.starts_with(root().join("server/src/verbs")) || !text.contains("streamkit_protocol"),
+            "{}: verbs know no version of the protocol",
             path.display()
         );
     }

@@ -1,6 +1,7 @@
-//! One meaning a word: no two types of the engine have one name, and each word of the glossary stands there once.
+//! One meaning a word: no two types of the engine or of the server have one name, and each word of the glossary stands there once.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use streamkit_tidy::{files_in, root};
 
@@ -8,9 +9,16 @@ use streamkit_tidy::{files_in, root};
 const LOCAL: &[&str] = &["State", "Inner"];
 
 #[test]
-fn no_two_types_of_the_engine_have_one_name() {
+fn no_two_types_of_a_crate_have_one_name() {
+    for name in ["engine", "server"] {
+        let defined = defined_more_than_once(&root().join(name).join("src"));
+        assert!(defined.is_empty(), "{name}: {defined:#?}");
+    }
+}
+
+fn defined_more_than_once(src: &Path) -> BTreeMap<String, Vec<String>> {
     let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (path, text) in files_in(&root().join("engine/src"), "rs") {
+    for (path, text) in files_in(src, "rs") {
         let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for item in &file.items {
             let name = match item {
@@ -19,7 +27,7 @@ fn no_two_types_of_the_engine_have_one_name() {
                 syn::Item::Trait(item) => item.ident.to_string(),
                 _ => continue,
             };
-            let tests = ["/tests/", "/tests.rs", "/schedules"];
+            let tests = ["/tests/", "/tests.rs", "_tests.rs", "/schedules"];
             if !LOCAL.contains(&name.as_str()) && !tests.iter().any(|part| path.to_string_lossy().contains(part)) {
                 defined.entry(name).or_default().push(path.display().to_string());
             }
@@ -28,7 +36,7 @@ fn no_two_types_of_the_engine_have_one_name() {
     defined.retain(|_, places| places.len() > 1);
     // One for each system, of which a build has one.
     defined.remove("Locked");
-    assert!(defined.is_empty(), "{defined:#?}");
+    defined
 }
 
 #[test]

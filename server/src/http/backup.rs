@@ -93,9 +93,9 @@ impl From<Extent> for ExtentPrefix {
 
 /// Extents being read.
 #[derive(Clone)]
-pub(super) struct Reads(Arc<Semaphore>);
+pub(super) struct BackupReads(Arc<Semaphore>);
 
-impl Default for Reads {
+impl Default for BackupReads {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(READS_MAX)))
     }
@@ -106,7 +106,7 @@ impl Default for Reads {
 struct Kept {
     shared: Arc<Shared>,
     auth: Arc<dyn Authenticate>,
-    reads: Reads,
+    reads: BackupReads,
 }
 
 impl FromRef<Kept> for Arc<dyn Authenticate> {
@@ -116,7 +116,7 @@ impl FromRef<Kept> for Arc<dyn Authenticate> {
 }
 
 /// The routes.
-pub(super) fn routes(shared: Arc<Shared>, auth: Arc<dyn Authenticate>, reads: Reads) -> Router {
+pub(super) fn routes(shared: Arc<Shared>, auth: Arc<dyn Authenticate>, reads: BackupReads) -> Router {
     Router::new()
         .route("/backup", get(stores))
         .route("/backup/{store}", get(extents))

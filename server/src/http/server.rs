@@ -20,7 +20,7 @@ pub struct Server {
     shared: Arc<Shared>,
     auth: Arc<dyn Authenticate>,
     sessions: Arc<Sessions>,
-    backups: backup::Reads,
+    backups: backup::BackupReads,
 }
 
 impl Server {
@@ -29,7 +29,7 @@ impl Server {
     pub fn new(stores: Arc<dyn Stores>, auth: impl Authenticate, limits: Limits) -> Self {
         Self {
             sessions: Arc::new(Sessions::new(limits.connections)),
-            backups: backup::Reads::default(),
+            backups: backup::BackupReads::default(),
             auth: Arc::new(auth),
             shared: Arc::new(Shared::new(stores, limits)),
         }

@@ -10,6 +10,8 @@ mod peek;
 mod read;
 mod remove;
 mod status;
+#[cfg(test)]
+mod tests;
 mod verb;
 
 use std::sync::Arc;
