@@ -159,8 +159,8 @@ async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Ended> {
 
 impl Look {
     /// What `answer` makes, if it makes something soon, with the place in which to send it.
-    pub(crate) async fn at<T>(self, answer: impl Future<Output = Option<T>>) -> Option<(T, ReadPlace)> {
-        let answer = tokio::time::timeout(PROBE, answer).await.ok().flatten()?;
+    pub(crate) async fn at<T>(self, answer: impl AsyncFnOnce() -> Option<T>) -> Option<(T, ReadPlace)> {
+        let answer = tokio::time::timeout(PROBE, answer()).await.ok().flatten()?;
         Some((answer, self.place))
     }
 }

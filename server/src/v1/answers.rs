@@ -64,20 +64,20 @@ impl Answers for Replies {
         }
     }
 
-    async fn has_room(&self) -> Result<(), Ended> {
-        self.outbound.has_room().await
+    fn has_room(&self) -> impl Future<Output = Result<(), Ended>> {
+        self.outbound.has_room()
     }
 
     fn is_roomy(&self) -> bool {
         self.outbound.is_roomy()
     }
 
-    async fn send_of(&self, batch: Messages, share: Share) -> Result<(), Ended> {
-        self.outbound.send_of(batch.frames, share).await
+    fn send_of(&self, batch: Messages, share: Share) -> impl Future<Output = Result<(), Ended>> {
+        self.outbound.send_of(batch.frames, share)
     }
 
-    async fn send(&self, batch: Messages) -> Result<(), Ended> {
-        self.outbound.send(batch.frames).await
+    fn send(&self, batch: Messages) -> impl Future<Output = Result<(), Ended>> {
+        self.outbound.send(batch.frames)
     }
 
     async fn acknowledge(&self, batch: Messages) -> Result<(), Failure> {

@@ -26,7 +26,7 @@ pub(super) async fn spaces<A: Answers>(store: &Arc<dyn Store>, out: &Outgoing<A>
         }
         batch
     };
-    let small = async {
+    let small = async || {
         let spaces = list().await.ok()?;
         (spaces.len() <= PAGE).then(|| batch(&spaces))
     };
@@ -68,7 +68,7 @@ pub(super) async fn segments<A: Answers>(
         let page = async move { Page::read(&*store, &space, after, (asked, with_status), batch).await };
         out.heavy().await?.run(page).await?
     };
-    let small = async {
+    let small = async || {
         let asked = left.min(PAGE);
         let page: Page<A::Batch> = page(after.clone(), asked).await.ok()?;
         (page.len < asked || asked == left).then_some(page.batch)

@@ -44,18 +44,20 @@ pub(crate) async fn run<R: Records, A: Answers>(
             Verb::Append(path) => append::run(path, &**store, records, out, metrics).await,
             Verb::Trim(path, first) => Ok(remove::trim(path, first, &**store, out).await?),
             Verb::Delete(path) => Ok(remove::delete(path, &**store).await?),
-            Verb::Peek(path) => until_ended(records, peek::run(path, &**store, out), metrics).await,
+            Verb::Peek(path) => until_ended(records, metrics, async || peek::run(path, &**store, out).await).await,
             Verb::ReadSegment(read) => {
                 let reader = || store.read_segment(read.clone());
-                until_ended(records, read::run(reader, out), metrics).await
+                until_ended(records, metrics, async || read::run(reader, out).await).await
             }
             Verb::ReadSpaces(read) => {
                 let reader = || store.read_spaces(read.clone());
-                until_ended(records, read::run(reader, out), metrics).await
+                until_ended(records, metrics, async || read::run(reader, out).await).await
             }
-            Verb::Spaces => until_ended(records, list::spaces(store, out), metrics).await,
-            Verb::Segments(list) => until_ended(records, list::segments(list, store, out), metrics).await,
-            Verb::Status(within) => until_ended(records, status::run(within, store, out), metrics).await,
+            Verb::Spaces => until_ended(records, metrics, async || list::spaces(store, out).await).await,
+            Verb::Segments(list) => {
+                until_ended(records, metrics, async || list::segments(list, store, out).await).await
+            }
+            Verb::Status(within) => until_ended(records, metrics, async || status::run(within, store, out).await).await,
         }
     };
     work.instrument(span).await
@@ -64,14 +66,14 @@ pub(crate) async fn run<R: Records, A: Answers>(
 /// Does `work`, which answers on its own, until the peer ends its side.
 async fn until_ended<R: Records>(
     records: &mut R,
-    work: impl Future<Output = Result<(), Failure>>,
     metrics: &Metrics,
+    work: impl AsyncFnOnce() -> Result<(), Failure>,
 ) -> Result<(), R::Error> {
     let ended = records.ended();
     tokio::select! {
         biased;
         // What is complete is not given up, and its peer often ends its side just then.
-        done = work => Ok(done.inspect_err(|failure| failure.count(metrics))?),
+        done = work() => Ok(done.inspect_err(|failure| failure.count(metrics))?),
         failure = ended => Err(failure),
     }
 }

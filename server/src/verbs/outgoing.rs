@@ -65,7 +65,7 @@ impl<A: Answers> Outgoing<A> {
     ///
     /// # Errors
     /// [`Failure::Ending`]: the connection is gone.
-    pub(super) async fn send_if_small(&self, answer: impl Future<Output = Option<A::Batch>>) -> Result<bool, Failure> {
+    pub(super) async fn send_if_small(&self, answer: impl AsyncFnOnce() -> Option<A::Batch>) -> Result<bool, Failure> {
         let Some(look) = self.reads.look().await? else {
             return Ok(false);
         };
@@ -110,7 +110,7 @@ impl<A: Answers> Outgoing<A> {
     ///
     /// # Errors
     /// As there.
-    pub(super) async fn acknowledge(&self, batch: A::Batch) -> Result<(), Failure> {
-        self.answers.acknowledge(batch).await
+    pub(super) fn acknowledge(&self, batch: A::Batch) -> impl Future<Output = Result<(), Failure>> {
+        self.answers.acknowledge(batch)
     }
 }

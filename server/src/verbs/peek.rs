@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::outgoing::Outgoing;
 
 pub(super) async fn run<A: Answers>(path: SegmentPath, store: &dyn Store, out: &Outgoing<A>) -> Result<(), Failure> {
-    let small = async { last(&path, store, out.batch()).await.ok() };
+    let small = async || last(&path, store, out.batch()).await.ok();
     if out.send_if_small(small).await? {
         return Ok(());
     }

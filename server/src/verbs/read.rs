@@ -13,11 +13,9 @@ const BATCH_BYTES: usize = 128 << 10;
 
 /// `read` makes a reader; it may be asked twice.
 pub(super) async fn run<A: Answers>(read: impl Fn() -> Box<dyn EntryReader>, out: &Outgoing<A>) -> Result<(), Failure> {
-    let small = async {
-        match out.is_behind_a_large_one() {
-            true => None,
-            false => small(read(), out.batch()).await,
-        }
+    let small = async || match out.is_behind_a_large_one() {
+        true => None,
+        false => small(read(), out.batch()).await,
     };
     if out.send_if_small(small).await? {
         return Ok(());

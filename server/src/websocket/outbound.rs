@@ -107,16 +107,16 @@ impl Outbound {
     ///
     /// # Errors
     /// [`Ended`]: the connection is gone.
-    pub(crate) async fn send(&self, frames: Frames) -> Result<(), Ended> {
-        self.queue(frames, None).await
+    pub(crate) fn send(&self, frames: Frames) -> impl Future<Output = Result<(), Ended>> {
+        self.queue(frames, None)
     }
 
     /// The same of frames that have a share of the budget of what goes out.
     ///
     /// # Errors
     /// [`Ended`]: the connection is gone.
-    pub(crate) async fn send_of(&self, frames: Frames, share: Share) -> Result<(), Ended> {
-        self.queue(frames, Some(share)).await
+    pub(crate) fn send_of(&self, frames: Frames, share: Share) -> impl Future<Output = Result<(), Ended>> {
+        self.queue(frames, Some(share))
     }
 
     /// Waits until the queue would take something.
