@@ -30,10 +30,10 @@ use crate::runtime::waking::waking;
 /// Room is counted in units of this many bytes.
 const UNIT_BYTES: usize = 1024;
 
-/// What each store has beside the budget: smaller requests wait for no other store.
+/// Each store's own room beside the budget: smaller requests wait for no other store.
 const OWN_UNITS: usize = 16;
 
-/// The units of a request with so many bytes; one without any takes a place too.
+/// The units of a request of this size; one without bytes takes a unit too.
 const fn units(bytes: usize) -> usize {
     bytes / UNIT_BYTES + 1
 }
@@ -42,7 +42,7 @@ const fn units(bytes: usize) -> usize {
 pub(crate) struct QueuesBudget {
     free: Arc<Semaphore>,
     bytes: usize,
-    /// Bytes of the requests that have room, in the budget or beside it.
+    /// Bytes of the requests that have room, in the budget or outside it.
     queued: AtomicUsize,
     deadlines: Arc<Deadlines>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct QueuesBudget {
 impl QueuesBudget {
     pub(crate) fn new(config: &EngineConfig, deadlines: &Arc<Deadlines>) -> Arc<Self> {
         Arc::new(Self {
-            // As a request's are counted, so that the largest fits into the smallest budget.
+            // Counted like a request, so that the largest fits into the smallest budget.
             free: Arc::new(Semaphore::new(units(config.queues_bytes))),
             bytes: config.queues_bytes,
             queued: AtomicUsize::new(0),
@@ -58,7 +58,7 @@ impl QueuesBudget {
         })
     }
 
-    /// Bytes that are queued, of all stores.
+    /// Queued bytes, in all stores.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
@@ -69,15 +69,15 @@ pub(crate) struct QueueBudget {
     queue: Arc<Semaphore>,
     queue_bytes: usize,
     own: Arc<Semaphore>,
-    /// Of the one request of this store that waits for the budget; others come behind it.
+    /// Held by the one request of this store that waits for the budget; others queue behind it.
     turn: Semaphore,
-    /// Has no room at any time: to wait for it is to wait until the store is closed.
+    /// Never has room: waiting for it means waiting until the store is closed.
     closed: Semaphore,
     budget: Arc<QueuesBudget>,
     deadline: Duration,
 }
 
-/// The room of a request. Dropped, it is given back.
+/// The room of a request. Dropping it gives it back.
 pub(crate) struct QueuePermit {
     budget: Arc<QueuesBudget>,
     bytes: usize,
@@ -111,10 +111,11 @@ impl QueueBudget {
     /// Waits for room for a request.
     ///
     /// # Errors
-    /// [`Rejection::QueueFull`] at the deadline, of both waits together; [`Rejection::Storage`] once the store is closed.
+    /// [`Rejection::QueueFull`] at the deadline for both waits together; [`Rejection::Storage`] once the store is
+    /// closed.
     ///
     /// # Cancel safety
-    /// Whoever is dropped waiting leaves its place to the next, and what it had.
+    /// A dropped future leaves its place, and what it had, to the next.
     pub(crate) async fn take(&self, bytes: usize) -> Result<QueuePermit, Rejection> {
         let units = u32::try_from(units(bytes)).expect("limits keep a transaction below 4 GiB");
         let mut full = FullQueue::OfStore(self.queue_bytes);
@@ -170,7 +171,7 @@ impl QueueBudget {
         .await
     }
 
-    /// Lets nobody in any more, those who wait included.
+    /// Refuses all requests from now on, waiting ones included.
     pub(crate) fn close(&self) {
         self.queue.close();
         self.own.close();

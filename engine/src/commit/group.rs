@@ -65,7 +65,7 @@ impl Group {
     pub(crate) fn landed(&self, log: &Arc<StoreLog>, writer: &mut LogWriter) -> Result<(), StorageError> {
         writer.landed(&self.pending, &self.blocks);
         let body = &self.blocks[self.body.clone()];
-        // Whoever sees the new tail finds the bytes in memory.
+        // A reader that sees the new tail finds the bytes in memory.
         log.keep_recent(body_position(self.pending.at), body);
         publish(log, writer, self.pending.at, body)?;
         log.prepare_ahead(writer);

@@ -15,7 +15,7 @@ use crate::log::opened::StoreLog;
 use crate::log::writer::LogWriter;
 use crate::model::{FencingToken, Lease, Name, Timestamp};
 
-/// Decides on a request and commits what comes of it. `None`: it may not, and nothing is changed.
+/// Decides on a request and commits the result. `None`: refused, and nothing changes.
 pub(super) fn commit_lease(
     committer: &StoreCommitter,
     writer: &mut LogWriter,
@@ -41,7 +41,7 @@ pub(super) fn commit_lease(
         ttl,
     };
     commit_alone(committer, writer, Encoded::lease(&lease))?;
-    // From when it is durable on: its holder counts from when it asked, which was before.
+    // The lease counts from when it is durable. Its holder counts from when it asked, which was before.
     let mut catalog = log.catalog.write().unwrap_or_else(PoisonError::into_inner);
     catalog.leases.counts_from(&lease.key, log.clock.uptime());
     Ok(Some(lease))
@@ -71,7 +71,7 @@ fn release(
     }))
 }
 
-/// Makes room for a lease more, by releasing one that has run out.
+/// Makes room for one more lease by releasing one that has run out.
 fn make_room(
     committer: &StoreCommitter,
     writer: &mut LogWriter,

@@ -41,21 +41,21 @@ pub(crate) enum Request {
     },
 }
 
-/// What somebody asks of a lease.
+/// A request about a lease.
 pub(crate) struct LeaseRequest {
     pub(crate) key: Name,
     pub(crate) holder: Name,
     pub(crate) change: LeaseChange,
 }
 
-/// What becomes of it if it may.
+/// The requested change.
 #[derive(Clone, Copy)]
 pub(crate) enum LeaseChange {
-    /// Granted for so long, or renewed if its holder asks.
+    /// Grant for this long, or renew if its holder asks.
     Acquire(Duration),
-    /// Renewed, if its holder asks.
+    /// Renew, if its holder asks.
     Renew(Duration),
-    /// Released, if its holder asks, whether it has run out or not.
+    /// Release, if its holder asks, even if it has run out.
     Release,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Append {
     pub(crate) encoded: Encoded,
     pub(crate) claims: Vec<SequenceClaim>,
     pub(crate) reply: oneshot::Sender<Answered>,
-    /// Its share of the queue's bytes, given back when it is answered.
+    /// Its share of the queue's bytes, given back with the answer.
     pub(crate) room: QueuePermit,
 }
 
@@ -165,7 +165,7 @@ impl CommitQueue {
         self.call_after = None;
     }
 
-    /// Nobody works on it any more. An idle store holds no memory for what was queued once.
+    /// No driver works on it any more. An idle store keeps no memory of its queue.
     pub(crate) fn end(&mut self) {
         self.running = false;
         self.call_after = None;
@@ -176,7 +176,7 @@ impl CommitQueue {
 }
 
 impl Request {
-    /// Answers it: nothing of it was or will be written.
+    /// Refuses it: nothing of it was or will be written.
     pub(crate) fn refuse(self, why: Rejection) {
         match self {
             Request::Append(append) => append.answer(Err(why.into())),
@@ -192,7 +192,7 @@ impl Request {
         }
     }
 
-    /// Bytes it will take in a group.
+    /// Its bytes in a group.
     fn bytes(&self) -> usize {
         match self {
             Request::Append(append) => append.encoded.len(),

@@ -21,7 +21,7 @@ pub(super) fn make_ready(committer: &StoreCommitter, writer: &mut LogWriter, byt
         }
         make_room(committer, writer, bytes)
     });
-    // A store that halts and a full disk have their own lines in the log.
+    // A halted store and a full disk have their own lines in the log.
     let untold = |error: &&StorageError| matches!(error, StorageError::Io { .. }) && !error.is_full();
     let halted = writer.folder.latch.check().is_err();
     writer.note_refusal(made.as_ref().err().filter(untold).filter(|_| !halted));

@@ -7,12 +7,12 @@ use crate::log::window::Window;
 use crate::model::{Committed, SegmentStatus, Sequence, Timestamp, Transaction, Trx};
 use crate::read::entries::entries_of;
 
-/// What a transaction's producer is told.
+/// The answer for a transaction's producer.
 pub(crate) fn committed(log: &StoreLog, trx: Trx, timestamp: Timestamp, transaction: &Transaction) -> Committed {
     let catalog = log.catalog();
     let segments = transaction.segments.iter().map(|part| {
         let last_sequence = Sequence(part.first_sequence.0 + part.records.len() as u64 - 1);
-        // Trimmed or deleted in the meantime: then only what this transaction did is known.
+        // Trimmed or deleted meanwhile: then only this transaction's own effect is known.
         let status = catalog.status(&part.path);
         let (first_sequence, first_timestamp) = status.map_or((part.first_sequence, timestamp), |s| {
             (s.first_sequence, s.first_timestamp)
@@ -33,10 +33,10 @@ pub(crate) fn committed(log: &StoreLog, trx: Trx, timestamp: Timestamp, transact
     }
 }
 
-/// The first commit of this very transaction, if there was one: same id, same records, at those sequences.
+/// The first commit of this very transaction, if any: same id, same records, at those sequences.
 pub(crate) fn committed_before(log: &StoreLog, transaction: &Transaction) -> Result<Option<Committed>, StorageError> {
     let mut found: Option<(Trx, Timestamp)> = None;
-    // Kept from part to part: a transaction of many segments is read once.
+    // Kept between parts, so that a transaction of many segments is read once.
     let mut window: Option<Window> = None;
     for part in &transaction.segments {
         let Some((extent, run)) = log.locate(&part.path, part.first_sequence)? else {

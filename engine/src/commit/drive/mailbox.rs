@@ -10,10 +10,10 @@ use crate::runtime::pace::Pace;
 use crate::runtime::sync::atomic::{AtomicBool, Ordering};
 use crate::runtime::sync::{Condvar, Instant, Mutex, MutexGuard};
 
-/// Where the thread is, for whoever has something for it.
+/// What the thread is doing, for senders.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 enum ThreadAt {
-    /// It looks into the inbox by itself before it waits.
+    /// It checks the inbox before it waits.
     #[default]
     Work,
     /// It waits for the inbox.
@@ -26,14 +26,14 @@ struct State<T> {
     ready: VecDeque<T>,
     at: ThreadAt,
     ending: bool,
-    /// The thread takes nothing any more.
+    /// The thread takes nothing from now on.
     ended: bool,
 }
 
-/// Things for the thread, in the order they came.
+/// Items for the thread, in order of arrival.
 pub(super) struct Mailbox<T> {
     state: Mutex<State<T>>,
-    /// There is something, for whoever looks without the lock.
+    /// Whether there is something, readable without the lock.
     filled: AtomicBool,
     arrived: Condvar,
     /// Ends the thread's wait for a write.
@@ -61,7 +61,7 @@ impl<T> Mailbox<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives it back if the thread takes nothing any more.
+    /// Gives the item back if the thread takes nothing any more.
     pub(super) fn push(&self, thing: T) -> Option<T> {
         let mut state = self.lock();
         if state.ended {
@@ -73,7 +73,7 @@ impl<T> Mailbox<T> {
         None
     }
 
-    /// Tells the thread to end once nothing is left.
+    /// Ends the thread once nothing is left.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.ending = true;
@@ -82,7 +82,7 @@ impl<T> Mailbox<T> {
     }
 
     fn notify(&self, mut state: MutexGuard<'_, State<T>>) {
-        // Once is enough until it has come to look.
+        // One wake-up suffices until the thread has looked.
         let at = std::mem::take(&mut state.at);
         drop(state);
         match at {
@@ -92,12 +92,12 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// A hint: something may be there, or the end.
+    /// A hint that something may be there, or the end.
     pub(super) fn is_filled(&self) -> bool {
         self.filled.load(Ordering::Acquire)
     }
 
-    /// Whether it takes nothing any more.
+    /// Whether the thread takes nothing any more.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().ended
     }
@@ -107,7 +107,7 @@ impl<T> Mailbox<T> {
         self.is_filled() && !self.lock().ready.is_empty()
     }
 
-    /// Moves what is there to `ready`.
+    /// Moves all items to `ready`.
     pub(super) fn take(&self, ready: &mut VecDeque<T>) {
         if self.is_filled() {
             let mut state = self.lock();
@@ -116,7 +116,8 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Waits until something is there; `false` at the end. Looks for it for a moment first, if that has been worth it.
+    /// Waits until something is there; `false` at the end. First looks for it for a moment, if that has paid off
+    /// lately.
     pub(super) fn wait(&self, pace: &Pace, ready: &mut VecDeque<T>) -> bool {
         let since = Instant::now();
         if pace.is_worth_looking(self.look) {
@@ -131,7 +132,7 @@ impl<T> Mailbox<T> {
                 return true;
             }
             if state.ending {
-                // Under the same lock: what comes later is given back.
+                // Under the same lock, so that later items are given back.
                 state.ended = true;
                 return false;
             }
@@ -140,7 +141,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Says that the thread is about to wait for a write; `false` if it must not, since something is there.
+    /// Notes that the thread is about to wait for a write; `false` if it must not, since something is there.
     pub(super) fn may_wait_for_write(&self) -> bool {
         let mut state = self.lock();
         let may = state.ready.is_empty();
@@ -150,12 +151,12 @@ impl<T> Mailbox<T> {
         may
     }
 
-    /// Says that the thread does not wait for a write any more.
+    /// Notes that the thread no longer waits for a write.
     pub(super) fn works(&self) {
         self.lock().at = ThreadAt::Work;
     }
 
-    /// Takes nothing any more: the thread is no more. What it left.
+    /// Takes nothing any more, since the thread has ended. Returns the remaining items.
     pub(super) fn close(&self) -> VecDeque<T> {
         let mut state = self.lock();
         state.ended = true;
@@ -170,7 +171,7 @@ mod schedules {
     use crate::runtime::sync::thread;
     use crate::schedules::explore;
 
-    /// A device at which no wait ends but by a wake.
+    /// A device whose waits only a wake-up ends.
     #[derive(Default)]
     struct Device(Mutex<bool>, Condvar);
 
@@ -192,8 +193,8 @@ mod schedules {
 
     type Brought = (u32, u32);
 
-    /// As the I/O thread goes: looks, waits for what comes or for a write, until the end. It has a write under way until it
-    /// has seen `writing` things.
+    /// Behaves like the I/O thread: looks, waits for items or for a write, until the end. Has a write under way until
+    /// it has seen `writing` items.
     fn go(inbox: &Mailbox<Brought>, device: &Device, writing: usize) -> Vec<Brought> {
         let (mut pace, mut ready, mut seen) = (Pace::default(), VecDeque::new(), Vec::new());
         loop {

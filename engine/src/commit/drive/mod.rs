@@ -23,16 +23,16 @@ const THREADS: &str = "threads";
 
 /// The threads that commit.
 pub(crate) struct Drivers {
-    /// Dropped first: what it hands over is still done.
+    /// Dropped first: its hand-overs are still done.
     io: Option<IoThread>,
     threads: Arc<Workers>,
 }
 
 impl Drivers {
-    /// Starts them; the disk decides whether there is an I/O thread, if one is wanted.
+    /// Starts them. The disk decides whether there is an I/O thread, if one is wanted.
     pub(crate) fn new(config: &EngineConfig, lock: &dyn DiskLock, look: Duration) -> io::Result<Self> {
         let stepper = config.stepper.as_ref();
-        // Without one, the commit threads meet the producers themselves.
+        // Without an I/O thread, the commit threads meet the producers themselves.
         let threads = Arc::new(Workers::new("sk-commit", config.commit_threads, look, stepper)?);
         if config.commit_method == CommitMethod::Threads {
             return Ok(Self { io: None, threads });
@@ -57,7 +57,7 @@ impl Drivers {
         }
     }
 
-    /// How those of a store do.
+    /// How a store's writes reach the disk.
     pub(crate) fn method_of(&self, committer: &StoreCommitter) -> &'static str {
         if committer.by_threads.load(Ordering::Relaxed) {
             THREADS
@@ -66,31 +66,31 @@ impl Drivers {
         }
     }
 
-    /// Whether a write may reach the disk of which nobody will hear, as long as this process lives.
+    /// Whether a write without a known end may reach the disk while this process lives.
     pub(crate) fn leaves_writes(&self) -> Option<Arc<AtomicBool>> {
         self.io.as_ref().map(IoThread::leaves_writes)
     }
 
-    /// Ends the I/O thread, and gives up what it holds of the system.
+    /// Ends the I/O thread, and releases its system resources.
     pub(crate) fn end_io(&self) {
         if let Some(io) = &self.io {
             io.end();
         }
     }
 
-    /// Works on a store's queue. Only for who set [`Queue::running`](super::queue::CommitQueue).
+    /// Works on a store's queue. Only for the caller that set [`Queue::running`](super::queue::CommitQueue).
     pub(crate) fn start(&self, committer: Arc<StoreCommitter>) {
         let left = match &self.io {
             Some(io) if !committer.by_threads.load(Ordering::Relaxed) => io.start(committer),
             _ => Some(committer),
         };
-        // An I/O thread that is no more failed, and the stores that it had a write of under way are halted. The others go on.
+        // The I/O thread failed, and stores with a write under way are halted. The others continue.
         if let Some(committer) = left {
             self.threads.spawn_in_turns(move |turn| threads::run(committer, turn));
         }
     }
 
-    /// Calls whoever works on a store's queue and waits for a write.
+    /// Calls the driver of a store's queue that waits for a write.
     pub(crate) fn call(&self, committer: Arc<StoreCommitter>) {
         if let Some(io) = &self.io {
             io.call(committer);

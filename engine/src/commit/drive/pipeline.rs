@@ -14,11 +14,11 @@ use crate::disk::{EndedWrite, LogFile, WriteOutcome};
 use crate::error::AppendError;
 use crate::limits::BLOCK_BYTES;
 
-/// Groups of one store under way at a time: more were no faster (docs/decisions/2026-11-25-commit-path.md).
+/// Most groups of one store under way at a time: more were no faster (docs/decisions/2026-11-25-commit-path.md).
 const GROUPS_MAX: usize = 4;
 
-/// A group beside others under way starts on a fresh block, and pads the last one's: it is made once it has bytes for a
-/// block of its own, so that no more than half of the log is padding.
+/// A group beside others under way starts on a fresh block, which pads the one before. It is made once it has bytes
+/// for a block of its own, so that at most half of the log is padding.
 const FRESH_BYTES_MIN: usize = BLOCK_BYTES;
 
 /// A group under way.
@@ -36,7 +36,7 @@ impl PendingGroup {
         self.accepted.len() == 1
     }
 
-    /// What is to be written where; the blocks come back with [`Pipeline::written`].
+    /// The write: its blocks come back with [`Pipeline::written`].
     pub(super) fn take_write(&mut self, ticket: u64) -> (Arc<dyn LogFile>, u64, Blocks) {
         self.ticket = ticket;
         let pending = &self.group.pending;
@@ -45,7 +45,7 @@ impl PendingGroup {
     }
 }
 
-/// What a panic left undone of a store's groups is unknown: it must not go on from that.
+/// Groups that a panic left undone have an unknown outcome: the store must not continue from them.
 struct HaltOnPanic<'a> {
     committer: &'a StoreCommitter,
     /// Taken off its queue, and not begun.
@@ -68,22 +68,22 @@ impl Drop for HaltOnPanic<'_> {
     }
 }
 
-/// Why a store halts that the I/O thread met a bug at.
+/// The reason a store halts after a bug of the I/O thread.
 pub(super) const PANIC: &str = "a panic of the I/O thread";
 
-/// What comes next for a store.
+/// The next step for a store.
 pub(super) enum Next {
-    /// A group, to be written.
+    /// Write a group.
     Write(PendingGroup),
-    /// Nothing before one of those under way has landed, or more is queued.
+    /// Wait until a group under way has landed, or more is queued.
     Wait,
-    /// Nothing at all: its queue is nobody's.
+    /// Nothing: no driver has its queue.
     Rest,
-    /// Something that takes longer.
+    /// Work that takes longer.
     Slow,
 }
 
-/// A store whose queue is the I/O thread's.
+/// A store whose queue the I/O thread has.
 pub(super) struct Pipeline {
     pub(super) committer: Arc<StoreCommitter>,
     order: CommitOrder,
@@ -103,7 +103,7 @@ impl Pipeline {
         }
     }
 
-    /// Makes the next group, in a spare buffer, if it is time for it and can be done at once.
+    /// Makes the next group in a spare buffer, if it is due and possible at once.
     pub(super) fn next(&mut self, spare: &mut SpareBlocks) -> Next {
         let committer = Arc::clone(&self.committer);
         let mut taken = HaltOnPanic::new(&committer);
@@ -167,8 +167,8 @@ impl Pipeline {
         }
     }
 
-    /// Whether one more group beside those under way is worth it. With few producers they would only be more and smaller
-    /// ones: half of what the last one had has to be there.
+    /// Whether another group beside those under way is worth it. With few producers it would only make more and
+    /// smaller groups, so it needs half the bytes of the last one.
     fn is_time(&self) -> bool {
         let mut queue = self.committer.queue();
         if self.under_way.len() >= GROUPS_MAX {
@@ -178,7 +178,7 @@ impl Pipeline {
         queue.holds_or_calls(FRESH_BYTES_MIN.max(self.last_bytes / 2))
     }
 
-    /// What comes next after a panic, which has halted the store.
+    /// The next step after a panic, which has halted the store.
     pub(super) fn after_panic(&self) -> Next {
         if self.under_way.is_empty() {
             self.committer.give_up(PANIC);
@@ -188,13 +188,13 @@ impl Pipeline {
         }
     }
 
-    /// Nothing of it is under way or half made: others can go on with it.
+    /// Nothing of it is under way or half made, so another driver can take it.
     pub(super) fn is_settled(&self) -> bool {
         let writer = self.committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.under_way.is_empty() && writer.is_settled()
     }
 
-    /// Ends it where it stands: what is under way has an unknown outcome, the rest was not written.
+    /// Ends it now: groups under way have an unknown outcome, the rest was not written.
     pub(super) fn give_up(self, cause: &str) {
         self.committer.log.latch.halt(cause);
         if let Err(halted) = self.committer.log.latch.check() {
@@ -210,7 +210,7 @@ impl Pipeline {
         self.under_way.push_back(pending);
     }
 
-    /// Writes the one group under way here and now.
+    /// Writes the one group under way on this thread.
     pub(super) fn write_alone(&mut self) {
         if let Some(pending) = self.under_way.back_mut() {
             let write = &pending.group.pending;
@@ -233,13 +233,13 @@ impl Pipeline {
         self.under_way.pop_front_if(|pending| pending.written.is_some())
     }
 
-    /// Lands a group: durable, visible, answered. Gives its buffer back.
+    /// Lands a group: durable, visible, answered. Returns its buffer.
     pub(super) fn land(&mut self, pending: PendingGroup) -> Blocks {
         let committer = &self.committer;
         let _halting = HaltOnPanic::new(committer);
         let written = pending.written.expect("only groups that are written land");
         let mut writer = committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // After a failure nothing behind it counts, written or not: the latch says so.
+        // After a failure no later group counts, written or not; the latch says so.
         let durable = match written {
             WriteOutcome::Made(written) => {
                 let durable = writer.confirm(&pending.group.pending, written);

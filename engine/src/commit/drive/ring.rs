@@ -23,20 +23,20 @@ use crate::runtime::sync::thread::{self, JoinHandle};
 use crate::runtime::sync::{Instant, Mutex, mpsc};
 use crate::runtime::workers::Workers;
 
-/// Writes under way at a time: as many as a device can be expected to work on.
+/// Most writes under way at a time: as many as a device can be expected to work on.
 const WRITES_MAX: usize = 128;
 
-/// Groups, and bytes of them, that may wait for others to be made before the device gets them: so few that nobody notices, so
-/// many that a call to the system takes several where many stores are at work (docs/decisions/2026-11-27-io-thread.md).
+/// Groups, and their bytes, that may wait for others before the device gets them: so few that nobody notices, so many
+/// that one system call takes several when many stores work (docs/decisions/2026-11-27-io-thread.md).
 const UNSUBMITTED_MAX: usize = 8;
 const UNSUBMITTED_BYTES_MAX: usize = 64 << 10;
 
-/// Reason a store is looked at.
+/// Why the thread looks at a store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reason {
-    /// Its queue is the thread's from now on.
+    /// The thread has its queue from now on.
     Start,
-    /// Something changed. Nothing, if its queue is not the thread's any more.
+    /// Something changed. Ignored if the thread no longer has its queue.
     Look,
 }
 
@@ -45,20 +45,20 @@ type Ready = VecDeque<(Arc<StoreCommitter>, Reason)>;
 
 type StoreMailbox = Mailbox<(Arc<StoreCommitter>, Reason)>;
 
-/// The thread. Dropping it ends what is under way, then the thread.
+/// The thread. Dropping it waits for writes under way, then ends the thread.
 pub(crate) struct IoThread {
     inbox: Arc<StoreMailbox>,
     thread: Mutex<Option<JoinHandle<()>>>,
     stepper: Option<Arc<Mutex<Loop>>>,
-    /// Writes are under way of which nobody will hear.
+    /// Writes are under way whose end nobody will learn.
     leaves_writes: Arc<AtomicBool>,
 }
 
 impl IoThread {
-    /// Starts it, if the disk has a queue for many writes. `slow` gets what takes longer.
+    /// Starts it, if the disk has a queue for concurrent writes. `slow` gets work that takes longer.
     ///
     /// # Errors
-    /// Reason there is no such queue: the portable way is then the way.
+    /// Why there is no such queue; commit threads then do the work.
     pub(crate) fn spawn(
         disk: Arc<dyn Disk>,
         lock: &dyn DiskLock,
@@ -90,7 +90,7 @@ impl IoThread {
                 leaves_writes,
             }));
         }
-        // The queue is made by the thread that uses it.
+        // The thread that uses the queue creates it.
         let thread = thread::Builder::new()
             .name("sk-io".to_owned())
             .spawn(move || match make() {
@@ -115,12 +115,12 @@ impl IoThread {
         !self.inbox.is_closed()
     }
 
-    /// Whether writes are under way of which nobody will hear: they may reach the device as long as this process lives.
+    /// Whether writes are under way whose end nobody will learn: they may reach the device while this process lives.
     pub(crate) fn leaves_writes(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.leaves_writes)
     }
 
-    /// Ends what is under way, then the thread, and gives up what its queue holds. What comes later is given back.
+    /// Waits for writes under way, ends the thread, and releases its queue. Later items are given back.
     pub(crate) fn end(&self) {
         self.inbox.end();
         if let Some(own) = &self.stepper {
@@ -137,8 +137,8 @@ impl IoThread {
         }
     }
 
-    /// Works on a store's queue. Only for who set [`Queue::running`](crate::commit::queue::CommitQueue). Gives the store back if the thread
-    /// is no more.
+    /// Works on a store's queue. Only for the caller that set [`Queue::running`](crate::commit::queue::CommitQueue).
+    /// Gives the store back if the thread has ended.
     pub(crate) fn start(&self, committer: Arc<StoreCommitter>) -> Option<Arc<StoreCommitter>> {
         self.inbox
             .push((committer, Reason::Start))
@@ -157,7 +157,7 @@ impl Drop for IoThread {
     }
 }
 
-/// Of a store among those under way: where it stands in memory, as long as that is its place.
+/// A store under way, by its address, which stays the same for that time.
 type Key = usize;
 
 struct Loop {
@@ -166,12 +166,12 @@ struct Loop {
     slow: Arc<Workers>,
     ready: Ready,
     pipelines: HashMap<Key, Pipeline>,
-    /// Whose each write is.
+    /// The store of each write.
     tickets: HashMap<u64, Key>,
     next_ticket: u64,
-    /// Started, and perhaps not with the device yet: writes, and their bytes.
+    /// Writes started and perhaps not yet with the device, and their bytes.
     unsubmitted: (usize, usize),
-    /// The last group was one transaction with nothing beside it.
+    /// The last group was a single transaction, with no other group under way.
     lonely: bool,
     blocks: SpareBlocks,
     ended: Vec<EndedWrite>,
@@ -219,7 +219,7 @@ impl Loop {
         }
     }
 
-    /// Whatever ends it, nobody waits for it for ever.
+    /// However the thread ends, nobody waits for it for ever.
     fn run_to_the_end(mut self) {
         match catch_unwind(AssertUnwindSafe(|| self.run())) {
             Ok(Ok(())) => {}
@@ -242,8 +242,8 @@ impl Loop {
         }
     }
 
-    /// It cannot go on: its queue broke or, without a cause, a panic came between. Every store goes to the commit threads, but
-    /// for those of which something is half done.
+    /// The thread cannot continue: its queue broke, or without a cause, a panic came. Every store goes to the commit
+    /// threads, except those with half-done work.
     fn leave(&mut self, broken: Option<&BrokenQueue>) {
         match broken {
             Some(broken) => tracing::error!(
@@ -254,7 +254,7 @@ impl Loop {
                 "the I/O thread was ended by a bug: stores with a write under way accept no more, the others commit with threads"
             ),
         }
-        // Nobody is told anything of a group before the device is done with it, as far as that can be known.
+        // Nobody gets an answer about a group before the device is done with it, as far as that is known.
         let finished = catch_unwind(AssertUnwindSafe(|| self.queue.finish()));
         let known = matches!(&finished, Ok(Ok(()))) || matches!(&finished, Ok(Err(broken)) if !broken.leaves_writes);
         if !known {
@@ -271,7 +271,7 @@ impl Loop {
         }
         let ready = self.ready.drain(..).chain(self.inbox.close());
         for (committer, why) in ready {
-            // What is to be looked at is one of those above, or nobody's any more.
+            // The remaining items are among those above, or have no owner any more.
             if why == Reason::Start {
                 Self::on_threads(&self.slow, committer);
             }

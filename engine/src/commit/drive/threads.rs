@@ -16,18 +16,18 @@ use crate::log::writer::LogWriter;
 use crate::runtime::workers::Turn;
 
 thread_local! {
-    /// The last group's buffer, kept for the next one of whatever store comes to this thread.
+    /// The last group's buffer, kept for the next group of any store.
     static BLOCKS: std::cell::Cell<Blocks> = std::cell::Cell::default();
 }
 
-/// Whether anything is left in the queue, and somebody has to go on.
+/// Whether the queue still has requests, and a driver must continue.
 #[must_use]
 pub(crate) enum QueueLeft {
     Nothing,
     Work,
 }
 
-/// Runs until the queue is empty, or another store waits for the thread: then this one comes again after it.
+/// Runs until the queue is empty, or another store waits for the thread; then this store gets another turn after it.
 pub(crate) fn run(committer: Arc<StoreCommitter>, turn: &Turn<'_>) {
     if let QueueLeft::Work = work(&committer, || !turn.is_wanted()) {
         turn.again(move |turn| run(committer, turn));
@@ -55,8 +55,8 @@ pub(crate) fn work(committer: &StoreCommitter, goes_on: impl Fn() -> bool) -> Qu
     }
 }
 
-/// A panic is a bug of ours: what it left undone is unknown, so the store must not go on from it, and nobody may wait for
-/// ever. What was taken off the queue and not begun is refused with the rest.
+/// A panic is a bug of ours. Its half-done work has an unknown outcome, so the store halts, and nobody may wait for
+/// ever. Requests taken off the queue and not begun are refused with the rest.
 struct GiveUpOnPanic<'a> {
     committer: &'a StoreCommitter,
     waiting: VecDeque<Request>,
