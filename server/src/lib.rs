@@ -1,5 +1,5 @@
 //! Streamkit's server: event streams behind one WebSocket, speaking protocol v1. Mount [`Server::router`] in a service of
-//! your own, or run the `streamkit` binary.
+//! your own; the `streamkit` binary serves it by itself.
 //!
 //! ```text
 //! GET /streamz ─▶ http/ ─▶ v1/: a connection's channels ─▶ verbs/: one file each ─▶ Store

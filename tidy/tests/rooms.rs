@@ -33,7 +33,6 @@ const ENGINE: &[&str] = &[
 ];
 
 const SERVER: &[&str] = &[
-    "cli",
     "http",
     "v1",
     "websocket",

@@ -23,5 +23,4 @@ mod resilience;
 mod scripts;
 mod sizes;
 mod slow;
-mod stopping;
 mod unread;

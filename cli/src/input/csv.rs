@@ -188,7 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::input::pieces::Pieces;
+    use crate::input::pieces::Pieces;
 
     type Seen = (Vec<(u64, Vec<String>)>, Option<String>);
 

@@ -24,6 +24,7 @@ mod race;
 mod rerun;
 mod shared_files;
 mod stopped;
+mod stopping;
 mod terminal;
 mod told;
 mod unread_log;

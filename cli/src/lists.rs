@@ -165,7 +165,7 @@ mod tests {
             clock_behind_seconds: Some(1),
         };
         let status = serde_json::to_value(status).unwrap();
-        let documented = include_str!("../../../docs/COMMANDS.md");
+        let documented = include_str!("../../docs/COMMANDS.md");
         let section = documented
             .split("\n## status\n")
             .nth(1)

@@ -20,8 +20,8 @@ use super::import::{self, Source};
 use super::output::{Out, json_lines, note, path_text};
 use super::serve::Ready;
 
-/// Departures from New York City in January 2013; server/data/README.md says where they come from.
-const FLIGHTS: &[u8] = include_bytes!("../../data/flights-2013-01.csv.gz");
+/// Departures from New York City in January 2013; cli/data/README.md says where they come from.
+const FLIGHTS: &[u8] = include_bytes!("../data/flights-2013-01.csv.gz");
 const FLIGHTS_NAME: &str = "flights-2013-01.csv.gz";
 const FLIGHTS_ROWS: u64 = 27_004;
 

@@ -129,7 +129,7 @@ impl<R: Read> Read for Utf16<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::input::pieces::Pieces;
+    use crate::input::pieces::Pieces;
 
     fn decoded(bytes: Vec<u8>) -> std::io::Result<String> {
         let encoding = Encoding::of(&bytes).unwrap();

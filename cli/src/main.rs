@@ -1,4 +1,6 @@
-//! The command line: arguments, dispatch, exit codes. Results go to standard output, everything else to standard error.
+//! The `streamkit` command line: arguments, dispatch, exit codes. Results go to standard output, everything else to standard
+//! error. Each command has a file.
+#![forbid(unsafe_code)]
 
 mod acknowledged;
 mod address;
@@ -53,6 +55,12 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use failure::{Exit, Failure};
 use interrupt::{interruptible, stoppable};
 use shown::shown_usage;
+
+/// What a load took is given back to the system soon after it, which glibc's allocator does not
+/// (docs/decisions/2026-11-27-budgets.md).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Ordered event streams, durable before they are acknowledged
 #[derive(Parser)]
@@ -113,8 +121,7 @@ fn exit_codes() -> String {
     format!("Exit codes:{}", lines.concat())
 }
 
-/// Runs the program.
-pub(crate) fn main() -> ExitCode {
+fn main() -> ExitCode {
     let command = Arguments::command();
     let (arguments, origins) = match settings::with_file(std::env::args_os().collect(), &command) {
         Ok(read) => read,

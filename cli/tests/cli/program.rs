@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -84,11 +84,12 @@ impl Served {
     }
 
     /// Until it has ended.
-    pub fn wait(&mut self) {
-        self.child.wait().unwrap();
+    pub fn wait(&mut self) -> ExitStatus {
+        let ended = self.child.wait().unwrap();
         if let Some(listening) = self.listening.take() {
             listening.join().unwrap();
         }
+        ended
     }
 
     /// Its number.
