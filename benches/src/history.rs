@@ -1,4 +1,5 @@
-//! What was measured before: benches/results/history.jsonl, one JSON object a line, and the table that docs quote from it.
+//! The recorded results, benches/results/history.jsonl, one JSON object a line, and the table that the document quotes
+//! from them.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

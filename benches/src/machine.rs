@@ -1,4 +1,4 @@
-//! Where figures were measured: they mean nothing without it.
+//! The machine of a measurement, without which figures mean nothing.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! How ours is measured: which backend, and through which call. A line in [`VARIANTS`] adds it to every row it fits.
+//! The ways to measure ours: backend and call. A line in [`VARIANTS`] adds one to every row it fits.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

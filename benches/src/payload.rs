@@ -1,4 +1,4 @@
-//! What the writers write: records that say who wrote them and which they are, so that reading back proves each one.
+//! The records of the writers. Each says who wrote it and which it is, so that reading back proves it.
 
 use bytes::Bytes;
 use streamkit_engine::{SegmentPath, StoreId};

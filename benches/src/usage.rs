@@ -1,4 +1,4 @@
-//! What the process and its files cost the system.
+//! The system resources that the process and its files take.
 
 use std::path::Path;
 

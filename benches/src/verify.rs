@@ -1,4 +1,4 @@
-//! Reads back what a load was told is durable, after reopening: all of it, in order, byte by byte, and nothing more.
+//! Reads back every acknowledged entry of a load after reopening: all of it, in order, byte by byte, and nothing more.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Which module of a crate imports which: by its `use` items and by paths that begin with `crate`, `super` or `self`. What is
-//! compiled for tests alone is left out.
+//! Finds which module of a crate imports which: by its `use` items, and by paths that begin with `crate`, `super` or
+//! `self`. Leaves out code that is compiled for tests alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the house rules look at: the repository's files, and which module of a crate imports which.
+//! The inputs of the house rules: the repository's files, and which module of a crate imports which.
 
 pub mod imports;
 

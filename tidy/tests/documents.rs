@@ -1,4 +1,4 @@
-//! What documents and comments cite is there.
+//! Every file that documents and comments cite exists.
 
 use streamkit_tidy::{files, root};
 

@@ -1,5 +1,5 @@
-//! Backups of an engine at work or at rest, cut at any point, made again and again into one folder; and what is restored from
-//! them: all that was acknowledged before the last one that was made, and nothing that was never written.
+//! Backups of an engine at work or at rest, interrupted at any point and repeated into one folder, and restores from
+//! them. A restore holds everything acknowledged before the last backup, and nothing that was never written.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which call comes next: mostly one that fits what is known, now and then one that does not.
+//! Chooses the next call: mostly one that fits the known state, now and then one that does not.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which rows of the recovery's decision table were reached: it tells of each decision, for whoever listens.
+//! Records which rows of the recovery's decision table were reached.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

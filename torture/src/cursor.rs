@@ -1,4 +1,4 @@
-//! A consumer that goes on where it left off, and must miss nothing and see nothing twice.
+//! A consumer that continues where it left off, and must miss nothing and see nothing twice.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,5 +1,5 @@
-//! Small histories, tried in every way there is: the power goes after each change, and leaves each subset of what was not
-//! synced; each call of the disk fails once; and recovery, a backup and a restore are cut at each of their changes too.
+//! Small histories, tried in every way: power goes after each change and leaves each subset of the unsynced sectors;
+//! each call of the disk fails once; and recovery, a backup and a restore are interrupted at each of their changes.
 
 use streamkit_engine::Dice;
 use streamkit_engine::simulation::{Fault, Faults, NamesLeft, Simulated};

@@ -1,4 +1,5 @@
-//! Data directories that every version must open, and that this one makes byte for byte from a script: engine/tests/data.
+//! Data directories that every version must open, and that this one makes byte for byte from a script:
+//! engine/tests/data.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

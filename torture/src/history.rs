@@ -1,9 +1,9 @@
-//! Whether what many callers saw of one segment, side by side, could have happened one after the other: the segment is a
-//! register that only grows, appends raise its head, and reads, peeks, conflicts and status tell it.
+//! Checks whether the observations of many concurrent callers of one segment could have happened one after the other.
+//! The segment is a register that only grows: appends raise its head, and reads, peeks, conflicts and status tell it.
 //!
-//! Each append has a moment between its call and its answer at which it takes effect; each observation has one between its
-//! call and its answer at which the head was what it says. Since heads only grow, the order of the appends is that of their
-//! sequences, and it is enough to give each the earliest moment that all before it allow.
+//! Each append takes effect at a moment between its call and its answer; each observation saw the head at a moment
+//! between its call and its answer. Since heads only grow, appends are ordered by their sequences, and it suffices to
+//! give each the earliest moment that all earlier ones allow.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! Files that change while nobody has them open, after whatever end of a life: a store is refused, or a read says so, or all is there; of
-//! a killed one, groups behind its checkpoint may be cut, and then nothing before the cut is missing. What an open refuses is
-//! damage to `verify`, and what that calls clean opens.
+//! Files that change while no process has them open, after any end of a life. The store refuses to open, or a read
+//! says so, or everything is there. For a killed store, groups after its checkpoint may be cut, and then nothing
+//! before the cut is missing. `verify` calls damage what an open refuses, and clean only what opens.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

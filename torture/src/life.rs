@@ -1,4 +1,4 @@
-//! One life of an engine: it is started, what it holds is compared with the model, callers call it, and it ends.
+//! One life of an engine: it starts, its contents are compared with the model, callers call it, and it ends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

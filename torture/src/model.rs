@@ -1,7 +1,7 @@
-//! What one store must hold: a plain list of what was attempted and what was told of it.
+//! The model of one store: a plain list of attempts and their answers.
 //!
-//! An attempt is *there* once it was acknowledged or anybody read it, and stays there whole, whatever crashes. It is *never*
-//! once it was refused. Until then it is *open*: after the next start it is there whole, or not at all.
+//! An attempt is *there* once it was acknowledged or read, and stays there whole through any crash. It is *never*
+//! there once it was refused. Until then it is *open*: after the next start it is there whole, or not at all.
 
 use std::collections::BTreeMap;
 

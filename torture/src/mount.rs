@@ -1,4 +1,4 @@
-//! A file system of a loop device, which can be taken away: for those who may mount.
+//! A file system on a loop device that the test can take away; needs the right to mount.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Damage at rest that changes no byte for another, but its place: blocks exchanged, doubled, pushed on or back, within a file
-//! and between files; files under other names; copies of another time.
+//! Damage at rest that moves bytes instead of changing them: blocks exchanged, doubled, shifted within a file or
+//! between files; files under other names; copies of another time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

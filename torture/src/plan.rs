@@ -1,4 +1,4 @@
-//! What a seed decides about a whole run.
+//! The decisions of a seed about a whole run.
 
 use streamkit_engine::{Dice, limits};
 

@@ -1,4 +1,4 @@
-//! What a record holds: who wrote it, and bytes that follow from that, so that whatever is read back tells which record it
+//! The contents of a test record: its writer, and bytes that follow from it, so that a read can tell which record it
 //! is and whether it is whole.
 
 use streamkit_engine::{Dice, Entry, Metadata, Record};

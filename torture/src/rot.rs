@@ -1,5 +1,6 @@
-//! Bytes that change on a disk at rest, after a clean close: whatever is damaged, the store refuses to open, or a read fails
-//! and says so, or all is there. Nothing is missing in silence, and nothing is read that was never written.
+//! Bytes that change on a disk at rest, after a clean close. Whatever is damaged, the store refuses to open, or a read
+//! fails and says so, or everything is there. Nothing is missing in silence, and no read returns what was never
+//! written.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

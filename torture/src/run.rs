@@ -1,4 +1,4 @@
-//! One seed: a disk, an engine that is started and dies again and again, and callers that remember what they were told.
+//! One seed: a disk, an engine that starts and dies again and again, and callers that remember their answers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

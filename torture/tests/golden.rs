@@ -1,5 +1,5 @@
-//! Directories of each format version, as long as there are any: they open, and hold what they held. Of the present version,
-//! the writer still makes the same bytes.
+//! Directories of each format version open, and hold their entries. For the present version, the writer still makes
+//! the same bytes.
 
 use std::path::{Path, PathBuf};
 

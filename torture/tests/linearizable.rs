@@ -1,5 +1,5 @@
-//! Real threads on a real disk: what producers and readers were told of each segment could have happened one after the
-//! other. Producers race for the same sequences; readers peek, read and ask for the status.
+//! Real threads on a real disk: the answers about each segment could have happened one after the other. Producers race
+//! for the same sequences; readers peek, read and ask for the status.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

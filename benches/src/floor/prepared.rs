@@ -1,4 +1,4 @@
-//! What bare loops write to and from: files prepared as extents are, and buffers that O_DIRECT takes.
+//! Files and buffers of the bare loops: files prepared like extents, buffers that O_DIRECT takes.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};

@@ -1,4 +1,4 @@
-//! Calls that many promises make.
+//! Calls that many promises share.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a lease promises.
+//! The promises of a lease.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What may be stored, and what may not.
+//! Limits: what a store accepts, and what it refuses.
 
 use streamkit_engine::*;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! What lists and lookups promise.
+//! The promises of lists and lookups.
 
 use std::ops::Bound;
 

@@ -1,4 +1,4 @@
-//! What a read promises.
+//! The promises of a read.
 
 use std::collections::BTreeMap;
 

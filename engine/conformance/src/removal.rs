@@ -1,4 +1,4 @@
-//! What a trim and a delete promise.
+//! The promises of a trim and a delete.
 
 use streamkit_engine::*;
 

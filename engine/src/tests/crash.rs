@@ -1,5 +1,5 @@
-//! Power cut at every point, on the disk in memory: what was acknowledged is there; what was not is there as a whole or
-//! not at all; order and counts agree; and the store goes on from there.
+//! Power cuts at every point, on the disk in memory. Acknowledged entries are there; others are there as a whole or
+//! not at all; order and counts agree; and the store continues from there.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What a failed call costs, whichever it is: a failed write ends the writing until the store is opened again, a full disk
-//! ends nothing, and reads go on either way.
+//! The cost of each failed call: a failed write stops writing until the store is opened again, a full disk stops
+//! nothing, and reads go on either way.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Many groups of a store under way, which end in any order, when a write fails or the power goes.
+//! Many groups of a store under way, ending in any order, when a write fails or the power goes.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What the end of the I/O thread, or a bug anywhere on the way to the disk, costs: nobody waits for ever, nothing that was
-//! acknowledged is lost, and stores that had nothing under way go on.
+//! The cost of an end of the I/O thread, or of a bug anywhere on the way to the disk: nobody waits for ever, nothing
+//! acknowledged is lost, and stores with nothing under way go on.
 
 use std::pin::pin;
 use std::sync::Arc;

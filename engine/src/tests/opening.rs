@@ -1,6 +1,6 @@
-//! Whatever becomes of the files of a store at rest, closed or killed: it opens with every acknowledged entry, or is refused, or a
-//! read says so. The one thing left is that the last groups of a killed store are gone without a trace; what has left a
-//! trace anywhere is never cut. And `verify` says the same as an open.
+//! Whatever becomes of the files of a closed or killed store, it opens with every acknowledged entry, or refuses, or a
+//! read says so. One case remains: the last groups of a killed store may be gone without a trace; those with a trace
+//! anywhere are never cut. `verify` agrees with an open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Where making the log ready for a group is refused, nothing of the group is written and its producer is told so; a write or
-//! sync that failed is another matter.
+//! If the log cannot be made ready for a group, nothing of the group is written, and its producer learns it. A failed
+//! write or sync is different.
 
 use std::io;
 use std::path::{Path, PathBuf};

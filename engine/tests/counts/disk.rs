@@ -1,4 +1,4 @@
-//! A disk in memory that counts what is asked of it: nothing is lost on it, and nothing takes time.
+//! A disk in memory that counts its calls. It loses nothing and takes no time.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,5 +1,5 @@
-//! What reading and appending cost, in numbers that are the same on every machine: allocations, reads of files, durable
-//! writes. The allocator counts for the whole process, so one test runs at a time.
+//! The costs of reading and appending in numbers that are the same on every machine: allocations, reads of files,
+//! durable writes. The allocator counts for the whole process, so one test runs at a time.
 
 mod disk;
 

@@ -1,4 +1,4 @@
-//! Backups and restores: what they hold, what they refuse, and that dying at any step of one costs nothing.
+//! Backups and restores: what they hold, what they refuse, and that an interruption at any step costs nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Backups of what is not in order: files that are missing, leftovers, sources that make no sense.
+//! Backups from faulty sources: missing files, leftovers, contradictions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Where a reader goes on from a cursor: exactly behind the entry it stands for, whatever became of that entry's segment.
+//! A reader continues exactly after the entry of its cursor, whatever became of that entry's segment.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

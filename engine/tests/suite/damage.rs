@@ -1,5 +1,5 @@
-//! What one damaged place costs: the reads that need it, which are told store, extent, byte and the segments that it hits;
-//! everything else is read and written as before.
+//! The cost of one damaged place: reads that need it fail and name store, extent, byte and the segments it hits;
+//! everything else reads and writes as before.
 
 use std::collections::BTreeMap;
 use std::io::{Seek as _, SeekFrom, Write as _};

@@ -1,4 +1,4 @@
-//! Transactions that stand whole in a sealed extent, but not where they were written: no read takes them for what was there.
+//! Whole transactions in the wrong place of a sealed extent: no read takes them for the entries that belong there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

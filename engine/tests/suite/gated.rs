@@ -1,4 +1,4 @@
-//! Files whose syncs a test lets through one by one, and which count what is read of extents.
+//! Files whose syncs a test lets through one by one, and which count reads of extents.
 
 use std::io;
 use std::path::{Path, PathBuf};

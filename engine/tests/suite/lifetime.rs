@@ -1,4 +1,4 @@
-//! Stores and engines that are closed, dropped, reopened and shared while work is under way.
+//! Stores and engines that are closed, dropped, reopened and shared while they work.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What users of the engine rely on: what each store promises, and what is promised of this one's files.
+//! The promises to users of the engine: those of every store, and those about this engine's files.
 
 #![allow(clippy::duplicate_mod, reason = "one suite, run on two backends")]
 

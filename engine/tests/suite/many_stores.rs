@@ -1,5 +1,5 @@
-//! More stores than may be open, and stores whose disk hangs: nobody is refused while a store is at rest, and nobody waits for
-//! another's disk.
+//! More stores than may be open, and stores whose disk hangs. No caller is refused while a store is idle, and none
+//! waits for another's disk.
 
 use std::collections::BTreeSet;
 use std::io;

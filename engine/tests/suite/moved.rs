@@ -1,4 +1,4 @@
-//! Data directories that are deleted, renamed or replaced while an engine is at work in them.
+//! Data directories that are deleted, renamed or replaced while an engine works in them.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! What leads to nothing in the place of a file or a folder: it is damage of that file, told at once, and costs nothing else.
+//! A name that leads to nothing, in the place of a file or folder, is damage of that file. It is reported at once and
+//! costs nothing else.
 #![cfg(unix)]
 
 use std::os::unix::fs::symlink;

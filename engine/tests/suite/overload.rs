@@ -1,4 +1,5 @@
-//! Producers that send more than the disk takes: they wait in turn, up to a deadline, and nothing acknowledged is lost.
+//! Producers that send more than the disk takes: they wait in turn, up to a deadline, and nothing acknowledged is
+//! lost.
 
 use std::ops::Bound;
 use std::sync::Arc;

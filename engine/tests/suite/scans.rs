@@ -1,4 +1,4 @@
-//! What a read does while the store changes under it, and what it costs.
+//! Reads of a store that changes meanwhile, and their cost.
 
 use std::collections::BTreeMap;
 use std::path::Path;

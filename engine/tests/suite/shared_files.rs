@@ -1,4 +1,5 @@
-//! One store's files in two data directories: whoever comes second refuses the store, and what the first acknowledged stays.
+//! One store's files in two data directories: the second engine refuses the store, and everything that the first
+//! acknowledged stays.
 #![cfg(target_os = "linux")]
 
 use std::io;

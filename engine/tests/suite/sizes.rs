@@ -1,5 +1,5 @@
-//! Transactions of every size that is allowed, and of the first that is not: each is read back as it was written, after a
-//! reopen too, wherever in the log it stands.
+//! Transactions of every legal size, and of the first illegal one. Each reads back as written, after a reopen too,
+//! wherever it stands in the log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

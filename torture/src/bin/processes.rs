@@ -1,5 +1,5 @@
-//! Real processes on real disks: one that writes is killed at any moment, or loses its file system, and another reads what is
-//! left. Every acknowledged entry is there, and everything that is there was written.
+//! Real processes on real disks. A writer is killed at any moment, or loses its file system, and a reader checks the
+//! rest: every acknowledged entry is there, and everything there was written.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};

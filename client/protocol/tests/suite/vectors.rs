@@ -1,4 +1,4 @@
-//! What a Go client and a Go server really said to each other (tests/data/wire-v1).
+//! Recorded conversations of a Go client and a Go server (tests/data/wire-v1).
 
 use serde_json::Value;
 use streamkit_protocol::*;
