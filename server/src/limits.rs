@@ -26,7 +26,7 @@ pub struct Limits {
     pub finished_age: Duration,
     /// A peer of which nothing was heard for so long is gone. It is pinged at least twice meanwhile. Default 90 s.
     pub silence: Duration,
-    /// Bytes of frames waiting to be sent to one peer; operations wait for room. Default 2 MiB, at least 1 MiB.
+    /// Bytes of frames waiting to be sent to one peer; verbs wait for room. Default 2 MiB, at least 1 MiB.
     pub outbound_bytes: usize,
     /// Bytes of messages one channel may hold unread and uncommitted; the connection stops reading until there is room.
     /// Default 32 MiB; less counts as that, because a whole transaction must fit.

@@ -1,5 +1,5 @@
 //! Turns of work that grows with what a store holds: its lists, the status of a space. It runs on threads for blocking work,
-//! so that those which serve connections stay free, and in parts. At a time, of each connection one operation has its turn,
+//! so that those which serve connections stay free, and in parts. At a time, of each connection one verb has its turn,
 //! and as many parts are at work as there are processors but one. All others wait, first in first out: so long as `N` other
 //! connections ask for such work without end, a part waits for `N` parts of theirs, however many each of them asked for.
 //!
@@ -23,7 +23,7 @@ pub(crate) struct Turns {
     heavy: Arc<Heavy>,
 }
 
-/// An operation's turn. What is at work when it is dropped keeps it to its end.
+/// A verb's turn. What is at work when it is dropped keeps it to its end.
 pub(crate) struct HeavyTurn {
     own: Arc<OwnedSemaphorePermit>,
     heavy: Arc<Heavy>,
@@ -47,7 +47,7 @@ impl Turns {
         Self { own, heavy }
     }
 
-    /// Waits for the operations of this connection that came before.
+    /// Waits for the verbs of this connection that came before.
     ///
     /// Cancel safe.
     ///
@@ -106,17 +106,17 @@ mod tests {
         let heavy = Heavy::of(1);
         let [hostile, healthy] = [(); 2].map(|()| Turns::new(heavy.clone()));
         let done = Mutex::new(Vec::new());
-        let operation = async |turns: &Turns, who: &'static str, parts: usize| {
+        let verb = async |turns: &Turns, who: &'static str, parts: usize| {
             let turn = turns.turn().await.ok().unwrap();
             for _ in 0..parts {
                 turn.run(async {}).await.ok().unwrap();
                 done.lock().unwrap().push(who);
             }
         };
-        let mut hostile = Box::pin(join_all((0..100).map(|_| operation(&hostile, "hostile", 10))));
+        let mut hostile = Box::pin(join_all((0..100).map(|_| verb(&hostile, "hostile", 10))));
         assert!(hostile.as_mut().now_or_never().is_none(), "all are queued");
         let healthy = async {
-            operation(&healthy, "healthy", 1).await;
+            verb(&healthy, "healthy", 1).await;
             done.lock().unwrap().len()
         };
         let (_, before) = futures_util::future::join(hostile, healthy).await;

@@ -141,8 +141,8 @@ impl Inboxes {
         (inbox, reader)
     }
 
-    /// Room for a request and what it becomes, to be held while its operation runs: at once or not at all, because running
-    /// operations may take as long as they like. One request has room whatever its size, unless those of others take it.
+    /// Room for a request and what it becomes, to be held while its verb runs: at once or not at all, because running
+    /// verbs may take as long as they like. One request has room whatever its size, unless those of others take it.
     pub(super) fn request(&self, store: Uuid, bytes: usize) -> Option<RequestRoom> {
         let bytes = ((bytes + 1) * REQUEST_GROWTH).min(self.requests_bytes);
         let permits = u32::try_from(bytes).ok()?;
@@ -193,7 +193,7 @@ impl Inboxes {
             biased;
             room = room => Some(room),
             () = stood::sleep(self.wait) => None,
-            // The operation ended meanwhile: the message is late, and dropped.
+            // The verb ended meanwhile: the message is late, and dropped.
             () = inbox.queue.closed() => {
                 self.chunk_bytes.send_replace(ROOM_ENOUGH);
                 return Ok(());
