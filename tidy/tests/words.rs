@@ -27,7 +27,7 @@ fn defined_more_than_once(src: &Path) -> BTreeMap<String, Vec<String>> {
                 syn::Item::Trait(item) => item.ident.to_string(),
                 _ => continue,
             };
-            let tests = ["/tests/", "/tests.rs", "_tests.rs", "/schedules", "/cli/"];
+            let tests = ["/tests/", "/tests.rs", "_tests.rs", "/schedules"];
             if !LOCAL.contains(&name.as_str()) && !tests.iter().any(|part| path.to_string_lossy().contains(part)) {
                 defined.entry(name).or_default().push(path.display().to_string());
             }
