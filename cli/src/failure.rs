@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use streamkit_client::Error;
 
-use super::called::called;
+use crate::called::called;
 
 /// The exit codes, each with what it says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,9 +127,9 @@ impl Failure {
     }
 
     fn say(&self) {
-        super::log::release();
-        super::log::say(&format!("streamkit: {}", super::shown::shown(&self.message)));
-        super::log::flush();
+        crate::terminal::log::release();
+        crate::terminal::log::say(&format!("streamkit: {}", crate::terminal::shown::shown(&self.message)));
+        crate::terminal::log::flush();
     }
 }
 

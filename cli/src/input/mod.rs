@@ -1,11 +1,15 @@
-//! Files of rows that nobody has checked: how they are compressed, encoded and formatted is told by what stands in them.
+//! What is read to be stored, which nobody has checked: lines, and files of rows, of which
+//! what stands in them tells how they are compressed, encoded and formatted.
 
 pub(crate) mod csv;
 mod encoding;
 mod format;
 pub(crate) mod json;
+pub(crate) mod lines;
 #[cfg(test)]
 pub(crate) mod pieces;
+pub(crate) mod record_line;
+pub(crate) mod records;
 mod unpack;
 
 use std::io::{Cursor, ErrorKind, Read};

@@ -1,0 +1,99 @@
+//! Environment variables that begin as ours do and are none: a misspelt one would change nothing, and nobody would know.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+/// How ours begin.
+const PREFIX: &str = "STREAMKIT_";
+
+/// The only one that is of no option.
+const LOG: &str = "STREAMKIT_LOG";
+
+/// Changes by which a name may differ from one that is meant.
+const CHANGES_MAX: usize = 3;
+
+/// Tells of those that are set and that no command knows.
+pub(crate) fn tell_unknown(command: &clap::Command) {
+    let known = known(command);
+    for unknown in unknown(&known, std::env::vars_os().map(|(name, _)| name)) {
+        let shown = crate::terminal::shown::shown(&unknown);
+        match meant(&known, &unknown) {
+            Some(meant) => tracing::warn!("{shown} is no variable of this program; did you mean {meant}?"),
+            None => tracing::warn!("{shown} is no variable of this program"),
+        }
+    }
+}
+
+/// The variables of all commands.
+fn known(command: &clap::Command) -> BTreeSet<String> {
+    let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let variables = arguments.filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
+    variables.chain([LOG.to_owned()]).collect()
+}
+
+fn unknown(known: &BTreeSet<String>, set: impl Iterator<Item = OsString>) -> Vec<String> {
+    let names = set.map(|name| name.to_string_lossy().into_owned());
+    names
+        .filter(|name| name.starts_with(PREFIX) && !known.contains(name))
+        .collect()
+}
+
+/// The known one that differs least.
+fn meant<'a>(known: &'a BTreeSet<String>, name: &str) -> Option<&'a str> {
+    let near = known.iter().map(|known| (changes(known, name), known.as_str()));
+    let (changes, nearest) = near.min()?;
+    (changes <= CHANGES_MAX).then_some(nearest)
+}
+
+/// How many bytes have to be put in, taken out or changed to make one of the other.
+fn changes(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (n, a) in one.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], n + 1);
+        for (m, b) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[m + 1];
+            row[m + 1] = changed.min(diagonal + 1).min(row[m] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn a_misspelt_variable_is_told_with_the_one_that_is_meant() {
+        let known = known(&crate::Arguments::command());
+        let set = ["STREAMKIT_LOG", "STREAMKIT_DATA", "PATH", "STREAMKIT_OPEN_STORE"].map(OsString::from);
+        assert_eq!(unknown(&known, set.into_iter()), ["STREAMKIT_OPEN_STORE"]);
+        for (name, nearest) in [
+            ("STREAMKIT_OPEN_STORE", Some("STREAMKIT_OPEN_STORES")),
+            ("STREAMKIT_LISTNE", Some("STREAMKIT_LISTEN")),
+            ("STREAMKIT_JWT_KEYFILE", Some("STREAMKIT_JWT_KEY_FILE")),
+            ("STREAMKIT_SERVICE_HOST", None),
+        ] {
+            assert_eq!(meant(&known, name), nearest, "{name}");
+        }
+    }
+
+    #[test]
+    fn changes_are_counted() {
+        for (one, other, count) in [
+            ("", "", 0),
+            ("abc", "", 3),
+            ("abc", "abd", 1),
+            ("abc", "bc", 1),
+            ("ab", "ba", 2),
+        ] {
+            assert_eq!(
+                (changes(one, other), changes(other, one)),
+                (count, count),
+                "{one} {other}"
+            );
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The commands, one file each.
+
+mod backup;
+mod bench;
+mod demo;
+mod dev;
+mod doctor;
+mod import;
+mod lists;
+mod offline;
+mod produce;
+mod read;
+mod remove;
+mod serve;
+mod token;
+
+use clap::Subcommand;
+use streamkit_engine::disk;
+
+use crate::failure::Failure;
+use crate::signals;
+use crate::signals::interrupt::{interruptible, stoppable};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start a server for development, and print how to connect to it
+    Dev(dev::Dev),
+    /// Start the server
+    Serve(serve::Serve),
+    /// Import real events, durable, read them back and check them
+    Demo(demo::Demo),
+    /// Mint a token from the server's key
+    Token(token::Token),
+    /// Append records from a file or standard input, one a line
+    Produce(produce::Produce),
+    /// Append the rows of a CSV or NDJSON file; run again, it goes on
+    Import(import::Import),
+    /// Print entries as JSON lines, up to the head of now
+    Consume(read::Consume),
+    /// Print the last entry of a segment
+    Peek(read::Peek),
+    /// Remove the first entries of a segment, for good
+    Trim(remove::Trim),
+    /// Remove a segment or a space, for good
+    Delete(remove::Delete),
+    /// List the spaces
+    Spaces(lists::Spaces),
+    /// List the segments of a space
+    Segments(lists::Segments),
+    /// Count what a store, a space or a segment holds
+    Status(lists::Status),
+    /// Check every byte of a data directory that no server is using
+    Verify(offline::Verify),
+    /// Show the extents, groups, transactions and segments of a data directory
+    Inspect(offline::Inspect),
+    /// Copy what is whole of a damaged data directory into a new one
+    Repair(offline::Repair),
+    /// Copy a data directory, also while its server runs; run again, what is new
+    Backup(backup::Backup),
+    /// Make a data directory of a backup
+    Restore(backup::Restore),
+    /// Check a disk: is it safe, how will it be written to, how fast
+    Doctor(doctor::Doctor),
+    /// Load a server and print throughput and latency
+    Bench(bench::Bench),
+    #[command(hide = true)]
+    BareEcho(bench::BareEcho),
+}
+
+impl Command {
+    /// Whether it serves until it is stopped.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Dev(_))
+    }
+
+    /// Does it.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        signals::outlive_file_limits()?;
+        disk::raise_open_files();
+        match self {
+            Self::Dev(dev) => dev.run().await,
+            Self::Serve(serve) => serve.run().await,
+            Self::Demo(demo) => interruptible(demo.run()).await,
+            Self::Token(token) => token.run(),
+            Self::Produce(produce) => {
+                let doubt = produce::InDoubt::default();
+                let done = stoppable(|stop| produce.run(stop, doubt.clone())).await;
+                done.map_err(|failure| doubt.told(failure))
+            }
+            Self::Import(import) => interruptible(import.run()).await.map_err(|failure| {
+                failure.hint_if_interrupted("what was acknowledged is stored, run the same command again to go on")
+            }),
+            Self::Consume(consume) => stoppable(|stop| consume.run(stop)).await,
+            Self::Peek(peek) => interruptible(peek.run()).await,
+            Self::Trim(trim) => interruptible(trim.run()).await,
+            Self::Delete(delete) => interruptible(delete.run()).await,
+            Self::Spaces(spaces) => interruptible(spaces.run()).await,
+            Self::Segments(segments) => interruptible(segments.run()).await,
+            Self::Status(status) => interruptible(status.run()).await,
+            Self::Verify(verify) => interruptible(verify.run()).await,
+            Self::Backup(backup) => interruptible(backup.run())
+                .await
+                .map_err(|failure| failure.hint_if_interrupted("run the same command again to go on")),
+            Self::Restore(restore) => interruptible(restore.run())
+                .await
+                .map_err(|failure| failure.hint_if_interrupted("run the same command again to go on")),
+            Self::Doctor(doctor) => doctor.run().await,
+            Self::Inspect(inspect) => interruptible(inspect.run()).await,
+            Self::Repair(repair) => interruptible(repair.run()).await.map_err(|failure| {
+                failure.hint_if_interrupted("the new directory is unfinished: run the same command, it begins anew")
+            }),
+            Self::Bench(bench) => stoppable(|stop| bench.run(stop)).await,
+            Self::BareEcho(echo) => Ok(echo.run()?),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `serve`: open the engine, listen, and leave in good order on SIGINT or SIGTERM.
+
+mod limits;
+
+use std::path::PathBuf;
+
+use limits::LimitOptions;
+use streamkit_engine::limits::TRANSACTION_ENCODED_BYTES_MAX;
+use streamkit_engine::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
+
+use crate::arguments::{at_least, count, some_time};
+use crate::failure::Failure;
+use crate::files;
+use crate::output::note;
+use crate::serving::{Place, Ready, key};
+use crate::signals::StopSignals;
+use crate::terminal::log;
+
+const VARIABLES: &str = "\
+Every option has a variable: --open-stores is STREAMKIT_OPEN_STORES.";
+
+#[derive(clap::Args)]
+#[command(args_override_self = true, after_help = VARIABLES)]
+pub(crate) struct Serve {
+    /// TOML file with any of the options below
+    #[arg(long, env = "STREAMKIT_CONFIG", hide_env_values = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// File with the HS256 secret, ≥ 32 bytes
+    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
+    jwt_key_file: PathBuf,
+    /// Stores open at a time
+    #[arg(
+        long,
+        env = "STREAMKIT_OPEN_STORES",
+        hide_env_values = true,
+        value_name = "COUNT",
+        value_parser = count,
+        default_value_t = 10_000
+    )]
+    open_stores: usize,
+    /// Time whoever asks for a store waits until it is open
+    #[arg(long, env = "STREAMKIT_OPEN_DEADLINE", hide_env = true, value_parser = some_time, value_name = "TIME", default_value_t = EngineConfig::new("").open_deadline.into())]
+    open_deadline: humantime::Duration,
+    /// auto: io_uring where it can be had; or threads
+    #[arg(
+        long,
+        env = "STREAMKIT_COMMIT_METHOD",
+        hide_env = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "METHOD",
+        default_value_t
+    )]
+    commit_method: Method,
+    /// Time a producer waits for room in a store's queue
+    #[arg(long, env = "STREAMKIT_QUEUE_DEADLINE", hide_env = true, value_parser = queue_deadline, value_name = "TIME", default_value = "20s")]
+    queue_deadline: humantime::Duration,
+    /// Bytes that wait for the disk, of all stores
+    #[arg(long, env = "STREAMKIT_QUEUES_BYTES", hide_env = true, value_parser = at_least(TRANSACTION_ENCODED_BYTES_MAX), value_name = "BYTES", default_value_t = EngineConfig::new("").queues_bytes)]
+    queues_bytes: usize,
+    /// Bytes of the disk left to others
+    #[arg(long, env = "STREAMKIT_KEEP_FREE_BYTES", hide_env = true, value_name = "BYTES", default_value_t = EngineConfig::new("").keep_free_bytes)]
+    keep_free_bytes: u64,
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Default)]
+enum Method {
+    #[default]
+    Auto,
+    Threads,
+}
+
+impl From<Method> for CommitMethod {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Auto => Self::Auto,
+            Method::Threads => Self::Threads,
+        }
+    }
+}
+
+fn queue_deadline(text: &str) -> Result<humantime::Duration, String> {
+    let time = some_time(text)?;
+    match (QUEUE_DEADLINE_MIN..=QUEUE_DEADLINE_MAX).contains(&*time) {
+        true => Ok(time),
+        false => Err(format!(
+            "it must be from {QUEUE_DEADLINE_MIN:?} to {QUEUE_DEADLINE_MAX:?}"
+        )),
+    }
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let key = key(&self.jwt_key_file)?;
+        if files::is_open_to_all(&self.jwt_key_file) {
+            tracing::warn!(
+                file = %self.jwt_key_file.display(),
+                "everybody on this host may read or change the key, and so mint tokens for every store; `chmod o-rwx` it"
+            );
+        }
+        if let Some(file) = &self.config {
+            tracing::debug!(file = %file.display(), "settings were read");
+        }
+        let config = EngineConfig {
+            open_stores: self.open_stores,
+            open_deadline: self.open_deadline.into(),
+            commit_method: self.commit_method.into(),
+            queue_deadline: self.queue_deadline.into(),
+            queues_bytes: self.queues_bytes,
+            keep_free_bytes: self.keep_free_bytes,
+            ..EngineConfig::new(self.place.data)
+        };
+        let ready = Ready::open(self.place.listen, config).await?;
+        // Whoever reads the address may stop the server at once, and connect to it at once.
+        let signals = StopSignals::new()?;
+        note(format_args!("streamkit: serving on ws://{}", ready.address()));
+        log::release();
+        ready.serve(key, self.limits.into()).until_stopped(signals).await
+    }
+}

@@ -1,0 +1,46 @@
+//! A server of one's own: its place on the network and on the disk, its key, and how it leaves.
+
+pub(crate) mod development;
+mod ready;
+mod running;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub(crate) use ready::Ready;
+use streamkit_server::{Key, KeyError};
+
+use crate::arguments::address;
+use crate::failure::Failure;
+
+/// Where a server is, on the network and on the disk.
+#[derive(clap::Args)]
+pub(crate) struct Place {
+    /// Where to listen
+    #[arg(
+        long,
+        env = "STREAMKIT_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS",
+        value_parser = address::listen,
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) listen: SocketAddr,
+    /// Folder of the stores
+    #[arg(
+        long,
+        env = "STREAMKIT_DATA",
+        hide_env_values = true,
+        value_name = "DIR",
+        default_value = "streamkit-data"
+    )]
+    pub(crate) data: PathBuf,
+}
+
+/// The key in a file.
+pub(crate) fn key(file: &Path) -> Result<Key, Failure> {
+    Key::hs256_file(file).map_err(|error| match error {
+        KeyError::TooShort(_) => Failure::new(format!("{}: {error}", file.display())),
+        error => Failure::new(error.to_string()),
+    })
+}

@@ -1,0 +1,82 @@
+//! A server at work, and how it leaves in good order.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use streamkit_engine::{Engine, Stores as _};
+use streamkit_server::Server;
+
+use crate::failure::Failure;
+use crate::output::note;
+use crate::signals::StopSignals;
+
+/// A server at work.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    engine: Engine,
+    server: Server,
+}
+
+impl Running {
+    pub(super) fn new(address: SocketAddr, engine: Engine, server: Server) -> Self {
+        Self {
+            address,
+            engine,
+            server,
+        }
+    }
+
+    /// Serves until a signal, then leaves in good order; or at once on a second signal, or when a disk does not let the
+    /// stores close. What was acknowledged is stored either way.
+    pub(crate) async fn until_stopped(self, mut signals: StopSignals) -> Result<(), Failure> {
+        signals.next().await?;
+        note("streamkit: stopping");
+        let engine = self.engine.clone();
+        let deadline = self.server.shutdown_deadline();
+        let in_order = async {
+            self.server.shutdown().await;
+            closed(&self.engine, deadline).await
+        };
+        let stopped = tokio::select! {
+            stopped = in_order => stopped,
+            again = signals.next() => again.map_err(Failure::from).and(Err(Failure::interrupted())),
+        };
+        if stopped.is_err() {
+            // Dropped for the last time, an engine waits for its threads, and they for the disk.
+            std::mem::forget(engine);
+        }
+        stopped
+    }
+
+    /// Ends sessions, then closes the stores.
+    pub(crate) async fn stop(self) {
+        self.server.shutdown().await;
+        self.engine.close().await;
+    }
+}
+
+/// Closes the stores, as long as they go on closing: what they hold is synced long before, and a disk that hangs would keep us
+/// for ever.
+async fn closed(engine: &Engine, deadline: Duration) -> Result<(), Failure> {
+    const NAMED: usize = 5;
+    let mut closing = std::pin::pin!(engine.close());
+    let mut left = engine.unfinished();
+    // Some time without sessions, too.
+    let deadline = deadline.max(Duration::from_secs(1));
+    while tokio::time::timeout(deadline, &mut closing).await.is_err() {
+        let now_left = engine.unfinished();
+        if now_left.len() >= left.len() {
+            let named: Vec<String> = now_left.iter().take(NAMED).map(ToString::to_string).collect();
+            let more = match now_left.len() {
+                0 => "what they had begun in the background did not end".to_owned(),
+                count if count > NAMED => format!("{} and {} more did not close", named.join(", "), count - NAMED),
+                _ => format!("{} did not close", named.join(", ")),
+            };
+            return Err(Failure::new(format!(
+                "the disk hangs: {more} within {deadline:?}; what was acknowledged is stored"
+            )));
+        }
+        left = now_left;
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! What is said of arguments that are wrong or missing, and the help that was asked for.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::arguments::settings;
+use crate::called;
+use crate::failure::Exit;
+use crate::terminal::log;
+use crate::terminal::shown::shown_usage;
+
+/// The exit codes, as help lists them.
+pub(crate) fn exit_codes() -> String {
+    let lines = Exit::ALL.map(|(exit, meaning)| format!("\n  {:<5}{meaning}", exit as u8));
+    format!("Exit codes:{}", lines.concat())
+}
+
+/// Says what is wrong with the arguments, or the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let said = error.render().ansi().to_string();
+    match std::io::stderr().is_terminal().then(|| shown_usage(&said)).flatten() {
+        // What arguments, variables and files hold may steer the terminal.
+        Some(said) => log::say(&said),
+        // Nobody may read it; the exit code tells.
+        None => drop(error.print()),
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Arguments as u8))
+}
+
+/// Says where to get what is missing, and where a bad value comes from.
+pub(crate) fn with_next_step(
+    mut error: clap::Error,
+    command: &clap::Command,
+    origins: &settings::Origins,
+) -> clap::Error {
+    if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && let Some(origin) = origins.of(argument, command)
+    {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![origin.into()]));
+        return error;
+    }
+    let missing = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) => missing.join(" "),
+        _ => return error,
+    };
+    let has = |name: &str| missing.contains(name);
+    let called = called::called();
+    let next = if has("--jwt-key-file") {
+        format!(
+            "make a key with `(umask 077; openssl rand -hex 32 >key)` and name that file here or in STREAMKIT_JWT_KEY_FILE; for \
+             development, `{called} dev` does without"
+        )
+    } else if has("--token") || has("--store <UUID>") {
+        format!(
+            "run `{called} dev` in another terminal and paste the three export lines it prints; for a server that runs \
+             already, set STREAMKIT_URL, STREAMKIT_TOKEN (from `{called} token`) and STREAMKIT_STORE"
+        )
+    } else {
+        return error;
+    };
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![next.into()]));
+    error
+}
