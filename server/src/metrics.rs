@@ -79,6 +79,8 @@ pub(crate) struct Metrics {
     budget_waiting: Family<Of, Gauge>,
     log_lines_dropped: Counter,
     clock_behind_seconds: Gauge<f64, AtomicU64>,
+    subscriptions: Gauge,
+    statuses_coalesced: Counter,
 }
 
 impl Metrics {
@@ -133,6 +135,14 @@ impl Metrics {
         let log_lines_dropped = Counter::default();
         let help = "Lines of the log that were dropped because nobody read it in time";
         registry.register("log_lines_dropped", help, log_lines_dropped.clone());
+        let (subscriptions, statuses_coalesced) = (Gauge::default(), Counter::default());
+        registry.register(
+            "subscriptions",
+            "Segments and spaces that are followed",
+            subscriptions.clone(),
+        );
+        let help = "Statuses that a follower was not told because a newer one of the same segment came first";
+        registry.register("statuses_coalesced", help, statuses_coalesced.clone());
         Self {
             registry,
             ready,
@@ -151,6 +161,8 @@ impl Metrics {
             budget_waiting,
             log_lines_dropped,
             clock_behind_seconds,
+            subscriptions,
+            statuses_coalesced,
         }
     }
 
@@ -158,6 +170,16 @@ impl Metrics {
     pub(crate) fn appended(&self, records: usize) {
         self.transactions.inc();
         self.entries.inc_by(records as u64);
+    }
+
+    /// So many more are followed, or less.
+    pub(crate) fn subscriptions(&self, more: i64) {
+        self.subscriptions.inc_by(more);
+    }
+
+    /// So many statuses gave way to newer ones.
+    pub(crate) fn coalesced(&self, statuses: u64) {
+        self.statuses_coalesced.inc_by(statuses);
     }
 
     pub(crate) fn append_failed(&self, error: &AppendError) {

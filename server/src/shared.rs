@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budgets::Budgets;
 use crate::limits::Limits;
+use crate::live::{Live, MessageBus};
 use crate::metrics::Metrics;
 use crate::stores::OpenStores;
 
@@ -14,18 +15,21 @@ use crate::stores::OpenStores;
 pub(crate) struct Shared {
     pub(crate) stores: OpenStores,
     pub(crate) limits: Limits,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) live: Live,
     pub(crate) budgets: Arc<Budgets>,
     /// Cancelled when the server stops.
     pub(crate) stopping: CancellationToken,
 }
 
 impl Shared {
-    pub(crate) fn new(stores: Arc<dyn Stores>, limits: Limits) -> Self {
+    pub(crate) fn new(stores: Arc<dyn Stores>, limits: Limits, bus: Arc<dyn MessageBus>) -> Self {
+        let metrics = Arc::new(Metrics::new());
         Self {
+            live: Live::new(bus, metrics.clone()),
             stores: OpenStores::new(stores, limits.clone()),
             budgets: Arc::new(Budgets::new(&limits)),
-            metrics: Metrics::new(),
+            metrics,
             stopping: CancellationToken::new(),
             limits,
         }

@@ -13,9 +13,18 @@ pub struct LeaseResult {
     /// Why the request was not understood; empty if it was.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// An addition: the fencing token of the lease that is held, or was released. It only grows with each grant; 0 where there is
+    /// none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fencing_token: u64,
 }
 
-object!(LeaseResult { "ok" => ok, "message" => message });
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(token: &u64) -> bool {
+    *token == 0
+}
+
+object!(LeaseResult { "ok" => ok, "message" => message, "fencing_token" => fencing_token });
 
 impl LeaseResult {
     /// Reads one.

@@ -11,6 +11,7 @@ use super::sessions::Sessions;
 use super::{backup, health, streamz};
 use crate::auth::Authenticate;
 use crate::limits::Limits;
+use crate::live::{InProcess, MessageBus};
 use crate::metrics::Metrics;
 use crate::shared::Shared;
 
@@ -27,11 +28,16 @@ impl Server {
     /// A server that serves `stores` to whom `auth` lets in: bearers of tokens signed with a [`crate::Key`], or what a service of
     /// your own makes of a request.
     pub fn new(stores: Arc<dyn Stores>, auth: impl Authenticate, limits: Limits) -> Self {
+        Self::on_bus(stores, auth, limits, Arc::new(InProcess::default()))
+    }
+
+    /// The same of several hosts that serve the same stores: what is committed on one is told to those who follow it on another.
+    pub fn on_bus(stores: Arc<dyn Stores>, auth: impl Authenticate, limits: Limits, bus: Arc<dyn MessageBus>) -> Self {
         Self {
             sessions: Arc::new(Sessions::new(limits.connections)),
             backups: backup::BackupReads::default(),
             auth: Arc::new(auth),
-            shared: Arc::new(Shared::new(stores, limits)),
+            shared: Arc::new(Shared::new(stores, limits, bus)),
         }
     }
 

@@ -1,12 +1,16 @@
 //! Answers of v1: a message for each entry, name and status, in frames of its channel.
 
 use streamkit_engine::limits::NAME_BYTES_MAX;
-use streamkit_engine::{Entry, Name, Record, SegmentPath, SegmentStatus};
+use streamkit_engine::{Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Timestamp};
 use streamkit_protocol::limits::{FRAME_OVERHEAD_BYTES, MESSAGE_BYTES_MAX};
-use streamkit_protocol::{EntryRef, FrameHead, Status, Trx};
+use streamkit_protocol::{
+    EntryRef, FrameHead, LeaseResult, Presence, Status, Trx, Worker, WorkerInventory, WorkerMessage,
+};
+use uuid::Uuid;
 
 use super::pressure::Pressure;
 use crate::budgets::{Ended, Share};
+use crate::live::{Interest, Present};
 use crate::verbs::{Answers, Batch, DoesNotFit, Failure, Totals};
 use crate::websocket::{Frames, Outbound};
 
@@ -45,6 +49,17 @@ impl Replies {
         let mut last = self.batch();
         last.message(terminal);
         let _ = self.outbound.send(last.frames).await;
+    }
+
+    /// Answers a lease request that cannot be granted. Of a connection that is gone, does nothing.
+    pub(super) async fn invalid_lease(&self, message: String) {
+        let mut batch = self.batch();
+        let result = LeaseResult {
+            message,
+            ..LeaseResult::default()
+        };
+        batch.message(&result.encode());
+        let _ = self.outbound.send(batch.frames).await;
     }
 
     /// Ends it with an error frame. Of a connection that is gone, does nothing.
@@ -159,6 +174,47 @@ impl Batch for Messages {
             last_timestamp: totals.last_timestamp.0,
         };
         self.message(&status.encode());
+    }
+
+    fn heartbeat(&mut self, of: &Interest) {
+        let heartbeat = streamkit_protocol::SegmentStatus {
+            space: of.space.to_string(),
+            segment: of.segment.as_ref().map_or_else(|| "*".to_owned(), Name::to_string),
+            heartbeat: true,
+            ..Default::default()
+        };
+        self.message(&heartbeat.encode());
+    }
+
+    fn inventory(&mut self, workers: &[Present], now: Timestamp) {
+        let worker = |present: &Present| Worker {
+            worker_id: present.id,
+            metadata: present.metadata.clone(),
+            last_seen_at: present.last_seen.0,
+        };
+        let inventory = WorkerMessage::Inventory(WorkerInventory {
+            workers: workers.iter().map(worker).collect(),
+            timestamp: now.0,
+        });
+        self.message(&inventory.encode());
+    }
+
+    fn sign_of_life(&mut self, worker: Uuid, now: Timestamp) {
+        let presence = WorkerMessage::Presence(Presence {
+            worker_id: worker,
+            heartbeat: true,
+            timestamp: now.0,
+        });
+        self.message(&presence.encode());
+    }
+
+    fn lease(&mut self, lease: Option<&Lease>) {
+        let result = LeaseResult {
+            ok: lease.is_some(),
+            message: String::new(),
+            fencing_token: lease.map_or(0, |lease| lease.token.0),
+        };
+        self.message(&result.encode());
     }
 
     fn len(&self) -> usize {

@@ -106,9 +106,13 @@ impl Channel {
             return Err(Refused::AccessDenied);
         }
         let store = self.store(kind).await?;
-        let verb = requests::verb(request)?;
+        let verb = match requests::verb(request) {
+            Err(Refused::Lease(why)) => return Ok(self.outgoing.answers().invalid_lease(why).await),
+            verb => verb?,
+        };
         debug_assert_eq!(verb.kind(), kind, "rights were asked for another verb");
-        verbs::run(verb, &store, &mut self.incoming, &self.outgoing, &self.shared.metrics).await
+        let around = (&self.shared.live, &*self.shared.metrics);
+        verbs::run(verb, &store, &mut self.incoming, &self.outgoing, around).await
     }
 
     async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Refused> {

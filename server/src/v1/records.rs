@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use streamkit_engine::limits::RECORD_BYTES_MAX;
-use streamkit_engine::{Metadata, Record, SegmentPath, Sequence};
+use streamkit_engine::{Metadata, Record, SegmentPath, Sequence, Timestamp};
 use streamkit_protocol::limits::{MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX};
-use streamkit_protocol::{Request, Terminal};
+use streamkit_protocol::{Request, Terminal, WorkerMessage};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{ENTRY_OVERHEAD_BYTES_MAX, entry_bytes_max};
@@ -18,7 +18,7 @@ use super::inbox::{FromInbox, InboxReader, Received};
 use super::refused::Refused;
 use crate::budgets::{Ended, Room};
 use crate::shared::Shared;
-use crate::verbs::{Awaited, Failure, Next, ReceivedRecord, Records};
+use crate::verbs::{Awaited, Failure, Next, ReceivedRecord, Records, SignOfLife};
 
 /// Messages of a channel kept until its request is here, which they have overtaken.
 const EARLY_MESSAGES_MAX: usize = 64;
@@ -172,6 +172,31 @@ impl Records for Incoming {
             self.inbox.ask_for_mark();
         }
         Ok(())
+    }
+
+    async fn sign_of_life(&mut self) -> Result<SignOfLife, Refused> {
+        loop {
+            let Some(received) = self.receive(0).await? else {
+                continue;
+            };
+            if received.terminal.is_some() {
+                return Err(Failure::PeerEnded.into());
+            }
+            if received.mark {
+                continue;
+            }
+            match WorkerMessage::decode(&received.message).map_err(Refused::Worker)? {
+                // What only servers send.
+                WorkerMessage::Inventory(_) => return Err(Refused::WorkerInventory),
+                WorkerMessage::Presence(presence) if presence.heartbeat => {}
+                WorkerMessage::Presence(presence) => {
+                    return Ok(SignOfLife {
+                        worker: presence.worker_id,
+                        at: Some(Timestamp(presence.timestamp)),
+                    });
+                }
+            }
+        }
     }
 
     fn ended(&mut self) -> impl Future<Output = Refused> {

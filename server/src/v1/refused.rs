@@ -31,8 +31,13 @@ pub(super) enum Refused {
     RequestTooLarge(usize),
     #[error("{0}")]
     Request(EnvelopeError),
-    #[error("not supported by this server yet: {0}")]
-    NotSupported(&'static str),
+    /// A lease request that cannot be granted, whoever holds the lease. It is answered, and is no error of the channel.
+    #[error("{0}")]
+    Lease(String),
+    #[error("invalid message of a worker: {0}")]
+    Worker(EnvelopeError),
+    #[error("invalid message of a worker: an inventory")]
+    WorkerInventory,
     #[error("invalid produce args")]
     NothingToProduceTo,
     #[error("invalid produce args: {0}")]
@@ -83,6 +88,14 @@ fn text(failure: &Failure) -> String {
         Failure::NotWritten(error) => format!("failed to write transaction: {}", told::append(error)),
         Failure::DoesNotFit(path, sequence) => format!("entry {path}/{sequence} does not fit in a frame"),
         Failure::Read(error) => told::read(error),
+        Failure::ReservedName => {
+            "invalid produce args: a segment is not named `*`, which stands for all segments where a space is followed"
+                .to_owned()
+        }
+        Failure::Presence(refused) => refused.to_string(),
+        Failure::Replaced => "worker_id registered by another stream".to_owned(),
+        Failure::AnotherWorker => "a presence of another worker_id than this stream's".to_owned(),
+        Failure::NotHeardOf(ttl) => format!("no presence for {} s: the worker is taken for gone", ttl.as_secs()),
         // Never as if everything had been sent: a peer that only ended its own side would take it for the end.
         Failure::PeerEnded => CANCELLED.to_owned(),
         Failure::Ending => String::new(),

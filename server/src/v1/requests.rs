@@ -1,12 +1,19 @@
 //! Requests of v1 as verbs. Zero and empty stand for what is left out.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use streamkit_engine::{Name, SegmentPath, SegmentRead, Sequence, SpaceCursor, SpacesRead, TimeRange, Timestamp};
-use streamkit_protocol::{ConsumeSegment, GetSegments, GetStatus, LexKey, Produce, Request, SpaceOffset};
+use streamkit_engine::limits::LEASE_TTL_MAX;
+use streamkit_engine::{
+    Name, NameError, SegmentPath, SegmentRead, Sequence, SpaceCursor, SpacesRead, TimeRange, Timestamp,
+};
+use streamkit_protocol::{
+    ConsumeSegment, GetSegments, GetStatus, LeaseAcquire, LexKey, Produce, Request, SpaceOffset, SubscribeWorkers,
+};
 
 use super::refused::Refused;
-use crate::verbs::{Kind, SegmentList, Verb, Within};
+use crate::live::Interest;
+use crate::verbs::{Follow, Heartbeat, Kind, LeaseChange, LeaseRequest, SegmentList, Verb, Watch, Within, Worker};
 
 /// What a request asks for, whatever stands in it.
 pub(super) fn kind(request: &Request) -> Kind {
@@ -20,14 +27,14 @@ pub(super) fn kind(request: &Request) -> Kind {
         Request::GetStatus(_) => Kind::Status,
         Request::Trim(_) => Kind::Trim,
         Request::Delete(_) => Kind::Delete,
-        Request::SubscribeToSegmentStatus(_) | Request::SubscribeWorkers(_) => Kind::Follow,
+        Request::SubscribeToSegmentStatus(_) => Kind::Follow,
+        Request::SubscribeWorkers(_) => Kind::Watch,
         Request::LeaseAcquire(_) | Request::LeaseRenew(_) | Request::LeaseRelease(_) => Kind::Lease,
     }
 }
 
 /// What it asks for exactly.
 pub(super) fn verb(request: Request) -> Result<Verb, Refused> {
-    let kind = request.kind();
     Ok(match request {
         Request::Produce(produce) => Verb::Append(produced(&produce)?),
         Request::Peek(peek) => Verb::Peek(path(&peek.space, &peek.segment)?),
@@ -56,13 +63,85 @@ pub(super) fn verb(request: Request) -> Result<Verb, Refused> {
         Request::GetStatus(status) => Verb::Status(within(&status)?),
         Request::Trim(trim) => Verb::Trim(path(&trim.space, &trim.segment)?, Sequence(trim.first_sequence)),
         Request::Delete(delete) => Verb::Delete(path(&delete.space, &delete.segment)?),
-        Request::SubscribeToSegmentStatus(_)
-        | Request::SubscribeWorkers(_)
-        | Request::LeaseAcquire(_)
-        | Request::LeaseRenew(_)
-        | Request::LeaseRelease(_) => return Err(Refused::NotSupported(kind)),
+        Request::SubscribeToSegmentStatus(subscribe) => Verb::Follow(Follow {
+            interest: Interest {
+                space: name("space", &subscribe.space)?,
+                segment: match subscribe.segment.as_str() {
+                    "*" => None,
+                    segment => Some(name("segment", segment)?),
+                },
+            },
+            heartbeat: heartbeat(subscribe.heartbeat_interval_seconds),
+        }),
+        Request::SubscribeWorkers(subscribe) => Verb::Watch(Watch {
+            worker: (!subscribe.worker_id.is_nil()).then(|| worker(subscribe)),
+        }),
+        Request::LeaseAcquire(lease) => Verb::Lease(LeaseRequest {
+            change: LeaseChange::Acquire(ttl(&lease)?),
+            ..lease_request(&lease.key, &lease.holder)?
+        }),
+        Request::LeaseRenew(lease) => Verb::Lease(LeaseRequest {
+            change: LeaseChange::Renew(ttl(&lease)?),
+            ..lease_request(&lease.key, &lease.holder)?
+        }),
+        Request::LeaseRelease(lease) => Verb::Lease(lease_request(&lease.key, &lease.holder)?),
     })
 }
+
+/// How often a heartbeat may come, in seconds.
+const HEARTBEAT_SECONDS: std::ops::RangeInclusive<i64> = 1..=300;
+
+/// The same of a worker that does not say.
+const WORKER_HEARTBEAT: Duration = Duration::from_secs(30);
+
+fn heartbeat(seconds: i64) -> Option<Duration> {
+    let (least, most) = (*HEARTBEAT_SECONDS.start(), *HEARTBEAT_SECONDS.end());
+    (seconds > 0).then(|| Duration::from_secs(seconds.clamp(least, most).unsigned_abs()))
+}
+
+fn worker(subscribe: SubscribeWorkers) -> Worker {
+    let asked = heartbeat(subscribe.heartbeat_interval_seconds);
+    Worker {
+        id: subscribe.worker_id,
+        metadata: subscribe.metadata,
+        heartbeat: Heartbeat {
+            period: asked.unwrap_or(WORKER_HEARTBEAT),
+            is_asked_for: asked.is_some(),
+        },
+    }
+}
+
+/// A release, in the order in which Go servers look at what is wrong.
+fn lease_request(key: &str, holder: &str) -> Result<LeaseRequest, Refused> {
+    let name = |what: &str, text: &str| {
+        Name::new(text).map_err(|error| match error {
+            NameError::Empty => Refused::Lease(format!("lease {what} must not be empty")),
+            other => Refused::Lease(format!("invalid lease {what}: {other}")),
+        })
+    };
+    Ok(LeaseRequest {
+        key: name("key", key)?,
+        holder: name("holder", holder)?,
+        change: LeaseChange::Release,
+    })
+}
+
+fn ttl(lease: &LeaseAcquire) -> Result<Duration, Refused> {
+    // Names are looked at first.
+    lease_request(&lease.key, &lease.holder)?;
+    match u64::try_from(lease.ttl_seconds) {
+        Ok(seconds @ 1..=LEASE_TTL_SECONDS_MAX) => Ok(Duration::from_secs(seconds)),
+        Err(_) | Ok(0) => Err(Refused::Lease("ttl_seconds must be positive".to_owned())),
+        Ok(_) => Err(Refused::Lease(format!(
+            "ttl_seconds exceeds maximum of {LEASE_TTL_SECONDS_MAX}"
+        ))),
+    }
+}
+
+/// The longest lease, as Go servers have it.
+const LEASE_TTL_SECONDS_MAX: u64 = 86_400;
+
+const _: () = assert!(LEASE_TTL_SECONDS_MAX == LEASE_TTL_MAX.as_secs());
 
 fn produced(produce: &Produce) -> Result<SegmentPath, Refused> {
     if produce.space.is_empty() || produce.segment.is_empty() {

@@ -10,7 +10,11 @@ use super::failure::Failure;
 use super::outgoing::Outgoing;
 use crate::budgets::Room;
 use crate::limits::CHUNK_RECORDS_MAX;
+use crate::live::Live;
 use crate::metrics::Metrics;
+
+/// What stands for all segments of a space where it is followed. A segment of this name that is there already goes on.
+const EVERY: &str = "*";
 
 /// Records that will be committed together.
 #[derive(Default)]
@@ -27,7 +31,7 @@ pub(super) async fn run<R: Records, A: Answers>(
     store: &dyn Store,
     records: &mut R,
     out: &Outgoing<A>,
-    metrics: &Metrics,
+    around: (&Live, &Metrics),
 ) -> Result<(), R::Error> {
     let mut awaited = None;
     let mut chunk = Chunk::default();
@@ -40,15 +44,15 @@ pub(super) async fn run<R: Records, A: Answers>(
         let received = match next.await? {
             Next::Record(received) => received,
             Next::Crowded => {
-                commit(&path, std::mem::take(&mut chunk), store, out, metrics).await?;
+                commit(&path, std::mem::take(&mut chunk), store, out, around).await?;
                 continue;
             }
             Next::End if chunk.records.is_empty() => return Ok(()),
-            Next::End => return Ok(commit(&path, chunk, store, out, metrics).await?),
+            Next::End => return Ok(commit(&path, chunk, store, out, around).await?),
         };
         let next = match awaited {
             Some(next) => next,
-            None => first(&path, store, metrics).await?,
+            None => first(&path, store, around.1).await?,
         };
         if received.sequence != next {
             records.keep(next, received)?;
@@ -58,7 +62,7 @@ pub(super) async fn run<R: Records, A: Answers>(
         let is_full =
             chunk.records.len() == CHUNK_RECORDS_MAX || chunk.bytes + received.record.len() > TRANSACTION_BYTES_MAX;
         if is_full {
-            commit(&path, std::mem::take(&mut chunk), store, out, metrics).await?;
+            commit(&path, std::mem::take(&mut chunk), store, out, around).await?;
         }
         chunk.push(received);
         awaited = Some(next.next());
@@ -68,8 +72,11 @@ pub(super) async fn run<R: Records, A: Answers>(
 /// What the first record has to be: behind the durable head of this moment. Whether that still holds is decided at commit.
 async fn first(path: &SegmentPath, store: &dyn Store, metrics: &Metrics) -> Result<Sequence, Failure> {
     let status = store.segment_status(path).await.map_err(Failure::Read);
-    let status = status.inspect_err(|failure| failure.count(metrics))?;
-    Ok(status.map_or(Sequence::FIRST, |status| status.last_sequence.next()))
+    match status.inspect_err(|failure| failure.count(metrics))? {
+        Some(status) => Ok(status.last_sequence.next()),
+        None if path.segment.as_str() == EVERY => Err(Failure::ReservedName),
+        None => Ok(Sequence::FIRST),
+    }
 }
 
 impl Chunk {
@@ -90,11 +97,12 @@ async fn commit<A: Answers>(
     chunk: Chunk,
     store: &dyn Store,
     out: &Outgoing<A>,
-    metrics: &Metrics,
+    around: (&Live, &Metrics),
 ) -> Result<(), Failure> {
     let Chunk {
         first, records, room, ..
     } = chunk;
+    let (live, metrics) = around;
     let count = records.len();
     let appended = store.append(Transaction::single(path.clone(), first, records)).await;
     let committed = appended.map_err(|error| {
@@ -102,6 +110,7 @@ async fn commit<A: Answers>(
         Failure::of_write("an append", error)
     })?;
     metrics.appended(count);
+    live.committed(store);
     drop(room);
     let mut batch = out.batch();
     for status in &committed.segments {

@@ -1,10 +1,12 @@
 //! What a version of the protocol implements to be served: records in, batches out.
 
-use streamkit_engine::{Entry, Name, Record, SegmentPath, SegmentStatus, Sequence, Timestamp};
+use streamkit_engine::{Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Sequence, Timestamp};
+use uuid::Uuid;
 
 use super::failure::Failure;
 use super::verb::Within;
 use crate::budgets::{Ended, Room, Share};
+use crate::live::{Interest, Present};
 
 /// A record that came.
 pub(crate) struct ReceivedRecord {
@@ -33,6 +35,14 @@ pub(crate) enum Next {
     End,
 }
 
+/// A worker says that it is there.
+pub(crate) struct SignOfLife {
+    /// Which one; nil: the one that came.
+    pub(crate) worker: Uuid,
+    /// By its own clock.
+    pub(crate) at: Option<Timestamp>,
+}
+
 /// Records in: what comes from the peer on one call.
 pub(crate) trait Records {
     /// Why nothing more comes, or why what came is refused.
@@ -49,6 +59,11 @@ pub(crate) trait Records {
         let got = early.sequence;
         Err(Failure::Conflict { expected, got }.into())
     }
+
+    /// What a worker says of itself, for as long as it is there.
+    ///
+    /// Cancel safe.
+    async fn sign_of_life(&mut self) -> Result<SignOfLife, Self::Error>;
 
     /// Ready when the peer ends its side or nothing more can come. Records are waited for no longer once it is called.
     fn ended(&mut self) -> impl Future<Output = Self::Error>;
@@ -102,6 +117,18 @@ pub(crate) trait Batch: Send + 'static {
     fn name(&mut self, name: &Name);
 
     fn totals(&mut self, totals: &Totals);
+
+    /// Adds that nothing is new of what is followed.
+    fn heartbeat(&mut self, of: &Interest);
+
+    /// Adds all workers that are there.
+    fn inventory(&mut self, workers: &[Present], now: Timestamp);
+
+    /// Adds that the server hears of a worker.
+    fn sign_of_life(&mut self, worker: Uuid, now: Timestamp);
+
+    /// Adds a lease as it is now; `None`: another holds it, or nobody.
+    fn lease(&mut self, lease: Option<&Lease>);
 
     /// Bytes so far.
     fn len(&self) -> usize;

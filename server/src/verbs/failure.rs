@@ -1,8 +1,11 @@
 //! Why a verb did not do what was asked, in no words: those are of each version of the protocol.
 
+use std::time::Duration;
+
 use streamkit_engine::{AppendError, Entry, ReadError, Rejection, SegmentPath, Sequence, StorageError};
 
 use crate::budgets::Ended;
+use crate::live::PresenceRefused;
 use crate::metrics::Metrics;
 
 /// Why a verb did not finish.
@@ -18,6 +21,16 @@ pub(crate) enum Failure {
     DoesNotFit(SegmentPath, Sequence),
     /// Nothing more can be read.
     Read(ReadError),
+    /// The name `*` stands for all segments of a space where it is followed.
+    ReservedName,
+    /// A worker is not taken in.
+    Presence(PresenceRefused),
+    /// Another worker of its id came.
+    Replaced,
+    /// A worker spoke for another.
+    AnotherWorker,
+    /// Nothing was heard of a worker for so long.
+    NotHeardOf(Duration),
     /// The peer ended its side; it expects nothing more.
     PeerEnded,
     /// The session or the connection ends.

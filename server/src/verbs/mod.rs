@@ -4,6 +4,8 @@
 mod append;
 mod boundary;
 mod failure;
+mod follow;
+mod lease;
 mod list;
 mod outgoing;
 mod peek;
@@ -13,18 +15,20 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod verb;
+mod workers;
 
 use std::sync::Arc;
 
 use streamkit_engine::Store;
 use tracing::Instrument as _;
 
+use crate::live::Live;
 use crate::metrics::Metrics;
 
-pub(crate) use boundary::{Answers, Awaited, Batch, DoesNotFit, Next, ReceivedRecord, Records, Totals};
+pub(crate) use boundary::{Answers, Awaited, Batch, DoesNotFit, Next, ReceivedRecord, Records, SignOfLife, Totals};
 pub(crate) use failure::Failure;
 pub(crate) use outgoing::Outgoing;
-pub(crate) use verb::{Kind, SegmentList, Verb, Within};
+pub(crate) use verb::{Follow, Heartbeat, Kind, LeaseChange, LeaseRequest, SegmentList, Verb, Watch, Within, Worker};
 
 /// Does what is asked. Returns when everything is answered but the end. What only reads is given up when the peer ends its side,
 /// as [`Records::ended`] tells; what changes something runs to its end once begun.
@@ -36,12 +40,12 @@ pub(crate) async fn run<R: Records, A: Answers>(
     store: &Arc<dyn Store>,
     records: &mut R,
     out: &Outgoing<A>,
-    metrics: &Metrics,
+    (live, metrics): (&Live, &Metrics),
 ) -> Result<(), R::Error> {
     let span = verb.span();
     let work = async {
         match verb {
-            Verb::Append(path) => append::run(path, &**store, records, out, metrics).await,
+            Verb::Append(path) => append::run(path, &**store, records, out, (live, metrics)).await,
             Verb::Trim(path, first) => Ok(remove::trim(path, first, &**store, out).await?),
             Verb::Delete(path) => Ok(remove::delete(path, &**store).await?),
             Verb::Peek(path) => until_ended(records, metrics, async || peek::run(path, &**store, out).await).await,
@@ -58,6 +62,14 @@ pub(crate) async fn run<R: Records, A: Answers>(
                 until_ended(records, metrics, async || list::segments(list, store, out).await).await
             }
             Verb::Status(within) => until_ended(records, metrics, async || status::run(within, store, out).await).await,
+            Verb::Lease(asked) => Ok(lease::run(asked, &**store, out).await?),
+            Verb::Follow(follow) => {
+                until_ended(records, metrics, async || {
+                    match follow::run(follow, store, live, out).await? {}
+                })
+                .await
+            }
+            Verb::Watch(watched) => match workers::run(watched, store.id(), live, records, out).await? {},
         }
     };
     work.instrument(span).await

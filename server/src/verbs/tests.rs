@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use streamkit_engine::{
-    Engine, EngineConfig, Entry, Name, Record, SegmentPath, SegmentRead, SegmentStatus, Sequence, Store, StoreId,
-    Stores,
+    Engine, EngineConfig, Entry, Lease, Name, Record, SegmentPath, SegmentRead, SegmentStatus, Sequence, Store,
+    StoreId, Stores, Timestamp,
 };
+use uuid::Uuid;
 
 use super::*;
 use crate::budgets::{Budgets, Ended, Reads, Room, Share};
 use crate::limits::Limits;
+use crate::live::{InProcess, Interest, Present};
 
 /// What comes, one after the other.
 struct Peer(VecDeque<Next>);
@@ -20,6 +22,10 @@ impl Records for Peer {
 
     async fn next(&mut self, _: Awaited<'_>) -> Result<Next, Failure> {
         self.0.pop_front().ok_or(Failure::PeerEnded)
+    }
+
+    async fn sign_of_life(&mut self) -> Result<SignOfLife, Failure> {
+        std::future::pending().await
     }
 
     async fn ended(&mut self) -> Failure {
@@ -84,6 +90,22 @@ impl Batch for Vec<String> {
         self.push(format!("{} entries", totals.entry_count));
     }
 
+    fn heartbeat(&mut self, of: &Interest) {
+        self.push(format!("nothing new of {}", of.space));
+    }
+
+    fn inventory(&mut self, workers: &[Present], _: Timestamp) {
+        self.push(format!("{} workers", workers.len()));
+    }
+
+    fn sign_of_life(&mut self, worker: Uuid, _: Timestamp) {
+        self.push(format!("hears of {worker}"));
+    }
+
+    fn lease(&mut self, lease: Option<&Lease>) {
+        self.push(format!("lease of {:?}", lease.map(|lease| lease.holder.to_string())));
+    }
+
     fn len(&self) -> usize {
         0
     }
@@ -101,7 +123,8 @@ struct Call {
     store: Arc<dyn Store>,
     out: Outgoing<Lines>,
     lines: Lines,
-    metrics: Metrics,
+    live: Live,
+    metrics: Arc<Metrics>,
     _dir: tempfile::TempDir,
 }
 
@@ -113,12 +136,14 @@ impl Call {
         let id = StoreId(uuid::Uuid::from_u128(1));
         let store = engine.unwrap().unwrap().store(id).await.unwrap();
         let (limits, lines) = (Limits::default(), Lines::default());
+        let metrics = Arc::new(Metrics::new());
         let reads = Reads::new(limits.reads, Arc::new(Budgets::new(&limits)));
         Self {
             store,
             out: Outgoing::new(id, lines.clone(), reads),
             lines,
-            metrics: Metrics::new(),
+            live: Live::new(Arc::new(InProcess::default()), metrics.clone()),
+            metrics,
             _dir: dir,
         }
     }
@@ -126,7 +151,7 @@ impl Call {
     /// What is answered to a verb, and how it ends.
     async fn run(&self, verb: Verb, comes: impl IntoIterator<Item = Next>) -> (Vec<String>, Result<(), Failure>) {
         let mut peer = Peer(comes.into_iter().collect());
-        let done = run(verb, &self.store, &mut peer, &self.out, &self.metrics).await;
+        let done = run(verb, &self.store, &mut peer, &self.out, (&self.live, &*self.metrics)).await;
         (std::mem::take(&mut self.lines.0.lock().unwrap()), done)
     }
 }

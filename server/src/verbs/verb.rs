@@ -1,9 +1,13 @@
 //! What may be asked, in the engine's own words.
 
+use std::time::Duration;
+
 use streamkit_engine::{Name, SegmentPath, SegmentRead, Sequence, SpacesRead};
 use tracing::{Span, debug_span};
+use uuid::Uuid;
 
 use crate::auth::Right;
+use crate::live::{Interest, WorkerMetadata};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -26,6 +30,59 @@ pub(crate) enum Verb {
     Trim(SegmentPath, Sequence),
     /// The segment goes, with all its entries.
     Delete(SegmentPath),
+    /// Statuses, now and as they change.
+    Follow(Follow),
+    /// Who is there, now and as it changes.
+    Watch(Watch),
+    /// A lease is granted, renewed or given back.
+    Lease(LeaseRequest),
+}
+
+/// What is followed.
+#[derive(Clone, Debug)]
+pub(crate) struct Follow {
+    pub(crate) interest: Interest,
+    /// A sign of life is sent so often.
+    pub(crate) heartbeat: Option<Duration>,
+}
+
+/// Who looks at the workers of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    /// The worker that it is; `None`: it only looks.
+    pub(crate) worker: Option<Worker>,
+}
+
+/// A worker that comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Worker {
+    pub(crate) id: Uuid,
+    pub(crate) metadata: WorkerMetadata,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+/// How often worker and server hear of each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heartbeat {
+    pub(crate) period: Duration,
+    /// Whether the worker wants to hear of the server.
+    pub(crate) is_asked_for: bool,
+}
+
+/// What is asked of a lease.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseRequest {
+    pub(crate) key: Name,
+    pub(crate) holder: Name,
+    pub(crate) change: LeaseChange,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LeaseChange {
+    Acquire(Duration),
+    Renew(Duration),
+    Release,
 }
 
 /// Which segments of a space, and what of them.
@@ -62,9 +119,8 @@ pub(crate) enum Kind {
     Status,
     Trim,
     Delete,
-    /// To be told of what changes. No verb yet.
     Follow,
-    /// To hold, renew or give back a lease. No verb yet.
+    Watch,
     Lease,
 }
 
@@ -79,7 +135,8 @@ impl Kind {
             | Kind::Spaces
             | Kind::Segments
             | Kind::Status
-            | Kind::Follow => Right::Read,
+            | Kind::Follow
+            | Kind::Watch => Right::Read,
         }
     }
 
@@ -87,7 +144,8 @@ impl Kind {
     pub(crate) fn only_reads(self) -> bool {
         match self {
             Kind::Peek | Kind::ReadSegment | Kind::ReadSpaces | Kind::Spaces | Kind::Segments | Kind::Status => true,
-            Kind::Append | Kind::Trim | Kind::Delete | Kind::Follow | Kind::Lease => false,
+            // One that is not there may be by and by.
+            Kind::Append | Kind::Trim | Kind::Delete | Kind::Follow | Kind::Watch | Kind::Lease => false,
         }
     }
 }
@@ -104,6 +162,9 @@ impl Verb {
             Verb::Status(_) => Kind::Status,
             Verb::Trim(..) => Kind::Trim,
             Verb::Delete(_) => Kind::Delete,
+            Verb::Follow(_) => Kind::Follow,
+            Verb::Watch(_) => Kind::Watch,
+            Verb::Lease(_) => Kind::Lease,
         }
     }
 
@@ -141,6 +202,20 @@ impl Verb {
             Verb::Delete(path) => {
                 let (space, segment) = (path.space.as_str(), path.segment.as_str());
                 debug_span!("streamkit.server.delete", space, segment)
+            }
+            Verb::Follow(Follow { interest, .. }) => {
+                let segment = interest.segment.as_ref().map_or("*", Name::as_str);
+                let space = interest.space.as_str();
+                debug_span!("streamkit.server.subscribe_to_segment_status", space, segment)
+            }
+            Verb::Watch(_) => debug_span!("streamkit.server.subscribe_workers"),
+            Verb::Lease(asked) => {
+                let key = asked.key.as_str();
+                match asked.change {
+                    LeaseChange::Acquire(_) => debug_span!("streamkit.server.lease_acquire", key),
+                    LeaseChange::Renew(_) => debug_span!("streamkit.server.lease_renew", key),
+                    LeaseChange::Release => debug_span!("streamkit.server.lease_release", key),
+                }
             }
         }
     }

@@ -1,0 +1,13 @@
+//! What happens now: who follows which segments, and which workers are there. It is kept for each store that somebody follows, and is
+//! forgotten with its last follower.
+
+mod bus;
+mod follower;
+mod mailbox;
+mod presence;
+mod stores;
+
+pub use bus::{InProcess, MessageBus};
+pub(crate) use mailbox::News;
+pub(crate) use presence::{PresenceRefused, Present, StoreWorkers, WorkerMetadata};
+pub(crate) use stores::{Interest, Live};

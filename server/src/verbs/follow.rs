@@ -1,0 +1,110 @@
+//! Follow: the status of a segment, or of all segments of a space, then each that changes, until the peer has enough. A follower who is
+//! slow is told the newest status of each segment, and nobody waits for him.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamkit_engine::{SegmentPath, SegmentStatus, Store};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::boundary::{Answers, Batch as _};
+use super::failure::Failure;
+use super::list;
+use super::outgoing::Outgoing;
+use super::verb::{Follow, SegmentList};
+use crate::live::{Interest, Live, News};
+
+pub(super) async fn run<A: Answers>(
+    follow: Follow,
+    store: &Arc<dyn Store>,
+    live: &Live,
+    out: &Outgoing<A>,
+) -> Result<Infallible, Failure> {
+    let Follow { interest, heartbeat } = follow;
+    // Before the snapshot: what is committed while that is made is news.
+    let subscription = live.subscribe(store, interest.clone());
+    let mut told = Told {
+        store,
+        interest,
+        last: None,
+        out,
+    };
+    told.all().await?;
+    let mut beats = heartbeat.map(beats);
+    loop {
+        tokio::select! {
+            biased;
+            () = beat(&mut beats) => {
+                let mut batch = out.batch();
+                batch.heartbeat(&told.interest);
+                out.answer(batch).await?;
+            }
+            news = subscription.next() => match news {
+                News::OfAny => told.all().await?,
+                News::Of(segments) => told.some(segments.into_values()).await?,
+            },
+        }
+    }
+}
+
+/// Ticks of a heartbeat, from now on. One that was late is not made up for.
+pub(super) fn beats(period: Duration) -> tokio::time::Interval {
+    let mut beats = tokio::time::interval_at(Instant::now(), period);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
+}
+
+/// The next tick, if there are any.
+pub(super) async fn beat(beats: &mut Option<tokio::time::Interval>) {
+    match beats {
+        Some(beats) => drop(beats.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// What a follower was told.
+struct Told<'a, A> {
+    store: &'a Arc<dyn Store>,
+    interest: Interest,
+    /// Of one segment, the last.
+    last: Option<SegmentStatus>,
+    out: &'a Outgoing<A>,
+}
+
+impl<A: Answers> Told<'_, A> {
+    /// Tells all that he follows, as it is now.
+    async fn all(&mut self) -> Result<(), Failure> {
+        let space = self.interest.space.clone();
+        match self.interest.segment.clone() {
+            Some(segment) => {
+                let status = self.store.segment_status(&SegmentPath { space, segment }).await?;
+                self.some(status).await
+            }
+            None => {
+                let list = SegmentList {
+                    space,
+                    after: None,
+                    limit: usize::MAX,
+                    with_status: true,
+                };
+                list::segments(list, self.store, self.out).await
+            }
+        }
+    }
+
+    /// Tells some statuses, but for what he knows already.
+    async fn some(&mut self, statuses: impl IntoIterator<Item = SegmentStatus>) -> Result<(), Failure> {
+        let mut batch = self.out.batch();
+        for status in statuses {
+            if self.last.as_ref() == Some(&status) {
+                continue;
+            }
+            batch.status(&status);
+            if self.interest.segment.is_some() {
+                self.last = Some(status);
+            }
+        }
+        self.out.answer(batch).await
+    }
+}
