@@ -107,7 +107,10 @@ impl Channel {
         }
         let store = self.store(kind).await?;
         let verb = match requests::verb(request) {
-            Err(Refused::Lease(why)) => return Ok(self.outgoing.answers().invalid_lease(why).await),
+            Err(Refused::Lease(why)) => {
+                self.outgoing.answers().invalid_lease(why).await;
+                return Ok(());
+            }
             verb => verb?,
         };
         debug_assert_eq!(verb.kind(), kind, "rights were asked for another verb");

@@ -10,6 +10,7 @@ mod fair;
 mod faults;
 mod handshake;
 mod leaving;
+mod live;
 mod mounted;
 mod operations;
 mod overtaking;

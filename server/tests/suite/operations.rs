@@ -339,10 +339,6 @@ async fn bad_envelopes_are_refused_with_the_known_texts() {
             r#"{"$type":"streamkit://api/v1/presence","content":{}}"#,
             "invalid request msg type: *api.Presence",
         ),
-        (
-            r#"{"$type":"streamkit://api/v1/subscribe_workers","content":{}}"#,
-            "not supported by this server yet: subscribe_workers",
-        ),
     ];
     for (message, why) in cases {
         let head = FrameHead::new(STORE, uuid::Uuid::new_v4());
