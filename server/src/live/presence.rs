@@ -91,7 +91,7 @@ impl Workers {
 }
 
 /// A worker's place among those that are there, until it is dropped.
-pub(crate) struct Place {
+pub(crate) struct WorkerPlace {
     workers: Arc<StoreWorkers>,
     id: Uuid,
     replaced: CancellationToken,
@@ -127,7 +127,7 @@ impl StoreWorkers {
         id: Uuid,
         metadata: WorkerMetadata,
         now: Timestamp,
-    ) -> Result<Place, PresenceRefused> {
+    ) -> Result<WorkerPlace, PresenceRefused> {
         let mut all = self.lock();
         let before = all.present.get(&id).map_or(0, Registered::metadata_bytes);
         let metadata_bytes = all.metadata_bytes - before + bytes(&metadata);
@@ -150,7 +150,7 @@ impl StoreWorkers {
         drop(all);
         self.changed();
         let workers = self.clone();
-        Ok(Place { workers, id, replaced })
+        Ok(WorkerPlace { workers, id, replaced })
     }
 
     fn changed(&self) {
@@ -158,7 +158,7 @@ impl StoreWorkers {
     }
 }
 
-impl Place {
+impl WorkerPlace {
     /// Its worker was heard of. Nobody is told.
     pub(crate) fn seen(&self, at: Timestamp) {
         let mut all = self.workers.lock();
@@ -173,7 +173,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WorkerPlace {
     fn drop(&mut self) {
         let mut all = self.workers.lock();
         if self.replaced.is_cancelled() {
@@ -236,7 +236,7 @@ mod tests {
         let refused = workers.join(id(1), metadata(1), Timestamp(0)).err();
         assert_eq!(refused, Some(PresenceRefused::TooMuchMetadata));
         drop(large);
-        let joined: Vec<Place> = (0..WORKERS_MAX)
+        let joined: Vec<WorkerPlace> = (0..WORKERS_MAX)
             .map(|number| workers.join(id(number as u128), metadata(1), Timestamp(0)).unwrap())
             .collect();
         let more = |number| workers.join(id(number), metadata(1), Timestamp(0));
