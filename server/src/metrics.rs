@@ -286,7 +286,7 @@ mod tests {
             budgets: budgets.held(),
         });
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(samples.len(), 16 + 2 * budgets.held().len(), "{text}");
+        assert_eq!(samples.len(), 18 + 2 * budgets.held().len(), "{text}");
         let documented = include_str!("../../docs/COMMANDS.md");
         for sample in samples {
             let name = sample.split([' ', '{']).next().unwrap();

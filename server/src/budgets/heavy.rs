@@ -115,10 +115,12 @@ mod tests {
         };
         let mut hostile = Box::pin(join_all((0..100).map(|_| verb(&hostile, "hostile", 10))));
         assert!(hostile.as_mut().now_or_never().is_none(), "all are queued");
-        let healthy = async {
+        let mut healthy = Box::pin(async {
             verb(&healthy, "healthy", 1).await;
             done.lock().unwrap().len()
-        };
+        });
+        // It waits for its turn from here on, and gets it behind those that wait already.
+        assert!(healthy.as_mut().now_or_never().is_none());
         let (_, before) = futures_util::future::join(hostile, healthy).await;
         assert!(before <= 3, "{before} parts came before it");
         assert_eq!(done.into_inner().unwrap().len(), 1001);
