@@ -102,6 +102,7 @@ impl Pass<'_> {
         Durable {
             byte: known.max(groups).unwrap_or(0),
             group: checkpoint.map_or(0, |found| found.state.group_number),
+            group_end: checkpoint.map_or(0, |found| found.position.byte),
         }
     }
 
@@ -297,16 +298,20 @@ struct Durable {
     byte: u32,
     /// Up to the group of this number.
     group: u64,
+    /// Where that ends.
+    group_end: u32,
 }
 
 impl Durable {
     /// Whether a group counts behind where a walk has come to: it was durable, or all that is missing before it was and it is whole.
     /// Anything else may be left of writes that were torn and never acknowledged.
     fn lets_follow(self, state: &LogState, group: &Scanned) -> bool {
-        let is_durable = group.number <= self.group || group.end <= self.byte;
+        // One that was moved to where durable bytes were is not durable for that: it was written behind what was durable then.
+        let in_place = group.at >= group.durable && (group.number <= self.group || group.at >= self.group_end);
+        let is_durable = group.number <= self.group || in_place && group.end <= self.byte;
         let continues = group.number == state.group_number + 1 && group.chain == state.chain;
         // One that begins with the next block is not next: a smaller one under way beside it may have stood between.
-        let is_next = group.at <= self.byte;
+        let is_next = in_place && group.at <= self.byte;
         is_durable || group.whole && (continues || is_next)
     }
 }

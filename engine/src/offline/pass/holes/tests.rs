@@ -18,7 +18,11 @@ fn behind_a_gap_counts_only_what_follows_something_durable() {
         end: at + 800,
         whole: true,
     };
-    let durable = Durable { byte: 5000, group: 0 };
+    let durable = Durable {
+        byte: 5000,
+        group: 0,
+        group_end: 0,
+    };
     let follows = |group: Scanned| durable.lets_follow(&state, &group);
     assert!(
         follows(Scanned {
@@ -47,6 +51,21 @@ fn behind_a_gap_counts_only_what_follows_something_durable() {
         }),
         "it may have been torn"
     );
-    let by_checkpoint = Durable { byte: 0, group: 6 };
+    let written_behind = Scanned {
+        durable: 5000,
+        ..group(6, 4200)
+    };
+    assert!(
+        follows(group(6, 4200)) && !follows(written_behind),
+        "it was moved there"
+    );
+    let by_checkpoint = Durable {
+        byte: 5000,
+        group: 6,
+        group_end: 5000,
+    };
+    let moved = by_checkpoint.lets_follow(&state, &group(7, 4200));
+    assert!(!moved, "what has this number stood behind the checkpoint");
+    assert!(by_checkpoint.lets_follow(&state, &group(7, 5000)));
     assert!(by_checkpoint.lets_follow(&state, &group(6, 9000)) && !by_checkpoint.lets_follow(&state, &group(7, 9000)));
 }
