@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::arguments::settings;
-use crate::called;
+use crate::called::called;
 use crate::failure::Exit;
 use crate::terminal::log;
 use crate::terminal::shown::shown_usage;
@@ -41,25 +41,19 @@ pub(crate) fn with_next_step(
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![origin.into()]));
         return error;
     }
-    let missing = match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) => missing.join(" "),
-        _ => return error,
+    let is_key_missing = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) => {
+            missing.iter().any(|argument| argument.contains("--jwt-key-file"))
+        }
+        _ => false,
     };
-    let has = |name: &str| missing.contains(name);
-    let called = called::called();
-    let next = if has("--jwt-key-file") {
-        format!(
+    if is_key_missing {
+        let next = format!(
             "make a key with `(umask 077; openssl rand -hex 32 >key)` and name that file here or in STREAMKIT_JWT_KEY_FILE; for \
-             development, `{called} dev` does without"
-        )
-    } else if has("--token") || has("--store <UUID>") {
-        format!(
-            "run `{called} dev` in another terminal and paste the three export lines it prints; for a server that runs \
-             already, set STREAMKIT_URL, STREAMKIT_TOKEN (from `{called} token`) and STREAMKIT_STORE"
-        )
-    } else {
-        return error;
-    };
-    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![next.into()]));
+             development, `{} dev` does without",
+            called()
+        );
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![next.into()]));
+    }
     error
 }

@@ -86,7 +86,7 @@ impl Demo {
         out.text(format_args!("  {called} verify {dir}"))?;
         out.text(format_args!("  {called} dev --data {dir}"))?;
         out.text(format_args!(
-            "  {called} consume flights/{AIRCRAFT} --limit 3   (with the lines that dev prints)"
+            "  {called} consume flights/{AIRCRAFT} --limit 3   (in another terminal)"
         ))?;
         out.flush()
     }

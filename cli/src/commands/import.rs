@@ -69,6 +69,7 @@ impl Import {
             ))
             .hint("give a shorter one with --source NAME"));
         }
+        let store = self.connect.open()?;
         let mut bytes = 0;
         let input: Box<dyn Read + Send> = match is_stdin {
             true => Box::new(std::io::stdin()),
@@ -96,7 +97,7 @@ impl Import {
         };
         let one_segment = source.segment_by.is_none();
         let bar = Bar::new(bytes);
-        let imported = run(&self.connect.open(), &self.space, source, input, &bar).await;
+        let imported = run(&store, &self.space, source, input, &bar).await;
         bar.clear();
         let imported = imported?;
         let Imported {

@@ -19,7 +19,7 @@ pub(crate) struct Spaces {
 
 impl Spaces {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let spaces = self.connect.open().spaces().await?;
+        let spaces = self.connect.open()?.spaces().await?;
         let mut out = Out::new();
         for space in spaces {
             if json_lines(self.json) {
@@ -46,7 +46,7 @@ pub(crate) struct Segments {
 
 impl Segments {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = self.connect.open();
+        let store = self.connect.open()?;
         let segments = store.segment_statuses(&self.space, "", 0).await?;
         if segments.is_empty() {
             unknown::tell(&store, &self.space, None).await?;
@@ -109,8 +109,9 @@ impl Status {
         let (space, segment) = self.target.unwrap_or_default();
         let one_segment = segment.is_some();
         let segment = segment.unwrap_or_default();
-        let store = self.connect.open();
-        let (status, said) = tokio::join!(store.status(&space, &segment), readiness::said(&self.connect.url));
+        let server = self.connect.server()?;
+        let store = server.open();
+        let (status, said) = tokio::join!(store.status(&space, &segment), readiness::said(&server.url));
         let status = status?;
         if status.segment_count == 0 && !space.is_empty() {
             note(unknown::message(&space, one_segment.then_some(&segment)));

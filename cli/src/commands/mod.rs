@@ -23,7 +23,7 @@ use crate::signals::interrupt::{interruptible, stoppable};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Start a server for development, and print how to connect to it
+    /// Start a server for development, which client commands find
     Dev(dev::Dev),
     /// Start the server
     Serve(serve::Serve),

@@ -118,7 +118,7 @@ impl Produce {
         if common.len() < self.metadata.len() {
             return Err(Failure::arguments("a key of --metadata is given twice"));
         }
-        let store = self.connect.open();
+        let store = self.connect.open()?;
         let input: Box<dyn Read + Send> = match self.file.as_deref() {
             None | Some("-") => Box::new(std::io::stdin()),
             Some(file) => Box::new(open(file)?),

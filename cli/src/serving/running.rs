@@ -30,6 +30,11 @@ impl Running {
     /// stores close. What was acknowledged is stored either way.
     pub(crate) async fn until_stopped(self, mut signals: StopSignals) -> Result<(), Failure> {
         signals.next().await?;
+        self.leave(signals).await
+    }
+
+    /// The same, when the first signal is here.
+    pub(crate) async fn leave(self, mut signals: StopSignals) -> Result<(), Failure> {
         note("streamkit: stopping");
         let engine = self.engine.clone();
         let deadline = self.server.shutdown_deadline();

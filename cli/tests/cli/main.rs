@@ -19,6 +19,7 @@ mod offline;
 mod people;
 mod pipes;
 mod produce;
+mod profile;
 mod program;
 mod race;
 mod rerun;

@@ -13,12 +13,21 @@ pub const STORE: &str = "6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b10";
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn streamkit() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_streamkit"));
-    // As a user calls it, not as cargo does.
-    command.env_remove("CARGO_MANIFEST_DIR");
+    let mut command = program(env!("CARGO_BIN_EXE_streamkit"));
     #[cfg(unix)]
     std::os::unix::process::CommandExt::arg0(&mut command, "streamkit");
+    command
+}
+
+/// A program as a user calls it, not as cargo does, with no variable that says which server is meant.
+pub fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env_remove("CARGO_MANIFEST_DIR");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STREAMKIT_")) {
+        command.env_remove(name);
+    }
+    // Nor is a server found of whoever runs the tests.
+    for name in ["HOME", "LOCALAPPDATA", "XDG_STATE_HOME"] {
         command.env_remove(name);
     }
     command

@@ -10,7 +10,12 @@ fn at_a_terminal(command: &std::process::Command) -> Option<String> {
     script
         .args(["-qec", &words.join(" "), "/dev/null"])
         .env("TERM", "xterm");
-    script.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => script.env(key, value),
+            None => script.env_remove(key),
+        };
+    }
     let done = script.stdin(std::process::Stdio::null()).output().ok()?;
     Some(String::from_utf8(done.stdout).unwrap())
 }
@@ -53,4 +58,29 @@ fn one_of_a_thing_is_no_plural() {
         };
         assert!(shown.contains(said), "{shown:?}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_person_is_told_which_server_was_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, data) = (dir.path().join("state"), dir.path().join("data"));
+    let mut dev = streamkit();
+    dev.args(["dev", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+    dev.env("XDG_STATE_HOME", &state);
+    let mut child = dev.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut export = String::new();
+    std::io::BufRead::read_line(&mut out, &mut export).unwrap();
+    let mut spaces = streamkit();
+    spaces.arg("spaces").env("XDG_STATE_HOME", &state);
+    let shown = at_a_terminal(&spaces);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let Some(shown) = shown else {
+        return eprintln!("skipped: no script here");
+    };
+    let url = export.trim().split_once('=').unwrap().1;
+    assert_eq!(shown.matches(url).count(), 1, "{shown:?}");
+    assert!(shown.contains(data.to_str().unwrap()), "{shown:?}");
 }

@@ -13,7 +13,6 @@ use std::time::Instant;
 use figures::{Figures, Floor};
 pub(super) use floor::BareEcho;
 use load::{Amount, Load};
-use streamkit_client::Client;
 use streamkit_engine::limits::RECORD_BYTES_MAX;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -69,18 +68,18 @@ impl Bench {
     /// `stop` ends it early; what was measured by then is printed.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         match &self.read {
-            Some(space) => read_back::run(&self.connect.open(), space, self.json, stop).await,
+            Some(space) => read_back::run(&self.connect.open()?, space, self.json, stop).await,
             None => self.write(stop).await,
         }
     }
 
     async fn write(&self, stop: CancellationToken) -> Result<(), Failure> {
+        let server = self.connect.server()?;
         let mut floors = Vec::new();
         self.measure_floor(&mut floors).await?;
         let segments = self.segments.unwrap_or(self.writers).clamp(1, self.writers.max(1));
         let space = format!("bench-{}", &Uuid::new_v4().simple().to_string()[..8]);
-        let clients: Vec<Client> = (0..self.connections).map(|_| self.connect.client()).collect();
-        let stores: Vec<_> = clients.iter().map(|client| client.store(self.connect.store)).collect();
+        let stores: Vec<_> = (0..self.connections).map(|_| server.open()).collect();
         let amount = match self.calls {
             Some(calls) => Amount::Calls(calls),
             None => Amount::Time(self.duration.into()),

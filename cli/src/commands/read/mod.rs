@@ -62,7 +62,7 @@ impl Consume {
     /// `stop` ends it early, with what was printed so far accounted for.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         // Entries last no longer than their client.
-        let store = self.connect.open();
+        let store = self.connect.open()?;
         let mut entries = self.open(&store).await?;
         let mut printer = self.printer();
         let mut stopped = std::pin::pin!(stop.cancelled());
@@ -94,7 +94,7 @@ impl Consume {
             (Some(last), None) => {
                 let offset = last.offset();
                 if let Some(file) = &self.offset_file {
-                    offset_file::write(file, self.connect.store, &offset)?;
+                    offset_file::write(file, store.id(), &offset)?;
                 } else if std::io::stderr().is_terminal() {
                     let called = called();
                     note(format_args!(
@@ -141,14 +141,14 @@ impl Consume {
                 )));
             }
             let after = match (&self.after, &self.offset_file) {
-                (Some(offset), _) => offset.clone().of(self.connect.store, &space)?,
+                (Some(offset), _) => offset.clone().of(store.id(), &space)?,
                 (None, Some(_)) if is_closed() => {
                     return Err(Failure::new(
                         "standard output is closed: what is read would be lost, and passed over next time",
                     )
                     .hint("open it; >/dev/null throws entries away on purpose"));
                 }
-                (None, Some(file)) => offset_file::read(file, self.connect.store, &space)?.unwrap_or_default(),
+                (None, Some(file)) => offset_file::read(file, store.id(), &space)?.unwrap_or_default(),
                 (None, None) => LexKey::default(),
             };
             return Ok(store.consume_space(ConsumeSpace {
@@ -247,7 +247,7 @@ pub(crate) struct Peek {
 impl Peek {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (space, segment) = &self.target;
-        match self.connect.open().peek(space, segment).await? {
+        match self.connect.open()?.peek(space, segment).await? {
             Some(entry) => {
                 let mut out = Out::new();
                 self.format.unwrap_or(Format::Json).print(&entry, &mut out)?;
