@@ -8,6 +8,7 @@ mod failure;
 mod flight;
 #[cfg(test)]
 mod io_thread;
+mod leases;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]

@@ -115,40 +115,6 @@ async fn leases_stand_in_checkpoints_and_verify_agrees() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_that_ran_out_make_room_for_others_and_those_that_are_held_do_not() {
-    let (dir, watch) = (tempfile::tempdir().unwrap(), Watch::default());
-    let engine = open(dir.path(), &watch);
-    let store = engine.store(STORE).await.unwrap();
-    let mut asking = tokio::task::JoinSet::new();
-    for key in 0..limits::LEASES_MAX {
-        let store = store.clone();
-        asking.spawn(async move { acquire(&*store, &key.to_string(), "a").await.unwrap() });
-    }
-    asking.join_all().await;
-    let one_more = || async { store.acquire_lease(&name("more"), &name("a"), TTL).await };
-    let refused = one_more().await;
-    assert!(
-        matches!(refused, Err(AppendError::Rejected(Rejection::TooManyLeases))),
-        "{refused:?}"
-    );
-    assert!(
-        acquire(&*store, "17", "a").await.is_some(),
-        "one that is there may be renewed"
-    );
-    watch.pass(TTL);
-    assert!(one_more().await.unwrap().is_some());
-    drop(store);
-    engine.close().await;
-    let engine = open(dir.path(), &watch);
-    let store = engine.store(STORE).await.unwrap();
-    let refused = store.acquire_lease(&name("another"), &name("a"), TTL).await;
-    assert!(
-        matches!(refused, Err(AppendError::Rejected(Rejection::TooManyLeases))),
-        "after a restart, too"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_salvaged_holds_no_lease_and_no_token_comes_again() {
     let (dir, watch) = (tempfile::tempdir().unwrap(), Watch::default());
     let (broken, target) = (dir.path().join("broken"), dir.path().join("target"));
