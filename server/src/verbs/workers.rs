@@ -92,15 +92,15 @@ async fn present<R: Records, A: Answers>(
                 place.seen(said.at.filter(|at| at.0 > 0).unwrap_or_else(now));
             }
             () = tokio::time::sleep_until(gone_at) => return Err(Failure::NotHeardOf(ttl).into()),
-            () = beat(&mut beats) => {
-                let mut batch = out.batch();
-                batch.sign_of_life(id, now());
-                out.answer(batch).await?;
-            }
             // It lives as long as this place in it.
             _ = changes.changed() => {
                 changes.borrow_and_update();
                 tell(workers, out).await?;
+            }
+            () = beat(&mut beats) => {
+                let mut batch = out.batch();
+                batch.sign_of_life(id, now());
+                out.answer(batch).await?;
             }
         }
     }

@@ -218,6 +218,7 @@ async fn a_worker_hears_the_server_renews_without_telling_others_and_gives_way_t
     let id = Uuid::from_u128(7);
     let (mut first, mut second) = (host.connect().await, host.connect().await);
     let head = first.open(&workers(id, 1)).await;
+    assert_eq!(inventory(&mut first, head).await, [7], "before the first heartbeat");
     let mut beats = 0;
     while beats < 2 {
         match WorkerMessage::decode(&next(&mut first, head).await).unwrap() {
