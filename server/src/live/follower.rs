@@ -107,7 +107,7 @@ impl Follower {
             };
             let exact = of_space.segments.get(&status.path.segment).into_iter().flatten();
             for (_, mailbox) in exact.chain(&of_space.every) {
-                coalesced += u64::from(mailbox.put(status));
+                coalesced += u64::from(mailbox.put(&status.path.segment));
             }
         }
         coalesced

@@ -1,10 +1,11 @@
-//! What a follower is to be told and has not been yet: of each segment the newest status. It never grows beyond a bound: where more
-//! segments changed than it holds, it says that any may have, and its reader looks at the store.
+//! What a follower is to be told of and has not been yet: which segments changed. He reads their statuses when he tells them, so that
+//! none is older than one before. A mailbox never grows beyond a bound: where more segments changed than it holds, it says that any may
+//! have.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use streamkit_engine::{Name, SegmentStatus};
+use streamkit_engine::Name;
 use tokio::sync::Notify;
 
 /// Segments that a mailbox holds; as many as a Go server queues.
@@ -13,13 +14,13 @@ const SEGMENTS_MAX: usize = 1024;
 /// What there is to tell.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum News {
-    /// Of some segments, by name.
-    Of(BTreeMap<Name, SegmentStatus>),
+    /// Of these segments.
+    Of(BTreeSet<Name>),
     /// Of any: look at the store.
     OfAny,
 }
 
-/// Statuses on their way to one follower.
+/// News on their way to one follower.
 pub(super) struct Mailbox {
     news: Mutex<News>,
     comes: Notify,
@@ -28,18 +29,17 @@ pub(super) struct Mailbox {
 impl Mailbox {
     pub(super) fn new() -> Self {
         Self {
-            news: Mutex::new(News::Of(BTreeMap::new())),
+            news: Mutex::new(News::Of(BTreeSet::new())),
             comes: Notify::new(),
         }
     }
 
-    /// A segment has this status now. Whether an older one of it was there and is not told any more.
-    pub(super) fn put(&self, status: &SegmentStatus) -> bool {
+    /// A segment changed. Whether it had before, which is not told any more.
+    pub(super) fn put(&self, segment: &Name) -> bool {
         let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
         let coalesced = match &mut *news {
-            News::Of(segments) if segments.len() < SEGMENTS_MAX || segments.contains_key(&status.path.segment) => {
-                segments.insert(status.path.segment.clone(), status.clone()).is_some()
-            }
+            News::Of(segments) if segments.contains(segment) => true,
+            News::Of(segments) if segments.len() < SEGMENTS_MAX => !segments.insert(segment.clone()),
             any => {
                 *any = News::OfAny;
                 true
@@ -63,8 +63,8 @@ impl Mailbox {
         loop {
             {
                 let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-                if *news != News::Of(BTreeMap::new()) {
-                    return std::mem::replace(&mut *news, News::Of(BTreeMap::new()));
+                if *news != News::Of(BTreeSet::new()) {
+                    return std::mem::replace(&mut *news, News::Of(BTreeSet::new()));
                 }
             }
             self.comes.notified().await;
@@ -75,32 +75,25 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use streamkit_engine::{SegmentPath, Sequence, Timestamp};
 
     use super::*;
 
-    fn status(segment: usize, head: u64) -> SegmentStatus {
-        SegmentStatus {
-            path: SegmentPath::new("s", &segment.to_string()).unwrap(),
-            first_sequence: Sequence(1),
-            first_timestamp: Timestamp(1),
-            last_sequence: Sequence(head),
-            last_timestamp: Timestamp(1),
-        }
+    fn name(segment: usize) -> Name {
+        Name::new(&segment.to_string()).unwrap()
     }
 
     #[test]
-    fn of_each_segment_the_newest_status_is_told_once() {
+    fn each_segment_that_changed_is_told_once() {
         let mailbox = Mailbox::new();
         assert!(mailbox.take().now_or_never().is_none());
-        for head in 1..=9 {
-            assert_eq!(mailbox.put(&status(7, head)), head > 1);
+        for change in 1..=9 {
+            assert_eq!(mailbox.put(&name(7)), change > 1);
         }
-        mailbox.put(&status(3, 1));
+        mailbox.put(&name(3));
         let Some(News::Of(news)) = mailbox.take().now_or_never() else {
             panic!()
         };
-        assert_eq!(news.into_values().collect::<Vec<_>>(), [status(3, 1), status(7, 9)]);
+        assert_eq!(news.into_iter().collect::<Vec<_>>(), [name(3), name(7)]);
         assert!(mailbox.take().now_or_never().is_none());
     }
 
@@ -108,14 +101,14 @@ mod tests {
     fn a_mailbox_nobody_empties_says_in_the_end_that_anything_may_have_changed() {
         let mailbox = Mailbox::new();
         for segment in 0..SEGMENTS_MAX {
-            mailbox.put(&status(segment, 1));
+            mailbox.put(&name(segment));
         }
-        mailbox.put(&status(0, 2));
+        mailbox.put(&name(0));
         assert!(matches!(&*mailbox.news.lock().unwrap(), News::Of(news) if news.len() == SEGMENTS_MAX));
-        mailbox.put(&status(SEGMENTS_MAX, 1));
-        mailbox.put(&status(0, 3));
+        mailbox.put(&name(SEGMENTS_MAX));
+        mailbox.put(&name(0));
         assert_eq!(mailbox.take().now_or_never(), Some(News::OfAny));
-        mailbox.put(&status(0, 4));
+        mailbox.put(&name(0));
         assert!(matches!(mailbox.take().now_or_never(), Some(News::Of(_))));
     }
 }

@@ -12,8 +12,12 @@ use uuid::Uuid;
 /// Workers of a store; each of them is told of all.
 const WORKERS_MAX: usize = 1000;
 
-/// Bytes of what the workers of a store say of themselves, together. All of it fits in one message.
-const METADATA_BYTES_MAX: usize = 1 << 20;
+/// Bytes of what the workers of a store say of themselves, together. All of it goes to each who looks, at each change.
+const METADATA_BYTES_MAX: usize = 256 << 10;
+
+/// What is told without a turn: so many workers, with so many bytes of metadata.
+const FEW_WORKERS: usize = 16;
+const FEW_BYTES: usize = 4 << 10;
 
 /// What a worker says of itself.
 pub(crate) type WorkerMetadata = BTreeMap<String, String>;
@@ -111,6 +115,12 @@ impl StoreWorkers {
             last_seen: registered.last_seen,
         });
         present.collect()
+    }
+
+    /// Whether a list of them is small.
+    pub(crate) fn are_few(&self) -> bool {
+        let all = self.lock();
+        all.present.len() <= FEW_WORKERS && all.metadata_bytes <= FEW_BYTES
     }
 
     /// Hears of each change. Of several, once.

@@ -175,6 +175,7 @@ impl Records for Incoming {
     }
 
     async fn sign_of_life(&mut self) -> Result<SignOfLife, Refused> {
+        self.inbox.end_at_once();
         loop {
             let Some(received) = self.receive(0).await? else {
                 continue;

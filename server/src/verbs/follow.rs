@@ -1,11 +1,12 @@
 //! Follow: the status of a segment, or of all segments of a space, then each that changes, until the peer has enough. A follower who is
 //! slow is told the newest status of each segment, and nobody waits for him.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamkit_engine::{SegmentPath, SegmentStatus, Store};
+use streamkit_engine::{Name, SegmentPath, SegmentStatus, Store};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::boundary::{Answers, Batch as _};
@@ -14,6 +15,9 @@ use super::list;
 use super::outgoing::Outgoing;
 use super::verb::{Follow, SegmentList};
 use crate::live::{Interest, Live, News};
+
+/// Segments whose statuses go out without a turn.
+const FEW_SEGMENTS: usize = 8;
 
 pub(super) async fn run<A: Answers>(
     follow: Follow,
@@ -42,7 +46,7 @@ pub(super) async fn run<A: Answers>(
             }
             news = subscription.next() => match news {
                 News::OfAny => told.all().await?,
-                News::Of(segments) => told.some(segments.into_values()).await?,
+                News::Of(segments) => told.some(segments).await?,
             },
         }
     }
@@ -75,15 +79,11 @@ struct Told<'a, A> {
 impl<A: Answers> Told<'_, A> {
     /// Tells all that he follows, as it is now.
     async fn all(&mut self) -> Result<(), Failure> {
-        let space = self.interest.space.clone();
         match self.interest.segment.clone() {
-            Some(segment) => {
-                let status = self.store.segment_status(&SegmentPath { space, segment }).await?;
-                self.some(status).await
-            }
+            Some(segment) => self.some(BTreeSet::from([segment])).await,
             None => {
                 let list = SegmentList {
-                    space,
+                    space: self.interest.space.clone(),
                     after: None,
                     limit: usize::MAX,
                     with_status: true,
@@ -93,18 +93,31 @@ impl<A: Answers> Told<'_, A> {
         }
     }
 
-    /// Tells some statuses, but for what he knows already.
-    async fn some(&mut self, statuses: impl IntoIterator<Item = SegmentStatus>) -> Result<(), Failure> {
+    /// Tells the statuses of some segments as they are now, but for what he knows already. Of many it waits for its turn first, so that
+    /// followers who take nothing hold nothing.
+    async fn some(&mut self, segments: BTreeSet<Name>) -> Result<(), Failure> {
+        if segments.len() <= FEW_SEGMENTS {
+            let batch = self.batch(segments).await?;
+            return self.out.answer(batch).await;
+        }
+        let mut turn = self.out.turn().await?;
+        let batch = self.batch(segments).await?;
+        self.out.send(batch, &mut turn, 0).await
+    }
+
+    async fn batch(&mut self, segments: BTreeSet<Name>) -> Result<A::Batch, Failure> {
         let mut batch = self.out.batch();
-        for status in statuses {
-            if self.last.as_ref() == Some(&status) {
+        for segment in segments {
+            let space = self.interest.space.clone();
+            let status = self.store.segment_status(&SegmentPath { space, segment }).await?;
+            let Some(status) = status.filter(|status| self.last.as_ref() != Some(status)) else {
                 continue;
-            }
+            };
             batch.status(&status);
             if self.interest.segment.is_some() {
                 self.last = Some(status);
             }
         }
-        self.out.answer(batch).await
+        Ok(batch)
     }
 }

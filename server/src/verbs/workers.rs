@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use streamkit_engine::{StoreId, Timestamp};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::boundary::{Answers, Batch as _, Records};
@@ -14,6 +13,7 @@ use super::follow::{beat, beats};
 use super::outgoing::Outgoing;
 use super::verb::{Watch, Worker};
 use crate::live::{Live, StoreWorkers};
+use crate::stood;
 
 /// How long a worker is there of which nothing is heard, at least.
 const TTL_MIN: Duration = Duration::from_secs(30);
@@ -58,9 +58,18 @@ async fn tell_all<A: Answers>(
 }
 
 async fn tell<A: Answers>(workers: &StoreWorkers, out: &Outgoing<A>) -> Result<(), Failure> {
+    // Of a large one it waits for its turn first, so that those who take nothing hold nothing.
+    if !workers.are_few() {
+        let mut turn = out.turn().await?;
+        return out.send(inventory(workers, out), &mut turn, 0).await;
+    }
+    out.answer(inventory(workers, out)).await
+}
+
+fn inventory<A: Answers>(workers: &StoreWorkers, out: &Outgoing<A>) -> A::Batch {
     let mut batch = out.batch();
     batch.inventory(&workers.inventory(), now());
-    out.answer(batch).await
+    batch
 }
 
 async fn present<R: Records, A: Answers>(
@@ -77,7 +86,8 @@ async fn present<R: Records, A: Answers>(
     } = worker;
     let ttl = TTL_MIN.max(heartbeat.period * TTL_BEATS);
     let place = workers.join(id, metadata, now()).map_err(Failure::Presence)?;
-    let mut gone_at = Instant::now() + ttl;
+    // What it said while this process stood is in its socket still.
+    let mut gone = Box::pin(stood::sleep(ttl));
     let mut beats = heartbeat.is_asked_for.then(|| beats(heartbeat.period));
     loop {
         tokio::select! {
@@ -88,10 +98,10 @@ async fn present<R: Records, A: Answers>(
                 if said.worker != id && said.worker != Uuid::nil() {
                     return Err(Failure::AnotherWorker.into());
                 }
-                gone_at = Instant::now() + ttl;
+                gone.set(stood::sleep(ttl));
                 place.seen(said.at.filter(|at| at.0 > 0).unwrap_or_else(now));
             }
-            () = tokio::time::sleep_until(gone_at) => return Err(Failure::NotHeardOf(ttl).into()),
+            () = &mut gone => return Err(Failure::NotHeardOf(ttl).into()),
             // It lives as long as this place in it.
             _ = changes.changed() => {
                 changes.borrow_and_update();

@@ -156,6 +156,43 @@ async fn a_slow_follower_hears_the_newest_status_of_each_segment_and_keeps_nobod
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_status_goes_back_also_where_a_snapshot_is_made_while_it_changes() {
+    let host = Host::start().await;
+    let store = host.engine.store(StoreId(STORE)).await.unwrap();
+    let appending = tokio::spawn(async move {
+        for _ in 0..150 {
+            for segment in 0..6 {
+                let path = SegmentPath::new("s", &segment.to_string()).unwrap();
+                store
+                    .publish(&path, vec![streamkit_engine::Record::new("x")])
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    let mut peer = host.connect().await;
+    let mut heads: BTreeMap<(Uuid, String), u64> = BTreeMap::new();
+    while !appending.is_finished() {
+        let head = peer.open(&follow("*", 0)).await;
+        for _ in 0..20 {
+            let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(200), peer.frame()).await else {
+                break;
+            };
+            let channel = frame.channel_id;
+            let message = frame.message();
+            if Terminal::decode(&message).is_some() {
+                continue;
+            }
+            let told = SegmentStatus::decode(&message).unwrap();
+            let before = heads.insert((channel, told.segment), told.last_sequence).unwrap_or(0);
+            assert!(before <= told.last_sequence, "{before} before {}", told.last_sequence);
+        }
+        peer.send(head, &Terminal::CloseError("context canceled".into()).encode())
+            .await;
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_stops_tells_followers_and_workers() {
     let host = Host::start().await;
