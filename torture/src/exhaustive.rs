@@ -135,6 +135,7 @@ fn killed(run: &mut Run) -> Result<(), Broken> {
     if let Some(mut life) = Life::start(run)?
         && life.settle()?
     {
+        life.settle_leases()?;
         life.work()?;
     }
     let left = run.disk.after_worst_power_loss();
