@@ -1,6 +1,7 @@
 //! Many stores in one folder. They open on first use and share threads.
 
 mod backup_source;
+mod lease_times;
 mod open_stores;
 mod opening;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 
+use self::lease_times::LeaseTimes;
 use self::open_stores::OpenStores;
 use crate::boundary::{Store, Stores};
 use crate::commit::budget::{QueueBudget, QueuesBudget};
@@ -64,6 +66,7 @@ struct Inner {
     deadlines: Arc<Deadlines>,
     budget: Arc<QueuesBudget>,
     descriptors: Arc<Descriptors>,
+    lease_times: LeaseTimes,
     /// Checks periodically that the folder is still in its place.
     watch: OnceLock<Watch>,
 }
@@ -158,6 +161,7 @@ impl Engine {
             closes: Mutex::default(),
             stores: Mutex::new(OpenStores::new(config.open_stores, Arc::clone(&descriptors))),
             descriptors,
+            lease_times: LeaseTimes::default(),
             budget: QueuesBudget::new(&config, &deadlines),
             config,
             threads: Arc::new(threads),
@@ -300,11 +304,11 @@ impl Inner {
             is_clock_behind: AtomicBool::new(false),
             checkpointing: Checkpointing::behind(checkpointed),
         };
-        log.catalog
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .leases
-            .count_from(log.clock.uptime());
+        {
+            let mut catalog = log.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            self.lease_times.give_back(log.id, &mut catalog.leases);
+            catalog.leases.count_from(log.clock.uptime());
+        }
         self.threads.folder.gone()?;
         let last_commit = log.catalog().totals().last_timestamp;
         log.tell_of_clock(log.clock.now(), last_commit);

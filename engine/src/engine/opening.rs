@@ -131,7 +131,7 @@ impl Inner {
                 }
             }
             StoreJob::Close(id, store) => {
-                if catch_unwind(AssertUnwindSafe(|| store.close())).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| self.close_store(&store))).is_err() {
                     tracing::error!(store = %id, "closing a store panicked");
                 }
                 drop(store);
@@ -152,11 +152,17 @@ impl Inner {
             let Some((idle, store)) = self.stores().oldest_idle(LocalStore::is_idle) else {
                 break;
             };
-            store.close();
+            self.close_store(&store);
             drop(store);
             self.stores().closed(idle);
         }
         self.recover_store(id)
+    }
+
+    fn close_store(&self, store: &LocalStore) {
+        store.close();
+        let log = store.log();
+        self.lease_times.keep(log.id, &log.catalog().leases);
     }
 
     /// Whether anything of a store is on the disk.
@@ -202,7 +208,7 @@ impl Inner {
     pub(super) fn close_all(&self) {
         let open = self.stores().end();
         for (id, store) in open {
-            store.close();
+            self.close_store(&store);
             drop(store);
             self.stores().closed(id);
         }

@@ -1,6 +1,6 @@
 //! The leases of a store. As the rest of the catalog, what stands here is durable: grants, renewals and releases are transactions
 //! of the log, and what they make of the table follows from them alone. Only since when a lease counts is not in the log: a
-//! process counts by its own uptime, which never jumps, and from its open on anew, so that no lease ends early.
+//! process counts by its own uptime, which never jumps, and from its own start on anew, so that no lease ends early.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +30,13 @@ impl Held {
     fn has_run_out(&self, uptime: Duration) -> bool {
         self.since.is_some_and(|since| uptime >= since + self.ttl)
     }
+}
+
+/// Since when a lease counts.
+pub(crate) struct LeaseTime {
+    key: Name,
+    token: FencingToken,
+    since: Duration,
 }
 
 /// What somebody who wants a lease gets.
@@ -135,6 +142,28 @@ impl Leases {
     /// Restores the newest token from a checkpoint.
     pub(crate) fn restore_last_token(&mut self, token: FencingToken) {
         self.last_token = self.last_token.max(token);
+    }
+
+    /// Since when those count that do.
+    pub(crate) fn times(&self) -> Vec<LeaseTime> {
+        let counted = self.held.iter().filter_map(|(key, held)| {
+            Some(LeaseTime {
+                key: key.clone(),
+                token: held.token,
+                since: held.since?,
+            })
+        });
+        counted.collect()
+    }
+
+    /// Those that are as they were go on counting.
+    pub(crate) fn count_as(&mut self, times: &[LeaseTime]) {
+        for time in times {
+            let held = self.held.get_mut(&time.key);
+            if let Some(held) = held.filter(|held| held.token == time.token) {
+                held.since.get_or_insert(time.since);
+            }
+        }
     }
 
     /// Those that were taken in and not counted yet count from now on.

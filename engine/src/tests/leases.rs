@@ -37,6 +37,7 @@ fn open(disk: &Simulated, watch: &Watch) -> Engine {
     Engine::open(EngineConfig {
         clock: Arc::new(watch.clone()),
         disk: Arc::new(disk.clone()),
+        open_stores: 1,
         ..EngineConfig::new("/data")
     })
     .unwrap()
@@ -82,4 +83,26 @@ async fn those_that_ran_out_make_room_for_others_and_those_that_are_held_do_not(
         matches!(refused, Err(AppendError::Rejected(Rejection::TooManyLeases))),
         "after a restart, too"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_nobody_renews_runs_out_however_often_its_store_gives_its_place_to_others() {
+    let (disk, watch) = (Simulated::default(), Watch::default());
+    let engine = open(&disk, &watch);
+    let other = StoreId(Uuid::from_u128(8));
+    let visit = async |key: &str, store| {
+        let store = engine.store(store).await.unwrap();
+        acquire(&*store, key, "b").await
+    };
+    let store = engine.store(STORE).await.unwrap();
+    let first = acquire(&*store, "k", "a").await.unwrap();
+    drop(store);
+    for step in 0..10 {
+        watch.pass(TTL / 10);
+        assert!(visit("other", other).await.is_some(), "it takes the one place");
+        assert_eq!(visit("k", STORE).await.is_some(), step == 9, "step {step}");
+    }
+    let store = engine.store(STORE).await.unwrap();
+    let held = store.lease(&first.key).await.unwrap().unwrap();
+    assert!(held.holder == name("b") && held.token > first.token);
 }
