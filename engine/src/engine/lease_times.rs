@@ -13,10 +13,10 @@ const TIMES_MAX: usize = 100_000;
 
 /// Of all stores that are closed.
 #[derive(Default)]
-pub(super) struct LeaseTimes(Mutex<Kept>);
+pub(super) struct LeaseTimes(Mutex<KeptTimes>);
 
 #[derive(Default)]
-struct Kept {
+struct KeptTimes {
     stores: HashMap<StoreId, Vec<LeaseTime>>,
     count: usize,
 }
