@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use streamkit_engine::{SegmentPath, StoreId, Stores as _};
+use streamkit_engine::{SegmentAppend, SegmentPath, Sequence, StoreId, Stores as _, Transaction};
 use streamkit_protocol::*;
 use streamkit_server::Limits;
 use uuid::Uuid;
@@ -139,14 +139,19 @@ async fn a_slow_follower_hears_the_newest_status_of_each_segment_and_keeps_nobod
     let head = slow.open(&follow("*", 0)).await;
     slow.answers_ping().await;
     let store = host.engine.store(StoreId(STORE)).await.unwrap();
-    let path = |segment: u64| SegmentPath::new("s", &format!("{segment} {}", "long".repeat(100))).unwrap();
-    for _ in 0..5 {
-        for segment in 0..SEGMENTS {
-            store
-                .publish(&path(segment), vec![streamkit_engine::Record::new("x")])
-                .await
-                .unwrap();
-        }
+    // All of them in one commit, so that a slow disk does not make the peer too slow.
+    for round in 1..=5 {
+        let segments = (0..SEGMENTS).map(|segment| SegmentAppend {
+            path: SegmentPath::new("s", &format!("{segment} {}", "long".repeat(100))).unwrap(),
+            first_sequence: Sequence(round),
+            records: vec![streamkit_engine::Record::new("x")],
+        });
+        let transaction = Transaction {
+            id: Uuid::new_v4(),
+            segments: segments.collect(),
+            fence: None,
+        };
+        store.append(transaction).await.unwrap();
     }
     let mut heads = BTreeMap::new();
     while heads.len() < SEGMENTS as usize || heads.values().any(|head| *head < 5) {
