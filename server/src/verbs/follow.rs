@@ -93,31 +93,40 @@ impl<A: Answers> Told<'_, A> {
         }
     }
 
-    /// Tells the statuses of some segments as they are now, but for what he knows already. Of many it waits for its turn first, so that
-    /// followers who take nothing hold nothing.
+    /// Tells the statuses of some segments as they are now, but for what he knows already. Many of them are read and encoded as a list
+    /// is: in turn, so that followers who take nothing hold nothing, and off the threads that serve.
     async fn some(&mut self, segments: BTreeSet<Name>) -> Result<(), Failure> {
-        if segments.len() <= FEW_SEGMENTS {
-            let batch = self.batch(segments).await?;
+        let is_one = self.interest.segment.is_some();
+        let is_few = segments.len() <= FEW_SEGMENTS;
+        let now = statuses(self.store.clone(), self.interest.space.clone(), segments);
+        let mut batch = self.out.batch();
+        if is_few {
+            for status in now.await? {
+                if self.last.as_ref() != Some(&status) {
+                    batch.status(&status);
+                }
+                self.last = is_one.then_some(status);
+            }
             return self.out.answer(batch).await;
         }
         let mut turn = self.out.turn().await?;
-        let batch = self.batch(segments).await?;
+        let encoded = async move {
+            for status in now.await? {
+                batch.status(&status);
+            }
+            Ok::<_, Failure>(batch)
+        };
+        let batch = self.out.heavy().await?.run(encoded).await??;
         self.out.send(batch, &mut turn, 0).await
     }
+}
 
-    async fn batch(&mut self, segments: BTreeSet<Name>) -> Result<A::Batch, Failure> {
-        let mut batch = self.out.batch();
-        for segment in segments {
-            let space = self.interest.space.clone();
-            let status = self.store.segment_status(&SegmentPath { space, segment }).await?;
-            let Some(status) = status.filter(|status| self.last.as_ref() != Some(status)) else {
-                continue;
-            };
-            batch.status(&status);
-            if self.interest.segment.is_some() {
-                self.last = Some(status);
-            }
-        }
-        Ok(batch)
+/// The statuses of these segments, but for those that are gone.
+async fn statuses(store: Arc<dyn Store>, space: Name, segments: BTreeSet<Name>) -> Result<Vec<SegmentStatus>, Failure> {
+    let mut statuses = Vec::with_capacity(segments.len());
+    for segment in segments {
+        let space = space.clone();
+        statuses.extend(store.segment_status(&SegmentPath { space, segment }).await?);
     }
+    Ok(statuses)
 }

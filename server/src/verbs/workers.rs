@@ -1,6 +1,7 @@
 //! Workers: who is there in a store, told anew at each change; and to be there oneself, for as long as one is heard of.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use streamkit_engine::{StoreId, Timestamp};
@@ -45,7 +46,7 @@ pub(super) async fn run<R: Records, A: Answers>(
 
 /// Tells who is there, now and at each change.
 async fn tell_all<A: Answers>(
-    workers: &StoreWorkers,
+    workers: &Arc<StoreWorkers>,
     changes: &mut watch::Receiver<u64>,
     out: &Outgoing<A>,
 ) -> Result<Infallible, Failure> {
@@ -57,24 +58,26 @@ async fn tell_all<A: Answers>(
     }
 }
 
-async fn tell<A: Answers>(workers: &StoreWorkers, out: &Outgoing<A>) -> Result<(), Failure> {
-    // Of a large one it waits for its turn first, so that those who take nothing hold nothing.
-    if !workers.are_few() {
-        let mut turn = out.turn().await?;
-        return out.send(inventory(workers, out), &mut turn, 0).await;
-    }
-    out.answer(inventory(workers, out)).await
-}
-
-fn inventory<A: Answers>(workers: &StoreWorkers, out: &Outgoing<A>) -> A::Batch {
+/// A large list is made as those of segments are: in turn, so that those who take nothing hold nothing, and off the threads that serve.
+async fn tell<A: Answers>(workers: &Arc<StoreWorkers>, out: &Outgoing<A>) -> Result<(), Failure> {
     let mut batch = out.batch();
-    batch.inventory(&workers.inventory(), now());
-    batch
+    if workers.are_few() {
+        batch.inventory(&workers.inventory(), now());
+        return out.answer(batch).await;
+    }
+    let mut turn = out.turn().await?;
+    let workers = workers.clone();
+    let encoded = async move {
+        batch.inventory(&workers.inventory(), now());
+        batch
+    };
+    let batch = out.heavy().await?.run(encoded).await?;
+    out.send(batch, &mut turn, 0).await
 }
 
 async fn present<R: Records, A: Answers>(
     worker: Worker,
-    workers: &std::sync::Arc<StoreWorkers>,
+    workers: &Arc<StoreWorkers>,
     mut changes: watch::Receiver<u64>,
     records: &mut R,
     out: &Outgoing<A>,
