@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! GET /streamz ─▶ http/ ─▶ v1/: a connection's channels ─▶ verbs/: one file each ─▶ Store
-//!                 auth/    websocket/: its messages       budgets/: what all may hold
+//!                 auth/    websocket/: its messages       live/: who follows what
+//!                                                         budgets/: what all may hold
 //! ```
 //!
 //! Each of these rooms imports only from those behind it. A second version of the protocol would stand beside `v1/`.

@@ -3,7 +3,7 @@
 use super::committer::StoreCommitter;
 use super::group::{Group, write};
 use super::leases::commit_lease;
-use super::queue::{Reply, Request};
+use super::queue::{Request, answer};
 use super::ready::make_ready;
 use crate::disk::blocks::Blocks;
 use crate::error::{AppendError, Rejection};
@@ -11,7 +11,6 @@ use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::Encoded;
 use crate::log::writer::LogWriter;
 use crate::model::{SegmentPath, Sequence};
-use crate::runtime::waking::waking;
 
 pub(super) fn commit_control(committer: &StoreCommitter, writer: &mut LogWriter, request: Request) {
     match request {
@@ -25,26 +24,20 @@ pub(super) fn commit_control(committer: &StoreCommitter, writer: &mut LogWriter,
                     .status(&path)
                     .ok_or_else(|| Rejection::NoSuchSequence(path.clone()).into())
             });
-            send(reply, status);
+            answer(reply, status);
         }
         Request::Delete { path, reply, .. } => {
             let outcome = match committer.log.catalog().find(&path).is_some() {
                 false => Err(Rejection::NoSuchSequence(path).into()),
                 true => Ok(Encoded::delete(&path)),
             };
-            send(
+            answer(
                 reply,
                 outcome.and_then(|encoded| commit_alone(committer, writer, encoded)),
             );
         }
-        Request::Lease { request, reply, .. } => send(reply, commit_lease(committer, writer, request)),
+        Request::Lease { request, reply, .. } => answer(reply, commit_lease(committer, writer, request)),
     }
-}
-
-fn send<T>(reply: Reply<T>, outcome: Result<T, AppendError>) {
-    waking(|| {
-        let _ = reply.send(outcome);
-    });
 }
 
 fn trim(

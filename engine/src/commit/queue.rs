@@ -16,6 +16,13 @@ use crate::runtime::waking::waking;
 /// unknown.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
+/// Answers whoever waits, if anybody still does.
+pub(crate) fn answer<T>(reply: Reply<T>, outcome: Result<T, AppendError>) {
+    waking(|| {
+        let _ = reply.send(outcome);
+    });
+}
+
 /// One queued request.
 pub(crate) enum Request {
     /// Append records.
@@ -180,15 +187,9 @@ impl Request {
     pub(crate) fn refuse(self, why: Rejection) {
         match self {
             Request::Append(append) => append.answer(Err(why.into())),
-            Request::Trim { reply, .. } => waking(|| {
-                let _ = reply.send(Err(why.into()));
-            }),
-            Request::Delete { reply, .. } => waking(|| {
-                let _ = reply.send(Err(why.into()));
-            }),
-            Request::Lease { reply, .. } => waking(|| {
-                let _ = reply.send(Err(why.into()));
-            }),
+            Request::Trim { reply, .. } => answer(reply, Err(why.into())),
+            Request::Delete { reply, .. } => answer(reply, Err(why.into())),
+            Request::Lease { reply, .. } => answer(reply, Err(why.into())),
         }
     }
 

@@ -58,7 +58,6 @@ mod displaced;
 mod files;
 mod format_example;
 mod gated;
-mod leases;
 mod lifetime;
 mod many_stores;
 mod moved;
