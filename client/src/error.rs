@@ -110,11 +110,15 @@ const NOT_BEGUN: [&str; 2] = ["store unavailable", "too many active streams"];
 const BAD_PRODUCE: &str = "invalid produce arg";
 
 /// Beginnings of texts about a store that takes nothing for now; details follow.
-const NOT_NOW: [&str; 3] = [
+const NOT_NOW: [&str; 4] = [
     "the store accepts no writes since ",
+    "the store holds as many leases as it may; ",
     "the store is overloaded: ",
     "nothing was written, the log could not be made ready: ",
 ];
+
+/// Stands in texts of a medium that asks to wait; the reason goes before it, and the time follows.
+const WAIT: &str = "; try again in ";
 
 /// Beginnings of texts about damaged stored bytes.
 const DAMAGE: &str = "damage in store ";
@@ -203,7 +207,9 @@ impl Error {
             | "the disk is full"
             | "the store is closed"
             | "the read was interrupted; start it again" => Error::Unavailable(text.to_owned()),
-            now if NOT_NOW.iter().any(|begins| now.starts_with(begins)) => Error::Unavailable(text.to_owned()),
+            now if now.contains(WAIT) || NOT_NOW.iter().any(|begins| now.starts_with(begins)) => {
+                Error::Unavailable(text.to_owned())
+            }
             _ => Error::Refused(text.to_owned()),
         }
     }

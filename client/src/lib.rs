@@ -25,6 +25,8 @@
 //! reader may publish over the same client in between, or stop reading for a while.
 
 mod call;
+#[cfg(test)]
+mod catalogue_tests;
 mod channel;
 mod client;
 mod connection;

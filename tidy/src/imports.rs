@@ -79,7 +79,7 @@ fn test_modules(module: &Module, file: &syn::File) -> Vec<Module> {
     declared.collect()
 }
 
-fn is_for_tests(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let syn::Meta::List(list) = &attribute.meta else {
             return false;

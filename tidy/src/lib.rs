@@ -1,5 +1,6 @@
-//! The inputs of the house rules: the repository's files, and which module of a crate imports which.
+//! The inputs of the house rules: the repository's files, which module of a crate imports which, and which errors there are.
 
+pub mod errors;
 pub mod imports;
 
 use std::path::{Path, PathBuf};
