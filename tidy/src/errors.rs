@@ -42,7 +42,7 @@ pub fn errors() -> Errors {
         let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let is_told = |told: &&str| path == root().join(told);
         Reader {
-            every_text: TOLD.iter().any(|told| is_told(&told)),
+            every_text: TOLD.iter().any(is_told),
             sentences: path.starts_with(root().join(HTTP)) && !is_tests(&path),
             errors: &mut errors,
         }
