@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::{Access, AccessError, Authenticate};
+use crate::metrics::Metrics;
 
 /// What whoever sent a request may do.
 pub(super) struct Admitted(pub(super) Access);
@@ -47,12 +48,26 @@ impl From<AccessError> for Refusal {
 impl<S> FromRequestParts<S> for Admitted
 where
     Arc<dyn Authenticate>: FromRef<S>,
+    Arc<Metrics>: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let auth = Arc::<dyn Authenticate>::from_ref(state);
-        Ok(Self(auth.authenticate(parts).await?))
+        let access = auth.authenticate(parts).await;
+        Ok(Self(access.inspect_err(|error| {
+            Arc::<Metrics>::from_ref(state).token_refused(reason(error));
+        })?))
+    }
+}
+
+/// The word for it in the metric.
+fn reason(error: &AccessError) -> &'static str {
+    match error {
+        AccessError::Unclear(_) => "unclear",
+        AccessError::Unknown => "unknown",
+        AccessError::Forbidden(_) => "forbidden",
+        AccessError::Unavailable(_) => "unavailable",
     }
 }

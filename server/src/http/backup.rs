@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use super::admitted::{Admitted, Refusal};
 use crate::auth::{Access, Authenticate, Rights};
+use crate::metrics::Metrics;
 use crate::shared::Shared;
 use crate::told;
 
@@ -112,6 +113,12 @@ struct Kept {
 impl FromRef<Kept> for Arc<dyn Authenticate> {
     fn from_ref(kept: &Kept) -> Self {
         kept.auth.clone()
+    }
+}
+
+impl FromRef<Kept> for Arc<Metrics> {
+    fn from_ref(state: &Kept) -> Self {
+        state.shared.metrics.clone()
     }
 }
 

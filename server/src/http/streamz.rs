@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::admitted::Admitted;
 use super::sessions::Sessions;
 use crate::auth::{Access, Authenticate};
+use crate::metrics::{Limit, Metrics};
 use crate::shared::Shared;
 use crate::v1;
 use crate::websocket::Taken;
@@ -35,6 +36,12 @@ struct Door {
 impl FromRef<Door> for Arc<dyn Authenticate> {
     fn from_ref(door: &Door) -> Self {
         door.auth.clone()
+    }
+}
+
+impl FromRef<Door> for Arc<Metrics> {
+    fn from_ref(state: &Door) -> Self {
+        state.shared.metrics.clone()
     }
 }
 
@@ -61,6 +68,7 @@ async fn streamz(
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
     }
     let Some(place) = sessions.place() else {
+        shared.metrics.limit_hit(Limit::Connections);
         tracing::warn!(limit = sessions.most(), "too many connections");
         return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
     };

@@ -17,6 +17,7 @@ use super::records::Incoming;
 use super::refused::{ACCESS_DENIED, OTHER_STORE, OVERLOADED, TOO_LATE, TOO_MANY_STREAMS, UNPROVEN};
 use super::session::{Seen, Session, Work};
 use crate::auth::Rights;
+use crate::metrics::Limit;
 use crate::verbs::Outgoing;
 
 /// Longest `traceparent` kept: more than twice what its version 00 has.
@@ -141,6 +142,7 @@ impl Session {
             }
             Admission::Full => {
                 self.channels.finish(head.channel_id, false);
+                self.shared.metrics.limit_hit(Limit::Channels);
                 self.refuse(head, TOO_MANY_STREAMS).await;
             }
             Admission::Unknown => {
