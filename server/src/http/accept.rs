@@ -44,7 +44,7 @@ impl Server {
             match accepted {
                 Ok((stream, (place, gave_way))) => {
                     if let Some(why) = gave_way {
-                        self.metrics().handshake_gave_way(why);
+                        self.metrics().peers.handshake_gave_way(why);
                     }
                     tokio::spawn(Arc::new(self.clone()).handshake(stream, place));
                 }

@@ -57,7 +57,7 @@ where
         let auth = Arc::<dyn Authenticate>::from_ref(state);
         let access = auth.authenticate(parts).await;
         Ok(Self(access.inspect_err(|error| {
-            Arc::<Metrics>::from_ref(state).token_refused(reason(error));
+            Arc::<Metrics>::from_ref(state).peers.token_refused(reason(error));
         })?))
     }
 }

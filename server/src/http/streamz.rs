@@ -68,7 +68,7 @@ async fn streamz(
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
     }
     let Some(place) = sessions.place() else {
-        shared.metrics.limit_hit(Limit::Connections);
+        shared.metrics.peers.limit_hit(Limit::Connections);
         tracing::warn!(limit = sessions.most(), "too many connections");
         return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
     };

@@ -61,7 +61,7 @@ impl Live {
         let follower = self.follower(store);
         let mailbox = Arc::new(Mailbox::new());
         let number = follower.add(&interest.space, interest.segment.as_ref(), mailbox.clone());
-        self.metrics.subscriptions(1);
+        self.metrics.followers.subscriptions(1);
         Subscription {
             metrics: self.metrics.clone(),
             follower,
@@ -84,7 +84,7 @@ impl Live {
         followers.insert(store.id(), Arc::downgrade(&follower));
         let mark = *store.durable_tail().borrow();
         let metrics = self.metrics.clone();
-        let coalesced = move |statuses| metrics.coalesced(statuses);
+        let coalesced = move |statuses| metrics.followers.coalesced(statuses);
         tokio::spawn(follow(Arc::downgrade(&follower), self.bus.clone(), mark, coalesced));
         follower
     }
@@ -103,6 +103,6 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let Interest { space, segment } = &self.interest;
         self.follower.remove(space, segment.as_ref(), self.number);
-        self.metrics.subscriptions(-1);
+        self.metrics.followers.subscriptions(-1);
     }
 }

@@ -3,9 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
-use super::Metrics;
-
-pub(super) struct ArrivalCounters {
+pub(crate) struct ArrivalCounters {
     early: Counter,
     late: Counter,
 }
@@ -19,16 +17,14 @@ impl ArrivalCounters {
         registry.register("records_late", help, late.clone());
         Self { early, late }
     }
-}
 
-impl Metrics {
     /// A record waits for one before it.
     pub(crate) fn record_came_early(&self) {
-        self.arrivals.early.inc();
+        self.early.inc();
     }
 
     /// A record came behind the answer to its produce.
     pub(crate) fn record_came_late(&self) {
-        self.arrivals.late.inc();
+        self.late.inc();
     }
 }

@@ -4,9 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::Metrics;
-
-pub(super) struct FollowerCounters {
+pub(crate) struct FollowerCounters {
     subscriptions: Gauge,
     coalesced: Counter,
 }
@@ -23,16 +21,14 @@ impl FollowerCounters {
             coalesced,
         }
     }
-}
 
-impl Metrics {
     /// So many more are followed, or less.
     pub(crate) fn subscriptions(&self, more: i64) {
-        self.followers.subscriptions.inc_by(more);
+        self.subscriptions.inc_by(more);
     }
 
     /// So many statuses gave way to newer ones.
     pub(crate) fn coalesced(&self, statuses: u64) {
-        self.followers.coalesced.inc_by(statuses);
+        self.coalesced.inc_by(statuses);
     }
 }

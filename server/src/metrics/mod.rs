@@ -33,10 +33,10 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) struct Metrics {
     registry: Registry,
     moment: moment::MomentGauges,
-    stores: stores::StoreCounters,
-    arrivals: arrivals::ArrivalCounters,
-    peers: peers::PeerCounters,
-    followers: followers::FollowerCounters,
+    pub(crate) stores: stores::StoreCounters,
+    pub(crate) arrivals: arrivals::ArrivalCounters,
+    pub(crate) peers: peers::PeerCounters,
+    pub(crate) followers: followers::FollowerCounters,
     log: log::LogCounters,
 }
 
@@ -70,8 +70,8 @@ impl Metrics {
     /// Counts one of each kind.
     fn everything_happens(&self) {
         use streamkit_engine::{ReadError, Rejection, StorageError};
-        self.append_failed(&Rejection::DiskFull.into());
-        self.read_failed(&ReadError::Storage(StorageError::Closed));
-        self.token_refused("expired");
+        self.stores.append_failed(&Rejection::DiskFull.into());
+        self.stores.read_failed(&ReadError::Storage(StorageError::Closed));
+        self.peers.token_refused("expired");
     }
 }

@@ -5,7 +5,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::Metrics;
 use super::families::{ByReason, beginning_with, count};
 
 /// Why a connection in its handshake had to give way.
@@ -51,7 +50,7 @@ struct OfLimit {
     limit: &'static str,
 }
 
-pub(super) struct PeerCounters {
+pub(crate) struct PeerCounters {
     handshakes_gave_way: ByReason,
     gave_way: ByReason,
     limits_hit: Family<OfLimit, Counter>,
@@ -80,15 +79,13 @@ impl PeerCounters {
         registry.register("tokens_refused", help, counters.tokens_refused.clone());
         counters
     }
-}
 
-impl Metrics {
     pub(crate) fn handshake_gave_way(&self, why: GaveWay) {
         let reason = match why {
             GaveWay::Total => "all",
             GaveWay::Address => "address",
         };
-        count(&self.peers.handshakes_gave_way, reason);
+        count(&self.handshakes_gave_way, reason);
     }
 
     pub(crate) fn peer_gave_way(&self, why: PeerGaveWay) {
@@ -96,17 +93,17 @@ impl Metrics {
             PeerGaveWay::Receiving => "receiving",
             PeerGaveWay::Sending => "sending",
         };
-        count(&self.peers.gave_way, reason);
+        count(&self.gave_way, reason);
     }
 
     /// Somebody met a limit and was told.
     pub(crate) fn limit_hit(&self, limit: Limit) {
         let of = OfLimit { limit: limit.name() };
-        self.peers.limits_hit.get_or_create(&of).inc();
+        self.limits_hit.get_or_create(&of).inc();
     }
 
     /// Somebody was not let in: with a word that says why, never with anything of the token.
     pub(crate) fn token_refused(&self, reason: &'static str) {
-        count(&self.peers.tokens_refused, reason);
+        count(&self.tokens_refused, reason);
     }
 }

@@ -4,11 +4,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use streamkit_engine::{AppendError, ReadError, Rejection, StorageError};
 
-use super::Metrics;
 use super::families::{ByReason, count};
 
 #[derive(Default)]
-pub(super) struct StoreCounters {
+pub(crate) struct StoreCounters {
     transactions: Counter,
     entries: Counter,
     appends_failed: ByReason,
@@ -31,13 +30,11 @@ impl StoreCounters {
         registry.register("store_opens_failed", help, counters.opens_failed.clone());
         counters
     }
-}
 
-impl Metrics {
     /// A transaction of so many records was committed.
     pub(crate) fn appended(&self, records: usize) {
-        self.stores.transactions.inc();
-        self.stores.entries.inc_by(records as u64);
+        self.transactions.inc();
+        self.entries.inc_by(records as u64);
     }
 
     pub(crate) fn append_failed(&self, error: &AppendError) {
@@ -51,7 +48,7 @@ impl Metrics {
             AppendError::Rejected(Rejection::Storage(_)) => "storage",
             _ => "invalid",
         };
-        count(&self.stores.appends_failed, reason);
+        count(&self.appends_failed, reason);
     }
 
     pub(crate) fn read_failed(&self, error: &ReadError) {
@@ -60,10 +57,10 @@ impl Metrics {
             ReadError::Storage(StorageError::Deleted(_)) => "deleted",
             _ => "storage",
         };
-        count(&self.stores.reads_failed, reason);
+        count(&self.reads_failed, reason);
     }
 
     pub(crate) fn open_failed(&self) {
-        self.stores.opens_failed.inc();
+        self.opens_failed.inc();
     }
 }

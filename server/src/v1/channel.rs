@@ -127,7 +127,7 @@ impl Channel {
         opened.map_err(|error| {
             // What is not tried again yet was counted when it was.
             if let StoreUnavailable::Open(_) = error {
-                self.shared.metrics.open_failed();
+                self.shared.metrics.stores.open_failed();
             }
             Refused::StoreUnavailable
         })

@@ -167,7 +167,7 @@ impl Records for Incoming {
             let got = self.early.first().filter(|_| got > expected).unwrap_or(got);
             return Err(Failure::Conflict { expected, got }.into());
         }
-        self.shared.metrics.record_came_early();
+        self.shared.metrics.arrivals.record_came_early();
         if self.early.asks(expected) {
             self.inbox.ask_for_mark();
         }

@@ -142,7 +142,7 @@ impl Session {
             }
             Admission::Full => {
                 self.channels.finish(head.channel_id, false);
-                self.shared.metrics.limit_hit(Limit::Channels);
+                self.shared.metrics.peers.limit_hit(Limit::Channels);
                 self.refuse(head, TOO_MANY_STREAMS).await;
             }
             Admission::Unknown => {
@@ -173,7 +173,7 @@ impl Session {
     /// A record came behind the end of its produce, and after that was taken for the end.
     async fn came_late(&mut self, head: FrameHead) {
         self.ends.overtaken(Instant::now());
-        self.shared.metrics.record_came_late();
+        self.shared.metrics.arrivals.record_came_late();
         tracing::warn!(store = %head.store_id, "{TOO_LATE}");
         self.refuse(head, TOO_LATE).await;
     }

@@ -106,10 +106,10 @@ async fn commit<A: Answers>(
     let count = records.len();
     let appended = store.append(Transaction::single(path.clone(), first, records)).await;
     let committed = appended.map_err(|error| {
-        metrics.append_failed(&error);
+        metrics.stores.append_failed(&error);
         Failure::of_write("an append", error)
     })?;
-    metrics.appended(count);
+    metrics.stores.appended(count);
     live.committed(store);
     drop(room);
     let mut batch = out.batch();

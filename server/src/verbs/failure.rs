@@ -73,7 +73,7 @@ impl Failure {
     pub(super) fn count(&self, metrics: &Metrics) {
         if let Failure::Read(error) = self {
             tracing::warn!(%error, "a read failed");
-            metrics.read_failed(error);
+            metrics.stores.read_failed(error);
         }
     }
 }

@@ -133,7 +133,7 @@ impl Wire {
                     }
                     Over::GivesWay => {
                         tracing::debug!("a peer sends a large frame too slowly: its connection is closed");
-                        self.shared.metrics.peer_gave_way(PeerGaveWay::Sending);
+                        self.shared.metrics.peers.peer_gave_way(PeerGaveWay::Sending);
                         Some(Arrived::TooSlow)
                     }
                 });

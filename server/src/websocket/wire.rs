@@ -156,7 +156,7 @@ impl Wire {
                     }
                     Over::GivesWay => {
                         tracing::debug!("a peer took too little while others waited: its connection is closed");
-                        self.shared.metrics.peer_gave_way(PeerGaveWay::Receiving);
+                        self.shared.metrics.peers.peer_gave_way(PeerGaveWay::Receiving);
                     }
                 }
                 // What is on its way to it will not be taken either.
