@@ -11,11 +11,13 @@ use crate::dial::{Dialler, Hooks, TokenSource};
 use crate::error::Error;
 use crate::retry::RetryPolicy;
 use crate::store::StoreClient;
+use crate::transport::{Transport, Way};
 
 /// Settings of a client.
 #[derive(Clone)]
 pub struct Builder {
     url: String,
+    way: Way,
     token: TokenSource,
     retry: RetryPolicy,
     timeout: Duration,
@@ -38,6 +40,23 @@ impl Builder {
         Fut: Future<Output = Result<String, String>> + Send + 'static,
     {
         self.token = Arc::new(move || Box::pin(source()));
+        self
+    }
+
+    /// Another way to the server than over the network, such as to one in this process; a closure is one, too. The address then only
+    /// names the server, in requests and errors: `ws://in-process` will do.
+    ///
+    /// ```no_run
+    /// # fn in_process() -> std::io::Result<tokio::io::DuplexStream> { unreachable!() }
+    /// # use streamkit_client::Client;
+    /// let client = Client::builder("ws://in-process")
+    ///     .transport(|| std::future::ready(in_process()))
+    ///     .token("…")
+    ///     .build();
+    /// ```
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.way = Way::own(transport);
         self
     }
 
@@ -73,6 +92,7 @@ impl Builder {
     pub fn build(self) -> Client {
         let dialler = Dialler {
             url: format!("{}/streamz", self.url.trim_end_matches('/')),
+            way: self.way,
             token: self.token,
             retry: self.retry,
             hooks: self.hooks,
@@ -94,6 +114,7 @@ impl Client {
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder {
             url: url.into(),
+            way: Way::Network,
             token: Arc::new(|| Box::pin(std::future::ready(Err("no token was configured".to_owned())))),
             retry: RetryPolicy::DEFAULT,
             timeout: Duration::from_secs(30),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
 use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
-use tokio::net::TcpStream;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, Uri, header};
@@ -20,6 +19,7 @@ use crate::error::Error;
 use crate::progress::{Metered, Progress};
 use crate::retry::RetryPolicy;
 use crate::token;
+use crate::transport::Way;
 
 /// Longest a single attempt to connect may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +39,7 @@ pub struct Hooks {
 #[derive(Clone)]
 pub(crate) struct Dialler {
     pub(crate) url: String,
+    pub(crate) way: Way,
     pub(crate) token: TokenSource,
     pub(crate) retry: RetryPolicy,
     pub(crate) hooks: Hooks,
@@ -103,17 +104,15 @@ impl Dialler {
             .insert(FRAMES_HEADER, HeaderValue::from_static(FRAMES_IN_ORDER));
         let address =
             address(request.uri()).ok_or_else(|| invalid(format!("bad address {:?}: use ws://host:port", self.url)))?;
-        let tcp = TcpStream::connect(address).await;
-        let tcp = tcp.map_err(|error| DialError::Transient(error.to_string()))?;
-        tcp.set_nodelay(true)
-            .map_err(|error| DialError::Transient(error.to_string()))?;
+        let bytes = self.way.connect(&address).await;
+        let bytes = bytes.map_err(|error| DialError::Transient(error.to_string()))?;
         let progress = Progress::new();
         let config = WebSocketConfig::default()
             .read_buffer_size(16 << 10)
             .write_buffer_size(16 << 10)
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
-        match client_async_with_config(request, Metered::new(tcp, progress.clone()), Some(config)).await {
+        match client_async_with_config(request, Metered::new(bytes, progress.clone()), Some(config)).await {
             Ok((socket, _)) => Ok(duplex::start(socket, progress)),
             Err(tungstenite::Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
                 Err(DialError::Permanent(token::refused(&token)))

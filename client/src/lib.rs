@@ -18,6 +18,7 @@
 //! ```text
 //! store.rs ─▶ produce.rs, consume.rs, lookup.rs ─▶ call.rs ─▶ channel.rs ─▶ connection.rs ◀─ duplex.rs ─▶ wire.rs: WebSocket
 //!             what is asked                        link.rs: one dial for all ─▶ dial.rs: token, handshake, retries
+//!                                                                                    └▶ transport.rs: bytes to the server
 //! ```
 //!
 //! Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a broken connection, a
@@ -43,6 +44,7 @@ mod progress;
 mod retry;
 mod store;
 mod token;
+mod transport;
 mod wire;
 
 pub use client::{Builder, Client};
@@ -55,3 +57,4 @@ pub use retry::RetryPolicy;
 pub use store::StoreClient;
 pub use streamkit_protocol::{LexKey, Metadata, SegmentStatus, SpaceOffset, Status, Trx};
 pub use token::refused as refused_token;
+pub use transport::Transport;

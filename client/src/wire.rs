@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::WebSocketStream;
@@ -16,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::connection::{Connection, Outgoing};
 use crate::progress::Metered;
+use crate::transport;
 
 /// Bytes written before the other direction has its turn.
 const TURN_BYTES: usize = 256 << 10;
@@ -27,7 +27,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// A server that takes not one byte of what waits for it for so long is gone.
 pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
-pub(crate) type Socket = WebSocketStream<Metered<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<Metered<transport::Bytes>>;
 
 /// A connection's socket and what is queued for it.
 pub(crate) struct Wire {
@@ -182,7 +182,7 @@ impl Wire {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
     use super::*;
@@ -194,7 +194,7 @@ pub(crate) mod tests {
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (far, _) = listener.accept().await.unwrap();
         let config = WebSocketConfig::default();
-        let metered = Metered::new(near, progress);
+        let metered = Metered::new(transport::Bytes::Tcp(near), progress);
         (
             WebSocketStream::from_raw_socket(metered, Role::Client, Some(config)).await,
             far,

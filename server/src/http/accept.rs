@@ -1,6 +1,8 @@
 //! Accepting connections: each has a deadline for its handshake, only so many are in it at a time ([`super::places`]), and
 //! none of them can stop the others from being accepted.
 
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,16 +11,23 @@ use hyper::body::Body as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
 use tower_service::Service as _;
 
-use super::places::{Place, Places};
+use super::places::Place;
 use super::server::Server;
 use super::undated;
 use crate::websocket::{Socket, Taken};
 
 /// Pause after an error that more accepting cannot help: no descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes on their way in each direction between a peer in this process and us: as many as a socket has at least.
+const PIPE_BYTES: usize = 64 << 10;
+
+/// Where peers in this process come from: nowhere on any network.
+const IN_PROCESS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// An answer that fits into any socket: whoever does not take it may be sent away.
 const SMALL_ANSWER_BYTES: u64 = 16 << 10;
@@ -30,26 +39,24 @@ impl Server {
     /// Cancel safe: dropped, it accepts no more; sessions go on.
     pub async fn serve(&self, listener: TcpListener) {
         let stopping = self.stopping();
-        let limits = self.limits();
-        let places = Places::new(limits.handshakes, limits.handshakes_per_address);
         loop {
             let next = async {
                 let (stream, address) = listener.accept().await?;
-                std::io::Result::Ok((stream, places.take(address.ip()).await))
+                io::Result::Ok((stream, self.place(address.ip()).await))
             };
             let accepted = tokio::select! {
                 next = next => next,
                 () = stopping.cancelled() => return,
             };
             match accepted {
-                Ok((stream, (place, gave_way))) => {
-                    if let Some(why) = gave_way {
-                        self.metrics().peers.handshake_gave_way(why);
-                    }
-                    tokio::spawn(Arc::new(self.clone()).handshake(stream, place));
+                Ok((stream, place)) => {
+                    // Frames are small and answers are waited for.
+                    let _ = stream.set_nodelay(true);
+                    let taken = Taken::default();
+                    tokio::spawn(self.clone().handshake(Socket::tcp(stream, taken.clone()), taken, place));
                 }
                 // The peer was gone before we came to it.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -58,14 +65,47 @@ impl Server {
         }
     }
 
+    /// A stream of bytes to this server for a peer in the same process, which may be an HTTP client or the WebSocket client of a
+    /// test: the whole handshake goes over it, with token and limits. All such peers count as one address.
+    ///
+    /// The session runs on the runtime this is called on. The peer ends it by dropping the stream.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionRefused`]: the server stops, or has stopped.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn in_process(&self) -> io::Result<DuplexStream> {
+        if self.stopping().is_cancelled() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the server stops"));
+        }
+        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        let server = self.clone();
+        tokio::spawn(async move {
+            let (taken, place) = (Taken::default(), server.place(IN_PROCESS).await);
+            server
+                .handshake(Socket::memory(near, taken.clone()), taken, place)
+                .await;
+        });
+        Ok(far)
+    }
+
+    /// A place in the handshake for who comes from an address.
+    ///
+    /// Cancel safe.
+    async fn place(&self, from: IpAddr) -> Place {
+        let (place, gave_way) = self.places().take(from).await;
+        if let Some(why) = gave_way {
+            self.metrics().peers.handshake_gave_way(why);
+        }
+        place
+    }
+
     /// Speaks HTTP until the connection is upgraded or over.
-    async fn handshake(self: Arc<Self>, stream: TcpStream, place: Place) {
-        // Frames are small and answers are waited for.
-        let _ = stream.set_nodelay(true);
-        let taken = Taken::default();
+    async fn handshake(self, socket: Socket, taken: Taken, place: Place) {
         if !undated::has_date(SystemTime::now()) {
             tracing::error!("{}", undated::WHY);
-            let refused = undated::refuse(Socket::new(stream, taken), self.limits().handshake, place.gives_way()).await;
+            let refused = undated::refuse(socket, self.limits().handshake, place.gives_way()).await;
             return refused
                 .unwrap_or_else(|error| tracing::debug!(%error, "a connection ended before it was answered"));
         }
@@ -90,7 +130,7 @@ impl Server {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits().handshake)
-            .serve_connection(TokioIo::new(Socket::new(stream, taken.clone())), service_fn(answer))
+            .serve_connection(TokioIo::new(socket), service_fn(answer))
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let stopping = self.stopping();

@@ -7,6 +7,7 @@ use axum::Router;
 use streamkit_engine::Stores;
 use tokio_util::sync::CancellationToken;
 
+use super::places::Places;
 use super::sessions::Sessions;
 use super::{backup, health, streamz};
 use crate::auth::Authenticate;
@@ -21,6 +22,7 @@ pub struct Server {
     shared: Arc<Shared>,
     auth: Arc<dyn Authenticate>,
     sessions: Arc<Sessions>,
+    places: Arc<Places>,
     backups: backup::BackupReads,
 }
 
@@ -35,6 +37,7 @@ impl Server {
     pub fn on_bus(stores: Arc<dyn Stores>, auth: impl Authenticate, limits: Limits, bus: Arc<dyn MessageBus>) -> Self {
         Self {
             sessions: Arc::new(Sessions::new(limits.connections)),
+            places: Places::new(limits.handshakes, limits.handshakes_per_address),
             backups: backup::BackupReads::default(),
             auth: Arc::new(auth),
             shared: Arc::new(Shared::new(stores, limits, bus)),
@@ -43,6 +46,11 @@ impl Server {
 
     pub(super) fn stopping(&self) -> CancellationToken {
         self.shared.stopping.clone()
+    }
+
+    /// Of all connections in their handshake, wherever they came from.
+    pub(super) fn places(&self) -> &Arc<Places> {
+        &self.places
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -78,7 +78,7 @@ mod tests {
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let never = CancellationToken::new();
-        let refused = refuse(Socket::new(stream, Taken::default()), Duration::from_secs(60), &never);
+        let refused = refuse(Socket::tcp(stream, Taken::default()), Duration::from_secs(60), &never);
         let asked = async {
             peer.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r").await.unwrap();
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -98,7 +98,7 @@ mod tests {
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let gives_way = CancellationToken::new();
-        let refused = refuse(Socket::new(stream, Taken::default()), Duration::MAX, &gives_way);
+        let refused = refuse(Socket::tcp(stream, Taken::default()), Duration::MAX, &gives_way);
         let sent_away = async {
             peer.write_all(b"GET").await.unwrap();
             gives_way.cancel();

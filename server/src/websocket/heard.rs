@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::socket::Taken;
+use super::counted::Taken;
 use crate::stood::Stood;
 
 /// Shorter than anything that silence means.

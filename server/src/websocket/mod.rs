@@ -1,4 +1,4 @@
-//! A connection, from its TCP socket to the messages of its WebSocket: what any version of the protocol goes through.
+//! A connection, from its socket to the messages of its WebSocket: what any version of the protocol goes through.
 //!
 //! ```text
 //! socket ─▶ stream: how much of a message may come ─▶ receiving ─▶ a message at a time
@@ -6,6 +6,8 @@
 //! ```
 
 mod assembly;
+mod carrier;
+mod counted;
 mod heard;
 mod outbound;
 mod patience;
@@ -14,8 +16,9 @@ mod socket;
 mod stream;
 mod wire;
 
+pub(crate) use counted::Taken;
 pub(crate) use heard::Heard;
 pub(crate) use outbound::{Frames, Outbound};
 pub(crate) use receiving::Arrived;
-pub(crate) use socket::{Socket, Taken};
+pub(crate) use socket::Socket;
 pub(crate) use wire::{Broken, Wire};

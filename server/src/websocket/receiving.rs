@@ -117,13 +117,13 @@ impl Wire {
 
     /// Nothing more is here for now. Ready when it would, since a large message has its room, or when no more will.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrived>> {
+        let read = self.bytes_read();
         let limits = &self.shared.limits;
         let frames = &self.shared.budgets.frames;
         let stream = self.socket.as_mut().expect("it is there").get_mut();
         self.has_part.store(!stream.is_between_messages(), Ordering::Relaxed);
         let Some(needs) = stream.needs() else {
             if self.reading.held.is_some() {
-                let read = stream.bytes_read();
                 let new = || Patience::new(limits.silence, limits.give_way, read);
                 let patience = self.reading.patience.get_or_insert_with(new);
                 return patience.poll(cx, read, || frames.is_wanted()).map(|over| match over {

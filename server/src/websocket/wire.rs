@@ -14,10 +14,10 @@ use hyper::upgrade::Upgraded;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::counted::Taken;
 use super::outbound::{self, Outbound, Queue, Queued};
 use super::patience::{Over, Patience};
 use super::receiving::Reading;
-use super::socket::Taken;
 use super::stream::{ALWAYS_BYTES, Stream, WebSocket};
 use crate::metrics::PeerGaveWay;
 use crate::shared::Shared;
@@ -78,6 +78,22 @@ impl Wire {
 
     pub(super) fn socket(&mut self) -> &mut WebSocket {
         self.socket.as_mut().expect("it is there")
+    }
+
+    /// Bytes that the peer has taken, as far down as that is known.
+    fn bytes_written(&mut self) -> u64 {
+        match &self.taken {
+            Some(taken) => taken.written(),
+            None => self.socket().get_ref().bytes_written(),
+        }
+    }
+
+    /// Bytes that the peer has sent, as far down as that is known.
+    pub(super) fn bytes_read(&mut self) -> u64 {
+        match &self.taken {
+            Some(taken) => taken.read(),
+            None => self.socket().get_ref().bytes_read(),
+        }
     }
 
     /// Whether a part of a message was here when nothing more was: true or false whenever [`Wire::next`] is pending.
@@ -142,7 +158,7 @@ impl Wire {
         if !waits {
             self.writing = None;
         } else if written.is_pending() {
-            let written = self.socket().get_ref().bytes_written();
+            let written = self.bytes_written();
             let (limits, outgoing) = (&self.shared.limits, &self.shared.budgets.outgoing);
             let new = || Patience::new(limits.write_deadline, limits.give_way, written);
             let patience = self.writing.get_or_insert_with(new);

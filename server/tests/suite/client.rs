@@ -1,4 +1,4 @@
-//! The client against the server, over a real socket.
+//! The client against the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,12 +8,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 
 use crate::peer::{Host, STORE, token};
+use crate::via::{Listener, Via, over_both};
 
 pub fn client(host: &Host) -> Client {
-    Client::builder(&host.url)
-        .token(token(&["streamkit::*"]))
-        .retry(RetryPolicy::AGGRESSIVE)
-        .build()
+    host.client().retry(RetryPolicy::AGGRESSIVE).build()
 }
 
 pub fn records(count: usize) -> Vec<NewRecord> {
@@ -22,9 +20,8 @@ pub fn records(count: usize) -> Vec<NewRecord> {
         .collect()
 }
 
-#[tokio::test]
-async fn what_is_produced_comes_back_with_payload_and_metadata() {
-    let host = Host::start().await;
+async fn what_is_produced_comes_back_with_payload_and_metadata(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let status = store.produce_all("s", "a", 1, records(25_000)).await.unwrap();
     assert_eq!((status.first_sequence, status.last_sequence), (1, 25_000));
@@ -44,9 +41,8 @@ async fn what_is_produced_comes_back_with_payload_and_metadata() {
     assert_eq!(store.status("", "").await.unwrap().entry_count, 25_000);
 }
 
-#[tokio::test]
-async fn losers_of_a_race_are_told_the_head_and_each_sequence_has_one_winner() {
-    let host = Host::start().await;
+async fn losers_of_a_race_are_told_the_head_and_each_sequence_has_one_winner(via: Via) {
+    let host = Host::via(via).await;
     let clients = [client(&host), client(&host)];
     let won = Arc::new(AtomicU32::new(0));
     let tasks = (0..64).map(|n| {
@@ -87,13 +83,12 @@ async fn losers_of_a_race_are_told_the_head_and_each_sequence_has_one_winner() {
     assert_eq!(entries.len(), 50);
 }
 
-#[tokio::test]
-async fn a_lost_connection_ends_a_running_consume_with_an_error_and_the_rest_can_be_read_after_reconnecting() {
-    let host = Host::start().await;
+async fn a_lost_connection_ends_a_running_consume_with_an_error_and_the_rest_can_be_read_after_reconnecting(via: Via) {
+    let host = Host::via(via).await;
     let reconnected = Arc::new(AtomicU32::new(0));
     let count = reconnected.clone();
-    let client = Client::builder(&host.url)
-        .token(token(&["streamkit::*"]))
+    let client = host
+        .client()
         .retry(RetryPolicy::AGGRESSIVE)
         .on_reconnected(move |_| {
             count.fetch_add(1, Ordering::Relaxed);
@@ -133,13 +128,13 @@ async fn a_lost_connection_ends_a_running_consume_with_an_error_and_the_rest_can
     host.stop().await;
 }
 
-#[tokio::test]
-async fn a_fresh_token_is_asked_for_at_every_dial_and_a_refused_one_is_permanent() {
-    let host = Host::start().await;
+async fn a_fresh_token_is_asked_for_at_every_dial_and_a_refused_one_is_permanent(via: Via) {
+    let host = Host::via(via).await;
     let asked = Arc::new(AtomicU32::new(0));
     let failed = Arc::new(AtomicU32::new(0));
     let (asking, failing) = (asked.clone(), failed.clone());
-    let client = Client::builder(&host.url)
+    let client = host
+        .client()
         .token_source(move || {
             let first = asking.fetch_add(1, Ordering::Relaxed) == 0;
             async move {
@@ -159,9 +154,8 @@ async fn a_fresh_token_is_asked_for_at_every_dial_and_a_refused_one_is_permanent
     assert_eq!((asked.load(Ordering::Relaxed), failed.load(Ordering::Relaxed)), (2, 1));
 }
 
-#[tokio::test]
-async fn dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on() {
-    let host = Host::start().await;
+async fn dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let big = NewRecord::new(vec![b'x'; 10_000]);
     store.produce_all("s", "a", 1, vec![big; 4000]).await.unwrap();
@@ -172,9 +166,8 @@ async fn dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on() {
     assert_eq!(store.peek("s", "a").await.unwrap().unwrap().sequence, 4000);
 }
 
-#[tokio::test]
-async fn a_dropped_producer_leaves_nothing_behind() {
-    let host = Host::start().await;
+async fn a_dropped_producer_leaves_nothing_behind(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let mut producer = store.produce("s", "a", 1).await.unwrap();
     // Enough for some to be sent.
@@ -187,20 +180,14 @@ async fn a_dropped_producer_leaves_nothing_behind() {
     assert_eq!(store.peek("s", "a").await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn calls_have_timeouts_and_errors_have_types() {
+async fn calls_have_timeouts_and_errors_have_types(via: Via) {
     // A peer that accepts and says nothing.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", silent.local_addr().unwrap());
+    let (mut silent, client) = Listener::new(via).await;
     tokio::spawn(async move {
-        let (tcp, _) = silent.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_async(tcp).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(silent.accept().await).await.unwrap();
         while socket.next().await.is_some() {}
     });
-    let client = Client::builder(url)
-        .token("t")
-        .timeout(Duration::from_millis(200))
-        .build();
+    let client = client.timeout(Duration::from_millis(200)).build();
     assert!(matches!(
         client.store(STORE).peek("s", "a").await,
         Err(Error::Timeout(_))
@@ -222,15 +209,12 @@ async fn calls_have_timeouts_and_errors_have_types() {
     assert!(matches!(client.store(STORE).peek("s", "a").await, Err(Error::Closed)));
 }
 
-#[tokio::test]
-async fn a_produce_that_ends_without_a_status_is_an_error() {
+async fn a_produce_that_ends_without_a_status_is_an_error(via: Via) {
     // A peer that ends every channel cleanly at its half-close.
-    let careless = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", careless.local_addr().unwrap());
+    let (mut careless, client) = Listener::new(via).await;
     tokio::spawn(async move {
         use futures_util::SinkExt as _;
-        let (tcp, _) = careless.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_async(tcp).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(careless.accept().await).await.unwrap();
         while let Some(Ok(message)) = socket.next().await {
             if message.is_text()
                 && String::from_utf8_lossy(&message.clone().into_data()).contains("eyJ0eXBlIjoibXV4OjpjbG9zZSJ9")
@@ -239,7 +223,18 @@ async fn a_produce_that_ends_without_a_status_is_an_error() {
             }
         }
     });
-    let store = Client::builder(url).token("t").build().store(STORE);
+    let store = client.build().store(STORE);
     let error = store.produce_all("s", "a", 1, [NewRecord::new("x")]).await.unwrap_err();
     assert!(matches!(error, Error::Protocol(_)), "{error:?}");
+}
+
+over_both! {
+    what_is_produced_comes_back_with_payload_and_metadata
+    losers_of_a_race_are_told_the_head_and_each_sequence_has_one_winner
+    a_lost_connection_ends_a_running_consume_with_an_error_and_the_rest_can_be_read_after_reconnecting
+    a_fresh_token_is_asked_for_at_every_dial_and_a_refused_one_is_permanent
+    dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on
+    a_dropped_producer_leaves_nothing_behind
+    calls_have_timeouts_and_errors_have_types
+    a_produce_that_ends_without_a_status_is_an_error
 }

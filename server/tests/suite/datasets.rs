@@ -9,6 +9,7 @@ use streamkit_client::*;
 
 use crate::client::{client, records};
 use crate::peer::{Host, STORE, record};
+use crate::via::{Via, over_both};
 
 const SPACES: [&str; 5] = ["space0", "space1", "space2", "space3", "space4"];
 const SEGMENTS: [&str; 5] = ["segment0", "segment1", "segment2", "segment3", "segment4"];
@@ -24,9 +25,8 @@ async fn five_records_get_one_status() {
     assert!(statuses[0].contains("\"last_sequence\":5"), "{}", statuses[0]);
 }
 
-#[tokio::test]
-async fn fifty_records_of_8_kib_come_back() {
-    let host = Host::start().await;
+async fn fifty_records_of_8_kib_come_back(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let payload = |n: usize| vec![n as u8; 8 << 10];
     let all = (0..50).map(|n| NewRecord::new(payload(n)));
@@ -37,9 +37,8 @@ async fn fifty_records_of_8_kib_come_back() {
     assert!(entries.iter().enumerate().all(|(n, entry)| entry.payload == payload(n)));
 }
 
-#[tokio::test]
-async fn five_spaces_of_five_segments_are_listed_in_order_and_read_whole() {
-    let host = Host::start().await;
+async fn five_spaces_of_five_segments_are_listed_in_order_and_read_whole(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let fill = SPACES
         .iter()
@@ -63,9 +62,8 @@ async fn five_spaces_of_five_segments_are_listed_in_order_and_read_whole() {
     assert!(all.is_sorted_by_key(|entry| entry.timestamp));
 }
 
-#[tokio::test]
-async fn a_limit_is_exact_none_means_all_and_it_counts_over_all_spaces() {
-    let host = Host::start().await;
+async fn a_limit_is_exact_none_means_all_and_it_counts_over_all_spaces(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     for space in SPACES {
         store.produce_all(space, "a", 1, records(10)).await.unwrap();
@@ -92,10 +90,9 @@ async fn a_limit_is_exact_none_means_all_and_it_counts_over_all_spaces() {
     assert_eq!(read.len(), 13);
 }
 
-#[tokio::test]
-async fn of_much_produced_in_parallel_every_entry_is_read_exactly_once() {
+async fn of_much_produced_in_parallel_every_entry_is_read_exactly_once(via: Via) {
     const EACH: u64 = 3000;
-    let host = Host::start().await;
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let producers = SEGMENTS[..4].iter().map(async |segment| {
         for first in (1..=EACH).step_by(250) {
@@ -114,9 +111,8 @@ async fn of_much_produced_in_parallel_every_entry_is_read_exactly_once() {
     }
 }
 
-#[tokio::test]
-async fn four_producers_of_the_same_25_sequences_leave_25_entries() {
-    let host = Host::start().await;
+async fn four_producers_of_the_same_25_sequences_leave_25_entries(via: Via) {
+    let host = Host::via(via).await;
     let clients: Vec<Client> = (0..4).map(|_| client(&host)).collect();
     let won = AtomicU32::new(0);
     let racers =
@@ -137,9 +133,8 @@ async fn four_producers_of_the_same_25_sequences_leave_25_entries() {
     assert_eq!(read, (1..=25).collect::<Vec<u64>>());
 }
 
-#[tokio::test]
-async fn what_one_client_publishes_at_once_is_stored_one_after_the_other() {
-    let host = Host::start().await;
+async fn what_one_client_publishes_at_once_is_stored_one_after_the_other(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let publishes = (0..60).map(|n| {
         let segment = SEGMENTS[n % 3];
@@ -158,4 +153,13 @@ async fn what_one_client_publishes_at_once_is_stored_one_after_the_other() {
         found.values().all(|sequences| sequences.iter().copied().eq(1..=20)),
         "{found:?}"
     );
+}
+
+over_both! {
+    fifty_records_of_8_kib_come_back
+    five_spaces_of_five_segments_are_listed_in_order_and_read_whole
+    a_limit_is_exact_none_means_all_and_it_counts_over_all_spaces
+    of_much_produced_in_parallel_every_entry_is_read_exactly_once
+    four_producers_of_the_same_25_sequences_leave_25_entries
+    what_one_client_publishes_at_once_is_stored_one_after_the_other
 }

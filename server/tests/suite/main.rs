@@ -1,4 +1,4 @@
-//! The server over real sockets, spoken to in frames.
+//! The server over real sockets, spoken to in frames; and our client, over sockets and within the process.
 
 mod backup;
 mod budgets;
@@ -9,6 +9,7 @@ mod failing;
 mod fair;
 mod faults;
 mod handshake;
+mod in_process;
 mod leaving;
 mod live;
 mod mounted;
@@ -25,3 +26,4 @@ mod scripts;
 mod sizes;
 mod slow;
 mod unread;
+mod via;

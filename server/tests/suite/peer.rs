@@ -1,9 +1,10 @@
 //! A server on a free port, and a peer that speaks raw frames to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use streamkit_client::{Builder, Client};
 use streamkit_engine::{Engine, EngineConfig, Stores};
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
 use streamkit_server::{Key, Limits, Server};
@@ -11,6 +12,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
+
+use crate::via::{Door, Via, through};
 
 pub const STORE: Uuid = Uuid::from_u128(0x6f1c1e0e_3c0b_4e9e_9a51_0a6f3f2d9b10);
 pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -24,11 +27,21 @@ pub struct Host {
     pub engine: Engine,
     serving: tokio::task::JoinHandle<()>,
     dir: Arc<tempfile::TempDir>,
+    pub via: Via,
+    pub door: Door,
 }
 
 impl Host {
     pub async fn start() -> Self {
         Self::with_limits(Limits::default()).await
+    }
+
+    /// One whose clients come this way.
+    pub async fn via(via: Via) -> Self {
+        Self {
+            via,
+            ..Self::start().await
+        }
     }
 
     pub async fn with_limits(limits: Limits) -> Self {
@@ -54,6 +67,7 @@ impl Host {
         let server = Server::new(stores, Key::hs256(SECRET).unwrap(), limits);
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
+        let door = Door::new(Mutex::new(Some(server.clone())));
         let accepting = server.clone();
         let serving = tokio::spawn(async move { accepting.serve(listener).await });
         Self {
@@ -62,7 +76,21 @@ impl Host {
             engine,
             serving,
             dir,
+            via: Via::Sockets,
+            door,
         }
+    }
+
+    /// A client that may do everything.
+    pub fn client(&self) -> Builder {
+        let client = match self.via {
+            Via::Sockets => Client::builder(format!("{}/", self.url)),
+            Via::InProcess => {
+                let door = self.door.clone();
+                Client::builder("ws://in-process").transport(move || std::future::ready(through(&door)))
+            }
+        };
+        client.token(token(&["streamkit::*"]))
     }
 
     /// Its data directory.
@@ -72,13 +100,16 @@ impl Host {
 
     /// Stops it and starts it again on the same folder and port.
     pub async fn restart(self) -> Self {
-        let dir = self.dir.clone();
+        let (dir, via, door) = (self.dir.clone(), self.via, self.door.clone());
         let address = self.url.trim_start_matches("ws://").to_owned();
         self.stop().await;
-        Self::on(dir, Limits::default(), &address).await
+        let host = Self::on(dir, Limits::default(), &address).await;
+        *door.lock().unwrap() = Some(host.server.clone());
+        Self { via, door, ..host }
     }
 
     pub async fn stop(self) {
+        self.door.lock().unwrap().take();
         self.serving.abort();
         self.server.shutdown().await;
         self.engine.close().await;

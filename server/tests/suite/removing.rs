@@ -6,10 +6,10 @@ use streamkit_client::*;
 
 use crate::client::{client, records};
 use crate::peer::{Host, STORE, token};
+use crate::via::{Via, over_both};
 
-#[tokio::test]
-async fn trimmed_entries_are_gone_and_the_last_one_stays() {
-    let host = Host::start().await;
+async fn trimmed_entries_are_gone_and_the_last_one_stays(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     store.produce_all("s", "a", 1, records(10)).await.unwrap();
     let left = store.trim("s", "a", 8).await.unwrap();
@@ -30,9 +30,8 @@ async fn trimmed_entries_are_gone_and_the_last_one_stays() {
     }
 }
 
-#[tokio::test]
-async fn a_deleted_segment_is_gone_and_begins_anew() {
-    let host = Host::start().await;
+async fn a_deleted_segment_is_gone_and_begins_anew(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     for segment in ["a", "ab"] {
         store.produce_all("s", segment, 1, records(3)).await.unwrap();
@@ -49,9 +48,8 @@ async fn a_deleted_segment_is_gone_and_begins_anew() {
     assert_eq!((status.first_sequence, status.last_sequence), (1, 1));
 }
 
-#[tokio::test]
-async fn a_slow_read_of_what_is_removed_meanwhile_says_so_and_where_to_go_on() {
-    let host = Host::start().await;
+async fn a_slow_read_of_what_is_removed_meanwhile_says_so_and_where_to_go_on(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let big = NewRecord::new(vec![b'x'; 100_000]);
     for segment in ["trimmed", "deleted", "anew"] {
@@ -97,9 +95,8 @@ async fn a_slow_read_of_what_is_removed_meanwhile_says_so_and_where_to_go_on() {
     }
 }
 
-#[tokio::test]
-async fn a_slow_read_of_a_space_tells_what_was_trimmed_from_what_is_missing() {
-    let host = Host::start().await;
+async fn a_slow_read_of_a_space_tells_what_was_trimmed_from_what_is_missing(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let big = NewRecord::new(vec![b'x'; 100_000]);
     store.produce_all("s", "a", 1, vec![big; 400]).await.unwrap();
@@ -110,21 +107,19 @@ async fn a_slow_read_of_a_space_tells_what_was_trimmed_from_what_is_missing() {
     assert!(matches!(&error, Error::Removed { next: 399, .. }), "{error}");
 }
 
-#[tokio::test]
-async fn who_may_only_read_removes_nothing() {
-    let host = Host::start().await;
+async fn who_may_only_read_removes_nothing(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     store.produce_all("s", "a", 1, records(3)).await.unwrap();
-    let reader = Client::builder(&host.url).token(token(&["streamkit::*:read"])).build();
+    let reader = host.client().token(token(&["streamkit::*:read"])).build();
     let reader = reader.store(STORE);
     assert!(matches!(reader.trim("s", "a", 2).await, Err(Error::AccessDenied)));
     assert!(matches!(reader.delete("s", "a").await, Err(Error::AccessDenied)));
     assert_eq!(store.status("s", "a").await.unwrap().entry_count, 3);
 }
 
-#[tokio::test]
-async fn clients_that_publish_to_one_segment_all_get_their_turn() {
-    let host = Host::start().await;
+async fn clients_that_publish_to_one_segment_all_get_their_turn(via: Via) {
+    let host = Host::via(via).await;
     let clients: Vec<Client> = (0..8).map(|_| client(&host)).collect();
     let publishes = clients.iter().enumerate().map(async |(n, client)| {
         let store = client.store(STORE);
@@ -136,4 +131,13 @@ async fn clients_that_publish_to_one_segment_all_get_their_turn() {
     join_all(publishes).await;
     let status = clients[0].store(STORE).status("s", "order-1").await.unwrap();
     assert_eq!(status.entry_count, 160);
+}
+
+over_both! {
+    trimmed_entries_are_gone_and_the_last_one_stays
+    a_deleted_segment_is_gone_and_begins_anew
+    a_slow_read_of_what_is_removed_meanwhile_says_so_and_where_to_go_on
+    a_slow_read_of_a_space_tells_what_was_trimmed_from_what_is_missing
+    who_may_only_read_removes_nothing
+    clients_that_publish_to_one_segment_all_get_their_turn
 }

@@ -8,10 +8,13 @@ use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 use streamkit_protocol::{Frame, Terminal};
 use streamkit_server::{Key, Limits};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{client, records};
 use crate::peer::{Host, SECRET, STORE, token};
+use crate::via::{Listener, Stream, Via, over_both, through};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Fault {
@@ -51,27 +54,28 @@ fn read(store: &StoreClient, read: Read, after: Option<&Entry>) -> streamkit_cli
 
 /// Every fault under every way of reading: the stream ends with an error, never as if it were whole; the next call
 /// reconnects, and reading on from the last entry gives exactly the rest.
-#[tokio::test]
-async fn a_broken_read_ends_with_an_error_and_goes_on_without_gap_or_repeat() {
+async fn a_broken_read_ends_with_an_error_and_goes_on_without_gap_or_repeat(via: Via) {
     let ways = [Read::Segment, Read::Space, Read::Spaces];
     let faults = [Fault::SocketDrop, Fault::Restart, Fault::TokenExpires];
     let all = ways
         .into_iter()
-        .flat_map(|way| faults.map(|fault| broken_read(way, fault)));
+        .flat_map(|way| faults.map(|fault| broken_read(via, way, fault)));
     futures_util::future::join_all(all).await;
 }
 
-async fn broken_read(way: Read, fault: Fault) {
-    let mut host = Host::start().await;
+async fn broken_read(via: Via, way: Read, fault: Fault) {
+    let mut host = Host::via(via).await;
     let filler = client(&host);
     let big = NewRecord::new(vec![b'x'; 10_000]);
     let records = vec![big; ENTRIES as usize];
     filler.store(STORE).produce_all("s", "a", 1, records).await.unwrap();
     filler.close().await;
-    let relay = Relay::start(&host.url).await;
+    let relay = Relay::start(&host).await;
     let (reading, reconnected) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let (begun, counting) = (reading.clone(), reconnected.clone());
-    let client = Client::builder(&relay.url)
+    let client = relay
+        .client
+        .clone()
         .token_source(move || {
             let short = fault == Fault::TokenExpires && !begun.load(Ordering::Relaxed);
             let ttl = Duration::from_secs(if short { 2 } else { 3600 });
@@ -131,32 +135,31 @@ async fn broken_read(way: Read, fault: Fault) {
 
 /// Passes bytes on until it is told to drop the connections it has.
 struct Relay {
-    url: String,
-    cut: Arc<tokio::sync::Notify>,
+    /// A client on the other side of it.
+    client: Builder,
+    cut: Arc<Notify>,
 }
 
 impl Relay {
-    async fn start(url: &str) -> Self {
-        let target = url.trim_start_matches("ws://").to_owned();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("ws://{}", listener.local_addr().unwrap());
-        let cut = Arc::new(tokio::sync::Notify::new());
+    async fn start(host: &Host) -> Self {
+        let (mut listener, client) = Listener::new(host.via).await;
+        let (via, door) = (host.via, host.door.clone());
+        let target = host.url.trim_start_matches("ws://").to_owned();
+        let cut = Arc::new(Notify::new());
         let cutting = cut.clone();
         tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (target, cutting) = (target.clone(), cutting.clone());
+            loop {
+                let near = listener.accept().await;
+                let (target, door, cutting) = (target.clone(), door.clone(), cutting.clone());
                 tokio::spawn(async move {
-                    let Ok(mut far) = tokio::net::TcpStream::connect(target).await else {
-                        return;
-                    };
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        () = cutting.notified() => {}
+                    match via {
+                        Via::Sockets => relay(near, TcpStream::connect(target).await, &cutting).await,
+                        Via::InProcess => relay(near, through(&door), &cutting).await,
                     }
                 });
             }
         });
-        Self { url, cut }
+        Self { client, cut }
     }
 
     fn cut(&self) {
@@ -164,12 +167,21 @@ impl Relay {
     }
 }
 
-#[tokio::test]
-async fn calls_that_find_no_connection_share_one_dial() {
-    let host = Host::start().await;
+async fn relay(mut near: Box<dyn Stream>, far: std::io::Result<impl Stream>, cut: &Notify) {
+    if let Ok(mut far) = far {
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+            () = cut.notified() => {}
+        }
+    }
+}
+
+async fn calls_that_find_no_connection_share_one_dial(via: Via) {
+    let host = Host::via(via).await;
     let asked = Arc::new(AtomicU32::new(0));
     let asking = asked.clone();
-    let client = Client::builder(format!("{}/", host.url))
+    let client = host
+        .client()
         .token_source(move || {
             asking.fetch_add(1, Ordering::Relaxed);
             async { Ok(token(&["streamkit::*"])) }
@@ -182,13 +194,9 @@ async fn calls_that_find_no_connection_share_one_dial() {
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
-#[tokio::test]
-async fn produces_under_a_stopping_server_end_and_keep_their_word() {
-    let host = Host::start().await;
-    let client = Client::builder(&host.url)
-        .token(token(&["streamkit::*"]))
-        .retry(RetryPolicy::NEVER)
-        .build();
+async fn produces_under_a_stopping_server_end_and_keep_their_word(via: Via) {
+    let host = Host::via(via).await;
+    let client = host.client().retry(RetryPolicy::NEVER).build();
     let stopped = Arc::new(AtomicBool::new(false));
     let producers = (0..50).map(|n| {
         let (store, stopped) = (client.store(STORE), stopped.clone());
@@ -227,12 +235,10 @@ async fn produces_under_a_stopping_server_end_and_keep_their_word() {
 }
 
 /// A server that answers the first request with frames of its own.
-async fn scripted(answers: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
+async fn scripted(via: Via, answers: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {
+    let (mut listener, client) = Listener::new(via).await;
     tokio::spawn(async move {
-        let (tcp, _) = listener.accept().await.unwrap();
-        let mut socket = tokio_tungstenite::accept_async(tcp).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(listener.accept().await).await.unwrap();
         let first = socket.next().await.unwrap().unwrap();
         let request = Frame::decode(&first.into_data()).unwrap();
         for frame in answers(&request) {
@@ -241,14 +247,13 @@ async fn scripted(answers: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> 
         }
         while socket.next().await.is_some() {}
     });
-    Client::builder(url).token("t").build().store(STORE)
+    client.build().store(STORE)
 }
 
 const SPACE_NAMES: [&[u8]; 2] = [b"\"one\"", b"\"two\""];
 
-#[tokio::test]
-async fn what_arrived_before_the_end_is_read_first_and_nothing_after_it() {
-    let store = scripted(|request| {
+async fn what_arrived_before_the_end_is_read_first_and_nothing_after_it(via: Via) {
+    let store = scripted(via, |request| {
         let head = streamkit_protocol::FrameHead::new(request.store_id, request.channel_id);
         let mut frames: Vec<Vec<u8>> = SPACE_NAMES.iter().map(|name| head.data(name)).collect();
         frames.push(head.data(&Terminal::Close.encode()));
@@ -259,9 +264,8 @@ async fn what_arrived_before_the_end_is_read_first_and_nothing_after_it() {
     assert_eq!(store.spaces().await.unwrap(), ["one", "two"]);
 }
 
-#[tokio::test]
-async fn an_error_frame_is_an_error_and_no_end_of_stream() {
-    let store = scripted(|request| {
+async fn an_error_frame_is_an_error_and_no_end_of_stream(via: Via) {
+    let store = scripted(via, |request| {
         let head = streamkit_protocol::FrameHead::new(request.store_id, request.channel_id);
         let mut frames: Vec<Vec<u8>> = SPACE_NAMES.iter().map(|name| head.data(name)).collect();
         frames.push(head.error(&Terminal::Error("access denied".to_owned()).encode()));
@@ -339,4 +343,12 @@ async fn a_handshake_that_never_ends_is_cut_off() {
     ended.expect("it is still connected").unwrap();
     // Others are served.
     host.connect().await.answers_ping().await;
+}
+
+over_both! {
+    a_broken_read_ends_with_an_error_and_goes_on_without_gap_or_repeat
+    calls_that_find_no_connection_share_one_dial
+    produces_under_a_stopping_server_end_and_keep_their_word
+    what_arrived_before_the_end_is_read_first_and_nothing_after_it
+    an_error_frame_is_an_error_and_no_end_of_stream
 }

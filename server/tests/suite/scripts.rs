@@ -7,41 +7,40 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 use streamkit_protocol::{Frame, FrameHead, Request, Terminal};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::peer::{PATIENCE, STORE};
+use crate::via::{Listener, Stream, Via, over_both};
 
 /// A server that answers every frame with the frames of `answer`.
-async fn scripted(answer: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
+async fn scripted(via: Via, answer: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {
+    let (mut listener, client) = Listener::new(via).await;
     tokio::spawn(async move {
-        let mut socket = accept(&listener).await;
+        let mut socket = accept(&mut listener).await;
         while let Some(frame) = next(&mut socket).await {
             for frame in answer(&frame) {
                 send(&mut socket, frame).await;
             }
         }
     });
-    Client::builder(url).token("t").build().store(STORE)
+    client.build().store(STORE)
 }
 
-async fn accept(listener: &TcpListener) -> WebSocketStream<TcpStream> {
-    let (tcp, _) = listener.accept().await.unwrap();
-    // What is sent is on its way at once: a reset would discard what waits to be sent with the next.
-    tcp.set_nodelay(true).unwrap();
-    tokio_tungstenite::accept_async(tcp).await.unwrap()
+type Socket = WebSocketStream<Box<dyn Stream>>;
+
+async fn accept(listener: &mut Listener) -> Socket {
+    tokio_tungstenite::accept_async(listener.accept().await).await.unwrap()
 }
 
-async fn next(socket: &mut WebSocketStream<TcpStream>) -> Option<Frame> {
+async fn next(socket: &mut Socket) -> Option<Frame> {
     let message = socket.next().await?.ok()?;
     message.is_text().then(|| Frame::decode(&message.into_data()).unwrap())
 }
 
-async fn send(socket: &mut WebSocketStream<TcpStream>, frame: Vec<u8>) {
+async fn send(socket: &mut Socket, frame: Vec<u8>) {
     let text = String::from_utf8(frame).unwrap();
     let _ = socket.send(Message::Text(text.into())).await;
 }
@@ -85,13 +84,17 @@ fn segment_status(last_timestamp: i64) -> Vec<u8> {
 
 /// Answers the first consume with the first 20 of these messages, 20 MB in all, the next with the rest, and a status call
 /// with time 77. Returns the requests.
-async fn overrun(messages: Vec<Vec<u8>>, read: impl FnOnce(&StoreClient) -> Entries) -> (Vec<Entry>, Vec<Request>) {
+async fn overrun(
+    via: Via,
+    messages: Vec<Vec<u8>>,
+    read: impl FnOnce(&StoreClient) -> Entries,
+) -> (Vec<Entry>, Vec<Request>) {
     let stopped = Arc::new(Notify::new());
     let (stopping, rests) = (stopped.clone(), messages.clone());
     let requests = Arc::new(Mutex::new(Vec::new()));
     let asked = requests.clone();
     let consumes = AtomicU32::new(0);
-    let store = scripted(move |frame| {
+    let store = scripted(via, move |frame| {
         let head = head(frame);
         let message = frame.clone().message();
         if Terminal::decode(&message).is_some() {
@@ -129,10 +132,9 @@ async fn overrun(messages: Vec<Vec<u8>>, read: impl FnOnce(&StoreClient) -> Entr
     (taken, requests)
 }
 
-#[tokio::test]
-async fn a_segment_that_overran_is_asked_for_again_after_its_last_entry_within_its_bounds() {
+async fn a_segment_that_overran_is_asked_for_again_after_its_last_entry_within_its_bounds(via: Via) {
     let messages = (1..=25).map(|n| entry("s", "a", n, n as i64, 1 << 20)).collect();
-    let (entries, requests) = overrun(messages, |store| {
+    let (entries, requests) = overrun(via, messages, |store| {
         store.consume_segment(ConsumeSegment {
             to: 90,
             limit: 1000,
@@ -154,14 +156,13 @@ async fn a_segment_that_overran_is_asked_for_again_after_its_last_entry_within_i
     assert_eq!(requests.len(), 4);
 }
 
-#[tokio::test]
-async fn spaces_that_overran_are_asked_for_again_from_where_each_is_and_what_comes_twice_is_taken_once() {
+async fn spaces_that_overran_are_asked_for_again_from_where_each_is_and_what_comes_twice_is_taken_once(via: Via) {
     // All in one millisecond, in two segments of space s; the second answer repeats what an unknown offset makes a server
     // repeat.
     let messages = (0..25)
         .map(|n| entry("s", if n % 2 == 0 { "a" } else { "b" }, n / 2 + 1, 5, 1 << 20))
         .collect();
-    let (entries, requests) = overrun(messages, |store| store.consume(Consume::all(["s", "t"]))).await;
+    let (entries, requests) = overrun(via, messages, |store| store.consume(Consume::all(["s", "t"]))).await;
     assert_eq!(entries.len(), 25);
     for (n, entry) in entries.iter().enumerate() {
         assert_eq!(entry.sequence, n as u64 / 2 + 1);
@@ -175,8 +176,7 @@ async fn spaces_that_overran_are_asked_for_again_from_where_each_is_and_what_com
     assert_eq!(rest.max_timestamp, 77);
 }
 
-#[tokio::test]
-async fn a_hole_and_a_stranger_in_a_read_of_spaces_are_errors() {
+async fn a_hole_and_a_stranger_in_a_read_of_spaces_are_errors(via: Via) {
     for (second, why) in [
         (entry("s", "a", 3, 5, 1), "expected 2, got 3"),
         (entry("s", "a", 1, 5, 1), "expected 2, got 1"),
@@ -184,7 +184,7 @@ async fn a_hole_and_a_stranger_in_a_read_of_spaces_are_errors() {
     ] {
         let first = [entry("s", "a", 1, 5, 1), entry("s", "b", 9, 5, 1)];
         let messages = [first[0].clone(), first[1].clone(), second];
-        let store = scripted(move |frame| {
+        let store = scripted(via, move |frame| {
             let head = head(frame);
             match Request::decode(&frame.clone().message()) {
                 Ok(Request::GetStatus(_)) => {
@@ -207,51 +207,43 @@ async fn a_hole_and_a_stranger_in_a_read_of_spaces_are_errors() {
     }
 }
 
-#[tokio::test]
-async fn an_end_with_any_kind_of_error_is_no_clean_end() {
+async fn an_end_with_any_kind_of_error_is_no_clean_end(via: Via) {
     for end in [
         r#"{"type":"mux::close","err":{"code":5}}"#,
         r#"{"type":"mux::close","err":false}"#,
     ] {
-        let store = scripted(move |frame| vec![head(frame).data(end.as_bytes())]).await;
+        let store = scripted(via, move |frame| vec![head(frame).data(end.as_bytes())]).await;
         let read = store.consume_segment(ConsumeSegment::all("s", "a"));
         let error = read.try_collect::<Vec<_>>().await.unwrap_err();
         assert!(matches!(error, Error::Refused(_)), "{error:?}");
     }
-    let store = scripted(|frame| vec![head(frame).error(&Terminal::Close.encode())]).await;
+    let store = scripted(via, |frame| vec![head(frame).error(&Terminal::Close.encode())]).await;
     assert!(store.spaces().await.is_err());
 }
 
-#[tokio::test]
-async fn reads_are_asked_again_over_a_new_connection_if_the_first_is_lost_before_the_answer() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
+async fn reads_are_asked_again_over_a_new_connection_if_the_first_is_lost_before_the_answer(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
     tokio::spawn(async move {
         loop {
             // Every odd connection hangs up at its first request.
-            next(&mut accept(&listener).await).await;
-            let mut socket = accept(&listener).await;
+            next(&mut accept(&mut listener).await).await;
+            let mut socket = accept(&mut listener).await;
             let request = next(&mut socket).await.unwrap();
             let message = entry("s", "a", 1, 5, 1);
             send(&mut socket, head(&request).data(&message)).await;
             send(&mut socket, head(&request).data(&Terminal::Close.encode())).await;
         }
     });
-    let read = || async {
-        let client = Client::builder(&url).token("t").build();
-        client.store(STORE)
-    };
-    assert_eq!(read().await.peek("s", "a").await.unwrap().unwrap().sequence, 1);
-    let entries = read().await.consume_segment(ConsumeSegment::all("s", "a"));
+    let read = || client.clone().build().store(STORE);
+    assert_eq!(read().peek("s", "a").await.unwrap().unwrap().sequence, 1);
+    let entries = read().consume_segment(ConsumeSegment::all("s", "a"));
     assert_eq!(entries.try_collect::<Vec<_>>().await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn what_the_server_said_before_it_hung_up_counts_though_writing_failed() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
+async fn what_the_server_said_before_it_hung_up_counts_though_writing_failed(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
     tokio::spawn(async move {
-        let mut socket = accept(&listener).await;
+        let mut socket = accept(&mut listener).await;
         let request = next(&mut socket).await.unwrap();
         let status = SegmentStatus {
             space: "s".to_owned(),
@@ -265,7 +257,7 @@ async fn what_the_server_said_before_it_hung_up_counts_though_writing_failed() {
         send(&mut socket, head(&request).data(&refused.encode())).await;
         // The kernel resets a connection that is closed with unread bytes.
     });
-    let store = Client::builder(url).token("t").build().store(STORE);
+    let store = client.build().store(STORE);
     let mut producer = store.produce("s", "a", 1).await.unwrap();
     let error = loop {
         match producer.send(&NewRecord::new(vec![0; 1 << 20])).await {
@@ -277,9 +269,8 @@ async fn what_the_server_said_before_it_hung_up_counts_though_writing_failed() {
     assert_eq!(producer.acknowledged(), 1);
 }
 
-#[tokio::test]
-async fn the_conflict_of_a_backend_that_does_not_tell_the_head_is_a_conflict() {
-    let store = scripted(|frame| {
+async fn the_conflict_of_a_backend_that_does_not_tell_the_head_is_a_conflict(via: Via) {
+    let store = scripted(via, |frame| {
         let message = frame.clone().message();
         match Request::decode(&message) {
             Ok(Request::Peek(_)) => vec![head(frame).data(&entry("s", "a", 4, 5, 1))],
@@ -357,24 +348,19 @@ async fn time_spent_on_a_slow_uplink_is_no_silence_of_the_server() {
     assert_eq!(status.last_sequence, 12);
 }
 
-#[tokio::test]
-async fn calls_that_wait_for_a_connection_give_up_in_time_and_share_one_dial() {
+async fn calls_that_wait_for_a_connection_give_up_in_time_and_share_one_dial(via: Via) {
     // A black hole: it takes connections and never answers the handshake.
-    let hole = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut hole, client) = Listener::new(via).await;
     let accepted = Arc::new(AtomicU32::new(0));
     let counting = accepted.clone();
-    let url = format!("ws://{}", hole.local_addr().unwrap());
     tokio::spawn(async move {
         let mut held = Vec::new();
-        while let Ok((tcp, _)) = hole.accept().await {
+        loop {
+            held.push(hole.accept().await);
             counting.fetch_add(1, Ordering::Relaxed);
-            held.push(tcp);
         }
     });
-    let client = Client::builder(url)
-        .token("t")
-        .timeout(Duration::from_millis(300))
-        .build();
+    let client = client.timeout(Duration::from_millis(300)).build();
     let store = client.store(STORE);
     let calls = (0..20).map(|_| store.peek("s", "a"));
     for done in futures_util::future::join_all(calls).await {
@@ -435,8 +421,7 @@ async fn a_record_whose_sending_was_given_up_is_not_sent_and_nothing_is_lost() {
     assert_eq!(producer.finish().await.unwrap().unwrap().last_sequence, 12);
 }
 
-#[tokio::test]
-async fn ranges_of_a_server_that_lists_names_alone_are_read_off_the_entries() {
+async fn ranges_of_a_server_that_lists_names_alone_are_read_off_the_entries(via: Via) {
     let answer = |request: Request| match request {
         Request::GetSegments(_) => vec![br#""a""#.to_vec(), br#""b""#.to_vec(), br#""c""#.to_vec()],
         Request::Peek(peek) if peek.segment == "a" => vec![entry("s", "a", 9, 90, 1)],
@@ -445,7 +430,7 @@ async fn ranges_of_a_server_that_lists_names_alone_are_read_off_the_entries() {
         Request::ConsumeSegment(read) => vec![entry("s", &read.segment, 1, 10, 1)],
         other => panic!("{other:?} was asked"),
     };
-    let store = scripted(move |frame| {
+    let store = scripted(via, move |frame| {
         let (head, message) = (head(frame), frame.clone().message());
         if Terminal::decode(&message).is_some() {
             return vec![];
@@ -468,4 +453,16 @@ async fn ranges_of_a_server_that_lists_names_alone_are_read_off_the_entries() {
     assert_eq!(all.iter().map(range).collect::<Vec<_>>(), expected);
     let page = store.segment_statuses("s", "a", 1).await.unwrap();
     assert_eq!(page.iter().map(range).collect::<Vec<_>>(), expected[1..2]);
+}
+
+over_both! {
+    a_segment_that_overran_is_asked_for_again_after_its_last_entry_within_its_bounds
+    spaces_that_overran_are_asked_for_again_from_where_each_is_and_what_comes_twice_is_taken_once
+    a_hole_and_a_stranger_in_a_read_of_spaces_are_errors
+    an_end_with_any_kind_of_error_is_no_clean_end
+    reads_are_asked_again_over_a_new_connection_if_the_first_is_lost_before_the_answer
+    what_the_server_said_before_it_hung_up_counts_though_writing_failed
+    the_conflict_of_a_backend_that_does_not_tell_the_head_is_a_conflict
+    calls_that_wait_for_a_connection_give_up_in_time_and_share_one_dial
+    ranges_of_a_server_that_lists_names_alone_are_read_off_the_entries
 }

@@ -6,6 +6,7 @@ use streamkit_engine::limits::{NAME_BYTES_MAX, RECORD_BYTES_MAX, TRANSACTION_BYT
 
 use crate::client::client;
 use crate::peer::{Host, STORE};
+use crate::via::{Via, over_both};
 
 fn filled(seed: usize, bytes: usize) -> NewRecord {
     let bytes: Vec<u8> = (0..bytes).map(|n| (n / 251 + n + seed) as u8).collect();
@@ -18,8 +19,7 @@ async fn read(host: &Host, segment: &str) -> Vec<Entry> {
     entries.try_collect().await.unwrap()
 }
 
-#[tokio::test]
-async fn chunks_of_every_size_are_one_transaction_and_come_back_as_they_went() {
+async fn chunks_of_every_size_are_one_transaction_and_come_back_as_they_went(via: Via) {
     let many = TRANSACTION_RECORDS_MAX;
     let sent: [(&str, Vec<NewRecord>); 4] = [
         // First of a new store, whose first extent is 64 KiB.
@@ -36,7 +36,7 @@ async fn chunks_of_every_size_are_one_transaction_and_come_back_as_they_went() {
         ("bytes", (0..many).map(|n| filled(n, 1)).collect()),
         ("empty", (0..many).map(|_| NewRecord::new("")).collect()),
     ];
-    let mut host = Host::start().await;
+    let mut host = Host::via(via).await;
     for (segment, records) in &sent {
         let store = client(&host).store(STORE);
         let status = store.produce_all("s", segment, 1, records.clone()).await.unwrap();
@@ -58,9 +58,8 @@ async fn chunks_of_every_size_are_one_transaction_and_come_back_as_they_went() {
     host.stop().await;
 }
 
-#[tokio::test]
-async fn a_byte_too_many_is_refused_and_nothing_is_stored() {
-    let host = Host::start().await;
+async fn a_byte_too_many_is_refused_and_nothing_is_stored(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let refused = store.produce_all("s", "a", 1, [filled(0, RECORD_BYTES_MAX + 1)]).await;
     match refused {
@@ -73,9 +72,8 @@ async fn a_byte_too_many_is_refused_and_nothing_is_stored() {
     host.stop().await;
 }
 
-#[tokio::test]
-async fn one_more_than_a_transaction_takes_begins_the_next_one() {
-    let host = Host::start().await;
+async fn one_more_than_a_transaction_takes_begins_the_next_one(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let mut bytes: Vec<NewRecord> = (0..TRANSACTION_BYTES_MAX / RECORD_BYTES_MAX)
         .map(|n| filled(n, RECORD_BYTES_MAX))
@@ -94,9 +92,10 @@ async fn one_more_than_a_transaction_takes_begins_the_next_one() {
     host.stop().await;
 }
 
-#[tokio::test]
-async fn the_longest_names_and_the_largest_metadata_are_stored_and_one_byte_more_is_refused_before_anything_is() {
-    let host = Host::start().await;
+async fn the_longest_names_and_the_largest_metadata_are_stored_and_one_byte_more_is_refused_before_anything_is(
+    via: Via,
+) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let name = |bytes| "n".repeat(bytes);
     let with_metadata = |bytes: usize| {
@@ -127,4 +126,11 @@ async fn the_longest_names_and_the_largest_metadata_are_stored_and_one_byte_more
         assert!(last.payload == record.payload && last.metadata == record.metadata);
     }
     host.stop().await;
+}
+
+over_both! {
+    chunks_of_every_size_are_one_transaction_and_come_back_as_they_went
+    a_byte_too_many_is_refused_and_nothing_is_stored
+    one_more_than_a_transaction_takes_begins_the_next_one
+    the_longest_names_and_the_largest_metadata_are_stored_and_one_byte_more_is_refused_before_anything_is
 }

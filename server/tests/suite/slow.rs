@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 
-use crate::peer::{Host, STORE, token};
+use crate::peer::{Host, STORE};
+use crate::via::{Via, over_both};
 
 const SEGMENTS: [&str; 3] = ["a", "b", "c"];
 
@@ -16,10 +17,7 @@ const EACH: u64 = 1500;
 
 /// A client whose calls soon give up.
 fn client(host: &Host) -> Client {
-    Client::builder(&host.url)
-        .token(token(&["streamkit::*"]))
-        .timeout(Duration::from_secs(10))
-        .build()
+    host.client().timeout(Duration::from_secs(10)).build()
 }
 
 /// Fills two spaces, three segments each, in small transactions at the same time: many share a millisecond.
@@ -51,9 +49,8 @@ async fn read_all(mut entries: Entries, mut meanwhile: impl AsyncFnMut()) -> Has
     heads
 }
 
-#[tokio::test]
-async fn a_consumer_may_publish_over_the_connection_it_reads_from() {
-    let host = Host::start().await;
+async fn a_consumer_may_publish_over_the_connection_it_reads_from(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     fill(&store).await;
     let big = NewRecord::new(vec![b'x'; 10_000]);
@@ -72,9 +69,8 @@ async fn a_consumer_may_publish_over_the_connection_it_reads_from() {
     assert_eq!(spaces.values().sum::<u64>(), 4500 + EACH * 3);
 }
 
-#[tokio::test]
-async fn a_read_ends_though_its_consumer_appends_to_what_it_reads() {
-    let host = Host::start().await;
+async fn a_read_ends_though_its_consumer_appends_to_what_it_reads(via: Via) {
+    let host = Host::via(via).await;
     let store = client(&host).store(STORE);
     let big = NewRecord::new(vec![b'x'; 100_000]);
     store.produce_all("s", "a", 1, vec![big.clone(); 400]).await.unwrap();
@@ -89,9 +85,8 @@ async fn a_read_ends_though_its_consumer_appends_to_what_it_reads() {
     assert!(last >= 400);
 }
 
-#[tokio::test]
-async fn a_paused_consumer_holds_up_nobody_and_then_reads_the_rest() {
-    let host = Host::start().await;
+async fn a_paused_consumer_holds_up_nobody_and_then_reads_the_rest(via: Via) {
+    let host = Host::via(via).await;
     let client = client(&host);
     let store = client.store(STORE);
     fill(&store).await;
@@ -119,4 +114,10 @@ async fn a_paused_consumer_holds_up_nobody_and_then_reads_the_rest() {
     );
     assert_eq!(spaces.try_collect::<Vec<_>>().await.unwrap().len() as u64, EACH * 3 - 1);
     assert_eq!(limited.try_collect::<Vec<_>>().await.unwrap().len(), 3999);
+}
+
+over_both! {
+    a_consumer_may_publish_over_the_connection_it_reads_from
+    a_read_ends_though_its_consumer_appends_to_what_it_reads
+    a_paused_consumer_holds_up_nobody_and_then_reads_the_rest
 }

@@ -1,0 +1,96 @@
+//! The ways from a client to a server: sockets, or memory within this process. What a client promises holds over both.
+
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex};
+
+use streamkit_client::{Builder, Client};
+use streamkit_server::Server;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Via {
+    Sockets,
+    InProcess,
+}
+
+/// Makes two tests of each function that takes a [`Via`].
+macro_rules! over_both {
+    ($($name:ident)*) => {
+        mod over_sockets {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::via::Via::Sockets).await;
+            })*
+        }
+        mod in_process {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::via::Via::InProcess).await;
+            })*
+        }
+    };
+}
+pub(crate) use over_both;
+
+/// Where clients in this process find a server: none while it restarts.
+pub type Door = Arc<Mutex<Option<Server>>>;
+
+/// Through the door, to whichever server is behind it now.
+pub fn through(door: &Door) -> io::Result<DuplexStream> {
+    match &*door.lock().unwrap() {
+        Some(server) => server.in_process(),
+        None => Err(ErrorKind::ConnectionRefused.into()),
+    }
+}
+
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Where a server of a test's own waits for its clients.
+pub enum Listener {
+    Sockets(TcpListener),
+    InProcess(mpsc::UnboundedReceiver<DuplexStream>),
+}
+
+impl Listener {
+    /// It, and a client of it whose token is `t`.
+    pub async fn new(via: Via) -> (Self, Builder) {
+        match via {
+            Via::Sockets => {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let url = format!("ws://{}", listener.local_addr().unwrap());
+                (Self::Sockets(listener), Client::builder(url).token("t"))
+            }
+            Via::InProcess => {
+                let (sender, clients) = mpsc::unbounded_channel();
+                let connect = move || {
+                    let (near, far) = tokio::io::duplex(64 << 10);
+                    let sent = sender.send(far);
+                    std::future::ready(sent.map(|()| near).map_err(|_| ErrorKind::ConnectionRefused.into()))
+                };
+                let client = Client::builder("ws://in-process").transport(connect).token("t");
+                (Self::InProcess(clients), client)
+            }
+        }
+    }
+
+    /// The next client.
+    pub async fn accept(&mut self) -> Box<dyn Stream> {
+        match self {
+            Self::Sockets(listener) => {
+                let (tcp, _) = listener.accept().await.unwrap();
+                // What is sent is on its way at once: a reset would discard what waits to be sent with the next.
+                tcp.set_nodelay(true).unwrap();
+                Box::new(tcp)
+            }
+            Self::InProcess(clients) => match clients.recv().await {
+                Some(stream) => Box::new(stream),
+                // As with sockets: nobody may come any more, and one waits.
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
