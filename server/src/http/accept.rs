@@ -77,7 +77,7 @@ impl Server {
     /// Outside of a Tokio runtime.
     pub fn in_process(&self) -> io::Result<DuplexStream> {
         if self.stopping().is_cancelled() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the server stops"));
+            return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let server = self.clone();
