@@ -43,6 +43,7 @@ const SERVER: &[&str] = &[
     "metrics",
     "told",
     "budgets",
+    "tls",
     "auth",
     "stood",
     "limits",

@@ -4,20 +4,22 @@
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::{Request, Response};
 use hyper::body::Body as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::DuplexStream;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service as _;
 
 use super::places::Place;
 use super::server::Server;
 use super::undated;
+use crate::tls::{self, Certificates};
 use crate::websocket::{Socket, Taken};
 
 /// Pause after an error that more accepting cannot help: no descriptors are left.
@@ -38,6 +40,22 @@ impl Server {
     ///
     /// Cancel safe: dropped, it accepts no more; sessions go on.
     pub async fn serve(&self, listener: TcpListener) {
+        self.accept(listener, None).await;
+    }
+
+    /// The same over TLS 1.2 or 1.3. The TLS handshake counts as a part of the connection's handshake, against the same limits. Files
+    /// of certificates that change are taken within ten seconds, for who connects from then on.
+    ///
+    /// Cancel safe: dropped, it accepts no more; sessions go on.
+    pub async fn serve_tls(&self, listener: TcpListener, certificates: Certificates) {
+        let tell = |now: &Certificates| self.metrics().tls.certificate_expires(now.expires());
+        tokio::select! {
+            () = self.accept(listener, Some(&certificates)) => {}
+            () = certificates.watch(tell) => {}
+        }
+    }
+
+    async fn accept(&self, listener: TcpListener, certificates: Option<&Certificates>) {
         let stopping = self.stopping();
         loop {
             let next = async {
@@ -52,8 +70,11 @@ impl Server {
                 Ok((stream, place)) => {
                     // Frames are small and answers are waited for.
                     let _ = stream.set_nodelay(true);
-                    let taken = Taken::default();
-                    tokio::spawn(self.clone().handshake(Socket::tcp(stream, taken.clone()), taken, place));
+                    let server = self.clone();
+                    match certificates.map(Certificates::current) {
+                        None => tokio::spawn(server.plain(stream, place)),
+                        Some(config) => tokio::spawn(server.secure(stream, config, place)),
+                    };
                 }
                 // The peer was gone before we came to it.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -83,8 +104,9 @@ impl Server {
         let server = self.clone();
         tokio::spawn(async move {
             let (taken, place) = (Taken::default(), server.place(IN_PROCESS).await);
+            let deadline = server.limits().handshake;
             server
-                .handshake(Socket::memory(near, taken.clone()), taken, place)
+                .handshake(Socket::memory(near, taken.clone()), taken, place, deadline)
                 .await;
         });
         Ok(far)
@@ -101,11 +123,44 @@ impl Server {
         place
     }
 
-    /// Speaks HTTP until the connection is upgraded or over.
-    async fn handshake(self, socket: Socket, taken: Taken, place: Place) {
+    async fn plain(self, stream: TcpStream, place: Place) {
+        let (taken, deadline) = (Taken::default(), self.limits().handshake);
+        self.handshake(Socket::tcp(stream, taken.clone()), taken, place, deadline)
+            .await;
+    }
+
+    /// Speaks TLS first. What time that takes, the rest of the handshake has not.
+    async fn secure(self, stream: TcpStream, config: Arc<ServerConfig>, place: Place) {
+        if !undated::has_date(SystemTime::now()) {
+            // TLS has no date then, either, so nobody can be told.
+            tracing::error!("{}", undated::WHY);
+            return;
+        }
+        let (taken, begun, deadline) = (Taken::default(), Instant::now(), self.limits().handshake);
+        let stopping = self.stopping();
+        let secured = tokio::select! {
+            secured = tokio::time::timeout(deadline, Socket::tls(stream, config, taken.clone())) => secured,
+            () = place.gives_way().cancelled() => return,
+            () = stopping.cancelled() => return,
+        };
+        match secured.unwrap_or_else(|late| Err(late.into())) {
+            Ok(socket) => {
+                let left = deadline.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
+                self.handshake(socket, taken, place, left).await;
+            }
+            Err(error) => {
+                let reason = tls::reason(&error);
+                tracing::debug!(%error, reason, "a connection ended in its TLS handshake");
+                self.metrics().tls.handshake_failed(reason);
+            }
+        }
+    }
+
+    /// Speaks HTTP until the connection is upgraded or over. Its request's head is there by the deadline, or it ends.
+    async fn handshake(self, socket: Socket, taken: Taken, place: Place, deadline: Duration) {
         if !undated::has_date(SystemTime::now()) {
             tracing::error!("{}", undated::WHY);
-            let refused = undated::refuse(socket, self.limits().handshake, place.gives_way()).await;
+            let refused = undated::refuse(socket, deadline, place.gives_way()).await;
             return refused
                 .unwrap_or_else(|error| tracing::debug!(%error, "a connection ended before it was answered"));
         }
@@ -129,7 +184,7 @@ impl Server {
         };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits().handshake)
+            .header_read_timeout(deadline)
             .serve_connection(TokioIo::new(socket), service_fn(answer))
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);

@@ -6,7 +6,7 @@
 //! stores.rs     what became of transactions and reads     moment.rs   what is so when it is asked for
 //! arrivals.rs   records out of their order                log.rs      what of the log was dropped
 //! peers.rs      connections that gave way, were refused   families.rs labels
-//! followers.rs  who follows what
+//! followers.rs  who follows what                          tls.rs      handshakes, certificates
 //! ```
 
 mod arrivals;
@@ -18,6 +18,7 @@ mod log;
 mod moment;
 mod peers;
 mod stores;
+mod tls;
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
@@ -37,6 +38,7 @@ pub(crate) struct Metrics {
     pub(crate) arrivals: arrivals::ArrivalCounters,
     pub(crate) peers: peers::PeerCounters,
     pub(crate) followers: followers::FollowerCounters,
+    pub(crate) tls: tls::TlsCounters,
     log: log::LogCounters,
 }
 
@@ -49,6 +51,7 @@ impl Metrics {
             arrivals: arrivals::ArrivalCounters::new(&mut registry),
             peers: peers::PeerCounters::new(&mut registry),
             followers: followers::FollowerCounters::new(&mut registry),
+            tls: tls::TlsCounters::new(&mut registry),
             log: log::LogCounters::new(&mut registry),
             registry,
         }
@@ -73,5 +76,6 @@ impl Metrics {
         self.stores.append_failed(&Rejection::DiskFull.into());
         self.stores.read_failed(&ReadError::Storage(StorageError::Closed));
         self.peers.token_refused("expired");
+        self.tls.certificate_expires(1);
     }
 }

@@ -1,18 +1,26 @@
-//! What a connection's bytes go through: TCP, or memory to a client in this process. One enum, so that none of them pays for the
-//! others.
+//! What a connection's bytes go through: TCP, TLS over it, or memory to a client in this process. One enum, so that none of them pays
+//! for the others.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::counted::{Counted, Taken};
 
-/// Either of them.
+/// Bytes that TLS takes ahead of the socket: those of one record.
+const TLS_BUFFER_BYTES: usize = 16 << 10;
+
+/// One of them.
 pub(super) enum Carrier {
     Tcp(Counted<TcpStream>),
+    Tls(Box<TlsStream<Counted<TcpStream>>>),
     Memory(Counted<DuplexStream>),
 }
 
@@ -21,12 +29,28 @@ macro_rules! whichever {
     ($carrier:expr, $stream:ident => $does:expr) => {
         match $carrier {
             Carrier::Tcp($stream) => $does,
+            Carrier::Tls($stream) => $does,
             Carrier::Memory($stream) => $does,
         }
     };
 }
 
 impl Carrier {
+    /// TLS over TCP, once its handshake is done. When that fails, what is left of the connection and why.
+    pub(super) async fn tls(
+        stream: TcpStream,
+        config: Arc<ServerConfig>,
+        taken: Taken,
+    ) -> Result<Self, (Self, io::Error)> {
+        let stream = Counted::new(stream, taken);
+        let handshake =
+            TlsAcceptor::from(config).accept_with(stream, |tls| tls.set_buffer_limit(Some(TLS_BUFFER_BYTES)));
+        match handshake.into_fallible().await {
+            Ok(stream) => Ok(Self::Tls(Box::new(stream))),
+            Err((error, stream)) => Err((Self::Tcp(stream), error)),
+        }
+    }
+
     pub(super) fn tcp(stream: TcpStream, taken: Taken) -> Self {
         Self::Tcp(Counted::new(stream, taken))
     }

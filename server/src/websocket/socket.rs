@@ -2,9 +2,11 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -27,6 +29,21 @@ impl Socket {
     /// Over TCP.
     pub(crate) fn tcp(stream: TcpStream, taken: Taken) -> Self {
         Self::over(Carrier::tcp(stream, taken.clone()), taken)
+    }
+
+    /// Over TLS, once its handshake is done.
+    ///
+    /// # Errors
+    /// Why it is not. The peer is told, as far as it listens.
+    pub(crate) async fn tls(stream: TcpStream, config: Arc<ServerConfig>, taken: Taken) -> io::Result<Self> {
+        match Carrier::tls(stream, config, taken.clone()).await {
+            Ok(carrier) => Ok(Self::over(carrier, taken)),
+            Err((carrier, error)) => {
+                // Its drop lets the alert arrive.
+                drop(Self::over(carrier, taken));
+                Err(error)
+            }
+        }
     }
 
     /// Over memory, to a peer in this process.

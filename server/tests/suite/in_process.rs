@@ -9,10 +9,9 @@ use streamkit_server::{Limits, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use uuid::Uuid;
 
-use crate::peer::{Host, PATIENCE, STORE, consume, token};
+use crate::peer::{Host, PATIENCE, STORE, consume, request, token};
 
 fn client(server: &Server, token: &str) -> Client {
     let server = server.clone();
@@ -40,9 +39,7 @@ async fn get(server: &Server, path: &str) -> String {
 
 /// A WebSocket whose other end nobody may read.
 async fn websocket(pipe: DuplexStream) -> WebSocketStream<DuplexStream> {
-    let mut request = "ws://in-process/streamz".into_client_request().unwrap();
-    let bearer = format!("Bearer {}", token(&["streamkit::*"])).parse().unwrap();
-    request.headers_mut().insert("authorization", bearer);
+    let request = request("ws://in-process", &token(&["streamkit::*"]));
     tokio_tungstenite::client_async(request, pipe).await.unwrap().0
 }
 

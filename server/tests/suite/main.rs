@@ -2,6 +2,7 @@
 
 mod backup;
 mod budgets;
+mod certificates;
 mod channels;
 mod client;
 mod datasets;
@@ -25,5 +26,7 @@ mod resilience;
 mod scripts;
 mod sizes;
 mod slow;
+mod tls;
+mod tls_hostile;
 mod unread;
 mod via;

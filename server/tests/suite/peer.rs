@@ -8,6 +8,7 @@ use streamkit_client::{Builder, Client};
 use streamkit_engine::{Engine, EngineConfig, Stores};
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
 use streamkit_server::{Key, Limits, Server};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -124,12 +125,17 @@ impl Host {
     }
 }
 
-pub async fn connect(url: &str, token: &str) -> Result<Peer, Error> {
+/// What asks for a WebSocket.
+pub fn request(url: &str, token: &str) -> tokio_tungstenite::tungstenite::handshake::client::Request {
     let mut request = format!("{url}/streamz").into_client_request().unwrap();
     request
         .headers_mut()
         .insert("authorization", format!("Bearer {token}").parse().unwrap());
-    let (socket, response) = tokio_tungstenite::connect_async(request).await?;
+    request
+}
+
+pub async fn connect(url: &str, token: &str) -> Result<Peer, Error> {
+    let (socket, response) = tokio_tungstenite::connect_async(request(url, token)).await?;
     assert!(response.headers().get("sec-websocket-protocol").is_none());
     assert!(response.headers().get("sec-websocket-extensions").is_none());
     Ok(Peer { socket })
@@ -143,11 +149,11 @@ pub fn token(scopes: &[&str]) -> String {
         .unwrap()
 }
 
-pub struct Peer {
-    pub socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+pub struct Peer<S = MaybeTlsStream<tokio::net::TcpStream>> {
+    pub socket: WebSocketStream<S>,
 }
 
-impl Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     pub async fn send_text(&mut self, text: String) {
         self.socket.send(Message::Text(text.into())).await.unwrap();
     }
