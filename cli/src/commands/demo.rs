@@ -51,7 +51,7 @@ impl Demo {
         let ready = Ready::open(any_port, EngineConfig::new(&data)).await?;
         let development = Development::open(&data)?;
         let token = development.token()?;
-        let running = ready.serve(development.key, Limits::default());
+        let running = ready.serve(development.key, Limits::default(), None);
         let dir = data.display();
         note(format_args!(
             "streamkit: a server on ws://{} with its data in {dir}, which stays there; `rm -r {dir}` removes it",

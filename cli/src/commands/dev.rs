@@ -55,7 +55,7 @@ impl Dev {
         note(format_args!("  echo hello | {called} produce greetings/world"));
         note(format_args!("  {called} consume greetings/world"));
         log::release();
-        let running = ready.serve(development.key, Limits::default());
+        let running = ready.serve(development.key, Limits::default(), None);
         signals.next().await?;
         drop(published);
         running.leave(signals).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streamkit_engine::doctor::judge_ground;
 use streamkit_engine::{Engine, EngineConfig, disk};
-use streamkit_server::{Key, Limits, Server};
+use streamkit_server::{Certificates, Key, Limits, Server};
 use tokio::net::TcpListener;
 
 use super::running::Running;
@@ -63,11 +63,16 @@ impl Ready {
         self.address
     }
 
-    /// Serves from now on.
-    pub(crate) fn serve(self, key: Key, limits: Limits) -> Running {
+    /// Serves from now on; over TLS, if there are certificates.
+    pub(crate) fn serve(self, key: Key, limits: Limits, certificates: Option<Certificates>) -> Running {
         let server = Server::new(Arc::new(self.engine.clone()), key, limits);
         let (accepting, listener) = (server.clone(), self.listener);
-        tokio::spawn(async move { accepting.serve(listener).await });
+        tokio::spawn(async move {
+            match certificates {
+                Some(certificates) => accepting.serve_tls(listener, certificates).await,
+                None => accepting.serve(listener).await,
+            }
+        });
         Running::new(self.address, self.engine, server)
     }
 }

@@ -27,5 +27,6 @@ mod shared_files;
 mod stopped;
 mod stopping;
 mod terminal;
+mod tls;
 mod told;
 mod unread_log;

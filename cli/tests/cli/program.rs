@@ -118,9 +118,9 @@ impl Served {
 
     /// The same, with further options.
     pub fn restart_with(&mut self, options: &[&str]) {
-        let address = self.url.trim_start_matches("ws://").to_owned();
-        let (child, _, listening) = launch(&self.data, &self.key, &address, options, &self.log);
-        (self.child, self.listening) = (child, Some(listening));
+        let (_, address) = self.url.split_once("://").unwrap();
+        let (child, url, listening) = launch(&self.data, &self.key, address, options, &self.log);
+        (self.child, self.url, self.listening) = (child, url, Some(listening));
     }
 
     /// A client command, connected.
@@ -177,7 +177,7 @@ fn launch(
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     let url = first.rsplit(' ').next().unwrap().to_owned();
-    assert!(url.starts_with("ws://"), "{first}");
+    assert!(url.starts_with("ws"), "{first}");
     let log = Arc::clone(log);
     let listening = std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {

@@ -17,9 +17,9 @@ const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// A server's certificates. Cheap to clone; all clones are the same.
 #[derive(Clone)]
-pub struct Certificates(Arc<Kept>);
+pub struct Certificates(Arc<InUse>);
 
-struct Kept {
+struct InUse {
     files: CertificateFiles,
     state: Mutex<State>,
 }
@@ -28,12 +28,12 @@ struct State {
     loaded: Loaded,
     /// What was read last, whether it was good or not.
     read: Option<Contents>,
-    told: Told,
+    warned: Warned,
 }
 
 /// What was said of how long they are good. It is said once.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Warned {
     Nothing,
     NotYet,
     Soon,
@@ -51,9 +51,9 @@ impl Certificates {
         let state = State {
             loaded,
             read: Some(read),
-            told: Told::Nothing,
+            warned: Warned::Nothing,
         };
-        let certificates = Self(Arc::new(Kept {
+        let certificates = Self(Arc::new(InUse {
             files,
             state: Mutex::new(state),
         }));
@@ -72,7 +72,7 @@ impl Certificates {
         let mut state = self.lock();
         state.read = Some(read);
         state.loaded = loaded?;
-        state.told = Told::Nothing;
+        state.warned = Warned::Nothing;
         drop(state);
         self.tell_standing();
         Ok(())
@@ -129,12 +129,12 @@ impl Certificates {
         let mut state = self.lock();
         let standing = state.loaded.validity.standing(SystemTime::now());
         let tells = match standing {
-            Standing::NotYet(_) => Told::NotYet,
-            Standing::Good(left) if left > SOON => Told::Nothing,
-            Standing::Good(_) => Told::Soon,
-            Standing::Expired(_) => Told::Expired,
+            Standing::NotYet(_) => Warned::NotYet,
+            Standing::Good(left) if left > SOON => Warned::Nothing,
+            Standing::Good(_) => Warned::Soon,
+            Standing::Expired(_) => Warned::Expired,
         };
-        if std::mem::replace(&mut state.told, tells) == tells {
+        if std::mem::replace(&mut state.warned, tells) == tells {
             return;
         }
         drop(state);
@@ -149,7 +149,7 @@ impl Certificates {
                 %file,
                 "a certificate has expired {} days ago: clients refuse it; put a new one in its place", days(by)
             ),
-            Standing::Good(left) if tells == Told::Soon => {
+            Standing::Good(left) if tells == Warned::Soon => {
                 tracing::warn!(%file, "a certificate expires in {} days", days(left));
             }
             Standing::Good(_) => {}

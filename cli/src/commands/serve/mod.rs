@@ -1,12 +1,14 @@
 //! `serve`: open the engine, listen, and leave in good order on SIGINT or SIGTERM.
 
 mod limits;
+mod tls;
 
 use std::path::PathBuf;
 
 use limits::LimitOptions;
 use streamkit_engine::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use streamkit_engine::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
+use tls::TlsOptions;
 
 use crate::arguments::{at_least, count, some_time};
 use crate::failure::Failure;
@@ -64,6 +66,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "STREAMKIT_KEEP_FREE_BYTES", hide_env = true, value_name = "BYTES", default_value_t = EngineConfig::new("").keep_free_bytes)]
     keep_free_bytes: u64,
     #[command(flatten)]
+    tls: TlsOptions,
+    #[command(flatten)]
     limits: LimitOptions,
 }
 
@@ -114,11 +118,22 @@ impl Serve {
             keep_free_bytes: self.keep_free_bytes,
             ..EngineConfig::new(self.place.data)
         };
+        let certificates = self.tls.open()?;
         let ready = Ready::open(self.place.listen, config).await?;
         // Whoever reads the address may stop the server at once, and connect to it at once.
         let signals = StopSignals::new()?;
-        note(format_args!("streamkit: serving on ws://{}", ready.address()));
+        let scheme = match certificates {
+            Some(_) => "wss",
+            None => "ws",
+        };
+        note(format_args!("streamkit: serving on {scheme}://{}", ready.address()));
         log::release();
-        ready.serve(key, self.limits.into()).until_stopped(signals).await
+        if certificates.is_none() {
+            tls::warn_without(ready.address());
+        }
+        ready
+            .serve(key, self.limits.into(), certificates)
+            .until_stopped(signals)
+            .await
     }
 }

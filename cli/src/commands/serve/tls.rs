@@ -1,0 +1,104 @@
+//! Whether the server speaks TLS, and with what.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use streamkit_server::{CertificateFiles, Certificates, ClientCertificates};
+
+use crate::failure::Failure;
+use crate::files;
+
+#[derive(clap::Args)]
+pub(super) struct TlsOptions {
+    /// Certificate and those that vouch for it, PEM: speak TLS
+    #[arg(
+        long,
+        env = "STREAMKIT_TLS_CERT",
+        hide_env = true,
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// Its key, PEM, not encrypted
+    #[arg(
+        long,
+        env = "STREAMKIT_TLS_KEY",
+        hide_env = true,
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+    /// Authorities of clients, PEM: clients show certificates
+    #[arg(
+        long,
+        env = "STREAMKIT_TLS_CLIENT_CA",
+        hide_env = true,
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_client_ca: Option<PathBuf>,
+    /// required, or optional: without one, too
+    #[arg(
+        long,
+        env = "STREAMKIT_TLS_CLIENT_AUTH",
+        hide_env = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "HOW",
+        default_value_t
+    )]
+    tls_client_auth: ClientAuth,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Default)]
+enum ClientAuth {
+    #[default]
+    Required,
+    Optional,
+}
+
+impl From<ClientAuth> for ClientCertificates {
+    fn from(auth: ClientAuth) -> Self {
+        match auth {
+            ClientAuth::Required => Self::Required,
+            ClientAuth::Optional => Self::Optional,
+        }
+    }
+}
+
+impl TlsOptions {
+    /// The certificates, if TLS is spoken.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub(super) fn open(self) -> Result<Option<Certificates>, Failure> {
+        let (Some(chain), Some(key)) = (self.tls_cert, self.tls_key) else {
+            return Ok(None);
+        };
+        if files::is_open_to_all(&key) {
+            tracing::warn!(
+                file = %key.display(),
+                "everybody on this host may read or change the key of the certificate, and so pass for this server; `chmod o-rwx` it"
+            );
+        }
+        let files = CertificateFiles {
+            chain,
+            key,
+            client_authorities: self.tls_client_ca,
+            client_certificates: self.tls_client_auth.into(),
+        };
+        let certificates = Certificates::open(files).map_err(|error| Failure::new(error.to_string()))?;
+        Ok(Some(certificates))
+    }
+}
+
+/// Says, loudly, that whoever is between may read everything, where others than this host can connect.
+pub(super) fn warn_without(address: SocketAddr) {
+    if !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            %address,
+            "TLS is not spoken here, and other hosts can connect: whoever is on the way reads tokens and events and may change them. Give \
+             --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
+        );
+    }
+}

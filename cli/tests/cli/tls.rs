@@ -1,0 +1,129 @@
+//! `serve` with TLS and without.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+
+use crate::program::{Served, signal, streamkit, text};
+
+/// An authority and certificates of it, in a folder.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    dir: PathBuf,
+}
+
+impl Authority {
+    fn new(dir: &Path) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "an authority of a test");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let dir = dir.to_owned();
+        std::fs::write(dir.join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, dir }
+    }
+
+    /// The path of a file of it.
+    fn path(&self, name: &str) -> String {
+        self.dir.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// `NAME.pem` and `NAME.key`, good until the year begins.
+    fn sign(&self, name: &str, until: i32) {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(self.dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(self.dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_warned_of_without_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
+    let authority = Authority::new(dir.path());
+    authority.sign("server", 2060);
+    let (chain, secret) = (authority.path("server.pem"), authority.path("server.key"));
+    let tls = ["--tls-cert", &chain, "--tls-key", &secret];
+    for (address, options, warns) in [
+        ("0.0.0.0:0", &[][..], true),
+        ("0.0.0.0:0", &tls[..], false),
+        ("127.0.0.1:0", &[][..], false),
+    ] {
+        let mut serve = streamkit();
+        serve.args(["serve", "--listen", address]).args(options);
+        serve.arg("--data").arg(dir.path().join("data"));
+        serve.arg("--jwt-key-file").arg(&key);
+        let mut child = serve.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let scheme = if options.is_empty() { " ws://" } else { " wss://" };
+        assert!(first.contains(scheme), "{first}");
+        // What it says before it serves, it says.
+        signal(child.id(), "TERM");
+        let log: Vec<String> = lines.map(Result::unwrap).collect();
+        let log = log.join("\n");
+        assert!(child.wait().unwrap().success(), "{log}");
+        let warnings = log.matches("TLS is not spoken here").count();
+        assert_eq!(warnings, usize::from(warns), "{address}: {log}");
+    }
+}
+
+#[test]
+fn certificates_that_cannot_be_used_keep_the_server_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    served.kill();
+    let authority = Authority::new(dir.path());
+    authority.sign("server", 2060);
+    authority.sign("other", 2060);
+    let refused = |options: &[&str]| {
+        let mut serve = streamkit();
+        serve
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(&served.data);
+        serve.arg("--jwt-key-file").arg(dir.path().join("key")).args(options);
+        let said = serve.output().unwrap();
+        (said.status.code().unwrap(), text(&said.stderr))
+    };
+    let (chain, key, other) = (
+        authority.path("server.pem"),
+        authority.path("server.key"),
+        authority.path("other.key"),
+    );
+    let (code, said) = refused(&["--tls-cert", &chain, "--tls-key", &other]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("other.key is not that of the first certificate in"),
+        "{said}"
+    );
+    let (code, said) = refused(&["--tls-cert", &key, "--tls-key", &key]);
+    assert!(code == 1 && said.contains("there is no certificate in it"), "{said}");
+    let (code, said) = refused(&["--tls-cert", &chain]);
+    assert!(code == 2 && said.contains("--tls-key"), "{said}");
+    let (code, said) = refused(&["--tls-client-ca", &chain]);
+    assert!(code == 2 && said.contains("--tls-cert"), "{said}");
+}
+
+#[test]
+fn an_expired_certificate_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    served.kill();
+    let authority = Authority::new(dir.path());
+    authority.sign("server", 2020);
+    served.restart_with(&[
+        "--tls-cert",
+        &authority.path("server.pem"),
+        "--tls-key",
+        &authority.path("server.key"),
+    ]);
+    served.wait_for_log("a certificate has expired");
+}
