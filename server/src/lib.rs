@@ -14,6 +14,7 @@
 
 mod auth;
 mod budgets;
+mod calls;
 mod http;
 mod limits;
 mod live;
@@ -28,8 +29,9 @@ mod verbs;
 mod websocket;
 
 pub use auth::{Access, AccessError, Authenticate, Key, KeyError, Right, Rights, Scopes, bearer};
+pub use calls::{Call, CallerTrace, continue_traces, with_current_call};
 pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server, backup};
 pub use limits::Limits;
 pub use live::{InProcess, MessageBus};
-pub use metrics::LOG_LINES_DROPPED;
+pub use metrics::{LOG_LINES_DROPPED, SPANS_DROPPED};
 pub use tls::{CertificateError, CertificateFiles, Certificates, ClientCertificates};

@@ -41,6 +41,7 @@ const SERVER: &[&str] = &[
     "stores",
     "live",
     "metrics",
+    "calls",
     "told",
     "budgets",
     "tls",

@@ -3,6 +3,7 @@
 //! `engine/conformance` tests any implementation against these traits.
 
 pub mod backup;
+pub mod figures;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -290,6 +291,12 @@ pub trait Stores: Send + Sync + 'static {
     /// Bytes of transactions that wait for the medium or are under way to it, in all stores. `None`: this storage has
     /// no queue.
     fn queued_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    /// What was counted since storage was opened, and what is so now; `/metrics` shows it. Waits for nothing. `None`: this
+    /// storage counts nothing.
+    fn figures(&self) -> Option<self::figures::Figures> {
         None
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct QueuesBudget {
     bytes: usize,
     /// Bytes of the requests that have room, in the budget or outside it.
     queued: AtomicUsize,
+    /// How many they are.
+    requests: AtomicUsize,
     deadlines: Arc<Deadlines>,
 }
 
@@ -54,6 +56,7 @@ impl QueuesBudget {
             free: Arc::new(Semaphore::new(units(config.queues_bytes))),
             bytes: config.queues_bytes,
             queued: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
             deadlines: Arc::clone(deadlines),
         })
     }
@@ -61,6 +64,11 @@ impl QueuesBudget {
     /// Queued bytes, in all stores.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Queued transactions, in all stores.
+    pub(crate) fn queued_transactions(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -88,6 +96,7 @@ pub(crate) struct QueuePermit {
 impl Drop for QueuePermit {
     fn drop(&mut self) {
         self.budget.queued.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.requests.fetch_sub(1, Ordering::Relaxed);
         waking(|| drop(self.shared.take()));
         waking(|| drop(self.in_queue.take()));
     }
@@ -134,6 +143,7 @@ impl QueueBudget {
         match self.budget.deadlines.within(self.deadline, both).await {
             Ok(Some((in_queue, shared))) => {
                 self.budget.queued.fetch_add(bytes, Ordering::Relaxed);
+                self.budget.requests.fetch_add(1, Ordering::Relaxed);
                 Ok(QueuePermit {
                     budget: Arc::clone(&self.budget),
                     bytes,

@@ -1,5 +1,6 @@
 //! One group, from its making to its acknowledgement. The order is always: durable, then visible, then acknowledged.
 
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
@@ -12,6 +13,7 @@ use crate::format::transaction::{Encoded, take_transaction};
 use crate::log::opened::StoreLog;
 use crate::log::writer::{LogWriter, PendingWrite};
 use crate::model::{LogPosition, Sequence, Timestamp, Trx};
+use crate::runtime::sync::Instant;
 use crate::runtime::waking::waking;
 
 /// A group, made and ready to be written.
@@ -22,6 +24,8 @@ pub(crate) struct Group {
     pub(crate) pending: PendingWrite,
     pub(crate) first_number: u64,
     pub(crate) timestamp: Timestamp,
+    transactions: u64,
+    made: Instant,
 }
 
 impl Group {
@@ -55,7 +59,25 @@ impl Group {
             pending,
             first_number,
             timestamp,
+            transactions: number - first_number,
+            made: Instant::now(),
         }
+    }
+
+    /// Its write has ended, as `written` says.
+    ///
+    /// # Errors
+    /// Why it is not durable.
+    pub(crate) fn confirm(
+        &self,
+        log: &StoreLog,
+        writer: &LogWriter,
+        written: io::Result<()>,
+    ) -> Result<(), StorageError> {
+        let bytes = self.body.len();
+        log.counts
+            .group(&written, self.transactions, bytes, self.made.elapsed());
+        writer.confirm(&self.pending, written)
     }
 
     /// The group, the oldest under way, is durable: makes it visible, all at once.
@@ -92,15 +114,17 @@ pub(crate) fn earliest(log: &StoreLog, writer: &LogWriter, accepted: &[Append]) 
 pub(super) fn write(log: &Arc<StoreLog>, writer: &mut LogWriter, group: &Group) -> Result<(), StorageError> {
     let pending = &group.pending;
     let written = pending.file.write(pending.offset, &group.blocks);
-    writer.confirm(pending, written)?;
+    group.confirm(log, writer, written)?;
     group.landed(log, writer)
 }
 
 /// Acknowledges the transactions of a group, or answers with the failure.
 pub(crate) fn answer(log: &StoreLog, group: &Group, accepted: Vec<Append>, outcome: &Result<(), AppendError>) {
+    let now = Instant::now();
     for (number, append) in (group.first_number..).zip(accepted) {
         let answer = match outcome {
             Ok(()) => {
+                log.counts.commit(now.saturating_duration_since(append.since));
                 let trx = Trx {
                     id: append.transaction.id,
                     node: uuid::Uuid::nil(),
@@ -110,7 +134,7 @@ pub(crate) fn answer(log: &StoreLog, group: &Group, accepted: Vec<Append>, outco
             }
             Err(error) => Err(error.clone()),
         };
-        append.answer(answer);
+        append.answer_in(answer, group.transactions);
     }
 }
 

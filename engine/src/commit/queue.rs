@@ -10,6 +10,7 @@ use super::order::SequenceClaim;
 use crate::error::{AppendError, Rejection};
 use crate::format::transaction::Encoded;
 use crate::model::{Committed, Lease, Name, SegmentPath, SegmentStatus, Sequence, Transaction};
+use crate::runtime::sync::Instant;
 use crate::runtime::waking::waking;
 
 /// The receiver of an answer. It gets exactly one; dropping it unanswered tells the caller that the outcome is
@@ -74,22 +75,35 @@ pub(crate) struct Append {
     pub(crate) reply: oneshot::Sender<Answered>,
     /// Its share of the queue's bytes, given back with the answer.
     pub(crate) room: QueuePermit,
+    /// When it was queued.
+    pub(crate) since: Instant,
 }
 
 /// An append's outcome, and the transaction it was made of. Freeing ten thousand records takes as long as writing
 /// them, so the producer does it.
 pub(crate) struct Answered {
     pub(crate) outcome: Result<Committed, AppendError>,
+    /// Transactions of its group; 0 if it was in none.
+    pub(crate) group: u64,
     _spent: (Transaction, Encoded, Vec<SequenceClaim>),
 }
 
 impl Append {
     pub(crate) fn answer(self, outcome: Result<Committed, AppendError>) {
+        self.answer_in(outcome, 0);
+    }
+
+    /// Answers one of a group of so many.
+    pub(crate) fn answer_in(self, outcome: Result<Committed, AppendError>, group: u64) {
         let Self { room, reply, .. } = self;
         let spent = (self.transaction, self.encoded, self.claims);
         drop(room);
         waking(|| {
-            let _ = reply.send(Answered { outcome, _spent: spent });
+            let _ = reply.send(Answered {
+                outcome,
+                group,
+                _spent: spent,
+            });
         });
     }
 }

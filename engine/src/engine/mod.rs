@@ -2,9 +2,11 @@
 
 mod backup_source;
 mod lease_times;
+mod looking;
 mod open_stores;
 mod opening;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::lease_times::LeaseTimes;
 use self::open_stores::OpenStores;
+use crate::boundary::figures::Figures;
 use crate::boundary::{Store, Stores};
 use crate::commit::budget::{QueueBudget, QueuesBudget};
 use crate::commit::committer::StoreCommitter;
@@ -26,9 +29,9 @@ use crate::disk::Disk;
 use crate::error::{OpenError, StorageError};
 use crate::index::catalog::Catalog;
 use crate::log::checkpointing::Checkpointing;
+use crate::log::counts::CommitCounts;
 use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
-use crate::log::latch::Latch;
 use crate::log::opened::StoreLog;
 use crate::log::recovery::recover;
 use crate::log::writer::LogWriter;
@@ -67,6 +70,9 @@ struct Inner {
     budget: Arc<QueuesBudget>,
     descriptors: Arc<Descriptors>,
     lease_times: LeaseTimes,
+    counts: Arc<CommitCounts>,
+    /// Free on the disk at the last look.
+    free_bytes: AtomicU64,
     /// Checks periodically that the folder is still in its place.
     watch: OnceLock<Watch>,
 }
@@ -162,6 +168,8 @@ impl Engine {
             stores: Mutex::new(OpenStores::new(config.open_stores, Arc::clone(&descriptors))),
             descriptors,
             lease_times: LeaseTimes::default(),
+            counts: Arc::default(),
+            free_bytes: AtomicU64::new(looking::UNKNOWN),
             budget: QueuesBudget::new(&config, &deadlines),
             config,
             threads: Arc::new(threads),
@@ -226,34 +234,6 @@ impl Engine {
 }
 
 impl Inner {
-    /// Checks for changes that no call reports: stores that hold too many descriptors without another being asked for,
-    /// and the folder.
-    fn look(self: &Arc<Self>) {
-        self.give();
-        self.look_at_folder();
-    }
-
-    /// Checks that the folder is still in its place and takes files. Once it is not, no store accepts writes: the next
-    /// process would not find them.
-    fn look_at_folder(&self) {
-        let folder = &self.threads.folder;
-        if folder.is_released() {
-            return;
-        }
-        folder.look();
-        let Err(StorageError::Gone(gone)) = folder.gone() else {
-            return;
-        };
-        // One that is just being opened looks itself, or is met the next time.
-        let stores = self.stores();
-        let latches: Vec<Arc<Latch>> = stores.open().map(|(_, store)| Arc::clone(&store.log().latch)).collect();
-        // Nobody who asks for a store waits for so many.
-        drop(stores);
-        for latch in latches {
-            latch.lose(&gone);
-        }
-    }
-
     fn recover_store(&self, id: StoreId) -> Result<LocalStore, OpenError> {
         let config = &self.config;
         let dir = store_dir(&config.dir, id);
@@ -290,6 +270,7 @@ impl Inner {
         let log = StoreLog {
             id: writer.folder.store,
             clock: Arc::clone(&config.clock),
+            counts: Arc::clone(&self.counts),
             busy: Arc::default(),
             pools: Arc::downgrade(&self.threads.pools),
             _folder: Arc::clone(&self.threads.folder),
@@ -353,6 +334,10 @@ impl Stores for Engine {
 
     fn queued_bytes(&self) -> Option<usize> {
         Some(self.inner.budget.queued_bytes())
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        Some(self.inner.figures())
     }
 
     fn clock_behind(&self) -> Option<(StoreId, Duration)> {

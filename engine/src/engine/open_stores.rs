@@ -96,6 +96,7 @@ pub(crate) struct OpenStores<S> {
     places: usize,
     descriptors: Arc<Descriptors>,
     fruitless: Option<Instant>,
+    evicted: u64,
     /// No store is opened any more.
     ended: bool,
 }
@@ -114,12 +115,18 @@ impl<S: Clone> OpenStores<S> {
             places,
             descriptors,
             fruitless: None,
+            evicted: 0,
             ended: false,
         }
     }
 
     pub(crate) fn is_ended(&self) -> bool {
         self.ended
+    }
+
+    /// How many were closed so that others could be opened.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// The stores that are open.

@@ -84,6 +84,12 @@ impl Extents {
         ends.push(end);
     }
 
+    /// Bytes that all of them take.
+    pub(crate) fn bytes(&self) -> u64 {
+        let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
+        ends.last().copied().unwrap_or(0)
+    }
+
     /// The extent that stands at `part` of `whole` of the bytes behind the extent `low`, up to the end of `high`.
     pub(crate) fn at_part(&self, low: u64, high: u64, part: u64, whole: u64) -> u64 {
         let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 
 pub(crate) mod behind;
 pub(crate) mod checkpointing;
+pub(crate) mod counts;
 pub(crate) mod end;
 pub(crate) mod extents;
 pub(crate) mod handles;

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use tokio::sync::watch;
 
 use super::checkpointing::Checkpointing;
+use super::counts::CommitCounts;
 use super::extents::Extents;
 use super::latch::Latch;
 use super::writer::{DuePreparation, LogWriter};
@@ -33,6 +34,8 @@ pub(crate) struct StoreLog {
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) extents: Extents,
     pub(crate) descriptors: Arc<Descriptors>,
+    /// Those of all stores.
+    pub(crate) counts: Arc<CommitCounts>,
     pub(crate) writer: Mutex<LogWriter>,
     pub(crate) latch: Arc<Latch>,
     /// Whether the epoch of this open has begun.

@@ -10,6 +10,7 @@ use threads::Threads;
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
+use tracing::Instrument as _;
 
 use crate::boundary::{Changes, EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::budget::{QueueBudget, QueuePermit};
@@ -30,6 +31,7 @@ use crate::read::changes;
 use crate::read::segment::SegmentScan;
 use crate::read::spaces::SpacesScan;
 use crate::runtime::blocking;
+use crate::runtime::sync::Instant;
 use crate::runtime::sync::atomic::Ordering;
 
 type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;
@@ -64,7 +66,7 @@ impl LocalStore {
                 self.threads.commit.start(Arc::clone(&self.committer));
             }
         }
-        blocking::wait(self.threads.stepper.as_ref(), self.appended(receive))
+        self.outcome(blocking::wait(self.threads.stepper.as_ref(), receive).ok())
     }
 
     /// Checks a transaction before an append; returns the bytes it needs in the queue.
@@ -143,11 +145,8 @@ impl LocalStore {
         self.answer(receive).await
     }
 
-    async fn appended(&self, receive: oneshot::Receiver<Answered>) -> Result<Committed, AppendError> {
-        match receive.await {
-            Ok(answered) => answered.outcome,
-            Err(_) => Err(self.unanswered()),
-        }
+    fn outcome(&self, answered: Option<Answered>) -> Result<Committed, AppendError> {
+        answered.map_or_else(|| Err(self.unanswered()), |answered| answered.outcome)
     }
 
     async fn answer<T>(&self, receive: Receiver<T>) -> Result<T, AppendError> {
@@ -183,6 +182,7 @@ fn append_request(transaction: Transaction, room: QueuePermit) -> (Request, ones
         claims,
         reply,
         room,
+        since: Instant::now(),
     });
     (request, receive)
 }
@@ -197,7 +197,12 @@ impl Store for LocalStore {
         let room = self.room.take(self.admit(&transaction)?).await?;
         let (request, receive) = append_request(transaction, room);
         self.enqueue(request)?;
-        self.appended(receive).await
+        let span = tracing::debug_span!("streamkit.store.commit", group_transactions = tracing::field::Empty);
+        let answered = receive.instrument(span.clone()).await;
+        if let Ok(answered) = &answered {
+            span.record("group_transactions", answered.group);
+        }
+        self.outcome(answered.ok())
     }
 
     async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError> {

@@ -4,6 +4,7 @@
 mod crash;
 #[cfg(test)]
 mod failure;
+mod figures;
 #[cfg(test)]
 mod flight;
 #[cfg(test)]

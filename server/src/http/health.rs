@@ -58,13 +58,19 @@ async fn readyz(State(Watched { shared, .. }): State<Watched>) -> Response {
 }
 
 async fn metrics(State(Watched { shared, sessions }): State<Watched>) -> Response {
+    let text = metrics_text(&shared, &sessions);
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}
+
+/// All that was counted, and what is so now.
+pub(super) fn metrics_text(shared: &Shared, sessions: &Sessions) -> String {
     let stores = shared.stores.all();
-    let text = shared.metrics.text(Moment {
+    shared.metrics.text(Moment {
         ready: !shared.stopping.is_cancelled() && stores.ready().is_ok(),
         connections: sessions.count(),
         clock_behind: stores.clock_behind().map_or(Duration::ZERO, |(_, by)| by),
         queued_bytes: stores.queued_bytes().unwrap_or(0),
         budgets: shared.budgets.held(),
-    });
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+        figures: stores.figures(),
+    })
 }

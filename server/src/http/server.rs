@@ -66,6 +66,11 @@ impl Server {
         self.shared.limits.shutdown_deadline
     }
 
+    /// What `GET /metrics` answers with: OpenMetrics text. Waits for nothing.
+    pub fn metrics_text(&self) -> String {
+        health::metrics_text(&self.shared, &self.sessions)
+    }
+
     /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable, and how it
     /// commits: [`crate::COMMIT_METHOD_HEADER`]), `GET /metrics` (what it counted), `GET /backup` and what stands below it
     /// ([`crate::backup`]). All of them are the same server's, also of several routers.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use streamkit_engine::boundary::figures::Figures;
+
 use super::{Metrics, Moment};
 
 /// The names that queries use, each with its labels.
@@ -31,6 +33,10 @@ fn real() -> (Names, String) {
         clock_behind: Duration::ZERO,
         queued_bytes: 0,
         budgets: budgets.held(),
+        figures: Some(Figures {
+            free_bytes: Some(1),
+            ..Figures::default()
+        }),
     });
     let mut names = Names::new();
     for family in text.split("# HELP ").skip(1) {

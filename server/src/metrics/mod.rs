@@ -3,29 +3,37 @@
 //! and the log name the store that a failure is of.
 //!
 //! ```text
-//! stores.rs     what became of transactions and reads     moment.rs   what is so when it is asked for
-//! arrivals.rs   records out of their order                log.rs      what of the log was dropped
-//! peers.rs      connections that gave way, were refused   families.rs labels
-//! followers.rs  who follows what                          tls.rs      handshakes, certificates
+//! operations.rs  how long calls take, how they end         moment.rs   what is so when it is asked for
+//! stores.rs      what became of transactions and reads     storage.rs  what storage tells of itself
+//! arrivals.rs    records out of their order                log.rs      what of the log was dropped
+//! peers.rs       connections that gave way, were refused   families.rs, distributions.rs
+//! followers.rs   who follows what                                      how labels and histograms are written
+//! traffic.rs     bytes                                 tls.rs      handshakes, certificates
 //! ```
 
 mod arrivals;
+mod distributions;
 #[cfg(test)]
 mod documented_tests;
 mod families;
 mod followers;
 mod log;
 mod moment;
+mod operations;
 mod peers;
+mod storage;
 mod stores;
 mod tls;
+mod traffic;
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-pub use log::LOG_LINES_DROPPED;
+pub use log::{LOG_LINES_DROPPED, SPANS_DROPPED};
 pub(crate) use moment::Moment;
+pub(crate) use operations::{Operation, Outcome};
 pub(crate) use peers::{GaveWay, Limit, PeerGaveWay};
+pub(crate) use traffic::Traffic;
 
 /// The media type of what [`Metrics::text`] returns.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -39,6 +47,9 @@ pub(crate) struct Metrics {
     pub(crate) peers: peers::PeerCounters,
     pub(crate) followers: followers::FollowerCounters,
     pub(crate) tls: tls::TlsCounters,
+    pub(crate) operations: operations::OperationCounters,
+    pub(crate) traffic: Traffic,
+    storage: storage::StorageFigures,
     log: log::LogCounters,
 }
 
@@ -52,13 +63,19 @@ impl Metrics {
             peers: peers::PeerCounters::new(&mut registry),
             followers: followers::FollowerCounters::new(&mut registry),
             tls: tls::TlsCounters::new(&mut registry),
+            operations: operations::OperationCounters::new(&mut registry),
+            traffic: Traffic::new(&mut registry),
+            storage: storage::StorageFigures::new(&mut registry),
             log: log::LogCounters::new(&mut registry),
             registry,
         }
     }
 
     /// Everything as text, with what is true now.
-    pub(crate) fn text(&self, now: Moment) -> String {
+    pub(crate) fn text(&self, mut now: Moment) -> String {
+        if let Some(figures) = now.figures.take() {
+            self.storage.set(figures);
+        }
         self.moment.set(now);
         self.log.take();
         let mut out = String::new();

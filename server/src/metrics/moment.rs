@@ -8,6 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use streamkit_engine::boundary::figures::Figures;
+
 use crate::budgets::Held;
 
 /// All of it.
@@ -19,6 +21,8 @@ pub(crate) struct Moment {
     /// Bytes queued for the disk.
     pub(crate) queued_bytes: usize,
     pub(crate) budgets: [Held; 4],
+    /// What storage tells of itself, if it does.
+    pub(crate) figures: Option<Figures>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]

@@ -8,7 +8,8 @@ use futures_util::FutureExt as _;
 use streamkit_engine::{Store, StoreId};
 use streamkit_protocol::{FrameHead, Terminal};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::answers::Replies;
 use super::channels::Channels;
@@ -18,6 +19,8 @@ use super::records::Incoming;
 use super::refused::Refused;
 use super::requests;
 use crate::auth::Rights;
+use crate::calls::{Call, CallerTrace, continued, serving};
+use crate::metrics::{Operation, Outcome};
 use crate::shared::Shared;
 use crate::stores::StoreUnavailable;
 use crate::told;
@@ -42,8 +45,8 @@ pub(super) struct Opening {
     pub(super) place: OwnedSemaphorePermit,
     /// Room that the request takes while its verb runs.
     pub(super) room: RequestRoom,
-    /// Where the caller's trace is. The rest of its context is not kept.
-    pub(super) traceparent: Option<String>,
+    /// The trace of the caller.
+    pub(super) caller: Option<CallerTrace>,
     pub(super) rights: Rights,
 }
 
@@ -64,27 +67,23 @@ impl Channel {
             message,
             place: _place,
             room,
-            traceparent,
+            caller,
             rights,
         } = opening;
-        let store = self.head.store_id;
-        let span = tracing::debug_span!("streamkit.transport.server.request", %store, traceparent);
-        let mut produces = false;
-        let end = AssertUnwindSafe(self.run(rights, message, &mut produces))
-            .catch_unwind()
-            .instrument(span)
-            .await;
-        let end = match end {
-            Ok(Ok(())) => End::Terminal(Terminal::Close),
-            Ok(Err(refused)) => self.end_of(refused),
-            Err(panic) => {
-                let text = panic_text(&*panic);
-                tracing::error!(panic = text, "an operation panicked");
-                End::Terminal(Terminal::CloseError(told::PANIC.to_owned()))
-            }
-        };
+        let FrameHead {
+            store_id, channel_id, ..
+        } = self.head;
+        let under_way = self.shared.metrics.operations.begin();
+        let span = continued(span(&self.head), caller.as_ref());
+        let call = Call::new(store_id, channel_id, caller.as_ref());
+        let mut asked = None;
+        let run = serving(call, self.caught(rights, message, &mut asked));
+        let (end, outcome) = run.instrument(span.clone()).await;
+        under_way.ended(asked.map_or(Operation::Unknown, Kind::operation), outcome);
+        told_to(&span, outcome);
+        drop(span);
         // From here on late frames of the channel are dropped, so that nothing follows the terminal message.
-        let answered = produces && matches!(end, End::Terminal(Terminal::Close));
+        let answered = asked == Some(Kind::Append) && matches!(end, End::Terminal(Terminal::Close));
         channels.finish(self.head.channel_id, answered);
         let overloaded = self.incoming.is_overloaded();
         // Sending the last message may have to wait; nobody shall wait meanwhile for what is not needed any more.
@@ -98,10 +97,27 @@ impl Channel {
         }
     }
 
-    async fn run(&mut self, rights: Rights, message: Bytes, produces: &mut bool) -> Result<(), Refused> {
+    /// Runs it, and catches a panic.
+    async fn caught(&mut self, rights: Rights, message: Bytes, asked: &mut Option<Kind>) -> (End, Outcome) {
+        match AssertUnwindSafe(self.run(rights, message, asked)).catch_unwind().await {
+            Ok(Ok(())) => (End::Terminal(Terminal::Close), Outcome::Done),
+            Ok(Err(refused)) => {
+                let outcome = refused.outcome();
+                (self.end_of(refused), outcome)
+            }
+            Err(panic) => {
+                let text = panic_text(&*panic);
+                tracing::error!(panic = text, "an operation panicked");
+                let end = Terminal::CloseError(told::PANIC.to_owned());
+                (End::Terminal(end), Outcome::Failed)
+            }
+        }
+    }
+
+    async fn run(&mut self, rights: Rights, message: Bytes, asked: &mut Option<Kind>) -> Result<(), Refused> {
         let request = self.incoming.request(message).await?;
         let kind = requests::kind(&request);
-        *produces = kind == Kind::Append;
+        *asked = Some(kind);
         if !rights.has(kind.needs()) {
             return Err(Refused::AccessDenied);
         }
@@ -143,6 +159,32 @@ impl Channel {
                 End::ErrorFrame(refused.to_string())
             }
             other => End::Terminal(Terminal::CloseError(shortened(other.to_string()))),
+        }
+    }
+}
+
+/// The span of a request: all that is done for one channel.
+fn span(
+    FrameHead {
+        store_id, channel_id, ..
+    }: &FrameHead,
+) -> Span {
+    tracing::debug_span!(
+        "streamkit.transport.server.request",
+        otel.kind = "server",
+        store = %store_id,
+        channel = %channel_id,
+        outcome = Empty,
+        otel.status_code = Empty,
+    )
+}
+
+/// Tells a span how its request ended.
+fn told_to(span: &Span, outcome: Outcome) {
+    if !span.is_disabled() {
+        span.record("outcome", outcome.name());
+        if matches!(outcome, Outcome::Failed | Outcome::Unavailable | Outcome::Overloaded) {
+            span.record("otel.status_code", "ERROR");
         }
     }
 }

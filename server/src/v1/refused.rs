@@ -5,6 +5,7 @@ use streamkit_engine::{NameError, Sequence};
 use streamkit_protocol::limits::{MESSAGE_BYTES_MAX, PEER_MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX};
 use streamkit_protocol::{EnvelopeError, LexKeyError, MessageError};
 
+use crate::metrics::Outcome;
 use crate::told;
 use crate::verbs::Failure;
 
@@ -78,6 +79,19 @@ impl From<Failure> for Refused {
 impl From<crate::budgets::Ended> for Refused {
     fn from(ended: crate::budgets::Ended) -> Self {
         Refused::Failed(ended.into())
+    }
+}
+
+impl Refused {
+    /// As it is counted.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Refused::AccessDenied => Outcome::Denied,
+            Refused::StoreUnavailable => Outcome::Unavailable,
+            Refused::Aborted(_) => Outcome::Ended,
+            Refused::Failed(failure) => failure.outcome(),
+            _ => Outcome::Invalid,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use streamkit_engine::StoreId;
-use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
+use streamkit_protocol::{Control, Frame, FrameHead, Terminal, TraceContext};
 use uuid::Uuid;
 
 use super::answers::Replies;
@@ -17,11 +17,9 @@ use super::records::Incoming;
 use super::refused::{ACCESS_DENIED, OTHER_STORE, OVERLOADED, TOO_LATE, TOO_MANY_STREAMS, UNPROVEN};
 use super::session::{Seen, Session, Work};
 use crate::auth::Rights;
+use crate::calls::CallerTrace;
 use crate::metrics::Limit;
 use crate::verbs::Outgoing;
-
-/// Longest `traceparent` kept: more than twice what its version 00 has.
-const TRACEPARENT_BYTES_MAX: usize = 128;
 
 impl Session {
     pub(super) async fn work(&mut self, work: Work) -> ControlFlow<()> {
@@ -110,7 +108,7 @@ impl Session {
         }
     }
 
-    async fn data(&mut self, frame: Frame) {
+    async fn data(&mut self, mut frame: Frame) {
         let head = FrameHead::new(frame.store_id, frame.channel_id);
         let rights = self.scopes.on(StoreId(frame.store_id));
         let found = self.channels.find(head.channel_id);
@@ -123,7 +121,7 @@ impl Session {
         if rights == Rights::NONE {
             return self.refuse(head, ACCESS_DENIED).await;
         }
-        let traceparent = traceparent(&frame);
+        let context = frame.trace_context.take();
         let message = frame.message();
         let terminal = Terminal::decode(&message);
         match found {
@@ -157,7 +155,7 @@ impl Session {
                     message,
                     place,
                     room,
-                    traceparent,
+                    caller: context.as_ref().and_then(caller),
                     rights,
                 };
                 let inbox = self.open(head, opening);
@@ -251,25 +249,8 @@ impl Session {
     }
 }
 
-/// The caller's span, if it is one; the rest of a trace context means nothing to us, and may be of any size.
-fn traceparent(frame: &Frame) -> Option<String> {
-    let text = frame.trace_context.as_ref()?.get("traceparent")?;
-    (text.len() <= TRACEPARENT_BYTES_MAX).then(|| text.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_trace_context_only_a_short_traceparent_is_kept() {
-        let frame = |text: &str| Frame {
-            trace_context: Some([("traceparent".to_owned(), text.to_owned())].into()),
-            ..Frame::default()
-        };
-        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(traceparent(&frame(text)).as_deref(), Some(text));
-        assert_eq!(traceparent(&frame(&"0".repeat(129))), None);
-        assert_eq!(traceparent(&Frame::default()), None);
-    }
+/// The trace of the caller, if the frame brings one.
+fn caller(context: &TraceContext) -> Option<CallerTrace> {
+    let state = context.get("tracestate").map(String::as_str);
+    CallerTrace::read(context.get("traceparent")?, state)
 }

@@ -6,7 +6,7 @@ use streamkit_engine::{AppendError, Entry, ReadError, Rejection, SegmentPath, Se
 
 use crate::budgets::Ended;
 use crate::live::PresenceRefused;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 
 /// Why a verb did not finish.
 #[derive(Debug)]
@@ -63,6 +63,26 @@ impl Failure {
             tracing::warn!(%error, "{what} failed");
         }
         Failure::NotWritten(error)
+    }
+
+    /// As it is counted.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Failure::Conflict { .. }
+            | Failure::NoSuchSegment(_)
+            | Failure::NotWritten(AppendError::Rejected(
+                Rejection::Conflict { .. } | Rejection::FencedOff { .. } | Rejection::NoSuchSequence(_),
+            ))
+            | Failure::Presence(_)
+            | Failure::Replaced => Outcome::Conflict,
+            Failure::NotWritten(AppendError::Rejected(Rejection::QueueFull { .. })) | Failure::Overloaded => {
+                Outcome::Overloaded
+            }
+            Failure::NotWritten(AppendError::Rejected(Rejection::Invalid(_))) => Outcome::Invalid,
+            Failure::NotWritten(_) | Failure::DoesNotFit(..) | Failure::Read(_) => Outcome::Failed,
+            Failure::ReservedName | Failure::AnotherWorker => Outcome::Invalid,
+            Failure::NotHeardOf(_) | Failure::PeerEnded | Failure::Ending => Outcome::Ended,
+        }
     }
 
     pub(super) fn does_not_fit(entry: &Entry) -> Self {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use streamkit_engine::Store;
 use tracing::Instrument as _;
 
+use crate::calls::Call;
 use crate::live::Live;
 use crate::metrics::Metrics;
 
@@ -43,6 +44,9 @@ pub(crate) async fn run<R: Records, A: Answers>(
     (live, metrics): (&Live, &Metrics),
 ) -> Result<(), R::Error> {
     let span = verb.span();
+    if let Some((space, segment)) = verb.names() {
+        Call::is_about(space, segment);
+    }
     let work = async {
         match verb {
             Verb::Append(path) => append::run(path, &**store, records, out, (live, metrics)).await,

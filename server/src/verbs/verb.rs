@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::auth::Right;
 use crate::live::{Interest, WorkerMetadata};
+use crate::metrics::Operation;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -140,6 +141,24 @@ impl Kind {
         }
     }
 
+    /// As it is counted.
+    pub(crate) fn operation(self) -> Operation {
+        match self {
+            Kind::Append => Operation::Produce,
+            Kind::Peek => Operation::Peek,
+            Kind::ReadSegment => Operation::ConsumeSegment,
+            Kind::ReadSpaces => Operation::Consume,
+            Kind::Spaces => Operation::GetSpaces,
+            Kind::Segments => Operation::GetSegments,
+            Kind::Status => Operation::GetStatus,
+            Kind::Trim => Operation::Trim,
+            Kind::Delete => Operation::Delete,
+            Kind::Follow => Operation::Subscribe,
+            Kind::Watch => Operation::Workers,
+            Kind::Lease => Operation::Lease,
+        }
+    }
+
     /// Whether it is answered with what a store holds now: of one that is not there, with nothing.
     pub(crate) fn only_reads(self) -> bool {
         match self {
@@ -165,6 +184,22 @@ impl Verb {
             Verb::Follow(_) => Kind::Follow,
             Verb::Watch(_) => Kind::Watch,
             Verb::Lease(_) => Kind::Lease,
+        }
+    }
+
+    /// The space that it is about, and the segment, if it is about one.
+    pub(super) fn names(&self) -> Option<(&Name, Option<&Name>)> {
+        match self {
+            Verb::Append(path) | Verb::Peek(path) | Verb::Trim(path, _) | Verb::Delete(path) => {
+                Some((&path.space, Some(&path.segment)))
+            }
+            Verb::ReadSegment(SegmentRead { path, .. }) => Some((&path.space, Some(&path.segment))),
+            Verb::ReadSpaces(read) if read.spaces.len() == 1 => read.spaces.keys().next().map(|space| (space, None)),
+            Verb::Segments(list) => Some((&list.space, None)),
+            Verb::Status(Within::Space(space)) => Some((space, None)),
+            Verb::Status(Within::Segment(path)) => Some((&path.space, Some(&path.segment))),
+            Verb::Follow(follow) => Some((&follow.interest.space, follow.interest.segment.as_ref())),
+            Verb::ReadSpaces(_) | Verb::Spaces | Verb::Status(Within::Store) | Verb::Watch(_) | Verb::Lease(_) => None,
         }
     }
 

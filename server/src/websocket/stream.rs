@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::assembly::{Assembly, Size};
 use crate::limits::FRAME_BYTES_MAX;
+use crate::metrics::Traffic;
 
 /// The WebSocket over it.
 pub(crate) type WebSocket = WebSocketStream<Stream>;
@@ -33,17 +34,19 @@ pub(crate) struct Stream {
     granted: u64,
     read: u64,
     written: u64,
+    traffic: Traffic,
 }
 
 impl Stream {
     /// A WebSocket over an upgraded connection.
-    pub(crate) async fn open(upgraded: Upgraded) -> WebSocket {
+    pub(crate) async fn open(upgraded: Upgraded, traffic: Traffic) -> WebSocket {
         let stream = Self {
             io: TokioIo::new(upgraded),
             assembly: Assembly::default(),
             granted: ALWAYS_BYTES,
             read: 0,
             written: 0,
+            traffic,
         };
         WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await
     }
@@ -56,6 +59,11 @@ impl Stream {
     /// Bytes that the peer has taken, or its host for it.
     pub(super) fn bytes_written(&self) -> u64 {
         self.written
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        self.written += bytes as u64;
+        self.traffic.sent(bytes as u64);
     }
 
     /// The room that the message which arrives needs and has not: until it is granted, nothing is read.
@@ -103,6 +111,7 @@ impl AsyncRead for Stream {
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let bytes = &buf.filled()[before..];
         self.read += bytes.len() as u64;
+        self.traffic.received(bytes.len() as u64);
         self.assembly.read(bytes);
         Poll::Ready(Ok(()))
     }
@@ -111,7 +120,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
-        self.written += written as u64;
+        self.wrote(written);
         Poll::Ready(Ok(written))
     }
 
@@ -121,7 +130,7 @@ impl AsyncWrite for Stream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
-        self.written += written as u64;
+        self.wrote(written);
         Poll::Ready(Ok(written))
     }
 

@@ -57,7 +57,7 @@ impl Wire {
     /// A WebSocket over an upgraded connection, and where its frames are queued. `taken` tells of the socket below, if it is one of
     /// ours.
     pub(crate) async fn open(upgraded: Upgraded, taken: Option<Taken>, shared: Arc<Shared>) -> (Self, Outbound) {
-        let socket = Stream::open(upgraded).await;
+        let socket = Stream::open(upgraded, shared.metrics.traffic.clone()).await;
         let (outbound, queue) = outbound::queue(&shared.limits, shared.budgets.clone());
         let wire = Self {
             shared,

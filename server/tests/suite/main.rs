@@ -30,3 +30,4 @@ mod tls;
 mod tls_hostile;
 mod unread;
 mod via;
+mod watched;

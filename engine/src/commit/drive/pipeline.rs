@@ -242,7 +242,7 @@ impl Pipeline {
         // After a failure no later group counts, written or not; the latch says so.
         let durable = match written {
             WriteOutcome::Made(written) => {
-                let durable = writer.confirm(&pending.group.pending, written);
+                let durable = pending.group.confirm(&committer.log, &writer, written);
                 durable.map_err(AppendError::Indeterminate)
             }
             WriteOutcome::NotBegun => {

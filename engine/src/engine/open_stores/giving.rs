@@ -134,6 +134,7 @@ impl<S: Clone> OpenStores<S> {
                 let Some(StoreSlot::Open { store, .. }) = self.begin_to_close(id) else {
                     continue;
                 };
+                self.evicted += 1;
                 return Some((id, store));
             }
             self.last_asked += 1;
