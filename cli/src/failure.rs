@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use streamkit_client::Error;
+use streamkit_client::{Error, TlsError};
 
 use crate::called::called;
 
@@ -157,6 +157,7 @@ impl From<Error> for Failure {
                 "; check STREAMKIT_STORE, or get a token with another scope",
             ),
             Error::Connect { .. } => (Exit::NoAnswer, "; is the server running, and is STREAMKIT_URL right?"),
+            Error::Tls { why, .. } => tls(why),
             Error::Unknown(_) => (Exit::NoAnswer, "; peek before you try again"),
             damage if damage.is_damage() => (Exit::Damage, ""),
             // From here damage, which stays, looks like a disk that hangs, which passes.
@@ -172,6 +173,22 @@ impl From<Error> for Failure {
             _ => (Exit::Failed, ""),
         };
         Self::of(exit, format!("{error}{next}"))
+    }
+}
+
+/// What to do about a server that TLS cannot be spoken with.
+fn tls(why: &TlsError) -> (Exit, &'static str) {
+    match why {
+        TlsError::File(..) => (Exit::Arguments, ""),
+        TlsError::UnknownIssuer => (
+            Exit::NoAnswer,
+            "; if that is right, give the certificate of its authority: --ca-cert FILE or STREAMKIT_CA_CERT",
+        ),
+        TlsError::CertificateWanted => (Exit::NoAnswer, "; give one: --client-cert FILE --client-key FILE"),
+        TlsError::CertificateRefused => (Exit::NoAnswer, "; give another: --client-cert FILE --client-key FILE"),
+        TlsError::OtherName(_) => (Exit::NoAnswer, "; use a name that stands in it"),
+        TlsError::NotSpoken => (Exit::NoAnswer, "; without TLS its address begins with ws://"),
+        _ => (Exit::NoAnswer, ""),
     }
 }
 

@@ -58,8 +58,9 @@ fn main() -> ExitCode {
         Err(error) => return usage(&with_next_step(error, &command, &origins)),
     };
     let is_server = arguments.command.is_server();
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| "warn,streamkit=info".into());
+    // What is wrong with a certificate, the command says itself.
+    let usual = "warn,streamkit=info,rustls_platform_verifier=off";
+    let filter = tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| usual.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| log::Log)

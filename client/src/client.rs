@@ -11,6 +11,7 @@ use crate::dial::{Dialler, Hooks, TokenSource};
 use crate::error::Error;
 use crate::retry::RetryPolicy;
 use crate::store::StoreClient;
+use crate::tls::Tls;
 use crate::transport::{Transport, Way};
 
 /// Settings of a client.
@@ -43,8 +44,15 @@ impl Builder {
         self
     }
 
+    /// Whom to trust, and what to show, at a `wss` address. Without, that is who this machine trusts, and nothing.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.way = Way::Network(tls);
+        self
+    }
+
     /// Another way to the server than over the network, such as to one in this process; a closure is one, too. The address then only
-    /// names the server, in requests and errors: `ws://in-process` will do.
+    /// names the server, in requests and errors: `ws://in-process` will do. No TLS is spoken over it.
     ///
     /// ```no_run
     /// # fn in_process() -> std::io::Result<tokio::io::DuplexStream> { unreachable!() }
@@ -110,11 +118,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// Settings for the server at a base address such as `ws://host:8080`; the client adds `/streamz`.
+    /// Settings for the server at a base address such as `ws://host:8080`, or `wss://host` for TLS; the client adds `/streamz`.
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder {
             url: url.into(),
-            way: Way::Network,
+            way: Way::Network(Tls::default()),
             token: Arc::new(|| Box::pin(std::future::ready(Err("no token was configured".to_owned())))),
             retry: RetryPolicy::DEFAULT,
             timeout: Duration::from_secs(30),

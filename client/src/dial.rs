@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
 use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self};
@@ -18,8 +20,10 @@ use crate::duplex;
 use crate::error::Error;
 use crate::progress::{Metered, Progress};
 use crate::retry::RetryPolicy;
+use crate::tls::{Failed, Tls};
+use crate::tls_error::TlsError;
 use crate::token;
-use crate::transport::Way;
+use crate::transport::{Target, Way, network};
 
 /// Longest a single attempt to connect may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +53,18 @@ pub(crate) struct Dialler {
 enum DialError {
     Permanent(Error),
     Transient(String),
+}
+
+impl DialError {
+    fn of(failed: Failed, url: &str) -> Self {
+        match failed {
+            Failed::Tls(why) => Self::Permanent(Error::Tls {
+                url: url.to_owned(),
+                why,
+            }),
+            Failed::Io(error) => Self::Transient(error.to_string()),
+        }
+    }
 }
 
 impl Dialler {
@@ -102,10 +118,9 @@ impl Dialler {
         request
             .headers_mut()
             .insert(FRAMES_HEADER, HeaderValue::from_static(FRAMES_IN_ORDER));
-        let address =
-            address(request.uri()).ok_or_else(|| invalid(format!("bad address {:?}: use ws://host:port", self.url)))?;
-        let bytes = self.way.connect(&address).await;
-        let bytes = bytes.map_err(|error| DialError::Transient(error.to_string()))?;
+        let target = target(&self.url, request.uri()).map_err(DialError::Permanent)?;
+        let bytes = self.way.connect(&target).await;
+        let bytes = bytes.map_err(|failed| DialError::of(failed, &self.url))?;
         let progress = Progress::new();
         let config = WebSocketConfig::default()
             .read_buffer_size(16 << 10)
@@ -121,13 +136,37 @@ impl Dialler {
                 "the server answered {}",
                 response.status()
             ))),
+            // With TLS 1.3 a server says only now what it thinks of our certificate.
+            Err(tungstenite::Error::Io(error)) => Err(DialError::of(self.way.failed(error), &self.url)),
+            Err(tungstenite::Error::Protocol(ProtocolError::HttparseError(_))) if !target.is_secure => {
+                Err(DialError::of(Failed::Tls(TlsError::NotDialled), &self.url))
+            }
             Err(error) => Err(DialError::Transient(error.to_string())),
         }
     }
 }
 
-/// Host and port of a `ws` address.
-fn address(uri: &Uri) -> Option<String> {
-    let host = uri.host().filter(|_| uri.scheme_str() == Some("ws"))?;
-    Some(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
+fn target(url: &str, uri: &Uri) -> Result<Target, Error> {
+    let invalid = || Error::Invalid(format!("bad address {url:?}: use ws://host:port or wss://host:port"));
+    Target::of(uri).ok_or_else(invalid)
+}
+
+/// A stream of bytes to the server at a base address, over TCP, or over TLS if the address begins with `wss` or `https`: for requests
+/// beside the protocol, such as `GET /readyz`. It has no deadline of its own.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::Connect`], [`Error::Tls`].
+pub async fn connect(url: &str, tls: &Tls) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>, Error> {
+    let uri = url.parse::<Uri>();
+    let uri = uri.map_err(|error| Error::Invalid(format!("bad address {url:?}: {error}")))?;
+    match network(&target(url, &uri)?, tls).await {
+        Ok(bytes) => Ok(bytes),
+        Err(failed) => Err(match DialError::of(failed, url) {
+            DialError::Permanent(error) => error,
+            DialError::Transient(cause) => {
+                let url = url.to_owned();
+                Error::Connect { url, cause }
+            }
+        }),
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::tls_error::TlsError;
+
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -34,6 +36,15 @@ pub enum Error {
         url: String,
         /// The last attempt's failure.
         cause: String,
+    },
+    /// The server's certificate was refused, or ours by the server, or there is no TLS in common. Not transient: something has to be
+    /// changed first.
+    #[error("no TLS with {url}: {why}")]
+    Tls {
+        /// The address dialled.
+        url: String,
+        /// What has to be changed.
+        why: TlsError,
     },
     /// The connection broke during the call. Transient. For a produce the outcome is unknown: peek before retrying.
     #[error("the connection was lost: {0}")]
@@ -146,6 +157,7 @@ impl Error {
             | Error::Unauthorized
             | Error::TokenExpired { .. }
             | Error::AccessDenied
+            | Error::Tls { .. }
             | Error::Refused(_)
             | Error::Removed { .. }
             | Error::Protocol(_)
@@ -160,6 +172,7 @@ impl Error {
         match self {
             Error::Conflict { .. }
             | Error::Connect { .. }
+            | Error::Tls { .. }
             | Error::Unauthorized
             | Error::TokenExpired { .. }
             | Error::AccessDenied

@@ -18,7 +18,7 @@
 //! ```text
 //! store.rs ─▶ produce.rs, consume.rs, lookup.rs ─▶ call.rs ─▶ channel.rs ─▶ connection.rs ◀─ duplex.rs ─▶ wire.rs: WebSocket
 //!             what is asked                        link.rs: one dial for all ─▶ dial.rs: token, handshake, retries
-//!                                                                                    └▶ transport.rs: bytes to the server
+//!                                                                                    └▶ transport.rs: bytes to the server ─▶ tls.rs
 //! ```
 //!
 //! Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a broken connection, a
@@ -43,18 +43,22 @@ mod produce;
 mod progress;
 mod retry;
 mod store;
+mod tls;
+mod tls_error;
 mod token;
 mod transport;
 mod wire;
 
 pub use client::{Builder, Client};
 pub use consume::Entries;
-pub use dial::Hooks;
+pub use dial::{Hooks, connect};
 pub use error::Error;
 pub use model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 pub use produce::Producer;
 pub use retry::RetryPolicy;
 pub use store::StoreClient;
 pub use streamkit_protocol::{LexKey, Metadata, SegmentStatus, SpaceOffset, Status, Trx};
+pub use tls::Tls;
+pub use tls_error::TlsError;
 pub use token::refused as refused_token;
 pub use transport::Transport;

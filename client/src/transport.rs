@@ -8,6 +8,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::tls::{Failed, Tls};
 
 /// A way to a server, asked for a stream at each dial; the WebSocket handshake with its token goes over that. Also any closure that
 /// returns a future of a stream is one. Given to [`Builder::transport`](crate::Builder::transport).
@@ -40,8 +44,8 @@ type Connecting = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
 /// A way to the server of a client.
 #[derive(Clone)]
 pub(crate) enum Way {
-    /// To the host and the port in its address.
-    Network,
+    /// To the host and the port in its address, over TLS where that says so.
+    Network(Tls),
     /// Its caller's.
     Own(Arc<dyn Fn() -> Connecting + Send + Sync>),
 }
@@ -55,16 +59,53 @@ impl Way {
         }))
     }
 
-    /// A fresh stream to the server at `address`, a host and a port.
-    pub(crate) async fn connect(&self, address: &str) -> io::Result<Bytes> {
+    /// A fresh stream to the server.
+    pub(crate) async fn connect(&self, target: &Target) -> Result<Bytes, Failed> {
         match self {
-            Self::Network => {
-                let tcp = TcpStream::connect(address).await?;
-                tcp.set_nodelay(true)?;
-                Ok(Bytes::Tcp(tcp))
-            }
-            Self::Own(connect) => connect().await,
+            Self::Network(tls) => network(target, tls).await,
+            Self::Own(connect) => Ok(connect().await?),
         }
+    }
+
+    /// What an error of such a stream means.
+    pub(crate) fn failed(&self, error: io::Error) -> Failed {
+        match self {
+            Self::Network(tls) => tls.failed(error),
+            Self::Own(_) => Failed::Io(error),
+        }
+    }
+}
+
+/// Where a server is on the network.
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) is_secure: bool,
+}
+
+impl Target {
+    /// The one in an address: `ws` and `wss`, or `http` and `https`, which are the same.
+    pub(crate) fn of(uri: &Uri) -> Option<Self> {
+        let (is_secure, usual) = match uri.scheme_str()? {
+            "ws" | "http" => (false, 80),
+            "wss" | "https" => (true, 443),
+            _ => return None,
+        };
+        Some(Self {
+            host: uri.host().filter(|host| !host.is_empty())?.to_owned(),
+            port: uri.port_u16().unwrap_or(usual),
+            is_secure,
+        })
+    }
+}
+
+/// Over TCP, and TLS if that is asked for.
+pub(crate) async fn network(target: &Target, tls: &Tls) -> Result<Bytes, Failed> {
+    let tcp = TcpStream::connect(format!("{}:{}", target.host, target.port)).await?;
+    tcp.set_nodelay(true)?;
+    match target.is_secure {
+        false => Ok(Bytes::Tcp(tcp)),
+        true => Ok(Bytes::Tls(Box::new(tls.secure(&target.host, tcp).await?))),
     }
 }
 
@@ -76,6 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 /// Bytes to a server and back.
 pub(crate) enum Bytes {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     Own(Box<dyn Duplex>),
 }
 
@@ -84,6 +126,7 @@ macro_rules! whichever {
     ($bytes:expr, $stream:ident => $does:expr) => {
         match $bytes {
             Bytes::Tcp($stream) => $does,
+            Bytes::Tls($stream) => $does,
             Bytes::Own($stream) => $does,
         }
     };

@@ -36,29 +36,24 @@ fn without_port(text: &str) -> Option<SocketAddr> {
     in_front_of_port().or_else(|| Some(SocketAddr::new(bare.unwrap_or(text).parse::<IpAddr>().ok()?, 8080)))
 }
 
-/// A server's address as a WebSocket one: `ws://` may be missing, `http://` is the same server, and a port alone is on this
-/// machine.
+/// A server's address as a WebSocket one: `ws://` may be missing, `http://` is the same server, as `https://` is that of `wss://`, and a
+/// port alone is on this machine.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn url(text: &str) -> Result<String, String> {
-    let example = "write ws://host:8080";
-    let rest = match text.split_once("://") {
-        Some(("ws" | "http", rest)) => rest,
-        Some((scheme @ ("wss" | "https"), rest)) => {
-            return Err(format!(
-                "this client speaks no TLS yet, so it cannot use {scheme}; reach the server without, at ws://{rest}, or \
-                 through a tunnel that speaks TLS"
-            ));
-        }
+    let example = "write ws://host:8080, or wss://host for TLS";
+    let (scheme, rest) = match text.split_once("://") {
+        Some(("ws" | "http", rest)) => ("ws", rest),
+        Some(("wss" | "https", rest)) => ("wss", rest),
         Some((scheme, _)) => return Err(format!("{scheme}:// is no address of a server; {example}")),
-        None => text,
+        None => ("ws", text),
     };
     let rest = match rest.strip_prefix(':').unwrap_or(rest).parse::<u16>() {
         Ok(port) => format!("127.0.0.1:{port}"),
         Err(_) => rest.to_owned(),
     };
-    let address = format!("ws://{rest}");
+    let address = format!("{scheme}://{rest}");
     match address.parse::<hyper::Uri>() {
         Ok(uri) if !has_possible_port(&uri) => Err(format!("a port is a number up to 65535; {example}")),
         Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(address),
@@ -126,7 +121,9 @@ mod tests {
             url("events.local:80/base/").as_deref(),
             Ok("ws://events.local:80/base/")
         );
-        assert!(url("wss://x:1").unwrap_err().contains("no TLS yet"));
+        for text in ["wss://x:1", "https://x:1"] {
+            assert_eq!(url(text).as_deref(), Ok("wss://x:1"), "{text}");
+        }
         for text in ["[::1]:8080", "[::1]", "events.local"] {
             assert_eq!(url(text), Ok(format!("ws://{text}")), "{text}");
         }

@@ -111,7 +111,10 @@ impl Status {
         let segment = segment.unwrap_or_default();
         let server = self.connect.server()?;
         let store = server.open();
-        let (status, said) = tokio::join!(store.status(&space, &segment), readiness::said(&server.url));
+        let (status, said) = tokio::join!(
+            store.status(&space, &segment),
+            readiness::said(&server.url, &server.tls)
+        );
         let status = status?;
         if status.segment_count == 0 && !space.is_empty() {
             note(unknown::message(&space, one_segment.then_some(&segment)));

@@ -2,13 +2,15 @@
 
 pub(crate) mod profile;
 pub(crate) mod readiness;
+pub(crate) mod trust;
 pub(crate) mod unknown;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use profile::{Profile, Profiles};
-use streamkit_client::{Client, StoreClient};
+use streamkit_client::{Client, StoreClient, Tls};
+use trust::Trust;
 use uuid::Uuid;
 
 use crate::arguments::{address, some_time, store};
@@ -53,6 +55,8 @@ pub(crate) struct Connect {
         default_value = "30s"
     )]
     timeout: humantime::Duration,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Connect {
@@ -77,6 +81,7 @@ impl Connect {
                     token: token.clone(),
                     store,
                     timeout,
+                    tls: self.trust.open()?,
                 });
             }
             (None, None, None) => of_dev()?,
@@ -91,6 +96,7 @@ impl Connect {
             token: profile.token,
             store: profile.store,
             timeout,
+            tls: Tls::default(),
         })
     }
 }
@@ -134,12 +140,13 @@ pub(crate) struct Server {
     token: String,
     store: Uuid,
     timeout: Duration,
+    pub(crate) tls: Tls,
 }
 
 impl Server {
     /// A connection of its own.
     pub(crate) fn open(&self) -> StoreClient {
         let client = Client::builder(&self.url).token(&self.token).timeout(self.timeout);
-        client.build().store(self.store)
+        client.tls(self.tls.clone()).build().store(self.store)
     }
 }

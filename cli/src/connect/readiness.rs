@@ -5,8 +5,8 @@ use std::time::Duration;
 use hyper::client::conn::http1;
 use hyper::{Request, Uri, header};
 use hyper_util::rt::TokioIo;
+use streamkit_client::Tls;
 use streamkit_server::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
-use tokio::net::TcpStream;
 
 /// A server that does not say it sooner does not say it: whoever asks for a status waits for the status.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -21,16 +21,15 @@ pub(crate) struct Said {
 }
 
 /// What the server at a client's address says.
-pub(crate) async fn said(url: &str) -> Said {
-    let said = tokio::time::timeout(DEADLINE, ask(url)).await;
+pub(crate) async fn said(url: &str, tls: &Tls) -> Said {
+    let said = tokio::time::timeout(DEADLINE, ask(url, tls)).await;
     said.ok().flatten().unwrap_or_default()
 }
 
-async fn ask(url: &str) -> Option<Said> {
+async fn ask(url: &str, tls: &Tls) -> Option<Said> {
     let base: Uri = url.parse().ok()?;
-    let host = base.host().filter(|_| base.scheme_str() == Some("ws"))?;
-    let tcp = TcpStream::connect(format!("{host}:{}", base.port_u16().unwrap_or(80)));
-    let (mut sender, connection) = http1::handshake(TokioIo::new(tcp.await.ok()?)).await.ok()?;
+    let stream = streamkit_client::connect(url, tls).await.ok()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     let request = Request::get(format!("{}/readyz", base.path().trim_end_matches('/')))
         .header(header::HOST, base.authority()?.as_str())
         .body(String::new())

@@ -1,4 +1,4 @@
-//! `serve` with TLS and without.
+//! `serve` with TLS and without, and clients of it.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -126,4 +126,84 @@ fn an_expired_certificate_is_warned_of() {
         &authority.path("server.key"),
     ]);
     served.wait_for_log("a certificate has expired");
+}
+
+/// A server with TLS and further options.
+fn served(dir: &Path, authority: &Authority, options: &[&str]) -> Served {
+    authority.sign("server", 2060);
+    let mut served = Served::start(dir);
+    served.kill();
+    let (chain, key) = (authority.path("server.pem"), authority.path("server.key"));
+    served.restart_with(&[&["--tls-cert", &chain, "--tls-key", &key], options].concat());
+    served
+}
+
+#[test]
+fn client_commands_and_backups_go_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new(dir.path());
+    let served = served(dir.path(), &authority, &[]);
+    assert!(served.url.starts_with("wss://"), "{}", served.url);
+    let ca = authority.path("ca.pem");
+    let run = |arguments: &[&str]| {
+        let output = served
+            .command(arguments)
+            .env("STREAMKIT_CA_CERT", &ca)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    std::fs::write(dir.path().join("lines"), "placed\npaid\n").unwrap();
+    run(&["produce", "orders/order-1", &authority.path("lines")]);
+    assert_eq!(run(&["consume", "orders/order-1"]).lines().count(), 2);
+    // Beside the protocol.
+    assert!(
+        run(&["status"]).contains("\"commit_method\":\""),
+        "{}",
+        run(&["status"])
+    );
+    let url = served.url.replace("wss://", "https://");
+    let backup = authority.path("backup");
+    assert!(run(&["backup", &url, &backup, "--json"]).contains("\"stores\":1"));
+    assert!(run(&["backup", &served.url, &backup, "--json"]).contains("\"stores\":1"));
+}
+
+#[test]
+fn what_is_missing_for_tls_is_said_with_the_option_that_gives_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new(dir.path());
+    let ca = authority.path("ca.pem");
+    let served = served(dir.path(), &authority, &["--tls-client-ca", &ca]);
+    authority.sign("client", 2060);
+    let (client, key) = (authority.path("client.pem"), authority.path("client.key"));
+    let shows = ["--ca-cert", &*ca, "--client-cert", &*client, "--client-key", &*key];
+    let backup = authority.path("backup");
+    for command in [&["spaces"][..], &["backup", &served.url, &backup]] {
+        let run = |options: &[&str]| {
+            let output = served.command(command).args(options).output().unwrap();
+            (output.status.code().unwrap(), text(&output.stderr))
+        };
+        let (code, said) = run(&[]);
+        assert!(code == 5 && said.contains("--ca-cert FILE"), "{code}: {said}");
+        let (code, said) = run(&["--ca-cert", &ca]);
+        assert!(code == 5 && said.contains("--client-cert FILE"), "{code}: {said}");
+        let (code, said) = run(&["--ca-cert", &key]);
+        assert!(
+            code == 2 && said.contains("client.key: there is no certificate in it"),
+            "{code}: {said}"
+        );
+        let (code, said) = run(&["--ca-cert", &ca, "--client-cert", &client]);
+        assert!(code == 2 && said.contains("--client-key"), "{code}: {said}");
+        let (code, said) = run(&shows);
+        assert_eq!(code, 0, "{said}");
+    }
+    // With the wrong scheme.
+    let plain = served.url.replace("wss://", "ws://");
+    let output = served.command(&["spaces", "--url", &plain]).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(
+        output.status.code() == Some(5) && said.contains("begins with wss://"),
+        "{said}"
+    );
 }

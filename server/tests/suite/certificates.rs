@@ -49,9 +49,18 @@ impl Authority {
 
     /// Of a server at `localhost`, good until the year begins.
     pub fn server_until(&self, year: i32) -> Pair {
+        self.server_in(2001, year)
+    }
+
+    /// The same, good from then on.
+    pub fn server_from(&self, year: i32) -> Pair {
+        self.server_in(year, 2070)
+    }
+
+    fn server_in(&self, from: i32, until: i32) -> Pair {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2001, 1, 1);
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign(&params)
     }

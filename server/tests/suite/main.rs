@@ -31,3 +31,4 @@ mod tls_hostile;
 mod unread;
 mod via;
 mod watched;
+mod wss;

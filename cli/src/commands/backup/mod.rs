@@ -12,6 +12,7 @@ use streamkit_engine::StoreId;
 use streamkit_engine::backup::{self, BackupError, BackupReport, CopyProgress, FolderSource, Recheck, Source, Stage};
 use streamkit_engine::disk::best;
 
+use crate::connect::trust::Trust;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, path_text};
 use remote::{Remote, RemoteError};
@@ -37,6 +38,8 @@ pub(crate) struct Backup {
         default_value = "30s"
     )]
     timeout: humantime::Duration,
+    #[command(flatten)]
+    trust: Trust,
     /// Read earlier copies too, and replace those that are damaged
     #[arg(long)]
     recheck: bool,
@@ -71,8 +74,19 @@ impl Backup {
         };
         let remote = match is_server {
             true => {
-                let remote = Remote::new(url.unwrap_or_default(), token, self.timeout.into(), runtime);
-                let wrong = || Failure::arguments(format!("bad address {:?}: use ws://HOST:PORT", self.from));
+                let remote = Remote::new(
+                    url.unwrap_or_default(),
+                    token,
+                    self.timeout.into(),
+                    self.trust.open()?,
+                    runtime,
+                );
+                let wrong = || {
+                    Failure::arguments(format!(
+                        "bad address {:?}: use ws://HOST:PORT or wss://HOST:PORT",
+                        self.from
+                    ))
+                };
                 Some(remote.ok_or_else(wrong)?)
             }
             false => None,

@@ -9,13 +9,14 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use streamkit_client::{Error, Tls};
 use streamkit_engine::StoreId;
 use streamkit_engine::backup::{BackupError, ExtentPrefix, LogPrefix, Pieces, Source};
 use streamkit_server::backup::{CHECKSUM_BYTES, ExtentList, StoreList};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use crate::called::called;
+use crate::failure::Failure;
 
 /// Most bytes of an answer that is read as a whole: the list of a store with a hundred thousand extents.
 const LIST_BYTES_MAX: usize = 32 << 20;
@@ -68,19 +69,21 @@ pub(crate) struct Remote {
     base: Uri,
     token: String,
     timeout: Duration,
+    tls: Tls,
     runtime: Handle,
 }
 
 impl Remote {
     /// `None` if it is no address of a server. `runtime` makes the connections.
-    pub(crate) fn new(url: &str, token: String, timeout: Duration, runtime: Handle) -> Option<Self> {
+    pub(crate) fn new(url: &str, token: String, timeout: Duration, tls: Tls, runtime: Handle) -> Option<Self> {
         let base: Uri = url.parse().ok()?;
         let scheme = base.scheme_str()?;
-        (["ws", "http"].contains(&scheme) && base.host().is_some()).then_some(Self {
+        (["ws", "http", "wss", "https"].contains(&scheme) && base.host().is_some()).then_some(Self {
             url: url.to_owned(),
             base,
             token,
             timeout,
+            tls,
             runtime,
         })
     }
@@ -103,18 +106,25 @@ impl Remote {
             .body(String::new())
             .map_err(|error| RemoteError::Failed(error.to_string()))?;
         let asked = async {
-            let address = format!("{host}:{}", self.base.port_u16().unwrap_or(80));
-            let tcp = TcpStream::connect(address)
+            let stream = streamkit_client::connect(&self.url, &self.tls).await;
+            let stream = stream.map_err(|error| match error {
+                Error::Connect { cause, .. } => self.no_answer(cause),
+                error => no_tls(error),
+            })?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
                 .await
                 .map_err(|error| self.no_answer(error))?;
-            let (mut sender, connection) = http1::handshake(TokioIo::new(tcp))
-                .await
-                .map_err(|error| self.no_answer(error))?;
-            tokio::spawn(connection);
-            sender
-                .send_request(request)
-                .await
-                .map_err(|error| self.no_answer(error))
+            let connection = tokio::spawn(connection);
+            let error = match sender.send_request(request).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            // That the server wants a certificate of ours, the connection alone has heard.
+            let broke = connection.await.ok().and_then(Result::err);
+            match broke.and_then(|broke| self.tls.explain(&self.url, &broke)) {
+                Some(error) => Err(no_tls(error)),
+                None => Err(self.no_answer(error)),
+            }
         };
         let asked = tokio::time::timeout(self.timeout, asked).await;
         let response = asked.map_err(|_| self.no_answer(format!("nothing within {:?}", self.timeout)))??;
@@ -214,6 +224,11 @@ impl Source for Remote {
             trailer: Vec::with_capacity(CHECKSUM_BYTES),
         }))
     }
+}
+
+/// With what a command says to do about it.
+fn no_tls(error: Error) -> RemoteError {
+    RemoteError::NoAnswer(Failure::from(error).to_string())
 }
 
 /// Whether that may be said by a Streamkit server, whose refusals are a line of text: not a page, not an object.

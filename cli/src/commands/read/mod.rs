@@ -221,6 +221,7 @@ fn broken_off(error: Error, began: bool) -> Failure {
             | Error::TokenExpired { .. }
             | Error::AccessDenied
             | Error::Connect { .. }
+            | Error::Tls { .. }
             | Error::Invalid(_)
     );
     match refused && !began {
