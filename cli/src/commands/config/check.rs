@@ -6,7 +6,7 @@ use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 
 use super::super::serve::Serve;
-use super::{arguments, serve, text, variable_over};
+use super::called_with::{arguments, serve, text, variable_over};
 use crate::arguments::settings::file::{Problem, Setting, read, wrong_value};
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, path_text};
@@ -25,7 +25,10 @@ impl Check {
     pub(super) fn run(self) -> Result<(), Failure> {
         let text = text(&self.file)?;
         let (settings, mut problems) = read(&text, &serve());
-        examine(&settings, &mut problems);
+        // Of a text that is no TOML nothing is known.
+        if problems.iter().all(|problem| problem.option.is_some()) {
+            examine(&settings, &mut problems);
+        }
         for problem in &mut problems {
             let of_it = |setting: &&Setting| Some(&setting.option) == problem.option.as_ref();
             problem.line = problem.line.or_else(|| Some(settings.iter().find(of_it)?.line));
@@ -114,7 +117,24 @@ fn examine(settings: &[Setting], problems: &mut Vec<Problem>) {
                 say(Some(found.option), found.is_warning, found.what);
             }
         }
-        Err(error) => say(None, false, together(&error)),
+        Err(error) => {
+            let what = together(&error);
+            let follows = |problem: &Problem| {
+                problem
+                    .option
+                    .as_ref()
+                    .is_some_and(|option| what.contains(&format!("--{option} ")))
+            };
+            // What is wrong by itself is not missing, too.
+            if !problems.iter().any(follows) {
+                problems.push(Problem {
+                    line: None,
+                    option: None,
+                    what,
+                    is_warning: false,
+                });
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 
-use super::{arguments, serve, text};
+use super::called_with::{arguments, serve, text};
 use crate::arguments::settings::file::{known, read};
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};
