@@ -119,7 +119,9 @@ fn options(
         argument.is_some_and(|argument| {
             let variable = argument.get_env().and_then(|name| name.to_str());
             let adds_up = matches!(argument.get_action(), clap::ArgAction::Append);
-            !variable.is_some_and(&set) && !(adds_up && is_given(&format!("--{}", setting.option), given))
+            let is_overridden =
+                variable.is_some_and(&set) || adds_up && is_given(&format!("--{}", setting.option), given);
+            !is_overridden
         })
     };
     let settings = settings.into_iter().filter(counts);
