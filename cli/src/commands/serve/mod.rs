@@ -1,5 +1,6 @@
 //! `serve`: open the engine, listen, and leave in good order on SIGINT or SIGTERM.
 
+mod found;
 mod limits;
 mod look;
 mod tls;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use streamkit_server::{CertificateFiles, Certificates, ClientCertificates};
 
-use super::look::Found;
+use super::found::Found;
 use crate::failure::Failure;
 use crate::files;
 
