@@ -22,7 +22,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What a client and its clones share.
 pub(crate) struct Shared {
-    link: Link,
+    link: Arc<Link>,
     timeout: Duration,
     publishing: [Mutex<()>; PUBLISH_LANES],
 }
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(dialler: Dialler, timeout: Duration) -> Self {
         Self {
-            link: Link::new(dialler),
+            link: Arc::new(Link::new(dialler)),
             timeout,
             publishing: std::array::from_fn(|_| Mutex::new(())),
         }
@@ -38,13 +38,7 @@ impl Shared {
 
     /// The live connection, dialled if there is none.
     pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Error> {
-        match tokio::time::timeout(self.timeout, self.link.connection()).await {
-            Ok(dialled) => dialled,
-            Err(_) => Err(Error::Connect {
-                url: self.link.url().to_owned(),
-                cause: format!("no connection within {:?}", self.timeout),
-            }),
-        }
+        self.link.connection_within(self.timeout).await
     }
 
     /// Ends the connection, and dialling, for good.
@@ -89,7 +83,8 @@ impl Call {
     /// A fresh channel.
     pub(crate) async fn channel(&self) -> Result<Channel, Error> {
         let connection = self.shared.connection().await?;
-        Ok(Channel::open(&connection, self.store, self.timeout()))
+        let link = self.shared.link.clone();
+        Ok(Channel::open(link, connection, self.store, self.timeout()))
     }
 
     /// A channel opened with a request.

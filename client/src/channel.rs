@@ -6,10 +6,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use streamkit_protocol::limits::MESSAGE_BYTES_MAX;
 use streamkit_protocol::{FrameHead, Request, Terminal};
+use uuid::Uuid;
 
+use crate::again::Again;
 use crate::connection::{Connection, INBOX_BYTES, Inbound, Inbox};
-use crate::error::Error;
+use crate::error::{Error, TOKEN_EXPIRED};
+use crate::link::Link;
 use crate::progress::Unsent;
+
+/// Why a call failed that began again on one connection after the other.
+const ENDED_FIRST: &str = "the connection ended before the server began the call";
 
 /// Frames of one channel, to be sent together.
 pub(crate) struct Batch {
@@ -54,8 +60,15 @@ pub(crate) struct Channel {
     /// What it says then.
     farewell: Terminal,
     head: FrameHead,
+    link: Arc<Link>,
     connection: Arc<Connection>,
     inbox: Inbox,
+    /// Bytes that its inbox holds.
+    inbox_bytes: usize,
+    /// Kept until something comes back.
+    again: Option<Again>,
+    /// The connection ends, and the call is to begin again on another one.
+    left: bool,
     unsent: Arc<Unsent>,
     timeout: Duration,
     /// Whether the server may have heard of it.
@@ -65,17 +78,28 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// A channel whose inbox overruns when its consumer is too slow.
-    pub(crate) fn open(connection: &Arc<Connection>, store: uuid::Uuid, timeout: Duration) -> Self {
-        Self::with_inbox(connection, store, timeout, INBOX_BYTES)
+    pub(crate) fn open(link: Arc<Link>, connection: Arc<Connection>, store: Uuid, timeout: Duration) -> Self {
+        Self::with_inbox(link, connection, store, timeout, INBOX_BYTES)
     }
 
-    fn with_inbox(connection: &Arc<Connection>, store: uuid::Uuid, timeout: Duration, bytes_max: usize) -> Self {
-        let (head, inbox) = connection.open(store, bytes_max);
+    fn with_inbox(
+        link: Arc<Link>,
+        connection: Arc<Connection>,
+        store: Uuid,
+        timeout: Duration,
+        inbox_bytes: usize,
+    ) -> Self {
+        let head = FrameHead::new(store, Uuid::new_v4());
+        let inbox = connection.open(head, inbox_bytes);
         Self {
             farewell: Terminal::Close,
             head,
-            connection: connection.clone(),
+            link,
+            connection,
             inbox,
+            inbox_bytes,
+            again: Some(Again::default()),
+            left: false,
             unsent: Unsent::new(),
             timeout,
             begun: false,
@@ -85,12 +109,14 @@ impl Channel {
 
     /// Another channel to the same store over the same connection.
     pub(crate) fn another(&self) -> Self {
-        Self::open(&self.connection, self.head.store_id, self.timeout)
+        let (link, connection) = (self.link.clone(), self.connection.clone());
+        Self::open(link, connection, self.head.store_id, self.timeout)
     }
 
     /// The same for a list, which its caller holds in memory as a whole anyway: its inbox never overruns.
     pub(crate) fn for_a_list(&self) -> Self {
-        Self::with_inbox(&self.connection, self.head.store_id, self.timeout, usize::MAX)
+        let (link, connection) = (self.link.clone(), self.connection.clone());
+        Self::with_inbox(link, connection, self.head.store_id, self.timeout, usize::MAX)
     }
 
     /// Has the server discard what it has not committed if the channel is dropped: to a server, the clean end of a producer
@@ -115,21 +141,49 @@ impl Channel {
         if batch.is_empty() {
             return Ok(());
         }
-        let connection = self.connection.clone();
-        let mut room = std::pin::pin!(connection.room_for(batch.frames.len()));
         loop {
-            match tokio::time::timeout(self.timeout, &mut room).await {
-                Ok(room) => break room.map_err(Error::ConnectionLost)?,
-                // On a slow uplink it takes long until it is our turn: as long as the server takes something.
-                Err(_) if connection.progress().stalled_for() < self.timeout => {}
-                Err(_) => return Err(Error::Timeout(self.timeout)),
+            if self.left {
+                self.begin_again().await?;
+            }
+            match room_for(&self.connection, batch.frames.len(), self.timeout).await {
+                Err(Error::ConnectionLost(_)) if self.was_not_begun() && self.leaves() => {}
+                room => break room?,
             }
         }
-        let (frames, ends) = (std::mem::take(&mut batch.frames), std::mem::take(&mut batch.ends));
+        let frames = Bytes::from(std::mem::take(&mut batch.frames));
+        let ends = std::mem::take(&mut batch.ends);
         self.begun = true;
-        connection
-            .send(frames, ends, self.unsent.clone())
-            .map_err(Error::ConnectionLost)
+        if let Some(again) = &mut self.again {
+            again.keep(&frames, &ends);
+        }
+        match self.connection.send(frames, ends, self.unsent.clone()) {
+            Err(_) if self.was_not_begun() && self.leaves() => Ok(()),
+            sent => sent.map_err(Error::ConnectionLost),
+        }
+    }
+
+    /// Sends over another connection all that was sent over one that has begun nothing of it.
+    ///
+    /// Cancel safe.
+    async fn begin_again(&mut self) -> Result<(), Error> {
+        let connection = loop {
+            let connection = self.link.connection_within(self.timeout).await?;
+            let bytes = self.again.as_ref().map_or(0, Again::bytes);
+            match room_for(&connection, bytes, self.timeout).await {
+                Err(Error::ConnectionLost(_)) if self.leaves() => {}
+                room => break room.map(|()| connection)?,
+            }
+        };
+        // From here on nothing is waited for.
+        self.inbox = connection.open(self.head, self.inbox_bytes);
+        self.unsent = Unsent::new();
+        self.connection = connection;
+        self.left = false;
+        for (frames, ends) in self.again.iter().flat_map(Again::sent) {
+            // If it is gone, its inbox says so.
+            let _ = self.connection.send(frames, ends, self.unsent.clone());
+        }
+        Ok(())
     }
 
     /// Sends a request.
@@ -151,23 +205,34 @@ impl Channel {
         if self.ended {
             return Some(Ok(None));
         }
+        if self.left {
+            return None;
+        }
         let inbound = self.inbox.try_recv()?;
-        Some(self.take(inbound).and_then(message))
+        let taken = self.take(inbound).transpose()?;
+        Some(taken.and_then(message))
     }
 
     /// What comes next.
     ///
     /// Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Arrival, Error> {
-        if self.ended {
-            return Ok(Arrival::End);
+        loop {
+            if self.ended {
+                return Ok(Arrival::End);
+            }
+            if self.left {
+                self.begin_again().await?;
+            }
+            // A message already here needs no timer.
+            let inbound = match self.inbox.try_recv() {
+                Some(inbound) => inbound,
+                None => self.wait().await?,
+            };
+            if let Some(arrival) = self.take(inbound)? {
+                return Ok(arrival);
+            }
         }
-        // A message already here needs no timer.
-        let inbound = match self.inbox.try_recv() {
-            Some(inbound) => inbound,
-            None => self.wait().await?,
-        };
-        self.take(inbound)
     }
 
     /// Waits for what comes next. Silence counts from when the server was sent everything.
@@ -186,26 +251,60 @@ impl Channel {
         }
     }
 
-    fn take(&mut self, inbound: Option<Inbound>) -> Result<Arrival, Error> {
+    /// What arrived; `None` if the call is to begin again on another connection.
+    fn take(&mut self, inbound: Option<Inbound>) -> Result<Option<Arrival>, Error> {
         match inbound {
-            Some(Inbound::Message(message)) => Ok(Arrival::Message(message)),
-            Some(Inbound::Overrun) => {
-                self.ended = true;
-                Ok(Arrival::Overrun)
+            Some(Inbound::Message(message)) => {
+                self.again = None;
+                return Ok(Some(Arrival::Message(message)));
             }
-            Some(Inbound::End(terminal)) => {
-                self.ended = true;
-                match terminal {
-                    Terminal::Close => Ok(Arrival::End),
-                    Terminal::CloseError(text) | Terminal::Error(text) => Err(Error::from_terminal(&text)),
-                    Terminal::Unknown(kind, text) => Err(Error::Protocol(format!("unknown end {kind}: {text}"))),
+            Some(Inbound::End(Terminal::Error(why))) if why == TOKEN_EXPIRED => {
+                self.connection.retire();
+                if self.leaves() {
+                    return Ok(None);
                 }
+                Err(Error::NotBegun(why))
             }
-            None => {
-                self.ended = true;
+            Some(Inbound::Left) if self.leaves() => return Ok(None),
+            Some(Inbound::Left) if self.again.is_some() => Err(Error::NotBegun(ENDED_FIRST.to_owned())),
+            Some(Inbound::Overrun) => Ok(Some(Arrival::Overrun)),
+            Some(Inbound::End(Terminal::Close)) => Ok(Some(Arrival::End)),
+            Some(Inbound::End(Terminal::CloseError(text) | Terminal::Error(text))) => Err(Error::from_terminal(&text)),
+            Some(Inbound::End(Terminal::Unknown(kind, text))) => {
+                Err(Error::Protocol(format!("unknown end {kind}: {text}")))
+            }
+            Some(Inbound::Left) | None => {
                 let why = self.connection.ended().unwrap_or_else(|| "closed".to_owned());
                 Err(Error::ConnectionLost(why))
             }
+        }
+        .inspect(|_| self.ended = true)
+        .inspect_err(|_| self.ended = true)
+    }
+
+    /// Whether the connection is gone, and the server has certainly begun nothing of the call.
+    fn was_not_begun(&mut self) -> bool {
+        self.again.is_some() && (!self.begun || self.inbox.is_left())
+    }
+
+    /// Whether the call, of which nothing was begun, begins again.
+    fn leaves(&mut self) -> bool {
+        self.left = self.again.as_mut().is_some_and(Again::once_more);
+        self.left
+    }
+}
+
+/// Waits for room to queue so many bytes over a connection; the room is then taken.
+///
+/// Cancel safe.
+async fn room_for(connection: &Connection, bytes: usize, timeout: Duration) -> Result<(), Error> {
+    let mut room = std::pin::pin!(connection.room_for(bytes));
+    loop {
+        match tokio::time::timeout(timeout, &mut room).await {
+            Ok(room) => return room.map_err(Error::ConnectionLost),
+            // On a slow uplink it takes long until it is our turn: as long as the server takes something.
+            Err(_) if connection.progress().stalled_for() < timeout => {}
+            Err(_) => return Err(Error::Timeout(timeout)),
         }
     }
 }
@@ -223,11 +322,12 @@ fn message(arrival: Arrival) -> Result<Option<Bytes>, Error> {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        if !self.ended {
-            self.connection.forget(self.head.channel_id);
+        if !self.ended && !self.left {
             if self.begun {
                 self.connection.abandon(self.head, &self.farewell);
             }
+            // It may close with its last channel.
+            self.connection.forget(self.head.channel_id);
         }
     }
 }

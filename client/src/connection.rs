@@ -3,8 +3,8 @@
 //! open channel; nobody waits for a dead link.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 use crate::progress::{Progress, Unsent};
+use crate::terms::Terms;
 
 /// Bytes waiting to be sent over one connection; callers wait for room.
 const OUTBOUND_BYTES: usize = 4 << 20;
@@ -28,12 +29,16 @@ pub(crate) enum Inbound {
     End(Terminal),
     /// The inbox was full: what comes after is discarded, and the server was told to stop.
     Overrun,
+    /// The connection ends. Unless something came before, the server has begun nothing of the channel.
+    Left,
 }
 
 /// The receiving end of a channel.
 pub(crate) struct Inbox {
     queue: mpsc::UnboundedReceiver<Inbound>,
-    /// Bytes in the queue.
+    /// Looked at, and not taken yet.
+    next: Option<Inbound>,
+    /// Bytes that are not taken.
     unread: Arc<AtomicUsize>,
 }
 
@@ -42,17 +47,28 @@ impl Inbox {
     ///
     /// Cancel safe.
     pub(crate) async fn recv(&mut self) -> Option<Inbound> {
-        let inbound = self.queue.recv().await;
+        let inbound = match self.next.take() {
+            None => self.queue.recv().await,
+            looked_at => looked_at,
+        };
         self.taken(inbound)
     }
 
     /// What is already here; the outer `None` if nothing is, the inner once the connection is lost.
     pub(crate) fn try_recv(&mut self) -> Option<Option<Inbound>> {
-        match self.queue.try_recv() {
+        match self.next.take().map_or_else(|| self.queue.try_recv(), Ok) {
             Ok(inbound) => Some(self.taken(Some(inbound))),
             Err(mpsc::error::TryRecvError::Empty) => None,
             Err(mpsc::error::TryRecvError::Disconnected) => Some(None),
         }
+    }
+
+    /// Whether the connection ends and nothing of the channel was begun, as far as this inbox tells.
+    pub(crate) fn is_left(&mut self) -> bool {
+        if self.next.is_none() {
+            self.next = self.queue.try_recv().ok();
+        }
+        matches!(self.next, Some(Inbound::Left))
     }
 
     fn taken(&self, inbound: Option<Inbound>) -> Option<Inbound> {
@@ -75,9 +91,20 @@ struct Route {
     bytes_max: usize,
 }
 
+/// The channels that something may arrive for.
+#[derive(Default)]
+struct Routes {
+    open: HashMap<Uuid, Route>,
+    /// None is added any more: the goodbye is queued.
+    closed: bool,
+}
+
 /// The state of a connection that its task and channels share.
 pub(crate) struct Connection {
-    routes: Mutex<HashMap<Uuid, Route>>,
+    terms: Terms,
+    routes: Mutex<Routes>,
+    /// Further calls go elsewhere, and it closes with its last channel.
+    retired: AtomicBool,
     outbound: mpsc::UnboundedSender<Outgoing>,
     room: Semaphore,
     /// When the server last took something.
@@ -103,16 +130,46 @@ pub(crate) enum Outgoing {
 
 impl Connection {
     /// A connection whose task is not started yet, and what that has to send.
-    pub(crate) fn new(progress: Arc<Progress>) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
+    pub(crate) fn new(progress: Arc<Progress>, terms: Terms) -> (Arc<Self>, mpsc::UnboundedReceiver<Outgoing>) {
         let (outbound, queued) = mpsc::unbounded_channel();
         let connection = Self {
+            terms,
             routes: Mutex::default(),
+            retired: AtomicBool::new(false),
             outbound,
             room: Semaphore::new(OUTBOUND_BYTES),
             progress,
             ended: watch::Sender::new(None),
         };
         (Arc::new(connection), queued)
+    }
+
+    /// What it was made with.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Whether further calls may use it.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.retired.load(Ordering::Relaxed) && self.ended.borrow().is_none()
+    }
+
+    /// Lets it go on for the channels that are open, and close with the last of them.
+    pub(crate) fn retire(&self) {
+        let mut routes = self.routes();
+        self.retired.store(true, Ordering::Relaxed);
+        self.close_if_done(&mut routes);
+    }
+
+    fn close_if_done(&self, routes: &mut Routes) {
+        if self.retired.load(Ordering::Relaxed) && routes.open.is_empty() && !routes.closed {
+            routes.closed = true;
+            self.close();
+        }
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why it ended; `None` while it lives.
@@ -134,9 +191,8 @@ impl Connection {
         &self.progress
     }
 
-    /// Opens a channel under a fresh id, with an inbox for so many bytes.
-    pub(crate) fn open(&self, store: Uuid, bytes_max: usize) -> (FrameHead, Inbox) {
-        let head = FrameHead::new(store, Uuid::new_v4());
+    /// Opens a channel, with an inbox for so many bytes.
+    pub(crate) fn open(&self, head: FrameHead, bytes_max: usize) -> Inbox {
         let (sender, queue) = mpsc::unbounded_channel();
         let unread = Arc::<AtomicUsize>::default();
         let route = Route {
@@ -145,17 +201,22 @@ impl Connection {
             unread: unread.clone(),
             bytes_max,
         };
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        // After the end nobody would deliver anything: dropping the route closes the inbox at once.
-        if self.ended.borrow().is_none() {
-            routes.insert(head.channel_id, route);
+        let mut routes = self.routes();
+        if routes.closed {
+            // Nothing is sent any more, and nobody would deliver anything.
+            let _ = route.queue.send(Inbound::Left);
+        } else {
+            routes.open.insert(head.channel_id, route);
         }
-        (head, Inbox { queue, unread })
+        let next = None;
+        Inbox { queue, next, unread }
     }
 
     /// Forgets a channel; late frames for it are dropped.
     pub(crate) fn forget(&self, id: Uuid) {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let mut routes = self.routes();
+        routes.open.remove(&id);
+        self.close_if_done(&mut routes);
     }
 
     /// Waits for room to queue so many bytes of frames; the room is then taken.
@@ -170,11 +231,11 @@ impl Connection {
     }
 
     /// Queues frames that have their room.
-    pub(crate) fn send(&self, frames: Vec<u8>, ends: Vec<usize>, sender: Arc<Unsent>) -> Result<(), String> {
+    pub(crate) fn send(&self, frames: Bytes, ends: Vec<usize>, sender: Arc<Unsent>) -> Result<(), String> {
         sender.queued();
         let permits = permits(frames.len()) as usize;
         let frames = Outgoing::Frames {
-            frames: frames.into(),
+            frames,
             ends,
             permits,
             sender: Some(sender),
@@ -216,8 +277,21 @@ impl Connection {
         let _ = self.outbound.send(Outgoing::Goodbye);
     }
 
+    /// The server says that the connection ends.
+    pub(crate) fn left(&self) {
+        if self.terms.ends_what_it_began {
+            let mut routes = self.routes();
+            routes.closed = true;
+            self.retired.store(true, Ordering::Relaxed);
+            for (_, route) in routes.open.drain() {
+                let _ = route.queue.send(Inbound::Left);
+            }
+        }
+    }
+
     pub(crate) fn end(&self, why: &str) {
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = self.routes();
+        routes.closed = true;
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();
             if first {
@@ -225,7 +299,7 @@ impl Connection {
             }
             first
         });
-        routes.clear();
+        routes.open.clear();
         self.room.close();
     }
 
@@ -237,8 +311,8 @@ impl Connection {
     /// Hands a message to its channel. Never waits: a channel whose consumer left its inbox full is over, which its consumer
     /// learns after what is in the inbox, and the server at once.
     pub(crate) fn deliver(&self, id: Uuid, inbound: Inbound) {
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(route) = routes.get(&id) else { return };
+        let mut routes = self.routes();
+        let Some(route) = routes.open.get(&id) else { return };
         if let Inbound::Message(message) = &inbound {
             let cost = cost(message);
             let unread = route.unread.fetch_add(cost, Ordering::Relaxed);
@@ -254,7 +328,8 @@ impl Connection {
         } else {
             let _ = route.queue.send(inbound);
         }
-        routes.remove(&id);
+        routes.open.remove(&id);
+        self.close_if_done(&mut routes);
     }
 }
 

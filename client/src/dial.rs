@@ -20,6 +20,7 @@ use crate::duplex;
 use crate::error::Error;
 use crate::progress::{Metered, Progress};
 use crate::retry::RetryPolicy;
+use crate::terms::Terms;
 use crate::tls::{Failed, Tls};
 use crate::tls_error::TlsError;
 use crate::token;
@@ -128,7 +129,7 @@ impl Dialler {
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
         match client_async_with_config(request, Metered::new(bytes, progress.clone()), Some(config)).await {
-            Ok((socket, _)) => Ok(duplex::start(socket, progress)),
+            Ok((socket, answer)) => Ok(duplex::start(socket, progress, Terms::new(&token, answer.headers()))),
             Err(tungstenite::Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
                 Err(DialError::Permanent(token::refused(&token)))
             }

@@ -9,11 +9,12 @@ use streamkit_protocol::{Control, Frame, Terminal};
 
 use crate::connection::{Connection, Inbound};
 use crate::progress::Progress;
+use crate::terms::Terms;
 use crate::wire::{Socket, WRITE_DEADLINE, Wire};
 
 /// Starts the task of a fresh socket, whose writes move `progress`.
-pub(crate) fn start(socket: Socket, progress: Arc<Progress>) -> Arc<Connection> {
-    let (connection, queued) = Connection::new(progress);
+pub(crate) fn start(socket: Socket, progress: Arc<Progress>, terms: Terms) -> Arc<Connection> {
+    let (connection, queued) = Connection::new(progress, terms);
     let wire = Wire::new(socket, queued, connection.clone(), WRITE_DEADLINE);
     tokio::spawn(run(wire, connection.clone()));
     connection
@@ -62,7 +63,10 @@ async fn run(mut wire: Wire, connection: Arc<Connection>) {
             }
             Control::Ping => connection.control(Control::Pong),
             Control::Pong | Control::Unknown(_) => {}
-            Control::Close => break "the server closed the connection".to_owned(),
+            Control::Close => {
+                connection.left();
+                break "the server closed the connection".to_owned();
+            }
         }
     };
     connection.end(&why);
@@ -88,7 +92,7 @@ mod tests {
     async fn a_server_that_pings_and_reads_nothing_does_not_fill_the_memory() {
         let progress = Progress::new();
         let (socket, mut far) = socket(progress.clone()).await;
-        let (connection, mut queued) = Connection::new(progress);
+        let (connection, mut queued) = Connection::new(progress, Terms::default());
         // Nobody takes from the queue.
         let (_held, nothing) = mpsc::unbounded_channel();
         let wire = Wire::new(socket, nothing, connection.clone(), WRITE_DEADLINE);

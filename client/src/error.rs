@@ -117,6 +117,9 @@ const NOT_COMMITTED: &str = "failed to write transaction: ";
 /// it received too much.
 const NOT_BEGUN: [&str; 2] = ["store unavailable", "too many active streams"];
 
+/// The text with which a server ends calls whose token has expired. As an error frame, it refuses one of which nothing was begun.
+pub(crate) const TOKEN_EXPIRED: &str = "the token expired";
+
 /// Beginnings of texts that refuse a produce before its first record; Go servers have two of them.
 const BAD_PRODUCE: &str = "invalid produce arg";
 
@@ -216,7 +219,7 @@ impl Error {
             "access denied" => Error::AccessDenied,
             "stream receive buffer overloaded"
             | "the server is shutting down"
-            | "the token expired"
+            | TOKEN_EXPIRED
             | "the disk is full"
             | "the store is closed"
             | "the read was interrupted; start it again" => Error::Unavailable(text.to_owned()),

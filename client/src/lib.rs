@@ -21,10 +21,12 @@
 //!                                                                                    └▶ transport.rs: bytes to the server ─▶ tls.rs
 //! ```
 //!
-//! Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a broken connection, a
+//! A connection is replaced before its token expires. A call of which the server has begun nothing when a connection ends, begins
+//! again on the next one. Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a broken connection, a
 //! missing acknowledgement or a hole in the sequences is always an error. No call waits for the consumer of another: a
 //! reader may publish over the same client in between, or stop reading for a while.
 
+mod again;
 mod call;
 #[cfg(test)]
 mod catalogue_tests;
@@ -43,6 +45,7 @@ mod produce;
 mod progress;
 mod retry;
 mod store;
+mod terms;
 mod tls;
 mod tls_error;
 mod token;

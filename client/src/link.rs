@@ -2,7 +2,8 @@
 //! meanwhile wait for the same dial and share its outcome. Nobody waits while holding a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -25,7 +26,19 @@ pub(crate) struct Link {
 struct State {
     /// The last dial: running, connected, lost since, or failed.
     dial: Option<Dial>,
+    /// The dial for a connection with a fresher token, while the last one serves.
+    renewal: Renewal,
     closed: bool,
+}
+
+/// What is done about the age of the token.
+#[derive(Default)]
+enum Renewal {
+    #[default]
+    NotYet,
+    Dials(Dial),
+    /// There was no fresher token, or no connection. The server will say when it takes no further calls.
+    Failed,
 }
 
 struct Dial {
@@ -34,23 +47,33 @@ struct Dial {
 }
 
 impl Dial {
-    /// Whether it is worth waiting for, or has led to a connection that still lives.
+    /// Whether it is worth waiting for, or has led to a connection that still serves.
     fn useful(&self) -> bool {
         match &*self.dialled.borrow() {
             // Its task may have gone with its runtime.
             None => self.dialled.has_changed().is_ok(),
-            Some(Ok(connection)) => connection.ended().is_none(),
+            Some(Ok(connection)) => connection.is_usable(),
             Some(Err(_)) => false,
+        }
+    }
+
+    /// Whether its outcome is still to come.
+    fn is_running(&self) -> bool {
+        self.dialled.borrow().is_none() && self.dialled.has_changed().is_ok()
+    }
+
+    /// The connection that it has led to.
+    fn connection(&self) -> Option<Arc<Connection>> {
+        match &*self.dialled.borrow() {
+            Some(Ok(connection)) => Some(connection.clone()),
+            Some(Err(_)) | None => None,
         }
     }
 
     /// Stops dialling; returns the connection if there is one already.
     fn stop(self) -> Option<Arc<Connection>> {
         self.task.abort();
-        match &*self.dialled.borrow() {
-            Some(Ok(connection)) => Some(connection.clone()),
-            Some(Err(_)) | None => None,
-        }
+        self.connection()
     }
 }
 
@@ -63,15 +86,23 @@ impl Link {
         }
     }
 
-    /// The address dialled.
-    pub(crate) fn url(&self) -> &str {
-        &self.dialler.url
-    }
-
     /// The live connection, dialled if there is none.
     ///
     /// Cancel safe: the dial goes on for who comes next.
-    pub(crate) async fn connection(&self) -> Dialled {
+    ///
+    /// # Errors
+    /// [`Error::Connect`] after `longest`; what dialling came to.
+    pub(crate) async fn connection_within(&self, longest: Duration) -> Dialled {
+        match tokio::time::timeout(longest, self.connection()).await {
+            Ok(dialled) => dialled,
+            Err(_) => Err(Error::Connect {
+                url: self.dialler.url.clone(),
+                cause: format!("no connection within {longest:?}"),
+            }),
+        }
+    }
+
+    async fn connection(&self) -> Dialled {
         loop {
             let mut dialled = self.dialled()?;
             // Without an outcome the link was closed, or the dial ended with its runtime: look again.
@@ -85,7 +116,7 @@ impl Link {
 
     /// Closing may have come too late to stop the dial.
     fn unless_closed(&self, dialled: Dialled) -> Dialled {
-        let closed = self.state.lock().unwrap_or_else(PoisonError::into_inner).closed;
+        let closed = self.lock().closed;
         if closed && let Ok(connection) = &dialled {
             connection.close();
             return Err(Error::Closed);
@@ -93,15 +124,56 @@ impl Link {
         dialled
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The outcome, to come, of the running dial or of a new one.
     fn dialled(&self) -> Result<watch::Receiver<Option<Dialled>>, Error> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         if state.closed {
             return Err(Error::Closed);
         }
+        self.renew(&mut state);
         if let Some(dial) = state.dial.as_ref().filter(|dial| dial.useful()) {
             return Ok(dial.dialled.clone());
         }
+        // One that was begun for its fresher token comes in time.
+        let dial = match std::mem::take(&mut state.renewal) {
+            Renewal::Dials(dial) if dial.useful() => dial,
+            _ => self.dial(),
+        };
+        let dialled = dial.dialled.clone();
+        state.dial = Some(dial);
+        Ok(dialled)
+    }
+
+    /// Looks for a connection with a fresher token before that of the last one expires, and lets it take over.
+    fn renew(&self, state: &mut State) {
+        let current = state.dial.as_ref().and_then(Dial::connection);
+        let Some(current) = current.filter(|current| current.terms().is_aging()) else {
+            return;
+        };
+        state.renewal = match std::mem::take(&mut state.renewal) {
+            Renewal::NotYet => Renewal::Dials(self.dial()),
+            Renewal::Failed => Renewal::Failed,
+            Renewal::Dials(dial) if dial.is_running() => Renewal::Dials(dial),
+            Renewal::Dials(dial) => match dial.connection() {
+                Some(next) if next.is_usable() && next.terms().outlasts(current.terms()) => {
+                    state.dial = Some(dial);
+                    current.retire();
+                    Renewal::NotYet
+                }
+                Some(same) => {
+                    same.retire();
+                    Renewal::Failed
+                }
+                None => Renewal::Failed,
+            },
+        };
+    }
+
+    fn dial(&self) -> Dial {
         let (outcome, dialled) = watch::channel(None);
         let (dialler, connected) = (self.dialler.clone(), self.connected.clone());
         let task = tokio::spawn(async move {
@@ -117,17 +189,19 @@ impl Link {
                 connection.close();
             }
         });
-        state.dial = Some(Dial {
-            dialled: dialled.clone(),
+        Dial {
+            dialled,
             task: task.abort_handle(),
-        });
-        Ok(dialled)
+        }
     }
 
     /// Ends the connection or the dial for good; returns the connection, which ends after what is queued.
     pub(crate) fn close(&self) -> Option<Arc<Connection>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.closed = true;
+        if let Renewal::Dials(dial) = std::mem::take(&mut state.renewal) {
+            dial.stop().inspect(|connection| connection.close());
+        }
         let connection = state.dial.take().and_then(Dial::stop)?;
         connection.close();
         Some(connection)

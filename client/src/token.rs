@@ -18,7 +18,7 @@ pub fn refused(token: &str) -> Error {
 }
 
 /// When a token expires by its own claim, as Unix time. The claim is not verified: its issuer may have lied.
-fn expiry(token: &str) -> Option<Duration> {
+pub(crate) fn expiry(token: &str) -> Option<Duration> {
     #[derive(serde::Deserialize)]
     struct Claims {
         exp: f64,

@@ -187,6 +187,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::progress::{Progress, Unsent};
+    use crate::terms::Terms;
 
     /// A socket to a server that does what it is told with its end.
     pub(crate) async fn socket(progress: Arc<Progress>) -> (Socket, TcpStream) {
@@ -205,11 +206,11 @@ pub(crate) mod tests {
     async fn a_server_that_takes_nothing_is_given_up() {
         let progress = Progress::new();
         let (socket, _far) = socket(progress.clone()).await;
-        let (connection, queued) = Connection::new(progress);
+        let (connection, queued) = Connection::new(progress, Terms::default());
         for _ in 0..20 {
             let frame = vec![b'x'; 1 << 20];
             let ends = vec![frame.len()];
-            connection.send(frame, ends, Unsent::new()).unwrap();
+            connection.send(frame.into(), ends, Unsent::new()).unwrap();
         }
         let mut wire = Wire::new(socket, queued, connection, Duration::from_millis(200));
         let why = tokio::time::timeout(Duration::from_secs(60), wire.next())

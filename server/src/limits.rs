@@ -24,6 +24,9 @@ pub struct Limits {
     pub finished_channels: usize,
     /// For how long. Default 60 s, as Go peers do.
     pub finished_age: Duration,
+    /// How long calls under way may go on once the token of their session has expired. From then on the session begins no further
+    /// ones, and it ends with the last of them; subscriptions do not keep it. Default 30 s.
+    pub token_grace: Duration,
     /// A peer of which nothing was heard for so long is gone. It is pinged at least twice meanwhile. Default 90 s.
     pub silence: Duration,
     /// Bytes of frames waiting to be sent to one peer; verbs wait for room. Default 2 MiB, at least 1 MiB.
@@ -77,6 +80,7 @@ impl Default for Limits {
             channels: 4096,
             finished_channels: 4096,
             finished_age: Duration::from_secs(60),
+            token_grace: Duration::from_secs(30),
             silence: streamkit_protocol::limits::DEAD_AFTER,
             outbound_bytes: 2 << 20,
             channel_inbound_bytes: CHANNEL_INBOUND_BYTES_MIN,

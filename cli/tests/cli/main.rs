@@ -2,10 +2,8 @@
 
 mod backup;
 mod bench;
-mod catalogue;
 mod clock;
 mod commands;
-mod configuration;
 mod consume;
 mod development;
 mod doctor;

@@ -40,7 +40,8 @@ pub use status::{SegmentStatus, Status};
 pub use terminal::Terminal;
 pub use workers::{Presence, Worker, WorkerInventory, WorkerMessage};
 
-/// The header with which a client declares its frames [`FRAMES_IN_ORDER`]: an addition.
+/// The header with which a peer declares its frames [`FRAMES_IN_ORDER`]: an addition. A server that does so also ends each channel that it
+/// has begun before it says that the connection ends, so that it has begun nothing of one without an end.
 pub const FRAMES_HEADER: &str = "streamkit-frames";
 
 /// No frame overtakes another. The server then waits for nothing that an end, or a record, could have overtaken.

@@ -13,7 +13,8 @@ use super::scopes::Scopes;
 pub struct Access {
     /// Which stores, and what there.
     pub scopes: Scopes,
-    /// Time left when this was found out. The session ends with it.
+    /// Time left when this was found out. Then the session begins no further calls, and ends with those under way, at the latest after
+    /// [`crate::Limits::token_grace`].
     pub expires_in: Duration,
 }
 

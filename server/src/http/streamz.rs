@@ -105,6 +105,7 @@ fn switched(headers: &HeaderMap) -> Response {
         (header::CONNECTION, "upgrade"),
         (header::UPGRADE, "websocket"),
         (header::SEC_WEBSOCKET_ACCEPT, accept.as_str()),
+        (header::HeaderName::from_static(FRAMES_HEADER), FRAMES_IN_ORDER),
     ];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }

@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use streamkit_engine::{Store, StoreId};
 use streamkit_protocol::{FrameHead, Terminal};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -35,6 +36,8 @@ pub(super) struct Channel {
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing<Replies>,
     pub(super) why: Ending,
+    /// Held while the connection shall stay for it though its token has expired.
+    pub(super) call: Option<TaskTrackerToken>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -118,6 +121,9 @@ impl Channel {
         let request = self.incoming.request(message).await?;
         let kind = requests::kind(&request);
         *asked = Some(kind);
+        if kind.is_endless() {
+            self.call = None;
+        }
         if !rights.has(kind.needs()) {
             return Err(Refused::AccessDenied);
         }

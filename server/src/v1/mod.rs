@@ -20,5 +20,6 @@ mod refused;
 mod requests;
 mod route;
 mod session;
+mod term;
 
 pub(crate) use session::{Peer, run};

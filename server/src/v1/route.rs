@@ -12,6 +12,7 @@ use super::answers::Replies;
 use super::channel::{Channel, Opening};
 use super::channels::Admission;
 use super::ends::{Doubt, Waiting, What};
+use super::goodbye::TOKEN_EXPIRED;
 use super::inbox::{Ask, Inbox};
 use super::records::Incoming;
 use super::refused::{ACCESS_DENIED, OTHER_STORE, OVERLOADED, TOO_LATE, TOO_MANY_STREAMS, UNPROVEN};
@@ -143,6 +144,11 @@ impl Session {
                 self.shared.metrics.peers.limit_hit(Limit::Channels);
                 self.refuse(head, TOO_MANY_STREAMS).await;
             }
+            Admission::Unknown if self.calls.is_closed() => {
+                self.channels.finish(head.channel_id, false);
+                // As an error frame: nothing of the call was begun.
+                self.refuse(head, TOKEN_EXPIRED.why).await;
+            }
             Admission::Unknown => {
                 let Some(room) = self.inboxes.request(head.store_id, message.len()) else {
                     self.channels.finish(head.channel_id, false);
@@ -212,6 +218,7 @@ impl Session {
             incoming: Incoming::new(received, self.in_order, ending, self.shared.clone()),
             outgoing: Outgoing::new(StoreId(head.store_id), replies, self.reads.clone()),
             why: self.why.clone(),
+            call: Some(self.calls.token()),
             shared: self.shared.clone(),
         };
         self.tasks.spawn(channel.serve(opening, self.channels.clone()));

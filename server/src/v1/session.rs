@@ -18,6 +18,7 @@ use super::channels::Channels;
 use super::ends::Ends;
 use super::goodbye::{Ending, Goodbye, MALFORMED, PEER_LEAVES, SHUTTING_DOWN, TOKEN_EXPIRED, TOO_LARGE, TOO_SLOW};
 use super::inbox::Inboxes;
+use super::term::Term;
 use crate::auth::Scopes;
 use crate::budgets::Reads;
 use crate::shared::Shared;
@@ -62,18 +63,20 @@ pub(super) struct Session {
     pub(super) ending: CancellationToken,
     pub(super) why: Ending,
     pub(super) tasks: TaskTracker,
+    /// Calls that end by themselves. Closed when the token has expired: no more are begun.
+    pub(super) calls: TaskTracker,
 }
 
 /// Who was let in, as the handshake found.
 pub(crate) struct Peer {
     pub(crate) scopes: Scopes,
-    /// Over when its token expires.
+    /// Over when its token expires; calls under way then have [`crate::Limits::token_grace`].
     pub(crate) expiry: tokio::time::Sleep,
     /// Whether it says that none of its frames overtakes another.
     pub(crate) in_order: bool,
 }
 
-/// Serves one connection until the peer leaves, the token expires or the server stops.
+/// Serves one connection until the peer leaves, its term is over or the server stops.
 pub(crate) async fn run(
     upgraded: Upgraded,
     taken: Option<Taken>,
@@ -87,6 +90,8 @@ pub(crate) async fn run(
         in_order,
     } = peer;
     let (mut wire, outbound) = Wire::open(upgraded, taken.clone(), shared.clone()).await;
+    let calls = TaskTracker::new();
+    let mut term = Term::new(expiry, shared.limits.token_grace, calls.clone());
     let (inboxes, mut asked) = Inboxes::new(&shared.limits, shared.budgets.clone());
     let mut session = Session {
         channels: Arc::new(Channels::new(&shared.limits)),
@@ -105,11 +110,11 @@ pub(crate) async fn run(
         ending: CancellationToken::new(),
         why: Ending::default(),
         tasks: TaskTracker::new(),
+        calls,
         shared,
         scopes,
         outbound,
     };
-    let mut expiry = pin!(expiry);
     // A frame may take longer on its way than a peer that has nothing to say is quiet.
     let mut heard = Heard::new(taken);
     let has_part = wire.has_part();
@@ -134,7 +139,7 @@ pub(crate) async fn run(
         let work = tokio::select! {
             biased;
             () = stopping.cancelled() => break Some(SHUTTING_DOWN),
-            () = &mut expiry => break Some(TOKEN_EXPIRED),
+            () = term.over() => break Some(TOKEN_EXPIRED),
             () = &mut ping => {
                 if wire.waits_for_room() {
                     session.unheard(heard.read_on());
@@ -207,7 +212,7 @@ pub(crate) async fn run(
                 Err(Broken) => break None,
             },
             () = stopping.cancelled() => break Some(SHUTTING_DOWN),
-            () = &mut expiry => break Some(TOKEN_EXPIRED),
+            () = term.over() => break Some(TOKEN_EXPIRED),
         }
         if routes {
             session.unheard(heard.read_on());

@@ -159,6 +159,11 @@ impl Kind {
         }
     }
 
+    /// Whether it goes on until somebody ends it, and nothing is lost if it is asked again.
+    pub(crate) fn is_endless(self) -> bool {
+        matches!(self, Kind::Follow | Kind::Watch)
+    }
+
     /// Whether it is answered with what a store holds now: of one that is not there, with nothing.
     pub(crate) fn only_reads(self) -> bool {
         match self {

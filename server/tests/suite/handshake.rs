@@ -86,8 +86,12 @@ async fn two_authorization_headers_are_refused_whichever_of_them_is_right() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_its_token_expires() {
-    let host = Host::start().await;
+async fn without_grace_a_session_ends_when_its_token_expires() {
+    let limits = streamkit_server::Limits {
+        token_grace: Duration::ZERO,
+        ..Default::default()
+    };
+    let host = Host::with_limits(limits).await;
     let token = Key::hs256(SECRET)
         .unwrap()
         .mint(&["streamkit::*".into()], Duration::from_secs(2))

@@ -6,6 +6,7 @@ mod certificates;
 mod channels;
 mod client;
 mod datasets;
+mod expiry;
 mod failing;
 mod fair;
 mod faults;

@@ -39,10 +39,12 @@ impl Host {
 
     /// One whose clients come this way.
     pub async fn via(via: Via) -> Self {
-        Self {
-            via,
-            ..Self::start().await
-        }
+        Self::start().await.by(via)
+    }
+
+    /// The same, whose clients come this way.
+    pub fn by(self, via: Via) -> Self {
+        Self { via, ..self }
     }
 
     pub async fn with_limits(limits: Limits) -> Self {

@@ -64,7 +64,12 @@ async fn a_broken_read_ends_with_an_error_and_goes_on_without_gap_or_repeat(via:
 }
 
 async fn broken_read(via: Via, way: Read, fault: Fault) {
-    let mut host = Host::via(via).await;
+    // With a grace nothing of it would break.
+    let limits = Limits {
+        token_grace: Duration::ZERO,
+        ..Limits::default()
+    };
+    let mut host = Host::with_limits(limits).await.by(via);
     let filler = client(&host);
     let big = NewRecord::new(vec![b'x'; 10_000]);
     let records = vec![big; ENTRIES as usize];

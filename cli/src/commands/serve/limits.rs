@@ -19,6 +19,9 @@ pub(super) struct LimitOptions {
     /// Time a connection has for its handshake
     #[arg(long, env = "STREAMKIT_HANDSHAKE", hide_env = true, value_parser = some_time, default_value_t = Limits::default().handshake.into())]
     handshake: humantime::Duration,
+    /// Time calls under way have once their token expired
+    #[arg(long, env = "STREAMKIT_TOKEN_GRACE", hide_env = true, default_value_t = Limits::default().token_grace.into())]
+    token_grace: humantime::Duration,
     /// A peer silent for so long is gone
     #[arg(long, env = "STREAMKIT_SILENCE", hide_env = true, value_parser = some_time, default_value_t = Limits::default().silence.into())]
     silence: humantime::Duration,
@@ -79,6 +82,7 @@ impl From<LimitOptions> for Limits {
             handshakes: options.handshakes,
             handshakes_per_address: options.handshakes_per_address,
             handshake: options.handshake.into(),
+            token_grace: options.token_grace.into(),
             silence: options.silence.into(),
             write_deadline: options.write_deadline.into(),
             shutdown_deadline: options.shutdown_deadline.into(),
