@@ -1,8 +1,10 @@
 //! Settings of `serve` from a file: TOML whose keys are the long options, `-` or `_` between words. An option on the
 //! command line wins over its environment variable, and that over the file.
 
+pub(crate) mod file;
+
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::files;
@@ -20,11 +22,7 @@ impl Origins {
     /// errors name it: `--listen <ADDRESS>`.
     pub(crate) fn of(&self, argument: &str, command: &clap::Command) -> Option<String> {
         let option = argument.split_whitespace().next()?;
-        let sets = |given: &OsString| {
-            let given = given.to_string_lossy();
-            given == option || given.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))
-        };
-        if self.arguments.iter().any(sets) {
+        if is_given(option, &self.arguments) {
             return None;
         }
         let subcommand = command.find_subcommand(self.arguments.get(1)?)?;
@@ -40,8 +38,7 @@ impl Origins {
             ));
         }
         let (file, options) = self.file.as_ref()?;
-        let in_file = options.iter().any(sets);
-        in_file.then(|| format!("the value comes from the file {}", file.display()))
+        is_given(option, options).then(|| format!("the value comes from the file {}", file.display()))
     }
 }
 
@@ -61,18 +58,23 @@ pub(crate) fn with_file(
         return Ok((arguments, origins));
     };
     let during = |error: Failure| error.during(format!("cannot use the settings in {}", path.display()));
-    let text =
-        files::read_small(&path, 1 << 20).and_then(|text| String::from_utf8(text).map_err(std::io::Error::other));
-    let text = text.map_err(|error| during(Failure::arguments(error.to_string())))?;
+    let text = text(&path).map_err(during)?;
     let serve = command.find_subcommand("serve").expect("there is such a command");
     let set = |variable: &str| std::env::var_os(variable).is_some();
-    let from_file = options(&text, serve, set).map_err(|why| during(Failure::arguments(why)))?;
+    let from_file = options(&text, serve, set, &arguments).map_err(|why| during(Failure::arguments(why)))?;
     let mut all = arguments;
     all.splice(2..2, from_file.clone());
     origins.file = Some((path, from_file));
     Ok((all, origins))
 }
 
+/// The text of a settings file.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    let text = files::read_small(path, 1 << 20).and_then(|text| String::from_utf8(text).map_err(std::io::Error::other));
+    text.map_err(|error| Failure::arguments(error.to_string()))
+}
+
+/// The file that arguments, or the variable, name.
 fn named_file(arguments: &[OsString]) -> Option<PathBuf> {
     let mut rest = arguments.iter().skip(2);
     while let Some(argument) = rest.next() {
@@ -99,39 +101,39 @@ fn after_ascii(text: &OsString, bytes: usize) -> PathBuf {
     PathBuf::from(&text.to_string_lossy()[bytes..])
 }
 
-/// The file's settings as options, but those whose environment variable is set.
-fn options(text: &str, serve: &clap::Command, set: impl Fn(&str) -> bool) -> Result<Vec<OsString>, String> {
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "))?;
-    let known = || {
-        serve
-            .get_arguments()
-            .filter(|a| !matches!(a.get_id().as_str(), "help" | "config"))
-    };
-    let mut options = Vec::new();
-    for (key, value) in table {
-        let name = key.replace('_', "-");
-        let Some(argument) = known().find(|a| a.get_long() == Some(&name)) else {
-            let names: Vec<&str> = known().filter_map(clap::Arg::get_long).collect();
-            return Err(format!("unknown key {key}; the keys are {}", names.join(", ")));
-        };
-        if argument.get_env().and_then(|name| name.to_str()).is_some_and(&set) {
-            continue;
-        }
-        let value = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            other => {
-                return Err(format!(
-                    "{key} has a value of type {}, but only texts and whole numbers have a meaning here",
-                    other.type_str()
-                ));
-            }
-        };
-        options.push(format!("--{name}={value}").into());
+/// The file's settings as options, but those whose environment variable is set, and those of many values of which the user's own
+/// arguments have some.
+fn options(
+    text: &str,
+    serve: &clap::Command,
+    set: impl Fn(&str) -> bool,
+    given: &[OsString],
+) -> Result<Vec<OsString>, String> {
+    let (settings, problems) = file::read(text, serve);
+    if let Some(first) = problems.into_iter().min_by_key(|problem| problem.line) {
+        let line = first.line.map_or_else(String::new, |line| format!("line {line}: "));
+        return Err(format!("{line}{}", first.what));
     }
-    Ok(options)
+    let counts = |setting: &file::Setting| {
+        let argument = file::known(serve).find(|argument| argument.get_long() == Some(&setting.option));
+        argument.is_some_and(|argument| {
+            let variable = argument.get_env().and_then(|name| name.to_str());
+            let adds_up = matches!(argument.get_action(), clap::ArgAction::Append);
+            let is_overridden =
+                variable.is_some_and(&set) || adds_up && is_given(&format!("--{}", setting.option), given);
+            !is_overridden
+        })
+    };
+    let settings = settings.into_iter().filter(counts);
+    Ok(settings.flat_map(|setting| setting.arguments).collect())
+}
+
+/// Whether arguments set an option.
+fn is_given(option: &str, arguments: &[OsString]) -> bool {
+    arguments.iter().any(|given| {
+        let given = given.to_string_lossy();
+        given == option || given.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))
+    })
 }
 
 #[cfg(test)]
@@ -140,9 +142,13 @@ mod tests {
     use clap::CommandFactory as _;
 
     fn read(text: &str, set: &str) -> Result<Vec<String>, String> {
+        read_beside(text, set, &[])
+    }
+
+    fn read_beside(text: &str, set: &str, given: &[OsString]) -> Result<Vec<String>, String> {
         let command = crate::Arguments::command();
         let serve = command.find_subcommand("serve").unwrap();
-        let options = options(text, serve, |name| name == set)?;
+        let options = options(text, serve, |name| name == set, given)?;
         Ok(options.into_iter().map(|o| o.into_string().unwrap()).collect())
     }
 
@@ -160,9 +166,13 @@ mod tests {
         assert!(
             read("listne = \"x\"", "")
                 .unwrap_err()
-                .contains("unknown key listne; the keys are")
+                .contains("line 1: unknown key listne; did you mean listen?")
         );
-        assert!(read("config = \"x\"", "").unwrap_err().contains("unknown key config"));
+        assert!(
+            read("config = \"x\"", "")
+                .unwrap_err()
+                .contains("unknown key config; the keys are")
+        );
         assert!(
             read("channels = [1]", "")
                 .unwrap_err()

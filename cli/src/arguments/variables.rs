@@ -40,7 +40,12 @@ fn unknown(known: &BTreeSet<String>, set: impl Iterator<Item = OsString>) -> Vec
 
 /// The known one that differs least.
 fn meant<'a>(known: &'a BTreeSet<String>, name: &str) -> Option<&'a str> {
-    let near = known.iter().map(|known| (changes(known, name), known.as_str()));
+    nearest(known.iter().map(String::as_str), name)
+}
+
+/// The one of some names that may be meant by another.
+pub(crate) fn nearest<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<&'a str> {
+    let near = known.map(|known| (changes(known, name), known));
     let (changes, nearest) = near.min()?;
     (changes <= CHANGES_MAX).then_some(nearest)
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod config;
 mod demo;
 mod dev;
 mod doctor;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Dev(dev::Dev),
     /// Start the server
     Serve(serve::Serve),
+    /// Check or show the settings of the server
+    Config(config::Config),
     /// Import real events, durable, read them back and check them
     Demo(demo::Demo),
     /// Mint a token from the server's key
@@ -80,6 +83,7 @@ impl Command {
         match self {
             Self::Dev(dev) => dev.run().await,
             Self::Serve(serve) => serve.run().await,
+            Self::Config(config) => config.run(),
             Self::Demo(demo) => interruptible(demo.run()).await,
             Self::Token(token) => token.run(),
             Self::Produce(produce) => {

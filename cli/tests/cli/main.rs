@@ -2,8 +2,10 @@
 
 mod backup;
 mod bench;
+mod catalogue;
 mod clock;
 mod commands;
+mod configuration;
 mod consume;
 mod development;
 mod doctor;

@@ -1,6 +1,8 @@
 //! `serve`: open the engine, listen, and leave in good order on SIGINT or SIGTERM.
 
+mod found;
 mod limits;
+mod look;
 mod tls;
 
 use std::path::PathBuf;
@@ -17,6 +19,10 @@ use crate::output::note;
 use crate::serving::{Place, Ready, key};
 use crate::signals::StopSignals;
 use crate::terminal::log;
+
+/// What is said of a key that is no secret.
+const KEY_IS_OPEN: &str =
+    "everybody on this host may read or change the key, and so mint tokens for every store; `chmod o-rwx` it";
 
 const VARIABLES: &str = "\
 Every option has a variable: --open-stores is STREAMKIT_OPEN_STORES.";
@@ -98,26 +104,28 @@ fn queue_deadline(text: &str) -> Result<humantime::Duration, String> {
 }
 
 impl Serve {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let key = key(&self.jwt_key_file)?;
-        if files::is_open_to_all(&self.jwt_key_file) {
-            tracing::warn!(
-                file = %self.jwt_key_file.display(),
-                "everybody on this host may read or change the key, and so mint tokens for every store; `chmod o-rwx` it"
-            );
-        }
-        if let Some(file) = &self.config {
-            tracing::debug!(file = %file.display(), "settings were read");
-        }
-        let config = EngineConfig {
+    /// The settings of the engine.
+    fn engine(&self) -> EngineConfig {
+        EngineConfig {
             open_stores: self.open_stores,
             open_deadline: self.open_deadline.into(),
             commit_method: self.commit_method.into(),
             queue_deadline: self.queue_deadline.into(),
             queues_bytes: self.queues_bytes,
             keep_free_bytes: self.keep_free_bytes,
-            ..EngineConfig::new(self.place.data)
-        };
+            ..EngineConfig::new(&self.place.data)
+        }
+    }
+
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let key = key(&self.jwt_key_file)?;
+        if files::is_open_to_all(&self.jwt_key_file) {
+            tracing::warn!(file = %self.jwt_key_file.display(), "{KEY_IS_OPEN}");
+        }
+        if let Some(file) = &self.config {
+            tracing::debug!(file = %file.display(), "settings were read");
+        }
+        let config = self.engine();
         let certificates = self.tls.open()?;
         let ready = Ready::open(self.place.listen, config).await?;
         // Whoever reads the address may stop the server at once, and connect to it at once.

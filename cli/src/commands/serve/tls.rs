@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use streamkit_server::{CertificateFiles, Certificates, ClientCertificates};
 
+use super::found::Found;
 use crate::failure::Failure;
 use crate::files;
 
@@ -66,39 +67,63 @@ impl From<ClientAuth> for ClientCertificates {
     }
 }
 
+/// What is said of a certificate's key that is no secret.
+const KEY_IS_OPEN: &str = "everybody on this host may read or change the key of the certificate, and so pass for this server; `chmod o-rwx` it";
+
 impl TlsOptions {
+    /// The files, if TLS is spoken.
+    fn files(&self) -> Option<CertificateFiles> {
+        Some(CertificateFiles {
+            chain: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+            client_authorities: self.tls_client_ca.clone(),
+            client_certificates: self.tls_client_auth.into(),
+        })
+    }
+
     /// The certificates, if TLS is spoken.
     ///
     /// # Errors
     /// They cannot be used.
-    pub(super) fn open(self) -> Result<Option<Certificates>, Failure> {
-        let (Some(chain), Some(key)) = (self.tls_cert, self.tls_key) else {
+    pub(super) fn open(&self) -> Result<Option<Certificates>, Failure> {
+        let Some(files) = self.files() else {
             return Ok(None);
         };
-        if files::is_open_to_all(&key) {
-            tracing::warn!(
-                file = %key.display(),
-                "everybody on this host may read or change the key of the certificate, and so pass for this server; `chmod o-rwx` it"
-            );
+        if files::is_open_to_all(&files.key) {
+            tracing::warn!(file = %files.key.display(), "{KEY_IS_OPEN}");
         }
-        let files = CertificateFiles {
-            chain,
-            key,
-            client_authorities: self.tls_client_ca,
-            client_certificates: self.tls_client_auth.into(),
-        };
         let certificates = Certificates::open(files).map_err(|error| Failure::new(error.to_string()))?;
         Ok(Some(certificates))
     }
+
+    /// What of them is not as it should be.
+    pub(super) fn look(&self, listen: SocketAddr, found: &mut Vec<Found>) {
+        let Some(files) = self.files() else {
+            if !is_loopback(listen) {
+                found.push(Found::warning("listen", WITHOUT_TLS.to_owned()));
+            }
+            return;
+        };
+        if files::is_open_to_all(&files.key) {
+            found.push(Found::warning("tls-key", KEY_IS_OPEN.to_owned()));
+        }
+        if let Err(error) = Certificates::open(files) {
+            found.push(Found::wrong("tls-cert", error.to_string()));
+        }
+    }
+}
+
+/// What is said where other hosts can connect.
+const WITHOUT_TLS: &str = "TLS is not spoken here, and other hosts can connect: whoever is on the way reads tokens and events and may change \
+                           them. Give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS";
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 /// Says, loudly, that whoever is between may read everything, where others than this host can connect.
 pub(super) fn warn_without(address: SocketAddr) {
-    if !address.ip().to_canonical().is_loopback() {
-        tracing::warn!(
-            %address,
-            "TLS is not spoken here, and other hosts can connect: whoever is on the way reads tokens and events and may change them. Give \
-             --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
-        );
+    if !is_loopback(address) {
+        tracing::warn!(%address, "{WITHOUT_TLS}");
     }
 }

@@ -1,0 +1,138 @@
+//! The settings of `serve`: the table of docs/CONFIGURATION.md, `config check` and `config show`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::program::*;
+
+fn config(arguments: &[&str], file: &Path) -> (Option<i32>, Vec<Value>, String) {
+    let done = streamkit().arg("config").args(arguments).arg(file).output().unwrap();
+    (done.status.code(), lines(&done.stdout), text(&done.stderr))
+}
+
+/// The row that the table has to have of an option.
+fn row(option: &Value) -> String {
+    let text = |field: &str| option[field].as_str().unwrap();
+    let values = option["values"].as_array().unwrap().iter();
+    let default = match values
+        .map(|value| value.as_str().unwrap())
+        .collect::<Vec<_>>()
+        .join(", ")
+    {
+        none if none.is_empty() => "–".to_owned(),
+        values => format!("`{values}`"),
+    };
+    let (name, variable, meaning) = (text("option"), text("variable"), text("meaning"));
+    format!("| `--{name}` | `{variable}` | {default} | {meaning} |")
+}
+
+#[test]
+fn the_table_of_options_is_that_of_the_program() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONFIGURATION.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let listed: BTreeSet<&str> = document.lines().filter(|line| line.starts_with("| `--")).collect();
+    let shown = streamkit().args(["config", "show", "--json"]).output().unwrap();
+    let options: BTreeSet<String> = lines(&shown.stdout).iter().map(row).collect();
+    assert!(options.len() > 25);
+    let missing: Vec<_> = options
+        .iter()
+        .filter(|row| !listed.contains(row.as_str()))
+        .cloned()
+        .collect();
+    let wrong: Vec<_> = listed.iter().filter(|row| !options.contains(**row)).copied().collect();
+    assert!(
+        missing.is_empty() && wrong.is_empty(),
+        "docs/CONFIGURATION.md: add these rows\n{}\nand remove these\n{}",
+        missing.join("\n"),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("settings.toml");
+    let key = dir.path().join("key");
+    std::fs::write(&key, "short\n").unwrap();
+    let settings = format!(
+        "listne = \"8080\"\nopen_stores = 0\n# a comment\ndata = {key:?}\njwt_key_file = {key:?}\nqueue_deadline = \"2h\"\n"
+    );
+    std::fs::write(&file, settings).unwrap();
+    let (code, told, said) = config(&["check", "--json"], &file);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("6 problems") || said.contains("5 problems"), "{said}");
+    let problems = told[0]["problems"].as_array().unwrap();
+    for (line, option, part) in [
+        (1, "listne", "did you mean listen?"),
+        (2, "open-stores", "at least 1"),
+        (4, "data", "is no folder"),
+        (5, "jwt-key-file", "at least 32"),
+        (6, "queue-deadline", "from 1ms to 3600s"),
+    ] {
+        let is_it =
+            |problem: &&Value| problem["line"] == line && problem["option"] == option && problem["severity"] == "error";
+        let problem = problems.iter().find(is_it);
+        let what = problem.unwrap_or_else(|| panic!("line {line}: {told:?}"))["what"]
+            .as_str()
+            .unwrap();
+        assert!(what.contains(part), "{what}");
+    }
+}
+
+#[test]
+fn a_file_that_is_in_order_can_be_served_and_what_is_missing_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("settings.toml");
+    std::fs::write(&file, "listen = \"127.0.0.1:0\"\n").unwrap();
+    let (code, told, _) = config(&["check"], &file);
+    assert_eq!(code, Some(2));
+    let what = told[0]["problems"][0]["what"].as_str().unwrap();
+    assert!(what.contains("--jwt-key-file"), "{what}");
+    let key = dir.path().join("key");
+    std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
+    let data = dir.path().join("not yet/there");
+    std::fs::write(
+        &file,
+        format!("listen = \"127.0.0.1:0\"\njwt-key-file = {key:?}\ndata = {data:?}\n"),
+    )
+    .unwrap();
+    let (code, told, said) = config(&["check"], &file);
+    assert_eq!(code, Some(0), "{told:?} {said}");
+    assert_eq!((&told[0]["settings"], data.exists()), (&json!(3), false));
+    let (_, shown, _) = config(&["show"], &file);
+    let of = |name: &str| shown.iter().find(|option| option["option"] == name).unwrap();
+    assert_eq!(
+        (&of("listen")["source"], &of("listen")["values"]),
+        (&json!("file"), &json!(["127.0.0.1:0"]))
+    );
+    assert_eq!(of("channels")["source"], "default");
+    let over = streamkit()
+        .args(["config", "check"])
+        .arg(&file)
+        .env("STREAMKIT_LISTEN", "8080")
+        .output()
+        .unwrap();
+    let warned = &lines(&over.stdout)[0]["problems"];
+    assert!(warned.to_string().contains("STREAMKIT_LISTEN is set here"), "{warned}");
+    assert_eq!(over.status.code(), Some(0));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_no_toml_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("settings.toml");
+    let (code, _, said) = config(&["check"], &file);
+    assert!(code == Some(2) && said.contains("settings.toml"), "{said}");
+    std::fs::write(&file, "listen = \"8080\nchannels =\n").unwrap();
+    let (code, told, _) = config(&["check"], &file);
+    assert_eq!(code, Some(2));
+    let lines: BTreeSet<u64> = told[0]["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(lines, BTreeSet::from([1, 2]), "{told:?}");
+}
