@@ -207,3 +207,29 @@ fn what_is_missing_for_tls_is_said_with_the_option_that_gives_it() {
         "{said}"
     );
 }
+
+#[test]
+fn a_pair_that_cannot_be_used_is_said_loudly_and_a_good_one_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new(dir.path());
+    let served = served(dir.path(), &authority, &[]);
+    let ca = authority.path("ca.pem");
+    let comes_in = || {
+        served
+            .command(&["spaces", "--ca-cert", &ca])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    authority.sign("other", 2060);
+    // Whole or not at all.
+    let replace = |new: &str, old: &str| std::fs::rename(dir.path().join(new), dir.path().join(old)).unwrap();
+    replace("other.key", "server.key");
+    served.wait_for_log("the old ones stay in use");
+    assert!(comes_in());
+    replace("other.pem", "server.pem");
+    served.wait_for_log("who connects from now on gets the new ones");
+    assert!(comes_in());
+    assert_eq!(served.log().matches("the old ones stay in use").count(), 1);
+}

@@ -9,6 +9,7 @@ use streamkit_protocol::{Request, Terminal};
 use streamkit_server::Limits;
 
 use crate::peer::{Host, consume, refused};
+use crate::via::Via;
 
 /// A real store whose reads break after their first batch, whose list of spaces panics, and whose appends fail as the
 /// segment's name says.
@@ -140,7 +141,15 @@ async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
         )
     );
     peer.answers_ping().await;
-    let store = crate::client::client(&host).store(crate::peer::STORE);
+    let mut host = host;
+    for via in [Via::Sockets, Via::InProcess] {
+        host = host.by(via);
+        a_client_is_told_what_is_known(&host).await;
+    }
+}
+
+async fn a_client_is_told_what_is_known(host: &Host) {
+    let store = crate::client::client(host).store(crate::peer::STORE);
     let publish = async |segment| {
         let record = streamkit_client::NewRecord::new("x");
         store.produce_all("s", segment, 1, [record]).await.unwrap_err()

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::handshake::get;
 use crate::peer::*;
+use crate::via::{Via, over_both};
 
 /// Frames that Go clients queue.
 const QUEUE: usize = 8192;
@@ -206,9 +207,8 @@ async fn a_record_behind_the_answer_is_refused_once_and_counted() {
     assert!(metrics.contains("streamkit_records_late_total 1"), "{metrics}");
 }
 
-#[tokio::test]
-async fn a_client_that_says_its_frames_are_in_order_is_told_of_a_gap_at_once() {
-    let host = Host::start().await;
+async fn a_client_that_says_its_frames_are_in_order_is_told_of_a_gap_at_once(via: Via) {
+    let host = Host::via(via).await;
     let client = crate::client::client(&host).store(STORE);
     let error = client
         .produce_all("s", "a", 2, [streamkit_client::NewRecord::new("x")])
@@ -267,9 +267,8 @@ async fn a_produce_whose_frames_overtake_each_other_as_a_go_clients_do_is_stored
     assert!(metrics.contains("streamkit_records_late_total 0"), "{metrics}");
 }
 
-#[tokio::test]
-async fn a_client_of_ours_stores_all_in_order_while_many_produce_over_one_connection() {
-    let host = Host::start().await;
+async fn a_client_of_ours_stores_all_in_order_while_many_produce_over_one_connection(via: Via) {
+    let host = Host::via(via).await;
     let store = crate::client::client(&host).store(STORE);
     let all = (0..8).map(|n| {
         let store = store.clone();
@@ -282,4 +281,9 @@ async fn a_client_of_ours_stores_all_in_order_while_many_produce_over_one_connec
     futures_util::future::join_all(all).await;
     let metrics = get(&host, "/metrics", "").await;
     assert!(metrics.contains("streamkit_records_early_total 0"), "{metrics}");
+}
+
+over_both! {
+    a_client_that_says_its_frames_are_in_order_is_told_of_a_gap_at_once
+    a_client_of_ours_stores_all_in_order_while_many_produce_over_one_connection
 }
