@@ -128,7 +128,7 @@ impl Failure {
 
     fn say(&self) {
         crate::terminal::log::release();
-        crate::terminal::log::say(&format!("streamkit: {}", crate::terminal::shown::shown(&self.message)));
+        crate::terminal::log::complain(&format!("streamkit: {}", crate::terminal::shown::shown(&self.message)));
         crate::terminal::log::flush();
     }
 }

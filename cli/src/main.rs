@@ -4,6 +4,7 @@
 //! main ─▶ commands/: a file each ─▶ serving/  a server of one's own    arguments/  how values are written
 //!                                   connect/  somebody's server        output/     how results look
 //!                                   import/   rows, once each          input/      what is read to be stored
+//!                    telemetry/: log, traces and metrics on their way out
 //!                    failure.rs: exit codes     terminal/: what a person sees     signals/: what ends a command
 //! ```
 #![forbid(unsafe_code)]
@@ -19,10 +20,10 @@ mod input;
 mod output;
 mod serving;
 mod signals;
+mod telemetry;
 mod terminal;
 mod usage;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use arguments::{settings, variables};
@@ -58,16 +59,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&with_next_step(error, &command, &origins)),
     };
     let is_server = arguments.command.is_server();
-    // What is wrong with a certificate, the command says itself.
-    let usual = "warn,streamkit=info,rustls_platform_verifier=off";
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STREAMKIT_LOG").unwrap_or_else(|_| usual.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(|| log::Log)
-        // It would panic where standard error is gone.
-        .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
-        .init();
+    let telemetry = telemetry::start(&arguments.command.log(), is_server);
     if is_server {
         if let Err(error) = log::serve() {
             return Failure::from(error).report();
@@ -79,6 +71,7 @@ fn main() -> ExitCode {
         Err(error) => return Failure::from(error).report(),
     };
     let done = runtime.block_on(arguments.command.run());
+    telemetry.finish();
     // Blocking threads may wait for input that never comes.
     runtime.shutdown_background();
     match done {

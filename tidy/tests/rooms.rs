@@ -55,6 +55,7 @@ const CLI: &[&str] = &[
     "commands",
     "serving",
     "connect",
+    "telemetry",
     "import",
     "input",
     "arguments",

@@ -1,6 +1,7 @@
 //! How values are written: on the command line, in variables, in the settings file.
 
 pub(crate) mod address;
+pub(crate) mod log;
 pub(crate) mod moment;
 pub(crate) mod settings;
 pub(crate) mod variables;

@@ -74,6 +74,18 @@ pub(crate) fn text(path: &Path) -> Result<String, Failure> {
     text.map_err(|error| Failure::arguments(error.to_string()))
 }
 
+/// The text of one key of a file, if it stands there.
+pub(crate) fn text_of(path: &Path, key: &str) -> Result<Option<String>, Failure> {
+    let during = |failure: Failure| failure.during(format!("cannot use the settings in {}", path.display()));
+    let wrong = |why: String| during(Failure::arguments(why));
+    let table: Result<toml::Table, _> = text(path).map_err(during)?.parse();
+    match table.map_err(|error| wrong(error.message().to_owned()))?.get(key) {
+        None => Ok(None),
+        Some(toml::Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(wrong(format!("{key} is no text"))),
+    }
+}
+
 /// The file that arguments, or the variable, name.
 fn named_file(arguments: &[OsString]) -> Option<PathBuf> {
     let mut rest = arguments.iter().skip(2);

@@ -6,9 +6,6 @@ use std::ffi::OsString;
 /// How ours begin.
 const PREFIX: &str = "STREAMKIT_";
 
-/// The only one that is of no option.
-const LOG: &str = "STREAMKIT_LOG";
-
 /// Changes by which a name may differ from one that is meant.
 const CHANGES_MAX: usize = 3;
 
@@ -28,7 +25,7 @@ pub(crate) fn tell_unknown(command: &clap::Command) {
 fn known(command: &clap::Command) -> BTreeSet<String> {
     let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
     let variables = arguments.filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
-    variables.chain([LOG.to_owned()]).collect()
+    variables.collect()
 }
 
 fn unknown(known: &BTreeSet<String>, set: impl Iterator<Item = OsString>) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use streamkit_engine::EngineConfig;
 use streamkit_server::Limits;
 
+use crate::arguments::log::LogOptions;
 use crate::called::called;
 use crate::connect::profile::{Profile, Profiles, Published};
 use crate::failure::Failure;
@@ -19,6 +20,8 @@ use crate::terminal::log;
 pub(crate) struct Dev {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    pub(super) log: LogOptions,
 }
 
 impl Dev {

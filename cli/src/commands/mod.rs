@@ -18,6 +18,7 @@ mod token;
 use clap::Subcommand;
 use streamkit_engine::disk;
 
+use crate::arguments::log::LogOptions;
 use crate::failure::Failure;
 use crate::signals;
 use crate::signals::interrupt::{interruptible, stoppable};
@@ -74,6 +75,15 @@ impl Command {
     /// Whether it serves until it is stopped.
     pub(crate) fn is_server(&self) -> bool {
         matches!(self, Self::Serve(_) | Self::Dev(_))
+    }
+
+    /// How it logs.
+    pub(crate) fn log(&self) -> LogOptions {
+        match self {
+            Self::Serve(serve) => serve.log.clone(),
+            Self::Dev(dev) => dev.log.clone(),
+            _ => LogOptions::of_variables(),
+        }
     }
 
     /// Does it.

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use super::running::Running;
 use crate::called::called;
 use crate::failure::Failure;
+use crate::telemetry;
 
 /// A data folder that is ours and an address that is ours, not yet served.
 pub(crate) struct Ready {
@@ -66,6 +67,7 @@ impl Ready {
     /// Serves from now on; over TLS, if there are certificates.
     pub(crate) fn serve(self, key: Key, limits: Limits, certificates: Option<Certificates>) -> Running {
         let server = Server::new(Arc::new(self.engine.clone()), key, limits);
+        telemetry::watch(server.clone());
         let (accepting, listener) = (server.clone(), self.listener);
         tokio::spawn(async move {
             match certificates {

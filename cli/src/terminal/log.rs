@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use streamkit_server::LOG_LINES_DROPPED;
 
+use crate::terminal::lines;
 use crate::terminal::repeated::Repeated;
 use crate::terminal::shown::{shown, shown_line};
 
@@ -86,7 +87,7 @@ pub(crate) fn serve() -> io::Result<()> {
         let what = panic.payload_as_str().unwrap_or("?");
         let panicked = format!("thread '{}' panicked at {at}: {what}", thread.name().unwrap_or("?"));
         let lines = std::iter::once(panicked.as_str()).chain(trace.lines());
-        say(&lines.map(|line| shown(line).to_string()).collect::<Vec<_>>().join("\n"));
+        complain(&lines.map(|line| shown(line).to_string()).collect::<Vec<_>>().join("\n"));
     }));
     Ok(())
 }
@@ -113,10 +114,8 @@ fn write_lines() {
         let mut stderr = io::stderr();
         let _ = stderr.write_all(&lines.into_iter().flatten().collect::<Vec<u8>>());
         if dropped > 0 {
-            let _ = writeln!(
-                stderr,
-                "streamkit: {dropped} lines of the log were dropped here: nobody read it in time"
-            );
+            let what = format!("streamkit: {dropped} lines of the log were dropped here: nobody read it in time");
+            let _ = stderr.write_all(&lines::said("WARN", &what));
         }
         queue = self::queue();
     }
@@ -130,9 +129,18 @@ pub(crate) fn release() {
 
 /// Writes a line that is not of the log: at once, where nothing is held back and this is no server.
 pub(crate) fn say(line: &str) {
+    say_as("INFO", line);
+}
+
+/// The same of what went wrong.
+pub(crate) fn complain(line: &str) {
+    say_as("ERROR", line);
+}
+
+fn say_as(level: &str, line: &str) {
     let mut queue = queue();
     if queue.is_server {
-        let line = format!("{line}\n").into_bytes();
+        let line = lines::said(level, line);
         match queue.held {
             // Before what is held back.
             true => {

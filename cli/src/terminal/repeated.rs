@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
+use super::lines;
+
 /// How often a line is written within [`WINDOW`].
 const WRITTEN: u64 = 5;
 
@@ -20,12 +22,6 @@ pub(crate) struct Repeated {
     since: Option<Instant>,
 }
 
-/// A line without the time it begins with.
-fn without_time(line: &[u8]) -> &[u8] {
-    let space = line.iter().position(|byte| *byte == b' ');
-    space.map_or(line, |space| &line[space + 1..])
-}
-
 impl Repeated {
     pub(crate) const fn new() -> Self {
         Self {
@@ -39,7 +35,7 @@ impl Repeated {
         self.since.get_or_insert(now);
         let lines = self.lines.get_or_insert_default();
         let full = lines.len() >= REMEMBERED;
-        match lines.entry(without_time(line).to_vec()) {
+        match lines.entry(lines::repeats(line).to_vec()) {
             Entry::Occupied(mut seen) => {
                 *seen.get_mut() += 1;
                 *seen.get() <= WRITTEN
@@ -62,10 +58,7 @@ impl Repeated {
         let mut said = Vec::new();
         for (line, count) in self.lines.take()? {
             if count > WRITTEN {
-                said.extend_from_slice(
-                    format!("streamkit: {} more in the last {WINDOW:?}: ", count - WRITTEN).as_bytes(),
-                );
-                said.extend_from_slice(&line);
+                said.extend_from_slice(&lines::repeated(count - WRITTEN, WINDOW, &line));
             }
         }
         (!said.is_empty()).then_some(said)

@@ -1,6 +1,7 @@
 //! Runs the binary.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -39,7 +40,10 @@ pub struct Served {
     pub token: String,
     pub data: PathBuf,
     key: PathBuf,
+    variables: Vec<(String, String)>,
     child: Child,
+    /// The line with its address.
+    pub first_line: String,
     /// What it said on standard error after its address.
     log: Arc<Mutex<String>>,
     listening: Option<JoinHandle<()>>,
@@ -50,8 +54,17 @@ impl Served {
         Self::start_on(dir, &dir.join("data"))
     }
 
+    /// The same, with further variables.
+    pub fn start_with(dir: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_in(dir, &dir.join("data"), variables)
+    }
+
     /// Serves a data directory that is there; `dir` is for the key.
     pub fn start_on(dir: &Path, data: &Path) -> Self {
+        Self::start_in(dir, data, &[])
+    }
+
+    fn start_in(dir: &Path, data: &Path, variables: &[(&str, &str)]) -> Self {
         let key = dir.join("key");
         std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
         let minted = streamkit()
@@ -62,13 +75,19 @@ impl Served {
         let token = String::from_utf8(minted.stdout).unwrap().trim().to_owned();
         let data = data.to_owned();
         let log = Arc::default();
-        let (child, url, listening) = launch(&data, &key, "127.0.0.1:0", &[], &log);
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = variables.collect::<Vec<_>>();
+        let (child, first_line, listening) = launch(&data, &key, "127.0.0.1:0", &[], &variables, &log);
         Self {
-            url,
+            url: url_of(&first_line),
             token,
             data,
             key,
+            variables,
             child,
+            first_line,
             log,
             listening: Some(listening),
         }
@@ -119,8 +138,19 @@ impl Served {
     /// The same, with further options.
     pub fn restart_with(&mut self, options: &[&str]) {
         let (_, address) = self.url.split_once("://").unwrap();
-        let (child, url, listening) = launch(&self.data, &self.key, address, options, &self.log);
-        (self.child, self.url, self.listening) = (child, url, Some(listening));
+        let (child, first_line, listening) =
+            launch(&self.data, &self.key, address, options, &self.variables, &self.log);
+        (self.child, self.url, self.listening) = (child, url_of(&first_line), Some(listening));
+        self.first_line = first_line;
+    }
+
+    /// What it answers to a request over HTTP.
+    pub fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.url.split_once("://").unwrap().1).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// A client command, connected.
@@ -164,6 +194,7 @@ fn launch(
     key: &Path,
     address: &str,
     options: &[&str],
+    variables: &[(String, String)],
     log: &Arc<Mutex<String>>,
 ) -> (Child, String, JoinHandle<()>) {
     let mut command = streamkit();
@@ -172,19 +203,25 @@ fn launch(
         .arg(data)
         .arg("--jwt-key-file")
         .arg(key)
-        .args(options);
+        .args(options)
+        .envs(variables.iter().map(|(name, value)| (name, value)));
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
-    let url = first.rsplit(' ').next().unwrap().to_owned();
-    assert!(url.starts_with("ws"), "{first}");
     let log = Arc::clone(log);
     let listening = std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
             log.lock().unwrap().push_str(&format!("{line}\n"));
         }
     });
-    (child, url, listening)
+    (child, first, listening)
+}
+
+/// The address with which the first line ends, also one that is an object.
+fn url_of(first_line: &str) -> String {
+    let last = first_line.rsplit(' ').next().unwrap().trim_end_matches("\"}");
+    assert!(last.starts_with("ws"), "{first_line}");
+    last.to_owned()
 }
 
 /// Sends a process a signal by name.

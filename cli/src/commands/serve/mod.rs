@@ -2,23 +2,26 @@
 
 mod found;
 mod limits;
+pub(crate) mod log;
 mod look;
 mod tls;
 
 use std::path::PathBuf;
 
 use limits::LimitOptions;
+use log::LogFilter;
 use streamkit_engine::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use streamkit_engine::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
 use tls::TlsOptions;
 
+use crate::arguments::log::LogOptions;
 use crate::arguments::{at_least, count, some_time};
 use crate::failure::Failure;
 use crate::files;
 use crate::output::note;
 use crate::serving::{Place, Ready, key};
 use crate::signals::StopSignals;
-use crate::terminal::log;
+use crate::terminal::log as own_log;
 
 /// What is said of a key that is no secret.
 const KEY_IS_OPEN: &str =
@@ -35,6 +38,8 @@ pub(crate) struct Serve {
     config: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    pub(super) log: LogOptions,
     /// File with the HS256 secret, ≥ 32 bytes
     #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     jwt_key_file: PathBuf,
@@ -125,6 +130,7 @@ impl Serve {
         if let Some(file) = &self.config {
             tracing::debug!(file = %file.display(), "settings were read");
         }
+        LogFilter::new(self.config.clone(), self.log.log.clone()).look_now_and_then();
         let config = self.engine();
         let certificates = self.tls.open()?;
         let ready = Ready::open(self.place.listen, config).await?;
@@ -135,7 +141,7 @@ impl Serve {
             None => "ws",
         };
         note(format_args!("streamkit: serving on {scheme}://{}", ready.address()));
-        log::release();
+        own_log::release();
         if certificates.is_none() {
             tls::warn_without(ready.address());
         }
