@@ -21,7 +21,7 @@ const LARGE: usize = 4_000_000;
 const LONG: Duration = Duration::from_secs(600);
 
 /// A metric of a host that is there. Panics if there is none of that name.
-async fn metric(host: &Host, name: &str) -> usize {
+pub async fn metric(host: &Host, name: &str) -> usize {
     let text = get(host, "/metrics", "").await;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()

@@ -229,5 +229,8 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Peer<S>, tokio_tungstenite::tungstenite::Error> {
     let request = request("wss://localhost", &token(&["streamkit::*"]));
     let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
-    Ok(Peer { socket })
+    Ok(Peer {
+        socket,
+        answers_pings: false,
+    })
 }

@@ -128,6 +128,10 @@ async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
             space: "s".into(),
             ..Default::default()
         }),
+        Request::Consume(streamkit_protocol::Consume {
+            offsets: ["s", "t"].map(|space| (space.to_owned(), Default::default())).into(),
+            ..Default::default()
+        }),
     ] {
         let (entries, end) = peer.call(&request).await;
         assert_eq!(entries.len(), 1);

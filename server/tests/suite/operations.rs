@@ -24,8 +24,15 @@ async fn ten(host: &Host) -> Peer {
 async fn bounds_are_inclusive_and_zero_means_none() {
     let host = Host::start().await;
     let mut peer = ten(&host).await;
-    let cases = [(0, 0, 10), (3, 3, 1), (3, 5, 3), (11, 0, 0), (9, 15, 2), (5, 3, 0)];
-    for (min_sequence, max_sequence, count) in cases {
+    let cases: [(u64, u64, &[u64]); 6] = [
+        (0, 0, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (3, 3, &[3]),
+        (3, 5, &[3, 4, 5]),
+        (11, 0, &[]),
+        (9, 15, &[9, 10]),
+        (5, 3, &[]),
+    ];
+    for (min_sequence, max_sequence, expected) in cases {
         let read = ConsumeSegment {
             min_sequence,
             max_sequence,
@@ -33,8 +40,8 @@ async fn bounds_are_inclusive_and_zero_means_none() {
         };
         let (messages, end) = peer.call(&Request::ConsumeSegment(read)).await;
         assert_eq!(
-            (messages.len(), end),
-            (count, Terminal::Close),
+            (&*sequences(&messages), end),
+            (expected, Terminal::Close),
             "{min_sequence}..={max_sequence}"
         );
     }
