@@ -27,6 +27,7 @@ mod program;
 mod race;
 mod rerun;
 mod shared_files;
+mod soak;
 mod stopped;
 mod stopping;
 mod telemetry;

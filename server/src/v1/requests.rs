@@ -223,3 +223,23 @@ fn path(space: &str, segment: &str) -> Result<SegmentPath, Refused> {
         segment: name("segment", segment)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_comes_between_every_second_and_every_five_minutes() {
+        let seconds = |asked| heartbeat(asked).map(|period| period.as_secs());
+        for (asked, expected) in [(1, 1), (30, 30), (300, 300), (301, 300), (i64::MAX, 300)] {
+            assert_eq!(seconds(asked), Some(expected));
+        }
+        assert!([0, -1, i64::MIN].iter().all(|asked| seconds(*asked).is_none()));
+    }
+
+    #[test]
+    fn a_worker_that_does_not_say_counts_as_one_that_is_heard_of_twice_a_minute() {
+        let beats = worker(SubscribeWorkers::default()).heartbeat;
+        assert!(!beats.is_asked_for && beats.period.as_secs() == 30);
+    }
+}

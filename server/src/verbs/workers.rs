@@ -75,6 +75,11 @@ async fn tell<A: Answers>(workers: &Arc<StoreWorkers>, out: &Outgoing<A>) -> Res
     out.send(batch, &mut turn, 0).await
 }
 
+/// How long a worker with such beats is there of which nothing is heard.
+fn ttl(period: Duration) -> Duration {
+    TTL_MIN.max(period * TTL_BEATS)
+}
+
 async fn present<R: Records, A: Answers>(
     worker: Worker,
     workers: &Arc<StoreWorkers>,
@@ -87,7 +92,7 @@ async fn present<R: Records, A: Answers>(
         metadata,
         heartbeat,
     } = worker;
-    let ttl = TTL_MIN.max(heartbeat.period * TTL_BEATS);
+    let ttl = ttl(heartbeat.period);
     let place = workers.join(id, metadata, now()).map_err(Failure::Presence)?;
     // What it said while this process stood is in its socket still.
     let mut gone = Box::pin(stood::sleep(ttl));
@@ -123,4 +128,16 @@ async fn present<R: Records, A: Answers>(
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_there_for_three_beats_and_half_a_minute_at_least() {
+        for (beats, expected) in [(1, 30), (10, 30), (30, 90), (300, 900)] {
+            assert_eq!(ttl(Duration::from_secs(beats)), Duration::from_secs(expected));
+        }
+    }
 }

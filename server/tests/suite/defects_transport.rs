@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_client::NewRecord;
 use streamkit_engine::{Engine, EngineConfig, OpenError, StorageError, Store, StoreId, Stores};
 use streamkit_protocol::*;
 use streamkit_server::Limits;
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::handshake::get;
@@ -23,7 +24,13 @@ async fn thousands_of_single_produces_over_one_connection_all_return() {
     let mut peer = host.connect().await;
     peer.answers_pings = true;
     for sequence in 1..=1500 {
-        let (statuses, end) = peer.produce("s", "a", &[&record(sequence)]).await;
+        let head = FrameHead::new(STORE, Uuid::new_v4());
+        for message in [produce("s", "a").encode(), record(sequence).into_bytes()] {
+            let frame = String::from_utf8(head.data(&message)).unwrap();
+            peer.socket.feed(Message::Text(frame.into())).await.unwrap();
+        }
+        peer.send(head, &Terminal::Close.encode()).await;
+        let (statuses, end) = peer.finish(head).await;
         assert_eq!((statuses.len(), end), (1, Terminal::Close));
         let status = SegmentStatus::decode(statuses[0].as_bytes()).unwrap();
         assert_eq!(status.last_sequence, sequence);

@@ -36,6 +36,7 @@ mod resilience;
 mod scripts;
 mod sizes;
 mod slow;
+mod strict;
 mod tls;
 mod tls_hostile;
 mod unread;

@@ -1,5 +1,6 @@
 //! Workers: what their renewals tell, and to whom.
 
+use futures_util::StreamExt as _;
 use streamkit_protocol::*;
 use uuid::Uuid;
 
@@ -117,4 +118,36 @@ async fn a_slow_observer_sees_the_latest_workers() {
         }
         assert!(told <= 700, "more than there were changes");
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_not_heard_of_is_gone_and_is_told_so() {
+    let host = Host::start().await;
+    let (mut observer, mut worker) = (host.connect().await, host.connect().await);
+    (observer.answers_pings, worker.answers_pings) = (true, true);
+    observer.open(&watch(0)).await;
+    let head = worker.open(&watch(7)).await;
+    let gone = async {
+        while inventory(&mut observer).await.workers.is_empty() {}
+        // Half a minute, in which the connection itself is well.
+        loop {
+            match tokio::time::timeout(PATIENCE, observer.socket.next()).await.unwrap() {
+                Some(Ok(message)) if !message.is_text() => {}
+                Some(Ok(message)) => {
+                    let frame = Frame::decode(&message.into_data()).unwrap();
+                    if frame.control == Control::Data {
+                        break String::from_utf8_lossy(&frame.message()).into_owned();
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    assert!(gone.await.contains("\"workers\":[]"));
+    let end = worker.finish(head).await.1;
+    assert!(
+        matches!(&end, Terminal::CloseError(why) if why.contains("taken for gone")),
+        "{end:?}"
+    );
+    worker.answers_ping().await;
 }

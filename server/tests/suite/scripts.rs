@@ -16,7 +16,7 @@ use crate::peer::{PATIENCE, STORE};
 use crate::via::{Listener, Stream, Via, over_both};
 
 /// A server that answers every frame with the frames of `answer`.
-async fn scripted(via: Via, answer: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {
+pub async fn scripted(via: Via, answer: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {
     let (mut listener, client) = Listener::new(via).await;
     tokio::spawn(async move {
         let mut socket = accept(&mut listener).await;
@@ -45,11 +45,11 @@ async fn send(socket: &mut Socket, frame: Vec<u8>) {
     let _ = socket.send(Message::Text(text.into())).await;
 }
 
-fn head(frame: &Frame) -> FrameHead {
+pub fn head(frame: &Frame) -> FrameHead {
     FrameHead::new(frame.store_id, frame.channel_id)
 }
 
-fn entry(space: &str, segment: &str, sequence: u64, timestamp: i64, bytes: usize) -> Vec<u8> {
+pub fn entry(space: &str, segment: &str, sequence: u64, timestamp: i64, bytes: usize) -> Vec<u8> {
     let entry = streamkit_protocol::Entry {
         space: space.to_owned(),
         segment: segment.to_owned(),
