@@ -87,3 +87,99 @@ fn no_metric_is_of_a_store_space_or_segment() {
         }
     }
 }
+
+/// The queries of the dashboard, and of the alerts.
+fn queries() -> Vec<String> {
+    let dashboard: serde_json::Value =
+        serde_json::from_str(include_str!("../../../docs/grafana/streamkit.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let shown = targets.map(|target| target["expr"].as_str().unwrap().to_owned());
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let asked = variables
+        .iter()
+        .filter_map(|variable| variable["definition"].as_str())
+        .map(str::to_owned);
+    let alerts = include_str!("../../../docs/prometheus/alerts.yml").lines();
+    let alarmed = alerts
+        .filter_map(|line| line.trim().strip_prefix("expr: "))
+        .map(str::to_owned);
+    shown.chain(asked).chain(alarmed).collect()
+}
+
+/// Whether a word of a query is a name.
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// A metric without what the parts of a histogram add to its name.
+fn of_histogram(name: &str) -> &str {
+    let parts = ["_bucket", "_sum", "_count"];
+    parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_ask_for_metrics_and_labels_that_there_are() {
+    // What Prometheus adds, and what each bucket has.
+    const OTHERS: &[&str] = &["job", "instance", "le"];
+    let (real, text) = real();
+    let rows = include_str!("../../../docs/COMMANDS.md");
+    let queries = queries();
+    assert!(queries.len() > 50);
+    let mut asked = BTreeSet::new();
+    for query in &queries {
+        let mut labels = BTreeSet::new();
+        for (at, _) in query.match_indices("streamkit_") {
+            let rest = &query[at..];
+            let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+            let (name, rest) = rest.split_at(end);
+            let known = [name, of_histogram(name)]
+                .into_iter()
+                .find(|name| real.contains_key(*name));
+            let known = known.unwrap_or_else(|| panic!("{query}: no {name}"));
+            let is_histogram = text.contains(&format!("# TYPE {known} histogram"));
+            assert_eq!(is_histogram, known != name, "{query}: {name}");
+            asked.insert(known.to_owned());
+            labels.extend(real[known].clone());
+            let filter = rest
+                .strip_prefix('{')
+                .and_then(|rest| rest.split_once('}'))
+                .map_or("", |(inside, _)| inside);
+            for condition in filter.split("\",").filter(|condition| !condition.is_empty()) {
+                let end = condition.find(|c| !is_name(c)).unwrap();
+                let (label, value) = condition.split_at(end);
+                assert!(
+                    real[known].contains(label) || OTHERS.contains(&label),
+                    "{query}: {known} has no {label}"
+                );
+                let row = rows
+                    .lines()
+                    .find(|row| row.starts_with("| `streamkit_") && row.contains(known))
+                    .unwrap();
+                let values = value.trim_start_matches(['=', '~', '!', '"']).trim_end_matches('"');
+                for value in values.split('|').filter(|value| !value.starts_with('$')) {
+                    assert!(row.contains(&format!("`{value}`")), "{query}: {label} is never {value}");
+                }
+            }
+        }
+        for by in query.split("by (").skip(1) {
+            for label in by
+                .split(')')
+                .next()
+                .unwrap()
+                .split([',', ' '])
+                .filter(|label| !label.is_empty())
+            {
+                assert!(
+                    labels.contains(label) || OTHERS.contains(&label),
+                    "{query}: no label {label}"
+                );
+            }
+        }
+    }
+    let shown_nowhere: Vec<_> = real.keys().filter(|name| !asked.contains(*name)).collect();
+    assert!(
+        shown_nowhere.is_empty(),
+        "neither shown nor alarmed on: {shown_nowhere:?}"
+    );
+}

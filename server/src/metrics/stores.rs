@@ -4,7 +4,22 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use streamkit_engine::{AppendError, ReadError, Rejection, StorageError};
 
-use super::families::{ByReason, count};
+use super::families::{ByReason, beginning_with, count};
+
+/// Why an append fails. All are there from the start: an alarm on what grows would miss the first of one that was not.
+const APPEND_REASONS: &[&str] = &[
+    "conflict",
+    "disk_full",
+    "halted",
+    "invalid",
+    "not_ready",
+    "overloaded",
+    "storage",
+    "unknown",
+];
+
+/// The same of a read.
+const READ_REASONS: &[&str] = &["damage", "deleted", "storage"];
 
 #[derive(Default)]
 pub(crate) struct StoreCounters {
@@ -17,7 +32,11 @@ pub(crate) struct StoreCounters {
 
 impl StoreCounters {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let counters = Self::default();
+        let counters = Self {
+            appends_failed: beginning_with(APPEND_REASONS),
+            reads_failed: beginning_with(READ_REASONS),
+            ..Self::default()
+        };
         let help = "Transactions acknowledged as durable";
         registry.register("transactions", help, counters.transactions.clone());
         let help = "Entries acknowledged as durable";
