@@ -18,11 +18,18 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) live: Live,
     pub(crate) budgets: Arc<Budgets>,
+    /// Cancelled when the server is to be sent nobody any more, though it serves whoever comes.
+    pub(crate) draining: CancellationToken,
     /// Cancelled when the server stops.
     pub(crate) stopping: CancellationToken,
 }
 
 impl Shared {
+    /// Whether the server is about to leave, or leaves.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.draining.is_cancelled() || self.stopping.is_cancelled()
+    }
+
     pub(crate) fn new(stores: Arc<dyn Stores>, limits: Limits, bus: Arc<dyn MessageBus>) -> Self {
         let metrics = Arc::new(Metrics::new());
         Self {
@@ -30,6 +37,7 @@ impl Shared {
             stores: OpenStores::new(stores, limits.clone()),
             budgets: Arc::new(Budgets::new(&limits)),
             metrics,
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             limits,
         }

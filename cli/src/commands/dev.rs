@@ -1,6 +1,7 @@
 //! `dev`: a server for development, and how to connect to it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use streamkit_engine::EngineConfig;
 use streamkit_server::Limits;
@@ -61,7 +62,7 @@ impl Dev {
         let running = ready.serve(development.key, Limits::default(), None);
         signals.next().await?;
         drop(published);
-        running.leave(signals).await
+        running.leave(signals, Duration::ZERO).await
     }
 }
 

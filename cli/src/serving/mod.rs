@@ -1,13 +1,16 @@
 //! A server of one's own: its place on the network and on the disk, its key, and how it leaves.
 
 pub(crate) mod development;
+mod notify;
 mod ready;
+mod reload;
 mod running;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub(crate) use ready::Ready;
+pub(crate) use reload::Reloads;
 use streamkit_server::{Key, KeyError};
 
 use crate::arguments::address;

@@ -6,9 +6,11 @@ use std::time::Duration;
 use streamkit_engine::{Engine, Stores as _};
 use streamkit_server::Server;
 
+use super::notify::Manager;
+use super::reload::Reloads;
 use crate::failure::Failure;
 use crate::output::note;
-use crate::signals::StopSignals;
+use crate::signals::{Asked, StopSignals};
 
 /// A server at work.
 pub(crate) struct Running {
@@ -26,19 +28,47 @@ impl Running {
         }
     }
 
-    /// Serves until a signal, then leaves in good order; or at once on a second signal, or when a disk does not let the
-    /// stores close. What was acknowledged is stored either way.
-    pub(crate) async fn until_stopped(self, mut signals: StopSignals) -> Result<(), Failure> {
-        signals.next().await?;
-        self.leave(signals).await
+    /// Serves until a signal asks to stop, and reads again what may have changed when one asks for that. Then leaves in good order, after
+    /// it was red in `/readyz` for `drain`; or at once on a second signal, or when a disk does not let the stores close. What
+    /// was acknowledged is stored either way.
+    pub(crate) async fn until_stopped(
+        self,
+        mut signals: StopSignals,
+        reloads: Reloads,
+        drain: Duration,
+    ) -> Result<(), Failure> {
+        let manager = Manager::of_environment();
+        let status = format!("serving on {}", self.address);
+        manager.ready(&status);
+        let watched = manager.watched(self.engine.clone());
+        let asked = async {
+            while signals.asked().await? == Asked::Reload {
+                manager.reloading();
+                reloads.run().await;
+                manager.ready(&status);
+            }
+            std::io::Result::Ok(())
+        };
+        tokio::select! {
+            asked = asked => asked?,
+            () = watched => {}
+        }
+        manager.stopping();
+        let watched = manager.watched(self.engine.clone());
+        tokio::select! {
+            left = self.leave(signals, drain) => left,
+            () = watched => Ok(()),
+        }
     }
 
     /// The same, when the first signal is here.
-    pub(crate) async fn leave(self, mut signals: StopSignals) -> Result<(), Failure> {
+    pub(crate) async fn leave(self, mut signals: StopSignals, drain: Duration) -> Result<(), Failure> {
         note("streamkit: stopping");
         let engine = self.engine.clone();
         let deadline = self.server.shutdown_deadline();
         let in_order = async {
+            self.server.drain();
+            tokio::time::sleep(drain).await;
             self.server.shutdown().await;
             closed(&self.engine, deadline).await
         };

@@ -2,13 +2,23 @@
 
 pub(crate) mod interrupt;
 
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Stop,
+    /// To read again what may have changed.
+    Reload,
+}
+
 /// SIGINT, SIGTERM and SIGHUP, from the moment it is made.
 #[cfg(unix)]
 pub(crate) struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
-    /// The terminal was closed; once, since the system and a shell both tell.
+    /// Of a closed terminal it is heard once, since the system and a shell both tell.
     hangup: Option<tokio::signal::unix::Signal>,
+    reloads: bool,
+    had_terminal: bool,
 }
 
 #[cfg(unix)]
@@ -22,10 +32,30 @@ impl StopSignals {
                 true => None,
                 false => Some(signal(SignalKind::hangup())?),
             },
+            reloads: false,
+            had_terminal: has_terminal(),
         })
     }
 
+    /// The same for who can reload: there SIGHUP asks for that, unless it says that the terminal was closed.
+    pub(crate) fn with_reload() -> std::io::Result<Self> {
+        let signals = Self::new()?;
+        Ok(Self {
+            reloads: true,
+            ..signals
+        })
+    }
+
+    /// The next that asks to stop.
     pub(crate) async fn next(&mut self) -> std::io::Result<()> {
+        while self.asked().await? != Asked::Stop {}
+        Ok(())
+    }
+
+    /// The next.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn asked(&mut self) -> std::io::Result<Asked> {
         let hung_up = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -37,11 +67,20 @@ impl StopSignals {
             _ = self.terminate.recv() => false,
             _ = hung_up => true,
         };
+        if is_hung_up && self.reloads && !(self.had_terminal && !has_terminal()) {
+            return Ok(Asked::Reload);
+        }
         if is_hung_up {
             self.hangup = None;
         }
-        Ok(())
+        Ok(Asked::Stop)
     }
+}
+
+/// Whether a terminal controls this process: then this name leads to it, until it is closed.
+#[cfg(unix)]
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Whether this process was started to ignore SIGHUP (`nohup`): whoever listens to it would undo that. Where the system does not
@@ -82,7 +121,15 @@ impl StopSignals {
         Ok(Self)
     }
 
+    pub(crate) fn with_reload() -> std::io::Result<Self> {
+        Self::new()
+    }
+
     pub(crate) async fn next(&mut self) -> std::io::Result<()> {
         tokio::signal::ctrl_c().await
+    }
+
+    pub(crate) async fn asked(&mut self) -> std::io::Result<Asked> {
+        self.next().await.map(|()| Asked::Stop)
     }
 }

@@ -13,14 +13,6 @@ use crate::program::*;
 
 const OTHER: &str = "6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b11";
 
-fn get(served: &Served, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(served.url.trim_start_matches("ws://")).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 fn produce_to(served: &Served, store: &str) -> Output {
     served.run_with(&["produce", "s/a", "--store", store], "one\n")
 }
@@ -28,7 +20,7 @@ fn produce_to(served: &Served, store: &str) -> Output {
 /// Until `/readyz` says why not.
 fn wait_for_503(served: &Served) -> String {
     until("it is not ready", || {
-        let answer = get(served, "/readyz");
+        let answer = served.get("/readyz");
         answer.starts_with("HTTP/1.1 503").then_some(answer)
     })
 }
@@ -40,7 +32,7 @@ fn run(command: &str, arguments: &[&Path]) -> Output {
 /// What a server acknowledges once its folder is gone: nothing. `take_away` makes `served.data` lead to nothing, or something else.
 fn nothing_goes_elsewhere(served: &Served, take_away: impl FnOnce()) {
     assert!(produce_to(served, STORE).status.success());
-    assert!(get(served, "/readyz").starts_with("HTTP/1.1 200"));
+    assert!(served.get("/readyz").starts_with("HTTP/1.1 200"));
     take_away();
     let refused = produce_to(served, OTHER);
     assert!(!refused.status.success(), "{}", text(&refused.stderr));
@@ -49,7 +41,7 @@ fn nothing_goes_elsewhere(served: &Served, take_away: impl FnOnce()) {
         answer.contains("deleted or moved away") || answer.contains("in the place of"),
         "{answer}"
     );
-    assert!(get(served, "/metrics").contains("streamkit_ready 0"));
+    assert!(served.get("/metrics").contains("streamkit_ready 0"));
     let refused = produce_to(served, STORE);
     assert_eq!(refused.status.code(), Some(5), "{}", text(&refused.stderr));
     assert!(

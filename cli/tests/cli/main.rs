@@ -26,6 +26,7 @@ mod profile;
 mod program;
 mod race;
 mod rerun;
+mod service;
 mod shared_files;
 mod soak;
 mod stopped;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::program::{Served, signal, streamkit, wait_for_head};
+use crate::program::{Served, signal, streamkit, until, wait_for_head};
 
 #[test]
 fn a_server_that_stood_blames_no_peer_for_its_own_silence() {
@@ -53,15 +53,42 @@ fn started_by(dir: &Path, program: &str, arguments: &[&str]) -> (Child, impl Ite
     (child, log)
 }
 
+/// A hangup means that only where it comes from a terminal; elsewhere it asks to reload.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_that_is_closed_stops_a_server_in_good_order() {
     let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
+    let (log, data) = (dir.path().join("log"), dir.path().join("data"));
     // Whoever runs this test may have been started with `nohup`.
-    let (mut child, mut log) = started_by(dir.path(), "env", &["--default-signal=HUP"]);
-    signal(child.id(), "HUP");
-    assert!(child.wait().unwrap().success());
-    assert!(log.any(|line| line.contains("streamkit: stopping")));
+    let line = format!(
+        "exec env --default-signal=HUP {} serve --listen 127.0.0.1:0 --jwt-key-file {} --data {} 2>{}",
+        streamkit().get_program().to_str().unwrap(),
+        key.display(),
+        data.display(),
+        log.display()
+    );
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]);
+    script.stdin(Stdio::piped()).stdout(Stdio::null());
+    let Ok(mut terminal) = script.spawn() else {
+        return eprintln!("skipped: no script here");
+    };
+    let said = |part: &str| {
+        until(&format!("it says {part:?}"), || {
+            std::fs::read_to_string(&log).ok()?.contains(part).then_some(())
+        });
+    };
+    said("serving on");
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    said("streamkit: stopping");
+    // In good order: another server has the folder now.
+    until("the folder is free", || {
+        let verified = streamkit().arg("verify").arg(&data).output().unwrap();
+        verified.status.success().then_some(())
+    });
 }
 
 /// Only Linux tells a process which signals it was started to ignore.

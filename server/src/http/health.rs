@@ -38,7 +38,7 @@ pub(super) fn routes(shared: Arc<Shared>, sessions: Arc<Sessions>) -> Router {
 }
 
 async fn readyz(State(Watched { shared, .. }): State<Watched>) -> Response {
-    if shared.stopping.is_cancelled() {
+    if shared.is_leaving() {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down").into_response();
     }
     let stores = shared.stores.all();
@@ -66,7 +66,7 @@ async fn metrics(State(Watched { shared, sessions }): State<Watched>) -> Respons
 pub(super) fn metrics_text(shared: &Shared, sessions: &Sessions) -> String {
     let stores = shared.stores.all();
     shared.metrics.text(Moment {
-        ready: !shared.stopping.is_cancelled() && stores.ready().is_ok(),
+        ready: !shared.is_leaving() && stores.ready().is_ok(),
         connections: sessions.count(),
         clock_behind: stores.clock_behind().map_or(Duration::ZERO, |(_, by)| by),
         queued_bytes: stores.queued_bytes().unwrap_or(0),

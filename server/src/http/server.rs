@@ -82,6 +82,11 @@ impl Server {
             .merge(backup::routes(shared.clone(), auth.clone(), self.backups.clone()))
     }
 
+    /// Makes `/readyz` say that the server leaves, while it serves whoever comes: load balancers get time to send nobody any more.
+    pub fn drain(&self) {
+        self.shared.draining.cancel();
+    }
+
     /// Ends all sessions: commits in flight are finished and answered, every open channel gets a terminal message, then
     /// the connections close. Returns when they have, or after [`Limits::shutdown_deadline`]. Closing the stores is left
     /// to whoever opened them.

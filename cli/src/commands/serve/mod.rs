@@ -19,7 +19,7 @@ use crate::arguments::{at_least, count, some_time};
 use crate::failure::Failure;
 use crate::files;
 use crate::output::note;
-use crate::serving::{Place, Ready, key};
+use crate::serving::{Place, Ready, Reloads, key};
 use crate::signals::StopSignals;
 use crate::terminal::log as own_log;
 
@@ -76,6 +76,15 @@ pub(crate) struct Serve {
     /// Bytes of the disk left to others
     #[arg(long, env = "STREAMKIT_KEEP_FREE_BYTES", hide_env = true, value_name = "BYTES", default_value_t = EngineConfig::new("").keep_free_bytes)]
     keep_free_bytes: u64,
+    /// Time /readyz is red before a stop begins
+    #[arg(
+        long,
+        env = "STREAMKIT_DRAIN",
+        hide_env = true,
+        value_name = "TIME",
+        default_value = "0s"
+    )]
+    drain: humantime::Duration,
     #[command(flatten)]
     tls: TlsOptions,
     #[command(flatten)]
@@ -135,7 +144,11 @@ impl Serve {
         let certificates = self.tls.open()?;
         let ready = Ready::open(self.place.listen, config).await?;
         // Whoever reads the address may stop the server at once, and connect to it at once.
-        let signals = StopSignals::new()?;
+        let signals = StopSignals::with_reload()?;
+        let mut reloads = Reloads::default();
+        if let Some(certificates) = certificates.clone() {
+            reloads.add("certificates", move || certificates.reload());
+        }
         let scheme = match certificates {
             Some(_) => "wss",
             None => "ws",
@@ -147,7 +160,7 @@ impl Serve {
         }
         ready
             .serve(key, self.limits.into(), certificates)
-            .until_stopped(signals)
+            .until_stopped(signals, reloads, self.drain.into())
             .await
     }
 }
