@@ -67,7 +67,8 @@ impl StopSignals {
             _ = self.terminate.recv() => false,
             _ = hung_up => true,
         };
-        if is_hung_up && self.reloads && !(self.had_terminal && !has_terminal()) {
+        let lost_terminal = self.had_terminal && !has_terminal();
+        if is_hung_up && self.reloads && !lost_terminal {
             return Ok(Asked::Reload);
         }
         if is_hung_up {

@@ -2,7 +2,6 @@
 //! within each other.
 #![cfg(target_os = "linux")]
 
-use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
