@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod dev;
 mod doctor;
+mod health;
 mod import;
 mod lists;
 mod offline;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     /// Check or show the settings of the server
     Config(config::Config),
+    /// Ask a server whether it is well, as a probe does
+    Health(health::Health),
     /// Import real events, durable, read them back and check them
     Demo(demo::Demo),
     /// Mint a token from the server's key
@@ -94,6 +97,7 @@ impl Command {
             Self::Dev(dev) => dev.run().await,
             Self::Serve(serve) => serve.run().await,
             Self::Config(config) => config.run(),
+            Self::Health(health) => interruptible(health.run()).await,
             Self::Demo(demo) => interruptible(demo.run()).await,
             Self::Token(token) => token.run(),
             Self::Produce(produce) => {

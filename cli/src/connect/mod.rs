@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::output::note;
 
 /// Where `serve` listens unless it is told otherwise.
-const DEFAULT_URL: &str = "ws://127.0.0.1:8080";
+pub(crate) const DEFAULT_URL: &str = "ws://127.0.0.1:8080";
 
 /// Where to connect. With none of the first three, it is the server of `streamkit dev`.
 #[derive(clap::Args, Clone)]

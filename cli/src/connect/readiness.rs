@@ -1,15 +1,20 @@
 //! What a server says of itself beside the protocol, which has no place for it: the headers of `GET /readyz`.
 
+use std::pin::Pin;
 use std::time::Duration;
 
+use hyper::body::Body as _;
 use hyper::client::conn::http1;
-use hyper::{Request, Uri, header};
+use hyper::{HeaderMap, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use streamkit_client::Tls;
 use streamkit_server::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
 
 /// A server that does not say it sooner does not say it: whoever asks for a status waits for the status.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Bytes of an answer that are read: whoever says more is no server of ours.
+const BODY_BYTES_MAX: usize = 4096;
 
 /// What it says; `None` where it does not, as older ones and Go's.
 #[derive(Default)]
@@ -27,23 +32,64 @@ pub(crate) async fn said(url: &str, tls: &Tls) -> Said {
 }
 
 async fn ask(url: &str, tls: &Tls) -> Option<Said> {
-    let base: Uri = url.parse().ok()?;
-    let stream = streamkit_client::connect(url, tls).await.ok()?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let request = Request::get(format!("{}/readyz", base.path().trim_end_matches('/')))
-        .header(header::HOST, base.authority()?.as_str())
+    let answer = get(url, tls, "/readyz").await.ok()?;
+    let said = |name| answer.headers.get(name)?.to_str().ok();
+    Some(Said {
+        commit_method: said(COMMIT_METHOD_HEADER).map(str::to_owned),
+        clock_behind: said(CLOCK_BEHIND_HEADER).and_then(|seconds| seconds.parse().ok()),
+    })
+}
+
+/// A small answer of a server.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Its beginning, if there is more.
+    pub(crate) body: String,
+}
+
+/// What the server at a client's address answers to a request that needs no token.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub(crate) async fn get(url: &str, tls: &Tls, path: &str) -> Result<Answer, String> {
+    let base: Uri = url.parse().map_err(|_| "it is no address".to_owned())?;
+    let authority = base.authority().ok_or("it names no host")?;
+    let stream = streamkit_client::connect(url, tls)
+        .await
+        .map_err(|error| error.to_string())?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
+    let request = Request::get(format!("{}{path}", base.path().trim_end_matches('/')))
+        .header(header::HOST, authority.as_str())
         .body(String::new())
-        .ok()?;
+        .map_err(|error| error.to_string())?;
     let asked = async {
-        let response = sender.send_request(request).await.ok()?;
-        let said = |name| response.headers().get(name)?.to_str().ok();
-        Some(Said {
-            commit_method: said(COMMIT_METHOD_HEADER).map(str::to_owned),
-            clock_behind: said(CLOCK_BEHIND_HEADER).and_then(|seconds| seconds.parse().ok()),
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let (head, mut body) = response.into_parts();
+        let mut bytes = Vec::new();
+        while bytes.len() < BODY_BYTES_MAX {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|error| error.to_string())?;
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+        bytes.truncate(BODY_BYTES_MAX);
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: String::from_utf8_lossy(&bytes).into_owned(),
         })
     };
+    let mut connection = std::pin::pin!(connection);
+    let mut asked = std::pin::pin!(asked);
     tokio::select! {
-        said = asked => said,
-        _ = connection => None,
+        biased;
+        answer = &mut asked => answer,
+        ended = &mut connection => match ended {
+            // The answer may have come with the end.
+            Ok(()) => asked.await,
+            Err(error) => Err(error.to_string()),
+        },
     }
 }

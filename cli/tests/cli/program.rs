@@ -168,16 +168,6 @@ impl Served {
         self.command(args).output().unwrap()
     }
 
-    /// What it answers over HTTP: head and body.
-    pub fn get(&self, path: &str) -> String {
-        use std::io::Read as _;
-        let mut socket = std::net::TcpStream::connect(self.url.trim_start_matches("ws://")).unwrap();
-        write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
     pub fn run_with(&self, args: &[&str], input: &str) -> Output {
         let mut child = self
             .command(args)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rcgen::generate_simple_self_signed;
 
-use crate::program::{PATIENCE, Served, text, until};
+use crate::program::{PATIENCE, Served, streamkit, text, until};
 
 /// The manager's end.
 struct Manager(UnixDatagram);
@@ -134,4 +134,29 @@ fn a_hangup_reads_certificates_again_and_keeps_the_old_ones_where_the_new_are_no
     assert!(status(&chain) && !status(&old), "it has the new ones");
     served.signal("TERM");
     assert_eq!(served.wait().code(), Some(0));
+}
+
+#[test]
+fn a_probe_hears_whether_a_server_is_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start_with(dir.path(), &[("STREAMKIT_DRAIN", "1h")]);
+    let url = served.url.clone();
+    let health = |more: &[&str]| {
+        let mut health = streamkit();
+        health.args(["health", "--url", &url]).args(more);
+        let done = health.output().unwrap();
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
+    };
+    let well = "{\"healthy\":true,\"said\":\"ok\"}\n".to_owned();
+    assert_eq!(health(&[]), (Some(0), well.clone(), String::new()));
+    assert_eq!(health(&["--ready"]), (Some(0), well.clone(), String::new()));
+    served.signal("TERM");
+    until("it is red", || (health(&["--ready"]).0 == Some(1)).then_some(()));
+    let (_, said, error) = health(&["--ready"]);
+    assert!(said.contains("false") && error.contains("503 shutting down"), "{error}");
+    assert_eq!(health(&[]).1, well);
+    served.signal("TERM");
+    served.wait();
+    let (code, _, error) = health(&["--timeout", "1s"]);
+    assert_eq!(code, Some(5), "{error}");
 }

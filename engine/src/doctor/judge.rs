@@ -109,10 +109,7 @@ pub(super) fn judge(found: &Diagnosis, how: &Examination) -> Vec<Finding> {
         );
     }
     if let Some(why) = &found.ring_refused {
-        let what = format!(
-            "io_uring is not to be had ({why}): many stores commit slower, with threads; see whether the kernel's \
-             settings (sysctl) or the container's seccomp profile forbid it"
-        );
+        let what = format!("io_uring is not to be had, and many stores commit slower, with threads: {why}");
         say(Severity::Warning, what);
     }
     if let Some(free) = found.free_bytes.filter(|&free| free < FREE_BYTES_LOW) {

@@ -6,6 +6,7 @@ pub use judge::judge_ground;
 mod last_commit;
 pub use last_commit::clock_behind;
 mod measuring;
+mod refused_ring;
 mod report;
 pub use report::{Diagnosis, Examination, Finding, Measured, Method, Severity};
 
@@ -80,7 +81,7 @@ pub fn examine(
             None
         }
         Ok(None) => Some("this system has none".to_owned()),
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(refused_ring::advice(&error, refused_ring::System::of_this_process())),
     };
     if stopped() {
         return Ok(None);

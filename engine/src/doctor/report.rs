@@ -83,7 +83,7 @@ pub struct Diagnosis {
     pub free_bytes: Option<u64>,
     /// Whether the log can be written past the page cache.
     pub direct: bool,
-    /// Why io_uring is unavailable; `None`: it is available.
+    /// Why io_uring is unavailable, and how to allow it; `None`: it is available.
     pub ring_refused: Option<String>,
     /// How the engine will commit here: `io_uring` or `threads`.
     pub commit_method: &'static str,
