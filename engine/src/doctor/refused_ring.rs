@@ -29,17 +29,17 @@ impl System {
 
 /// The reason, and what to do.
 pub(super) fn advice(error: &Error, system: System) -> String {
-    const PROFILE: &str = "this process's system calls are filtered (seccomp) without io_uring_setup, io_uring_enter and io_uring_register, \
-                           as by default in containers: allow these three in the container's profile (`--security-opt \
-                           seccomp=FILE`), or in the unit's SystemCallFilter";
+    const PROFILE: &str = concat!(
+        "this process's system calls are filtered (seccomp), as by default in containers: allow io_uring_setup, io_uring_enter and ",
+        "io_uring_register in the container's profile (`--security-opt seccomp=FILE`), or in the unit's SystemCallFilter",
+    );
     const UNTOLD: &str = "a seccomp profile, or a setting of the kernel, forbids it";
     let why = match (error.kind(), system) {
         (ErrorKind::PermissionDenied, System { disabled: Some(2), .. }) => {
             "the kernel forbids it to everybody: `sysctl kernel.io_uring_disabled=0`"
         }
         (ErrorKind::PermissionDenied, System { disabled: Some(1), .. }) => {
-            "the kernel allows it to root and to one group alone: `sysctl kernel.io_uring_disabled=0`, or put this user into the group \
-             of `kernel.io_uring_group`"
+            "the kernel allows it to root and the group of `kernel.io_uring_group`: `sysctl kernel.io_uring_disabled=0`"
         }
         (
             ErrorKind::PermissionDenied,
