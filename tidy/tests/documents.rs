@@ -1,5 +1,6 @@
 //! Every file that documents and comments cite exists.
 
+use streamkit_tidy::errors::{code, rows};
 use streamkit_tidy::{files, root};
 
 /// Paths of the repository that a text names: `engine/src/lib.rs`, `docs/FORMAT.md`.
@@ -49,5 +50,31 @@ fn links_between_documents_lead_somewhere() {
                 .join(target.split('#').next().unwrap_or_default());
             assert!(file.exists(), "{} links to {target}", path.display());
         }
+    }
+}
+
+#[test]
+fn each_failure_that_an_operator_may_meet_names_a_test_that_exists() {
+    let text = std::fs::read_to_string(root().join("docs/PRODUCTION.md")).expect("the page for operators");
+    let rows = rows(&text);
+    let tests: Vec<&str> = rows
+        .iter()
+        .filter_map(|(_, row)| Some(code(row.get("test")?)))
+        .collect();
+    assert!(tests.len() > 15, "failure modes have a column `test`");
+    for test in tests {
+        let (file, name) = test.split_once("::").unwrap_or((test, ""));
+        let source = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+        let before = source.split_once(&format!("fn {name}()")).map(|(before, _)| before);
+        let attribute = before.and_then(|before| before.trim_end().lines().rev().find(|line| line.starts_with("#[")));
+        let is_test = attribute.is_some_and(|attribute| {
+            ["#[test]", "#[tokio::test"]
+                .iter()
+                .any(|test| attribute.starts_with(test))
+        });
+        assert!(
+            is_test && !name.is_empty(),
+            "docs/PRODUCTION.md: there is no test {test}"
+        );
     }
 }

@@ -25,10 +25,10 @@ impl Reloads {
             let again = Arc::clone(again);
             let done = tokio::task::spawn_blocking(move || again()).await;
             match done.map_err(|error| error.to_string()).and_then(|done| done) {
-                Ok(()) => tracing::info!("SIGHUP: the {what} were read again"),
+                Ok(()) => tracing::info!("SIGHUP: {what}: read again"),
                 Err(error) => tracing::error!(
                     %error,
-                    "SIGHUP: the {what} cannot be used: those from before stay in use; mend them and send the signal again"
+                    "SIGHUP: {what}: what is there cannot be used, and what was read before stays in use; mend it and send the signal again"
                 ),
             }
         }

@@ -117,10 +117,10 @@ fn a_hangup_reads_certificates_again_and_keeps_the_old_ones_where_the_new_are_no
     ];
     let mut served = Served::start_with(dir.path(), &variables);
     served.signal("HUP");
-    served.wait_for_log("the certificates were read again");
+    served.wait_for_log("certificates: read again");
     std::fs::write(&chain, "no certificate\n").unwrap();
     served.signal("HUP");
-    served.wait_for_log("the certificates cannot be used: those from before stay in use");
+    served.wait_for_log("certificates: what is there cannot be used");
     let status = |trusted: &Path| {
         let mut status = served.command(&["status", "--ca-cert", trusted.to_str().unwrap()]);
         status.output().unwrap().status.success()
@@ -129,7 +129,7 @@ fn a_hangup_reads_certificates_again_and_keeps_the_old_ones_where_the_new_are_no
     write();
     served.signal("HUP");
     until("they are read again twice", || {
-        (served.log().matches("the certificates were read again").count() == 2).then_some(())
+        (served.log().matches("certificates: read again").count() == 2).then_some(())
     });
     assert!(status(&chain) && !status(&old), "it has the new ones");
     served.signal("TERM");

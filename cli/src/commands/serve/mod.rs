@@ -139,13 +139,15 @@ impl Serve {
         if let Some(file) = &self.config {
             tracing::debug!(file = %file.display(), "settings were read");
         }
-        LogFilter::new(self.config.clone(), self.log.log.clone()).look_now_and_then();
+        let mut reloads = Reloads::default();
+        let filter = LogFilter::new(self.config.clone(), self.log.log.clone());
+        filter.clone().look_now_and_then();
+        reloads.add("log filter", move || filter.reload());
         let config = self.engine();
         let certificates = self.tls.open()?;
         let ready = Ready::open(self.place.listen, config).await?;
         // Whoever reads the address may stop the server at once, and connect to it at once.
         let signals = StopSignals::with_reload()?;
-        let mut reloads = Reloads::default();
         if let Some(certificates) = certificates.clone() {
             reloads.add("certificates", move || certificates.reload());
         }
