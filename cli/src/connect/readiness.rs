@@ -7,8 +7,10 @@ use hyper::body::Body as _;
 use hyper::client::conn::http1;
 use hyper::{HeaderMap, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
-use streamkit_client::Tls;
+use streamkit_client::{Error, Tls};
 use streamkit_server::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
+
+use crate::failure::Failure;
 
 /// A server that does not say it sooner does not say it: whoever asks for a status waits for the status.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -55,17 +57,17 @@ pub(crate) struct Answer {
 pub(crate) async fn get(url: &str, tls: &Tls, path: &str) -> Result<Answer, String> {
     let base: Uri = url.parse().map_err(|_| "it is no address".to_owned())?;
     let authority = base.authority().ok_or("it names no host")?;
-    let stream = streamkit_client::connect(url, tls)
-        .await
-        .map_err(|error| error.to_string())?;
+    let stream = streamkit_client::connect(url, tls).await.map_err(why)?;
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
     let request = Request::get(format!("{}{path}", base.path().trim_end_matches('/')))
         .header(header::HOST, authority.as_str())
         .body(String::new())
         .map_err(|error| error.to_string())?;
+    // That the server wants a certificate of ours, it says only now: to the request, or to the connection.
+    let broke = |error: hyper::Error| tls.explain(url, &error).map_or_else(|| error.to_string(), why);
     let asked = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(broke)?;
         let (head, mut body) = response.into_parts();
         let mut bytes = Vec::new();
         while bytes.len() < BODY_BYTES_MAX {
@@ -89,7 +91,15 @@ pub(crate) async fn get(url: &str, tls: &Tls, path: &str) -> Result<Answer, Stri
         ended = &mut connection => match ended {
             // The answer may have come with the end.
             Ok(()) => asked.await,
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(broke(error)),
         },
+    }
+}
+
+/// Why there is no connection; of TLS, also what to do about it.
+fn why(error: Error) -> String {
+    match error {
+        Error::Tls { .. } => Failure::from(error).to_string(),
+        error => error.to_string(),
     }
 }

@@ -179,7 +179,11 @@ fn what_is_missing_for_tls_is_said_with_the_option_that_gives_it() {
     let (client, key) = (authority.path("client.pem"), authority.path("client.key"));
     let shows = ["--ca-cert", &*ca, "--client-cert", &*client, "--client-key", &*key];
     let backup = authority.path("backup");
-    for command in [&["spaces"][..], &["backup", &served.url, &backup]] {
+    for command in [
+        &["spaces"][..],
+        &["health", "--ready"],
+        &["backup", &served.url, &backup],
+    ] {
         let run = |options: &[&str]| {
             let output = served.command(command).args(options).output().unwrap();
             (output.status.code().unwrap(), text(&output.stderr))

@@ -119,9 +119,10 @@ impl Remote {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            // That the server wants a certificate of ours, the connection alone has heard.
+            // That the server wants a certificate of ours, it says only now: to the request, or to the connection.
+            let of_tls = |error: &hyper::Error| self.tls.explain(&self.url, error);
             let broke = connection.await.ok().and_then(Result::err);
-            match broke.and_then(|broke| self.tls.explain(&self.url, &broke)) {
+            match of_tls(&error).or_else(|| of_tls(broke.as_ref()?)) {
                 Some(error) => Err(no_tls(error)),
                 None => Err(self.no_answer(error)),
             }
