@@ -126,19 +126,28 @@ async fn a_worker_that_is_not_heard_of_is_gone_and_is_told_so() {
     let (mut observer, mut worker) = (host.connect().await, host.connect().await);
     (observer.answers_pings, worker.answers_pings) = (true, true);
     observer.open(&watch(0)).await;
-    let head = worker.open(&watch(7)).await;
+    // One that is content with half a minute.
+    let beats = Request::SubscribeWorkers(SubscribeWorkers {
+        worker_id: Uuid::from_u128(7),
+        heartbeat_interval_seconds: 10,
+        ..Default::default()
+    });
+    let head = worker.open(&beats).await;
     let gone = async {
         while inventory(&mut observer).await.workers.is_empty() {}
-        // Half a minute, in which the connection itself is well.
         loop {
-            match tokio::time::timeout(PATIENCE, observer.socket.next()).await.unwrap() {
-                Some(Ok(message)) if !message.is_text() => {}
-                Some(Ok(message)) => {
+            // It takes longer than a server is silent otherwise.
+            match tokio::time::timeout(2 * PATIENCE, observer.socket.next())
+                .await
+                .unwrap()
+            {
+                Some(Ok(message)) if message.is_text() => {
                     let frame = Frame::decode(&message.into_data()).unwrap();
                     if frame.control == Control::Data {
                         break String::from_utf8_lossy(&frame.message()).into_owned();
                     }
                 }
+                Some(Ok(_)) => {}
                 other => panic!("{other:?}"),
             }
         }
