@@ -1,12 +1,17 @@
 //! The log as lines of JSON, and its filter that changes while a server runs.
 
+use streamkit_protocol::Request;
+
 use crate::program::{STORE, Served};
+use crate::telemetry::ask;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// A name that would begin lines of its own, and clear a terminal.
 const HOSTILE: &str = "a\u{1b}[2J\nERROR";
 
-#[test]
-fn every_line_of_a_server_is_an_object_that_names_the_call() {
+#[tokio::test]
+async fn every_line_of_a_server_is_an_object_that_names_the_call() {
     let dir = tempfile::tempdir().unwrap();
     let mut served = Served::start_with(dir.path(), &[("STREAMKIT_LOG_FORMAT", "json")]);
     let path = format!("{HOSTILE}/a");
@@ -27,6 +32,13 @@ fn every_line_of_a_server_is_an_object_that_names_the_call() {
     bytes[at.unwrap() + 5] ^= 1;
     std::fs::write(&extent, bytes).unwrap();
     served.restart();
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let consume = Request::ConsumeSegment(streamkit_protocol::ConsumeSegment {
+        space: HOSTILE.into(),
+        segment: "a".into(),
+        ..Default::default()
+    });
+    ask(&served, consume, &[("traceparent", &parent)]).await;
     for _ in 0..8 {
         assert_eq!(served.run(&["consume", &path]).status.code(), Some(6));
     }
@@ -43,9 +55,12 @@ fn every_line_of_a_server_is_an_object_that_names_the_call() {
     let serving = lines[0]["message"].as_str().unwrap();
     assert!(serving.starts_with("streamkit: serving on ws://"), "{serving}");
     let failed: Vec<_> = lines.iter().filter(|line| line["message"] == "a read failed").collect();
+    let (traced, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|line| line["trace_id"].is_string());
+    assert_eq!(traced.len(), 1, "{lines:?}");
+    assert_eq!(traced[0]["trace_id"], TRACE);
     assert_eq!(
         failed.len(),
-        5,
+        4,
         "further ones repeat them, though each is of another call"
     );
     for line in failed {

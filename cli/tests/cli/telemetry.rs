@@ -247,8 +247,15 @@ fn a_collector_that_hangs_refuses_or_answers_nonsense_costs_spans_and_nothing_el
     }
 }
 
-/// Peeks over a connection of its own, with this trace context.
-async fn peek(served: &Served, context: &[(&str, &str)]) {
+pub fn peek() -> Request {
+    Request::Peek(streamkit_protocol::Peek {
+        space: "s".into(),
+        segment: "a".into(),
+    })
+}
+
+/// Asks over a connection of its own, with this trace context, and waits for the end.
+pub async fn ask(served: &Served, asked: Request, context: &[(&str, &str)]) {
     let request = format!("{}/streamz", served.url);
     let mut request = tokio_tungstenite::tungstenite::client::IntoClientRequest::into_client_request(request).unwrap();
     let token = format!("Bearer {}", served.token).parse().unwrap();
@@ -256,10 +263,6 @@ async fn peek(served: &Served, context: &[(&str, &str)]) {
     let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
     let store = uuid::Uuid::parse_str(STORE).unwrap();
     let head = FrameHead::new(store, uuid::Uuid::new_v4());
-    let peek = Request::Peek(streamkit_protocol::Peek {
-        space: "s".into(),
-        segment: "a".into(),
-    });
     let context = context
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -267,7 +270,7 @@ async fn peek(served: &Served, context: &[(&str, &str)]) {
         store_id: head.store_id,
         channel_id: head.channel_id,
         trace_context: Some(context.collect()),
-        ..Frame::decode(&head.data(&peek.encode())).unwrap()
+        ..Frame::decode(&head.data(&asked.encode())).unwrap()
     };
     let text = String::from_utf8(frame.encode()).unwrap();
     socket.send(Message::Text(text.into())).await.unwrap();
@@ -292,10 +295,20 @@ async fn a_call_goes_on_in_its_callers_trace_and_is_exported_as_the_caller_is() 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     let parent = |flags: &str| format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
     let huge = "0".repeat(100_000);
-    peek(&served, &[("traceparent", &parent("01")), ("tracestate", "vendor=1")]).await;
-    peek(&served, &[("traceparent", &parent("00"))]).await;
-    peek(&served, &[("traceparent", &parent("01")), ("tracestate", &huge)]).await;
-    peek(&served, &[("traceparent", &huge), ("tracestate", &huge)]).await;
+    ask(
+        &served,
+        peek(),
+        &[("traceparent", &parent("01")), ("tracestate", "vendor=1")],
+    )
+    .await;
+    ask(&served, peek(), &[("traceparent", &parent("00"))]).await;
+    ask(
+        &served,
+        peek(),
+        &[("traceparent", &parent("01")), ("tracestate", &huge)],
+    )
+    .await;
+    ask(&served, peek(), &[("traceparent", &huge), ("tracestate", &huge)]).await;
     served.signal("TERM");
     assert!(served.wait().success());
     let spans = collector.spans();

@@ -5,10 +5,10 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
-use streamkit_server::{CallerTrace, continue_traces, with_current_call};
+use streamkit_server::{CallerTrace, continue_traces};
+use tracing::Subscriber;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use uuid::Uuid;
@@ -73,7 +73,7 @@ struct Seen {
     fields: BTreeMap<&'static str, String>,
 }
 
-/// All spans that there were, and the calls in which something was logged.
+/// All spans that there were.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<(Id, Seen)>>>);
 
@@ -101,19 +101,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
         let mut spans = self.0.lock().unwrap();
         let (_, seen) = spans.iter_mut().rev().find(|(known, _)| known == id).unwrap();
         values.record(&mut Fields(&mut seen.fields));
-    }
-
-    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
-        with_current_call(|call| {
-            let Some(call) = call else { return };
-            let mut seen = Seen {
-                name: "event",
-                ..Seen::default()
-            };
-            seen.fields.insert("segment", format!("{:?}", call.segment()));
-            seen.fields.insert("trace", format!("{:x}", call.trace_id.unwrap_or(0)));
-            self.0.lock().unwrap().push((Id::from_u64(u64::MAX), seen));
-        });
     }
 }
 
