@@ -86,12 +86,6 @@ pub(crate) struct OperationCounters {
     channels: Gauge,
 }
 
-/// An operation at work.
-pub(crate) struct OperationUnderWay {
-    counters: OperationCounters,
-    since: Instant,
-}
-
 impl OperationCounters {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let all = Operation::ALL.len() * Outcome::ALL.len();
@@ -109,27 +103,16 @@ impl OperationCounters {
         counters
     }
 
-    /// One begins.
-    pub(crate) fn begin(&self) -> OperationUnderWay {
+    /// One begins, to be ended by [`OperationCounters::ended`].
+    pub(crate) fn begin(&self) -> Instant {
         self.channels.inc();
-        OperationUnderWay {
-            counters: self.clone(),
-            since: Instant::now(),
-        }
+        Instant::now()
     }
-}
 
-impl OperationUnderWay {
-    /// It has ended.
-    pub(crate) fn ended(self, operation: Operation, outcome: Outcome) {
-        let histogram = self.counters.durations.of(operation, outcome);
-        histogram.count_time(self.since.elapsed());
-    }
-}
-
-impl Drop for OperationUnderWay {
-    fn drop(&mut self) {
-        self.counters.channels.dec();
+    /// One has ended that began at this time.
+    pub(crate) fn ended(&self, begun: Instant, operation: Operation, outcome: Outcome) {
+        self.channels.dec();
+        self.durations.of(operation, outcome).count_time(begun.elapsed());
     }
 }
 

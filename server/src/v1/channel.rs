@@ -76,13 +76,14 @@ impl Channel {
         let FrameHead {
             store_id, channel_id, ..
         } = self.head;
-        let under_way = self.shared.metrics.operations.begin();
+        let begun = self.shared.metrics.operations.begin();
         let span = continued(span(&self.head), caller.as_ref());
         let call = Call::new(store_id, channel_id, caller.as_ref());
         let mut asked = None;
         let run = serving(call, self.caught(rights, message, &mut asked));
         let (end, outcome) = run.instrument(span.clone()).await;
-        under_way.ended(asked.map_or(Operation::Unknown, Kind::operation), outcome);
+        let operation = asked.map_or(Operation::Unknown, Kind::operation);
+        self.shared.metrics.operations.ended(begun, operation, outcome);
         told_to(&span, outcome);
         drop(span);
         // From here on late frames of the channel are dropped, so that nothing follows the terminal message.
