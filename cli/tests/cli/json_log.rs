@@ -99,9 +99,15 @@ fn the_filter_in_the_settings_file_is_read_again() {
     let settings = dir.path().join("streamkit.toml");
     std::fs::write(&settings, "log = \"error\"\n").unwrap();
     let mut served = Served::start_with(dir.path(), &[("STREAMKIT_CONFIG", settings.to_str().unwrap())]);
-    std::fs::write(&settings, "log = \"a=b=c\"\n").unwrap();
     std::fs::write(&settings, "log = \"info\"\n").unwrap();
-    served.wait_for_log("the log has another filter");
+    served.signal("HUP");
+    served.wait_for_log("the log has another filter filter=\"info\"");
+    std::fs::write(&settings, "log = \"a=b=c\"\n").unwrap();
+    served.signal("HUP");
+    served.wait_for_log("the log filter cannot be used");
+    // Nobody has to ask for it.
+    std::fs::write(&settings, "log = \"debug\"\n").unwrap();
+    served.wait_for_log("the log has another filter filter=\"debug\"");
     served.signal("TERM");
     assert!(served.wait().success());
 }
