@@ -18,8 +18,20 @@ pub struct Limits {
     /// How long a connection may take to send a request's head, so also how long it may idle before it is upgraded.
     /// Default 10 s. [`crate::Server::serve`] alone knows it, not the router.
     pub handshake: Duration,
+    /// Connections of one address, or of one /64 of IPv6, accepted in a second, on average over ten seconds. More are answered 429, or
+    /// closed where TLS would have to be spoken first. Default 100. [`crate::Server::serve`] alone knows it, not the router.
+    pub handshake_rate: u32,
+    /// Origins that a handshake may come from, as `https://app.example`; others, and a handshake without one, are answered 403.
+    /// Default none: any may come, and the token alone decides.
+    pub origins: Vec<String>,
     /// Open channels of one connection; more get the error `too many active streams`. Default 4096.
     pub channels: usize,
+    /// Open channels of all connections together, each with some 11 KiB; more get the same error. Default 50 000.
+    pub all_channels: usize,
+    /// Those among them that stay open until somebody ends them: subscriptions, and workers. More get the same error. Default 25 000.
+    pub subscriptions: usize,
+    /// Entries that one read may have; it ends with an error behind the last of them, never as if it were complete. Default any number.
+    pub consume_entries: u64,
     /// Finished channels a connection remembers so that late frames are dropped silently. Default 4096.
     pub finished_channels: usize,
     /// For how long. Default 60 s, as Go peers do.
@@ -77,7 +89,12 @@ impl Default for Limits {
             handshakes: 1024,
             handshakes_per_address: 128,
             handshake: Duration::from_secs(10),
+            handshake_rate: 100,
+            origins: Vec::new(),
             channels: 4096,
+            all_channels: 50_000,
+            subscriptions: 25_000,
+            consume_entries: u64::MAX,
             finished_channels: 4096,
             finished_age: Duration::from_secs(60),
             token_grace: Duration::from_secs(30),

@@ -34,7 +34,7 @@ impl Shared {
         let metrics = Arc::new(Metrics::new());
         Self {
             live: Live::new(bus, metrics.clone()),
-            stores: OpenStores::new(stores, limits.clone()),
+            stores: OpenStores::new(stores, &limits),
             budgets: Arc::new(Budgets::new(&limits)),
             metrics,
             draining: CancellationToken::new(),

@@ -73,6 +73,7 @@ async fn serve() -> Outcome {
     let limits = Limits {
         connections: 20_000,
         channels: 20_000,
+        handshake_rate: u32::MAX,
         ..Limits::default()
     };
     let server = Server::new(Arc::new(engine), Key::hs256(SECRET)?, limits);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::budget::Budget;
+use super::counts::Counted;
 use super::fair::FairBudget;
 use super::heavy::Heavy;
 use super::inbound::Inbound;
@@ -27,6 +28,10 @@ pub(crate) struct Budgets {
     pub(crate) probes: Arc<Semaphore>,
     /// Turns of work that grows with what a store holds.
     pub(crate) heavy: Arc<Heavy>,
+    /// Places of open channels.
+    pub(crate) channels: Counted,
+    /// Places of those among them that stay open until somebody ends them.
+    pub(crate) subscriptions: Counted,
 }
 
 /// What a budget holds.
@@ -45,6 +50,8 @@ impl Budgets {
             outgoing: Budget::new(limits.outgoing_bytes.max(BATCH_BYTES_MAX)),
             probes: Arc::new(Semaphore::new(PROBES)),
             heavy: Heavy::new(),
+            channels: Counted::new(limits.all_channels),
+            subscriptions: Counted::new(limits.subscriptions),
         }
     }
 

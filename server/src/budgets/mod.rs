@@ -17,6 +17,7 @@
 
 mod all;
 mod budget;
+mod counts;
 mod ended;
 mod fair;
 mod heavy;
@@ -26,6 +27,7 @@ mod room;
 
 pub(crate) use all::{Budgets, Held};
 pub(crate) use budget::Share;
+pub(crate) use counts::CountedPlace;
 pub(crate) use ended::Ended;
 pub(crate) use fair::FairShare;
 pub(crate) use heavy::HeavyTurn;

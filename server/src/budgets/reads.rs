@@ -17,7 +17,7 @@ use super::budget::Share;
 use super::ended::Ended;
 use super::fair::FairShare;
 use super::heavy::{HeavyTurn, Turns};
-use crate::limits::BATCH_BYTES_MAX;
+use crate::limits::{BATCH_BYTES_MAX, Limits};
 
 /// What entries, a message and a batch of frames cost together for each byte of the entries, and once.
 const GROWTH: usize = 4;
@@ -45,6 +45,7 @@ pub(crate) struct Reads {
     /// How many may have a reader open.
     readers: Arc<Semaphore>,
     heavy: Turns,
+    entries_max: u64,
 }
 
 /// The right to have a reader open.
@@ -75,17 +76,23 @@ pub(crate) struct Turn {
 }
 
 impl Reads {
-    /// `places`: how many reads of the connection may hold entries at a time.
-    pub(crate) fn new(places: usize, budgets: Arc<Budgets>) -> Self {
+    /// Those of one connection.
+    pub(crate) fn new(limits: &Limits, budgets: Arc<Budgets>) -> Self {
         let semaphore = |places| Arc::new(Semaphore::new(places));
         Self {
-            places: semaphore(places.clamp(1, Semaphore::MAX_PERMITS)),
+            places: semaphore(limits.reads.clamp(1, Semaphore::MAX_PERMITS)),
             asks: semaphore(1),
             looks: semaphore(1),
             readers: semaphore(READERS_MAX),
             heavy: Turns::new(budgets.heavy.clone()),
+            entries_max: limits.consume_entries,
             budgets,
         }
+    }
+
+    /// Most entries that a read yields.
+    pub(crate) fn entries_max(&self) -> u64 {
+        self.entries_max
     }
 
     /// Waits until a read may open its reader: for other reads of its connection, which go on as its socket does. `None` if its

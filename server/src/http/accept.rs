@@ -18,7 +18,8 @@ use tower_service::Service as _;
 
 use super::places::Place;
 use super::server::Server;
-use super::undated;
+use super::{undated, unheard};
+use crate::metrics::Limit;
 use crate::tls::{self, Certificates};
 use crate::websocket::{Socket, Taken};
 
@@ -60,14 +61,22 @@ impl Server {
         loop {
             let next = async {
                 let (stream, address) = listener.accept().await?;
-                io::Result::Ok((stream, self.place(address.ip()).await))
+                let is_too_often = !self.pace().admits(address.ip(), Instant::now());
+                io::Result::Ok((stream, self.place(address.ip()).await, is_too_often))
             };
             let accepted = tokio::select! {
                 next = next => next,
                 () = stopping.cancelled() => return,
             };
             match accepted {
-                Ok((stream, place)) => {
+                Ok((stream, place, true)) => {
+                    self.metrics().peers.limit_hit(Limit::HandshakeRate);
+                    // Whoever would have to be told by TLS is not.
+                    if certificates.is_none() {
+                        tokio::spawn(self.clone().too_often(stream, place));
+                    }
+                }
+                Ok((stream, place, false)) => {
                     // Frames are small and answers are waited for.
                     let _ = stream.set_nodelay(true);
                     let server = self.clone();
@@ -121,6 +130,16 @@ impl Server {
             self.metrics().peers.handshake_gave_way(why);
         }
         place
+    }
+
+    async fn too_often(self, stream: TcpStream, place: Place) {
+        let socket = Socket::tcp(stream, Taken::default());
+        let answer = (
+            "429 Too Many Requests",
+            "too many connections of this address, wait a little\n",
+        );
+        let answered = unheard::answer(socket, self.limits().handshake, place.gives_way(), answer).await;
+        answered.unwrap_or_else(|error| tracing::debug!(%error, "a connection ended before it was answered"));
     }
 
     async fn plain(self, stream: TcpStream, place: Place) {
@@ -201,6 +220,9 @@ impl Server {
             }
         };
         if let Err(error) = ended {
+            if error.is_timeout() {
+                self.metrics().peers.limit_hit(Limit::Handshake);
+            }
             tracing::debug!(%error, "a connection ended before it was upgraded");
         }
     }

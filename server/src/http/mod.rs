@@ -4,11 +4,14 @@ mod accept;
 mod admitted;
 pub mod backup;
 mod health;
+mod origin;
+mod pace;
 mod places;
 mod server;
 mod sessions;
 mod streamz;
 mod undated;
+mod unheard;
 
 pub use health::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
 pub use server::Server;

@@ -14,10 +14,10 @@ use crate::metrics::GaveWay;
 
 /// Addresses that count as one: an IPv4 address, or a /64 of IPv6, which one host may have all of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Neighbourhood(IpAddr);
+pub(super) struct Neighbourhood(IpAddr);
 
 impl Neighbourhood {
-    fn of(address: IpAddr) -> Self {
+    pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
             v4 @ IpAddr::V4(_) => Self(v4),

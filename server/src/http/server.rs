@@ -7,6 +7,7 @@ use axum::Router;
 use streamkit_engine::Stores;
 use tokio_util::sync::CancellationToken;
 
+use super::pace::HandshakePace;
 use super::places::Places;
 use super::sessions::Sessions;
 use super::{backup, health, streamz};
@@ -23,6 +24,7 @@ pub struct Server {
     auth: Arc<dyn Authenticate>,
     sessions: Arc<Sessions>,
     places: Arc<Places>,
+    pace: Arc<HandshakePace>,
     backups: backup::BackupReads,
 }
 
@@ -38,6 +40,7 @@ impl Server {
         Self {
             sessions: Arc::new(Sessions::new(limits.connections)),
             places: Places::new(limits.handshakes, limits.handshakes_per_address),
+            pace: Arc::new(HandshakePace::new(limits.handshake_rate)),
             backups: backup::BackupReads::default(),
             auth: Arc::new(auth),
             shared: Arc::new(Shared::new(stores, limits, bus)),
@@ -51,6 +54,11 @@ impl Server {
     /// Of all connections in their handshake, wherever they came from.
     pub(super) fn places(&self) -> &Arc<Places> {
         &self.places
+    }
+
+    /// Of those that come over a network.
+    pub(super) fn pace(&self) -> &HandshakePace {
+        &self.pace
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -15,6 +15,7 @@ use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::admitted::Admitted;
+use super::origin::OfAllowedOrigin;
 use super::sessions::Sessions;
 use crate::auth::{Access, Authenticate};
 use crate::metrics::{Limit, Metrics};
@@ -39,6 +40,12 @@ impl FromRef<Door> for Arc<dyn Authenticate> {
     }
 }
 
+impl FromRef<Door> for Arc<Shared> {
+    fn from_ref(state: &Door) -> Self {
+        state.shared.clone()
+    }
+}
+
 impl FromRef<Door> for Arc<Metrics> {
     fn from_ref(state: &Door) -> Self {
         state.shared.metrics.clone()
@@ -53,6 +60,7 @@ pub(super) fn routes(shared: Arc<Shared>, auth: Arc<dyn Authenticate>, sessions:
 
 async fn streamz(
     State(Door { shared, sessions, .. }): State<Door>,
+    _: OfAllowedOrigin,
     Admitted(access): Admitted,
     taken: Option<Extension<Taken>>,
     headers: HeaderMap,

@@ -4,13 +4,10 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
+use super::unheard;
 use crate::websocket::Socket;
-
-/// Bytes that a request may have before its body.
-const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// What is said then.
 pub(crate) const WHY: &str =
@@ -26,40 +23,13 @@ pub(crate) fn has_date(now: SystemTime) -> bool {
 ///
 /// # Errors
 /// What the connection says.
-pub(crate) async fn refuse(mut socket: Socket, deadline: Duration, gives_way: &CancellationToken) -> io::Result<()> {
-    let answered = async {
-        let (mut head, mut piece) = (Vec::new(), [0; 4096]);
-        let mut seen = 0_usize;
-        while !ends(&head[seen.saturating_sub(3)..]) && head.len() < HEAD_BYTES_MAX {
-            seen = head.len();
-            match socket.read(&mut piece).await? {
-                0 => return Ok(()),
-                read => head.extend_from_slice(&piece[..read]),
-            }
-        }
-        let length = WHY.len();
-        let answer = format!(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\
-             connection: close\r\n\r\n{WHY}"
-        );
-        socket.write_all(answer.as_bytes()).await?;
-        socket.shutdown().await
-    };
-    tokio::select! {
-        answered = tokio::time::timeout(deadline, answered) => answered.unwrap_or_else(|late| Err(late.into())),
-        () = gives_way.cancelled() => {
-            socket.abandon();
-            Err(io::Error::other("it gave way to another connection"))
-        }
-    }
-}
-
-fn ends(head: &[u8]) -> bool {
-    head.windows(4).any(|end| end == b"\r\n\r\n")
+pub(crate) async fn refuse(socket: Socket, deadline: Duration, gives_way: &CancellationToken) -> io::Result<()> {
+    unheard::answer(socket, deadline, gives_way, ("503 Service Unavailable", WHY)).await
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;

@@ -29,18 +29,56 @@ pub(crate) enum PeerGaveWay {
 #[derive(Clone, Copy)]
 pub(crate) enum Limit {
     Connections,
+    HandshakeRate,
+    Handshake,
+    /// Of one connection.
     Channels,
+    AllChannels,
+    Subscriptions,
+    Requests,
+    /// What was sent found no room in time.
+    Inbound,
+    FrameBytes,
+    ConsumeEntries,
+    Silence,
+    WriteDeadline,
+    OpenStores,
 }
 
 impl Limit {
     /// All of them: each is there from the start.
-    const ALL: &[Self] = &[Self::Connections, Self::Channels];
+    const ALL: &[Self] = &[
+        Self::Connections,
+        Self::HandshakeRate,
+        Self::Handshake,
+        Self::Channels,
+        Self::AllChannels,
+        Self::Subscriptions,
+        Self::Requests,
+        Self::Inbound,
+        Self::FrameBytes,
+        Self::ConsumeEntries,
+        Self::Silence,
+        Self::WriteDeadline,
+        Self::OpenStores,
+    ];
 
     /// As it is named in the metric.
     fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
+            Self::HandshakeRate => "handshake_rate",
+            Self::Handshake => "handshake",
             Self::Channels => "channels",
+            Self::AllChannels => "all_channels",
+            Self::Subscriptions => "subscriptions",
+            Self::Requests => "requests",
+            Self::Inbound => "inbound",
+            Self::FrameBytes => "frame_bytes",
+            Self::ConsumeEntries => "consume_entries",
+            Self::Silence => "silence",
+            Self::WriteDeadline => "write_deadline",
+            Self::OpenStores => "open_stores",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use streamkit_engine::{Store, StoreId};
+use streamkit_engine::{OpenError, Store, StoreId};
 use streamkit_protocol::{FrameHead, Terminal};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -20,8 +20,9 @@ use super::records::Incoming;
 use super::refused::Refused;
 use super::requests;
 use crate::auth::Rights;
+use crate::budgets::CountedPlace;
 use crate::calls::{Call, CallerTrace, continued, serving};
-use crate::metrics::{Operation, Outcome};
+use crate::metrics::{Limit, Operation, Outcome};
 use crate::shared::Shared;
 use crate::stores::StoreUnavailable;
 use crate::told;
@@ -45,7 +46,7 @@ pub(super) struct Channel {
 pub(super) struct Opening {
     pub(super) message: Bytes,
     /// Held until the channel's last message is queued.
-    pub(super) place: OwnedSemaphorePermit,
+    pub(super) place: (OwnedSemaphorePermit, CountedPlace),
     /// Room that the request takes while its verb runs.
     pub(super) room: RequestRoom,
     /// The trace of the caller.
@@ -128,6 +129,10 @@ impl Channel {
         if !rights.has(kind.needs()) {
             return Err(Refused::AccessDenied);
         }
+        let _subscription = match kind.is_endless() {
+            true => Some(self.subscription()?),
+            false => None,
+        };
         let store = self.store(kind).await?;
         let verb = match requests::verb(request) {
             Err(Refused::Lease(why)) => {
@@ -141,6 +146,15 @@ impl Channel {
         verbs::run(verb, &store, &mut self.incoming, &self.outgoing, around).await
     }
 
+    /// A place among all that stay open until somebody ends them.
+    fn subscription(&self) -> Result<CountedPlace, Refused> {
+        let place = self.shared.budgets.subscriptions.place();
+        place.ok_or_else(|| {
+            self.shared.metrics.peers.limit_hit(Limit::Subscriptions);
+            Refused::TooManyStreams
+        })
+    }
+
     async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Refused> {
         let id = StoreId(self.head.store_id);
         let opened = tokio::select! {
@@ -149,8 +163,11 @@ impl Channel {
         };
         opened.map_err(|error| {
             // What is not tried again yet was counted when it was.
-            if let StoreUnavailable::Open(_) = error {
+            if let StoreUnavailable::Open(error) = error {
                 self.shared.metrics.stores.open_failed();
+                if let OpenError::TooManyStores(_) | OpenError::TooManyFiles(_) = error {
+                    self.shared.metrics.peers.limit_hit(Limit::OpenStores);
+                }
             }
             Refused::StoreUnavailable
         })
@@ -162,9 +179,10 @@ impl Channel {
                 Some(why) => End::Terminal(Terminal::CloseError((*why).to_owned())),
                 None => End::Silent,
             },
-            Refused::AccessDenied | Refused::StoreUnavailable | Refused::Failed(Failure::Overloaded) => {
-                End::ErrorFrame(refused.to_string())
-            }
+            Refused::AccessDenied
+            | Refused::StoreUnavailable
+            | Refused::TooManyStreams
+            | Refused::Failed(Failure::Overloaded) => End::ErrorFrame(refused.to_string()),
             other => End::Terminal(Terminal::CloseError(shortened(other.to_string()))),
         }
     }

@@ -28,6 +28,8 @@ pub(super) enum Refused {
     AccessDenied,
     #[error("{STORE_UNAVAILABLE}")]
     StoreUnavailable,
+    #[error("{TOO_MANY_STREAMS}")]
+    TooManyStreams,
     #[error("request too large: {0} bytes, at most {REQUEST_BYTES_MAX} are allowed")]
     RequestTooLarge(usize),
     #[error("{0}")]
@@ -88,6 +90,7 @@ impl Refused {
         match self {
             Refused::AccessDenied => Outcome::Denied,
             Refused::StoreUnavailable => Outcome::Unavailable,
+            Refused::TooManyStreams => Outcome::Overloaded,
             Refused::Aborted(_) => Outcome::Ended,
             Refused::Failed(failure) => failure.outcome(),
             _ => Outcome::Invalid,
@@ -101,6 +104,7 @@ fn text(failure: &Failure) -> String {
         Failure::NoSuchSegment(path) => format!("{path}: no such segment"),
         Failure::NotWritten(error) => format!("failed to write transaction: {}", told::append(error)),
         Failure::DoesNotFit(path, sequence) => format!("entry {path}/{sequence} does not fit in a frame"),
+        Failure::TooManyEntries(most) => format!("a read has at most {most} entries: read on behind the last one"),
         Failure::Read(error) => told::read(error),
         Failure::ReservedName => {
             "invalid produce args: a segment is not named `*`, which stands for all segments where a space is followed"

@@ -152,14 +152,20 @@ impl Session {
             Admission::Unknown => {
                 let Some(room) = self.inboxes.request(head.store_id, message.len()) else {
                     self.channels.finish(head.channel_id, false);
+                    self.shared.metrics.peers.limit_hit(Limit::Requests);
                     return self.refuse(head, OVERLOADED).await;
+                };
+                let Some(of_all) = self.shared.budgets.channels.place() else {
+                    self.channels.finish(head.channel_id, false);
+                    self.shared.metrics.peers.limit_hit(Limit::AllChannels);
+                    return self.refuse(head, TOO_MANY_STREAMS).await;
                 };
                 let Ok(place) = self.places.clone().acquire_owned().await else {
                     return;
                 };
                 let opening = Opening {
                     message,
-                    place,
+                    place: (place, of_all),
                     room,
                     caller: context.as_ref().and_then(caller),
                     rights,
@@ -239,6 +245,7 @@ impl Session {
     async fn deliver(&self, inbox: &Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
         let holding = || self.channels.holding_room();
         if self.inboxes.deliver(inbox, message, terminal, holding).await.is_err() {
+            self.shared.metrics.peers.limit_hit(Limit::Inbound);
             self.break_off(inbox, head, OVERLOADED).await;
         }
     }

@@ -21,6 +21,7 @@ use super::inbox::Inboxes;
 use super::term::Term;
 use crate::auth::Scopes;
 use crate::budgets::Reads;
+use crate::metrics::Limit;
 use crate::shared::Shared;
 use crate::stood::Stood;
 use crate::websocket::{Arrived, Broken, Heard, Outbound, Taken, Wire};
@@ -106,7 +107,7 @@ pub(crate) async fn run(
                 .saturating_add(LAST_MESSAGES_MAX)
                 .min(Semaphore::MAX_PERMITS),
         )),
-        reads: Reads::new(shared.limits.reads, shared.budgets.clone()),
+        reads: Reads::new(&shared.limits, shared.budgets.clone()),
         ending: CancellationToken::new(),
         why: Ending::default(),
         tasks: TaskTracker::new(),
@@ -145,6 +146,7 @@ pub(crate) async fn run(
                     session.unheard(heard.read_on());
                 }
                 if heard.nothing_since() && heard.last().elapsed() > silence {
+                    session.shared.metrics.peers.limit_hit(Limit::Silence);
                     tracing::debug!("nothing for {silence:?}: the peer is gone");
                     break None;
                 }
@@ -167,7 +169,11 @@ pub(crate) async fn run(
                         break Some(MALFORMED);
                     }
                 },
-                Arrived::Unreadable { too_large } => break Some(if too_large { TOO_LARGE } else { MALFORMED }),
+                Arrived::Unreadable { too_large: true } => {
+                    session.shared.metrics.peers.limit_hit(Limit::FrameBytes);
+                    break Some(TOO_LARGE);
+                }
+                Arrived::Unreadable { too_large: false } => break Some(MALFORMED),
                 Arrived::TooSlow => break Some(TOO_SLOW),
                 Arrived::Over => break None,
             },

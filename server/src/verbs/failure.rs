@@ -6,7 +6,7 @@ use streamkit_engine::{AppendError, Entry, ReadError, Rejection, SegmentPath, Se
 
 use crate::budgets::Ended;
 use crate::live::PresenceRefused;
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::{Limit, Metrics, Outcome};
 
 /// Why a verb did not finish.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     NotWritten(AppendError),
     /// An entry fits in no message. What is before it was sent.
     DoesNotFit(SegmentPath, Sequence),
+    /// A read has more entries than one may have. So many were sent.
+    TooManyEntries(u64),
     /// Nothing more can be read.
     Read(ReadError),
     /// The name `*` stands for all segments of a space where it is followed.
@@ -80,7 +82,7 @@ impl Failure {
             }
             Failure::NotWritten(AppendError::Rejected(Rejection::Invalid(_))) => Outcome::Invalid,
             Failure::NotWritten(_) | Failure::DoesNotFit(..) | Failure::Read(_) => Outcome::Failed,
-            Failure::ReservedName | Failure::AnotherWorker => Outcome::Invalid,
+            Failure::ReservedName | Failure::AnotherWorker | Failure::TooManyEntries(_) => Outcome::Invalid,
             Failure::NotHeardOf(_) | Failure::PeerEnded | Failure::Ending => Outcome::Ended,
         }
     }
@@ -91,6 +93,9 @@ impl Failure {
 
     /// Logs and counts a read that failed.
     pub(super) fn count(&self, metrics: &Metrics) {
+        if let Failure::TooManyEntries(_) = self {
+            metrics.peers.limit_hit(Limit::ConsumeEntries);
+        }
         if let Failure::Read(error) = self {
             tracing::warn!(%error, "a read failed");
             metrics.stores.read_failed(error);

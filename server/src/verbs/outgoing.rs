@@ -25,6 +25,11 @@ impl<A: Answers> Outgoing<A> {
         &self.answers
     }
 
+    /// Most entries that a read answers with.
+    pub(super) fn entries_max(&self) -> u64 {
+        self.reads.entries_max()
+    }
+
     /// Waits until this read may open its reader: for other reads of its connection, which go on as its socket does.
     ///
     /// # Errors

@@ -13,9 +13,10 @@ const BATCH_BYTES: usize = 128 << 10;
 
 /// `read` makes a reader; it may be asked twice.
 pub(super) async fn run<A: Answers>(read: impl Fn() -> Box<dyn EntryReader>, out: &Outgoing<A>) -> Result<(), Failure> {
+    let most = out.entries_max();
     let small = async || match out.is_behind_a_large_one() {
         true => None,
-        false => small(read(), out.batch()).await,
+        false => small(read(), out.batch(), most).await,
     };
     if out.send_if_small(small).await? {
         return Ok(());
@@ -23,6 +24,7 @@ pub(super) async fn run<A: Answers>(read: impl Fn() -> Box<dyn EntryReader>, out
     let _open = out.reader().await?;
     let mut reader = read();
     let mut batch = out.batch();
+    let mut allowed = most;
     loop {
         // Nothing is held between turns but the reader itself.
         let mut turn = out.turn().await?;
@@ -33,6 +35,11 @@ pub(super) async fn run<A: Answers>(read: impl Fn() -> Box<dyn EntryReader>, out
         turn.has_left(left);
         for entry in entries {
             left -= bytes(&entry);
+            if allowed == 0 {
+                out.send(batch, &mut turn, left).await?;
+                return Err(Failure::TooManyEntries(most));
+            }
+            allowed -= 1;
             if batch.entry(&entry).is_err() {
                 // What was read before is as good as ever; the error comes after it.
                 out.send(batch, &mut turn, left).await?;
@@ -49,9 +56,11 @@ pub(super) async fn run<A: Answers>(read: impl Fn() -> Box<dyn EntryReader>, out
 }
 
 /// All that a reader yields, if it is little.
-async fn small<B: Batch>(mut reader: Box<dyn EntryReader>, mut batch: B) -> Option<B> {
+async fn small<B: Batch>(mut reader: Box<dyn EntryReader>, mut batch: B, most: u64) -> Option<B> {
+    let mut allowed = most;
     while let Some(entries) = reader.next_batch().await.ok()? {
         for entry in &entries {
+            allowed = allowed.checked_sub(1)?;
             if batch.len() + entry.payload.len() > SMALL_BYTES {
                 return None;
             }

@@ -137,7 +137,7 @@ impl Call {
         let store = engine.unwrap().unwrap().store(id).await.unwrap();
         let (limits, lines) = (Limits::default(), Lines::default());
         let metrics = Arc::new(Metrics::new());
-        let reads = Reads::new(limits.reads, Arc::new(Budgets::new(&limits)));
+        let reads = Reads::new(&limits, Arc::new(Budgets::new(&limits)));
         Self {
             store,
             out: Outgoing::new(id, lines.clone(), reads),

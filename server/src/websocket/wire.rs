@@ -19,7 +19,7 @@ use super::outbound::{self, Outbound, Queue, Queued};
 use super::patience::{Over, Patience};
 use super::receiving::Reading;
 use super::stream::{ALWAYS_BYTES, Stream, WebSocket};
-use crate::metrics::PeerGaveWay;
+use crate::metrics::{Limit, PeerGaveWay};
 use crate::shared::Shared;
 
 /// Bytes written before the other direction has its turn.
@@ -168,6 +168,7 @@ impl Wire {
                 let deadline = limits.write_deadline;
                 match over {
                     Over::Nothing => {
+                        self.shared.metrics.peers.limit_hit(Limit::WriteDeadline);
                         tracing::warn!("a peer took nothing for {deadline:?}: its connection is closed");
                     }
                     Over::GivesWay => {

@@ -21,6 +21,7 @@ mod hostile_floods;
 mod hostile_silence;
 mod in_process;
 mod leaving;
+mod limits;
 mod live;
 mod mounted;
 mod operations;

@@ -31,6 +31,27 @@ pub(super) struct LimitOptions {
     /// Time sessions have to end at shutdown
     #[arg(long, env = "STREAMKIT_SHUTDOWN_DEADLINE", hide_env = true, default_value_t = Limits::default().shutdown_deadline.into())]
     shutdown_deadline: humantime::Duration,
+    /// Connections of one address (IPv6: /64) accepted a second
+    #[arg(long, env = "STREAMKIT_HANDSHAKE_RATE", hide_env = true, value_parser = clap::value_parser!(u32).range(1..), default_value_t = Limits::default().handshake_rate)]
+    handshake_rate: u32,
+    /// Origins that may connect, as https://app.example; default: any. Several times, or with commas
+    #[arg(
+        long,
+        env = "STREAMKIT_ORIGINS",
+        hide_env = true,
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    origins: Vec<String>,
+    /// Open channels of all connections
+    #[arg(long, env = "STREAMKIT_ALL_CHANNELS", hide_env = true, value_parser = count, default_value_t = Limits::default().all_channels)]
+    all_channels: usize,
+    /// Subscriptions of all connections
+    #[arg(long, env = "STREAMKIT_SUBSCRIPTIONS", hide_env = true, value_parser = count, default_value_t = Limits::default().subscriptions)]
+    subscriptions: usize,
+    /// Entries one read may have; default: any number
+    #[arg(long, env = "STREAMKIT_CONSUME_ENTRIES", hide_env = true, value_parser = clap::value_parser!(u64).range(1..))]
+    consume_entries: Option<u64>,
     /// Open channels of one connection
     #[arg(long, env = "STREAMKIT_CHANNELS", hide_env = true, value_parser = count, default_value_t = Limits::default().channels)]
     channels: usize,
@@ -86,7 +107,12 @@ impl From<LimitOptions> for Limits {
             silence: options.silence.into(),
             write_deadline: options.write_deadline.into(),
             shutdown_deadline: options.shutdown_deadline.into(),
+            handshake_rate: options.handshake_rate,
+            origins: options.origins,
             channels: options.channels,
+            all_channels: options.all_channels,
+            subscriptions: options.subscriptions,
+            consume_entries: options.consume_entries.unwrap_or(u64::MAX),
             outbound_bytes: options.outbound_bytes,
             connection_inbound_bytes: options.connection_inbound_bytes,
             inbound_bytes: options.inbound_bytes,

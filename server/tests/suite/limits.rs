@@ -1,0 +1,204 @@
+//! Limits that a peer meets: each is told, counted, and hinders nobody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use streamkit_engine::{Engine, EngineConfig, OpenError, StorageError, Store, StoreId, Stores};
+use streamkit_protocol::{Request, SubscribeToSegmentStatus, Terminal};
+use streamkit_server::{Key, Limits, Server};
+
+use crate::handshake::get;
+use crate::peer::*;
+
+/// How often a limit was met.
+async fn hits(host: &Host, limit: &str) -> u64 {
+    let text = host.server.metrics_text();
+    let line = format!("streamkit_limits_hit_total{{limit=\"{limit}\"}} ");
+    text.lines().find_map(|l| l.strip_prefix(&line)?.parse().ok()).unwrap()
+}
+
+fn too_many() -> Terminal {
+    Terminal::Error("too many active streams".to_owned())
+}
+
+fn follow() -> Request {
+    Request::SubscribeToSegmentStatus(SubscribeToSegmentStatus {
+        space: "s".into(),
+        segment: "a".into(),
+        heartbeat_interval_seconds: 0,
+    })
+}
+
+#[tokio::test]
+async fn all_connections_together_have_so_many_channels_open() {
+    let host = Host::with_limits(Limits {
+        all_channels: 3,
+        ..Limits::default()
+    })
+    .await;
+    let (mut one, mut other) = (host.connect().await, host.connect().await);
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(one.open(&produce("s", "a")).await);
+    }
+    one.answers_ping().await;
+    assert_eq!(other.call(&Request::GetSpaces).await.1, too_many());
+    assert_eq!(hits(&host, "all_channels").await, 1);
+    one.send(open[0], &Terminal::Close.encode()).await;
+    assert_eq!(one.finish(open[0]).await.1, Terminal::Close);
+    while other.call(&Request::GetSpaces).await.1 != Terminal::Close {}
+}
+
+#[tokio::test]
+async fn subscriptions_leave_channels_to_calls() {
+    let host = Host::with_limits(Limits {
+        subscriptions: 1,
+        ..Limits::default()
+    })
+    .await;
+    let (mut one, mut other) = (host.connect().await, host.connect().await);
+    assert_eq!(one.produce("s", "a", &[&record(1)]).await.1, Terminal::Close);
+    one.open(&follow()).await;
+    one.frame().await.unwrap();
+    assert_eq!(other.call(&follow()).await.1, too_many());
+    assert_eq!(hits(&host, "subscriptions").await, 1);
+    assert_eq!(other.call(&Request::GetSpaces).await.1, Terminal::Close);
+}
+
+#[tokio::test]
+async fn a_read_of_more_entries_than_one_may_have_never_looks_complete() {
+    let host = Host::with_limits(Limits {
+        consume_entries: 5,
+        ..Limits::default()
+    })
+    .await;
+    let mut peer = host.connect().await;
+    let records: Vec<String> = (1..=6).map(record).collect();
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    peer.produce("s", "a", &records).await;
+    let (entries, end) = peer.call(&Request::ConsumeSegment(consume("s", "a"))).await;
+    assert_eq!(
+        (entries.len(), end),
+        (5, refused("a read has at most 5 entries: read on behind the last one"))
+    );
+    assert_eq!(hits(&host, "consume_entries").await, 1);
+    for (from, limit) in [(2, 0), (1, 5)] {
+        let read = streamkit_protocol::ConsumeSegment {
+            min_sequence: from,
+            limit,
+            ..consume("s", "a")
+        };
+        let (entries, end) = peer.call(&Request::ConsumeSegment(read)).await;
+        assert_eq!((entries.len(), end), (5, Terminal::Close));
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_connects_too_often_is_told_so() {
+    let host = Host::with_limits(Limits {
+        handshake_rate: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut peer = host.connect().await;
+    let mut refused = 0;
+    for _ in 0..30 {
+        let answer = get(&host, "/healthz", "").await;
+        refused += u64::from(answer.starts_with("HTTP/1.1 429 "));
+    }
+    assert!(
+        refused > 0 && hits(&host, "handshake_rate").await == refused,
+        "{refused}"
+    );
+    peer.answers_ping().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_refused_and_the_token_is_not_looked_at() {
+    let host = Host::with_limits(Limits {
+        origins: vec!["https://app.example".to_owned()],
+        ..Limits::default()
+    })
+    .await;
+    for (origin, status) in [
+        ("Origin: https://evil.example\r\n", "403"),
+        ("", "403"),
+        ("Origin: https://app.example\r\n", "401"),
+    ] {
+        let answer = get(&host, "/streamz", origin).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{origin}: {answer}");
+    }
+    assert!(get(&host, "/healthz", "").await.starts_with("HTTP/1.1 200 "));
+}
+
+/// Stores of which none opens, slowly.
+struct Broken {
+    engine: Engine,
+    asked: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Stores for Broken {
+    async fn store(&self, _: StoreId) -> Result<Arc<dyn Store>, OpenError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let path = "store".into();
+        let source = Arc::new(std::io::Error::other("broken"));
+        Err(StorageError::Io {
+            operation: "open",
+            path,
+            source,
+        }
+        .into())
+    }
+
+    fn ready(&self) -> Result<(), StorageError> {
+        self.engine.ready()
+    }
+
+    async fn close(&self) {
+        self.engine.close().await;
+    }
+}
+
+/// After its pause one of many callers tries a store; the others are refused meanwhile, and another store is served.
+#[tokio::test]
+async fn behind_the_pause_of_a_circuit_breaker_one_of_many_tries() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = EngineConfig::new(dir.path());
+    let engine = tokio::task::spawn_blocking(|| Engine::open(config)).await;
+    let asked = Arc::<AtomicUsize>::default();
+    let broken = Broken {
+        engine: engine.unwrap().unwrap(),
+        asked: asked.clone(),
+    };
+    let pause = Duration::from_secs(3);
+    let limits = Limits {
+        store_open_pause: pause,
+        ..Limits::default()
+    };
+    let server = Server::new(Arc::new(broken), Key::hs256(SECRET).unwrap(), limits);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let accepting = server.clone();
+    let serving = tokio::spawn(async move { accepting.serve(listener).await });
+    let mut peer = connect(&url, &token(&["streamkit::*"])).await.unwrap();
+    let unavailable = Terminal::Error("store unavailable".to_owned());
+    for _ in 0..3 {
+        assert_eq!(peer.call(&Request::GetSpaces).await.1, unavailable);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    tokio::time::sleep(pause).await;
+    for _ in 0..50 {
+        peer.open(&Request::GetSpaces).await;
+    }
+    for _ in 0..50 {
+        let frame = peer.frame().await.unwrap();
+        assert_eq!(Terminal::decode(&frame.message()), Some(unavailable.clone()));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 4, "one tried");
+    serving.abort();
+    server.shutdown().await;
+}
