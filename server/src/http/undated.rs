@@ -4,6 +4,7 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::unheard;
@@ -24,7 +25,7 @@ pub(crate) fn has_date(now: SystemTime) -> bool {
 /// # Errors
 /// What the connection says.
 pub(crate) async fn refuse(socket: Socket, deadline: Duration, gives_way: &CancellationToken) -> io::Result<()> {
-    unheard::answer(socket, deadline, gives_way, ("503 Service Unavailable", WHY)).await
+    unheard::answer(socket, deadline, gives_way, (StatusCode::SERVICE_UNAVAILABLE, WHY)).await
 }
 
 #[cfg(test)]

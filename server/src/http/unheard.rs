@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ pub(super) async fn answer(
     mut socket: Socket,
     deadline: Duration,
     gives_way: &CancellationToken,
-    (status, why): (&str, &str),
+    (status, why): (StatusCode, &str),
 ) -> io::Result<()> {
     let answered = async {
         let (mut head, mut piece) = (Vec::new(), [0; 4096]);
