@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use hyper::body::Body as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -135,7 +135,7 @@ impl Server {
     async fn too_often(self, stream: TcpStream, place: Place) {
         let socket = Socket::tcp(stream, Taken::default());
         let answer = (
-            "429 Too Many Requests",
+            StatusCode::TOO_MANY_REQUESTS,
             "too many connections of this address, wait a little\n",
         );
         let answered = unheard::answer(socket, self.limits().handshake, place.gives_way(), answer).await;
