@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Start a server for development, which client commands find
     Dev(dev::Dev),
     /// Start the server
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Check or show the settings of the server
     Config(config::Config),
     /// Ask a server whether it is well, as a probe does
