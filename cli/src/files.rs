@@ -28,14 +28,24 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// Whether everybody on this host may read or change a file.
 pub(crate) fn is_open_to_all(path: &Path) -> bool {
+    has_mode(path, 0o006)
+}
+
+/// Whether everybody on this host may change a file.
+pub(crate) fn is_writable_for_all(path: &Path) -> bool {
+    has_mode(path, 0o002)
+}
+
+/// Whether it is a file with any of these rights.
+fn has_mode(path: &Path, any: u32) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o006 != 0)
+        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & any != 0)
     }
     #[cfg(not(unix))]
     {
-        let _ = path;
+        let _ = (path, any);
         false
     }
 }

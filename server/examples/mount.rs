@@ -9,7 +9,7 @@ use axum::Router;
 use axum::http::request::Parts;
 use axum::routing::get;
 use streamkit_engine::{Engine, EngineConfig, Stores as _};
-use streamkit_server::{Access, AccessError, Authenticate, Limits, Rights, Scopes, Server, bearer};
+use streamkit_server::{Access, AccessError, Authenticate, Limits, Rights, Scopes, Server, TokenFault, bearer};
 
 /// Whoever knows the word may read everything, for an hour. A service asks its sessions, its database or its identity provider.
 struct Password(&'static str);
@@ -22,7 +22,7 @@ impl Authenticate for Password {
                 scopes: Scopes::default().with_all(Rights::READ),
                 expires_in: Duration::from_secs(3600),
             }),
-            _ => Err(AccessError::Unknown),
+            _ => Err(AccessError::Unknown(TokenFault::Other)),
         }
     }
 }

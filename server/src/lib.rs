@@ -29,7 +29,10 @@ mod v1;
 mod verbs;
 mod websocket;
 
-pub use auth::{Access, AccessError, Authenticate, Key, KeyError, Right, Rights, Scopes, bearer};
+pub use auth::{
+    Access, AccessError, Algorithm, Authenticate, IssuerConfig, Key, KeyError, Keys, KeysConfig, KeysStanding,
+    MintError, Minting, Right, Rights, SUBPROTOCOL, Scopes, TokenFault, TokenRules, UnknownAlgorithm, bearer,
+};
 pub use calls::{Call, CallerTrace, continue_traces, with_current_call};
 pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server, backup};
 pub use limits::Limits;

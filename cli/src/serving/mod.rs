@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use ready::Ready;
 pub(crate) use reload::Reloads;
-use streamkit_server::{Key, KeyError};
+use streamkit_server::{Algorithm, Key};
 
 use crate::arguments::address;
 use crate::failure::Failure;
@@ -40,10 +40,7 @@ pub(crate) struct Place {
     pub(crate) data: PathBuf,
 }
 
-/// The key in a file.
-pub(crate) fn key(file: &Path) -> Result<Key, Failure> {
-    Key::hs256_file(file).map_err(|error| match error {
-        KeyError::TooShort(_) => Failure::new(format!("{}: {error}", file.display())),
-        error => Failure::new(error.to_string()),
-    })
+/// The keys in a file, with these algorithms if they do not say theirs.
+pub(crate) fn keys(file: &Path, unsaid: &[Algorithm]) -> Result<Vec<Key>, Failure> {
+    Key::read_file(file, unsaid).map_err(|error| Failure::new(error.to_string()))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streamkit_engine::doctor::judge_ground;
 use streamkit_engine::{Engine, EngineConfig, disk};
-use streamkit_server::{Certificates, Key, Limits, Server};
+use streamkit_server::{Authenticate, Certificates, Limits, Server};
 use tokio::net::TcpListener;
 
 use super::running::Running;
@@ -65,8 +65,8 @@ impl Ready {
     }
 
     /// Serves from now on; over TLS, if there are certificates.
-    pub(crate) fn serve(self, key: Key, limits: Limits, certificates: Option<Certificates>) -> Running {
-        let server = Server::new(Arc::new(self.engine.clone()), key, limits);
+    pub(crate) fn serve(self, auth: impl Authenticate, limits: Limits, certificates: Option<Certificates>) -> Running {
+        let server = Server::new(Arc::new(self.engine.clone()), auth, limits);
         telemetry::watch(server.clone());
         let (accepting, listener) = (server.clone(), self.listener);
         tokio::spawn(async move {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::http::request::Parts;
 
+use super::fault::TokenFault;
 use super::scopes::Scopes;
+use super::standing::KeysStanding;
 
 /// What a session may do, and for how long.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,9 +27,9 @@ pub enum AccessError {
     /// The request says who it is from in more than one way, of which another reader might take another one. Answered 400.
     #[error("{0}")]
     Unclear(&'static str),
-    /// It does not say so, or is not believed. Which of these is not told to anyone. Answered 401.
+    /// It does not say so, or is not believed. Why is counted, and not told to whoever sent it. Answered 401.
     #[error("Unauthorized")]
-    Unknown,
+    Unknown(TokenFault),
     /// It is known who it is from, and that they may do nothing here. Answered 403 with this text.
     #[error("{0}")]
     Forbidden(String),
@@ -36,8 +38,8 @@ pub enum AccessError {
     Unavailable(String),
 }
 
-/// Finds out what whoever sent a request may do. [`crate::Key`] reads bearer tokens of the server's own; a service that mounts the
-/// router brings its own.
+/// Finds out what whoever sent a request may do. [`crate::Keys`] and [`crate::Key`] read tokens; a service that mounts the router
+/// may bring its own.
 ///
 /// Asked once a session, and once a request of a backup. What it takes back later ends a session only with [`Access::expires_in`].
 #[async_trait]
@@ -51,11 +53,20 @@ pub trait Authenticate: Send + Sync + 'static {
     /// # Cancel safety
     /// Dropped when the connection is gone.
     async fn authenticate(&self, head: &Parts) -> Result<Access, AccessError>;
+
+    /// How the keys stand, for `/readyz` and `/metrics`. By default, nothing is said of keys.
+    fn standing(&self) -> Option<KeysStanding> {
+        None
+    }
 }
 
 #[async_trait]
 impl<T: Authenticate + ?Sized> Authenticate for Arc<T> {
     async fn authenticate(&self, head: &Parts) -> Result<Access, AccessError> {
         (**self).authenticate(head).await
+    }
+
+    fn standing(&self) -> Option<KeysStanding> {
+        (**self).standing()
     }
 }

@@ -62,7 +62,8 @@ impl Rights {
 }
 
 /// The stores that a session opens; none by default. Tokens spell them `streamkit::*` for all, `streamkit::{uuid}` for one; `:read`
-/// or `:write` at the end narrows it.
+/// or `:write` at the end narrows it, and both together say the same as none of them. A store's UUID means the same store in each
+/// of its spellings.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Scopes {
     all: Rights,
@@ -78,11 +79,7 @@ impl Scopes {
             let Some(target) = scope.strip_prefix("streamkit::") else {
                 continue;
             };
-            let (target, rights) = match target.rsplit_once(':') {
-                Some((target, "read")) => (target, Rights::READ),
-                Some((target, "write")) => (target, Rights::WRITE),
-                _ => (target, Rights::ALL),
-            };
+            let (target, rights) = narrowed(target);
             granted = match target {
                 "*" => granted.with_all(rights),
                 store => granted.with(StoreId(Uuid::parse_str(store).ok()?), rights),
@@ -118,6 +115,23 @@ impl Scopes {
     /// The rights on one store.
     pub fn on(&self, store: StoreId) -> Rights {
         self.all.or(self.stores.get(&store).copied().unwrap_or_default())
+    }
+}
+
+/// What stands before `:read` and `:write`, each at most once, and what these leave.
+fn narrowed(scope: &str) -> (&str, Rights) {
+    let (mut target, mut named) = (scope, Rights::NONE);
+    while let Some((before, suffix)) = target.rsplit_once(':') {
+        let right = match suffix {
+            "read" if !named.read => Rights::READ,
+            "write" if !named.write => Rights::WRITE,
+            _ => break,
+        };
+        (target, named) = (before, named.or(right));
+    }
+    match named {
+        Rights::NONE => (target, Rights::ALL),
+        named => (target, named),
     }
 }
 
@@ -160,5 +174,64 @@ mod tests {
         let scopes = Scopes::parse(["streamkit::*:read", scope.as_str()]).unwrap();
         assert_eq!(scopes.on(store()), Rights::ALL);
         assert_eq!(scopes.on(StoreId(Uuid::from_u128(7))), Rights::READ);
+        for both in ["streamkit::*:read:write", "streamkit::*:write:read"] {
+            assert_eq!(Scopes::parse([both]).unwrap().on_all(), Rights::ALL);
+        }
+        for wrong in [
+            "*:read:read",
+            "*:admin",
+            "*:READ",
+            ":read",
+            "*:",
+            "*: read",
+            "*:read:",
+            "**",
+            "",
+            "read",
+        ] {
+            assert_eq!(
+                Scopes::parse([format!("streamkit::{wrong}").as_str()]),
+                None,
+                "{wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_spelling_of_a_uuid_is_that_store_and_no_other_text_is_one() {
+        let plain = ONE.replace('-', "");
+        for spelled in [
+            ONE.to_owned(),
+            ONE.to_uppercase(),
+            plain.clone(),
+            format!("urn:uuid:{ONE}"),
+            format!("{{{ONE}}}"),
+        ] {
+            for (suffix, rights) in [("", Rights::ALL), (":read", Rights::READ), (":write", Rights::WRITE)] {
+                let scopes = Scopes::parse([format!("streamkit::{spelled}{suffix}").as_str()]).unwrap();
+                let only = Scopes::default().with(store(), rights);
+                assert_eq!(scopes, only, "{spelled}{suffix}");
+            }
+        }
+        for wrong in [
+            format!(" {ONE}"),
+            format!("{ONE} "),
+            format!("{ONE}\0"),
+            format!("{ONE}/*"),
+            format!("{{{ONE}"),
+            format!("urn:uuid:{{{ONE}}}"),
+            format!("urn:uuid:urn:uuid:{ONE}"),
+            format!("{plain}0"),
+            plain[1..].to_owned(),
+            ONE.replace('6', "６"),
+            ONE.replacen('-', "_", 1),
+            "*".repeat(36),
+        ] {
+            assert_eq!(
+                Scopes::parse([format!("streamkit::{wrong}").as_str()]),
+                None,
+                "{wrong:?}"
+            );
+        }
     }
 }

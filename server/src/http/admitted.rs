@@ -37,11 +37,21 @@ impl From<AccessError> for Refusal {
     fn from(error: AccessError) -> Self {
         let status = match &error {
             AccessError::Unclear(_) => StatusCode::BAD_REQUEST,
-            AccessError::Unknown => StatusCode::UNAUTHORIZED,
+            AccessError::Unknown(_) => StatusCode::UNAUTHORIZED,
             AccessError::Forbidden(_) => StatusCode::FORBIDDEN,
             AccessError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+/// Why, for those who run the server.
+fn reason(error: &AccessError) -> &'static str {
+    match error {
+        AccessError::Unclear(_) => "unclear",
+        AccessError::Unknown(fault) => fault.name(),
+        AccessError::Forbidden(_) => "forbidden",
+        AccessError::Unavailable(_) => "unavailable",
     }
 }
 
@@ -57,17 +67,9 @@ where
         let auth = Arc::<dyn Authenticate>::from_ref(state);
         let access = auth.authenticate(parts).await;
         Ok(Self(access.inspect_err(|error| {
-            Arc::<Metrics>::from_ref(state).peers.token_refused(reason(error));
+            let reason = reason(error);
+            Arc::<Metrics>::from_ref(state).peers.token_refused(reason);
+            tracing::debug!(reason, "a request was not let in");
         })?))
-    }
-}
-
-/// The word for it in the metric.
-fn reason(error: &AccessError) -> &'static str {
-    match error {
-        AccessError::Unclear(_) => "unclear",
-        AccessError::Unknown => "unknown",
-        AccessError::Forbidden(_) => "forbidden",
-        AccessError::Unavailable(_) => "unavailable",
     }
 }

@@ -76,7 +76,7 @@ impl Server {
 
     /// What `GET /metrics` answers with: OpenMetrics text. Waits for nothing.
     pub fn metrics_text(&self) -> String {
-        health::metrics_text(&self.shared, &self.sessions)
+        health::metrics_text(&self.shared, &*self.auth, &self.sessions)
     }
 
     /// `GET /streamz` (the protocol), `GET /healthz` (the process lives), `GET /readyz` (storage is writable, and how it
@@ -86,7 +86,7 @@ impl Server {
         let (shared, auth, sessions) = (&self.shared, &self.auth, &self.sessions);
         Router::new()
             .merge(streamz::routes(shared.clone(), auth.clone(), sessions.clone()))
-            .merge(health::routes(shared.clone(), sessions.clone()))
+            .merge(health::routes(shared.clone(), auth.clone(), sessions.clone()))
             .merge(backup::routes(shared.clone(), auth.clone(), self.backups.clone()))
     }
 

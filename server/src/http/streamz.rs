@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{FromRef, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::admitted::Admitted;
 use super::origin::OfAllowedOrigin;
 use super::sessions::Sessions;
-use crate::auth::{Access, Authenticate};
+use crate::auth::{Access, Authenticate, SUBPROTOCOL, offers_subprotocol};
 use crate::metrics::{Limit, Metrics};
 use crate::shared::Shared;
 use crate::v1;
@@ -109,11 +109,17 @@ fn switched(headers: &HeaderMap) -> Response {
         return StatusCode::OK.into_response();
     };
     let accept = derive_accept_key(key.as_bytes());
-    let headers = [
+    let fixed = [
         (header::CONNECTION, "upgrade"),
         (header::UPGRADE, "websocket"),
         (header::SEC_WEBSOCKET_ACCEPT, accept.as_str()),
         (header::HeaderName::from_static(FRAMES_HEADER), FRAMES_IN_ORDER),
     ];
-    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    let mut answer = (StatusCode::SWITCHING_PROTOCOLS, fixed).into_response();
+    if offers_subprotocol(headers) {
+        // A browser ends a connection that answers none of those it offered. Never the one that holds a token.
+        let protocol = HeaderValue::from_static(SUBPROTOCOL);
+        answer.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    answer
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use streamkit_engine::boundary::figures::Figures;
 
 use super::{Metrics, Moment};
+use crate::auth::KeysStanding;
 
 /// The names that queries use, each with its labels.
 type Names = BTreeMap<String, BTreeSet<String>>;
@@ -37,6 +38,10 @@ fn real() -> (Names, String) {
             free_bytes: Some(1),
             ..Figures::default()
         }),
+        keys: KeysStanding {
+            set_age: Some(Duration::ZERO),
+            ..KeysStanding::default()
+        },
     });
     let mut names = Names::new();
     for family in text.split("# HELP ").skip(1) {

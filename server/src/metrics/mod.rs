@@ -8,7 +8,8 @@
 //! arrivals.rs    records out of their order                log.rs      what of the log was dropped
 //! peers.rs       connections that gave way, were refused   families.rs, distributions.rs
 //! followers.rs   who follows what                                      how labels and histograms are written
-//! traffic.rs     bytes                                 tls.rs      handshakes, certificates
+//! traffic.rs     bytes                                     tls.rs      handshakes, certificates
+//! keys.rs        what tokens are checked with
 //! ```
 
 mod arrivals;
@@ -17,6 +18,7 @@ mod distributions;
 mod documented_tests;
 mod families;
 mod followers;
+mod keys;
 mod log;
 mod moment;
 mod operations;
@@ -42,6 +44,7 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) struct Metrics {
     registry: Registry,
     moment: moment::MomentGauges,
+    keys: keys::KeyGauges,
     pub(crate) stores: stores::StoreCounters,
     pub(crate) arrivals: arrivals::ArrivalCounters,
     pub(crate) peers: peers::PeerCounters,
@@ -58,6 +61,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("streamkit");
         Self {
             moment: moment::MomentGauges::new(&mut registry),
+            keys: keys::KeyGauges::new(&mut registry),
             stores: stores::StoreCounters::new(&mut registry),
             arrivals: arrivals::ArrivalCounters::new(&mut registry),
             peers: peers::PeerCounters::new(&mut registry),
@@ -76,6 +80,7 @@ impl Metrics {
         if let Some(figures) = now.figures.take() {
             self.storage.set(figures);
         }
+        self.keys.set(now.keys);
         self.moment.set(now);
         self.log.take();
         let mut out = String::new();

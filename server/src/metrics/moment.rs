@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use streamkit_engine::boundary::figures::Figures;
 
+use crate::auth::KeysStanding;
 use crate::budgets::Held;
 
 /// All of it.
@@ -23,6 +24,7 @@ pub(crate) struct Moment {
     pub(crate) budgets: [Held; 4],
     /// What storage tells of itself, if it does.
     pub(crate) figures: Option<Figures>,
+    pub(crate) keys: KeysStanding,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::routing::get;
 use streamkit_engine::{Engine, EngineConfig, StoreId, Stores as _};
 use streamkit_protocol::Terminal;
-use streamkit_server::{Access, AccessError, Authenticate, Limits, Rights, Scopes, Server};
+use streamkit_server::{Access, AccessError, Authenticate, Limits, Rights, Scopes, Server, TokenFault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::peer::*;
@@ -28,7 +28,7 @@ impl Authenticate for Guests {
             }),
             Some("Bearer banned") => Err(AccessError::Forbidden("you were here before".to_owned())),
             Some("Bearer new") => Err(AccessError::Unavailable("nobody can be asked".to_owned())),
-            _ => Err(AccessError::Unknown),
+            _ => Err(AccessError::Unknown(TokenFault::Other)),
         }
     }
 }

@@ -7,7 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_client::{Builder, Client};
 use streamkit_engine::{Engine, EngineConfig, Stores};
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
-use streamkit_server::{Key, Limits, Server};
+use streamkit_server::{Authenticate, Key, Limits, Server};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -67,7 +67,38 @@ impl Host {
         limits: Limits,
         address: &str,
     ) -> Self {
-        let server = Server::new(stores, Key::hs256(SECRET).unwrap(), limits);
+        let auth = Key::hs256(SECRET).unwrap();
+        Self::knowing(auth, stores, engine, dir, limits, address).await
+    }
+
+    /// One that lets others in.
+    pub async fn letting_in(auth: impl Authenticate) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let config = EngineConfig::new(dir.path());
+        let engine = tokio::task::spawn_blocking(|| Engine::open(config))
+            .await
+            .unwrap()
+            .unwrap();
+        Self::knowing(
+            auth,
+            Arc::new(engine.clone()),
+            engine,
+            dir,
+            Limits::default(),
+            "127.0.0.1:0",
+        )
+        .await
+    }
+
+    async fn knowing(
+        auth: impl Authenticate,
+        stores: Arc<dyn Stores>,
+        engine: Engine,
+        dir: Arc<tempfile::TempDir>,
+        limits: Limits,
+        address: &str,
+    ) -> Self {
+        let server = Server::new(stores, auth, limits);
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         let door = Door::new(Mutex::new(Some(server.clone())));

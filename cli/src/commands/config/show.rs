@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 
+use super::super::serve::ANY_KEY;
 use super::called_with::{arguments, serve, text};
 use crate::arguments::settings::file::{known, read};
 use crate::failure::Failure;
@@ -34,6 +35,7 @@ impl Show {
         }
         // What is missing is shown as such.
         let lenient = serve.clone().mut_args(|argument| argument.required(false));
+        let lenient = lenient.mut_group(ANY_KEY, |group| group.required(false));
         let matches = lenient.try_get_matches_from(arguments(&settings, &serve));
         let matches = matches.map_err(|error| Failure::arguments(error.to_string().trim().to_owned()))?;
         let mut out = Out::new();

@@ -8,28 +8,18 @@ use streamkit_engine::doctor::judge_ground;
 use super::Serve;
 use super::found::Found;
 use crate::files;
-use crate::serving::key;
 
 impl Serve {
     /// Looks at all of it.
     pub(crate) fn look(&self) -> Vec<Found> {
         let mut found = Vec::new();
-        self.look_at_key(&mut found);
+        self.keys.look(&mut found);
         self.tls.look(self.place.listen, &mut found);
         look_at_data(&self.place.data, &mut found);
         if let Err(error) = self.engine().validate() {
             found.push(Found::wrong("data", error.to_string()));
         }
         found
-    }
-
-    fn look_at_key(&self, found: &mut Vec<Found>) {
-        if let Err(failure) = key(&self.jwt_key_file) {
-            found.push(Found::wrong("jwt-key-file", failure.to_string()));
-        }
-        if files::is_open_to_all(&self.jwt_key_file) {
-            found.push(Found::warning("jwt-key-file", super::KEY_IS_OPEN.to_owned()));
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `serve`: open the engine, listen, and leave in good order on SIGINT or SIGTERM.
 
 mod found;
+mod keys;
 mod limits;
 pub(crate) mod log;
 mod look;
@@ -8,6 +9,8 @@ mod tls;
 
 use std::path::PathBuf;
 
+pub(crate) use keys::ANY_KEY;
+use keys::KeyOptions;
 use limits::LimitOptions;
 use log::LogFilter;
 use streamkit_engine::limits::TRANSACTION_ENCODED_BYTES_MAX;
@@ -17,15 +20,10 @@ use tls::TlsOptions;
 use crate::arguments::log::LogOptions;
 use crate::arguments::{at_least, count, some_time};
 use crate::failure::Failure;
-use crate::files;
 use crate::output::note;
-use crate::serving::{Place, Ready, Reloads, key};
+use crate::serving::{Place, Ready, Reloads};
 use crate::signals::StopSignals;
 use crate::terminal::log as own_log;
-
-/// What is said of a key that is no secret.
-const KEY_IS_OPEN: &str =
-    "everybody on this host may read or change the key, and so mint tokens for every store; `chmod o-rwx` it";
 
 const VARIABLES: &str = "\
 Every option has a variable: --open-stores is STREAMKIT_OPEN_STORES.";
@@ -40,9 +38,8 @@ pub(crate) struct Serve {
     place: Place,
     #[command(flatten)]
     pub(super) log: LogOptions,
-    /// File with the HS256 secret, ≥ 32 bytes
-    #[arg(long, env = "STREAMKIT_JWT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
-    jwt_key_file: PathBuf,
+    #[command(flatten)]
+    keys: KeyOptions,
     /// Stores open at a time
     #[arg(
         long,
@@ -132,10 +129,7 @@ impl Serve {
     }
 
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let key = key(&self.jwt_key_file)?;
-        if files::is_open_to_all(&self.jwt_key_file) {
-            tracing::warn!(file = %self.jwt_key_file.display(), "{KEY_IS_OPEN}");
-        }
+        let keys = self.keys.open()?;
         if let Some(file) = &self.config {
             tracing::debug!(file = %file.display(), "settings were read");
         }
@@ -148,6 +142,8 @@ impl Serve {
         let ready = Ready::open(self.place.listen, config).await?;
         // Whoever reads the address may stop the server at once, and connect to it at once.
         let signals = StopSignals::with_reload()?;
+        let again = keys.clone();
+        reloads.add("keys", move || again.reload());
         if let Some(certificates) = certificates.clone() {
             reloads.add("certificates", move || certificates.reload());
         }
@@ -161,7 +157,7 @@ impl Serve {
             tls::warn_without(ready.address());
         }
         ready
-            .serve(key, self.limits.into(), certificates)
+            .serve(keys, self.limits.into(), certificates)
             .until_stopped(signals, reloads, self.drain.into())
             .await
     }

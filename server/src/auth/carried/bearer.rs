@@ -1,8 +1,8 @@
-//! Where a request carries its token.
+//! A token in the header that is made for it.
 
 use axum::http::{HeaderMap, header};
 
-use super::access::AccessError;
+use crate::auth::access::AccessError;
 
 /// The token in `Authorization: Bearer <token>`: the scheme in any case, one space, the rest is the token. `None` if there is none.
 ///

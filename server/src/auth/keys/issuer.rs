@@ -1,0 +1,200 @@
+//! The set of keys that an issuer publishes: fetched by one task, kept while the issuer is away.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+
+use super::config::IssuerConfig;
+use super::fetch::{Source, back_off};
+use crate::auth::algorithm::Algorithm;
+use crate::auth::key::{Key, KeyError};
+
+/// Requests that wait for a fetch at a time; others are told to come again. Each holds a place in the handshake meanwhile.
+const WAITING_MAX: usize = 64;
+
+/// What came of the wish for newer keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refresh {
+    /// They were fetched meanwhile, or that was tried.
+    Done,
+    /// They are as new as they may be.
+    NotNow,
+    /// They cannot be had now.
+    Unavailable,
+}
+
+pub(super) struct Issuer {
+    source: Source,
+    config: IssuerConfig,
+    unsaid: Vec<Algorithm>,
+    state: Mutex<State>,
+    /// Fetches that ended.
+    ended: watch::Sender<u64>,
+    wanted: Notify,
+    waiting: Semaphore,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<Arc<[Key]>>,
+    fetched: Option<Instant>,
+    /// When the last fetch began, or was asked for.
+    begun: Option<Instant>,
+    /// Whether one is under way, or asked for.
+    is_under_way: bool,
+    failures: u64,
+}
+
+impl Issuer {
+    pub(super) fn new(config: IssuerConfig, unsaid: Vec<Algorithm>) -> Result<Self, KeyError> {
+        let state = State {
+            // The task begins with it.
+            is_under_way: true,
+            ..State::default()
+        };
+        Ok(Self {
+            source: Source::new(&config)?,
+            config,
+            unsaid,
+            state: Mutex::new(state),
+            ended: watch::Sender::new(0),
+            wanted: Notify::new(),
+            waiting: Semaphore::new(WAITING_MAX),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last good set; `None` while there was none.
+    pub(super) fn keys(&self) -> Option<Arc<[Key]>> {
+        self.state().keys.clone()
+    }
+
+    /// How long ago it was fetched.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.state().fetched.map(|fetched| fetched.elapsed())
+    }
+
+    /// Fetches that failed.
+    pub(super) fn failures(&self) -> u64 {
+        self.state().failures
+    }
+
+    /// Waits for the first set, if it is being fetched.
+    pub(super) async fn first(&self) -> Refresh {
+        let ended = self.ended.subscribe();
+        let (is_under_way, is_here) = {
+            let state = self.state();
+            (state.is_under_way, state.keys.is_some())
+        };
+        match (is_here, is_under_way) {
+            (true, _) => Refresh::Done,
+            (false, true) if self.wait(ended).await == Refresh::Done && self.keys().is_some() => Refresh::Done,
+            _ => Refresh::Unavailable,
+        }
+    }
+
+    /// Fetches the set because a token names a key that is not in it, unless it was fetched a short time ago.
+    pub(super) async fn for_unknown_key(&self) -> Refresh {
+        let ended = self.ended.subscribe();
+        match self.want(self.config.pause) {
+            true => self.wait(ended).await,
+            false => Refresh::NotNow,
+        }
+    }
+
+    /// Fetches the set because somebody says that there is a newer one.
+    pub(super) fn fetch_soon(&self) {
+        self.want(Duration::ZERO);
+    }
+
+    /// Whether a fetch is under way, or one was asked for now because the last began so long ago.
+    fn want(&self, pause: Duration) -> bool {
+        let mut state = self.state();
+        if state.is_under_way {
+            return true;
+        }
+        if state.begun.is_some_and(|begun| begun.elapsed() < pause) {
+            return false;
+        }
+        state.is_under_way = true;
+        state.begun = Some(Instant::now());
+        self.wanted.notify_one();
+        true
+    }
+
+    async fn wait(&self, mut ended: watch::Receiver<u64>) -> Refresh {
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Refresh::Unavailable;
+        };
+        // A fetch has a deadline of its own.
+        let patience = self.config.deadline * 2;
+        match tokio::time::timeout(patience, ended.changed()).await {
+            Ok(Ok(())) => Refresh::Done,
+            _ => Refresh::Unavailable,
+        }
+    }
+
+    /// Fetches it now and then, and whenever it is wanted. Never ends.
+    pub(super) async fn keep_fetching(&self) {
+        let mut failed = 0;
+        loop {
+            self.fetch(&mut failed).await;
+            let random = rand::random::<f64>();
+            let period = self.config.period;
+            let pause = match failed {
+                // A tenth earlier at most: servers that start together part.
+                0 => period.mul_f64(1.0 - random / 10.0),
+                failed => back_off(failed, period, random),
+            };
+            let next = tokio::time::sleep(pause);
+            tokio::pin!(next);
+            loop {
+                tokio::select! {
+                    () = &mut next => break,
+                    () = self.wanted.notified() => if self.state().is_under_way { break },
+                }
+            }
+        }
+    }
+
+    async fn fetch(&self, failed: &mut u32) {
+        {
+            let mut state = self.state();
+            state.is_under_way = true;
+            state.begun = Some(Instant::now());
+        }
+        let fetched = self.source.fetch(&self.unsaid).await;
+        let mut state = self.state();
+        match fetched {
+            Ok(keys) => {
+                if *failed > 0 || state.keys.is_none() {
+                    tracing::info!(keys = keys.len(), "the key set of {} is here", self.source.shown());
+                }
+                *failed = 0;
+                state.keys = Some(keys.into());
+                state.fetched = Some(Instant::now());
+            }
+            Err(why) => {
+                *failed = failed.saturating_add(1);
+                state.failures += 1;
+                let kept = match state.keys {
+                    Some(_) => "the keys that it had go on counting",
+                    None => "there are no keys of it yet: its tokens are answered 503",
+                };
+                let place = self.source.shown();
+                tracing::warn!(
+                    failures = *failed,
+                    "the key set of {place} cannot be had: {why}; {kept}"
+                );
+            }
+        }
+        state.is_under_way = false;
+        drop(state);
+        self.ended.send_modify(|ended| *ended += 1);
+    }
+}

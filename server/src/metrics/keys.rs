@@ -1,0 +1,53 @@
+//! The keys that tokens are checked with.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::auth::KeysStanding;
+
+/// A family with this one is not there before its value is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct NoneYet {}
+
+pub(super) struct KeyGauges {
+    keys: Gauge,
+    files_broken: Gauge,
+    set_age: Family<NoneYet, Gauge<f64, AtomicU64>>,
+    fetches_failed: Counter,
+}
+
+impl KeyGauges {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let gauges = Self {
+            keys: Gauge::default(),
+            files_broken: Gauge::default(),
+            set_age: Family::default(),
+            fetches_failed: Counter::default(),
+        };
+        registry.register("keys", "Keys that tokens are checked with", gauges.keys.clone());
+        let help = "Key files whose newest content has no keys: what they had before counts";
+        registry.register("key_files_broken", help, gauges.files_broken.clone());
+        let help = "Time since the issuer's key set was fetched; not there before it was";
+        registry.register_with_unit("key_set_age", help, Unit::Seconds, gauges.set_age.clone());
+        let help = "Fetches of the issuer's key set that failed";
+        registry.register("key_set_fetches_failed", help, gauges.fetches_failed.clone());
+        gauges
+    }
+
+    pub(super) fn set(&self, now: KeysStanding) {
+        let gauge = |value: usize| value.try_into().unwrap_or(i64::MAX);
+        self.keys.set(gauge(now.keys));
+        self.files_broken.set(gauge(now.files_broken));
+        if let Some(age) = now.set_age {
+            self.set_age.get_or_create(&NoneYet {}).set(age.as_secs_f64());
+        }
+        // Two who ask at a time must not make it go back.
+        let counted = self.fetches_failed.inner();
+        counted.fetch_max(now.fetches_failed, std::sync::atomic::Ordering::Relaxed);
+    }
+}
