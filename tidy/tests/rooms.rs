@@ -39,6 +39,7 @@ const SERVER: &[&str] = &[
     "verbs",
     "shared",
     "stores",
+    "circuit",
     "live",
     "metrics",
     "calls",

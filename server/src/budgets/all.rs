@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::budget::Budget;
-use super::counts::Counted;
 use super::fair::FairBudget;
 use super::heavy::Heavy;
 use super::inbound::Inbound;
+use super::quota::Quota;
 use crate::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 
 /// Reads that look at a time whether they are small.
@@ -29,9 +29,9 @@ pub(crate) struct Budgets {
     /// Turns of work that grows with what a store holds.
     pub(crate) heavy: Arc<Heavy>,
     /// Places of open channels.
-    pub(crate) channels: Counted,
+    pub(crate) channels: Quota,
     /// Places of those among them that stay open until somebody ends them.
-    pub(crate) subscriptions: Counted,
+    pub(crate) subscriptions: Quota,
 }
 
 /// What a budget holds.
@@ -50,8 +50,8 @@ impl Budgets {
             outgoing: Budget::new(limits.outgoing_bytes.max(BATCH_BYTES_MAX)),
             probes: Arc::new(Semaphore::new(PROBES)),
             heavy: Heavy::new(),
-            channels: Counted::new(limits.all_channels),
-            subscriptions: Counted::new(limits.subscriptions),
+            channels: Quota::new(limits.all_channels),
+            subscriptions: Quota::new(limits.subscriptions),
         }
     }
 

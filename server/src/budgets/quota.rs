@@ -6,18 +6,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// So many places.
 #[derive(Clone)]
-pub(crate) struct Counted(Arc<Semaphore>);
+pub(crate) struct Quota(Arc<Semaphore>);
 
 /// One of them, given back when dropped.
-pub(crate) struct CountedPlace(#[expect(dead_code, reason = "held, not used")] OwnedSemaphorePermit);
+pub(crate) struct QuotaPlace(#[expect(dead_code, reason = "held, not used")] OwnedSemaphorePermit);
 
-impl Counted {
+impl Quota {
     pub(super) fn new(places: usize) -> Self {
         Self(Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))))
     }
 
     /// A place, if one is free.
-    pub(crate) fn place(&self) -> Option<CountedPlace> {
-        self.0.clone().try_acquire_owned().ok().map(CountedPlace)
+    pub(crate) fn place(&self) -> Option<QuotaPlace> {
+        self.0.clone().try_acquire_owned().ok().map(QuotaPlace)
     }
 }
