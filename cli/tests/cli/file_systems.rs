@@ -1,8 +1,10 @@
 //! File systems of a server's own: unmounted right after a stop, and full ones that write changed blocks elsewhere. For root,
 //! where loop devices can be mounted; skipped elsewhere.
+#![cfg(target_os = "linux")]
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -125,4 +127,50 @@ fn a_full_disk_that_writes_changed_blocks_elsewhere_is_refused_by_name_and_passe
     served.signal("TERM");
     served.wait();
     assert!(verify(&served.data).status.success());
+}
+
+/// A disk that returns nothing keeps the server from saying that it works; nothing else in it fails.
+#[test]
+fn a_server_whose_disk_hangs_does_not_say_that_it_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(image) = Image::make(dir.path(), "ext4", 100 << 20) else {
+        return;
+    };
+    let Some(mounted) = image.mount() else { return };
+    let place = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&place).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    let data = image.at.join("data");
+    let variables = [("NOTIFY_SOCKET", place.to_str().unwrap()), ("WATCHDOG_USEC", "1000000")];
+    let mut served = Served::start_in(dir.path(), &data, &variables);
+    assert!(served.run_with(&["produce", "s/a"], "one\n").status.success());
+    let at = image.at.to_string_lossy().into_owned();
+    if !run("fsfreeze", &["-f", &at]) {
+        return eprintln!("skipped: nothing can be frozen here");
+    }
+    let mut produce = served
+        .command(&["produce", "s/a"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    produce.stdin.take().unwrap().write_all(b"two\n").unwrap();
+    until("it says why it is silent", || {
+        served.log().contains("the disk hangs").then_some(())
+    });
+    // Everything that it was told by now, whether or not that is of use.
+    let heard = || {
+        let mut bytes = [0; 256];
+        let told = std::iter::from_fn(|| manager.recv(&mut bytes).ok().map(|length| text(&bytes[..length])));
+        told.filter(|told| told.contains("WATCHDOG=1")).count() > 0
+    };
+    heard();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let silent = !heard();
+    assert!(run("fsfreeze", &["-u", &at]));
+    assert!(silent, "it says that it works");
+    assert!(produce.wait().unwrap().success(), "the disk is back");
+    until("it works again", || heard().then_some(()));
+    served.signal("TERM");
+    served.wait();
+    assert!(mounted.unmount());
 }

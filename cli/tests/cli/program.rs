@@ -64,7 +64,8 @@ impl Served {
         Self::start_in(dir, data, &[])
     }
 
-    fn start_in(dir: &Path, data: &Path, variables: &[(&str, &str)]) -> Self {
+    /// The same, with further variables.
+    pub fn start_in(dir: &Path, data: &Path, variables: &[(&str, &str)]) -> Self {
         let key = dir.join("key");
         std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
         let minted = streamkit()
