@@ -6,7 +6,7 @@ use std::ffi::OsString;
 /// How ours begin.
 const PREFIX: &str = "STREAMKIT_";
 
-/// Changes by which a name may differ from one that is meant.
+/// Changes by which a name may differ from one that is meant; of a short name a third of it.
 const CHANGES_MAX: usize = 3;
 
 /// Tells of those that are set and that no command knows.
@@ -44,7 +44,7 @@ fn meant<'a>(known: &'a BTreeSet<String>, name: &str) -> Option<&'a str> {
 pub(crate) fn nearest<'a>(known: impl Iterator<Item = &'a str>, name: &str) -> Option<&'a str> {
     let near = known.map(|known| (changes(known, name), known));
     let (changes, nearest) = near.min()?;
-    (changes <= CHANGES_MAX).then_some(nearest)
+    (changes <= CHANGES_MAX.min(name.len() / 3)).then_some(nearest)
 }
 
 /// How many bytes have to be put in, taken out or changed to make one of the other.

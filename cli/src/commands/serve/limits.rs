@@ -31,7 +31,7 @@ pub(super) struct LimitOptions {
     /// Time sessions have to end at shutdown
     #[arg(long, env = "STREAMKIT_SHUTDOWN_DEADLINE", hide_env = true, default_value_t = Limits::default().shutdown_deadline.into())]
     shutdown_deadline: humantime::Duration,
-    /// Connections of one address (IPv6: /64) accepted a second
+    /// Connections a second of one address (IPv6: /64)
     #[arg(long, env = "STREAMKIT_HANDSHAKE_RATE", hide_env = true, value_parser = clap::value_parser!(u32).range(1..), default_value_t = Limits::default().handshake_rate)]
     handshake_rate: u32,
     /// Origins that may connect, as https://app.example; default: any. Several times, or with commas
