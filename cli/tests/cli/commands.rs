@@ -82,7 +82,7 @@ fn failures_have_their_exit_codes_and_say_what_next() {
     assert_eq!(served.run(&["spaces", "--token", "forged"]).status.code(), Some(4));
     for wrong in [
         &["consume", "o", "--since", "yesterday"][..],
-        &["spaces", "--url", "https://127.0.0.1:1"],
+        &["spaces", "--url", "ftp://127.0.0.1:1"],
         &["bench", "--writers", "0"],
         &["serve", "--channel-inbound-bytes", "5"],
         &["serve", "--queues-bytes", "27661311"],

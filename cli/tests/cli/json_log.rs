@@ -104,7 +104,7 @@ fn the_filter_in_the_settings_file_is_read_again() {
     served.wait_for_log("the log has another filter filter=\"info\"");
     std::fs::write(&settings, "log = \"a=b=c\"\n").unwrap();
     served.signal("HUP");
-    served.wait_for_log("the log filter cannot be used");
+    served.wait_for_log("SIGHUP: log filter: what is there cannot be used");
     // Nobody has to ask for it.
     std::fs::write(&settings, "log = \"debug\"\n").unwrap();
     served.wait_for_log("the log has another filter filter=\"debug\"");

@@ -34,7 +34,7 @@ pub(super) struct LimitOptions {
     /// Connections a second of one address (IPv6: /64)
     #[arg(long, env = "STREAMKIT_HANDSHAKE_RATE", hide_env = true, value_parser = clap::value_parser!(u32).range(1..), default_value_t = Limits::default().handshake_rate)]
     handshake_rate: u32,
-    /// Origins that may connect, as https://app.example; default: any. Several times, or with commas
+    /// Origins that may connect; default: any. Several times, or with commas
     #[arg(
         long,
         env = "STREAMKIT_ORIGINS",
