@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use streamkit_engine::{Engine, EngineConfig, OpenError, StorageError, Store, StoreId, Stores};
 use streamkit_protocol::{Request, SubscribeToSegmentStatus, Terminal};
 use streamkit_server::{Key, Limits, Server};
+use uuid::Uuid;
 
 use crate::handshake::get;
 use crate::peer::*;
@@ -133,7 +134,7 @@ async fn a_page_of_another_origin_is_refused_and_the_token_is_not_looked_at() {
     assert!(get(&host, "/healthz", "").await.starts_with("HTTP/1.1 200 "));
 }
 
-/// Stores of which none opens, slowly.
+/// Stores of which one opens and no other does, slowly.
 struct Broken {
     engine: Engine,
     asked: Arc<AtomicUsize>,
@@ -141,9 +142,12 @@ struct Broken {
 
 #[async_trait]
 impl Stores for Broken {
-    async fn store(&self, _: StoreId) -> Result<Arc<dyn Store>, OpenError> {
+    async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError> {
+        if id == StoreId(STORE) {
+            return Stores::store(&self.engine, id).await;
+        }
         self.asked.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let path = "store".into();
         let source = Arc::new(std::io::Error::other("broken"));
         Err(StorageError::Io {
@@ -163,9 +167,8 @@ impl Stores for Broken {
     }
 }
 
-/// After its pause one of many callers tries a store; the others are refused meanwhile, and another store is served.
-#[tokio::test]
-async fn behind_the_pause_of_a_circuit_breaker_one_of_many_tries() {
+/// A server over such stores, and a peer of it.
+async fn broken(pause: Duration) -> (Server, Peer, Arc<AtomicUsize>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let config = EngineConfig::new(dir.path());
     let engine = tokio::task::spawn_blocking(|| Engine::open(config)).await;
@@ -174,7 +177,6 @@ async fn behind_the_pause_of_a_circuit_breaker_one_of_many_tries() {
         engine: engine.unwrap().unwrap(),
         asked: asked.clone(),
     };
-    let pause = Duration::from_secs(3);
     let limits = Limits {
         store_open_pause: pause,
         ..Limits::default()
@@ -183,22 +185,43 @@ async fn behind_the_pause_of_a_circuit_breaker_one_of_many_tries() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let accepting = server.clone();
-    let serving = tokio::spawn(async move { accepting.serve(listener).await });
-    let mut peer = connect(&url, &token(&["streamkit::*"])).await.unwrap();
+    tokio::spawn(async move { accepting.serve(listener).await });
+    let peer = connect(&url, &token(&["streamkit::*"])).await.unwrap();
+    (server, peer, asked, dir)
+}
+
+/// After its pause one of many callers tries a store; the others are refused meanwhile.
+#[tokio::test]
+async fn behind_the_pause_of_a_circuit_breaker_one_of_many_tries() {
+    let pause = Duration::from_secs(3);
+    let (server, mut peer, asked, _dir) = broken(pause).await;
+    let store = Uuid::from_u128(7);
     let unavailable = Terminal::Error("store unavailable".to_owned());
     for _ in 0..3 {
-        assert_eq!(peer.call(&Request::GetSpaces).await.1, unavailable);
+        let head = peer.open_in(store, &Request::GetSpaces).await;
+        assert_eq!(peer.finish(head).await.1, unavailable);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 3);
     tokio::time::sleep(pause).await;
     for _ in 0..50 {
-        peer.open(&Request::GetSpaces).await;
+        peer.open_in(store, &Request::GetSpaces).await;
     }
     for _ in 0..50 {
         let frame = peer.frame().await.unwrap();
         assert_eq!(Terminal::decode(&frame.message()), Some(unavailable.clone()));
     }
     assert_eq!(asked.load(Ordering::Relaxed), 4, "one tried");
-    serving.abort();
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_slow_to_open_keeps_no_other_of_its_connection_waiting() {
+    let (server, mut peer, asked, _dir) = broken(Duration::ZERO).await;
+    let slow = peer.open_in(Uuid::from_u128(7), &Request::GetSpaces).await;
+    // Its answer comes behind this one, which was asked for later.
+    assert_eq!(peer.produce("s", "a", &[&record(1)]).await.1, Terminal::Close);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    let end = peer.finish(slow).await.1;
+    assert_eq!(end, Terminal::Error("store unavailable".to_owned()));
     server.shutdown().await;
 }
