@@ -34,5 +34,6 @@ mod stopping;
 mod telemetry;
 mod terminal;
 mod tls;
+mod tokens;
 mod told;
 mod unread_log;

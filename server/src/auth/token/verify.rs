@@ -33,6 +33,16 @@ pub(crate) fn verify<'a>(
     claims.access(rules, now())
 }
 
+impl Key {
+    /// What a token opens that one of these keys may have signed. It reads no header of a request: [`crate::Keys`] does.
+    ///
+    /// # Errors
+    /// [`TokenFault`], which is not to be told to whoever sent the token.
+    pub fn verify(keys: &[Self], token: &str, rules: &TokenRules) -> Result<Access, TokenFault> {
+        verify(keys.iter(), token, rules)
+    }
+}
+
 /// The part of a token with its claims, once the signature is found right.
 fn payload<'a, 't>(keys: impl Iterator<Item = &'a Key> + Clone, token: &'t str) -> Result<&'t str, TokenFault> {
     if token.len() > TOKEN_BYTES_MAX {
