@@ -1,4 +1,4 @@
-//! Histograms in the text: those of [`Histogram`], which may be counted in without a lock, other than the library's own.
+//! Histograms in the text: those of [`Distribution`], which may be counted in without a lock, other than the library's own.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
