@@ -8,7 +8,8 @@ use streamkit_protocol::limits::{MESSAGE_BYTES_MAX, PEER_FRAME_BYTES_MAX};
 /// Bounds of a server. The defaults suit a process with a few GB of memory.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Sessions at a time; more are answered 503. Default 10 000.
+    /// Sessions at a time; more are answered 503. Those of tokens for one store may take half, those for all stores all of them.
+    /// Default 10 000.
     pub connections: usize,
     /// Connections that are not upgraded yet; when one more comes, the oldest gives way. Default 1024.
     /// [`crate::Server::serve`] alone knows it, not the router.
@@ -26,9 +27,11 @@ pub struct Limits {
     pub origins: Vec<String>,
     /// Open channels of one connection; more get the error `too many active streams`. Default 4096.
     pub channels: usize,
-    /// Open channels of all connections together, each with some 11 KiB; more get the same error. Default 50 000.
+    /// Open channels of all connections together, each with some 11 KiB; more get the same error. Those of one store may take half.
+    /// Default 50 000.
     pub all_channels: usize,
-    /// Those among them that stay open until somebody ends them: subscriptions, and workers. More get the same error. Default 25 000.
+    /// Those among them that stay open until somebody ends them: subscriptions, and workers. More get the same error. Those of one
+    /// store may take half. Default 25 000.
     pub subscriptions: usize,
     /// Entries that one read may have; it ends with an error behind the last of them, never as if it were complete. Default any number.
     pub consume_entries: u64,

@@ -107,6 +107,14 @@ impl Scopes {
         self
     }
 
+    /// Whose these are: the first of their stores, if it is not all of them. Tenants that share no store are told apart by it.
+    pub(crate) fn tenant(&self) -> Option<StoreId> {
+        match self.all == Rights::NONE {
+            true => self.stores.keys().next().copied(),
+            false => None,
+        }
+    }
+
     /// The rights on all stores, those that are not there yet among them.
     pub fn on_all(&self) -> Rights {
         self.all

@@ -8,7 +8,6 @@ use super::budget::Budget;
 use super::fair::FairBudget;
 use super::heavy::Heavy;
 use super::inbound::Inbound;
-use super::quota::Quota;
 use crate::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 
 /// Reads that look at a time whether they are small.
@@ -28,10 +27,10 @@ pub(crate) struct Budgets {
     pub(crate) probes: Arc<Semaphore>,
     /// Turns of work that grows with what a store holds.
     pub(crate) heavy: Arc<Heavy>,
-    /// Places of open channels.
-    pub(crate) channels: Quota,
-    /// Places of those among them that stay open until somebody ends them.
-    pub(crate) subscriptions: Quota,
+    /// Places of open channels, shared by stores.
+    pub(crate) channels: Arc<FairBudget>,
+    /// Places of those among them that stay open until somebody ends them, shared likewise.
+    pub(crate) subscriptions: Arc<FairBudget>,
 }
 
 /// What a budget holds.
@@ -50,8 +49,8 @@ impl Budgets {
             outgoing: Budget::new(limits.outgoing_bytes.max(BATCH_BYTES_MAX)),
             probes: Arc::new(Semaphore::new(PROBES)),
             heavy: Heavy::new(),
-            channels: Quota::new(limits.all_channels),
-            subscriptions: Quota::new(limits.subscriptions),
+            channels: FairBudget::new(limits.all_channels),
+            subscriptions: FairBudget::new(limits.subscriptions),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A budget that stores share by dynamic thresholds (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory
+//! A budget, of bytes or of places, that stores share by dynamic thresholds (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory
 //! packet switches", IEEE/ACM Transactions on Networking 6, 1998): a store may take as long as it then holds at most what is
 //! then free. So one that takes all it can leaves half to the others, however long it keeps its own.
 
@@ -36,7 +36,7 @@ impl FairBudget {
 
     /// A share for a store, if it may have one; of more than half of all there is, half.
     pub(crate) fn try_take(self: &Arc<Self>, store: Uuid, bytes: usize) -> Option<FairShare> {
-        let bytes = bytes.min(self.bytes / 2);
+        let bytes = bytes.min((self.bytes / 2).max(1));
         let mut held = self.lock();
         let own = held.get(&store).copied().unwrap_or(0) + bytes;
         if own > self.all.free().saturating_sub(bytes) {
@@ -102,6 +102,14 @@ mod tests {
             (384, 384),
             "what is free is there for all"
         );
+    }
+
+    #[test]
+    fn of_a_few_places_a_store_has_half_at_most() {
+        for places in 0..=6 {
+            let budget = FairBudget::new(places);
+            assert_eq!(hog(&budget, 1, 1).len(), places / 2, "of {places}");
+        }
     }
 
     #[test]

@@ -21,16 +21,14 @@ mod ended;
 mod fair;
 mod heavy;
 mod inbound;
-mod quota;
 mod reads;
 mod room;
 
 pub(crate) use all::{Budgets, Held};
 pub(crate) use budget::Share;
 pub(crate) use ended::Ended;
-pub(crate) use fair::FairShare;
+pub(crate) use fair::{FairBudget, FairShare};
 pub(crate) use heavy::HeavyTurn;
 pub(crate) use inbound::{ALWAYS_BYTES, CountedChannel, ROOM_ENOUGH};
-pub(crate) use quota::QuotaPlace;
 pub(crate) use reads::{OpenReader, Reads, Turn};
 pub(crate) use room::Room;

@@ -3,27 +3,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::auth::Scopes;
+use crate::budgets::{FairBudget, FairShare, Share};
 
 /// All of them.
 pub(super) struct Sessions {
     most: usize,
-    places: Arc<Semaphore>,
+    places: Arc<FairBudget>,
     under_way: TaskTracker,
 }
 
 /// The right to hold a session, until dropped.
 pub(super) struct SessionPlace(
-    #[expect(dead_code, reason = "held, not used")] OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "held, not used")] PlaceOf,
     #[expect(dead_code, reason = "held, not used")] TaskTrackerToken,
 );
+
+/// A place among all.
+enum PlaceOf {
+    Tenant(#[expect(dead_code, reason = "held, not used")] FairShare),
+    All(#[expect(dead_code, reason = "held, not used")] Share),
+}
 
 impl Sessions {
     /// At most so many at a time.
     pub(super) fn new(most: usize) -> Self {
-        let places = Arc::new(Semaphore::new(most));
+        let places = FairBudget::new(most);
         let under_way = TaskTracker::new();
         Self {
             most,
@@ -32,9 +40,12 @@ impl Sessions {
         }
     }
 
-    /// A place, if one is free.
-    pub(super) fn place(&self) -> Option<SessionPlace> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
+    /// A place, if one is free: of a tenant, no more than half of all.
+    pub(super) fn place(&self, scopes: &Scopes) -> Option<SessionPlace> {
+        let place = match scopes.tenant() {
+            Some(store) => PlaceOf::Tenant(self.places.try_take(store.0, 1)?),
+            None => PlaceOf::All(self.places.all().try_take(1)?),
+        };
         Some(SessionPlace(place, self.under_way.token()))
     }
 
@@ -45,7 +56,7 @@ impl Sessions {
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.most - self.places.available_permits()
+        self.places.all().held()
     }
 
     /// Waits until there are none, and no longer than `deadline`.

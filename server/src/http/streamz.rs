@@ -75,7 +75,7 @@ async fn streamz(
     if shared.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
     }
-    let Some(place) = sessions.place() else {
+    let Some(place) = sessions.place(&access.scopes) else {
         shared.metrics.peers.limit_hit(Limit::Connections);
         tracing::warn!(limit = sessions.most(), "too many connections");
         return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();

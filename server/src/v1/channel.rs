@@ -20,7 +20,7 @@ use super::records::Incoming;
 use super::refused::Refused;
 use super::requests;
 use crate::auth::Rights;
-use crate::budgets::QuotaPlace;
+use crate::budgets::FairShare;
 use crate::calls::{Call, CallerTrace, continued, serving};
 use crate::metrics::{Limit, Operation, Outcome};
 use crate::shared::Shared;
@@ -46,7 +46,7 @@ pub(super) struct Channel {
 pub(super) struct Opening {
     pub(super) message: Bytes,
     /// Held until the channel's last message is queued.
-    pub(super) place: (OwnedSemaphorePermit, QuotaPlace),
+    pub(super) place: (OwnedSemaphorePermit, FairShare),
     /// Room that the request takes while its verb runs.
     pub(super) room: RequestRoom,
     /// The trace of the caller.
@@ -147,8 +147,8 @@ impl Channel {
     }
 
     /// A place among all that stay open until somebody ends them.
-    fn subscription(&self) -> Result<QuotaPlace, Refused> {
-        let place = self.shared.budgets.subscriptions.place();
+    fn subscription(&self) -> Result<FairShare, Refused> {
+        let place = self.shared.budgets.subscriptions.try_take(self.head.store_id, 1);
         place.ok_or_else(|| {
             self.shared.metrics.peers.limit_hit(Limit::Subscriptions);
             Refused::TooManyStreams

@@ -155,7 +155,7 @@ impl Session {
                     self.shared.metrics.peers.limit_hit(Limit::Requests);
                     return self.refuse(head, OVERLOADED).await;
                 };
-                let Some(of_all) = self.shared.budgets.channels.place() else {
+                let Some(of_all) = self.shared.budgets.channels.try_take(head.store_id, 1) else {
                     self.channels.finish(head.channel_id, false);
                     self.shared.metrics.peers.limit_hit(Limit::AllChannels);
                     return self.refuse(head, TOO_MANY_STREAMS).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use streamkit_engine::{Engine, EngineConfig, OpenError, StorageError, Store, StoreId, Stores};
-use streamkit_protocol::{Request, SubscribeToSegmentStatus, Terminal};
+use streamkit_protocol::{Request, SubscribeToSegmentStatus, SubscribeWorkers, Terminal};
 use streamkit_server::{Key, Limits, Server};
 use uuid::Uuid;
 
@@ -33,9 +33,9 @@ fn follow() -> Request {
 }
 
 #[tokio::test]
-async fn all_connections_together_have_so_many_channels_open() {
+async fn all_connections_together_have_so_many_channels_open_and_those_of_one_store_half() {
     let host = Host::with_limits(Limits {
-        all_channels: 3,
+        all_channels: 6,
         ..Limits::default()
     })
     .await;
@@ -47,25 +47,53 @@ async fn all_connections_together_have_so_many_channels_open() {
     one.answers_ping().await;
     assert_eq!(other.call(&Request::GetSpaces).await.1, too_many());
     assert_eq!(hits(&host, "all_channels").await, 1);
+    let neighbour = other.open_in(Uuid::from_u128(2), &Request::GetSpaces).await;
+    assert_eq!(other.finish(neighbour).await.1, Terminal::Close);
     one.send(open[0], &Terminal::Close.encode()).await;
     assert_eq!(one.finish(open[0]).await.1, Terminal::Close);
     while other.call(&Request::GetSpaces).await.1 != Terminal::Close {}
 }
 
 #[tokio::test]
-async fn subscriptions_leave_channels_to_calls() {
+async fn subscriptions_leave_channels_to_calls_and_half_of_them_to_other_stores() {
     let host = Host::with_limits(Limits {
-        subscriptions: 1,
+        subscriptions: 4,
         ..Limits::default()
     })
     .await;
     let (mut one, mut other) = (host.connect().await, host.connect().await);
     assert_eq!(one.produce("s", "a", &[&record(1)]).await.1, Terminal::Close);
-    one.open(&follow()).await;
-    one.frame().await.unwrap();
+    for _ in 0..2 {
+        one.open(&follow()).await;
+        one.frame().await.unwrap();
+    }
     assert_eq!(other.call(&follow()).await.1, too_many());
     assert_eq!(hits(&host, "subscriptions").await, 1);
     assert_eq!(other.call(&Request::GetSpaces).await.1, Terminal::Close);
+    let watch = Request::SubscribeWorkers(SubscribeWorkers::default());
+    let watch = other.open_in(Uuid::from_u128(2), &watch).await;
+    let inventory = other.frame().await.unwrap();
+    assert_eq!(
+        (inventory.channel_id, Terminal::decode(&inventory.message())),
+        (watch.channel_id, None)
+    );
+}
+
+#[tokio::test]
+async fn one_tenant_has_half_of_all_connections() {
+    let host = Host::with_limits(Limits {
+        connections: 4,
+        ..Limits::default()
+    })
+    .await;
+    let [one, other] = [1, 2].map(|store| token(&[&format!("streamkit::{}", Uuid::from_u128(store))]));
+    let _held = [
+        host.connect_with(&one).await.unwrap(),
+        host.connect_with(&one).await.unwrap(),
+    ];
+    assert!(host.connect_with(&one).await.is_err());
+    assert_eq!(hits(&host, "connections").await, 1);
+    let _another = (host.connect_with(&other).await.unwrap(), host.connect().await);
 }
 
 #[tokio::test]
