@@ -1,10 +1,11 @@
 //! A server without sockets: the same handshake, the same limits, the same end.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_client::{Client, ConsumeSegment, Error, NewRecord, RetryPolicy};
-use streamkit_protocol::{Frame, FrameHead, Request, Terminal};
+use streamkit_protocol::{Frame, FrameHead, Produce, Request, Terminal};
 use streamkit_server::{Limits, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_tungstenite::WebSocketStream;
@@ -139,4 +140,51 @@ async fn a_session_goes_on_though_every_handle_of_its_server_is_dropped() {
     let frame = Frame::decode(&answer.unwrap().unwrap().into_data()).unwrap();
     assert_eq!(frame.channel_id, head.channel_id);
     assert_eq!(Terminal::decode(&frame.message()), Some(Terminal::Close));
+}
+
+/// A client begins a call again of which the server said nothing before it left: there must be none that it has begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_ends_whatever_it_has_begun_for_a_peer_that_does_not_read() {
+    let host = Host::start().await;
+    let (mut sends, mut reads) = websocket(host.server.in_process().unwrap()).await.split();
+    let asks = async {
+        loop {
+            let head = FrameHead::new(STORE, Uuid::new_v4());
+            let elsewhere = FrameHead::new(Uuid::from_u128(1), head.channel_id);
+            let request = Request::Produce(Produce {
+                space: "s".into(),
+                segment: "a".into(),
+            });
+            for head in [head, elsewhere] {
+                // The second breaks off what the first has begun.
+                let text = String::from_utf8(head.data(&request.encode())).unwrap();
+                sends.send(Message::Text(text.into())).await.unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    // The server reads no more while what it has to refuse finds no room.
+    let _ = tokio::time::timeout(Duration::from_secs(3), asks).await;
+    let server = host.server.clone();
+    let stopped = tokio::spawn(async move { server.shutdown().await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut told = HashSet::new();
+    while let Some(Ok(message)) = tokio::time::timeout(PATIENCE, reads.next()).await.unwrap() {
+        if let Message::Text(text) = message {
+            let frame = Frame::decode(text.as_bytes()).unwrap();
+            let channel = frame.channel_id;
+            if Terminal::decode(&frame.message()).is_some() {
+                told.insert(channel);
+            }
+        }
+    }
+    stopped.await.unwrap();
+    let metrics = host.server.metrics_text();
+    let begun = metrics
+        .lines()
+        .filter(|line| line.starts_with("streamkit_operation_seconds_count"));
+    let begun: usize = begun
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse::<usize>().unwrap())
+        .sum();
+    assert_eq!(told.len(), begun);
 }
