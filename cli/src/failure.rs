@@ -184,6 +184,10 @@ fn tls(why: &TlsError) -> (Exit, &'static str) {
             Exit::NoAnswer,
             "; if that is right, give the certificate of its authority: --ca-cert FILE or STREAMKIT_CA_CERT",
         ),
+        TlsError::IsAuthority | TlsError::BadCertificate(_) => (
+            Exit::NoAnswer,
+            "; give the server one that an authority signed for a server, and clients that authority (docs/OPERATING.md, TLS)",
+        ),
         TlsError::CertificateWanted => (Exit::NoAnswer, "; give one: --client-cert FILE --client-key FILE"),
         TlsError::CertificateRefused => (Exit::NoAnswer, "; give another: --client-cert FILE --client-key FILE"),
         TlsError::OtherName(_) => (Exit::NoAnswer, "; use a name that stands in it"),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, CertificateError, OtherError};
 
 /// Why no TLS came about. A retry meets the same, until somebody changes something.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -23,6 +23,9 @@ pub enum TlsError {
     /// Dial the server by a name that stands in its certificate.
     #[error("the server's certificate is not for this name: {0}")]
     OtherName(String),
+    /// Make one that an authority signs: what `openssl req -x509` alone makes can sign others, and so is no server's.
+    #[error("the server's certificate is one of an authority, not of a server")]
+    IsAuthority,
     /// There is something else with it.
     #[error("the server's certificate cannot be used: {0}")]
     BadCertificate(String),
@@ -49,7 +52,11 @@ impl TlsError {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         Some(match error {
             rustls::Error::InvalidCertificate(why) => match why {
-                CertificateError::UnknownIssuer => Self::UnknownIssuer,
+                // The last two come of an authority with the name of the right one and another key.
+                CertificateError::UnknownIssuer
+                | CertificateError::BadSignature
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Self::UnknownIssuer,
+                CertificateError::Other(why) if is_authority(why) => Self::IsAuthority,
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetGood,
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -82,4 +89,8 @@ impl TlsError {
             _ => return None,
         })
     }
+}
+
+fn is_authority(why: &OtherError) -> bool {
+    why.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }

@@ -242,7 +242,7 @@ impl Session {
         }
     }
 
-    async fn deliver(&self, inbox: &Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
+    async fn deliver(&mut self, inbox: &Inbox, head: FrameHead, message: Bytes, terminal: Option<Terminal>) {
         let holding = || self.channels.holding_room();
         if self.inboxes.deliver(inbox, message, terminal, holding).await.is_err() {
             self.shared.metrics.peers.limit_hit(Limit::Inbound);
@@ -251,15 +251,17 @@ impl Session {
     }
 
     /// Ends a channel with an error frame: what its peer meant cannot be done.
-    async fn break_off(&self, inbox: &Inbox, head: FrameHead, why: &str) {
+    async fn break_off(&mut self, inbox: &Inbox, head: FrameHead, why: &str) {
         self.channels.finish(head.channel_id, false);
         inbox.overload();
         self.refuse(head, why).await;
     }
 
-    async fn refuse(&self, head: FrameHead, why: &str) {
+    async fn refuse(&mut self, head: FrameHead, why: &str) {
         let terminal = Terminal::Error(why.to_owned()).encode();
-        self.outbound.refuse(head.error(&terminal)).await;
+        let frame = self.refusing.insert(head.error(&terminal)).clone();
+        self.outbound.refuse(frame).await;
+        self.refusing = None;
     }
 }
 

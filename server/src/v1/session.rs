@@ -51,6 +51,8 @@ pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
     pub(super) scopes: Scopes,
     pub(super) outbound: Outbound,
+    /// The refusal that waits for room. Its channel may have begun, and says nothing of its end any more.
+    pub(super) refusing: Option<Vec<u8>>,
     pub(super) channels: Arc<Channels>,
     pub(super) inboxes: Inboxes,
     pub(super) ends: Ends,
@@ -115,6 +117,7 @@ pub(crate) async fn run(
         shared,
         scopes,
         outbound,
+        refusing: None,
     };
     // A frame may take longer on its way than a peer that has nothing to say is quiet.
     let mut heard = Heard::new(taken);
@@ -262,7 +265,10 @@ impl Session {
             self.tasks.wait().await;
         }
         if goodbye.is_some() {
-            self.outbound.close(Frame::connection(Control::Close).encode());
+            let refusing = self.refusing.take();
+            for last in refusing.into_iter().chain([Frame::connection(Control::Close).encode()]) {
+                self.outbound.last(last);
+            }
         }
         drop(self);
         let close = goodbye.map(Goodbye::close_frame);

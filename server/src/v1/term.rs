@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use tokio_util::task::TaskTracker;
 
 /// The term of a session.
@@ -29,7 +29,8 @@ impl Term {
         if !self.calls.is_closed() {
             self.timer.as_mut().await;
             self.calls.close();
-            self.timer.as_mut().reset(Instant::now() + self.grace);
+            // Not reset to a time: there is none so far ahead as the longest grace.
+            self.timer.set(tokio::time::sleep(self.grace));
         }
         tokio::select! {
             biased;
@@ -78,5 +79,15 @@ mod tests {
             let _call = calls.token();
             term.over().await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_grace_may_be_without_an_end() {
+        let calls = TaskTracker::new();
+        let mut term = Term::new(tokio::time::sleep(Duration::ZERO), Duration::MAX, calls.clone());
+        let call = calls.token();
+        assert!(!is_over(&mut term).await && calls.is_closed());
+        drop(call);
+        term.over().await;
     }
 }

@@ -193,8 +193,8 @@ impl Outbound {
         }
     }
 
-    /// Queues the connection's last frame, whether there is room or not.
-    pub(crate) fn close(&self, frame: Vec<u8>) {
+    /// Queues one of the connection's last frames, whether there is room or not.
+    pub(crate) fn last(&self, frame: Vec<u8>) {
         let _ = self.push(frame.into(), Takes::Nothing);
     }
 }

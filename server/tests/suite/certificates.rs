@@ -34,13 +34,25 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     pub fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         // Another name for each: two of one name would be taken for each other.
         let name = format!("authority {}", uuid::Uuid::new_v4());
+        Self::called(&name, KeyPair::generate().unwrap())
+    }
+
+    pub fn called(name: &str, key: KeyPair) -> Self {
+        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.distinguished_name.push(DnType::CommonName, name);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    /// Its own certificate, as that of a server: what `openssl req -x509` alone makes.
+    pub fn itself(&self) -> Pair {
+        Pair {
+            certificate: self.pem(),
+            key: self.0.key().serialize_pem(),
+        }
     }
 
     pub fn pem(&self) -> String {

@@ -31,17 +31,20 @@ fn keys(files: &[&Path]) -> Keys {
 }
 
 async fn until_told(keys: &Keys, token: &str, wanted: Option<TokenFault>) {
-    loop {
-        let now = match keys.access(token).await {
-            Ok(_) => None,
-            Err(AccessError::Unknown(fault)) => Some(fault),
-            Err(other) => panic!("{other}"),
-        };
-        if now == wanted {
-            return;
+    let told = async {
+        loop {
+            let now = match keys.access(token).await {
+                Ok(_) => None,
+                Err(AccessError::Unknown(fault)) => Some(fault),
+                Err(other) => panic!("{other}"),
+            };
+            if now == wanted {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        tokio::time::sleep(LOOK).await;
-    }
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
 }
 
 #[tokio::test]
@@ -101,6 +104,67 @@ async fn a_broken_or_missing_file_keeps_the_keys_that_it_had_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_file_that_comes_back_as_it_was_is_no_longer_broken() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "key", b'a');
+    let keys = keys(&[&file]);
+    let host = Host::letting_in(keys.clone()).await;
+    for reloads in [false, true] {
+        std::fs::remove_file(&file).unwrap();
+        if reloads {
+            keys.reload().unwrap_err();
+        }
+        until_broken(&host, 1.0).await;
+        write(dir.path(), "key", b'a');
+        until_broken(&host, 0.0).await;
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_took_the_place_of_a_file_and_is_none_is_told_and_never_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "key", b'a');
+    let keys = keys(&[&file]);
+    let host = Host::letting_in(keys.clone()).await;
+    let place: [fn(&Path); 2] = [
+        |file| std::fs::create_dir(file).unwrap(),
+        |file| {
+            assert!(
+                std::process::Command::new("mkfifo")
+                    .arg(file)
+                    .status()
+                    .unwrap()
+                    .success()
+            )
+        },
+    ];
+    for put in place {
+        std::fs::remove_file(&file).unwrap();
+        put(&file);
+        until_broken(&host, 1.0).await;
+        let why = keys.reload().unwrap_err().to_string();
+        assert!(why.contains("it is no file any more"), "{why}");
+        keys.access(&token_of(&key_of(b'a'))).await.unwrap();
+        std::fs::remove_dir(&file)
+            .or_else(|_| std::fs::remove_file(&file))
+            .unwrap();
+        write(dir.path(), "key", b'a');
+        until_broken(&host, 0.0).await;
+    }
+    host.stop().await;
+}
+
+async fn until_broken(host: &Host, files: f64) {
+    let told = async {
+        while metric(host, "streamkit_key_files_broken").await != files {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
+}
+
+#[tokio::test]
 async fn reload_reads_at_once_and_a_broken_file_holds_no_other_back() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (write(dir.path(), "one", b'a'), write(dir.path(), "two", b'b'));
@@ -145,9 +209,9 @@ async fn a_kid_chooses_among_keys_that_have_one_and_nothing_among_those_that_hav
         (&p256, Some("p256"), None),
         // None says nothing.
         (&p256, None, None),
-        // A wrong one leads to a wrong key, or to none but those without an id.
+        // A wrong one leads to a wrong key, or to none: what those without an id say to it tells nothing.
         (&p256, Some("p384"), Some(TokenFault::Algorithm)),
-        (&p256, Some("other"), Some(TokenFault::Algorithm)),
+        (&p256, Some("other"), Some(TokenFault::KeyId)),
         (&key_of(b'a'), Some("anything"), None),
         (&key_of(b'a'), None, None),
     ] {
@@ -157,6 +221,19 @@ async fn a_kid_chooses_among_keys_that_have_one_and_nothing_among_those_that_hav
         };
         until_told(&keys, &token, told).await;
     }
+}
+
+#[tokio::test]
+async fn a_key_without_an_id_hides_no_new_key_of_an_issuer() {
+    let dir = tempfile::tempdir().unwrap();
+    let published = Publisher::start(Answer::Set(set(&["p256.jwk"]))).await;
+    let mut config = KeysConfig::default();
+    config.files = vec![write(dir.path(), "plain", b'a')];
+    config.issuer = Some(issuer(&published.url, Duration::from_secs(3600), Duration::ZERO));
+    let keys = Keys::open(config).unwrap();
+    keys.access(&token_of(&signer("p256.jwk", None))).await.unwrap();
+    published.now_answers(Answer::Set(set(&["p384.jwk"])));
+    keys.access(&token_of(&signer("p384.jwk", None))).await.unwrap();
 }
 
 /// The same key without an id.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::TryStreamExt as _;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use streamkit_client::{Builder, Client, ConsumeSegment, Entry, Error, RetryPolicy, Tls, TlsError};
 use streamkit_server::{ClientCertificates, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -135,6 +136,26 @@ async fn what_is_wrong_with_a_servers_certificate_is_told_by_its_kind() {
         matches!(why, TlsError::BadCertificate(_) | TlsError::OtherName(_)),
         "{why:?}"
     );
+}
+
+#[tokio::test]
+async fn an_authoritys_own_certificate_is_told_as_what_it_is() {
+    let authority = Authority::new();
+    let secure = Secure::start(&authority.itself()).await;
+    let why = refused(client(&secure, trusting(&secure, &authority))).await;
+    assert_eq!(why, TlsError::IsAuthority);
+}
+
+#[tokio::test]
+async fn an_authority_that_has_only_the_name_of_another_has_not_signed_it() {
+    let key = |of| KeyPair::generate_for(of).unwrap();
+    let authority = Authority::called("one", key(&PKCS_ECDSA_P256_SHA256));
+    let secure = Secure::start(&authority.server()).await;
+    for of in [&PKCS_ECDSA_P256_SHA256, &PKCS_ED25519] {
+        let other = Authority::called("one", key(of));
+        let why = refused(client(&secure, trusting(&secure, &other))).await;
+        assert_eq!(why, TlsError::UnknownIssuer);
+    }
 }
 
 #[tokio::test]

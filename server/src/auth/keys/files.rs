@@ -1,6 +1,7 @@
 //! Key files, read again when they change. A file that is broken keeps the keys that it had.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -22,8 +23,10 @@ pub(super) struct Files {
 struct KeyFile {
     path: PathBuf,
     kind: FileKind,
-    /// What was read last, whether it was good or not.
-    seen: Vec<u8>,
+    /// Whether it can be read twice. Of a pipe there is nothing the second time.
+    stays: bool,
+    /// What was read last, whether it was good or not; nothing if it could not be read.
+    seen: Option<Vec<u8>>,
     keys: Vec<Key>,
     is_broken: bool,
 }
@@ -31,36 +34,46 @@ struct KeyFile {
 impl KeyFile {
     fn open(path: PathBuf, kind: FileKind, unsaid: &[Algorithm]) -> Result<Self, KeyError> {
         let mut file = Self {
+            stays: path.metadata().is_ok_and(|about| about.is_file()),
             path,
             kind,
-            seen: Vec::new(),
+            seen: None,
             keys: Vec::new(),
             is_broken: false,
         };
-        let seen = file.read()?;
-        file.take(seen, unsaid)?;
+        let read = read_up_to(&file.path, kind.bytes_max());
+        let read = read.map_err(|error| KeyError::Read(error).in_file(&file.path));
+        file.take(read?, unsaid)?;
         Ok(file)
     }
 
+    /// What is in it now. Never of a pipe that took its place: whoever opens one may wait for ever.
     fn read(&self) -> Result<Vec<u8>, KeyError> {
-        let read = read_up_to(&self.path, self.kind.bytes_max());
+        let about = self.path.metadata();
+        let read = about.and_then(|about| match about.is_file() {
+            true => read_up_to(&self.path, self.kind.bytes_max()),
+            false => Err(io::Error::other("it is no file any more")),
+        });
         read.map_err(|error| KeyError::Read(error).in_file(&self.path))
+    }
+
+    /// Its keys go on counting. If it could not even be read, whatever is read next is news.
+    fn breaks(&mut self, why: &KeyError, was_read: bool) {
+        if !was_read {
+            self.seen = None;
+        }
+        self.is_broken = true;
+        tracing::error!("{why}; the keys that it had go on counting");
     }
 
     /// Makes its keys those in these bytes, if there are any.
     fn take(&mut self, bytes: Vec<u8>, unsaid: &[Algorithm]) -> Result<(), KeyError> {
         let parsed = parse_file(&bytes, unsaid, self.kind);
-        self.seen = bytes;
+        self.seen = Some(bytes);
         self.is_broken = parsed.is_err();
         self.keys = parsed.map_err(|why| why.in_file(&self.path))?;
         Ok(())
     }
-}
-
-/// Whether a file can be read twice: a pipe has nothing the second time, or waits for ever.
-fn stays(path: &Path) -> bool {
-    // One that is gone is to be told as such.
-    path.metadata().map_or(true, |about| about.is_file())
 }
 
 impl Files {
@@ -108,13 +121,13 @@ impl Files {
     pub(super) fn reload(&self) -> Result<(), KeyError> {
         let mut first = Ok(());
         self.update(|file, unsaid| {
-            if !stays(&file.path) {
+            if !file.stays {
                 return;
             }
-            let taken = file.read().and_then(|bytes| file.take(bytes, unsaid));
-            if let Err(why) = taken {
-                file.is_broken = true;
-                tracing::error!("{why}; the keys that it had go on counting");
+            let read = file.read();
+            let was_read = read.is_ok();
+            if let Err(why) = read.and_then(|bytes| file.take(bytes, unsaid)) {
+                file.breaks(&why, was_read);
                 first = std::mem::replace(&mut first, Ok(())).and(Err(why));
             }
         });
@@ -139,15 +152,10 @@ impl Files {
     /// Those whose bytes are not those that were read last, with what they are now; `None` for one that cannot be read.
     fn changed(&self) -> Vec<(PathBuf, Option<Vec<u8>>)> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = files
-            .iter()
-            .filter(|file| stays(&file.path))
-            .map(|file| (file, file.read().ok()));
+        let looked = files.iter().filter(|file| file.stays);
+        let looked = looked.map(|file| (file, file.read().ok()));
         // One that cannot be read is told once.
-        let changed = looked.filter(|(file, now)| match now {
-            Some(now) => *now != file.seen || file.is_broken && file.seen.is_empty(),
-            None => !file.is_broken,
-        });
+        let changed = looked.filter(|(file, now)| *now != file.seen);
         changed.map(|(file, now)| (file.path.clone(), now)).collect()
     }
 
@@ -156,19 +164,17 @@ impl Files {
             let Some((_, before)) = changed.iter().find(|(path, _)| *path == file.path) else {
                 return;
             };
-            let taken = match file.read() {
-                Ok(now) if Some(&now) == before.as_ref() => file.take(now, unsaid),
-                Ok(_) => return,
-                Err(why) => Err(why),
-            };
-            match taken {
+            let read = file.read();
+            if read.as_ref().ok() != before.as_ref() {
+                // It goes on changing: the next look takes it.
+                return;
+            }
+            let was_read = read.is_ok();
+            match read.and_then(|now| file.take(now, unsaid)) {
                 Ok(()) => {
                     tracing::info!(file = %file.path.display(), keys = file.keys.len(), "a key file was read again")
                 }
-                Err(why) => {
-                    file.is_broken = true;
-                    tracing::error!("{why}; the keys that it had go on counting");
-                }
+                Err(why) => file.breaks(&why, was_read),
             }
         });
     }

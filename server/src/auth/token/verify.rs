@@ -64,15 +64,24 @@ fn payload<'a, 't>(keys: impl Iterator<Item = &'a Key> + Clone, token: &'t str) 
         (Some(named), Some(id)) => named == id,
         _ => true,
     };
-    let mut named = keys.filter(may_be).peekable();
-    named.peek().ok_or(TokenFault::KeyId)?;
-    let mut tried = named
+    let mut tried = keys
+        .clone()
+        .filter(may_be)
         .filter_map(|key| key.signed(algorithm, message.as_bytes(), &signature))
         .peekable();
-    tried.peek().ok_or(TokenFault::Algorithm)?;
-    match tried.any(|signed| signed) {
-        true => Ok(payload),
-        false => Err(TokenFault::Signature),
+    let fault = match tried.peek() {
+        Some(_) => TokenFault::Signature,
+        None => TokenFault::Algorithm,
+    };
+    if tried.any(|signed| signed) {
+        return Ok(payload);
+    }
+    // Of a key that we do not have, whatever those without an id say to it.
+    let mut ids = keys.filter_map(Key::id).peekable();
+    let is_unknown = |named: &String| ids.peek().is_some() && !ids.any(|id| id == named);
+    match header.kid.as_ref().is_some_and(is_unknown) {
+        true => Err(TokenFault::KeyId),
+        false => Err(fault),
     }
 }
 
