@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
@@ -126,6 +126,56 @@ fn an_expired_certificate_is_warned_of() {
         &authority.path("server.key"),
     ]);
     served.wait_for_log("a certificate has expired");
+}
+
+/// A process of a test, ended with it.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_key_set_is_fetched_over_tls_from_whom_the_machine_trusts_and_from_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new(dir.path());
+    authority.sign("issuer", 2060);
+    std::fs::write(dir.path().join("nothing.pem"), "").unwrap();
+    let set = include_bytes!("../../../server/tests/keys/p256.jwk");
+    let mut key: serde_json::Value = serde_json::from_slice(set).unwrap();
+    key.as_object_mut().unwrap().remove("d");
+    std::fs::write(dir.path().join("set"), serde_json::json!({"keys": [key]}).to_string()).unwrap();
+    let issuer = Command::new("openssl")
+        .args([
+            "s_server",
+            "-accept",
+            "127.0.0.1:0",
+            "-WWW",
+            "-cert",
+            "issuer.pem",
+            "-key",
+            "issuer.key",
+        ])
+        .current_dir(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut issuer = Ended(issuer.unwrap());
+    let mut said = BufReader::new(issuer.0.stdout.take().unwrap()).lines();
+    let port = said.find_map(|line| Some(line.unwrap().strip_prefix("ACCEPT ")?.rsplit_once(':')?.1.to_owned()));
+    let url = format!("https://127.0.0.1:{}/set", port.unwrap());
+    let mut served = Served::start(dir.path());
+    for (trusted, told) in [("nothing.pem", "cannot be reached"), ("ca.pem", "is here")] {
+        served.kill();
+        served = Served::start_with(dir.path(), &[("SSL_CERT_FILE", &authority.path(trusted))]);
+        served.kill();
+        served.restart_with(&["--jwks-url", &url]);
+        served.wait_for_log(told);
+    }
 }
 
 /// A server with TLS and further options.

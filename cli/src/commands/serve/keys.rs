@@ -74,7 +74,7 @@ pub(super) struct KeyOptions {
         default_value = "0s"
     )]
     jwt_leeway: humantime::Duration,
-    /// Take the cookie app_token, from pages of this host
+    /// Take the cookie app_token, from pages of this host and of --origins
     #[arg(long, env = "STREAMKIT_COOKIE", hide_env = true)]
     cookie: bool,
 }
@@ -91,11 +91,11 @@ const FOR_OTHERS: &str = "without --jwt-audience, tokens that the issuer of --jw
 type Read = fn(&Path, &[Algorithm]) -> Result<Vec<Key>, KeyError>;
 
 impl KeyOptions {
-    /// Reads the files and begins to fetch the set.
+    /// Reads the files and begins to fetch the set. `pages`: origins from which a cookie counts, too, if any does.
     ///
     /// # Errors
     /// A file has no keys.
-    pub(super) fn open(&self) -> Result<Keys, Failure> {
+    pub(super) fn open(&self, pages: Vec<String>) -> Result<Keys, Failure> {
         for (_, file, read) in self.files() {
             if self.is_open(file, read) {
                 tracing::warn!(file = %file.display(), "{KEY_IS_OPEN}");
@@ -112,6 +112,7 @@ impl KeyOptions {
         config.rules.issuers = self.jwt_issuer.clone();
         config.rules.leeway = Duration::from(self.jwt_leeway);
         config.cookies = self.cookie;
+        config.cookie_pages = pages;
         config.issuer = self.issuer();
         Keys::open(config).map_err(|error| Failure::new(error.to_string()))
     }

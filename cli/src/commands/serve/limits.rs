@@ -42,7 +42,7 @@ pub(super) struct LimitOptions {
         value_name = "ORIGIN",
         value_delimiter = ','
     )]
-    origins: Vec<String>,
+    pub(super) origins: Vec<String>,
     /// Open channels of all connections
     #[arg(long, env = "STREAMKIT_ALL_CHANNELS", hide_env = true, value_parser = count, default_value_t = Limits::default().all_channels)]
     all_channels: usize,

@@ -129,7 +129,7 @@ impl Serve {
     }
 
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let keys = self.keys.open()?;
+        let keys = self.keys.open(self.limits.origins.clone())?;
         if let Some(file) = &self.config {
             tracing::debug!(file = %file.display(), "settings were read");
         }

@@ -24,12 +24,17 @@ pub(super) fn cookie(headers: &HeaderMap) -> Result<Option<&str>, AccessError> {
     Ok(token.filter(|token| !token.is_empty()))
 }
 
-/// Whether the page that sends a request was had from the same host.
-pub(super) fn is_from_own_page(headers: &HeaderMap) -> bool {
+/// Whether the page that sends a request was had from the same host, or from one of these origins.
+pub(super) fn is_from_known_page(headers: &HeaderMap, pages: &[String]) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else {
+    let Some(origin) = text(header::ORIGIN) else {
         return false;
     };
+    pages.iter().any(|page| page.eq_ignore_ascii_case(origin))
+        || text(header::HOST).is_some_and(|host| is_of_host(origin, host))
+}
+
+fn is_of_host(origin: &str, host: &str) -> bool {
     let Ok(origin) = origin.parse::<Uri>() else {
         return false;
     };

@@ -13,15 +13,15 @@ use super::access::AccessError;
 use super::fault::TokenFault;
 
 /// The one token of a request: `Authorization: Bearer <token>`, or `bearer.<token>` beside `streamkit.v1` among the subprotocols it
-/// offers, or, only if `cookies` are allowed and the page is one of the server's own host, the cookie `app_token`.
+/// offers, or the cookie `app_token`: only if `cookies` are allowed, and from pages of the server's own host and of these origins.
 ///
 /// # Errors
 /// [`AccessError::Unclear`]: there is more than one, of which a proxy might have looked at another one. [`AccessError::Unknown`]: there
 /// is none.
-pub(super) fn carried(headers: &HeaderMap, cookies: bool) -> Result<&str, AccessError> {
+pub(super) fn carried<'h>(headers: &'h HeaderMap, cookies: Option<&[String]>) -> Result<&'h str, AccessError> {
     let cookie = match cookies {
-        true => cookie::cookie(headers)?,
-        false => None,
+        Some(_) => cookie::cookie(headers)?,
+        None => None,
     };
     let mut tokens = [bearer(headers)?, subprotocol::token(headers)?, cookie]
         .into_iter()
@@ -30,7 +30,7 @@ pub(super) fn carried(headers: &HeaderMap, cookies: bool) -> Result<&str, Access
     if tokens.next().is_some() {
         return Err(AccessError::Unclear("a token in more than one place"));
     }
-    if cookie.is_some() && !cookie::is_from_own_page(headers) {
+    if cookie.is_some() && !cookie::is_from_known_page(headers, cookies.unwrap_or_default()) {
         return Err(AccessError::Unknown(TokenFault::Origin));
     }
     Ok(token)
@@ -41,6 +41,9 @@ mod tests {
     use axum::http::{HeaderName, header};
 
     use super::*;
+
+    /// Cookies, from the server's own pages.
+    const OWN: Option<&[String]> = Some(&[]);
 
     fn headers(all: &[(HeaderName, &'static str)]) -> HeaderMap {
         let of = |(name, value): &(HeaderName, &'static str)| (name.clone(), value.parse().unwrap());
@@ -58,15 +61,15 @@ mod tests {
         ];
         for (n, place) in places.iter().enumerate() {
             let one = headers(&[own.as_slice(), std::slice::from_ref(place)].concat());
-            assert_eq!(carried(&one, true), Ok("t"));
+            assert_eq!(carried(&one, OWN), Ok("t"));
             let other = places[(n + 1) % places.len()].clone();
             let two = headers(&[own.as_slice(), &[place.clone(), other]].concat());
-            assert!(matches!(carried(&two, true), Err(AccessError::Unclear(_))));
+            assert!(matches!(carried(&two, OWN), Err(AccessError::Unclear(_))));
         }
         let missing = Err(AccessError::Unknown(TokenFault::Missing));
-        assert_eq!(carried(&HeaderMap::new(), true), missing);
+        assert_eq!(carried(&HeaderMap::new(), OWN), missing);
         let cookie = [own.as_slice(), &places[2..]].concat();
-        assert_eq!(carried(&headers(&cookie), false), missing);
+        assert_eq!(carried(&headers(&cookie), None), missing);
     }
 
     #[test]
@@ -75,7 +78,7 @@ mod tests {
         let host = (header::HOST, "a.example");
         for origin in ["http://a.example", "https://A.example"] {
             let own = headers(&[cookie.clone(), host.clone(), (header::ORIGIN, origin)]);
-            assert_eq!(carried(&own, true), Ok("t"), "{origin}");
+            assert_eq!(carried(&own, OWN), Ok("t"), "{origin}");
         }
         let foreign = Err(AccessError::Unknown(TokenFault::Origin));
         for origin in [
@@ -87,12 +90,26 @@ mod tests {
             "a.example",
         ] {
             let other = headers(&[cookie.clone(), host.clone(), (header::ORIGIN, origin)]);
-            assert_eq!(carried(&other, true), foreign, "{origin}");
+            assert_eq!(carried(&other, OWN), foreign, "{origin}");
         }
-        assert_eq!(carried(&headers(&[cookie.clone(), host]), true), foreign);
+        assert_eq!(carried(&headers(&[cookie.clone(), host]), OWN), foreign);
         assert_eq!(
-            carried(&headers(&[cookie, (header::ORIGIN, "http://a.example")]), true),
+            carried(&headers(&[cookie, (header::ORIGIN, "http://a.example")]), OWN),
             foreign
         );
+    }
+    #[test]
+    fn a_cookie_counts_from_pages_that_are_named() {
+        let pages = ["https://app.example".to_owned()];
+        let from = |origin| {
+            let all = [
+                (header::COOKIE, "app_token=t"),
+                (header::HOST, "stream.example"),
+                (header::ORIGIN, origin),
+            ];
+            carried(&headers(&all), Some(&pages)).is_ok()
+        };
+        assert!(from("https://app.example") && from("https://APP.example") && from("https://stream.example"));
+        assert!(!from("http://app.example") && !from("https://app.example.evil") && !from("https://b.example"));
     }
 }

@@ -24,6 +24,8 @@ pub struct KeysConfig {
     pub rules: TokenRules,
     /// Whether a token may come as the cookie `app_token`, from pages of the server's own host. Not by default.
     pub cookies: bool,
+    /// Origins of further pages from which the cookie counts, as `https://app.example`.
+    pub cookie_pages: Vec<String>,
     /// How often files are looked at. 10 s by default.
     pub look: Duration,
 }
@@ -37,6 +39,7 @@ impl Default for KeysConfig {
             unsaid: Algorithm::UNSAID.to_vec(),
             rules: TokenRules::default(),
             cookies: false,
+            cookie_pages: Vec::new(),
             look: Duration::from_secs(10),
         }
     }

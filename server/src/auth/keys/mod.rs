@@ -41,7 +41,8 @@ struct Inner {
     files: Files,
     issuer: Option<Issuer>,
     rules: TokenRules,
-    cookies: bool,
+    /// From which further pages cookies count, if they do.
+    cookies: Option<Vec<String>>,
 }
 
 impl Keys {
@@ -62,7 +63,7 @@ impl Keys {
         if files.is_empty() && issuer.is_none() {
             return Err(KeyError::Unclear("there is no key".into()));
         }
-        let (rules, cookies) = (config.rules, config.cookies);
+        let (rules, cookies) = (config.rules, config.cookies.then_some(config.cookie_pages));
         let inner = Arc::new(Inner {
             files,
             issuer,
@@ -149,7 +150,8 @@ async fn fetching(inner: Arc<Inner>) {
 #[async_trait]
 impl Authenticate for Keys {
     async fn authenticate(&self, head: &Parts) -> Result<Access, AccessError> {
-        self.access(carried(&head.headers, self.inner.cookies)?).await
+        self.access(carried(&head.headers, self.inner.cookies.as_deref())?)
+            .await
     }
 
     fn standing(&self) -> Option<KeysStanding> {
@@ -168,7 +170,7 @@ impl Authenticate for Keys {
 #[async_trait]
 impl Authenticate for Key {
     async fn authenticate(&self, head: &Parts) -> Result<Access, AccessError> {
-        let token = carried(&head.headers, false)?;
+        let token = carried(&head.headers, None)?;
         let verified = verify(std::iter::once(self), token, &TokenRules::default());
         verified.map_err(AccessError::Unknown)
     }
