@@ -1,12 +1,13 @@
 //! Accepting connections: each has a deadline for its handshake, only so many are in it at a time ([`super::places`]), and
-//! none of them can stop the others from being accepted.
+//! none of them can stop the others from being accepted: whoever accepts waits for nobody.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Body as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,7 +17,7 @@ use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service as _;
 
-use super::places::Place;
+use super::places::{Place, Stage};
 use super::server::Server;
 use super::{undated, unheard};
 use crate::metrics::Limit;
@@ -32,7 +33,7 @@ const PIPE_BYTES: usize = 64 << 10;
 /// Where peers in this process come from: nowhere on any network.
 const IN_PROCESS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-/// An answer that fits into any socket: whoever does not take it may be sent away.
+/// An answer that fits into any socket: it is on its way as soon as it is made.
 const SMALL_ANSWER_BYTES: u64 = 16 << 10;
 
 impl Server {
@@ -59,32 +60,12 @@ impl Server {
     async fn accept(&self, listener: TcpListener, certificates: Option<&Certificates>) {
         let stopping = self.stopping();
         loop {
-            let next = async {
-                let (stream, address) = listener.accept().await?;
-                let is_too_often = !self.pace().admits(address.ip(), Instant::now());
-                io::Result::Ok((stream, self.place(address.ip()).await, is_too_often))
-            };
             let accepted = tokio::select! {
-                next = next => next,
+                accepted = listener.accept() => accepted,
                 () = stopping.cancelled() => return,
             };
             match accepted {
-                Ok((stream, place, true)) => {
-                    self.metrics().peers.limit_hit(Limit::HandshakeRate);
-                    // Whoever would have to be told by TLS is not.
-                    if certificates.is_none() {
-                        tokio::spawn(self.clone().too_often(stream, place));
-                    }
-                }
-                Ok((stream, place, false)) => {
-                    // Frames are small and answers are waited for.
-                    let _ = stream.set_nodelay(true);
-                    let server = self.clone();
-                    match certificates.map(Certificates::current) {
-                        None => tokio::spawn(server.plain(stream, place)),
-                        Some(config) => tokio::spawn(server.secure(stream, config, place)),
-                    };
-                }
+                Ok((stream, address)) => self.receive(stream, address.ip(), certificates),
                 // The peer was gone before we came to it.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -93,6 +74,31 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Begins the handshake of a connection, unless its address comes too often. Waits for nothing.
+    fn receive(&self, stream: TcpStream, from: IpAddr, certificates: Option<&Certificates>) {
+        let is_too_often = !self.pace().admits(from, Instant::now());
+        if is_too_often {
+            self.metrics().peers.limit_hit(Limit::HandshakeRate);
+            // Whoever would have to be told by TLS is not.
+            if certificates.is_some() {
+                return;
+            }
+        }
+        // Frames are small and answers are waited for.
+        let _ = stream.set_nodelay(true);
+        let (server, config) = (self.clone(), certificates.map(Certificates::current));
+        tokio::spawn(async move {
+            let Some(place) = server.place(from).await else {
+                return;
+            };
+            match config {
+                _ if is_too_often => server.too_often(stream, place).await,
+                None => server.plain(stream, place).await,
+                Some(config) => server.secure(stream, config, place).await,
+            }
+        });
     }
 
     /// A stream of bytes to this server for a peer in the same process, which may be an HTTP client or the WebSocket client of a
@@ -112,8 +118,10 @@ impl Server {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let server = self.clone();
         tokio::spawn(async move {
-            let (taken, place) = (Taken::default(), server.place(IN_PROCESS).await);
-            let deadline = server.limits().handshake;
+            let Some(place) = server.place(IN_PROCESS).await else {
+                return;
+            };
+            let (taken, deadline) = (Taken::default(), server.limits().handshake);
             server
                 .handshake(Socket::memory(near, taken.clone()), taken, place, deadline)
                 .await;
@@ -121,15 +129,23 @@ impl Server {
         Ok(far)
     }
 
-    /// A place in the handshake for who comes from an address.
+    /// A place in the handshake for who comes from an address; `None` if none is to be had in the time of a handshake.
     ///
     /// Cancel safe.
-    async fn place(&self, from: IpAddr) -> Place {
-        let (place, gave_way) = self.places().take(from).await;
+    async fn place(&self, from: IpAddr) -> Option<Place> {
+        let stopping = self.stopping();
+        let place = tokio::select! {
+            place = tokio::time::timeout(self.limits().handshake, self.places().take(from)) => place.ok().flatten(),
+            () = stopping.cancelled() => return None,
+        };
+        let Some((place, gave_way)) = place else {
+            self.metrics().peers.limit_hit(Limit::Handshakes);
+            return None;
+        };
         if let Some(why) = gave_way {
             self.metrics().peers.handshake_gave_way(why);
         }
-        place
+        Some(place)
     }
 
     async fn too_often(self, stream: TcpStream, place: Place) {
@@ -187,18 +203,19 @@ impl Server {
         let router = self.router().layer(axum::Extension(taken.clone()));
         let guest = place.clone();
         let answer = move |request: Request<hyper::body::Incoming>| {
-            guest.busy(true);
+            guest.is_at(Stage::Waits);
             let (guest, answered) = (guest.clone(), router.clone().call(request));
             async move {
-                let answer = answered.await;
-                let small = |answer: &Response<axum::body::Body>| {
-                    let bytes = answer.body().size_hint().upper();
-                    bytes.is_some_and(|bytes| bytes <= SMALL_ANSWER_BYTES)
-                };
-                if answer.as_ref().is_ok_and(small) {
-                    guest.busy(false);
+                let Ok(mut answer) = answered.await;
+                let bytes = answer.body().size_hint().upper();
+                let is_small = bytes.is_some_and(|bytes| bytes <= SMALL_ANSWER_BYTES);
+                guest.is_at(if is_small { Stage::Asks } else { Stage::Takes });
+                if answer.status().is_client_error() || answer.status().is_server_error() {
+                    // Who is refused has to connect again, at the pace of its address.
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(header::CONNECTION, close);
                 }
-                answer
+                Ok::<_, Infallible>(answer)
             }
         };
         let connection = http1::Builder::new()

@@ -30,6 +30,8 @@ pub(crate) enum PeerGaveWay {
 pub(crate) enum Limit {
     Connections,
     HandshakeRate,
+    /// All who could give way were being answered.
+    Handshakes,
     Handshake,
     /// Of one connection.
     Channels,
@@ -50,6 +52,7 @@ impl Limit {
     const ALL: &[Self] = &[
         Self::Connections,
         Self::HandshakeRate,
+        Self::Handshakes,
         Self::Handshake,
         Self::Channels,
         Self::AllChannels,
@@ -68,6 +71,7 @@ impl Limit {
         match self {
             Self::Connections => "connections",
             Self::HandshakeRate => "handshake_rate",
+            Self::Handshakes => "handshakes",
             Self::Handshake => "handshake",
             Self::Channels => "channels",
             Self::AllChannels => "all_channels",

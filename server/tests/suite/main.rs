@@ -18,6 +18,7 @@ mod following;
 mod handshake;
 mod hostile_bytes;
 mod hostile_floods;
+mod hostile_handshakes;
 mod hostile_silence;
 mod in_process;
 mod issuers;

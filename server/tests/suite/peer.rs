@@ -73,21 +73,18 @@ impl Host {
 
     /// One that lets others in.
     pub async fn letting_in(auth: impl Authenticate) -> Self {
+        Self::letting_in_with(auth, Limits::default()).await
+    }
+
+    /// The same with these limits.
+    pub async fn letting_in_with(auth: impl Authenticate, limits: Limits) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let config = EngineConfig::new(dir.path());
         let engine = tokio::task::spawn_blocking(|| Engine::open(config))
             .await
             .unwrap()
             .unwrap();
-        Self::knowing(
-            auth,
-            Arc::new(engine.clone()),
-            engine,
-            dir,
-            Limits::default(),
-            "127.0.0.1:0",
-        )
-        .await
+        Self::knowing(auth, Arc::new(engine.clone()), engine, dir, limits, "127.0.0.1:0").await
     }
 
     async fn knowing(

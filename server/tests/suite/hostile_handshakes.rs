@@ -1,0 +1,110 @@
+//! Hostile peers that never get further than their handshake: whatever they hold, others come in, and what they ask for is bounded.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::request::Parts;
+use streamkit_server::{Access, AccessError, Authenticate, Limits};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::peer::*;
+
+/// Two at a time of one address, each as long as it likes.
+fn two_of_an_address() -> Limits {
+    Limits {
+        handshakes_per_address: 2,
+        handshake: Duration::from_secs(3600),
+        ..Limits::default()
+    }
+}
+
+/// A connection from an address of this machine.
+async fn from(address: &str, host: &Host) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
+    let to = host.url.trim_start_matches("ws://").parse().unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// Asks for something, and does not say that nothing will follow.
+async fn ask(tcp: &mut TcpStream, path: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+}
+
+/// The head of the next answer.
+async fn head(tcp: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tcp.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+async fn is_served(address: &str, host: &Host) {
+    let mut tcp = from(address, host).await;
+    ask(&mut tcp, "/healthz").await;
+    let head = tokio::time::timeout(PATIENCE, head(&mut tcp)).await;
+    assert!(head.expect("nobody is let in").starts_with("HTTP/1.1 200 "));
+}
+
+/// The metrics are more than a small answer.
+#[tokio::test]
+async fn those_who_asked_for_much_shut_nobody_out() {
+    let host = Host::with_limits(two_of_an_address()).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut tcp = from("127.0.0.1", &host).await;
+        ask(&mut tcp, "/metrics").await;
+        assert!(head(&mut tcp).await.starts_with("HTTP/1.1 200 "));
+        held.push(tcp);
+    }
+    is_served("127.0.0.1", &host).await;
+    is_served("127.0.0.2", &host).await;
+    host.stop().await;
+}
+
+/// Never says who somebody is.
+struct Undecided;
+
+#[async_trait]
+impl Authenticate for Undecided {
+    async fn authenticate(&self, _: &Parts) -> Result<Access, AccessError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn those_who_are_answered_for_long_shut_out_no_other_address() {
+    let host = Host::letting_in_with(Undecided, two_of_an_address()).await;
+    let mut held = Vec::new();
+    // Two are being answered, the third has to wait for them.
+    for _ in 0..3 {
+        let mut tcp = from("127.0.0.1", &host).await;
+        ask(&mut tcp, "/streamz").await;
+        held.push(tcp);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    is_served("127.0.0.2", &host).await;
+    host.stop().await;
+}
+
+/// Else the pace of an address would not bound how many signatures are checked for it.
+#[tokio::test]
+async fn who_is_not_let_in_is_answered_once_and_has_to_connect_again() {
+    let host = Host::start().await;
+    let mut tcp = from("127.0.0.1", &host).await;
+    for _ in 0..100 {
+        let request = "GET /streamz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a.b.c\r\n\r\n";
+        tcp.write_all(request.as_bytes()).await.unwrap();
+    }
+    let mut answers = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut answers))
+        .await
+        .expect("it stays open");
+    let answers = String::from_utf8(answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 401 ").count(), 1, "{answers}");
+    host.stop().await;
+}
