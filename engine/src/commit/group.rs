@@ -74,10 +74,10 @@ impl Group {
         writer: &LogWriter,
         written: io::Result<()>,
     ) -> Result<(), StorageError> {
-        let bytes = self.body.len();
-        log.counts
-            .group(&written, self.transactions, bytes, self.made.elapsed());
-        writer.confirm(&self.pending, written)
+        let time = self.made.elapsed();
+        let confirmed = writer.confirm(&self.pending, written);
+        log.counts.group(&confirmed, self.transactions, self.body.len(), time);
+        confirmed
     }
 
     /// The group, the oldest under way, is durable: makes it visible, all at once.

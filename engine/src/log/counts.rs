@@ -1,11 +1,11 @@
 //! What an engine counts as it commits, of all its stores together. Two readings of the clock and a few additions for a group, one
 //! and two for a transaction.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::boundary::figures::{Figures, Histogram};
+use crate::error::StorageError;
 
 /// The counts.
 #[derive(Debug)]
@@ -30,14 +30,19 @@ impl Default for CommitCounts {
 }
 
 impl CommitCounts {
-    /// The write of a group of so many transactions and bytes has ended after so long.
-    pub(crate) fn group(&self, written: &io::Result<()>, transactions: u64, bytes: usize, time: Duration) {
+    /// The write of a group of so many transactions and bytes has ended after so long, and was confirmed or not.
+    pub(crate) fn group(&self, confirmed: &Result<(), StorageError>, transactions: u64, bytes: usize, time: Duration) {
         self.syncs.count_time(time);
-        if written.is_ok() {
-            self.groups.count(transactions);
-            self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        } else {
-            self.sync_errors.fetch_add(1, Ordering::Relaxed);
+        match confirmed {
+            Ok(()) => {
+                self.groups.count(transactions);
+                self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            }
+            // It stands behind one whose write failed, which was counted, or its files are gone.
+            Err(StorageError::Halted { .. } | StorageError::Gone(_)) => {}
+            Err(_) => {
+                self.sync_errors.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::simulation::{Faults, Simulated};
+use crate::simulation::{Fault, Faults, Simulated};
 use crate::{
     AppendError, Engine, EngineConfig, Record, Rejection, SegmentPath, SegmentRead, Sequence, Store, StoreId,
     Stores as _, Transaction,
@@ -193,6 +193,28 @@ async fn behind_a_write_that_failed_nothing_is_acknowledged_and_reads_go_on() {
     }
     assert!(failed > 0, "or nothing was tested here");
     assert!(store.writable().is_err() && running.ready().is_err());
+}
+
+/// Groups behind one whose write failed are in no log, whatever became of their own writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_counted_as_durable_was_acknowledged_and_a_store_fails_once() {
+    for seed in 1..40 {
+        let disk = Simulated::new(seed);
+        disk.queue_writes(true);
+        let running = engine(&disk);
+        let store = running.store(STORE).await.unwrap();
+        let heads = all(&store, &[0; PRODUCERS], 10).await;
+        disk.set_faults(Faults {
+            at: Some((disk.calls() + seed, Fault::Device, false)),
+            ..Faults::default()
+        });
+        let acknowledged: u64 = all(&store, &heads, 40).await.iter().sum();
+        let figures = running.figures().unwrap();
+        // The first group opens the log.
+        assert_eq!(figures.group_transactions.sum, 1 + acknowledged, "seed {seed}");
+        assert!(figures.sync_errors <= 1, "seed {seed}: {}", figures.sync_errors);
+        running.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
