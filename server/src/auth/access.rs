@@ -38,6 +38,28 @@ pub enum AccessError {
     Unavailable(String),
 }
 
+impl AccessError {
+    const UNCLEAR: &str = "unclear";
+    const FORBIDDEN: &str = "forbidden";
+    const UNAVAILABLE: &str = "unavailable";
+
+    /// Why, for those who run the server, as `/metrics` spells it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            AccessError::Unclear(_) => Self::UNCLEAR,
+            AccessError::Unknown(fault) => fault.name(),
+            AccessError::Forbidden(_) => Self::FORBIDDEN,
+            AccessError::Unavailable(_) => Self::UNAVAILABLE,
+        }
+    }
+
+    /// All reasons.
+    pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
+        let others = [Self::UNCLEAR, Self::FORBIDDEN, Self::UNAVAILABLE];
+        TokenFault::ALL.map(TokenFault::name).into_iter().chain(others)
+    }
+}
+
 /// Finds out what whoever sent a request may do. [`crate::Keys`] and [`crate::Key`] read tokens; a service that mounts the router
 /// may bring its own.
 ///

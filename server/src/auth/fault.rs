@@ -31,6 +31,22 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
+    /// All of them.
+    pub(crate) const ALL: [TokenFault; 12] = [
+        TokenFault::Missing,
+        TokenFault::Malformed,
+        TokenFault::Algorithm,
+        TokenFault::KeyId,
+        TokenFault::Signature,
+        TokenFault::Expired,
+        TokenFault::NotYet,
+        TokenFault::Audience,
+        TokenFault::Issuer,
+        TokenFault::Scopes,
+        TokenFault::Origin,
+        TokenFault::Other,
+    ];
+
     /// As `/metrics` spells it.
     pub fn name(self) -> &'static str {
         match self {

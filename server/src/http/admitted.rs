@@ -45,16 +45,6 @@ impl From<AccessError> for Refusal {
     }
 }
 
-/// Why, for those who run the server.
-fn reason(error: &AccessError) -> &'static str {
-    match error {
-        AccessError::Unclear(_) => "unclear",
-        AccessError::Unknown(fault) => fault.name(),
-        AccessError::Forbidden(_) => "forbidden",
-        AccessError::Unavailable(_) => "unavailable",
-    }
-}
-
 impl<S> FromRequestParts<S> for Admitted
 where
     Arc<dyn Authenticate>: FromRef<S>,
@@ -67,7 +57,7 @@ where
         let auth = Arc::<dyn Authenticate>::from_ref(state);
         let access = auth.authenticate(parts).await;
         Ok(Self(access.inspect_err(|error| {
-            let reason = reason(error);
+            let reason = error.reason();
             Arc::<Metrics>::from_ref(state).peers.token_refused(reason);
             tracing::debug!(reason, "a request was not let in");
         })?))

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::admitted::Refusal;
+use crate::auth::TokenFault;
 use crate::shared::Shared;
 
 /// Whether a request comes from one of these origins; with none named, from any.
@@ -35,7 +36,7 @@ where
         match is_allowed(&parts.headers, &shared.limits.origins) {
             true => Ok(Self),
             false => {
-                shared.metrics.peers.token_refused("origin");
+                shared.metrics.peers.token_refused(TokenFault::Origin.name());
                 Err(Refusal::new(StatusCode::FORBIDDEN, "this origin may not connect"))
             }
         }

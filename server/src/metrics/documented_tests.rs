@@ -22,18 +22,14 @@ fn labels(sample: &str) -> BTreeSet<String> {
     labels.filter(|label| label != "le").collect()
 }
 
-/// All that a server counts once everything has happened that it counts.
-fn real() -> (Names, String) {
-    let metrics = Metrics::new();
-    // One of a failure is there from the first time on.
-    metrics.everything_happens();
-    let budgets = crate::budgets::Budgets::new(&crate::Limits::default());
-    let text = metrics.text(Moment {
+/// A moment at which everything that may be told is told.
+fn moment() -> Moment {
+    Moment {
         ready: true,
         connections: 0,
         clock_behind: Duration::ZERO,
         queued_bytes: 0,
-        budgets: budgets.held(),
+        budgets: crate::budgets::Budgets::new(&crate::Limits::default()).held(),
         figures: Some(Figures {
             free_bytes: Some(1),
             ..Figures::default()
@@ -42,7 +38,14 @@ fn real() -> (Names, String) {
             set_age: Some(Duration::ZERO),
             ..KeysStanding::default()
         },
-    });
+    }
+}
+
+/// All that a server counts once everything has happened that it counts.
+fn real() -> (Names, String) {
+    let metrics = Metrics::new();
+    metrics.everything_happens();
+    let text = metrics.text(moment());
     let mut names = Names::new();
     for family in text.split("# HELP ").skip(1) {
         let name = family.split(' ').next().unwrap();
@@ -82,6 +85,41 @@ fn every_metric_is_documented_and_every_documented_one_is_there() {
     let (real, text) = real();
     assert!(real.len() > 15, "{text}");
     assert_eq!(documented(), real);
+}
+
+/// The values of a label that a server which just began has.
+fn values(text: &str, name: &str, label: &str) -> BTreeSet<String> {
+    let start = format!("{name}{{{label}=\"");
+    let samples = text.lines().filter_map(|line| line.strip_prefix(&start));
+    samples
+        .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+        .collect()
+}
+
+/// What stands between backticks.
+fn spelled(text: &str) -> BTreeSet<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// An alarm on what grows misses the first of one that was not there before.
+#[test]
+fn every_reason_is_there_from_the_start_and_all_of_them_are_documented() {
+    let text = Metrics::new().text(moment());
+    let mut families = 0;
+    for row in include_str!("../../../docs/COMMANDS.md").lines() {
+        let Some((name, values_of_it)) = row.strip_prefix("| `").and_then(|row| row.split_once("{reason}` |")) else {
+            continue;
+        };
+        families += 1;
+        assert_eq!(values(&text, name, "reason"), spelled(values_of_it), "{name}");
+    }
+    assert!(families > 5);
+    let rows = include_str!("../../../docs/OPERATING.md").lines();
+    let rows = rows.skip_while(|line| *line != "## Limits").skip(1);
+    let rows = rows.take_while(|line| !line.starts_with("## "));
+    let limits = rows.filter_map(|row| row.split('|').nth(1));
+    let limits: BTreeSet<String> = limits.flat_map(spelled).collect();
+    assert_eq!(values(&text, "streamkit_limits_hit_total", "limit"), limits);
 }
 
 #[test]

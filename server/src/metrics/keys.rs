@@ -2,22 +2,17 @@
 
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::families::{Awaited, Unlabelled};
 use crate::auth::KeysStanding;
-
-/// A family with this one is not there before its value is.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct NoneYet {}
 
 pub(super) struct KeyGauges {
     keys: Gauge,
     files_broken: Gauge,
-    set_age: Family<NoneYet, Gauge<f64, AtomicU64>>,
+    set_age: Awaited<Gauge<f64, AtomicU64>>,
     fetches_failed: Counter,
 }
 
@@ -26,7 +21,7 @@ impl KeyGauges {
         let gauges = Self {
             keys: Gauge::default(),
             files_broken: Gauge::default(),
-            set_age: Family::default(),
+            set_age: Awaited::default(),
             fetches_failed: Counter::default(),
         };
         registry.register("keys", "Keys that tokens are checked with", gauges.keys.clone());
@@ -44,7 +39,7 @@ impl KeyGauges {
         self.keys.set(gauge(now.keys));
         self.files_broken.set(gauge(now.files_broken));
         if let Some(age) = now.set_age {
-            self.set_age.get_or_create(&NoneYet {}).set(age.as_secs_f64());
+            self.set_age.get_or_create(&Unlabelled {}).set(age.as_secs_f64());
         }
         // Two who ask at a time must not make it go back.
         let counted = self.fetches_failed.inner();

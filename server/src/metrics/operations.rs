@@ -11,24 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 use streamkit_engine::boundary::figures::Histogram;
 
 use super::distributions::{NANOS, encode};
-
-/// Declares an enum of labels, each with its text.
-macro_rules! labels {
-    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $label:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub(crate) enum $name { $($(#[$of])* $label,)* }
-
-        impl $name {
-            const ALL: &[Self] = &[$(Self::$label,)*];
-
-            /// As it is named in metrics and traces.
-            pub(crate) fn name(self) -> &'static str {
-                match self { $(Self::$label => $text,)* }
-            }
-        }
-    };
-}
+use super::families::labels;
 
 labels! {
     /// What is asked for.

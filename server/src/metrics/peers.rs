@@ -5,85 +5,49 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::families::{ByReason, beginning_with, count};
+use super::families::{ByReason, beginning_with, count, labels};
+use crate::auth::AccessError;
 
-/// Why a connection in its handshake had to give way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum GaveWay {
-    /// There were too many.
-    Total,
-    /// There were too many of its address.
-    Address,
+labels! {
+    /// Why a connection in its handshake had to give way.
+    GaveWay {
+        /// There were too many.
+        Total = "all",
+        /// There were too many of its address.
+        Address = "address",
+    }
 }
 
-/// Why a peer had to give way to others.
-#[derive(Clone, Copy)]
-pub(crate) enum PeerGaveWay {
-    /// It took too little of what waited for it.
-    Receiving,
-    /// It sent too little of a large frame.
-    Sending,
+labels! {
+    /// Why a peer had to give way to others.
+    PeerGaveWay {
+        /// It took too little of what waited for it.
+        Receiving = "receiving",
+        /// It sent too little of a large frame.
+        Sending = "sending",
+    }
 }
 
-/// A limit that a peer met.
-#[derive(Clone, Copy)]
-pub(crate) enum Limit {
-    Connections,
-    HandshakeRate,
-    /// All who could give way were being answered.
-    Handshakes,
-    Handshake,
-    /// Of one connection.
-    Channels,
-    AllChannels,
-    Subscriptions,
-    Requests,
-    /// What was sent found no room in time.
-    Inbound,
-    FrameBytes,
-    ConsumeEntries,
-    Silence,
-    WriteDeadline,
-    OpenStores,
-}
-
-impl Limit {
-    /// All of them: each is there from the start.
-    const ALL: &[Self] = &[
-        Self::Connections,
-        Self::HandshakeRate,
-        Self::Handshakes,
-        Self::Handshake,
-        Self::Channels,
-        Self::AllChannels,
-        Self::Subscriptions,
-        Self::Requests,
-        Self::Inbound,
-        Self::FrameBytes,
-        Self::ConsumeEntries,
-        Self::Silence,
-        Self::WriteDeadline,
-        Self::OpenStores,
-    ];
-
-    /// As it is named in the metric.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::HandshakeRate => "handshake_rate",
-            Self::Handshakes => "handshakes",
-            Self::Handshake => "handshake",
-            Self::Channels => "channels",
-            Self::AllChannels => "all_channels",
-            Self::Subscriptions => "subscriptions",
-            Self::Requests => "requests",
-            Self::Inbound => "inbound",
-            Self::FrameBytes => "frame_bytes",
-            Self::ConsumeEntries => "consume_entries",
-            Self::Silence => "silence",
-            Self::WriteDeadline => "write_deadline",
-            Self::OpenStores => "open_stores",
-        }
+labels! {
+    /// A limit that a peer met.
+    Limit {
+        Connections = "connections",
+        HandshakeRate = "handshake_rate",
+        /// The requests of all who could give way were being decided.
+        Handshakes = "handshakes",
+        Handshake = "handshake",
+        /// Of one connection.
+        Channels = "channels",
+        AllChannels = "all_channels",
+        Subscriptions = "subscriptions",
+        Requests = "requests",
+        /// What was sent found no room in time.
+        Inbound = "inbound",
+        FrameBytes = "frame_bytes",
+        ConsumeEntries = "consume_entries",
+        Silence = "silence",
+        WriteDeadline = "write_deadline",
+        OpenStores = "open_stores",
     }
 }
 
@@ -102,10 +66,10 @@ pub(crate) struct PeerCounters {
 impl PeerCounters {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let counters = Self {
-            handshakes_gave_way: beginning_with(&["all", "address"]),
-            gave_way: beginning_with(&["receiving", "sending"]),
+            handshakes_gave_way: beginning_with(GaveWay::ALL.iter().map(|why| why.name())),
+            gave_way: beginning_with(PeerGaveWay::ALL.iter().map(|why| why.name())),
             limits_hit: Family::default(),
-            tokens_refused: Family::default(),
+            tokens_refused: beginning_with(AccessError::reasons()),
         };
         for limit in Limit::ALL {
             let of = OfLimit { limit: limit.name() };
@@ -123,19 +87,11 @@ impl PeerCounters {
     }
 
     pub(crate) fn handshake_gave_way(&self, why: GaveWay) {
-        let reason = match why {
-            GaveWay::Total => "all",
-            GaveWay::Address => "address",
-        };
-        count(&self.handshakes_gave_way, reason);
+        count(&self.handshakes_gave_way, why.name());
     }
 
     pub(crate) fn peer_gave_way(&self, why: PeerGaveWay) {
-        let reason = match why {
-            PeerGaveWay::Receiving => "receiving",
-            PeerGaveWay::Sending => "sending",
-        };
-        count(&self.gave_way, reason);
+        count(&self.gave_way, why.name());
     }
 
     /// Somebody met a limit and was told.

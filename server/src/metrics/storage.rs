@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use streamkit_engine::boundary::figures::Figures;
 
 use super::distributions::{LastSeen, NANOS};
+use super::families::{Awaited, Unlabelled};
 
 pub(super) struct StorageFigures {
     groups: LastSeen,
@@ -22,7 +22,7 @@ pub(super) struct StorageFigures {
     evicted_stores: Counter,
     log: Gauge,
     /// Not there while nobody can tell.
-    free: Family<Vec<(String, String)>, Gauge>,
+    free: Awaited<Gauge>,
 }
 
 impl StorageFigures {
@@ -38,7 +38,7 @@ impl StorageFigures {
             halted_stores: Gauge::default(),
             evicted_stores: Counter::default(),
             log: Gauge::default(),
-            free: Family::default(),
+            free: Awaited::default(),
         };
         let help = "Transactions of each group that became durable by one write";
         registry.register("group_transactions", help, figures.groups.clone());
@@ -80,7 +80,7 @@ impl StorageFigures {
         match now.free_bytes {
             Some(free) => {
                 let free = free.try_into().unwrap_or(i64::MAX);
-                self.free.get_or_create(&Vec::new()).set(free);
+                self.free.get_or_create(&Unlabelled {}).set(free);
             }
             None => self.free.clear(),
         }

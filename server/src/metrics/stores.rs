@@ -4,22 +4,65 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use streamkit_engine::{AppendError, ReadError, Rejection, StorageError};
 
-use super::families::{ByReason, beginning_with, count};
+use super::families::{ByReason, beginning_with, count, labels};
 
-/// Why an append fails. All are there from the start: an alarm on what grows would miss the first of one that was not.
-const APPEND_REASONS: &[&str] = &[
-    "conflict",
-    "disk_full",
-    "halted",
-    "invalid",
-    "not_ready",
-    "overloaded",
-    "storage",
-    "unknown",
-];
+labels! {
+    /// Why a transaction is not committed.
+    AppendReason {
+        /// Others were first.
+        Conflict = "conflict",
+        DiskFull = "disk_full",
+        Halted = "halted",
+        /// The transaction is none.
+        Invalid = "invalid",
+        NotReady = "not_ready",
+        /// There is no room for it now.
+        Overloaded = "overloaded",
+        Storage = "storage",
+        /// Whether it is committed nobody knows.
+        Unknown = "unknown",
+    }
+}
 
-/// The same of a read.
-const READ_REASONS: &[&str] = &["damage", "deleted", "storage"];
+labels! {
+    /// Why a read ends early.
+    ReadReason {
+        Damage = "damage",
+        Deleted = "deleted",
+        /// Storage asks to wait.
+        Overloaded = "overloaded",
+        Storage = "storage",
+    }
+}
+
+impl AppendReason {
+    fn of(error: &AppendError) -> Self {
+        match error {
+            AppendError::Indeterminate(_) => Self::Unknown,
+            AppendError::Rejected(rejection) => match rejection {
+                Rejection::Conflict { .. } | Rejection::FencedOff(_) => Self::Conflict,
+                Rejection::DiskFull => Self::DiskFull,
+                Rejection::NotReady(_) => Self::NotReady,
+                Rejection::QueueFull { .. } | Rejection::Busy(_) | Rejection::TooManyLeases => Self::Overloaded,
+                Rejection::Storage(StorageError::Halted { .. } | StorageError::Gone(_)) => Self::Halted,
+                Rejection::Invalid(_) | Rejection::InvalidLease(_) | Rejection::NoSuchSequence(_) => Self::Invalid,
+                _ => Self::Storage,
+            },
+            _ => Self::Storage,
+        }
+    }
+}
+
+impl ReadReason {
+    fn of(error: &ReadError) -> Self {
+        match error {
+            ReadError::Storage(StorageError::Corrupt { .. }) => Self::Damage,
+            ReadError::Storage(StorageError::Deleted(_)) => Self::Deleted,
+            ReadError::Busy(_) => Self::Overloaded,
+            _ => Self::Storage,
+        }
+    }
+}
 
 #[derive(Default)]
 pub(crate) struct StoreCounters {
@@ -33,8 +76,8 @@ pub(crate) struct StoreCounters {
 impl StoreCounters {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let counters = Self {
-            appends_failed: beginning_with(APPEND_REASONS),
-            reads_failed: beginning_with(READ_REASONS),
+            appends_failed: beginning_with(AppendReason::ALL.iter().map(|reason| reason.name())),
+            reads_failed: beginning_with(ReadReason::ALL.iter().map(|reason| reason.name())),
             ..Self::default()
         };
         let help = "Transactions acknowledged as durable";
@@ -57,29 +100,36 @@ impl StoreCounters {
     }
 
     pub(crate) fn append_failed(&self, error: &AppendError) {
-        let reason = match error {
-            AppendError::Indeterminate(_) => "unknown",
-            AppendError::Rejected(Rejection::Conflict { .. }) => "conflict",
-            AppendError::Rejected(Rejection::DiskFull) => "disk_full",
-            AppendError::Rejected(Rejection::NotReady(_)) => "not_ready",
-            AppendError::Rejected(Rejection::QueueFull { .. }) => "overloaded",
-            AppendError::Rejected(Rejection::Storage(StorageError::Halted { .. } | StorageError::Gone(_))) => "halted",
-            AppendError::Rejected(Rejection::Storage(_)) => "storage",
-            _ => "invalid",
-        };
-        count(&self.appends_failed, reason);
+        count(&self.appends_failed, AppendReason::of(error).name());
     }
 
     pub(crate) fn read_failed(&self, error: &ReadError) {
-        let reason = match error {
-            ReadError::Storage(StorageError::Corrupt { .. }) => "damage",
-            ReadError::Storage(StorageError::Deleted(_)) => "deleted",
-            _ => "storage",
-        };
-        count(&self.reads_failed, reason);
+        count(&self.reads_failed, ReadReason::of(error).name());
     }
 
     pub(crate) fn open_failed(&self) {
         self.opens_failed.inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use streamkit_engine::Busy;
+
+    use super::*;
+
+    #[test]
+    fn what_asks_to_wait_is_no_fault_of_who_asked() {
+        let busy = Busy {
+            why: "a medium".to_owned(),
+            retry_after: Duration::from_secs(1),
+        };
+        assert_eq!(
+            AppendReason::of(&Rejection::Busy(busy.clone()).into()),
+            AppendReason::Overloaded
+        );
+        assert_eq!(ReadReason::of(&ReadError::Busy(busy)), ReadReason::Overloaded);
     }
 }

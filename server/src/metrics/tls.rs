@@ -1,28 +1,22 @@
 //! Connections that speak TLS, or should.
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::families::{ByReason, beginning_with, count};
+use super::families::{Awaited, ByReason, Unlabelled, beginning_with, count};
 use crate::tls::REASONS;
-
-/// A family with this one is not there before its value is.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct NoLabels {}
 
 pub(crate) struct TlsCounters {
     handshakes_failed: ByReason,
     /// Not there without TLS.
-    certificate_expires: Family<NoLabels, Gauge>,
+    certificate_expires: Awaited<Gauge>,
 }
 
 impl TlsCounters {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let counters = Self {
-            handshakes_failed: beginning_with(REASONS),
-            certificate_expires: Family::default(),
+            handshakes_failed: beginning_with(REASONS.iter().copied()),
+            certificate_expires: Awaited::default(),
         };
         let help = "Connections that ended in their TLS handshake, by reason";
         registry.register("tls_handshakes_failed", help, counters.handshakes_failed.clone());
@@ -38,6 +32,6 @@ impl TlsCounters {
 
     /// In seconds since 1970.
     pub(crate) fn certificate_expires(&self, at: i64) {
-        self.certificate_expires.get_or_create(&NoLabels {}).set(at);
+        self.certificate_expires.get_or_create(&Unlabelled {}).set(at);
     }
 }

@@ -77,10 +77,14 @@ impl Failure {
             ))
             | Failure::Presence(_)
             | Failure::Replaced => Outcome::Conflict,
-            Failure::NotWritten(AppendError::Rejected(Rejection::QueueFull { .. })) | Failure::Overloaded => {
-                Outcome::Overloaded
+            Failure::NotWritten(AppendError::Rejected(
+                Rejection::QueueFull { .. } | Rejection::Busy(_) | Rejection::TooManyLeases,
+            ))
+            | Failure::Read(ReadError::Busy(_))
+            | Failure::Overloaded => Outcome::Overloaded,
+            Failure::NotWritten(AppendError::Rejected(Rejection::Invalid(_) | Rejection::InvalidLease(_))) => {
+                Outcome::Invalid
             }
-            Failure::NotWritten(AppendError::Rejected(Rejection::Invalid(_))) => Outcome::Invalid,
             Failure::NotWritten(_) | Failure::DoesNotFit(..) | Failure::Read(_) => Outcome::Failed,
             Failure::ReservedName | Failure::AnotherWorker | Failure::TooManyEntries(_) => Outcome::Invalid,
             Failure::NotHeardOf(_) | Failure::PeerEnded | Failure::Ending => Outcome::Ended,
