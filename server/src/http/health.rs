@@ -86,6 +86,6 @@ pub(super) fn metrics_text(shared: &Shared, auth: &dyn Authenticate, sessions: &
         queued_bytes: stores.queued_bytes().unwrap_or(0),
         budgets: shared.budgets.held(),
         figures: stores.figures(),
-        keys: keys.unwrap_or_default(),
+        keys,
     })
 }

@@ -34,10 +34,10 @@ fn moment() -> Moment {
             free_bytes: Some(1),
             ..Figures::default()
         }),
-        keys: KeysStanding {
+        keys: Some(KeysStanding {
             set_age: Some(Duration::ZERO),
             ..KeysStanding::default()
-        },
+        }),
     }
 }
 

@@ -10,7 +10,7 @@ use super::families::{Awaited, Unlabelled};
 use crate::auth::KeysStanding;
 
 pub(super) struct KeyGauges {
-    keys: Gauge,
+    keys: Awaited<Gauge>,
     files_broken: Gauge,
     set_age: Awaited<Gauge<f64, AtomicU64>>,
     fetches_failed: Counter,
@@ -19,12 +19,13 @@ pub(super) struct KeyGauges {
 impl KeyGauges {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let gauges = Self {
-            keys: Gauge::default(),
+            keys: Awaited::default(),
             files_broken: Gauge::default(),
             set_age: Awaited::default(),
             fetches_failed: Counter::default(),
         };
-        registry.register("keys", "Keys that tokens are checked with", gauges.keys.clone());
+        let help = "Keys that tokens are checked with; not there where a service authenticates by itself";
+        registry.register("keys", help, gauges.keys.clone());
         let help = "Key files whose newest content has no keys: what they had before counts";
         registry.register("key_files_broken", help, gauges.files_broken.clone());
         let help = "Time since the issuer's key set was fetched; not there before it was";
@@ -34,9 +35,10 @@ impl KeyGauges {
         gauges
     }
 
-    pub(super) fn set(&self, now: KeysStanding) {
+    pub(super) fn set(&self, now: Option<KeysStanding>) {
+        let Some(now) = now else { return };
         let gauge = |value: usize| value.try_into().unwrap_or(i64::MAX);
-        self.keys.set(gauge(now.keys));
+        self.keys.get_or_create(&Unlabelled {}).set(gauge(now.keys));
         self.files_broken.set(gauge(now.files_broken));
         if let Some(age) = now.set_age {
             self.set_age.get_or_create(&Unlabelled {}).set(age.as_secs_f64());

@@ -24,7 +24,8 @@ pub(crate) struct Moment {
     pub(crate) budgets: [Held; 4],
     /// What storage tells of itself, if it does.
     pub(crate) figures: Option<Figures>,
-    pub(crate) keys: KeysStanding,
+    /// How keys stand, where there may be some.
+    pub(crate) keys: Option<KeysStanding>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]

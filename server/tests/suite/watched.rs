@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use async_trait::async_trait;
+use axum::http::request::Parts;
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
-use streamkit_server::{CallerTrace, continue_traces};
+use streamkit_server::{Access, AccessError, Authenticate, CallerTrace, Scopes, continue_traces};
 use tracing::Subscriber;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -63,6 +66,30 @@ async fn calls_are_counted_by_what_they_ask_for_and_how_they_end() {
     assert!(value(&text, "streamkit_log_bytes ") > 0.0);
     assert_eq!(text, text.replace(&STORE.to_string(), ""), "no store is named");
     assert_eq!(value(&host.server.metrics_text(), "streamkit_transactions_total "), 1.0);
+    host.stop().await;
+}
+
+/// Lets everybody in, without any key.
+struct Everybody;
+
+#[async_trait]
+impl Authenticate for Everybody {
+    async fn authenticate(&self, _: &Parts) -> Result<Access, AccessError> {
+        Ok(Access {
+            scopes: Scopes::parse(["streamkit::*"]).unwrap(),
+            expires_in: Duration::from_secs(600),
+        })
+    }
+}
+
+#[tokio::test]
+async fn one_key_is_told_as_one_and_where_there_are_none_nothing_is_told_of_keys() {
+    let host = Host::start().await;
+    assert_eq!(value(&host.server.metrics_text(), "streamkit_keys "), 1.0);
+    host.stop().await;
+    let host = Host::letting_in(Everybody).await;
+    assert!(!host.server.metrics_text().contains("\nstreamkit_keys "));
+    assert!(get(&host, "/readyz", "").await.starts_with("HTTP/1.1 200 "));
     host.stop().await;
 }
 

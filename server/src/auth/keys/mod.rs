@@ -174,4 +174,11 @@ impl Authenticate for Key {
         let verified = verify(std::iter::once(self), token, &TokenRules::default());
         verified.map_err(AccessError::Unknown)
     }
+
+    fn standing(&self) -> Option<KeysStanding> {
+        Some(KeysStanding {
+            keys: 1,
+            ..KeysStanding::default()
+        })
+    }
 }
