@@ -339,3 +339,26 @@ async fn an_issuer_whose_keys_are_for_all_of_rsa_is_believed_for_one_algorithm()
     }
     host.stop().await;
 }
+
+/// Nobody can say then whether a token with an unknown `kid` is right, and whoever is told 401 gives up.
+#[tokio::test]
+async fn while_the_issuer_is_away_a_token_of_a_key_that_may_be_new_is_put_off() {
+    let set = Publisher::start(Answer::Set(set(&["p256.jwk"]))).await;
+    let host = Host::letting_in(keys_of(issuer(&set.url, HOUR, HOUR))).await;
+    let (good, next) = (token_of(&signer("p256.jwk", None)), token_of(&signer("p384.jwk", None)));
+    assert_eq!(status(&host, &good).await, 101);
+    assert_eq!(status(&host, &next).await, 401, "it was fetched a moment ago");
+    host.stop().await;
+    let host = Host::letting_in(keys_of(issuer(&set.url, HOUR, Duration::ZERO))).await;
+    assert_eq!(status(&host, &good).await, 101);
+    set.now_answers(Answer::Status("500 Internal Server Error"));
+    for _ in 0..3 {
+        assert_eq!(status(&host, &next).await, 503);
+        assert_eq!(status(&host, &good).await, 101);
+    }
+    set.now_answers(Answer::Set(crate::issuers::set(&["p384.jwk"])));
+    while status(&host, &next).await != 101 {
+        tokio::time::sleep(SOON).await;
+    }
+    host.stop().await;
+}

@@ -44,6 +44,8 @@ struct State {
     begun: Option<Instant>,
     /// Whether one is under way, or asked for.
     is_under_way: bool,
+    /// Whether the last one failed.
+    is_away: bool,
     failures: u64,
 }
 
@@ -84,26 +86,29 @@ impl Issuer {
         self.state().failures
     }
 
-    /// Waits for the first set, if it is being fetched.
+    /// Fetches the first set, unless that was tried a short time ago.
     pub(super) async fn first(&self) -> Refresh {
         let ended = self.ended.subscribe();
-        let (is_under_way, is_here) = {
-            let state = self.state();
-            (state.is_under_way, state.keys.is_some())
-        };
-        match (is_here, is_under_way) {
-            (true, _) => Refresh::Done,
-            (false, true) if self.wait(ended).await == Refresh::Done && self.keys().is_some() => Refresh::Done,
+        if self.keys().is_some() {
+            return Refresh::Done;
+        }
+        match self.want(self.config.pause) {
+            true if self.wait(ended).await == Refresh::Done && self.keys().is_some() => Refresh::Done,
             _ => Refresh::Unavailable,
         }
     }
 
-    /// Fetches the set because a token names a key that is not in it, unless it was fetched a short time ago.
+    /// Fetches the set because a token names a key that is not in it, unless it was fetched a short time ago. While that fails, such
+    /// a key may be a new one.
     pub(super) async fn for_unknown_key(&self) -> Refresh {
         let ended = self.ended.subscribe();
-        match self.want(self.config.pause) {
+        let refresh = match self.want(self.config.pause) {
             true => self.wait(ended).await,
             false => Refresh::NotNow,
+        };
+        match self.state().is_away {
+            true => Refresh::Unavailable,
+            false => refresh,
         }
     }
 
@@ -170,6 +175,7 @@ impl Issuer {
         }
         let fetched = self.source.fetch(&self.unsaid).await;
         let mut state = self.state();
+        state.is_away = fetched.is_err();
         match fetched {
             Ok(keys) => {
                 if *failed > 0 || state.keys.is_none() {
@@ -196,5 +202,37 @@ impl Issuer {
         state.is_under_way = false;
         drop(state);
         self.ended.send_modify(|ended| *ended += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    /// One of which a fetch, just now, failed.
+    fn away(pause: Duration) -> Issuer {
+        let mut config = IssuerConfig::new("https://issuer.example/");
+        config.pause = pause;
+        let issuer = Issuer::new(config, Vec::new()).unwrap();
+        let state = State {
+            begun: Some(Instant::now()),
+            is_away: true,
+            ..State::default()
+        };
+        *issuer.state() = state;
+        issuer
+    }
+
+    #[tokio::test]
+    async fn a_token_asks_for_the_first_set_no_oftener_than_for_a_newer_one() {
+        let issuer = away(Duration::ZERO);
+        assert_eq!(issuer.first().now_or_never(), None, "it waits");
+        assert!(issuer.state().is_under_way);
+        issuer.wanted.notified().await;
+        let issuer = away(Duration::from_secs(3600));
+        assert_eq!(issuer.first().now_or_never(), Some(Refresh::Unavailable));
+        assert!(!issuer.state().is_under_way);
     }
 }
