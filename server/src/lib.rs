@@ -15,6 +15,7 @@
 mod auth;
 mod budgets;
 mod calls;
+mod certificate;
 mod circuit;
 mod http;
 mod limits;

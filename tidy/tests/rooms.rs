@@ -47,6 +47,7 @@ const SERVER: &[&str] = &[
     "budgets",
     "tls",
     "auth",
+    "certificate",
     "stood",
     "limits",
 ];

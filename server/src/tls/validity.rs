@@ -1,12 +1,11 @@
-//! How long a certificate is good: the two times in it, read off its DER, of which nothing else is needed here.
+//! How long a certificate is good: the two times in it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const SEQUENCE: u8 = 0x30;
+use crate::certificate::{CertificateFields, Element};
+
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// Of the version, which may be missing.
-const VERSION: u8 = 0xa0;
 
 /// From when and until when, in seconds since 1970.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,22 +33,11 @@ impl Validity {
     }
 
     fn of(certificate: &[u8]) -> Option<Self> {
-        let (certificate, _) = element(certificate, SEQUENCE)?;
-        let (mut fields, _) = element(certificate, SEQUENCE)?;
-        if let Some((_, rest)) = element(fields, VERSION) {
-            fields = rest;
-        }
-        // The serial number, the algorithm of the signature, the issuer.
-        for _ in 0..3 {
-            fields = any(fields)?.2;
-        }
-        let (times, _) = element(fields, SEQUENCE)?;
-        let (tag, from, times) = any(times)?;
-        let from = time(tag, from)?;
-        let (tag, until, _) = any(times)?;
+        let from = Element::first(CertificateFields::of(certificate)?.validity)?;
+        let until = Element::first(from.rest)?;
         Some(Self {
-            from,
-            until: time(tag, until)?,
+            from: time(from.tag, from.content)?,
+            until: time(until.tag, until.content)?,
         })
     }
 
@@ -63,27 +51,6 @@ impl Validity {
             _ => Standing::Good(apart(self.until, now)),
         }
     }
-}
-
-/// The content of an element with this tag, and what stands behind it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, content, rest) = any(der)?;
-    (found == tag).then_some((content, rest))
-}
-
-/// An element's tag and content, and what stands behind it.
-fn any(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, short], rest) = der.split_first_chunk()?;
-    let (length, rest) = match short {
-        0..=0x7f => (usize::from(short), rest),
-        0x81..=0x84 => {
-            let (long, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
-            (long.iter().fold(0, |all, &byte| all << 8 | usize::from(byte)), rest)
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
 }
 
 /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.

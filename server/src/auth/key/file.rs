@@ -10,9 +10,10 @@ use super::error::KeyError;
 use super::jwk::{self, Trust};
 use super::key::Key;
 use super::material::{Material, Public, private_of_der};
+use super::pem;
 use super::secret::secret;
-use super::{der, pem};
 use crate::auth::algorithm::Algorithm;
+use crate::certificate::CertificateFields;
 
 /// Most bytes of a file with keys.
 const KEY_FILE_BYTES_MAX: usize = 64 << 10;
@@ -134,7 +135,7 @@ fn is_another_kind(bytes: &[u8]) -> bool {
     let is_json = bytes.windows(5).any(|window| window == b"\"kty\"");
     let is_der = bytes.first() == Some(&0x30)
         && (Public::of_der(bytes).is_some()
-            || der::public_key_of_certificate(bytes).is_some_and(|key| Public::of_der(key).is_some())
+            || CertificateFields::of(bytes).is_some_and(|one| Public::of_der(one.public_key).is_some())
             || private_of_der(bytes).is_some());
     is_of_ssh || is_json || is_der
 }

@@ -1,11 +1,10 @@
 //! A key that tokens are checked with, and signed with if its secret part is there.
 //!
 //! ```text
-//! file.rs: what a file is ─▶ secret.rs, pem.rs (der.rs), jwk.rs ─▶ material.rs, signer.rs ─▶ key.rs: check.rs, one an algorithm
+//! file.rs: what a file is ─▶ secret.rs, pem.rs, jwk.rs ─▶ material.rs, signer.rs ─▶ key.rs: check.rs, one an algorithm
 //! ```
 
 mod check;
-mod der;
 mod error;
 mod file;
 mod jwk;

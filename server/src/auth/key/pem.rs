@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::der::public_key_of_certificate;
 use super::error::KeyError;
 use super::material::{Material, Public, private_of_der};
+use crate::certificate::CertificateFields;
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
@@ -42,8 +42,8 @@ fn read(label: &str, der: &[u8]) -> Result<Material, KeyError> {
     };
     match label {
         "PUBLIC KEY" | "RSA PUBLIC KEY" => Public::of_der(der).map(Material::Public).ok_or_else(unknown),
-        "CERTIFICATE" => public_key_of_certificate(der)
-            .and_then(Public::of_der)
+        "CERTIFICATE" => CertificateFields::of(der)
+            .and_then(|certificate| Public::of_der(certificate.public_key))
             .map(Material::Public)
             .ok_or_else(unknown),
         "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {
