@@ -1,23 +1,21 @@
 //! Accepting connections: each has a deadline for its handshake, only so many are in it at a time ([`super::places`]), and
 //! none of them can stop the others from being accepted: whoever accepts waits for nobody.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::http::{HeaderValue, Request, StatusCode, header};
-use hyper::body::Body as _;
+use axum::http::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
-use tower_service::Service as _;
 
-use super::places::{Place, Stage};
+use super::guest::Guest;
+use super::places::Place;
 use super::server::Server;
 use super::{undated, unheard};
 use crate::metrics::Limit;
@@ -32,9 +30,6 @@ const PIPE_BYTES: usize = 64 << 10;
 
 /// Where peers in this process come from: nowhere on any network.
 const IN_PROCESS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-
-/// An answer that fits into any socket: it is on its way as soon as it is made.
-const SMALL_ANSWER_BYTES: u64 = 16 << 10;
 
 impl Server {
     /// Serves [`Server::router`] on a listener until [`Server::shutdown`] is called. Prefer it to `axum::serve`, which
@@ -178,6 +173,9 @@ impl Server {
             () = place.gives_way().cancelled() => return,
             () = stopping.cancelled() => return,
         };
+        if secured.is_err() {
+            self.metrics().peers.limit_hit(Limit::Handshake);
+        }
         match secured.unwrap_or_else(|late| Err(late.into())) {
             Ok(socket) => {
                 let left = deadline.saturating_sub(begun.elapsed()).max(Duration::from_millis(1));
@@ -199,25 +197,10 @@ impl Server {
             return refused
                 .unwrap_or_else(|error| tracing::debug!(%error, "a connection ended before it was answered"));
         }
-        let place = Arc::new(place);
         let router = self.router().layer(axum::Extension(taken.clone()));
-        let guest = place.clone();
-        let answer = move |request: Request<hyper::body::Incoming>| {
-            guest.is_at(Stage::Waits);
-            let (guest, answered) = (guest.clone(), router.clone().call(request));
-            async move {
-                let Ok(mut answer) = answered.await;
-                let bytes = answer.body().size_hint().upper();
-                let is_small = bytes.is_some_and(|bytes| bytes <= SMALL_ANSWER_BYTES);
-                guest.is_at(if is_small { Stage::Asks } else { Stage::Takes });
-                if answer.status().is_client_error() || answer.status().is_server_error() {
-                    // Who is refused has to connect again, at the pace of its address.
-                    let close = HeaderValue::from_static("close");
-                    answer.headers_mut().insert(header::CONNECTION, close);
-                }
-                Ok::<_, Infallible>(answer)
-            }
-        };
+        let guest = Guest::new(place, taken.clone());
+        let answering = guest.clone();
+        let answer = move |request| answering.clone().answer(router.clone(), request);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(deadline)
@@ -227,7 +210,7 @@ impl Server {
         let stopping = self.stopping();
         let ended = tokio::select! {
             ended = &mut connection => ended,
-            () = place.gives_way().cancelled() => {
+            () = guest.gives_way().cancelled() => {
                 taken.abandon();
                 return;
             }
@@ -237,7 +220,7 @@ impl Server {
             }
         };
         if let Err(error) = ended {
-            if error.is_timeout() {
+            if guest.is_late(&error) {
                 self.metrics().peers.limit_hit(Limit::Handshake);
             }
             tracing::debug!(%error, "a connection ended before it was upgraded");

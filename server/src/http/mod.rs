@@ -3,6 +3,7 @@
 mod accept;
 mod admitted;
 pub mod backup;
+mod guest;
 mod health;
 mod origin;
 mod pace;

@@ -40,11 +40,11 @@ pub(crate) struct Places {
 struct Inner {
     next: u64,
     /// In the order they came.
-    taken: BTreeMap<u64, Guest>,
+    taken: BTreeMap<u64, Occupant>,
     of: HashMap<Neighbourhood, usize>,
 }
 
-struct Guest {
+struct Occupant {
     from: Neighbourhood,
     state: Arc<AtomicU8>,
     gives_way: CancellationToken,
@@ -122,7 +122,7 @@ impl Places {
         inner.next += 1;
         let state = Arc::<AtomicU8>::default();
         let gives_way = CancellationToken::new();
-        let guest = Guest {
+        let guest = Occupant {
             from,
             state: state.clone(),
             gives_way: gives_way.clone(),
@@ -143,9 +143,10 @@ impl Places {
 
 impl Inner {
     /// Sends the oldest of those away who are at the first stage of all that give way. `false` if none is.
-    fn send_away(&mut self, among: impl Fn(&Guest) -> bool) -> bool {
+    fn send_away(&mut self, among: impl Fn(&Occupant) -> bool) -> bool {
         let oldest = |stage: Stage| {
-            let is = |(_, guest): &(&u64, &Guest)| guest.state.load(Ordering::Relaxed) == stage as u8 && among(guest);
+            let is =
+                |(_, guest): &(&u64, &Occupant)| guest.state.load(Ordering::Relaxed) == stage as u8 && among(guest);
             self.taken.iter().find(is).map(|(id, _)| *id)
         };
         let Some(id) = oldest(Stage::Asks).or_else(|| oldest(Stage::Takes)) else {
@@ -157,7 +158,7 @@ impl Inner {
         true
     }
 
-    fn remove(&mut self, id: u64) -> Option<Guest> {
+    fn remove(&mut self, id: u64) -> Option<Occupant> {
         let guest = self.taken.remove(&id)?;
         if let Some(count) = self.of.get_mut(&guest.from) {
             *count -= 1;

@@ -108,3 +108,26 @@ async fn who_is_not_let_in_is_answered_once_and_has_to_connect_again() {
     assert_eq!(answers.matches("HTTP/1.1 401 ").count(), 1, "{answers}");
     host.stop().await;
 }
+
+#[tokio::test]
+async fn who_says_nothing_or_half_of_something_is_closed_and_counted() {
+    let host = Host::with_limits(Limits {
+        handshake: Duration::from_millis(300),
+        ..Limits::default()
+    })
+    .await;
+    for said in [
+        "",
+        "GET /healthz HTTP/1.1\r\nHost:",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        let mut tcp = from("127.0.0.1", &host).await;
+        tcp.write_all(said.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut answer)).await;
+        closed.expect("it stays open").unwrap();
+    }
+    let late = crate::budgets::metric(&host, "streamkit_limits_hit_total{limit=\"handshake\"}").await;
+    assert_eq!(late, 2, "who was answered and asks for no more is not late");
+    host.stop().await;
+}

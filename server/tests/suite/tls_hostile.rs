@@ -191,6 +191,8 @@ async fn handshakes_that_hang_give_their_places_back() {
     let secured = Secure::over(Folder::new(&authority.server()), limits).await;
     answer(&mut secured.tcp().await).await;
     secured.failed("timeout", 1).await;
+    let late = "streamkit_limits_hit_total{limit=\"handshake\"}";
+    assert_eq!(secured.metric(late).await, "1");
 }
 
 #[tokio::test]
