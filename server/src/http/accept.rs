@@ -204,6 +204,7 @@ impl Server {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(deadline)
+            .max_buf_size(unheard::HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(socket), service_fn(answer))
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);

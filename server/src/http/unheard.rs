@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::websocket::Socket;
 
-/// Bytes that a request may have before its body.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes that a request may have before its body. Each connection in its handshake may hold as many.
+pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Answers one request, whatever it is, with a status and why, unless it has to give way before.
 ///

@@ -131,3 +131,16 @@ async fn who_says_nothing_or_half_of_something_is_closed_and_counted() {
     assert_eq!(late, 2, "who was answered and asks for no more is not late");
     host.stop().await;
 }
+
+/// A thousand connections that are in their handshake together hold no more than a thousand times as much.
+#[tokio::test]
+async fn a_head_without_an_end_is_refused_early() {
+    let host = Host::start().await;
+    let mut tcp = from("127.0.0.1", &host).await;
+    let begun = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}", "a".repeat(100 << 10));
+    tcp.write_all(begun.as_bytes()).await.unwrap();
+    let answer = tokio::time::timeout(PATIENCE, head(&mut tcp)).await;
+    let answer = answer.expect("it takes more");
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    host.stop().await;
+}
