@@ -11,7 +11,7 @@ pub struct Limits {
     /// Sessions at a time; more are answered 503. Those of tokens for one store may take half, those for all stores all of them.
     /// Default 10 000.
     pub connections: usize,
-    /// Connections that are not upgraded yet; when one more comes, the oldest gives way. Default 1024.
+    /// Connections that are not upgraded yet; when one more comes, the oldest gives way whose request is not being decided. Default 1024.
     /// [`crate::Server::serve`] alone knows it, not the router.
     pub handshakes: usize,
     /// The same of one address, or of one /64 of IPv6. Default 128. [`crate::Server::serve`] alone knows it, not the router.

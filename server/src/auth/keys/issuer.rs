@@ -44,6 +44,8 @@ struct State {
     begun: Option<Instant>,
     /// Whether one is under way, or asked for.
     is_under_way: bool,
+    /// Whether another one is to follow the one under way.
+    is_stale: bool,
     /// Whether the last one failed.
     is_away: bool,
     failures: u64,
@@ -112,8 +114,11 @@ impl Issuer {
         }
     }
 
-    /// Fetches the set because somebody says that there is a newer one.
+    /// Fetches the set because somebody says that there is a newer one, which the fetch under way may not bring.
     pub(super) fn fetch_soon(&self) {
+        let mut state = self.state();
+        state.is_stale = state.is_under_way;
+        drop(state);
         self.want(Duration::ZERO);
     }
 
@@ -199,7 +204,10 @@ impl Issuer {
                 );
             }
         }
-        state.is_under_way = false;
+        state.is_under_way = std::mem::take(&mut state.is_stale);
+        if state.is_under_way {
+            self.wanted.notify_one();
+        }
         drop(state);
         self.ended.send_modify(|ended| *ended += 1);
     }
@@ -223,6 +231,20 @@ mod tests {
         };
         *issuer.state() = state;
         issuer
+    }
+
+    /// What a fetch that is under way brings may be older than what somebody says there is.
+    #[tokio::test]
+    async fn who_says_that_there_is_a_newer_set_is_heard_during_a_fetch() {
+        // Nobody listens there.
+        let config = IssuerConfig::new("http://127.0.0.1:1/");
+        let issuer = Issuer::new(config, Vec::new()).unwrap();
+        issuer.fetch_soon();
+        issuer.fetch(&mut 0).await;
+        assert!(issuer.state().is_under_way, "another is asked for");
+        issuer.wanted.notified().await;
+        issuer.fetch(&mut 0).await;
+        assert!(!issuer.state().is_under_way);
     }
 
     #[tokio::test]
