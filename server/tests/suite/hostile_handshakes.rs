@@ -98,7 +98,8 @@ async fn who_is_not_let_in_is_answered_once_and_has_to_connect_again() {
     let mut tcp = from("127.0.0.1", &host).await;
     for _ in 0..100 {
         let request = "GET /streamz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a.b.c\r\n\r\n";
-        tcp.write_all(request.as_bytes()).await.unwrap();
+        // The server may have left.
+        let _ = tcp.write_all(request.as_bytes()).await;
     }
     let mut answers = Vec::new();
     let _ = tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut answers))
@@ -138,7 +139,7 @@ async fn a_head_without_an_end_is_refused_early() {
     let host = Host::start().await;
     let mut tcp = from("127.0.0.1", &host).await;
     let begun = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}", "a".repeat(100 << 10));
-    tcp.write_all(begun.as_bytes()).await.unwrap();
+    let _ = tcp.write_all(begun.as_bytes()).await;
     let answer = tokio::time::timeout(PATIENCE, head(&mut tcp)).await;
     let answer = answer.expect("it takes more");
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
