@@ -62,6 +62,34 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// The origin of pages as browsers write it: in lower case, without the port that its scheme has anyway, and without a path.
+///
+/// # Errors
+/// How to write it: one that no browser sends would let nobody in, and say nothing.
+pub(crate) fn origin(text: &str) -> Result<String, String> {
+    let refuse =
+        || Err("write it as browsers do: https://app.example, with its port if it has one, and no path".to_owned());
+    let lower = text.to_ascii_lowercase();
+    if lower == "null" {
+        return Ok(lower);
+    }
+    let Ok(uri) = lower.parse::<hyper::Uri>() else {
+        return refuse();
+    };
+    let (Some(scheme), Some(authority), "" | "/", None) = (uri.scheme_str(), uri.authority(), uri.path(), uri.query())
+    else {
+        return refuse();
+    };
+    if authority.as_str().contains('@') || !has_possible_port(&uri) {
+        return refuse();
+    }
+    let place = match (scheme, uri.port_u16()) {
+        ("https", Some(443)) | ("http", Some(80)) => authority.host(),
+        _ => authority.as_str(),
+    };
+    Ok(format!("{scheme}://{place}"))
+}
+
 /// Whether what stands where a port does is one; the library takes anything else for none. Digits alone are meant as a port, too.
 fn has_possible_port(uri: &hyper::Uri) -> bool {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
@@ -132,6 +160,34 @@ mod tests {
         }
         for text in ["", "ftp://x", "ws://", "a b"] {
             assert!(url(text).unwrap_err().contains("ws://host:8080"), "{text}");
+        }
+    }
+    #[test]
+    fn an_origin_is_taken_as_browsers_write_it() {
+        for (text, sent) in [
+            ("https://app.example", "https://app.example"),
+            ("https://App.example/", "https://app.example"),
+            ("https://app.example:443", "https://app.example"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("null", "null"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(sent), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "app.example",
+            "app.example:443",
+            "https://",
+            "https://app.example/page",
+            "https://app.example?x",
+            "https://u@app.example",
+            "https://app.example:99999",
+            "https://*.example x",
+        ] {
+            assert!(origin(text).unwrap_err().contains("https://app.example"), "{text}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use streamkit_server::Limits;
 
+use crate::arguments::address::origin;
 use crate::arguments::{at_least, count, some_time};
 
 // Their variables are not shown: each is named like its option, and a line of help with it would be too long.
@@ -40,6 +41,7 @@ pub(super) struct LimitOptions {
         env = "STREAMKIT_ORIGINS",
         hide_env = true,
         value_name = "ORIGIN",
+        value_parser = origin,
         value_delimiter = ','
     )]
     pub(super) origins: Vec<String>,
