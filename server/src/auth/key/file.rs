@@ -120,7 +120,7 @@ fn raw(bytes: &[u8]) -> Result<Material, KeyError> {
         ));
     }
     let before_nuls = secret.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    if before_nuls < SHORT_BYTES {
+    if before_nuls < SHORT_BYTES && before_nuls < secret.len() {
         tracing::warn!(
             "a secret of {before_nuls} bytes and NULs can be guessed: replace it as soon as its tokens can be"
         );

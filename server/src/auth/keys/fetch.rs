@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, LOCATION};
+use reqwest::header::{ACCEPT, HeaderValue, LOCATION};
 use reqwest::{Client, StatusCode, Url, redirect};
 
 use super::config::IssuerConfig;
@@ -52,6 +52,21 @@ fn is_of_this_machine(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
+/// A URL for the log: without what may be a secret in it.
+fn shown(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
+}
+
+/// The place that a redirect from `url` names, for the log.
+fn elsewhere(url: &Url, place: Option<&HeaderValue>) -> String {
+    let place = place.and_then(|place| place.to_str().ok());
+    let place = place.and_then(|place| url.join(place).ok());
+    let place = place.map_or_else(|| "nowhere".to_owned(), |place| shown(&place));
+    place.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
 impl Source {
     pub(super) fn new(config: &IssuerConfig) -> Result<Self, KeyError> {
         let refuse = |why: &'static str| KeyError::Unclear(why.into());
@@ -84,20 +99,16 @@ impl Source {
         Ok(Self { client, url })
     }
 
-    /// Where it is, for the log: without what may be a secret in it.
+    /// Where it is, for the log.
     pub(super) fn shown(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}://{host}{port}{}", self.url.scheme(), self.url.path())
+        shown(&self.url)
     }
 
     pub(super) async fn fetch(&self, unsaid: &[Algorithm]) -> Result<Vec<Key>, FetchError> {
         let request = self.client.get(self.url.clone()).header(ACCEPT, "application/json");
         let mut answer = request.send().await.map_err(FetchError::Http)?;
         if answer.status().is_redirection() {
-            let place = answer.headers().get(LOCATION);
-            let place = place.and_then(|place| place.to_str().ok()).unwrap_or("nowhere");
-            let place: String = place.chars().filter(|c| !c.is_control()).take(200).collect();
+            let place = elsewhere(&self.url, answer.headers().get(LOCATION));
             return Err(FetchError::Elsewhere(place));
         }
         if answer.status() != StatusCode::OK {
@@ -160,6 +171,15 @@ mod tests {
     fn the_log_names_a_set_without_what_may_be_secret() {
         let source = source("https://user:word@issuer.example:8443/keys?token=secret#part", false).unwrap();
         assert_eq!(source.shown(), "https://issuer.example:8443/keys");
+        for (place, told) in [
+            ("https://u:p@other.example/k?sig=secret", "https://other.example/k"),
+            ("/new?token=secret", "https://issuer.example:8443/new"),
+            ("http://[", "nowhere"),
+        ] {
+            let place = HeaderValue::from_static(place);
+            assert_eq!(elsewhere(&source.url, Some(&place)), told);
+        }
+        assert_eq!(elsewhere(&source.url, None), "nowhere");
     }
 
     #[test]
