@@ -103,35 +103,6 @@ async fn a_broken_or_missing_file_keeps_the_keys_that_it_had_and_is_counted() {
     host.stop().await;
 }
 
-#[cfg(unix)]
-#[tokio::test]
-async fn what_is_no_file_any_more_keeps_the_keys_that_it_had_and_is_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = write(dir.path(), "key", b'a');
-    let keys = keys(&[&file]);
-    let host = Host::letting_in(keys.clone()).await;
-    let folder = |place: &Path| std::fs::create_dir(place).unwrap();
-    let pipe = |place: &Path| {
-        let made = std::process::Command::new("mkfifo").arg(place).status();
-        assert!(made.unwrap().success());
-    };
-    for instead in [folder as fn(&Path), pipe] {
-        std::fs::remove_file(&file).unwrap();
-        instead(&file);
-        while metric(&host, "streamkit_key_files_broken").await < 1.0 {
-            tokio::time::sleep(LOOK).await;
-        }
-        let why = keys.reload().unwrap_err().to_string();
-        assert!(why.contains("it is no file any more"), "{why}");
-        host.connect_with(&token_of(&key_of(b'a'))).await.unwrap();
-        std::fs::rename(&file, dir.path().join(uuid::Uuid::new_v4().to_string())).unwrap();
-        write(dir.path(), "key", b'a');
-        keys.reload().unwrap();
-        assert_eq!(metric(&host, "streamkit_key_files_broken").await, 0.0);
-    }
-    host.stop().await;
-}
-
 #[tokio::test]
 async fn a_file_that_comes_back_as_it_was_is_no_longer_broken() {
     let dir = tempfile::tempdir().unwrap();
