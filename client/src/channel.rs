@@ -69,6 +69,8 @@ pub(crate) struct Channel {
     again: Option<Again>,
     /// The connection ends, and the call is to begin again on another one.
     left: bool,
+    /// It is part of a call that was answered over this connection, and has to learn that it is lost.
+    goes_on: bool,
     unsent: Arc<Unsent>,
     timeout: Duration,
     /// Whether the server may have heard of it.
@@ -100,6 +102,7 @@ impl Channel {
             inbox_bytes,
             again: Some(Again::default()),
             left: false,
+            goes_on: false,
             unsent: Unsent::new(),
             timeout,
             begun: false,
@@ -107,10 +110,13 @@ impl Channel {
         }
     }
 
-    /// Another channel to the same store over the same connection.
+    /// Another channel to the same store over the same connection, to go on with a call. It begins on another connection only if this one
+    /// was retired for a fresher token; that it is lost is an error.
     pub(crate) fn another(&self) -> Self {
         let (link, connection) = (self.link.clone(), self.connection.clone());
-        Self::open(link, connection, self.head.store_id, self.timeout)
+        let mut another = Self::open(link, connection, self.head.store_id, self.timeout);
+        another.goes_on = true;
+        another
     }
 
     /// The same for a list, which its caller holds in memory as a whole anyway: its inbox never overruns.
@@ -141,9 +147,10 @@ impl Channel {
         if batch.is_empty() {
             return Ok(());
         }
+        let mut longest = self.timeout;
         loop {
             if self.left {
-                self.begin_again().await?;
+                self.begin_again(&mut longest).await?;
             }
             match room_for(&self.connection, batch.frames.len(), self.timeout).await {
                 Err(Error::ConnectionLost(_)) if self.was_not_begun() && self.leaves() => {}
@@ -162,18 +169,25 @@ impl Channel {
         }
     }
 
-    /// Sends over another connection all that was sent over one that has begun nothing of it.
+    /// Sends over another connection all that was sent over one that has begun nothing of it. `longest`, the time that the call has left
+    /// to wait, is less afterwards.
     ///
     /// Cancel safe.
-    async fn begin_again(&mut self) -> Result<(), Error> {
+    async fn begin_again(&mut self, longest: &mut Duration) -> Result<(), Error> {
+        let since = Instant::now();
         let connection = loop {
-            let connection = self.link.connection_within(self.timeout).await?;
+            let left = longest.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return Err(Error::NotBegun(ENDED_FIRST.to_owned()));
+            }
+            let connection = self.link.connection_within(left).await?;
             let bytes = self.again.as_ref().map_or(0, Again::bytes);
-            match room_for(&connection, bytes, self.timeout).await {
+            match room_for(&connection, bytes, left).await {
                 Err(Error::ConnectionLost(_)) if self.leaves() => {}
                 room => break room.map(|()| connection)?,
             }
         };
+        *longest = longest.saturating_sub(since.elapsed());
         // From here on nothing is waited for.
         self.inbox = connection.open(self.head, self.inbox_bytes);
         self.unsent = Unsent::new();
@@ -217,17 +231,18 @@ impl Channel {
     ///
     /// Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Arrival, Error> {
+        let mut longest = self.timeout;
         loop {
             if self.ended {
                 return Ok(Arrival::End);
             }
             if self.left {
-                self.begin_again().await?;
+                self.begin_again(&mut longest).await?;
             }
             // A message already here needs no timer.
             let inbound = match self.inbox.try_recv() {
                 Some(inbound) => inbound,
-                None => self.wait().await?,
+                None => self.wait(&mut longest).await?,
             };
             if let Some(arrival) = self.take(inbound)? {
                 return Ok(arrival);
@@ -235,12 +250,13 @@ impl Channel {
         }
     }
 
-    /// Waits for what comes next. Silence counts from when the server was sent everything.
-    async fn wait(&mut self) -> Result<Option<Inbound>, Error> {
+    /// Waits for what comes next, `longest` at most, which is less afterwards. Silence counts from when the server was sent everything.
+    async fn wait(&mut self, longest: &mut Duration) -> Result<Option<Inbound>, Error> {
         let mut since = Instant::now();
         loop {
-            let left = self.timeout.saturating_sub(since.elapsed());
+            let left = longest.saturating_sub(since.elapsed());
             if let Ok(inbound) = tokio::time::timeout(left, self.inbox.recv()).await {
+                *longest = longest.saturating_sub(since.elapsed());
                 return Ok(inbound);
             }
             let all_sent = self.unsent.all_sent();
@@ -266,7 +282,9 @@ impl Channel {
                 Err(Error::NotBegun(why))
             }
             Some(Inbound::Left) if self.leaves() => return Ok(None),
-            Some(Inbound::Left) if self.again.is_some() => Err(Error::NotBegun(ENDED_FIRST.to_owned())),
+            Some(Inbound::Left) if self.again.is_some() && !self.goes_on => {
+                Err(Error::NotBegun(ENDED_FIRST.to_owned()))
+            }
             Some(Inbound::Overrun) => Ok(Some(Arrival::Overrun)),
             Some(Inbound::End(Terminal::Close)) => Ok(Some(Arrival::End)),
             Some(Inbound::End(Terminal::CloseError(text) | Terminal::Error(text))) => Err(Error::from_terminal(&text)),
@@ -289,7 +307,8 @@ impl Channel {
 
     /// Whether the call, of which nothing was begun, begins again.
     fn leaves(&mut self) -> bool {
-        self.left = self.again.as_mut().is_some_and(Again::once_more);
+        let has_to_learn = self.goes_on && self.connection.is_lost();
+        self.left = !has_to_learn && self.again.as_mut().is_some_and(Again::once_more);
         self.left
     }
 }

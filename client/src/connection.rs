@@ -95,8 +95,17 @@ struct Route {
 #[derive(Default)]
 struct Routes {
     open: HashMap<Uuid, Route>,
-    /// None is added any more: the goodbye is queued.
-    closed: bool,
+    /// None is added any more.
+    closed: Option<Closed>,
+}
+
+/// Why no channel is opened any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    /// It was retired and its last channel is over: our goodbye is queued.
+    Retired,
+    /// The server ends it, or it is lost.
+    Lost,
 }
 
 /// The state of a connection that its task and channels share.
@@ -162,14 +171,19 @@ impl Connection {
     }
 
     fn close_if_done(&self, routes: &mut Routes) {
-        if self.retired.load(Ordering::Relaxed) && routes.open.is_empty() && !routes.closed {
-            routes.closed = true;
+        if self.retired.load(Ordering::Relaxed) && routes.open.is_empty() && routes.closed.is_none() {
+            routes.closed = Some(Closed::Retired);
             self.close();
         }
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the server ends it, or it is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.routes().closed == Some(Closed::Lost)
     }
 
     /// Why it ended; `None` while it lives.
@@ -202,7 +216,7 @@ impl Connection {
             bytes_max,
         };
         let mut routes = self.routes();
-        if routes.closed {
+        if routes.closed.is_some() {
             // Nothing is sent any more, and nobody would deliver anything.
             let _ = route.queue.send(Inbound::Left);
         } else {
@@ -281,7 +295,7 @@ impl Connection {
     pub(crate) fn left(&self) {
         if self.terms.ends_what_it_began {
             let mut routes = self.routes();
-            routes.closed = true;
+            routes.closed.get_or_insert(Closed::Lost);
             self.retired.store(true, Ordering::Relaxed);
             for (_, route) in routes.open.drain() {
                 let _ = route.queue.send(Inbound::Left);
@@ -291,7 +305,7 @@ impl Connection {
 
     pub(crate) fn end(&self, why: &str) {
         let mut routes = self.routes();
-        routes.closed = true;
+        routes.closed.get_or_insert(Closed::Lost);
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();
             if first {

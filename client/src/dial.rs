@@ -29,6 +29,12 @@ use crate::transport::{Target, Way, network};
 /// Longest a single attempt to connect may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What we say that we come from: Go servers refuse a handshake without one.
+const ORIGIN: &str = "http://localhost";
+
+/// Characters of a refusal that are passed on.
+const SAID_MAX: usize = 200;
+
 type TokenFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 pub(crate) type TokenSource = Arc<dyn Fn() -> TokenFuture + Send + Sync>;
 type Hook<T> = Option<Arc<dyn Fn(T) + Send + Sync>>;
@@ -111,10 +117,9 @@ impl Dialler {
         let bearer = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| invalid("the token contains characters that no header can carry".to_owned()))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
-        // Go servers refuse a handshake without one.
         request
             .headers_mut()
-            .insert(header::ORIGIN, HeaderValue::from_static("http://localhost"));
+            .insert(header::ORIGIN, HeaderValue::from_static(ORIGIN));
         // Ours go through one queue, to one writer. Go servers ignore it.
         request
             .headers_mut()
@@ -133,6 +138,10 @@ impl Dialler {
             Err(tungstenite::Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
                 Err(DialError::Permanent(token::refused(&token)))
             }
+            // The token is good, and who brings it may not come in all the same.
+            Err(tungstenite::Error::Http(response)) if response.status() == StatusCode::FORBIDDEN => {
+                Err(DialError::Permanent(forbidden(&self.url, response.body().as_deref())))
+            }
             Err(tungstenite::Error::Http(response)) => Err(DialError::Transient(format!(
                 "the server answered {}",
                 response.status()
@@ -145,6 +154,15 @@ impl Dialler {
             Err(error) => Err(DialError::Transient(error.to_string())),
         }
     }
+}
+
+/// That a server lets us not come in, with what it says.
+fn forbidden(url: &str, said: Option<&[u8]>) -> Error {
+    let said = String::from_utf8_lossy(said.unwrap_or_default());
+    let line = said.lines().next().unwrap_or_default();
+    let line: String = line.chars().take(SAID_MAX).collect();
+    let why = if line.is_empty() { line } else { format!(": {line}") };
+    Error::Refused(format!("{url} answers 403 Forbidden to the origin {ORIGIN}{why}"))
 }
 
 fn target(url: &str, uri: &Uri) -> Result<Target, Error> {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Attempts to connect, with growing pauses. The client does not retry calls, with one exception: if a call that
-/// changes nothing loses its connection before the answer, it runs once more.
+/// Attempts to connect, with growing pauses. The client does not retry calls, with two exceptions: one that changes nothing and loses its
+/// connection before the answer runs once more, and one of which the server says that it has begun nothing begins again, within
+/// its timeout.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetryPolicy {
     /// Attempts in all, at least 1.

@@ -1,5 +1,6 @@
 //! The server over real sockets, spoken to in frames; and our client, over sockets and within the process.
 
+mod again;
 mod backup;
 mod budgets;
 mod bystander;

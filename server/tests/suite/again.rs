@@ -1,0 +1,137 @@
+//! When a client asks again over another connection, and when it does not: against servers that follow a script, and one that lets
+//! nobody in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
+use streamkit_client::*;
+use streamkit_protocol::{Control, FRAMES_HEADER, FRAMES_IN_ORDER, Frame, Request, Terminal};
+use streamkit_server::Limits;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request as Handshake, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+
+use crate::peer::{Host, PATIENCE, STORE};
+use crate::scripts::{entry, head};
+use crate::via::{Listener, Stream, Via, over_both};
+
+type Socket = WebSocketStream<Box<dyn Stream>>;
+
+/// A client's connection to a server that ends what it has begun before it says that the connection ends.
+async fn accept(listener: &mut Listener) -> Socket {
+    #[expect(clippy::result_large_err, reason = "so the library asks for it")]
+    let promise = |_: &Handshake, mut answer: Response| -> Result<Response, ErrorResponse> {
+        let value = HeaderValue::from_static(FRAMES_IN_ORDER);
+        answer.headers_mut().insert(FRAMES_HEADER, value);
+        Ok(answer)
+    };
+    let stream = listener.accept().await;
+    tokio_tungstenite::accept_hdr_async(stream, promise).await.unwrap()
+}
+
+async fn next(socket: &mut Socket) -> Option<Frame> {
+    let message = socket.next().await?.ok()?;
+    message.is_text().then(|| Frame::decode(&message.into_data()).unwrap())
+}
+
+async fn send(socket: &mut Socket, frame: Vec<u8>) {
+    let text = String::from_utf8(frame).unwrap();
+    let _ = socket.send(Message::Text(text.into())).await;
+}
+
+/// Whatever the servers do that it is led to, a call waits no longer for an answer than one server may let it wait.
+async fn a_call_that_begins_again_has_no_more_time_than_any_other(via: Via) {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let (mut listener, client) = Listener::new(via).await;
+    let asked = Arc::new(AtomicU32::new(0));
+    let asking = asked.clone();
+    tokio::spawn(async move {
+        loop {
+            let mut socket = accept(&mut listener).await;
+            if next(&mut socket).await.is_some() {
+                asking.fetch_add(1, Ordering::Relaxed);
+            }
+            // It says nothing for three quarters of the time that a call has, and begins nothing.
+            tokio::time::sleep(TIMEOUT * 3 / 4).await;
+            send(&mut socket, Frame::connection(Control::Close).encode()).await;
+        }
+    });
+    let store = client.timeout(TIMEOUT).build().store(STORE);
+    let published = store.produce_all("s", "a", 1, [NewRecord::new("x")]).await;
+    assert!(published.is_err(), "{published:?}");
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((1..=2).contains(&asked), "it was asked {asked} times");
+}
+
+/// The rest of a read that fell behind is not fetched from whichever server comes after the one that is lost.
+async fn a_slow_read_whose_connection_is_lost_ends_with_an_error(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        let mut socket = accept(&mut listener).await;
+        let request = next(&mut socket).await.unwrap();
+        for n in 1..=20 {
+            send(&mut socket, head(&request).data(&entry("s", "a", n, 1, 1 << 20))).await;
+        }
+        // Until the client has fallen behind, and says so.
+        while Terminal::decode(&next(&mut socket).await.unwrap().message()).is_none() {}
+        drop(socket);
+        let mut socket = accept(&mut listener).await;
+        while let Some(request) = next(&mut socket).await {
+            let head = head(&request);
+            match Request::decode(&request.message()) {
+                Ok(Request::GetStatus(_)) => send(&mut socket, head.data(&Status::default().encode())).await,
+                Ok(Request::ConsumeSegment(rest)) => {
+                    for n in rest.min_sequence..=25 {
+                        send(&mut socket, head.data(&entry("s", "a", n, 1, 1))).await;
+                    }
+                }
+                _ => {}
+            }
+            send(&mut socket, head.data(&Terminal::Close.encode())).await;
+        }
+    });
+    let store = client.build().store(STORE);
+    let mut entries = store.consume_segment(ConsumeSegment::all("s", "a"));
+    entries.next().await.unwrap().unwrap();
+    // Answered by the second server: the first connection is gone.
+    let spaces = tokio::time::timeout(PATIENCE, store.spaces()).await.unwrap();
+    assert!(spaces.unwrap().is_empty());
+    let mut last = 1;
+    let error = loop {
+        match entries.try_next().await {
+            Ok(Some(entry)) => last = entry.sequence,
+            Ok(None) => panic!("it looks whole, up to {last}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::ConnectionLost(_)), "{error:?}");
+    assert!(last < 20, "{last}");
+}
+
+/// It would be refused as often as it dials.
+async fn a_client_that_may_not_come_in_is_told_so_once(via: Via) {
+    let limits = Limits {
+        origins: vec!["https://events.example".to_owned()],
+        ..Limits::default()
+    };
+    let host = Host::with_limits(limits).await.by(via);
+    let refused = Arc::new(AtomicU32::new(0));
+    let counting = refused.clone();
+    let count = move |_| _ = counting.fetch_add(1, Ordering::Relaxed);
+    let client = host.client().on_dial_failed(count).build();
+    let error = client.store(STORE).spaces().await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Refused(why) if why.contains("403") && why.contains("this origin may not connect")),
+        "{error:?}"
+    );
+    assert_eq!(refused.load(Ordering::Relaxed), 1);
+}
+
+over_both! {
+    a_call_that_begins_again_has_no_more_time_than_any_other
+    a_slow_read_whose_connection_is_lost_ends_with_an_error
+    a_client_that_may_not_come_in_is_told_so_once
+}
