@@ -84,6 +84,11 @@ impl Failure {
         Self::of(Exit::Interrupted, "interrupted")
     }
 
+    /// Whether it is Ctrl-C, or a second signal.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.exit == Exit::Interrupted
+    }
+
     /// Standard output took no more, though somebody may read it.
     pub(crate) fn output(error: &std::io::Error) -> Self {
         Self::new(format!("cannot write to standard output: {error}"))
@@ -109,9 +114,9 @@ impl Failure {
 
     /// The same after Ctrl-C.
     pub(crate) fn hint_if_interrupted(self, next: impl std::fmt::Display) -> Self {
-        match self.exit {
-            Exit::Interrupted => self.hint(next),
-            _ => self,
+        match self.is_interrupted() {
+            true => self.hint(next),
+            false => self,
         }
     }
 

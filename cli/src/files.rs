@@ -36,6 +36,11 @@ pub(crate) fn is_writable_for_all(path: &Path) -> bool {
     has_mode(path, 0o002)
 }
 
+/// What is said of a key that everybody on this host may read or change, and `so` can do what its owner alone may.
+pub(crate) fn said_of_open(so: &str) -> String {
+    format!("everybody on this host may read or change the key, and so {so}; `chmod o-rwx` it")
+}
+
 /// Whether it is a file with any of these rights.
 fn has_mode(path: &Path, any: u32) -> bool {
     #[cfg(unix)]

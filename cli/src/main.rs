@@ -71,7 +71,10 @@ fn main() -> ExitCode {
         Err(error) => return Failure::from(error).report(),
     };
     let done = runtime.block_on(arguments.command.run());
-    telemetry.finish();
+    // Whoever asked a second time to stop waits for no collector.
+    if !done.as_ref().is_err_and(Failure::is_interrupted) {
+        telemetry.finish();
+    }
     // Blocking threads may wait for input that never comes.
     runtime.shutdown_background();
     match done {

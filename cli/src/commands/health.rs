@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hyper::StatusCode;
+
 use crate::arguments::{address, some_time};
 use crate::connect::trust::Trust;
 use crate::connect::{DEFAULT_URL, readiness};
@@ -50,6 +52,10 @@ impl Health {
         out.flush()?;
         match healthy {
             true => Ok(()),
+            false if answer.status == StatusCode::NOT_FOUND => Err(Failure::new(format!(
+                "{} is no Streamkit server, or another one stands before it: it answered 404 to {path}",
+                self.url
+            ))),
             false => Err(Failure::new(format!(
                 "{} is not well: {} {said}",
                 self.url,

@@ -7,7 +7,7 @@ use hyper::body::Body as _;
 use hyper::client::conn::http1;
 use hyper::{HeaderMap, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
-use streamkit_client::{Error, Tls};
+use streamkit_client::{Error, Tls, TlsError};
 use streamkit_server::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
 
 use crate::failure::Failure;
@@ -65,7 +65,7 @@ pub(crate) async fn get(url: &str, tls: &Tls, path: &str) -> Result<Answer, Stri
         .body(String::new())
         .map_err(|error| error.to_string())?;
     // That the server wants a certificate of ours, it says only now: to the request, or to the connection.
-    let broke = |error: hyper::Error| tls.explain(url, &error).map_or_else(|| error.to_string(), why);
+    let broke = |error: hyper::Error| explain(tls, url, &error).map_or_else(|| error.to_string(), why);
     let asked = async {
         let response = sender.send_request(request).await.map_err(broke)?;
         let (head, mut body) = response.into_parts();
@@ -94,6 +94,17 @@ pub(crate) async fn get(url: &str, tls: &Tls, path: &str) -> Result<Answer, Stri
             Err(error) => Err(broke(error)),
         },
     }
+}
+
+/// What an error of HTTP says of TLS, if it does.
+pub(crate) fn explain(tls: &Tls, url: &str, error: &hyper::Error) -> Option<Error> {
+    let is_plain = !url.starts_with("wss:") && !url.starts_with("https:");
+    let not_dialled = || Error::Tls {
+        url: url.to_owned(),
+        why: TlsError::NotDialled,
+    };
+    let of_tls = tls.explain(url, error);
+    of_tls.or_else(|| (is_plain && error.is_parse()).then(not_dialled))
 }
 
 /// Why there is no connection; of TLS, also what to do about it.

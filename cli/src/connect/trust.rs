@@ -46,10 +46,7 @@ impl Trust {
         }
         if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
             if files::is_open_to_all(key) {
-                tracing::warn!(
-                    file = %key.display(),
-                    "everybody on this host may read or change the key, and so pass for this client; `chmod o-rwx` it"
-                );
+                tracing::warn!(file = %key.display(), "{}", files::said_of_open("pass for this client"));
             }
             tls = tls.show_files(certificate, key).map_err(useless)?;
         }

@@ -42,10 +42,15 @@ impl Running {
         manager.ready(&status);
         let watched = manager.watched(self.engine.clone());
         let asked = async {
-            while signals.asked().await? == Asked::Reload {
+            let mut asked = signals.asked().await?;
+            while asked == Asked::Reload {
                 manager.reloading();
-                reloads.run().await;
+                let meanwhile = reload(&reloads, &mut signals).await?;
                 manager.ready(&status);
+                asked = match meanwhile {
+                    Some(meanwhile) => meanwhile,
+                    None => signals.asked().await?,
+                };
             }
             std::io::Result::Ok(())
         };
@@ -87,6 +92,22 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.server.shutdown().await;
         self.engine.close().await;
+    }
+}
+
+/// Reads again what may have changed, until that is done, or until a signal asks to stop: a file on a disk that hangs never comes to its
+/// end. Returns what was asked for meanwhile.
+async fn reload(reloads: &Reloads, signals: &mut StopSignals) -> std::io::Result<Option<Asked>> {
+    let mut reading = std::pin::pin!(reloads.run());
+    let mut meanwhile = None;
+    loop {
+        tokio::select! {
+            () = &mut reading => return Ok(meanwhile),
+            asked = signals.asked() => meanwhile = Some(asked?),
+        }
+        if meanwhile == Some(Asked::Stop) {
+            return Ok(meanwhile);
+        }
     }
 }
 

@@ -88,7 +88,9 @@ fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
-        let code = after.first_chunk::<2>().filter(|_| *byte == b'%');
+        let code = after
+            .first_chunk::<2>()
+            .filter(|digits| *byte == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
         let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
         match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_no_percent_encoding_stays() {
         assert_eq!(decoded("100%"), "100%");
-        assert_eq!(decoded("%zz%4"), "%zz%4");
+        assert_eq!(decoded("%zz%4%+1"), "%zz%4%+1");
         assert_eq!(decoded("%ff"), "\u{fffd}");
     }
 }

@@ -120,6 +120,39 @@ fn a_file_that_is_in_order_can_be_served_and_what_is_missing_is_told() {
 }
 
 #[test]
+fn a_value_of_a_variable_that_means_nothing_is_told_with_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("settings.toml");
+    let key = dir.path().join("key");
+    std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
+    std::fs::write(&file, format!("jwt_key_file = {key:?}\n")).unwrap();
+    for (variable, value, told) in [
+        (
+            "STREAMKIT_COOKIE",
+            "1",
+            "the variable STREAMKIT_COOKIE is \"1\": it must be one of true, false",
+        ),
+        (
+            "STREAMKIT_OPEN_STORES",
+            "0",
+            "the variable STREAMKIT_OPEN_STORES is \"0\": it must be at least 1",
+        ),
+    ] {
+        let run = |what: &str| {
+            let mut config = streamkit();
+            config.args(["config", what]).arg(&file).env(variable, value);
+            config.output().unwrap()
+        };
+        let shown = run("show");
+        assert_eq!(text(&shown.stderr), format!("streamkit: {told}\n"));
+        assert_eq!(shown.status.code(), Some(2));
+        let checked = run("check");
+        assert_eq!(lines(&checked.stdout)[0]["problems"][0]["what"], told);
+        assert_eq!(checked.status.code(), Some(2));
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_or_is_no_toml_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("settings.toml");

@@ -136,17 +136,68 @@ fn a_hangup_reads_certificates_again_and_keeps_the_old_ones_where_the_new_are_no
     assert_eq!(served.wait().code(), Some(0));
 }
 
+fn pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+/// A file that never comes to its end, as on a disk that hangs: nobody writes into the pipe that took its place.
+#[test]
+fn a_file_that_cannot_be_read_again_keeps_nobody_from_stopping_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let (settings, place) = (dir.path().join("settings.toml"), dir.path().join("notify"));
+    std::fs::write(&settings, "").unwrap();
+    let manager = UnixDatagram::bind(&place).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let variables = [
+        ("NOTIFY_SOCKET", place.to_str().unwrap()),
+        ("STREAMKIT_CONFIG", settings.to_str().unwrap()),
+    ];
+    let mut served = Served::start_with(dir.path(), &variables);
+    std::fs::remove_file(&settings).unwrap();
+    pipe(&settings);
+    let manager = Manager(manager);
+    manager.hears("READY=1");
+    served.signal("HUP");
+    manager.hears("RELOADING=1");
+    served.signal("HUP");
+    served.signal("TERM");
+    manager.hears("STOPPING=1");
+    assert_eq!(served.wait().code(), Some(0));
+}
+
+/// What stands in a pipe is read once.
+#[test]
+fn settings_of_a_pipe_stay_when_the_others_are_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("settings.toml");
+    pipe(&settings);
+    let writer = {
+        let settings = settings.clone();
+        std::thread::spawn(move || std::fs::write(settings, "log = \"warn,streamkit=debug\"\n").unwrap())
+    };
+    let mut served = Served::start_with(dir.path(), &[("STREAMKIT_CONFIG", settings.to_str().unwrap())]);
+    writer.join().unwrap();
+    served.wait_for_log("settings were read");
+    served.signal("HUP");
+    served.wait_for_log("keys: read again");
+    served.signal("TERM");
+    assert_eq!(served.wait().code(), Some(0));
+    assert!(!served.log().contains("another filter"), "{}", served.log());
+}
+
 #[test]
 fn a_probe_hears_whether_a_server_is_well() {
     let dir = tempfile::tempdir().unwrap();
     let mut served = Served::start_with(dir.path(), &[("STREAMKIT_DRAIN", "1h")]);
     let url = served.url.clone();
-    let health = |more: &[&str]| {
+    let health_of = |url: &str, more: &[&str]| {
         let mut health = streamkit();
-        health.args(["health", "--url", &url]).args(more);
+        health.args(["health", "--url", url]).args(more);
         let done = health.output().unwrap();
         (done.status.code(), text(&done.stdout), text(&done.stderr))
     };
+    let health = |more: &[&str]| health_of(&url, more);
     let well = "{\"healthy\":true,\"said\":\"ok\"}\n".to_owned();
     assert_eq!(health(&[]), (Some(0), well.clone(), String::new()));
     assert_eq!(health(&["--ready"]), (Some(0), well.clone(), String::new()));
@@ -155,6 +206,11 @@ fn a_probe_hears_whether_a_server_is_well() {
     let (_, said, error) = health(&["--ready"]);
     assert!(said.contains("false") && error.contains("503 shutting down"), "{error}");
     assert_eq!(health(&[]).1, well);
+    let (code, _, error) = health_of(&format!("{url}/elsewhere"), &[]);
+    assert!(
+        code == Some(1) && error.contains("is no Streamkit server"),
+        "{code:?}: {error}"
+    );
     served.signal("TERM");
     served.wait();
     let (code, _, error) = health(&["--timeout", "1s"]);

@@ -203,6 +203,25 @@ fn a_server_that_stops_sends_what_is_left() {
     assert_eq!(collector.metrics().len(), 1);
 }
 
+/// A second signal waits for no collector.
+#[test]
+fn a_server_that_stops_at_once_leaves_what_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let hangs = Collector::start(b"");
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*hangs.url), ("STREAMKIT_DRAIN", "1h")];
+    let mut served = served(dir.path(), &variables);
+    assert!(served.run_with(&["produce", "s/a"], "x\n").status.success());
+    served.signal("TERM");
+    served.wait_for_log("stopping");
+    served.signal("TERM");
+    assert_eq!(served.wait().code(), Some(130));
+    assert!(
+        !served.log().contains("the collector did not take"),
+        "it waited: {}",
+        served.log()
+    );
+}
+
 #[test]
 fn a_collector_that_hangs_refuses_or_answers_nonsense_costs_spans_and_nothing_else() {
     let endless: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n";

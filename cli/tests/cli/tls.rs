@@ -254,12 +254,18 @@ fn what_is_missing_for_tls_is_said_with_the_option_that_gives_it() {
     }
     // With the wrong scheme.
     let plain = served.url.replace("wss://", "ws://");
-    let output = served.command(&["spaces", "--url", &plain]).output().unwrap();
-    let said = text(&output.stderr);
-    assert!(
-        output.status.code() == Some(5) && said.contains("begins with wss://"),
-        "{said}"
-    );
+    for command in [
+        &["spaces", "--url", &plain][..],
+        &["health", "--url", &plain],
+        &["backup", &plain, &backup],
+    ] {
+        let output = served.command(command).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(
+            output.status.code() == Some(5) && said.contains("begins with wss://"),
+            "{command:?}: {said}"
+        );
+    }
 }
 
 #[test]

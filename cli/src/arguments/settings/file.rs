@@ -132,16 +132,21 @@ pub(crate) fn wrong_value(setting: &Setting, serve: &Command) -> Option<String> 
     if !of_it(ContextKind::InvalidArg) {
         return None;
     }
+    Some(wrong(&error))
+}
+
+/// A value, and what is wrong with it.
+pub(crate) fn wrong(error: &clap::Error) -> String {
     let value = match error.get(ContextKind::InvalidValue) {
         Some(ContextValue::String(value)) => format!("{value:?}: "),
         _ => String::new(),
     };
-    let what = match (std::error::Error::source(&error), error.get(ContextKind::ValidValue)) {
+    let what = match (std::error::Error::source(error), error.get(ContextKind::ValidValue)) {
         (Some(source), _) => source.to_string(),
         (None, Some(ContextValue::Strings(valid))) => format!("it must be one of {}", valid.join(", ")),
         (None, _) => error.kind().to_string(),
     };
-    Some(format!("{value}{what}"))
+    format!("{value}{what}")
 }
 
 #[cfg(test)]

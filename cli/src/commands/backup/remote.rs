@@ -16,6 +16,7 @@ use streamkit_server::backup::{CHECKSUM_BYTES, ExtentList, StoreList};
 use tokio::runtime::Handle;
 
 use crate::called::called;
+use crate::connect::readiness::explain;
 use crate::failure::Failure;
 
 /// Most bytes of an answer that is read as a whole: the list of a store with a hundred thousand extents.
@@ -120,7 +121,7 @@ impl Remote {
                 Err(error) => error,
             };
             // That the server wants a certificate of ours, it says only now: to the request, or to the connection.
-            let of_tls = |error: &hyper::Error| self.tls.explain(&self.url, error);
+            let of_tls = |error: &hyper::Error| explain(&self.tls, &self.url, error);
             let broke = connection.await.ok().and_then(Result::err);
             match of_tls(&error).or_else(|| of_tls(broke.as_ref()?)) {
                 Some(error) => Err(no_tls(error)),

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::FromArgMatches as _;
-use clap::error::ErrorKind;
 
 use super::super::serve::Serve;
-use super::called_with::{arguments, serve, text, variable_over};
+use super::called_with::{arguments, serve, text, told, variable_over};
 use crate::arguments::settings::file::{Problem, Setting, read, wrong_value};
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, path_text};
@@ -118,7 +117,7 @@ fn examine(settings: &[Setting], problems: &mut Vec<Problem>) {
             }
         }
         Err(error) => {
-            let what = together(&error);
+            let (option, what) = told(&error, &serve);
             let follows = |problem: &Problem| {
                 problem
                     .option
@@ -129,28 +128,11 @@ fn examine(settings: &[Setting], problems: &mut Vec<Problem>) {
             if !problems.iter().any(follows) {
                 problems.push(Problem {
                     line: None,
-                    option: None,
+                    option,
                     what,
                     is_warning: false,
                 });
             }
         }
-    }
-}
-
-/// What settings that are right by themselves have wrong together.
-fn together(error: &clap::Error) -> String {
-    let said = error.render().to_string();
-    let lines = said
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.starts_with("Usage:"));
-    let said = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let said = said.strip_prefix("error: ").unwrap_or(&said);
-    match error.kind() {
-        ErrorKind::MissingRequiredArgument => {
-            format!("{said}; write that into the file, or set its variable or option where the server is started")
-        }
-        _ => said.to_owned(),
     }
 }

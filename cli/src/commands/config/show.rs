@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 
 use super::super::serve::ANY_KEY;
-use super::called_with::{arguments, serve, text};
+use super::called_with::{arguments, serve, text, told};
 use crate::arguments::settings::file::{known, read};
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};
@@ -37,7 +37,7 @@ impl Show {
         let lenient = serve.clone().mut_args(|argument| argument.required(false));
         let lenient = lenient.mut_group(ANY_KEY, |group| group.required(false));
         let matches = lenient.try_get_matches_from(arguments(&settings, &serve));
-        let matches = matches.map_err(|error| Failure::arguments(error.to_string().trim().to_owned()))?;
+        let matches = matches.map_err(|error| Failure::arguments(told(&error, &serve).1))?;
         let mut out = Out::new();
         let mut rows = Vec::new();
         for argument in known(&serve) {

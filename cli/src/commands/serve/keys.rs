@@ -80,8 +80,9 @@ pub(super) struct KeyOptions {
 }
 
 /// What is said of a key that is no secret.
-const KEY_IS_OPEN: &str =
-    "everybody on this host may read or change the key, and so mint tokens for every store; `chmod o-rwx` it";
+fn key_is_open() -> String {
+    files::said_of_open("mint tokens for every store")
+}
 
 /// What is said of an issuer that may have other customers.
 const FOR_OTHERS: &str = "without --jwt-audience, tokens that the issuer of --jwks-url made for other services are believed here, too, if \
@@ -98,7 +99,7 @@ impl KeyOptions {
     pub(super) fn open(&self, pages: Vec<String>) -> Result<Keys, Failure> {
         for (_, file, read) in self.files() {
             if self.is_open(file, read) {
-                tracing::warn!(file = %file.display(), "{KEY_IS_OPEN}");
+                tracing::warn!(file = %file.display(), "{}", key_is_open());
             }
         }
         if self.is_for_others() {
@@ -158,7 +159,7 @@ impl KeyOptions {
                 found.push(Found::wrong(option, error.to_string()));
             }
             if self.is_open(file, read) {
-                found.push(Found::warning(option, KEY_IS_OPEN.to_owned()));
+                found.push(Found::warning(option, key_is_open()));
             }
         }
         if let Some(Err(error)) = self.issuer().map(|issuer| issuer.validate()) {

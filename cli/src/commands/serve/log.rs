@@ -31,7 +31,8 @@ impl LogFilter {
         };
         let is_fixed = std::env::args_os().any(is_option) || std::env::var_os("STREAMKIT_LOG").is_some();
         Self {
-            file: file.filter(|_| !is_fixed),
+            // A pipe has nothing left.
+            file: file.filter(|file| !is_fixed && file.is_file()),
             last: Arc::new(Mutex::new(now)),
         }
     }

@@ -68,7 +68,9 @@ impl From<ClientAuth> for ClientCertificates {
 }
 
 /// What is said of a certificate's key that is no secret.
-const KEY_IS_OPEN: &str = "everybody on this host may read or change the key of the certificate, and so pass for this server; `chmod o-rwx` it";
+fn key_is_open() -> String {
+    files::said_of_open("pass for this server")
+}
 
 impl TlsOptions {
     /// The files, if TLS is spoken.
@@ -90,7 +92,7 @@ impl TlsOptions {
             return Ok(None);
         };
         if files::is_open_to_all(&files.key) {
-            tracing::warn!(file = %files.key.display(), "{KEY_IS_OPEN}");
+            tracing::warn!(file = %files.key.display(), "{}", key_is_open());
         }
         let certificates = Certificates::open(files).map_err(|error| Failure::new(error.to_string()))?;
         Ok(Some(certificates))
@@ -105,7 +107,7 @@ impl TlsOptions {
             return;
         };
         if files::is_open_to_all(&files.key) {
-            found.push(Found::warning("tls-key", KEY_IS_OPEN.to_owned()));
+            found.push(Found::warning("tls-key", key_is_open()));
         }
         if let Err(error) = Certificates::open(files) {
             found.push(Found::wrong("tls-cert", error.to_string()));
