@@ -6,7 +6,7 @@
 #     streamkit serve --config /etc/streamkit/streamkit.toml
 
 FROM rust:1-slim-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev make && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --package streamkit-cli
@@ -16,6 +16,8 @@ RUN groupadd --system --gid 10001 streamkit \
     && useradd --system --uid 10001 --gid streamkit --no-create-home --shell /usr/sbin/nologin streamkit \
     && install --directory --owner streamkit --group streamkit --mode 0700 /var/lib/streamkit
 COPY --from=build /src/target/release/streamkit /usr/local/bin/streamkit
+# Whom to trust, which the slim image does not say: for --jwks-url and for a collector at an https address.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 USER 10001:10001
 # Every option has a variable. Others than this container must reach it; the data belong on a volume.
 ENV STREAMKIT_LISTEN=0.0.0.0:8080 STREAMKIT_DATA=/var/lib/streamkit

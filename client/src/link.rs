@@ -95,23 +95,26 @@ impl Link {
     pub(crate) async fn connection_within(&self, longest: Duration) -> Dialled {
         match tokio::time::timeout(longest, self.connection()).await {
             Ok(dialled) => dialled,
-            Err(_) => Err(Error::Connect {
-                url: self.dialler.url.clone(),
-                cause: format!("no connection within {longest:?}"),
-            }),
+            Err(_) => Err(self.without(format!("no connection within {longest:?}"))),
         }
     }
 
+    fn without(&self, cause: String) -> Error {
+        let url = self.dialler.url.clone();
+        Error::Connect { url, cause }
+    }
+
     async fn connection(&self) -> Dialled {
-        loop {
+        // Without an outcome the link was closed, the dial ended with its runtime, or what the caller gave it panicked: look again, once.
+        for _ in 0..2 {
             let mut dialled = self.dialled()?;
-            // Without an outcome the link was closed, or the dial ended with its runtime: look again.
             if let Ok(outcome) = dialled.wait_for(Option::is_some).await
                 && let Some(outcome) = outcome.clone()
             {
                 return self.unless_closed(outcome);
             }
         }
+        Err(self.without("the dial broke off: its token source, transport or hook may have panicked".to_owned()))
     }
 
     /// Closing may have come too late to stop the dial.

@@ -130,6 +130,22 @@ async fn a_client_that_may_not_come_in_is_told_so_once(via: Via) {
     assert_eq!(refused.load(Ordering::Relaxed), 1);
 }
 
+/// What a caller's own function does to a dial is told; it is not called for ever.
+#[tokio::test]
+async fn a_dial_that_panics_is_an_error() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let asking = asked.clone();
+    let client = Client::builder("ws://127.0.0.1:1").token_source(move || {
+        asking.fetch_add(1, Ordering::Relaxed);
+        async { panic!("no token today") }
+    });
+    let store = client.timeout(Duration::from_secs(2)).build().store(STORE);
+    let error = store.peek("s", "a").await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((1..=2).contains(&asked), "it was asked {asked} times");
+}
+
 over_both! {
     a_call_that_begins_again_has_no_more_time_than_any_other
     a_slow_read_whose_connection_is_lost_ends_with_an_error
