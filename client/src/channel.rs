@@ -111,7 +111,7 @@ impl Channel {
     }
 
     /// Another channel to the same store over the same connection, to go on with a call. It begins on another connection only if this one
-    /// was retired for a fresher token; that it is lost is an error.
+    /// ended in good order, as for a fresher token; that it is lost is an error.
     pub(crate) fn another(&self) -> Self {
         let (link, connection) = (self.link.clone(), self.connection.clone());
         let mut another = Self::open(link, connection, self.head.store_id, self.timeout);

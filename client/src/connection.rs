@@ -102,9 +102,9 @@ struct Routes {
 /// Why no channel is opened any more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Closed {
-    /// It was retired and its last channel is over: our goodbye is queued.
-    Retired,
-    /// The server ends it, or it is lost.
+    /// It was retired and its last channel is over, or the server has said that it ends.
+    InOrder,
+    /// Nobody has said so.
     Lost,
 }
 
@@ -172,7 +172,7 @@ impl Connection {
 
     fn close_if_done(&self, routes: &mut Routes) {
         if self.retired.load(Ordering::Relaxed) && routes.open.is_empty() && routes.closed.is_none() {
-            routes.closed = Some(Closed::Retired);
+            routes.closed = Some(Closed::InOrder);
             self.close();
         }
     }
@@ -181,7 +181,7 @@ impl Connection {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the server ends it, or it is lost.
+    /// Whether it ended, and not in good order.
     pub(crate) fn is_lost(&self) -> bool {
         self.routes().closed == Some(Closed::Lost)
     }
@@ -295,7 +295,7 @@ impl Connection {
     pub(crate) fn left(&self) {
         if self.terms.ends_what_it_began {
             let mut routes = self.routes();
-            routes.closed.get_or_insert(Closed::Lost);
+            routes.closed.get_or_insert(Closed::InOrder);
             self.retired.store(true, Ordering::Relaxed);
             for (_, route) in routes.open.drain() {
                 let _ = route.queue.send(Inbound::Left);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::request::Parts;
-use streamkit_client::{Client, NewRecord};
+use futures_util::TryStreamExt as _;
+use streamkit_client::{Client, ConsumeSegment, NewRecord};
 use streamkit_engine::{Engine, EngineConfig};
 use streamkit_protocol::{Control, Request, SubscribeToSegmentStatus, Terminal};
 use streamkit_server::{Access, AccessError, Authenticate, Key, Limits, Scopes, Server};
@@ -123,6 +124,37 @@ async fn a_client_with_fresh_tokens_loses_no_call() {
     let client = Client::builder(&host.url).token_source(async || Ok(short_token(2)));
     let (client, connections) = counted(client);
     all_publish(&client, &connections).await;
+}
+
+/// A read whose consumer is slower than the link goes on over the connection that comes next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_read_goes_on_though_the_token_expires_meanwhile() {
+    let host = Host::start().await;
+    let client = Client::builder(&host.url).token_source(async || Ok(short_token(3)));
+    let (client, connections) = counted(client);
+    let store = client.store(STORE);
+    // More than a client keeps of what is sent ahead.
+    let big = NewRecord::new(vec![b'x'; 1_000_000]);
+    store.produce_all("s", "big", 1, vec![big; 40]).await.unwrap();
+    for is_alone in [false, true] {
+        let mut entries = store.consume_segment(ConsumeSegment::all("s", "big"));
+        assert_eq!(entries.try_next().await.unwrap().unwrap().sequence, 1);
+        let begun = connections.load(Ordering::Relaxed);
+        match is_alone {
+            // The server ends a session that nobody needs.
+            true => tokio::time::sleep(Duration::from_millis(4100)).await,
+            // The client has another one in time.
+            false => {
+                while connections.load(Ordering::Relaxed) < begun + 2 {
+                    store.publish("s", "a", NewRecord::new("x")).await.unwrap();
+                }
+            }
+        }
+        for sequence in 2..=40 {
+            assert_eq!(entries.try_next().await.unwrap().unwrap().sequence, sequence);
+        }
+        assert!(entries.try_next().await.unwrap().is_none());
+    }
 }
 
 /// Lets everybody in, each for a moment.
