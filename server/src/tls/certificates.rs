@@ -65,13 +65,17 @@ impl Certificates {
     /// itself within ten seconds after they changed. Blocks.
     ///
     /// # Errors
-    /// [`CertificateError`]: those in use stay in use.
+    /// [`CertificateError`]: those in use stay in use. An expired certificate is taken only in place of another one.
     pub fn reload(&self) -> Result<(), CertificateError> {
         let read = self.0.files.read()?;
         let loaded = load(&self.0.files, &read);
         let mut state = self.lock();
         state.read = Some(read);
-        state.loaded = loaded?;
+        let loaded = loaded?;
+        if loaded.own.has_expired() && !state.loaded.own.has_expired() {
+            return Err(CertificateError::Expired(self.0.files.chain.display().to_string()));
+        }
+        state.loaded = loaded;
         state.warned = Warned::Nothing;
         drop(state);
         self.tell_standing();

@@ -33,6 +33,9 @@ pub enum CertificateError {
         /// Of the key.
         key: String,
     },
+    /// Clients refuse what has come in place of a certificate that they take.
+    #[error("the certificate in {0} has expired, and that in use has not")]
+    Expired(String),
     /// A certificate or a key that TLS cannot be spoken with.
     #[error("{0} cannot be used: {1}")]
     Unusable(String, rustls::Error),
@@ -45,6 +48,8 @@ pub enum CertificateError {
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
     pub(super) validity: Validity,
+    /// How long the server's own certificate is: clients may find another way around those behind it.
+    pub(super) own: Validity,
 }
 
 /// Makes it of what stands in the files.
@@ -62,10 +67,13 @@ pub(super) fn load(files: &CertificateFiles, contents: &Contents) -> Result<Load
         };
         CertificateError::Unclear(key_file.clone(), why)
     })?;
-    let validity = Validity::of_all(&chain).ok_or_else(|| {
-        let why = "a certificate in it does not say how long it is good".into();
-        CertificateError::Unclear(chain_file.clone(), why)
-    })?;
+    let good = |chain: &[CertificateDer<'_>]| {
+        Validity::of_all(chain).ok_or_else(|| {
+            let why = "a certificate in it does not say how long it is good".into();
+            CertificateError::Unclear(chain_file.clone(), why)
+        })
+    };
+    let (validity, own) = (good(&chain)?, good(chain.get(..1).unwrap_or_default())?);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])
@@ -88,6 +96,7 @@ pub(super) fn load(files: &CertificateFiles, contents: &Contents) -> Result<Load
     Ok(Loaded {
         config: Arc::new(config),
         validity,
+        own,
     })
 }
 

@@ -41,6 +41,10 @@ impl Validity {
         })
     }
 
+    pub(super) fn has_expired(self) -> bool {
+        matches!(self.standing(SystemTime::now()), Standing::Expired(_))
+    }
+
     pub(super) fn standing(&self, now: SystemTime) -> Standing {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let now = i64::try_from(now).unwrap_or(i64::MAX);

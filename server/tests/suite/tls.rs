@@ -221,6 +221,12 @@ async fn who_is_connected_stays_when_certificates_change_and_who_comes_gets_the_
     assert!(matches!(error, CertificateError::Mismatch { .. }), "{error}");
     assert_eq!(shown(&secure, &authority).await, second);
 
+    // An old one that came back is what all clients refuse.
+    secure.folder.write(&authority.server_until(2020));
+    let error = secure.certificates.reload().unwrap_err();
+    assert!(matches!(error, CertificateError::Expired(_)), "{error}");
+    assert_eq!(shown(&secure, &authority).await, second);
+
     // Nobody has to be told.
     secure.folder.write(&authority.server_until(2050));
     let noticed = async {
