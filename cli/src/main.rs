@@ -64,7 +64,9 @@ fn main() -> ExitCode {
         if let Err(error) = log::serve() {
             return Failure::from(error).report();
         }
-        variables::tell_unknown(&command);
+        for told in variables::unknown_told(&command) {
+            tracing::warn!("{told}");
+        }
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

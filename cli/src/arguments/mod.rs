@@ -62,6 +62,15 @@ pub(crate) fn at_least(least: usize) -> impl Fn(&str) -> Result<usize, String> +
     }
 }
 
+/// A time of a second or more: something is asked of others that often.
+pub(crate) fn some_seconds(text: &str) -> Result<humantime::Duration, String> {
+    let time = some_time(text)?;
+    match time.as_secs() {
+        0 => Err("it must be at least 1s".to_owned()),
+        _ => Ok(time),
+    }
+}
+
 /// A time that is not nothing.
 pub(crate) fn some_time(text: &str) -> Result<humantime::Duration, String> {
     let time: humantime::Duration = text

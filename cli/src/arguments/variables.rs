@@ -9,16 +9,18 @@ const PREFIX: &str = "STREAMKIT_";
 /// Changes by which a name may differ from one that is meant; of a short name a third of it.
 const CHANGES_MAX: usize = 3;
 
-/// Tells of those that are set and that no command knows.
-pub(crate) fn tell_unknown(command: &clap::Command) {
+/// What is said of those that are set and that no command knows.
+pub(crate) fn unknown_told(command: &clap::Command) -> Vec<String> {
     let known = known(command);
-    for unknown in unknown(&known, std::env::vars_os().map(|(name, _)| name)) {
+    let unknown = unknown(&known, std::env::vars_os().map(|(name, _)| name)).into_iter();
+    let told = unknown.map(|unknown| {
         let shown = crate::terminal::shown::shown(&unknown);
         match meant(&known, &unknown) {
-            Some(meant) => tracing::warn!("{shown} is no variable of this program; did you mean {meant}?"),
-            None => tracing::warn!("{shown} is no variable of this program"),
+            Some(meant) => format!("{shown} is no variable of this program; did you mean {meant}?"),
+            None => format!("{shown} is no variable of this program"),
         }
-    }
+    });
+    told.collect()
 }
 
 /// The variables of all commands.

@@ -119,6 +119,57 @@ fn a_file_that_is_in_order_can_be_served_and_what_is_missing_is_told() {
     assert_eq!(over.status.code(), Some(0));
 }
 
+/// What is wrong with a file of these settings beside a key, where this variable is set, and whether a server would start.
+fn checked(settings: &str, variable: Option<(&str, &str)>) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, key, data] = ["settings.toml", "key", "data"].map(|name| dir.path().join(name));
+    std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
+    let all = format!("listen = \"127.0.0.1:0\"\ndata = {data:?}\njwt_key_file = {key:?}\n{settings}");
+    std::fs::write(&file, all).unwrap();
+    let mut check = streamkit();
+    check.args(["config", "check"]).arg(&file).envs(variable);
+    let done = check.output().unwrap();
+    (done.status.code(), lines(&done.stdout)[0]["problems"].to_string())
+}
+
+#[test]
+fn what_a_variable_has_wrong_is_told_though_the_file_says_otherwise() {
+    for (variable, part) in [
+        (("STREAMKIT_LISTEN", ""), "the variable STREAMKIT_LISTEN"),
+        (("STREAMKIT_JWT_KEY_FILE", ""), "a value is required"),
+        (
+            ("STREAMKIT_OPEN_STORES", "many"),
+            "the variable STREAMKIT_OPEN_STORES is",
+        ),
+    ] {
+        let (code, told) = checked("open_stores = 5\n", Some(variable));
+        assert!(code == Some(2) && told.contains(part), "{variable:?}: {told}");
+        assert!(!told.contains("--help"), "{told}");
+    }
+    let (code, told) = checked("", Some(("STREAMKIT_OPNE_STORES", "5")));
+    assert!(
+        code == Some(0) && told.contains("did you mean STREAMKIT_OPEN_STORES?"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_would_change_nothing_or_ask_others_too_often_is_refused() {
+    for (settings, part) in [
+        ("tls_client_auth = \"required\"\n", "--tls-client-ca <FILE>"),
+        ("jwks_period = \"1m\"\n", "--jwks-url <URL>"),
+        (
+            "jwks_url = \"https://issuer.example\"\njwks_period = \"10ms\"\n",
+            "at least 1s",
+        ),
+        ("jwt_audience = \"\"\n", "jwt-audience"),
+        ("jwt_issuer = [\"\"]\n", "jwt-issuer"),
+    ] {
+        let (code, told) = checked(settings, None);
+        assert!(code == Some(2) && told.contains(part), "{settings}: {told}");
+    }
+}
+
 #[test]
 fn a_value_of_a_variable_that_means_nothing_is_told_with_its_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -143,6 +143,8 @@ pub(crate) fn wrong(error: &clap::Error) -> String {
     };
     let what = match (std::error::Error::source(error), error.get(ContextKind::ValidValue)) {
         (Some(source), _) => source.to_string(),
+        // So clap says that there is none at all.
+        (None, Some(ContextValue::Strings(valid))) if valid.is_empty() => "a value is required".to_owned(),
         (None, Some(ContextValue::Strings(valid))) => format!("it must be one of {}", valid.join(", ")),
         (None, _) => error.kind().to_string(),
     };

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::FromArgMatches as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::super::serve::Serve;
 use super::called_with::{arguments, serve, text, told, variable_over};
 use crate::arguments::settings::file::{Problem, Setting, read, wrong_value};
+use crate::arguments::variables;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, path_text};
 
@@ -24,8 +25,12 @@ impl Check {
     pub(super) fn run(self) -> Result<(), Failure> {
         let text = text(&self.file)?;
         let (settings, mut problems) = read(&text, &serve());
+        problems.extend(unknown_variables());
         // Of a text that is no TOML nothing is known.
-        if problems.iter().all(|problem| problem.option.is_some()) {
+        if problems
+            .iter()
+            .all(|problem| problem.option.is_some() || problem.is_warning)
+        {
             examine(&settings, &mut problems);
         }
         for problem in &mut problems {
@@ -119,10 +124,9 @@ fn examine(settings: &[Setting], problems: &mut Vec<Problem>) {
         Err(error) => {
             let (option, what) = told(&error, &serve);
             let follows = |problem: &Problem| {
-                problem
-                    .option
-                    .as_ref()
-                    .is_some_and(|option| what.contains(&format!("--{option} ")))
+                let option = problem.option.as_ref();
+                let is_named = option.is_some_and(|option| what.contains(&format!("--{option} ")));
+                is_named && !problem.is_warning
             };
             // What is wrong by itself is not missing, too.
             if !problems.iter().any(follows) {
@@ -135,4 +139,15 @@ fn examine(settings: &[Setting], problems: &mut Vec<Problem>) {
             }
         }
     }
+}
+
+/// Variables that change nothing.
+fn unknown_variables() -> impl Iterator<Item = Problem> {
+    let told = variables::unknown_told(&crate::Arguments::command());
+    told.into_iter().map(|what| Problem {
+        line: None,
+        option: None,
+        what,
+        is_warning: true,
+    })
 }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use streamkit_server::{Algorithm, IssuerConfig, Key, KeyError, Keys, KeysConfig};
 
 use super::found::Found;
-use crate::arguments::some_time;
+use crate::arguments::some_seconds;
 use crate::failure::Failure;
 use crate::files;
 
@@ -42,7 +43,7 @@ pub(super) struct KeyOptions {
     #[arg(long, env = "STREAMKIT_JWKS_URL", hide_env = true, value_name = "URL")]
     jwks_url: Option<String>,
     /// Time after which it is fetched again
-    #[arg(long, env = "STREAMKIT_JWKS_PERIOD", hide_env = true, value_parser = some_time, value_name = "TIME", default_value_t = IssuerConfig::new("").period.into())]
+    #[arg(long, env = "STREAMKIT_JWKS_PERIOD", hide_env = true, value_parser = some_seconds, value_name = "TIME", requires = "jwks_url", default_value_t = IssuerConfig::new("").period.into())]
     jwks_period: humantime::Duration,
     /// Fetch it over http from another host, too
     #[arg(long, env = "STREAMKIT_JWKS_PLAIN", hide_env = true)]
@@ -53,6 +54,7 @@ pub(super) struct KeyOptions {
         env = "STREAMKIT_JWT_AUDIENCE",
         hide_env = true,
         value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new(),
         value_delimiter = ','
     )]
     jwt_audience: Vec<String>,
@@ -62,6 +64,7 @@ pub(super) struct KeyOptions {
         env = "STREAMKIT_JWT_ISSUER",
         hide_env = true,
         value_name = "NAME",
+        value_parser = NonEmptyStringValueParser::new(),
         value_delimiter = ','
     )]
     jwt_issuer: Vec<String>,

@@ -46,7 +46,8 @@ pub(super) struct TlsOptions {
         value_enum,
         hide_possible_values = true,
         value_name = "HOW",
-        default_value_t
+        default_value_t,
+        requires = "tls_client_ca"
     )]
     tls_client_auth: ClientAuth,
 }
