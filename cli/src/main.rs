@@ -59,11 +59,12 @@ fn main() -> ExitCode {
         Err(error) => return usage(&with_next_step(error, &command, &origins)),
     };
     let is_server = arguments.command.is_server();
+    // First: what is logged from here on comes behind the address.
+    if is_server && let Err(error) = log::serve() {
+        return Failure::from(error).report();
+    }
     let telemetry = telemetry::start(&arguments.command.log(), is_server);
     if is_server {
-        if let Err(error) = log::serve() {
-            return Failure::from(error).report();
-        }
         for told in variables::unknown_told(&command) {
             tracing::warn!("{told}");
         }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! settings.rs  the variables OTEL_…          openmetrics.rs  the text of /metrics, read
+//! unusable.rs  those that mean nothing
 //! spans.rs     spans into a bounded queue    metrics.rs      the same as OTLP
 //! export.rs    the thread                    collector.rs    the way to a collector
 //! ```
@@ -14,6 +15,7 @@ mod metrics;
 mod openmetrics;
 mod settings;
 mod spans;
+mod unusable;
 
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
@@ -36,23 +38,23 @@ pub(crate) struct Telemetry(Option<export::Exporter>);
 
 /// Lets the program log from now on, and a server tell a collector of its calls, if the environment names one.
 pub(crate) fn start(options: &LogOptions, is_server: bool) -> Telemetry {
-    lines::set_format(options.log_format);
+    let is_text = options.log_format == LogFormat::Text;
+    let has_styles =
+        is_text && std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    lines::set_format(options.log_format, has_styles);
     let filter = filter::parse(&options.log).or_else(|_| filter::parse(filter::DEFAULT));
     let filter = filter::changeable(filter.unwrap_or_default());
     let log = tracing_subscriber::fmt::layer()
         .with_writer(|| log::Log)
         // It would panic where standard error is gone.
         .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()));
+        .with_ansi(has_styles);
     let log = match options.log_format {
         LogFormat::Text => log.with_filter(filter).boxed(),
-        LogFormat::Json => log
-            .with_ansi(false)
-            .event_format(JsonEvents)
-            .with_filter(filter)
-            .boxed(),
+        LogFormat::Json => log.event_format(JsonEvents).with_filter(filter).boxed(),
     };
     let settings = is_server.then(settings::Settings::of_environment).flatten();
+    let unusable = settings.as_ref().map(|_| unusable::told(settings::variable));
     let exporter = settings.map(export::Exporter::start);
     let (exporter, failed) = match exporter {
         Some(Ok(exporter)) => (Some(exporter), None),
@@ -61,6 +63,9 @@ pub(crate) fn start(options: &LogOptions, is_server: bool) -> Telemetry {
     };
     let spans = exporter.as_ref().and_then(export::Exporter::spans);
     tracing_subscriber::registry().with(log).with(spans).init();
+    for told in unusable.into_iter().flatten() {
+        tracing::warn!("{told}");
+    }
     if let Some(error) = failed {
         tracing::error!(%error, "no traces and metrics are exported");
     }

@@ -31,7 +31,7 @@ pub(super) struct Settings {
 impl Settings {
     /// `None`: there is no collector, or nothing is to be exported.
     pub(super) fn of_environment() -> Option<Self> {
-        Self::of(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        Self::of(variable)
     }
 
     fn of(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
@@ -63,6 +63,11 @@ impl Settings {
         };
         (settings.traces.is_some() || settings.metrics.is_some()).then_some(settings)
     }
+}
+
+/// A variable that is set; an empty one is not.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// At least 1, and no more than a queue may reasonably have.

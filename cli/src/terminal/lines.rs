@@ -18,10 +18,17 @@ pub(crate) enum LogFormat {
 }
 
 static IS_JSON: AtomicBool = AtomicBool::new(false);
+static HAS_STYLES: AtomicBool = AtomicBool::new(false);
 
-/// Chooses it, for the whole program.
-pub(crate) fn set_format(format: LogFormat) {
+/// Chooses it, for the whole program, and whether lines of the log have colours.
+pub(crate) fn set_format(format: LogFormat, has_styles: bool) {
     IS_JSON.store(format == LogFormat::Json, Ordering::Relaxed);
+    HAS_STYLES.store(has_styles, Ordering::Relaxed);
+}
+
+/// Whether lines of the log have colours.
+pub(super) fn has_styles() -> bool {
+    HAS_STYLES.load(Ordering::Relaxed)
 }
 
 pub(crate) fn is_json() -> bool {

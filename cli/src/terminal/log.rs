@@ -178,7 +178,7 @@ pub(crate) struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let line = shown_line(bytes);
+        let line = shown_line(bytes, lines::has_styles());
         let mut queue = queue();
         if queue.is_server {
             if queue.repeated.lets_pass(&line, Instant::now()) {

@@ -52,15 +52,15 @@ pub(crate) fn shown_usage(said: &str) -> Option<String> {
 /// as one that hides text, come from elsewhere.
 const LOG_STYLES: [&str; 9] = ["[0m", "[1m", "[2m", "[3m", "[31m", "[32m", "[33m", "[34m", "[35m"];
 
-/// A line of the log as it may be shown: what comes from a peer in it is written out, its colours stay.
-pub(crate) fn shown_line(bytes: &[u8]) -> Vec<u8> {
+/// A line of the log as it may be shown: what comes from a peer in it is written out. Its colours stay if it has any.
+pub(crate) fn shown_line(bytes: &[u8], has_styles: bool) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let mut out = String::with_capacity(text.len());
     let mut parts = line.split('\u{1b}');
     out.extend(parts.next().map(|part| shown(part).to_string()));
     for part in parts {
-        let is_the_logs = LOG_STYLES.iter().any(|style| part.starts_with(style));
+        let is_the_logs = has_styles && LOG_STYLES.iter().any(|style| part.starts_with(style));
         out.push_str(if is_the_logs { "\u{1b}" } else { "\\u{1b}" });
         out.push_str(&shown(part).to_string());
     }
@@ -94,12 +94,17 @@ mod tests {
             "a\u{9b}\u{202e}\u{7f}\x1b"
         );
         assert_eq!(
-            shown_line(b"\x1b[2mtime\x1b[0m a\x1b[2Jb\nc\xe2\x80\xae\n"),
+            shown_line(b"\x1b[2mtime\x1b[0m a\x1b[2Jb\nc\xe2\x80\xae\n", true),
             b"\x1b[2mtime\x1b[0m a\\u{1b}[2Jb\\u{a}c\\u{202e}\n"
         );
         assert_eq!(
-            shown_line(b"\x1b[31mERROR\x1b[0m \x1b[8mhidden \x1b[0;5mblinks\x1b[m\n"),
+            shown_line(b"\x1b[31mERROR\x1b[0m \x1b[8mhidden \x1b[0;5mblinks\x1b[m\n", true),
             b"\x1b[31mERROR\x1b[0m \\u{1b}[8mhidden \\u{1b}[0;5mblinks\\u{1b}[m\n"
+        );
+        // A line without colours has none of a peer's.
+        assert_eq!(
+            shown_line(b"INFO deleted \x1b[31mERROR\n", false),
+            b"INFO deleted \\u{1b}[31mERROR\n"
         );
         assert_eq!(shown("Grüße\t日本").to_string(), "Grüße\t日本");
         let styled = "\x1b[1m\x1b[31merror:\x1b[0m no \x1b[33mNAME\x1b[0m\n\n  \x1b[4mtip\x1b[0m\n";

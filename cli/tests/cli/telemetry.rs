@@ -266,6 +266,33 @@ fn a_collector_that_hangs_refuses_or_answers_nonsense_costs_spans_and_nothing_el
     }
 }
 
+#[test]
+fn a_variable_that_means_nothing_is_told_and_keeps_nobody_from_serving() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = served(
+        dir.path(),
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_TRACES_SAMPLER", "banana"),
+        ],
+    );
+    served.wait_for_log("OTEL_EXPORTER_OTLP_PROTOCOL does not say http/protobuf");
+    served.wait_for_log("OTEL_TRACES_SAMPLER names no sampler");
+    assert!(served.run(&["spaces"]).status.success());
+}
+
+#[test]
+fn no_name_that_a_peer_chose_steers_whoever_reads_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let path = "s/\u{1b}[31mERROR\nforged";
+    assert!(served.run_with(&["produce", path], "x\n").status.success());
+    assert!(served.run(&["delete", path, "--yes"]).status.success());
+    served.wait_for_log("a segment was deleted path=s/\\u{1b}[31mERROR\\u{a}forged");
+    assert!(!served.log().contains('\u{1b}'));
+}
+
 pub fn peek() -> Request {
     Request::Peek(streamkit_protocol::Peek {
         space: "s".into(),
