@@ -67,8 +67,10 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
 /// # Errors
 /// How to write it: one that no browser sends would let nobody in, and say nothing.
 pub(crate) fn origin(text: &str) -> Result<String, String> {
-    let refuse =
-        || Err("write it as browsers do: https://app.example, with its port if it has one, and no path".to_owned());
+    let refuse = || {
+        let how = "write it as browsers do: https://app.example, with its port if it has one, and no path";
+        Err(format!("{how}; without any origin, any may connect"))
+    };
     let lower = text.to_ascii_lowercase();
     if lower == "null" {
         return Ok(lower);

@@ -146,6 +146,16 @@ fn what_a_variable_has_wrong_is_told_though_the_file_says_otherwise() {
         assert!(code == Some(2) && told.contains(part), "{variable:?}: {told}");
         assert!(!told.contains("--help"), "{told}");
     }
+    let shown = streamkit()
+        .args(["config", "show"])
+        .env("STREAMKIT_COOKIE", "yes")
+        .output()
+        .unwrap();
+    let said = text(&shown.stderr);
+    assert!(
+        said.contains("the variable STREAMKIT_COOKIE is") && !said.contains("--help"),
+        "{said}"
+    );
     let (code, told) = checked("", Some(("STREAMKIT_OPNE_STORES", "5")));
     assert!(
         code == Some(0) && told.contains("did you mean STREAMKIT_OPEN_STORES?"),
@@ -164,6 +174,7 @@ fn what_would_change_nothing_or_ask_others_too_often_is_refused() {
         ),
         ("jwt_audience = \"\"\n", "jwt-audience"),
         ("jwt_issuer = [\"\"]\n", "jwt-issuer"),
+        ("origins = [\"*\"]\n", "any may connect"),
     ] {
         let (code, told) = checked(settings, None);
         assert!(code == Some(2) && told.contains(part), "{settings}: {told}");
