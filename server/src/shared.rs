@@ -13,7 +13,7 @@ use crate::stores::OpenStores;
 
 /// All of it.
 pub(crate) struct Shared {
-    pub(crate) stores: OpenStores,
+    pub(crate) stores: Arc<OpenStores>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) live: Live,
@@ -32,9 +32,10 @@ impl Shared {
 
     pub(crate) fn new(stores: Arc<dyn Stores>, limits: Limits, bus: Arc<dyn MessageBus>) -> Self {
         let metrics = Arc::new(Metrics::new());
+        let stores = Arc::new(OpenStores::new(stores, &limits));
         Self {
-            live: Live::new(bus, metrics.clone()),
-            stores: OpenStores::new(stores, &limits),
+            live: Live::new(stores.clone(), bus, metrics.clone()),
+            stores,
             budgets: Arc::new(Budgets::new(&limits)),
             metrics,
             draining: CancellationToken::new(),

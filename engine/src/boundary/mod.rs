@@ -229,7 +229,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`ReadError`].
     async fn status(&self) -> Result<StoreStatus, ReadError>;
 
-    /// Follows the durable tail: the value changes whenever a commit becomes visible.
+    /// Follows the durable tail: the value changes whenever a commit becomes visible. To follow it keeps no store open. One that was
+    /// closed at rest goes on with the same tail when it is opened again, by whomever; one that does not open any more, or turns out
+    /// to be another, ends it.
     fn durable_tail(&self) -> watch::Receiver<TailMark>;
 
     /// Which segments commits have extended since the durable tail stood at `mark`, each with its status now. A segment that was

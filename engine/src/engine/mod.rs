@@ -5,6 +5,7 @@ mod lease_times;
 mod looking;
 mod open_stores;
 mod opening;
+mod tails;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -15,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::lease_times::LeaseTimes;
 use self::open_stores::OpenStores;
+use self::tails::Tails;
 use crate::boundary::figures::Figures;
 use crate::boundary::{Store, Stores};
 use crate::commit::budget::{QueueBudget, QueuesBudget};
@@ -35,7 +37,7 @@ use crate::log::handles::ExtentHandles;
 use crate::log::opened::StoreLog;
 use crate::log::recovery::recover;
 use crate::log::writer::LogWriter;
-use crate::model::{LogPosition, StoreId};
+use crate::model::{LogPosition, StoreId, TailMark};
 use crate::runtime::blocking;
 use crate::runtime::deadlines::Deadlines;
 use crate::runtime::openers::Openers;
@@ -70,6 +72,7 @@ struct Inner {
     budget: Arc<QueuesBudget>,
     descriptors: Arc<Descriptors>,
     lease_times: LeaseTimes,
+    tails: Tails,
     counts: Arc<CommitCounts>,
     /// Free on the disk at the last look.
     free_bytes: AtomicU64,
@@ -168,6 +171,7 @@ impl Engine {
             stores: Mutex::new(OpenStores::new(config.open_stores, Arc::clone(&descriptors))),
             descriptors,
             lease_times: LeaseTimes::default(),
+            tails: Tails::default(),
             counts: Arc::default(),
             free_bytes: AtomicU64::new(looking::UNKNOWN),
             budget: QueuesBudget::new(&config, &deadlines),
@@ -251,7 +255,8 @@ impl Inner {
             extents.freeze(frozen.clone());
         }
         let (writer, catalog) = recovered.into_writer(config.extent_bytes, config.keep_free_bytes)?;
-        let store = self.assemble(extents, writer, catalog, checkpointed)?;
+        let tail = self.tails.give_back(id, writer.tail().into());
+        let store = self.assemble(extents, (writer, tail), catalog, checkpointed)?;
         if replayed_bytes > REPLAY_BYTES_UNREMARKED {
             store.log().leave_checkpoint();
         }
@@ -262,7 +267,7 @@ impl Inner {
     fn assemble(
         &self,
         extents: Extents,
-        writer: LogWriter,
+        (writer, tail): (LogWriter, watch::Sender<TailMark>),
         catalog: Catalog,
         checkpointed: LogPosition,
     ) -> Result<LocalStore, OpenError> {
@@ -279,7 +284,7 @@ impl Inner {
             descriptors: Arc::clone(&self.descriptors),
             dir: writer.folder.dir.clone(),
             latch: Arc::clone(&writer.folder.latch),
-            tail: watch::Sender::new(writer.tail().into()),
+            tail,
             writer: Mutex::new(writer),
             has_begun: AtomicBool::new(false),
             is_clock_behind: AtomicBool::new(false),
@@ -307,6 +312,7 @@ impl Inner {
             return;
         }
         self.close_all();
+        self.tails.end_all();
         // Only when nothing is written any more may another process take the folder.
         self.threads.pools.background.drain();
         self.threads.commit.end_io();

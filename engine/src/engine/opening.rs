@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::open_stores::{Asked, OpenStores, StoreJob};
 use super::{Inner, store_dir};
 use crate::error::{OpenError, StorageError};
+use crate::format::log_start::LogStart;
 use crate::index::catalog::Catalog;
 use crate::log::extents::Extents;
 use crate::log::latch::Latch;
@@ -100,6 +101,11 @@ impl Inner {
         match job {
             StoreJob::Seek(id) => {
                 let there = self.is_there(id);
+                match &there {
+                    Ok(true) => {}
+                    Ok(false) => self.tails.end_beyond(id, LogStart::WHOLE.position().into()),
+                    Err(error) => self.end_tail(id, &error.clone().into()),
+                }
                 let readers = self.stores().found(id, there);
                 if !readers.is_empty() {
                     let empty = self.caught(id, || self.empty(id));
@@ -125,6 +131,9 @@ impl Inner {
                     true => Err(StorageError::Closed.into()),
                     false => self.caught(id, || self.recover_with_room(id)),
                 };
+                if let Err(error) = &opened {
+                    self.end_tail(id, error);
+                }
                 let late = self.stores().opened(id, opened);
                 if let Some(store) = late {
                     self.run(StoreJob::Close(id, store));
@@ -163,6 +172,14 @@ impl Inner {
         store.close();
         let log = store.log();
         self.lease_times.keep(log.id, &log.catalog().leases);
+        self.tails.keep(log.id, &log.tail);
+    }
+
+    /// Those who follow a store that does not open are told so, unless that passes by itself.
+    fn end_tail(&self, id: StoreId, why: &OpenError) {
+        if !why.is_transient() {
+            self.tails.end(id);
+        }
     }
 
     /// Whether anything of a store is on the disk.
@@ -190,7 +207,8 @@ impl Inner {
         let extents = Extents::new(Arc::clone(&self.handles), folder.dir.clone(), id);
         let nowhere = LogPosition { extent: 0, byte: 0 };
         let writer = unwritten(folder, config.extent_bytes);
-        let store = self.assemble(extents, writer, Catalog::default(), nowhere)?;
+        let tail = watch::Sender::new(writer.tail().into());
+        let store = self.assemble(extents, (writer, tail), Catalog::default(), nowhere)?;
         store.committer.queue().closed = true;
         store.room.close();
         Ok(store)

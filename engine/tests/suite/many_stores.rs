@@ -286,3 +286,27 @@ async fn a_store_whose_disk_hangs_when_it_is_closed_for_another_has_one_more_clo
     append(&*engine.store(id(1)).await.unwrap(), 2).await;
     engine.close().await;
 }
+
+#[tokio::test]
+async fn who_follows_the_tail_of_a_store_that_is_closed_for_others_hears_of_its_next_commit_and_of_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir, 1, PATIENT);
+    let mut tail = engine.store(id(1)).await.unwrap().durable_tail();
+    for sequence in 1..=20 {
+        append(&*engine.store(id(2)).await.unwrap(), sequence).await;
+        assert!(!tail.has_changed().unwrap());
+        // It is opened again, to be read alone and to be written to.
+        drop(engine.store_to_read(id(1)).await.unwrap());
+        let store = engine.store(id(1)).await.unwrap();
+        assert!(!tail.has_changed().unwrap());
+        let mark = *tail.borrow();
+        append(&*store, sequence).await;
+        assert!(tail.has_changed().unwrap() && *tail.borrow_and_update() > mark);
+        let changes = store.changed_since(mark).await.unwrap();
+        assert_eq!(changes.until, *tail.borrow());
+        let segments = changes.segments.expect("it is known which segments changed");
+        assert!(segments.iter().map(|status| &status.path).eq([&path()]));
+    }
+    engine.close().await;
+    assert!(tail.has_changed().is_err(), "nothing more comes");
+}

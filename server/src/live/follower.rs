@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use streamkit_engine::{Name, SegmentStatus, Store, TailMark};
+use streamkit_engine::{Name, SegmentStatus, TailMark};
+use tokio::sync::watch;
 
-use super::bus::MessageBus;
+use super::followed::FollowedStore;
 use super::mailbox::Mailbox;
 
 /// How long a round waits for the next commits at least: what is committed meanwhile is told together.
 const PACE: Duration = Duration::from_millis(1);
 
-/// How often the store is looked at though nobody told that it changed.
+/// How often it is looked whether the store changed though nobody told so, and whether anybody follows it still.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// Who follows one store.
 pub(super) struct Follower {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: FollowedStore,
     interests: Mutex<Interests>,
 }
 
@@ -26,6 +27,8 @@ pub(super) struct Follower {
 struct Interests {
     spaces: HashMap<Name, SpaceInterests>,
     last: u64,
+    /// The store is lost, and nobody is told anything but that.
+    is_lost: bool,
 }
 
 /// By a number that tells them apart.
@@ -45,7 +48,7 @@ impl SpaceInterests {
 }
 
 impl Follower {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(store: FollowedStore) -> Self {
         Self {
             store,
             interests: Mutex::default(),
@@ -55,6 +58,9 @@ impl Follower {
     /// Adds an interest in a segment, or in all of a space. Returns its number.
     pub(super) fn add(&self, space: &Name, segment: Option<&Name>, mailbox: Arc<Mailbox>) -> u64 {
         let mut interests = self.interests.lock().unwrap_or_else(PoisonError::into_inner);
+        if interests.is_lost {
+            mailbox.put_any();
+        }
         interests.last += 1;
         let number = interests.last;
         let of_space = interests.spaces.entry(space.clone()).or_default();
@@ -88,6 +94,16 @@ impl Follower {
         }
     }
 
+    /// The store is lost: wakes all, who are to end.
+    fn lose(&self) {
+        self.interests.lock().unwrap_or_else(PoisonError::into_inner).is_lost = true;
+        self.tell(None);
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.interests.lock().unwrap_or_else(PoisonError::into_inner).is_lost
+    }
+
     /// Tells what changed; how many statuses nobody will be told, as a newer one is.
     fn tell(&self, changed: Option<&[SegmentStatus]>) -> u64 {
         let interests = self.interests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,45 +130,90 @@ impl Follower {
     }
 }
 
-/// Tells followers of a store what changes in it, from `mark` on, until there are none. `coalesced` hears how many statuses gave way to
-/// newer ones.
+/// Tells followers of a store what changes in it from now on, until there are none. `tail` is the store's, `hints` are the bus'.
+/// `coalesced` hears how many statuses gave way to newer ones.
 pub(super) async fn follow(
     follower: Weak<Follower>,
-    bus: Arc<dyn MessageBus>,
-    mut mark: TailMark,
+    mut tail: watch::Receiver<TailMark>,
+    mut hints: watch::Receiver<TailMark>,
     coalesced: impl Fn(u64) + Send,
 ) {
-    let Some((mut tail, mut hints)) = follower.upgrade().map(|own| {
-        let store = &own.store;
-        (store.durable_tail(), bus.listen(store.id()))
-    }) else {
-        return;
-    };
+    let mut mark = *tail.borrow_and_update();
+    let mut is_hinted = false;
     loop {
         // Weak while it waits: the last follower leaves unnoticed, and at the next look there is nobody.
         let Some(own) = follower.upgrade() else { return };
-        match own.store.changed_since(mark).await {
-            Ok(changes) => {
-                if mark < changes.until {
-                    coalesced(own.tell(changes.segments.as_deref()));
+        let mut looked_at = None;
+        // A store that is closed does not change. To open it for a look now and then would keep it open.
+        if is_hinted || mark < *tail.borrow_and_update() {
+            let Ok(store) = own.store.open().await else {
+                return own.lose();
+            };
+            match store.changed_since(mark).await {
+                Ok(changes) => {
+                    if mark < changes.until {
+                        coalesced(own.tell(changes.segments.as_deref()));
+                    }
+                    mark = mark.max(changes.until);
+                    is_hinted = false;
                 }
-                mark = mark.max(changes.until);
+                // Nobody is told less: the next look tells it all.
+                Err(error) => {
+                    tracing::warn!(store = %own.store.id, %error, "a store that is followed cannot be looked at")
+                }
             }
-            // Nobody is told less: the next look tells it all.
-            Err(error) => {
-                tracing::warn!(store = %own.store.id(), %error, "a store that is followed cannot be looked at")
-            }
+            looked_at = Some(store);
         }
         drop(own);
         tokio::time::sleep(PACE).await;
+        // So far it stayed open for those who were told.
+        drop(looked_at);
         tokio::select! {
             changed = tail.changed() => if changed.is_err() {
-                tokio::time::sleep(LOOK).await;
+                if let Some(own) = follower.upgrade() {
+                    own.lose();
+                }
+                return;
             },
-            heard = hints.changed() => if heard.is_err() {
-                tokio::time::sleep(LOOK).await;
-            },
+            // A bus that is dead says nothing.
+            Ok(()) = hints.changed() => is_hinted = mark < *hints.borrow_and_update(),
             () = tokio::time::sleep(LOOK) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt as _;
+    use streamkit_engine::{Engine, EngineConfig, StoreId, Stores as _};
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::stores::OpenStores;
+
+    #[tokio::test]
+    async fn all_who_follow_a_store_that_is_lost_are_woken_also_those_who_come_just_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EngineConfig::new(dir.path());
+        let engine = tokio::task::spawn_blocking(|| Engine::open(config)).await;
+        let engine = engine.unwrap().unwrap();
+        let store = engine.store(StoreId(uuid::Uuid::from_u128(1))).await.unwrap();
+        let stores = Arc::new(OpenStores::new(Arc::new(engine), &Limits::default()));
+        let follower = Follower::new(FollowedStore::new(stores, &store));
+        let (space, segment) = (Name::new("s").unwrap(), Name::new("a").unwrap());
+        let follow = |segment| {
+            let mailbox = Arc::new(Mailbox::new());
+            follower.add(&space, segment, mailbox.clone());
+            mailbox
+        };
+        let early = [follow(None), follow(Some(&segment))];
+        assert!(early.iter().all(|mailbox| mailbox.filled().now_or_never().is_none()));
+        follower.lose();
+        for mailbox in early.into_iter().chain([follow(None), follow(Some(&segment))]) {
+            assert!(mailbox.filled().now_or_never().is_some());
+        }
+        assert!(follower.is_lost());
     }
 }

@@ -56,19 +56,19 @@ impl Mailbox {
         self.comes.notify_one();
     }
 
-    /// Waits for news, and takes them.
+    /// Waits until there are news.
     ///
     /// Cancel safe.
-    pub(super) async fn take(&self) -> News {
-        loop {
-            {
-                let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-                if *news != News::Of(BTreeSet::new()) {
-                    return std::mem::replace(&mut *news, News::Of(BTreeSet::new()));
-                }
-            }
+    pub(super) async fn filled(&self) {
+        while *self.news.lock().unwrap_or_else(PoisonError::into_inner) == News::Of(BTreeSet::new()) {
             self.comes.notified().await;
         }
+    }
+
+    /// Takes all there are.
+    pub(super) fn take(&self) -> News {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *news, News::Of(BTreeSet::new()))
     }
 }
 
@@ -82,19 +82,24 @@ mod tests {
         Name::new(&segment.to_string()).unwrap()
     }
 
+    /// What there is to tell, if anything is.
+    fn news(mailbox: &Mailbox) -> Option<News> {
+        mailbox.filled().now_or_never().map(|()| mailbox.take())
+    }
+
     #[test]
     fn each_segment_that_changed_is_told_once() {
         let mailbox = Mailbox::new();
-        assert!(mailbox.take().now_or_never().is_none());
+        assert!(news(&mailbox).is_none());
         for change in 1..=9 {
             assert_eq!(mailbox.put(&name(7)), change > 1);
         }
         mailbox.put(&name(3));
-        let Some(News::Of(news)) = mailbox.take().now_or_never() else {
+        let Some(News::Of(segments)) = news(&mailbox) else {
             panic!()
         };
-        assert_eq!(news.into_iter().collect::<Vec<_>>(), [name(3), name(7)]);
-        assert!(mailbox.take().now_or_never().is_none());
+        assert_eq!(segments.into_iter().collect::<Vec<_>>(), [name(3), name(7)]);
+        assert!(news(&mailbox).is_none());
     }
 
     #[test]
@@ -107,8 +112,8 @@ mod tests {
         assert!(matches!(&*mailbox.news.lock().unwrap(), News::Of(news) if news.len() == SEGMENTS_MAX));
         mailbox.put(&name(SEGMENTS_MAX));
         mailbox.put(&name(0));
-        assert_eq!(mailbox.take().now_or_never(), Some(News::OfAny));
+        assert_eq!(news(&mailbox), Some(News::OfAny));
         mailbox.put(&name(0));
-        assert!(matches!(mailbox.take().now_or_never(), Some(News::Of(_))));
+        assert!(matches!(news(&mailbox), Some(News::Of(_))));
     }
 }

@@ -2,12 +2,14 @@
 //! forgotten with its last follower.
 
 mod bus;
+mod followed;
 mod follower;
 mod mailbox;
 mod presence;
 mod stores;
 
 pub use bus::{InProcess, MessageBus};
+pub(crate) use followed::StoreLost;
 pub(crate) use mailbox::News;
 pub(crate) use presence::{PresenceRefused, Present, StoreWorkers, WorkerMetadata};
 pub(crate) use stores::{Interest, Live};

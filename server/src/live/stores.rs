@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use streamkit_engine::{Name, Store, StoreId};
 
 use super::bus::MessageBus;
+use super::followed::{FollowedStore, StoreLost};
 use super::follower::{Follower, follow};
 use super::mailbox::{Mailbox, News};
 use super::presence::Workers;
 use crate::metrics::Metrics;
+use crate::stores::OpenStores;
 
 /// All that is live.
 pub(crate) struct Live {
+    stores: Arc<OpenStores>,
     bus: Arc<dyn MessageBus>,
     metrics: Arc<Metrics>,
     followers: Mutex<HashMap<StoreId, Weak<Follower>>>,
@@ -37,8 +40,9 @@ pub(crate) struct Subscription {
 }
 
 impl Live {
-    pub(crate) fn new(bus: Arc<dyn MessageBus>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(stores: Arc<OpenStores>, bus: Arc<dyn MessageBus>, metrics: Arc<Metrics>) -> Self {
         Self {
+            stores,
             bus,
             metrics,
             followers: Mutex::default(),
@@ -56,7 +60,8 @@ impl Live {
         self.bus.announce(store.id(), *store.durable_tail().borrow());
     }
 
-    /// Follows something of a store: whatever is committed from now on is news.
+    /// Follows something of a store: whatever is committed from now on is news. It keeps the store from being closed for others
+    /// only while somebody reads what is new.
     pub(crate) fn subscribe(&self, store: &Arc<dyn Store>, interest: Interest) -> Subscription {
         let follower = self.follower(store);
         let mailbox = Arc::new(Mailbox::new());
@@ -73,29 +78,42 @@ impl Live {
 
     fn follower(&self, store: &Arc<dyn Store>) -> Arc<Follower> {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(follower) = followers.get(&store.id()).and_then(Weak::upgrade) {
+        let known = followers.get(&store.id()).and_then(Weak::upgrade);
+        if let Some(follower) = known.filter(|follower| !follower.is_lost()) {
             return follower;
         }
         // As many as there are at most doubles before all are looked through again.
         if followers.len().is_power_of_two() {
             followers.retain(|_, follower| follower.strong_count() > 0);
         }
-        let follower = Arc::new(Follower::new(store.clone()));
+        let follower = Arc::new(Follower::new(FollowedStore::new(self.stores.clone(), store)));
         followers.insert(store.id(), Arc::downgrade(&follower));
-        let mark = *store.durable_tail().borrow();
+        let (tail, hints) = (store.durable_tail(), self.bus.listen(store.id()));
         let metrics = self.metrics.clone();
         let coalesced = move |statuses| metrics.followers.coalesced(statuses);
-        tokio::spawn(follow(Arc::downgrade(&follower), self.bus.clone(), mark, coalesced));
+        tokio::spawn(follow(Arc::downgrade(&follower), tail, hints, coalesced));
         follower
     }
 }
 
 impl Subscription {
-    /// Waits for what there is to tell.
+    /// Waits until there is something to tell, and has the store opened to read it.
     ///
-    /// Cancel safe.
-    pub(crate) async fn next(&self) -> News {
-        self.mailbox.take().await
+    /// Cancel safe: what there is to tell stays.
+    ///
+    /// # Errors
+    /// [`StoreLost`]: nothing more will be told.
+    pub(crate) async fn ready(&self) -> Result<Arc<dyn Store>, StoreLost> {
+        self.mailbox.filled().await;
+        match self.follower.is_lost() {
+            true => Err(StoreLost),
+            false => self.follower.store.open().await,
+        }
+    }
+
+    /// What there is to tell.
+    pub(crate) fn take(&self) -> News {
+        self.mailbox.take()
     }
 }
 

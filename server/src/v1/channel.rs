@@ -143,7 +143,7 @@ impl Channel {
         };
         debug_assert_eq!(verb.kind(), kind, "rights were asked for another verb");
         let around = (&self.shared.live, &*self.shared.metrics);
-        verbs::run(verb, &store, &mut self.incoming, &self.outgoing, around).await
+        verbs::run(verb, store, &mut self.incoming, &self.outgoing, around).await
     }
 
     /// A place among all that stay open until somebody ends them.
@@ -169,7 +169,7 @@ impl Channel {
                     self.shared.metrics.peers.limit_hit(Limit::OpenStores);
                 }
             }
-            Refused::StoreUnavailable
+            Failure::StoreUnavailable.into()
         })
     }
 
@@ -180,9 +180,8 @@ impl Channel {
                 None => End::Silent,
             },
             Refused::AccessDenied
-            | Refused::StoreUnavailable
             | Refused::TooManyStreams
-            | Refused::Failed(Failure::Overloaded) => End::ErrorFrame(refused.to_string()),
+            | Refused::Failed(Failure::Overloaded | Failure::StoreUnavailable) => End::ErrorFrame(refused.to_string()),
             other => End::Terminal(Terminal::CloseError(shortened(other.to_string()))),
         }
     }

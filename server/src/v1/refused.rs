@@ -26,8 +26,6 @@ const CANCELLED: &str = "context canceled";
 pub(super) enum Refused {
     #[error("{ACCESS_DENIED}")]
     AccessDenied,
-    #[error("{STORE_UNAVAILABLE}")]
-    StoreUnavailable,
     #[error("{TOO_MANY_STREAMS}")]
     TooManyStreams,
     #[error("request too large: {0} bytes, at most {REQUEST_BYTES_MAX} are allowed")]
@@ -89,7 +87,6 @@ impl Refused {
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Refused::AccessDenied => Outcome::Denied,
-            Refused::StoreUnavailable => Outcome::Unavailable,
             Refused::TooManyStreams => Outcome::Overloaded,
             Refused::Aborted(_) => Outcome::Ended,
             Refused::Failed(failure) => failure.outcome(),
@@ -117,6 +114,7 @@ fn text(failure: &Failure) -> String {
         // Never as if everything had been sent: a peer that only ended its own side would take it for the end.
         Failure::PeerEnded => CANCELLED.to_owned(),
         Failure::Ending => String::new(),
+        Failure::StoreUnavailable => STORE_UNAVAILABLE.to_owned(),
         Failure::Overloaded => OVERLOADED.to_owned(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use streamkit_engine::{AppendError, Entry, ReadError, Rejection, SegmentPath, Sequence, StorageError};
 
 use crate::budgets::Ended;
-use crate::live::PresenceRefused;
+use crate::live::{PresenceRefused, StoreLost};
 use crate::metrics::{Limit, Metrics, Outcome};
 
 /// Why a verb did not finish.
@@ -37,6 +37,8 @@ pub(crate) enum Failure {
     PeerEnded,
     /// The session or the connection ends.
     Ending,
+    /// The store does not open, or not now.
+    StoreUnavailable,
     /// Others wait for the room of what its peer sent, which does not take what it is told; or there is no room for what the
     /// verb needs.
     Overloaded,
@@ -51,6 +53,12 @@ impl From<ReadError> for Failure {
 impl From<Ended> for Failure {
     fn from(_: Ended) -> Self {
         Failure::Ending
+    }
+}
+
+impl From<StoreLost> for Failure {
+    fn from(_: StoreLost) -> Self {
+        Failure::StoreUnavailable
     }
 }
 
@@ -87,6 +95,7 @@ impl Failure {
             }
             Failure::NotWritten(_) | Failure::DoesNotFit(..) | Failure::Read(_) => Outcome::Failed,
             Failure::ReservedName | Failure::AnotherWorker | Failure::TooManyEntries(_) => Outcome::Invalid,
+            Failure::StoreUnavailable => Outcome::Unavailable,
             Failure::NotHeardOf(_) | Failure::PeerEnded | Failure::Ending => Outcome::Ended,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,33 +22,39 @@ const FEW_SEGMENTS: usize = 8;
 
 pub(super) async fn run<A: Answers>(
     follow: Follow,
-    store: &Arc<dyn Store>,
+    store: Arc<dyn Store>,
     live: &Live,
     out: &Outgoing<A>,
 ) -> Result<Infallible, Failure> {
     let Follow { interest, heartbeat } = follow;
     // Before the snapshot: what is committed while that is made is news.
-    let subscription = live.subscribe(store, interest.clone());
+    let subscription = live.subscribe(&store, interest.clone());
     let mut told = Told {
-        store,
         interest,
         last: None,
         out,
     };
-    told.all().await?;
+    told.all(store).await?;
     let mut beats = heartbeat.map(beats);
     loop {
-        tokio::select! {
-            biased;
-            () = beat(&mut beats) => {
-                let mut batch = out.batch();
-                batch.heartbeat(&told.interest);
-                out.answer(batch).await?;
+        let store = {
+            // What waits for a place goes on waiting while a heartbeat is sent.
+            let mut ready = pin!(subscription.ready());
+            loop {
+                tokio::select! {
+                    biased;
+                    () = beat(&mut beats) => {
+                        let mut batch = out.batch();
+                        batch.heartbeat(&told.interest);
+                        out.answer(batch).await?;
+                    }
+                    store = &mut ready => break store?,
+                }
             }
-            news = subscription.next() => match news {
-                News::OfAny => told.all().await?,
-                News::Of(segments) => told.some(segments).await?,
-            },
+        };
+        match subscription.take() {
+            News::OfAny => told.all(store).await?,
+            News::Of(segments) => told.some(store, segments).await?,
         }
     }
 }
@@ -69,7 +76,6 @@ pub(super) async fn beat(beats: &mut Option<tokio::time::Interval>) {
 
 /// What a follower was told.
 struct Told<'a, A> {
-    store: &'a Arc<dyn Store>,
     interest: Interest,
     /// Of one segment, the last.
     last: Option<SegmentStatus>,
@@ -78,9 +84,9 @@ struct Told<'a, A> {
 
 impl<A: Answers> Told<'_, A> {
     /// Tells all that he follows, as it is now.
-    async fn all(&mut self) -> Result<(), Failure> {
+    async fn all(&mut self, store: Arc<dyn Store>) -> Result<(), Failure> {
         match self.interest.segment.clone() {
-            Some(segment) => self.some(BTreeSet::from([segment])).await,
+            Some(segment) => self.some(store, BTreeSet::from([segment])).await,
             None => {
                 let list = SegmentList {
                     space: self.interest.space.clone(),
@@ -88,17 +94,17 @@ impl<A: Answers> Told<'_, A> {
                     limit: usize::MAX,
                     with_status: true,
                 };
-                list::segments(list, self.store, self.out).await
+                list::segments(list, &store, self.out).await
             }
         }
     }
 
     /// Tells the statuses of some segments as they are now, but for what he knows already. Many of them are read and encoded as a list
     /// is: in turn, so that followers who take nothing hold nothing, and off the threads that serve.
-    async fn some(&mut self, segments: BTreeSet<Name>) -> Result<(), Failure> {
+    async fn some(&mut self, store: Arc<dyn Store>, segments: BTreeSet<Name>) -> Result<(), Failure> {
         let is_one = self.interest.segment.is_some();
         let is_few = segments.len() <= FEW_SEGMENTS;
-        let now = statuses(self.store.clone(), self.interest.space.clone(), segments);
+        let now = statuses(store, self.interest.space.clone(), segments);
         let mut batch = self.out.batch();
         if is_few {
             for status in now.await? {
@@ -121,7 +127,7 @@ impl<A: Answers> Told<'_, A> {
     }
 }
 
-/// The statuses of these segments, but for those that are gone.
+/// The statuses of these segments, but for those that are gone. The store may be closed for others then.
 async fn statuses(store: Arc<dyn Store>, space: Name, segments: BTreeSet<Name>) -> Result<Vec<SegmentStatus>, Failure> {
     let mut statuses = Vec::with_capacity(segments.len());
     for segment in segments {

@@ -32,13 +32,14 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use verb::{Follow, Heartbeat, Kind, LeaseChange, LeaseRequest, SegmentList, Verb, Watch, Within, Worker};
 
 /// Does what is asked. Returns when everything is answered but the end. What only reads is given up when the peer ends its side,
-/// as [`Records::ended`] tells; what changes something runs to its end once begun.
+/// as [`Records::ended`] tells; what changes something runs to its end once begun. The store is held for no longer than it is read or
+/// written.
 ///
 /// # Errors
 /// [`Failure`], or what `records` fail with.
 pub(crate) async fn run<R: Records, A: Answers>(
     verb: Verb,
-    store: &Arc<dyn Store>,
+    store: Arc<dyn Store>,
     records: &mut R,
     out: &Outgoing<A>,
     (live, metrics): (&Live, &Metrics),
@@ -49,10 +50,10 @@ pub(crate) async fn run<R: Records, A: Answers>(
     }
     let work = async {
         match verb {
-            Verb::Append(path) => append::run(path, &**store, records, out, (live, metrics)).await,
-            Verb::Trim(path, first) => Ok(remove::trim(path, first, &**store, out).await?),
-            Verb::Delete(path) => Ok(remove::delete(path, &**store).await?),
-            Verb::Peek(path) => until_ended(records, metrics, async || peek::run(path, &**store, out).await).await,
+            Verb::Append(path) => append::run(path, &*store, records, out, (live, metrics)).await,
+            Verb::Trim(path, first) => Ok(remove::trim(path, first, &*store, out).await?),
+            Verb::Delete(path) => Ok(remove::delete(path, &*store).await?),
+            Verb::Peek(path) => until_ended(records, metrics, async || peek::run(path, &*store, out).await).await,
             Verb::ReadSegment(read) => {
                 let reader = || store.read_segment(read.clone());
                 until_ended(records, metrics, async || read::run(reader, out).await).await
@@ -61,19 +62,26 @@ pub(crate) async fn run<R: Records, A: Answers>(
                 let reader = || store.read_spaces(read.clone());
                 until_ended(records, metrics, async || read::run(reader, out).await).await
             }
-            Verb::Spaces => until_ended(records, metrics, async || list::spaces(store, out).await).await,
+            Verb::Spaces => until_ended(records, metrics, async || list::spaces(&store, out).await).await,
             Verb::Segments(list) => {
-                until_ended(records, metrics, async || list::segments(list, store, out).await).await
+                until_ended(records, metrics, async || list::segments(list, &store, out).await).await
             }
-            Verb::Status(within) => until_ended(records, metrics, async || status::run(within, store, out).await).await,
-            Verb::Lease(asked) => Ok(lease::run(asked, &**store, out).await?),
+            Verb::Status(within) => {
+                until_ended(records, metrics, async || status::run(within, &store, out).await).await
+            }
+            Verb::Lease(asked) => Ok(lease::run(asked, &*store, out).await?),
             Verb::Follow(follow) => {
                 until_ended(records, metrics, async || {
                     match follow::run(follow, store, live, out).await? {}
                 })
                 .await
             }
-            Verb::Watch(watched) => match workers::run(watched, store.id(), live, records, out).await? {},
+            Verb::Watch(watched) => {
+                let id = store.id();
+                // Workers are of this process alone: nothing of the store is needed for them.
+                drop(store);
+                match workers::run(watched, id, live, records, out).await? {}
+            }
         }
     };
     work.instrument(span).await

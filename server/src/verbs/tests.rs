@@ -13,6 +13,7 @@ use super::*;
 use crate::budgets::{Budgets, Ended, Reads, Room, Share};
 use crate::limits::Limits;
 use crate::live::{InProcess, Interest, Present};
+use crate::stores::OpenStores;
 
 /// What comes, one after the other.
 struct Peer(VecDeque<Next>);
@@ -134,15 +135,17 @@ impl Call {
         let config = EngineConfig::new(dir.path());
         let engine = tokio::task::spawn_blocking(|| Engine::open(config)).await;
         let id = StoreId(uuid::Uuid::from_u128(1));
-        let store = engine.unwrap().unwrap().store(id).await.unwrap();
+        let engine = engine.unwrap().unwrap();
+        let store = engine.store(id).await.unwrap();
         let (limits, lines) = (Limits::default(), Lines::default());
+        let stores = Arc::new(OpenStores::new(Arc::new(engine), &limits));
         let metrics = Arc::new(Metrics::new());
         let reads = Reads::new(&limits, Arc::new(Budgets::new(&limits)));
         Self {
             store,
             out: Outgoing::new(id, lines.clone(), reads),
             lines,
-            live: Live::new(Arc::new(InProcess::default()), metrics.clone()),
+            live: Live::new(stores, Arc::new(InProcess::default()), metrics.clone()),
             metrics,
             _dir: dir,
         }
@@ -151,7 +154,14 @@ impl Call {
     /// What is answered to a verb, and how it ends.
     async fn run(&self, verb: Verb, comes: impl IntoIterator<Item = Next>) -> (Vec<String>, Result<(), Failure>) {
         let mut peer = Peer(comes.into_iter().collect());
-        let done = run(verb, &self.store, &mut peer, &self.out, (&self.live, &*self.metrics)).await;
+        let done = run(
+            verb,
+            self.store.clone(),
+            &mut peer,
+            &self.out,
+            (&self.live, &*self.metrics),
+        )
+        .await;
         (std::mem::take(&mut self.lines.0.lock().unwrap()), done)
     }
 }

@@ -11,6 +11,7 @@ mod datasets;
 mod defects_channels;
 mod defects_transport;
 mod defects_visibility;
+mod evicting;
 mod expiry;
 mod failing;
 mod fair;
