@@ -1,24 +1,26 @@
 //! Measures subscriptions: how much memory the server takes for each, and how long it takes until all have heard of a commit. The
 //! server is a process of its own; the peers speak raw frames over loopback.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_benches::Outcome;
 use streamkit_engine::{Engine, EngineConfig};
 use streamkit_protocol::{
-    Control, Frame, FrameHead, Produce, Request, SegmentStatus, SubscribeToSegmentStatus, Terminal,
+    Control, FRAMES_HEADER, FRAMES_IN_ORDER, Frame, FrameHead, Produce, Request, SegmentStatus,
+    SubscribeToSegmentStatus, Terminal,
 };
 use streamkit_server::{Key, Limits, Server};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
 
@@ -114,6 +116,10 @@ impl Serving {
         let mut request = format!("{}/streamz", self.url).into_client_request()?;
         let bearer = format!("Bearer {}", self.token).parse()?;
         request.headers_mut().insert("authorization", bearer);
+        // Or the end of an append waits for what may come behind it, the longer the fewer pings are answered.
+        request
+            .headers_mut()
+            .insert(FRAMES_HEADER, HeaderValue::from_static(FRAMES_IN_ORDER));
         Ok(tokio_tungstenite::connect_async(request).await?.0)
     }
 
@@ -149,23 +155,60 @@ fn subscription() -> Outcome<Message> {
     text(FrameHead::new(STORE, Uuid::new_v4()).data(&request.encode()))
 }
 
-/// Tells of each status that a peer hears.
-async fn listen(mut from: SplitStream<Socket>, mut to: SplitSink<Socket, Message>, heard: mpsc::UnboundedSender<u64>) {
-    while let Some(Ok(message)) = from.next().await {
-        let Ok(frame) = Frame::decode(&message.into_data()) else {
-            return;
-        };
-        if frame.control == Control::Ping {
-            let pong = text(Frame::connection(Control::Pong).encode());
-            if let Ok(pong) = pong {
-                let _ = to.send(pong).await;
-            }
-            continue;
+/// What a peer heard, and when. Nobody looks into it before all have heard: the peers share the processor with the server.
+type HeardAt = (Instant, Vec<u8>);
+
+/// Tells of each frame that a peer hears.
+async fn listen(mut stream: TcpStream, heard: mpsc::UnboundedSender<HeardAt>) -> Option<()> {
+    let mut came = Vec::new();
+    loop {
+        stream.readable().await.ok()?;
+        let mut bytes = [0; 4 << 10];
+        match stream.try_read(&mut bytes) {
+            Ok(0) => return None,
+            Ok(read) => came.extend_from_slice(&bytes[..read]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+            Err(_) => return None,
         }
-        if let Ok(status) = SegmentStatus::decode(&frame.message()) {
-            let _ = heard.send(status.last_sequence);
+        let at = Instant::now();
+        while let Some(frame) = next_frame(&mut came) {
+            if frame.starts_with(b"{\"ControlType\":\"ping\"") {
+                stream
+                    .write_all(&masked(&Frame::connection(Control::Pong).encode()))
+                    .await
+                    .ok()?;
+                continue;
+            }
+            heard.send((at, frame)).ok()?;
         }
     }
+}
+
+/// Takes the first frame of what a server sent, if it is all there: its messages are short, not masked and in one piece.
+fn next_frame(came: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let (begins, bytes) = match *came.get(1)? {
+        126 => (4, usize::from(u16::from_be_bytes([*came.get(2)?, *came.get(3)?]))),
+        short => (2, usize::from(short)),
+    };
+    let frame = came.get(begins..begins + bytes)?.to_vec();
+    came.drain(..begins + bytes);
+    Some(frame)
+}
+
+/// A text message of a client: masked, with zeroes.
+fn masked(frame: &[u8]) -> Vec<u8> {
+    let bytes = u16::try_from(frame.len()).expect("a pong is short");
+    let mut message = vec![0x81, 0x80 | 126];
+    message.extend(bytes.to_be_bytes());
+    message.extend([0; 4]);
+    message.extend(frame);
+    message
+}
+
+/// The sequence that a frame tells of.
+fn told(frame: Vec<u8>) -> Option<u64> {
+    let frame = Frame::decode(&frame).ok()?;
+    Some(SegmentStatus::decode(&frame.message()).ok()?.last_sequence)
 }
 
 /// Appends one record; when it was acknowledged.
@@ -191,18 +234,22 @@ async fn append(producer: &mut Socket, sequence: u64) -> Outcome<Instant> {
 
 /// Waits until so many have heard of a sequence; how long after `since` each did.
 async fn all_heard(
-    heard: &mut mpsc::UnboundedReceiver<u64>,
+    heard: &mut mpsc::UnboundedReceiver<HeardAt>,
     count: usize,
     sequence: u64,
     since: Instant,
 ) -> Outcome<Vec<Duration>> {
     let mut times = Vec::with_capacity(count);
     while times.len() < count {
-        let next = tokio::time::timeout(Duration::from_secs(60), heard.recv()).await;
-        let told = next?.ok_or("nobody listens")?;
-        if told == sequence {
-            times.push(since.elapsed());
+        let mut all = Vec::with_capacity(count - times.len());
+        while all.len() < all.capacity() {
+            let next = tokio::time::timeout(Duration::from_secs(60), heard.recv()).await;
+            all.push(next?.ok_or("nobody listens")?);
         }
+        let of_it = all
+            .into_iter()
+            .filter_map(|(at, frame)| (told(frame)? == sequence).then_some(at));
+        times.extend(of_it.map(|at| at.saturating_duration_since(since)));
     }
     times.sort_unstable();
     Ok(times)
@@ -221,12 +268,15 @@ async fn measure(options: &Options) -> Outcome {
         let (tell, mut heard) = mpsc::unbounded_channel();
         let begun = Instant::now();
         for _ in 0..connections {
-            let (mut to, from) = serving.connect().await?.split();
+            let mut peer = serving.connect().await?;
             for _ in 0..channels {
-                to.feed(subscription()?).await?;
+                peer.feed(subscription()?).await?;
             }
-            to.flush().await?;
-            tokio::spawn(listen(from, to, tell.clone()));
+            peer.flush().await?;
+            let MaybeTlsStream::Plain(stream) = peer.into_inner() else {
+                return Err("it is encrypted".into());
+            };
+            tokio::spawn(listen(stream, tell.clone()));
         }
         let count = connections * channels;
         all_heard(&mut heard, count, 1, begun).await?;

@@ -5,6 +5,7 @@
 //! socket ◀─ stream ◀─ wire: one writer, which knows how long a peer may take ◀─ outbound: one queue
 //! ```
 
+mod ahead;
 mod assembly;
 mod carrier;
 mod counted;

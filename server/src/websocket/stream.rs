@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::ahead::Ahead;
 use super::assembly::{Assembly, Size};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::metrics::Traffic;
@@ -19,9 +20,12 @@ use crate::metrics::Traffic;
 /// The WebSocket over it.
 pub(crate) type WebSocket = WebSocketStream<Stream>;
 
-/// Buffer of the WebSocket reader and writer, bytes. The library's default of 128 KiB each costs a thousand idle
-/// connections a quarter of a gigabyte.
-const BUFFER_BYTES: usize = 16 << 10;
+/// Buffer of the WebSocket reader, bytes. Every idle connection has one, and the library fills all of it with zeroes whenever it looks
+/// for more, as it does after each write. The library's default is 128 KiB.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// Bytes that the WebSocket writer gathers before it writes.
+const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
 /// Bytes of an unfinished message that a connection may always have.
 pub(super) const ALWAYS_BYTES: u64 = 16 << 10;
@@ -29,6 +33,7 @@ pub(super) const ALWAYS_BYTES: u64 = 16 << 10;
 /// The connection.
 pub(crate) struct Stream {
     io: TokioIo<Upgraded>,
+    ahead: Ahead,
     assembly: Assembly,
     /// Bytes that the message which arrives may have.
     granted: u64,
@@ -42,6 +47,7 @@ impl Stream {
     pub(crate) async fn open(upgraded: Upgraded, traffic: Traffic) -> WebSocket {
         let stream = Self {
             io: TokioIo::new(upgraded),
+            ahead: Ahead::default(),
             assembly: Assembly::default(),
             granted: ALWAYS_BYTES,
             read: 0,
@@ -89,8 +95,8 @@ impl Stream {
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_message_size(Some(FRAME_BYTES_MAX))
         .max_frame_size(Some(FRAME_BYTES_MAX))
 }
@@ -108,7 +114,8 @@ impl AsyncRead for Stream {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let Self { io, ahead, .. } = &mut *self;
+        ready!(ahead.poll_read(Pin::new(io), cx, buf))?;
         let bytes = &buf.filled()[before..];
         self.read += bytes.len() as u64;
         self.traffic.received(bytes.len() as u64);
