@@ -5,20 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 use streamkit_protocol::{Control, FRAMES_HEADER, FRAMES_IN_ORDER, Frame, Request, Terminal};
 use streamkit_server::Limits;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request as Handshake, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use crate::peer::{Host, PATIENCE, STORE};
-use crate::scripts::{entry, head};
-use crate::via::{Listener, Stream, Via, over_both};
-
-type Socket = WebSocketStream<Box<dyn Stream>>;
+use crate::scripts::{Socket, entry, head, next, send};
+use crate::via::{Listener, Via, over_both};
 
 /// A client's connection to a server that ends what it has begun before it says that the connection ends.
 async fn accept(listener: &mut Listener) -> Socket {
@@ -30,16 +26,6 @@ async fn accept(listener: &mut Listener) -> Socket {
     };
     let stream = listener.accept().await;
     tokio_tungstenite::accept_hdr_async(stream, promise).await.unwrap()
-}
-
-async fn next(socket: &mut Socket) -> Option<Frame> {
-    let message = socket.next().await?.ok()?;
-    message.is_text().then(|| Frame::decode(&message.into_data()).unwrap())
-}
-
-async fn send(socket: &mut Socket, frame: Vec<u8>) {
-    let text = String::from_utf8(frame).unwrap();
-    let _ = socket.send(Message::Text(text.into())).await;
 }
 
 /// Whatever the servers do that it is led to, a call waits no longer for an answer than one server may let it wait.

@@ -29,18 +29,18 @@ pub async fn scripted(via: Via, answer: impl Fn(&Frame) -> Vec<Vec<u8>> + Send +
     client.build().store(STORE)
 }
 
-type Socket = WebSocketStream<Box<dyn Stream>>;
+pub type Socket = WebSocketStream<Box<dyn Stream>>;
 
 async fn accept(listener: &mut Listener) -> Socket {
     tokio_tungstenite::accept_async(listener.accept().await).await.unwrap()
 }
 
-async fn next(socket: &mut Socket) -> Option<Frame> {
+pub async fn next(socket: &mut Socket) -> Option<Frame> {
     let message = socket.next().await?.ok()?;
     message.is_text().then(|| Frame::decode(&message.into_data()).unwrap())
 }
 
-async fn send(socket: &mut Socket, frame: Vec<u8>) {
+pub async fn send(socket: &mut Socket, frame: Vec<u8>) {
     let text = String::from_utf8(frame).unwrap();
     let _ = socket.send(Message::Text(text.into())).await;
 }
