@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::model::Timestamp;
+use streamkit_record::Timestamp;
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::append::{AppendError, FullQueue, ReadError, Rejection};
-use crate::model::{SegmentPath, StoreId};
+use streamkit_record::{SegmentPath, StoreId};
 
 /// A folder or file is not where it was: somebody moved, deleted, unmounted or replaced it. The next process could not
 /// find writes made now, so the engine makes none.

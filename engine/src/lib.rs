@@ -66,7 +66,6 @@ pub mod format;
 mod index;
 pub mod limits;
 mod log;
-mod model;
 mod offline;
 mod read;
 mod runtime;
@@ -85,7 +84,6 @@ pub use engine::Engine;
 pub use error::{
     AppendError, Busy, DamagedPlace, FullQueue, Gone, OpenError, ReadError, Rejection, SegmentsHit, StorageError,
 };
-pub use model::*;
 pub use offline::at_least::{AtLeast, Missing, verify_at_least_on};
 pub use offline::hex::HexLine;
 pub use offline::inspect::{
@@ -98,3 +96,8 @@ pub use offline::{Damage, OfflineProgress, SequenceRange};
 pub use runtime::dice::Dice;
 pub use runtime::stepper::Stepper;
 pub use store::LocalStore;
+pub use streamkit_record::{
+    Committed, Entry, Fence, FencingToken, InvalidLease, InvalidTransaction, Lease, LogPosition, Metadata, Name,
+    NameError, Record, SegmentAppend, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark, Timestamp,
+    Transaction, Trx,
+};

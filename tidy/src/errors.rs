@@ -11,7 +11,13 @@ use crate::imports::is_for_tests;
 use crate::{files_in, root};
 
 /// Crates whose public error types somebody may meet.
-const CRATES: &[&str] = &["client/src", "client/protocol/src", "engine/src", "server/src"];
+const CRATES: &[&str] = &[
+    "client/src",
+    "client/protocol/src",
+    "engine/record/src",
+    "engine/src",
+    "server/src",
+];
 
 /// Files in which every text is told to a peer.
 const TOLD: &[&str] = &[

@@ -23,6 +23,7 @@ mod record;
 mod request;
 mod status;
 mod terminal;
+pub mod v2;
 mod workers;
 
 pub use base64::Payload;

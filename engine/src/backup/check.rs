@@ -11,7 +11,7 @@ use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::StorageError;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::log::walk::{Step, Walk};
-use crate::model::{LogPosition, StoreId};
+use streamkit_record::{LogPosition, StoreId};
 
 /// What an extent is to be.
 pub(crate) struct ExpectedExtent {

@@ -13,7 +13,7 @@ use crate::directory::names::FileName;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
-use crate::model::StoreId;
+use streamkit_record::StoreId;
 
 /// A backup or a restore at work.
 pub(super) struct Copying<'a> {

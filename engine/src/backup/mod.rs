@@ -38,7 +38,7 @@ use crate::directory::folder::lock_dir;
 use crate::directory::{UNFINISHED, is_unused, read_format, refuse_newer, replace_format, store_dir, write_format};
 use crate::disk::Disk;
 use crate::error::StorageError;
-use crate::model::StoreId;
+use streamkit_record::StoreId;
 
 /// The file `format` in the target of a first backup, until that is whole.
 fn unfinished() -> String {

@@ -17,8 +17,8 @@ use crate::directory::names::FileName;
 use crate::directory::{UNFINISHED, is_unused, read_format, refuse_newer, replace_format, store_dir, write_format};
 use crate::disk::Disk;
 use crate::error::{DamagedPlace, OpenError, StorageError};
-use crate::model::StoreId;
 use crate::offline::verify::{VerifyReport, verify_on};
+use streamkit_record::StoreId;
 
 /// The folder within the new data directory that holds the work.
 const STAGING: &str = "restoring";

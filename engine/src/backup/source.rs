@@ -18,7 +18,7 @@ use crate::log::end::{end_of, known_durable};
 use crate::log::headers::{Headers, read_headers};
 use crate::log::replay::{ANOTHER_LOG, read_checkpoint};
 use crate::log::walk::{Step, Walk};
-use crate::model::{LogPosition, StoreId};
+use streamkit_record::{LogPosition, StoreId};
 
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 256 << 10;

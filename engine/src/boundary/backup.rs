@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{OpenError, StorageError, is_nothing};
-use crate::model::StoreId;
+use streamkit_record::StoreId;
 
 /// The part of one extent that counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::error::{AppendError, OpenError, ReadError, Rejection};
-use crate::model::{
+use streamkit_record::{
     Committed, Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark,
     Timestamp, Transaction,
 };

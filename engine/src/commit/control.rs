@@ -10,7 +10,7 @@ use crate::error::{AppendError, Rejection};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::Encoded;
 use crate::log::writer::LogWriter;
-use crate::model::{SegmentPath, Sequence};
+use streamkit_record::{SegmentPath, Sequence};
 
 pub(super) fn commit_control(committer: &StoreCommitter, writer: &mut LogWriter, request: Request) {
     match request {

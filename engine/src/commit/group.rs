@@ -12,9 +12,9 @@ use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::{Encoded, take_transaction};
 use crate::log::opened::StoreLog;
 use crate::log::writer::{LogWriter, PendingWrite};
-use crate::model::{LogPosition, Sequence, Timestamp, Trx};
 use crate::runtime::sync::Instant;
 use crate::runtime::waking::waking;
+use streamkit_record::{LogPosition, Sequence, Timestamp, Trx};
 
 /// A group, made and ready to be written.
 pub(crate) struct Group {

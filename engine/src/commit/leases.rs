@@ -13,7 +13,7 @@ use crate::index::leases::{Claim, Held};
 use crate::limits::LEASES_MAX;
 use crate::log::opened::StoreLog;
 use crate::log::writer::LogWriter;
-use crate::model::{FencingToken, Lease, Name, Timestamp};
+use streamkit_record::{FencingToken, Lease, Name, Timestamp};
 
 /// Decides on a request and commits the result. `None`: refused, and nothing changes.
 pub(super) fn commit_lease(

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::{SegmentPath, Sequence};
+use streamkit_record::{SegmentPath, Sequence};
 
 /// One segment that a transaction wants to extend.
 #[derive(Clone, PartialEq, Eq, Debug)]

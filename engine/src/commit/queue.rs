@@ -9,9 +9,9 @@ use super::budget::QueuePermit;
 use super::order::SequenceClaim;
 use crate::error::{AppendError, Rejection};
 use crate::format::transaction::Encoded;
-use crate::model::{Committed, Lease, Name, SegmentPath, SegmentStatus, Sequence, Transaction};
 use crate::runtime::sync::Instant;
 use crate::runtime::waking::waking;
+use streamkit_record::{Committed, Lease, Name, SegmentPath, SegmentStatus, Sequence, Transaction};
 
 /// The receiver of an answer. It gets exactly one; dropping it unanswered tells the caller that the outcome is
 /// unknown.

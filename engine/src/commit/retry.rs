@@ -4,8 +4,8 @@
 use crate::error::StorageError;
 use crate::log::opened::StoreLog;
 use crate::log::window::Window;
-use crate::model::{Committed, SegmentStatus, Sequence, Timestamp, Transaction, Trx};
 use crate::read::entries::entries_of;
+use streamkit_record::{Committed, SegmentStatus, Sequence, Timestamp, Transaction, Trx};
 
 /// The answer for a transaction's producer.
 pub(crate) fn committed(log: &StoreLog, trx: Trx, timestamp: Timestamp, transaction: &Transaction) -> Committed {

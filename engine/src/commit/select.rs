@@ -9,7 +9,7 @@ use super::retry::committed_before;
 use crate::error::Rejection;
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::log::opened::StoreLog;
-use crate::model::Fence;
+use streamkit_record::Fence;
 
 /// A group of this many bytes takes no further transaction: its first producers would wait longer than they gain.
 pub(super) const GROUP_BYTES_TARGET: usize = 2 << 20;

@@ -18,7 +18,7 @@ use self::names::{MANIFEST, OPENED};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{OpenError, StorageError};
 use crate::limits::FORMAT_VERSION;
-use crate::model::StoreId;
+use streamkit_record::StoreId;
 
 /// The folder of a store.
 pub(crate) fn store_dir(dir: &Path, id: StoreId) -> PathBuf {

@@ -14,7 +14,7 @@ use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::format::transaction::take_transaction;
 use crate::log::behind::behind;
 use crate::log::walk::{Step, Walk};
-use crate::model::{LogPosition, StoreId, Timestamp};
+use streamkit_record::{LogPosition, StoreId, Timestamp};
 
 /// Bytes of extents that are walked, in all stores; of further stores only the last extent's header counts.
 const WALKED_BYTES_MAX: u64 = 1 << 30;

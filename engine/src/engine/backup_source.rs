@@ -9,7 +9,7 @@ use crate::boundary::backup::{BackupError, ExtentPrefix, LogPrefix, Pieces, Sour
 use crate::directory::{list_stores, store_dir};
 use crate::error::{OpenError, StorageError};
 use crate::format::log_start::LogStart;
-use crate::model::{LogPosition, StoreId};
+use streamkit_record::{LogPosition, StoreId};
 
 impl Source for Engine {
     fn folder(&self) -> Option<&Path> {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use crate::index::leases::{LeaseTime, Leases};
-use crate::model::StoreId;
 use crate::runtime::sync::Mutex;
+use streamkit_record::StoreId;
 
 /// Leases of closed stores whose times are kept, of all stores together.
 const TIMES_MAX: usize = 100_000;

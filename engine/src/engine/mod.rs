@@ -37,7 +37,6 @@ use crate::log::handles::ExtentHandles;
 use crate::log::opened::StoreLog;
 use crate::log::recovery::recover;
 use crate::log::writer::LogWriter;
-use crate::model::{LogPosition, StoreId, TailMark};
 use crate::runtime::blocking;
 use crate::runtime::deadlines::Deadlines;
 use crate::runtime::openers::Openers;
@@ -49,6 +48,7 @@ use crate::runtime::watch::Watch;
 use crate::runtime::workers::Workers;
 use crate::store::LocalStore;
 use crate::store::threads::Threads;
+use streamkit_record::{LogPosition, StoreId, TailMark};
 
 /// Stores on a local disk. Cheap to clone; all clones share the stores. Dropping the last clone, and the last store
 /// and reader of it, without [`Stores::close`] is as safe as a crash: nothing acknowledged is lost, and the next open

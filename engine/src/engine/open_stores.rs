@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::directory::descriptors::Descriptors;
 use crate::error::{OpenError, StorageError};
-use crate::model::StoreId;
 use crate::runtime::sync::Instant;
+use streamkit_record::StoreId;
 
 /// After a search for a store at rest that found none, none is begun for so long a store that is open: it looks at all of them.
 const FRUITLESS: Duration = Duration::from_micros(2);

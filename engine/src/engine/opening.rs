@@ -16,9 +16,9 @@ use crate::log::extents::Extents;
 use crate::log::latch::Latch;
 use crate::log::prepared::LogFolder;
 use crate::log::recovery::unwritten;
-use crate::model::{LogPosition, StoreId};
 use crate::runtime::sync::Instant;
 use crate::store::LocalStore;
+use streamkit_record::{LogPosition, StoreId};
 
 /// When whoever waits looks first whether a store has come to rest, or a thread more is needed; then after twice as long, up to the
 /// second: many may wait.

@@ -6,8 +6,8 @@ use std::sync::PoisonError;
 
 use tokio::sync::watch;
 
-use crate::model::{StoreId, TailMark};
 use crate::runtime::sync::{Mutex, MutexGuard};
+use streamkit_record::{StoreId, TailMark};
 
 /// Of all stores that are closed.
 #[derive(Default)]

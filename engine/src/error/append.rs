@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Busy, StorageError};
-use crate::model::{Fence, InvalidLease, InvalidTransaction, SegmentPath, Sequence};
+use streamkit_record::{Fence, InvalidLease, InvalidTransaction, SegmentPath, Sequence};
 
 /// Why an append was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]

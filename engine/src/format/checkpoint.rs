@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::extent_header::LogState;
 use super::index::{put_run, take_run};
 use super::run::Run;
-use super::{Cursor, FormatError};
+use super::{Cursor, FormatError, file_prefix};
 use crate::limits::{FORMAT_VERSION, is_ttl};
-use crate::model::{FencingToken, Lease, LogPosition, Name, SegmentPath, Sequence, StoreId, Timestamp};
+use streamkit_record::{FencingToken, Lease, LogPosition, Name, SegmentPath, Sequence, StoreId, Timestamp};
 
 const MAGIC: [u8; 8] = *b"SKCHECKP";
 const PREFIX_BYTES: usize = 16;
@@ -151,7 +151,7 @@ impl<'a> CheckpointReader<'a> {
     /// [`FormatError`], here and of all that follows.
     pub(crate) fn open(bytes: &'a [u8]) -> Result<(Self, CheckpointHead), FormatError> {
         let mut cursor = Cursor::new(bytes);
-        cursor.file_prefix(MAGIC)?;
+        file_prefix(&mut cursor, MAGIC)?;
         if cursor.u32()? != crc32fast::hash(&bytes[PREFIX_BYTES..]) {
             return Err(FormatError::Checksum);
         }

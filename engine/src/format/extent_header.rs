@@ -6,9 +6,9 @@
 use uuid::Uuid;
 
 use super::log_start::LogStart;
-use super::{Cursor, FormatError};
+use super::{Cursor, FormatError, file_prefix};
 use crate::limits::{BLOCK_BYTES, FORMAT_VERSION};
-use crate::model::{StoreId, Timestamp};
+use streamkit_record::{StoreId, Timestamp};
 
 const MAGIC: [u8; 8] = *b"SKEXTENT";
 
@@ -114,7 +114,7 @@ impl ExtentHeader {
     pub fn decode(block: &[u8]) -> Result<Self, FormatError> {
         let block = block.get(..EXTENT_HEADER_BYTES).ok_or(FormatError::Short)?;
         let mut cursor = Cursor::new(block);
-        let stage = cursor.file_prefix(MAGIC)?;
+        let stage = file_prefix(&mut cursor, MAGIC)?;
         if cursor.u32()? != checksum(block) {
             return Err(FormatError::Checksum);
         }

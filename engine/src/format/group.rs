@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use super::{Cursor, FormatError, align_group};
-use crate::model::LogPosition;
+use streamkit_record::LogPosition;
 
 /// First bytes of each group.
 pub const GROUP_MAGIC: [u8; 4] = *b"SKGR";

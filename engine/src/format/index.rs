@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::run::{Run, SectionAt};
-use super::{Cursor, FormatError};
+use super::{Cursor, FormatError, file_prefix};
 use crate::limits::{BLOCK_BYTES, FORMAT_VERSION};
-use crate::model::{SegmentPath, Sequence, StoreId, Timestamp};
+use streamkit_record::{SegmentPath, Sequence, StoreId, Timestamp};
 
 const MAGIC: [u8; 8] = *b"SKINDEX\0";
 
@@ -344,7 +344,7 @@ impl IndexHeader {
     pub fn decode(page: &[u8]) -> Result<(Self, u32), FormatError> {
         let page = page.get(..BLOCK_BYTES).ok_or(FormatError::Short)?;
         let mut cursor = Cursor::new(page);
-        cursor.file_prefix(MAGIC)?;
+        file_prefix(&mut cursor, MAGIC)?;
         if cursor.u32()? != crc32fast::hash(&page[16..]) {
             return Err(FormatError::Checksum);
         }

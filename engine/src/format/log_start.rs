@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::model::LogPosition;
+use streamkit_record::LogPosition;
 
 /// The first extent of a log. Each header names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

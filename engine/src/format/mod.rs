@@ -7,92 +7,21 @@ pub mod group;
 pub mod index;
 pub(crate) mod log_start;
 pub mod run;
-pub mod transaction;
+
+pub(crate) use streamkit_record::Cursor;
+pub use streamkit_record::{FormatError, transaction};
 
 use crate::limits::FORMAT_VERSION;
 
-/// Why bytes are not what their place demands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FormatError {
-    /// The bytes end too early.
-    #[error("it ends too early")]
-    Short,
-    /// Something else stands here, or nothing.
-    #[error("the magic bytes are missing")]
-    Magic,
-    /// A newer version wrote it.
-    #[error("it has format version {0}, which is newer than this program")]
-    Version(u16),
-    /// The checksum does not match.
-    #[error("the checksum does not match")]
-    Checksum,
-    /// The checksum matches, but the bytes break the rules of the format.
-    #[error("{0}")]
-    Invalid(&'static str),
-}
-
-/// Takes numbers and slices off the front of bytes.
-pub(crate) struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+/// What each file begins with: its magic bytes and the format's version, which is looked at before anything else is. What two bytes say
+/// that each kind of file has for itself.
+pub(crate) fn file_prefix(cursor: &mut Cursor<'_>, magic: [u8; 8]) -> Result<u16, FormatError> {
+    if cursor.array::<8>()? != magic {
+        return Err(FormatError::Magic);
     }
-
-    pub(crate) fn at(&self) -> usize {
-        self.at
-    }
-
-    pub(crate) fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
-    /// What each file begins with: its magic bytes and the format's version, which is looked at before anything else is. What two bytes
-    /// say that each kind of file has for itself.
-    pub(crate) fn file_prefix(&mut self, magic: [u8; 8]) -> Result<u16, FormatError> {
-        if self.array::<8>()? != magic {
-            return Err(FormatError::Magic);
-        }
-        match self.u16()? {
-            ..=FORMAT_VERSION => self.u16(),
-            newer => Err(FormatError::Version(newer)),
-        }
-    }
-
-    pub(crate) fn slice(&mut self, length: usize) -> Result<&'a [u8], FormatError> {
-        let end = self.at.checked_add(length).ok_or(FormatError::Short)?;
-        let slice = self.bytes.get(self.at..end).ok_or(FormatError::Short)?;
-        self.at = end;
-        Ok(slice)
-    }
-
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
-        let slice = self.slice(N)?;
-        slice.try_into().map_err(|_| FormatError::Short)
-    }
-
-    pub(crate) fn u8(&mut self) -> Result<u8, FormatError> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    pub(crate) fn u16(&mut self) -> Result<u16, FormatError> {
-        Ok(u16::from_le_bytes(self.array()?))
-    }
-
-    pub(crate) fn u32(&mut self) -> Result<u32, FormatError> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    pub(crate) fn u64(&mut self) -> Result<u64, FormatError> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    pub(crate) fn i64(&mut self) -> Result<i64, FormatError> {
-        Ok(i64::from_le_bytes(self.array()?))
+    match cursor.u16()? {
+        ..=FORMAT_VERSION => cursor.u16(),
+        newer => Err(FormatError::Version(newer)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A run: the place of consecutive entries of a segment in an extent.
 
-use crate::model::{Sequence, Timestamp};
+use streamkit_record::{Sequence, Timestamp};
 
 /// One section of the log: consecutive entries of one segment, committed together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -16,7 +16,7 @@ use super::table::Table;
 use crate::format::FormatError;
 use crate::format::run::Run;
 use crate::format::transaction::{Kind, Section, TransactionHeader, sections};
-use crate::model::{FencingToken, LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreStatus, Timestamp};
+use streamkit_record::{FencingToken, LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreStatus, Timestamp};
 
 #[derive(Clone, Copy, Debug)]
 struct Space {

@@ -8,7 +8,7 @@ use super::segments::{Begun, Deletions, Segments};
 use crate::format::FormatError;
 use crate::format::checkpoint::{CheckpointHead, CheckpointReader, CheckpointRow, CheckpointWriter, Gist};
 use crate::format::extent_header::LogState;
-use crate::model::{FencingToken, LogPosition, Name, StoreId};
+use streamkit_record::{FencingToken, LogPosition, Name, StoreId};
 
 /// What a checkpoint holds.
 pub(crate) struct Checkpoint {

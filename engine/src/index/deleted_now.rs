@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::model::{SegmentPath, Timestamp};
+use streamkit_record::{SegmentPath, Timestamp};
 
 /// Paths kept; if more are deleted within a millisecond, each segment that begins in it counts as one of them.
 const PATHS_MAX: usize = 1024;

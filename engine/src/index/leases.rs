@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::format::FormatError;
-use crate::model::{Fence, FencingToken, Lease, Name, Timestamp};
+use streamkit_record::{Fence, FencingToken, Lease, Name, Timestamp};
 
 /// The table.
 #[derive(Clone, Debug, Default)]

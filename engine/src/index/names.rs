@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::Name;
+use streamkit_record::Name;
 
 /// Bytes of a chunk; what is left of one when a name does not fit any more stays empty.
 const CHUNK_BYTES: usize = 1 << 16;

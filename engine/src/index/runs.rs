@@ -4,7 +4,7 @@
 use super::lists::Lists;
 use super::rows::Rows;
 use crate::format::run::{Run, SectionAt};
-use crate::model::{Sequence, Timestamp};
+use streamkit_record::{Sequence, Timestamp};
 
 /// Number of a segment in the [`super::catalog::Catalog`]; used again when that is deleted.
 pub(crate) type SegmentNumber = u32;

@@ -11,7 +11,7 @@ use crate::format::index::{
 use crate::format::run::{Run, SectionAt};
 use crate::format::{Cursor, FormatError};
 use crate::limits::BLOCK_BYTES;
-use crate::model::{Name, SegmentPath, Sequence};
+use streamkit_record::{Name, SegmentPath, Sequence};
 
 /// An open index file.
 pub(crate) struct IndexFile {

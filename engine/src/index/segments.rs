@@ -7,7 +7,7 @@ use super::names::{NameAt, Names};
 use super::order::{PathAt, PathOrder, before};
 use super::rows::Rows;
 use super::runs::SegmentNumber;
-use crate::model::{LogPosition, Name, SegmentPath, Sequence, Timestamp};
+use streamkit_record::{LogPosition, Name, SegmentPath, Sequence, Timestamp};
 
 /// Number of a space in the catalog; used again when the space is empty.
 pub(crate) type SpaceNumber = u32;

@@ -13,7 +13,7 @@ use crate::format::FormatError;
 use crate::format::extent_header::LogState;
 use crate::format::run::Run;
 use crate::format::transaction::{Encoded, take_transaction};
-use crate::model::{LogPosition, Name, Record, SegmentPath, Sequence, StoreId, Timestamp, Transaction};
+use streamkit_record::{LogPosition, Name, Record, SegmentPath, Sequence, StoreId, Timestamp, Transaction};
 
 /// What a segment is known by: last extent, first sequence and its time, head and its time.
 type Known = (u32, u64, i64, u64, i64);

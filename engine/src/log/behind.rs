@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::log::opened::StoreLog;
-use crate::model::Timestamp;
 use crate::runtime::sync::atomic::Ordering;
+use streamkit_record::Timestamp;
 
 /// Less is how far clocks of one time server are apart.
 const WORTH_TELLING: Duration = Duration::from_secs(1);

@@ -12,9 +12,9 @@ use crate::disk::{Disk, replace};
 use crate::error::StorageError;
 use crate::index::checkpoint;
 use crate::index::runs::ExtentRuns;
-use crate::model::LogPosition;
 use crate::runtime::sync::Mutex;
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
+use streamkit_record::LogPosition;
 
 /// Bytes a segment takes in a checkpoint, about: 40 and its name.
 const CHECKPOINT_SEGMENT_BYTES: u64 = 80;

@@ -9,7 +9,7 @@ use crate::error::StorageError;
 use crate::error::corrupt;
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::index::checkpoint::Checkpoint;
-use crate::model::{LogPosition, StoreId};
+use streamkit_record::{LogPosition, StoreId};
 
 /// Where a log's replay ends, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -13,8 +13,8 @@ use crate::format::log_start::LogStart;
 use crate::index::runs::ExtentRuns;
 use crate::index::sealed::IndexFile;
 use crate::index::segments::Segments;
-use crate::model::{Sequence, StoreId, Timestamp};
 use crate::runtime::sync::RwLock;
+use streamkit_record::{Sequence, StoreId, Timestamp};
 
 /// How a sealed extent's runs are found.
 #[derive(Clone)]

@@ -12,8 +12,8 @@ use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::format::index::IndexHeader;
 use crate::index::sealed::IndexFile;
-use crate::model::{StoreId, Timestamp};
 use crate::runtime::sync::RwLock;
+use streamkit_record::{StoreId, Timestamp};
 
 /// One extent of one store.
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::index::IndexHeader;
 use crate::format::log_start::LogStart;
 use crate::limits::{EXTENT_BYTES_MAX, FORMAT_VERSION};
-use crate::model::StoreId;
+use streamkit_record::StoreId;
 
 /// The headers of a store's extents.
 pub(crate) struct Headers {
@@ -198,7 +198,7 @@ fn check_index(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use streamkit_record::Timestamp;
 
     fn state(group_number: u64, trx_number: u64, epoch: u64, time: i64) -> LogState {
         LogState {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Gone, StorageError};
-use crate::model::StoreId;
+use streamkit_record::StoreId;
 
 /// Remembers a store's first failed write.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::opened::StoreLog;
 use crate::error::StorageError;
 use crate::format::run::Run;
 use crate::index::runs::SegmentNumber;
-use crate::model::{SegmentPath, Sequence};
+use streamkit_record::{SegmentPath, Sequence};
 
 impl StoreLog {
     /// The runs of a segment in an extent.

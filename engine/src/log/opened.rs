@@ -1,8 +1,8 @@
 //! One open store's log, shared by its readers and its committer.
 
-use crate::model::TailMark;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
+use streamkit_record::TailMark;
 
 use tokio::sync::watch;
 
@@ -15,10 +15,10 @@ use crate::clock::Clock;
 use crate::directory::descriptors::Descriptors;
 use crate::directory::folder::Folder;
 use crate::index::catalog::Catalog;
-use crate::model::{LogPosition, StoreId};
 use crate::runtime::pools::Pools;
 use crate::runtime::sync::atomic::AtomicBool;
 use crate::runtime::sync::{Mutex, RwLock, RwLockReadGuard};
+use streamkit_record::{LogPosition, StoreId};
 
 /// The log of an open store.
 pub(crate) struct StoreLog {

@@ -12,8 +12,8 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 
 use crate::format::transaction::TransactionHeader;
-use crate::model::LogPosition;
 use crate::runtime::sync::{RwLock, RwLockWriteGuard};
+use streamkit_record::LogPosition;
 
 /// Bytes of one store.
 const STORE_BYTES_MAX: usize = 1 << 20;
@@ -167,7 +167,7 @@ impl Drop for Recent {
 mod tests {
     use super::*;
     use crate::format::transaction::Encoded;
-    use crate::model::{Record, SegmentPath, Sequence, Timestamp, Transaction};
+    use streamkit_record::{Record, SegmentPath, Sequence, Timestamp, Transaction};
 
     fn transaction(bytes: usize) -> Vec<u8> {
         let path = SegmentPath::new("s", "a").unwrap();

@@ -23,7 +23,7 @@ use crate::index::catalog::Catalog;
 use crate::index::runs::{ExtentRuns, SegmentNumber};
 use crate::index::sealed::IndexFile;
 use crate::limits::BLOCK_BYTES;
-use crate::model::{LogPosition, SegmentPath, StoreId};
+use streamkit_record::{LogPosition, SegmentPath, StoreId};
 
 /// A store's log, read.
 pub(crate) struct Recovered {

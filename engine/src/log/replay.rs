@@ -22,7 +22,7 @@ use crate::index::catalog::Catalog;
 use crate::index::checkpoint::{self, Checkpoint};
 use crate::index::runs::ExtentRuns;
 use crate::limits::FORMAT_VERSION;
-use crate::model::{LogPosition, StoreId};
+use streamkit_record::{LogPosition, StoreId};
 
 /// A store's log, read.
 pub(crate) struct Replayed {

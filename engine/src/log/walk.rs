@@ -9,7 +9,7 @@ use crate::error::StorageError;
 use crate::format::extent_header::LogState;
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC, GroupHeader};
 use crate::limits::BLOCK_BYTES;
-use crate::model::LogPosition;
+use streamkit_record::LogPosition;
 
 /// Bytes read at once.
 const WINDOW_BYTES: usize = 4 << 20;

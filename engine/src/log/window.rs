@@ -15,7 +15,7 @@ use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::FormatError;
 use crate::format::transaction::{TRANSACTION_HEADER_BYTES, TransactionHeader, open_transaction, take_transaction};
 use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
-use crate::model::{LogPosition, StoreId};
+use streamkit_record::{LogPosition, StoreId};
 
 /// Bytes from the first to the last of transactions that are read at once.
 pub(crate) const SPAN_BYTES_MAX: usize = 256 << 10;

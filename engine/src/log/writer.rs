@@ -17,7 +17,7 @@ use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::log_start::LogStart;
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MIN};
-use crate::model::LogPosition;
+use streamkit_record::LogPosition;
 
 /// An extent takes at most this part of the log, since that much may be zeros in the open and in the prepared one.
 const LOG_PER_EXTENT: u64 = 6;

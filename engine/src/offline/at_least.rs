@@ -16,7 +16,7 @@ use crate::error::is_nothing;
 use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::index::catalog::Catalog;
-use crate::model::{SegmentPath, Sequence, StoreId};
+use streamkit_record::{SegmentPath, Sequence, StoreId};
 
 /// What a directory must hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

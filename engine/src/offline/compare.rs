@@ -18,7 +18,7 @@ use crate::index::runs::ExtentRuns;
 use crate::index::sealed::IndexFile;
 use crate::index::segments::Segments;
 use crate::log::recovery::index_segments;
-use crate::model::StoreId;
+use streamkit_record::StoreId;
 
 /// What to do with what is derived from the log.
 pub(crate) const AGAIN: &str = "remove the file, it is made anew";

@@ -10,7 +10,7 @@ use crate::format::run::Run;
 use crate::format::transaction::{Kind, Section, TransactionHeader, sections};
 use crate::format::{Cursor, FormatError};
 use crate::limits::BLOCK_BYTES;
-use crate::model::{Name, SegmentPath, Timestamp};
+use streamkit_record::{Name, SegmentPath, Timestamp};
 
 /// The runs of an extent by place, and which of them were found.
 pub(crate) struct Evidence {

@@ -23,7 +23,7 @@ use crate::index::checkpoint::{self, Checkpoint};
 use crate::limits::BLOCK_BYTES;
 use crate::log::end::durable_by;
 use crate::log::headers::has_groups;
-use crate::model::{LogPosition, StoreId};
+use streamkit_record::{LogPosition, StoreId};
 
 /// One extent's file.
 pub(crate) struct ExtentFile {

@@ -6,7 +6,7 @@ use super::unreadable::Unreadable;
 use super::{Damage, SequenceRange};
 use crate::directory::names::FileName;
 use crate::limits::BLOCK_BYTES;
-use crate::model::LogPosition;
+use streamkit_record::LogPosition;
 
 /// What a pass found.
 #[derive(Default)]

@@ -5,7 +5,7 @@
 use crate::format::extent_header::{ExtentHeader, LogState};
 use crate::format::group::GroupHeader;
 use crate::format::log_start::LogStart;
-use crate::model::LogPosition;
+use streamkit_record::LogPosition;
 
 /// What the transactions of a group say of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -17,7 +17,7 @@ use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::ExtentHeader;
 use crate::format::group::GroupHeader;
 use crate::format::transaction::{Kind, TransactionHeader, sections};
-use crate::model::{LogPosition, SegmentPath, Sequence, StoreId, Timestamp};
+use streamkit_record::{LogPosition, SegmentPath, Sequence, StoreId, Timestamp};
 
 /// What to show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::SequenceRange;
 use super::files::FoundCheckpoint;
-use crate::model::{SegmentPath, Sequence, Timestamp};
+use streamkit_record::{SegmentPath, Sequence, Timestamp};
 
 /// Entries of a segment that nothing holds any more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -34,7 +34,7 @@ use crate::directory::names::FileName;
 use crate::directory::{has_known_format, list_stores, store_dir};
 use crate::disk::{Disk, DiskLock, OpenMode};
 use crate::error::{OpenError, StorageError};
-use crate::model::{SegmentPath, Sequence, StoreId};
+use streamkit_record::{SegmentPath, Sequence, StoreId};
 
 /// Progress of a check, an inspection or a repair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -16,9 +16,9 @@ use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::log::end::place_in_open;
 use crate::log::verdict::{Found, Verdict, verdict};
 use crate::log::walk::{Step, Walk};
-use crate::model::LogPosition;
 use crate::offline::sink::PassedExtent;
 use crate::offline::sink::Sink;
+use streamkit_record::LogPosition;
 
 mod holes;
 mod transactions;

@@ -15,7 +15,7 @@ use crate::directory::overlap::overlap;
 use crate::directory::{UNFINISHED, is_unused, read_format, replace_format, store_dir, write_format};
 use crate::disk::Disk;
 use crate::error::{OpenError, StorageError};
-use crate::model::{LogPosition, Sequence, StoreId};
+use streamkit_record::{LogPosition, Sequence, StoreId};
 
 /// Which side of a hole in a segment's sequences to keep; an engine reads only sequences without holes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

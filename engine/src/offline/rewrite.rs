@@ -24,7 +24,7 @@ use crate::index::checkpoint;
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MAX};
 use crate::log::recovery::recover;
 use crate::log::writer::LogWriter;
-use crate::model::{FencingToken, LogPosition, SegmentPath, Sequence, Timestamp};
+use streamkit_record::{FencingToken, LogPosition, SegmentPath, Sequence, Timestamp};
 
 /// Bytes of transactions in one group, if they are not of one.
 const GROUP_BYTES: usize = 1 << 20;

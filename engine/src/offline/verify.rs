@@ -23,7 +23,7 @@ use crate::format::transaction::{Kind, TransactionHeader, sections};
 use crate::index::catalog::Catalog;
 use crate::index::checkpoint::encode_with_gist;
 use crate::log::replay::replay;
-use crate::model::{LogPosition, SegmentPath, Sequence, StoreId};
+use streamkit_record::{LogPosition, SegmentPath, Sequence, StoreId};
 
 /// The result for one store.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError};
 
 use super::Scan;
 use crate::log::opened::StoreLog;
-use crate::model::Entry;
 use crate::runtime::sync::{Condvar, Mutex};
 use crate::runtime::workers::Workers;
+use streamkit_record::Entry;
 
 /// Entries that a part of a batch has at least: fewer are read sooner than another thread wakes up.
 pub(super) const PART_ENTRIES_MIN: u64 = 64;

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use crate::boundary::Changes;
 use crate::index::runs::ExtentRuns;
 use crate::log::opened::StoreLog;
-use crate::model::{LogPosition, SegmentPath, SegmentStatus, TailMark};
+use streamkit_record::{LogPosition, SegmentPath, SegmentStatus, TailMark};
 
 /// Runs looked through at most: to list the segments anew costs no more then.
 const RUNS_MAX: usize = 64 << 10;

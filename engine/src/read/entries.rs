@@ -7,7 +7,7 @@ use crate::format::FormatError;
 use crate::format::run::Run;
 use crate::format::transaction::{Section, entries};
 use crate::log::window::{Located, Window};
-use crate::model::{Entry, SegmentPath, Sequence};
+use streamkit_record::{Entry, SegmentPath, Sequence};
 
 /// What is said of a place where something else stands.
 pub(crate) const ANOTHER_SECTION: FormatError = FormatError::Invalid("another section than the index says");

@@ -7,7 +7,7 @@ use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::run::Run;
 use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
-use crate::model::{LogPosition, SegmentPath};
+use streamkit_record::{LogPosition, SegmentPath};
 
 /// Segments that an error names; others are counted.
 const NAMED_MAX: usize = 4;

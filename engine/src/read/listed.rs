@@ -6,7 +6,7 @@ use crate::format::run::{Run, SectionAt};
 use crate::format::transaction::TransactionHeader;
 use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
-use crate::model::{LogPosition, Name, SegmentPath, Timestamp};
+use streamkit_record::{LogPosition, Name, SegmentPath, Timestamp};
 
 /// A section of a space, as an index has it.
 pub(super) struct FoundSection {

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use crate::boundary::EntryReader;
 use crate::error::{ReadError, StorageError};
 use crate::log::window::SPAN_BYTES_MAX;
-use crate::model::Entry;
 use crate::runtime::pools::Pools;
+use streamkit_record::Entry;
 
 /// Bytes of payload and metadata after which a batch ends.
 pub(crate) const BATCH_BYTES: usize = 256 << 10;

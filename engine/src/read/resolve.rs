@@ -20,7 +20,7 @@ use crate::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
 use crate::log::walk::{Step, Walk};
-use crate::model::{LogPosition, Name, SegmentPath, Sequence};
+use streamkit_record::{LogPosition, Name, SegmentPath, Sequence};
 
 /// Extents whose index is asked before others get a turn.
 const EXTENTS_PER_PART: usize = 64;

@@ -16,7 +16,7 @@ use crate::index::segments::Begun;
 use crate::log::extents::SegmentPart;
 use crate::log::opened::StoreLog;
 use crate::log::window::Window;
-use crate::model::{Entry, SegmentPath, Sequence};
+use streamkit_record::{Entry, SegmentPath, Sequence};
 
 /// Entries from which on it is known what the next ones are like.
 const ENTRIES_KNOWN_MIN: usize = 16;

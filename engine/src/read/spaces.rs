@@ -19,7 +19,7 @@ use crate::index::segments::{Segments, SpaceNumber};
 use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
 use crate::log::window::Window;
-use crate::model::{Entry, LogPosition, Name, Sequence};
+use streamkit_record::{Entry, LogPosition, Name, Sequence};
 
 /// Where a space's reader goes on.
 enum Start {
@@ -111,7 +111,7 @@ impl SpacesScan {
     }
 
     fn resolve(&self, space: &Name, cursor: &SpaceCursor) -> Result<Start, StorageError> {
-        let path = crate::model::SegmentPath {
+        let path = streamkit_record::SegmentPath {
             space: space.clone(),
             segment: cursor.segment.clone(),
         };

@@ -12,10 +12,10 @@ use crate::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode, STEP_BYTES};
 use crate::log::latch::Latch;
 use crate::log::prepared::filling::{Shape, prepare};
 use crate::log::prepared::{LogFolder, PreparedExtent, PreparedSlot};
-use crate::model::StoreId;
 use crate::runtime::sync::thread;
 use crate::runtime::workers::Workers;
 use crate::simulation::Simulated;
+use streamkit_record::StoreId;
 
 const BLOCK: usize = 4096;
 /// Two steps, of which the second is small.

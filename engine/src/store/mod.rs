@@ -22,10 +22,6 @@ use crate::error::{AppendError, ReadError, Rejection, StorageError};
 use crate::format::transaction::Encoded;
 use crate::limits::is_ttl;
 use crate::log::opened::StoreLog;
-use crate::model::{
-    Committed, Entry, InvalidLease, Lease, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark,
-    Transaction,
-};
 use crate::read::Reader;
 use crate::read::changes;
 use crate::read::segment::SegmentScan;
@@ -33,6 +29,10 @@ use crate::read::spaces::SpacesScan;
 use crate::runtime::blocking;
 use crate::runtime::sync::Instant;
 use crate::runtime::sync::atomic::Ordering;
+use streamkit_record::{
+    Committed, Entry, InvalidLease, Lease, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark,
+    Transaction,
+};
 
 type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;
 

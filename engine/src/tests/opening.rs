@@ -12,12 +12,12 @@ use crate::disk::{Disk, OpenMode};
 use crate::format::extent_header::ExtentHeader;
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::log::walk::{Step, Walk};
-use crate::model::{LogPosition, StoreId};
 use crate::simulation::Simulated;
 use crate::{
     Engine, EngineConfig, Name, Record, SegmentPath, SpacesRead, Store, Stores, TimeRange, Transaction, limits,
     verify_on,
 };
+use streamkit_record::{LogPosition, StoreId};
 
 const DIR: &str = "/data";
 const STORE: StoreId = StoreId(uuid::Uuid::from_u128(7));

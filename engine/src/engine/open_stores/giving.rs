@@ -2,9 +2,9 @@
 
 use super::{FRUITLESS, HANGING_MAX, OpenStores, SOME_MAX, StoreJob, StoreSlot, Waiter, tell_all};
 use crate::error::OpenError;
-use crate::model::StoreId;
 use crate::runtime::sync::Instant;
 use std::time::Duration;
+use streamkit_record::StoreId;
 
 impl<S: Clone> OpenStores<S> {
     /// What there is none of for a store more.

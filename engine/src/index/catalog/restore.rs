@@ -7,7 +7,7 @@ use crate::index::deleted_now::DeletedNow;
 use crate::index::runs::SegmentNumber;
 use crate::index::segments::{Begun, Deletions, Segment};
 use crate::index::table::Table;
-use crate::model::{LogPosition, Name, SegmentPath, Sequence, Timestamp};
+use streamkit_record::{LogPosition, Name, SegmentPath, Sequence, Timestamp};
 
 impl Catalog {
     /// Restores one segment from a checkpoint, behind those restored before. None is found by its path until

@@ -16,9 +16,9 @@ use super::latch::Latch;
 use crate::directory::descriptors::{Descriptors, GROWING, Promise};
 use crate::disk::{Disk, LogFile};
 use crate::error::StorageError;
-use crate::model::StoreId;
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 use crate::runtime::sync::{Condvar, Mutex, MutexGuard};
+use streamkit_record::StoreId;
 
 /// Bytes of zeros written at once when more than that is due: then the log takes the device's bandwidth, not its latency.
 const LARGE_STEP_BYTES: usize = 1 << 20;

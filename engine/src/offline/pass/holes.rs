@@ -9,13 +9,13 @@ use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::transaction::{TRANSACTION_HEADER_BYTES, TransactionHeader, take_transaction};
 use crate::limits::BLOCK_BYTES;
 use crate::log::walk::Walk;
-use crate::model::LogPosition;
 use crate::offline::Damage;
 use crate::offline::evidence::Evidence;
 use crate::offline::files::{ExtentFile, SealedEnd};
 use crate::offline::salvage::salvage;
 use crate::offline::scan::{Scanned, groups_from};
 use crate::offline::scattered::Scattered;
+use streamkit_record::LogPosition;
 
 impl Pass<'_> {
     /// Notes that no whole group is at `here`, and goes on behind it; returns where the extent ends if nothing follows.

@@ -5,10 +5,10 @@ use crate::directory::names::FileName;
 use crate::error::StorageError;
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::transaction::{Kind, TransactionHeader, sections, take_transaction};
-use crate::model::LogPosition;
 use crate::offline::Damage;
 use crate::offline::headers::{Body, wrong_in_group};
 use crate::offline::salvage::whole_transaction;
+use streamkit_record::LogPosition;
 
 impl Pass<'_> {
     /// A whole group, behind one of `epoch_before`.

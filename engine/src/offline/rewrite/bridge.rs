@@ -6,7 +6,7 @@ use super::Rewrite;
 use crate::error::StorageError;
 use crate::format::transaction::Encoded;
 use crate::limits::TRANSACTION_RECORDS_MAX;
-use crate::model::{Record, SegmentPath, Sequence, Transaction};
+use streamkit_record::{Record, SegmentPath, Sequence, Transaction};
 
 impl Rewrite<'_> {
     pub(super) fn put_bridge(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Rewrite;
 use crate::error::StorageError;
 use crate::format::transaction::{Encoded, TransactionHeader, sections};
-use crate::model::{FencingToken, Lease, Name};
+use streamkit_record::{FencingToken, Lease, Name};
 
 impl Rewrite<'_> {
     pub(super) fn note_token(&mut self, header: &TransactionHeader, transaction: &[u8]) {

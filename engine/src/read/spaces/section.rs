@@ -4,12 +4,12 @@ use super::{SpacesScan, Start};
 use crate::error::StorageError;
 use crate::format::run::Run;
 use crate::format::transaction::Section;
-use crate::model::{Entry, Sequence};
 use crate::read::BATCH_ENTRIES;
 use crate::read::close_behind;
 use crate::read::entries::{ANOTHER_SECTION, entries_of};
 use crate::read::listed::FoundSection;
 use crate::read::resolve::{Resolved, Search};
+use streamkit_record::{Entry, Sequence};
 
 impl SpacesScan {
     /// Where the first section of a cursor's own millisecond is met, finds out where the cursor's entry stands, or looks a
@@ -58,7 +58,7 @@ impl SpacesScan {
         &self,
         found: &FoundSection,
         extent: u64,
-        path: &crate::model::SegmentPath,
+        path: &streamkit_record::SegmentPath,
         run: &Run,
     ) -> Option<Sequence> {
         match self.starts.as_ref()?.get(&found.space)? {

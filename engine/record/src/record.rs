@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::Sequence;
-use super::lease::Fence;
-use super::metadata::Metadata;
-use super::names::SegmentPath;
+use crate::Sequence;
+use crate::lease::Fence;
 use crate::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
+use crate::metadata::Metadata;
+use crate::names::SegmentPath;
 
 /// What a producer writes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -38,7 +38,10 @@ impl Name {
     }
 
     /// The text that bytes are, if it can name something.
-    pub(crate) fn check(bytes: &[u8]) -> Result<&str, NameError> {
+    ///
+    /// # Errors
+    /// [`NameError`], one variant per broken rule.
+    pub fn check(bytes: &[u8]) -> Result<&str, NameError> {
         if bytes.is_empty() {
             Err(NameError::Empty)
         } else if bytes.len() > NAME_BYTES_MAX {

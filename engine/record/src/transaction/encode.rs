@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Kind, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader};
-use crate::model::{FencingToken, Lease, Name, SegmentPath, Sequence, Timestamp, Transaction};
+use crate::{FencingToken, Lease, Name, SegmentPath, Sequence, Timestamp, Transaction};
 
 /// A transaction ready for the log but for what only the commit knows: number, time and checksum.
 #[derive(Clone, Debug)]
@@ -162,7 +162,7 @@ fn end_section(bytes: &mut [u8], start: usize) {
 }
 
 /// A transaction of some of its sections, not sealed yet.
-pub(crate) fn with_sections(header: &TransactionHeader, transaction: &[u8], kept: &[Section<'_>]) -> Vec<u8> {
+pub fn with_sections(header: &TransactionHeader, transaction: &[u8], kept: &[Section<'_>]) -> Vec<u8> {
     let mut bytes = transaction[..TRANSACTION_HEADER_BYTES].to_vec();
     let mut records = 0;
     for section in kept {

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use encode::Encoded;
-pub(crate) use encode::with_sections;
+pub use encode::with_sections;
 use uuid::Uuid;
 
-use super::{Cursor, FormatError};
 use crate::limits::is_ttl;
-use crate::model::{Entry, FencingToken, Lease, Metadata, Name, SegmentPath, Sequence, Timestamp, Trx};
+use crate::{Cursor, Entry, FencingToken, FormatError, Lease, Metadata, Name, SegmentPath, Sequence, Timestamp, Trx};
 
 /// Bytes of a transaction's header.
 pub const TRANSACTION_HEADER_BYTES: usize = 48;
@@ -149,7 +148,7 @@ pub fn open_transaction(bytes: &[u8]) -> Result<(TransactionHeader, &[u8]), Form
 ///
 /// # Errors
 /// As [`open_transaction`], but for the checksum.
-pub(crate) fn take_transaction(bytes: &[u8]) -> Result<(TransactionHeader, &[u8]), FormatError> {
+pub fn take_transaction(bytes: &[u8]) -> Result<(TransactionHeader, &[u8]), FormatError> {
     let header = TransactionHeader::decode(bytes)?;
     let all = bytes.get(..header.length as usize).ok_or(FormatError::Short)?;
     Ok((header, all))
@@ -228,7 +227,7 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// [`FormatError::Invalid`].
-    pub(crate) fn names(&self) -> Result<(&'a str, &'a str), FormatError> {
+    pub fn names(&self) -> Result<(&'a str, &'a str), FormatError> {
         let name = |bytes| Name::check(bytes).map_err(|_| FormatError::Invalid("a name against the rules"));
         Ok((name(self.space)?, name(self.segment)?))
     }
@@ -237,7 +236,7 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// [`FormatError`].
-    pub(crate) fn lease(&self) -> Result<Lease, FormatError> {
+    pub fn lease(&self) -> Result<Lease, FormatError> {
         let mut body = Cursor::new(self.body);
         let ttl = Duration::from_millis(body.u64()?);
         if body.remaining() != 0 || self.first_sequence.0 == 0 || !is_ttl(ttl) {
@@ -379,7 +378,7 @@ pub fn check_structure(header: &TransactionHeader, transaction: &[u8]) -> Result
 ///
 /// # Errors
 /// [`FormatError`].
-pub(crate) fn check_metadata(header: &TransactionHeader, transaction: &[u8]) -> Result<(), FormatError> {
+pub fn check_metadata(header: &TransactionHeader, transaction: &[u8]) -> Result<(), FormatError> {
     for section in sections(header, transaction).filter(|_| header.kind == Kind::Data) {
         let section = section?;
         let mut cursor = Cursor::new(section.body);

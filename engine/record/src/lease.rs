@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::names::Name;
+use crate::names::Name;
 
 /// The number of a grant. Within a store each grant has a larger number than all before, also after a restart, a
 /// release, or a grant to another. A write with an older number comes from an earlier holder. The number is about the

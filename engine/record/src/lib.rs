@@ -1,19 +1,25 @@
-//! The types of the domain: names, numbers, records and entries. They know no bytes on disk or on the wire.
+//! What the engine and everything that speaks with it have in common: names, numbers, records and entries, and how a transaction stands in
+//! the log (docs/FORMAT.md), which is also how it goes over the wire. Bytes in, values out, and back: no I/O, no clock, no tasks.
+//! Decoders take any bytes, never panic, and never allocate past their input.
 
+mod cursor;
 mod lease;
+pub mod limits;
 mod metadata;
 mod names;
-mod transaction;
+mod record;
+pub mod transaction;
 
 use std::fmt;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
+pub use cursor::{Cursor, FormatError};
 pub use lease::{Fence, FencingToken, InvalidLease, Lease};
 pub use metadata::Metadata;
 pub use names::{Name, NameError, SegmentPath};
-pub use transaction::{InvalidTransaction, Record, SegmentAppend, Transaction};
+pub use record::{InvalidTransaction, Record, SegmentAppend, Transaction};
 
 /// A store's identity: one tenant's unit of isolation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

@@ -1,0 +1,40 @@
+//! The Streamkit wire protocol, version 2 (docs/PROTOCOL-V2.md): binary frames with flow control, and records as they stand in the log.
+//!
+//! ```text
+//! WebSocket binary message = frames, one after another     frame.rs    head, fields.rs, body
+//!   of the connection: hello, ping, credit, goaway         connection.rs
+//!   of a channel: a call                                   call.rs     verb, store, what the verb asks
+//!   its messages, its result, or an error                  error.rs
+//! ```
+//!
+//! Any input may come from a stranger: decoding returns [`Malformed`] and never panics.
+
+mod connection;
+mod error;
+mod fields;
+mod frame;
+mod parts;
+
+pub use connection::{Credit, GoAway, Hello};
+pub use error::{CallError, Class, Code};
+pub use fields::{Field, Fields, TRACE, Trace};
+pub use frame::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Kind, frame};
+
+use streamkit_record::FormatError;
+
+/// The subprotocol of the WebSocket.
+pub const SUBPROTOCOL: &str = "streamkit.v2";
+
+/// The bytes are not what their place demands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub(crate) &'static str);
+
+impl From<FormatError> for Malformed {
+    fn from(error: FormatError) -> Self {
+        match error {
+            FormatError::Invalid(why) => Self(why),
+            _ => Self("it ends too early"),
+        }
+    }
+}

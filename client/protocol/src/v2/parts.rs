@@ -1,0 +1,42 @@
+//! What bodies are made of: names, texts and other bytes behind their length. Numbers are [`Cursor`]'s.
+
+use streamkit_record::{Cursor, Name};
+
+use super::Malformed;
+
+/// Bytes behind a `u16` length.
+pub(super) fn bytes16<'a>(from: &mut Cursor<'a>) -> Result<&'a [u8], Malformed> {
+    let length = from.u16()?;
+    Ok(from.slice(usize::from(length))?)
+}
+
+/// A text behind a `u16` length.
+pub(super) fn text16<'a>(from: &mut Cursor<'a>) -> Result<&'a str, Malformed> {
+    std::str::from_utf8(bytes16(from)?).map_err(|_| Malformed("a text that is no UTF-8"))
+}
+
+/// A name.
+pub(super) fn name(from: &mut Cursor<'_>) -> Result<Name, Malformed> {
+    Name::from_bytes(bytes16(from)?).map_err(|_| Malformed("a name against the rules"))
+}
+
+/// Nothing may follow.
+pub(super) fn end(from: &Cursor<'_>) -> Result<(), Malformed> {
+    match from.remaining() {
+        0 => Ok(()),
+        _ => Err(Malformed("more than its kind has")),
+    }
+}
+
+/// Writes bytes behind their length; what does not fit in it is left out.
+pub(super) fn put_bytes16(out: &mut Vec<u8>, bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(usize::from(u16::MAX))];
+    out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// The same of a text, which stays one.
+pub(super) fn put_text16(out: &mut Vec<u8>, text: &str) {
+    let end = text.floor_char_boundary(usize::from(u16::MAX));
+    put_bytes16(out, &text.as_bytes()[..end]);
+}
