@@ -9,17 +9,23 @@
 //!
 //! Any input may come from a stranger: decoding returns [`Malformed`] and never panics.
 
+mod append;
+mod batch;
 mod connection;
 mod error;
 mod fields;
 mod frame;
 mod parts;
+mod read;
 
+pub use append::{Append, Appended, Condition, Durability, Expected};
+pub use batch::{Batches, put_excerpt, put_whole};
 pub use connection::{Credit, GoAway, Hello};
 pub use error::{CallError, Class, Code};
 pub use fields::{Field, Fields, TRACE, Trace};
 pub use frame::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Kind, frame};
 
+pub use read::{Filter, Follow, Followed, LogCursor, Read, Source};
 use streamkit_record::FormatError;
 
 /// The subprotocol of the WebSocket.

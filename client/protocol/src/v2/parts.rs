@@ -1,6 +1,6 @@
 //! What bodies are made of: names, texts and other bytes behind their length. Numbers are [`Cursor`]'s.
 
-use streamkit_record::{Cursor, Name};
+use streamkit_record::{Cursor, Name, SegmentPath};
 
 use super::Malformed;
 
@@ -39,4 +39,18 @@ pub(super) fn put_bytes16(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(super) fn put_text16(out: &mut Vec<u8>, text: &str) {
     let end = text.floor_char_boundary(usize::from(u16::MAX));
     put_bytes16(out, &text.as_bytes()[..end]);
+}
+
+/// A segment's two names.
+pub(super) fn path(from: &mut Cursor<'_>) -> Result<SegmentPath, Malformed> {
+    Ok(SegmentPath {
+        space: name(from)?,
+        segment: name(from)?,
+    })
+}
+
+/// Writes them.
+pub(super) fn put_path(out: &mut Vec<u8>, path: &SegmentPath) {
+    put_bytes16(out, path.space.as_str().as_bytes());
+    put_bytes16(out, path.segment.as_str().as_bytes());
 }

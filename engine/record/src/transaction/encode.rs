@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Kind, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader};
-use crate::{FencingToken, Lease, Name, SegmentPath, Sequence, Timestamp, Transaction};
+use crate::{FencingToken, Lease, Name, SegmentAppend, SegmentPath, Sequence, Timestamp, Transaction};
 
 /// A transaction ready for the log but for what only the commit knows: number, time and checksum.
 #[derive(Clone, Debug)]
@@ -34,15 +34,7 @@ impl Encoded {
             transaction.id,
         );
         for part in &transaction.segments {
-            let section = start_section(&mut bytes, &part.path, part.records.len(), part.first_sequence);
-            for record in &part.records {
-                let metadata = record.metadata.encoded();
-                bytes.extend_from_slice(&length(metadata.len()).to_le_bytes());
-                bytes.extend_from_slice(&length(record.payload.len()).to_le_bytes());
-                bytes.extend_from_slice(metadata);
-                bytes.extend_from_slice(&record.payload);
-            }
-            end_section(&mut bytes, section);
+            put_section(&mut bytes, part);
         }
         debug_assert_eq!(
             bytes.len(),
@@ -126,6 +118,19 @@ impl Encoded {
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
+}
+
+/// Writes the section of one segment behind others. The caller has checked [`Transaction::validate`].
+pub fn put_section(bytes: &mut Vec<u8>, part: &SegmentAppend) {
+    let section = start_section(bytes, &part.path, part.records.len(), part.first_sequence);
+    for record in &part.records {
+        let metadata = record.metadata.encoded();
+        bytes.extend_from_slice(&length(metadata.len()).to_le_bytes());
+        bytes.extend_from_slice(&length(record.payload.len()).to_le_bytes());
+        bytes.extend_from_slice(metadata);
+        bytes.extend_from_slice(&record.payload);
+    }
+    end_section(bytes, section);
 }
 
 fn length(bytes: usize) -> u32 {

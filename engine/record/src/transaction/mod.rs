@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use encode::Encoded;
-pub use encode::with_sections;
+pub use encode::{put_section, with_sections};
 use uuid::Uuid;
 
 use crate::limits::is_ttl;
-use crate::{Cursor, Entry, FencingToken, FormatError, Lease, Metadata, Name, SegmentPath, Sequence, Timestamp, Trx};
+use crate::{
+    Cursor, Entry, FencingToken, FormatError, Lease, Metadata, Name, Record, SegmentPath, Sequence, Timestamp, Trx,
+};
 
 /// Bytes of a transaction's header.
 pub const TRANSACTION_HEADER_BYTES: usize = 48;
@@ -332,6 +334,36 @@ pub fn entries(
         });
     }
     Ok(())
+}
+
+/// The records of a section that was read from the front of `buffer`, and from nowhere else in it; they share its bytes.
+///
+/// # Errors
+/// [`FormatError`]: they do not fill it exactly, or have metadata that are none.
+pub fn records(buffer: &Bytes, section: &Section<'_>) -> Result<Vec<Record>, FormatError> {
+    let mut cursor = Cursor::new(section.body);
+    // What a count promises is believed as far as there are bytes for it.
+    let most = section.body.len() / RECORD_HEADER_BYTES;
+    let mut records = Vec::with_capacity(most.min(section.record_count as usize));
+    for _ in 0..section.record_count {
+        let (metadata_bytes, payload_bytes) = (cursor.u32()? as usize, cursor.u32()? as usize);
+        let metadata_at = section.records_offset + cursor.at();
+        cursor.slice(metadata_bytes)?;
+        let payload_at = section.records_offset + cursor.at();
+        cursor.slice(payload_bytes)?;
+        let metadata = match metadata_bytes {
+            0 => Metadata::default(),
+            _ => Metadata::from_encoded(buffer.slice(metadata_at..payload_at)).ok_or(BAD_METADATA)?,
+        };
+        records.push(Record {
+            payload: buffer.slice(payload_at..payload_at + payload_bytes),
+            metadata,
+        });
+    }
+    match cursor.remaining() {
+        0 => Ok(records),
+        _ => Err(FormatError::Invalid("a section whose records do not fill it")),
+    }
 }
 
 /// Checks everything a transaction's checksum does not: that sections and records fill it exactly.
