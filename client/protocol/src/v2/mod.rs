@@ -11,8 +11,11 @@
 
 mod append;
 mod batch;
+mod call;
 mod connection;
 mod error;
+#[cfg(test)]
+mod examples_tests;
 mod fields;
 mod frame;
 mod parts;
@@ -20,6 +23,7 @@ mod read;
 
 pub use append::{Append, Appended, Condition, Durability, Expected};
 pub use batch::{Batches, put_excerpt, put_whole};
+pub use call::{Call, Lease, LeaseChange, Leased, Segments, Subscribe, Within, put_status, statuses};
 pub use connection::{Credit, GoAway, Hello};
 pub use error::{CallError, Class, Code};
 pub use fields::{Field, Fields, TRACE, Trace};
