@@ -21,18 +21,22 @@ mod http;
 mod limits;
 mod live;
 mod metrics;
+mod peer;
 mod shared;
 mod stood;
 mod stores;
+mod term;
 mod tls;
 mod told;
 mod v1;
+mod v2;
 mod verbs;
 mod websocket;
 
 pub use auth::{
     Access, AccessError, Algorithm, Authenticate, IssuerConfig, Key, KeyError, Keys, KeysConfig, KeysStanding,
-    MintError, Minting, Right, Rights, SUBPROTOCOL, Scopes, TokenFault, TokenRules, UnknownAlgorithm, bearer,
+    MintError, Minting, Right, Rights, Scopes, Subprotocol, TokenFault, TokenRules, UnknownAlgorithm, bearer,
+    subprotocol,
 };
 pub use calls::{Call, CallerTrace, continue_traces, with_current_call};
 pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server, backup};

@@ -34,6 +34,7 @@ const ENGINE: &[&str] = &[
 const SERVER: &[&str] = &[
     "http",
     "v1",
+    "v2",
     "websocket",
     "verbs",
     "shared",
@@ -45,8 +46,10 @@ const SERVER: &[&str] = &[
     "told",
     "budgets",
     "tls",
+    "peer",
     "auth",
     "certificate",
+    "term",
     "stood",
     "limits",
 ];

@@ -17,7 +17,7 @@ mod token;
 
 pub use access::{Access, AccessError, Authenticate};
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use carried::{SUBPROTOCOL, bearer, offers_subprotocol};
+pub use carried::{Subprotocol, bearer, subprotocol};
 pub use fault::TokenFault;
 pub use key::{Key, KeyError};
 pub use keys::{IssuerConfig, Keys, KeysConfig};

@@ -17,11 +17,12 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::admitted::Admitted;
 use super::origin::OfAllowedOrigin;
 use super::sessions::Sessions;
-use crate::auth::{Access, Authenticate, SUBPROTOCOL, offers_subprotocol};
+use crate::auth::{Access, Authenticate, Subprotocol, subprotocol};
 use crate::metrics::{Limit, Metrics};
+use crate::peer::Peer;
 use crate::shared::Shared;
-use crate::v1;
 use crate::websocket::Taken;
+use crate::{v1, v2};
 
 /// Timers do not reach further than some years; what a session may do may.
 const SESSION_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -80,30 +81,34 @@ async fn streamz(
         tracing::warn!(limit = sessions.most(), "too many connections");
         return (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n").into_response();
     };
+    let version = subprotocol(&headers);
     let in_order = headers.get(FRAMES_HEADER).is_some_and(|value| value == FRAMES_IN_ORDER);
     let ending = shared.stopping.child_token();
     tokio::spawn(async move {
         match upgraded.await {
             Ok(upgraded) => {
                 let Access { scopes, expires_in } = access;
-                let peer = v1::Peer {
+                let peer = Peer {
                     scopes,
                     expiry: tokio::time::sleep(expires_in.min(SESSION_MAX)),
                     in_order,
                 };
                 let taken = taken.map(|Extension(taken)| taken);
-                v1::run(upgraded, taken, shared, peer, ending).await;
+                match version {
+                    Some(Subprotocol::V2) => v2::run(upgraded, taken, shared, peer, ending).await,
+                    Some(Subprotocol::V1) | None => v1::run(upgraded, taken, shared, peer, ending).await,
+                }
             }
             Err(error) => tracing::debug!(%error, "a connection ended while it was upgraded"),
         }
         drop(place);
     });
-    switched(&headers)
+    switched(&headers, version)
 }
 
 /// The answer with which HTTP ends and the WebSocket begins. Other than the library's own way, which has the same checks, it
 /// leaves the connection's bytes to us.
-fn switched(headers: &HeaderMap) -> Response {
+fn switched(headers: &HeaderMap, version: Option<Subprotocol>) -> Response {
     let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
         // HTTP/2 has no such key, and no such status.
         return StatusCode::OK.into_response();
@@ -116,9 +121,9 @@ fn switched(headers: &HeaderMap) -> Response {
         (header::HeaderName::from_static(FRAMES_HEADER), FRAMES_IN_ORDER),
     ];
     let mut answer = (StatusCode::SWITCHING_PROTOCOLS, fixed).into_response();
-    if offers_subprotocol(headers) {
+    if let Some(version) = version {
         // A browser ends a connection that answers none of those it offered. Never the one that holds a token.
-        let protocol = HeaderValue::from_static(SUBPROTOCOL);
+        let protocol = HeaderValue::from_static(version.name());
         answer.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     answer

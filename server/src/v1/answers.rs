@@ -1,7 +1,7 @@
 //! Answers of v1: a message for each entry, name and status, in frames of its channel.
 
 use streamkit_engine::limits::NAME_BYTES_MAX;
-use streamkit_engine::{Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Timestamp};
+use streamkit_engine::{Committed, Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Timestamp};
 use streamkit_protocol::limits::{FRAME_OVERHEAD_BYTES, MESSAGE_BYTES_MAX};
 use streamkit_protocol::{
     EntryRef, FrameHead, LeaseResult, Presence, Status, Trx, Worker, WorkerInventory, WorkerMessage,
@@ -153,6 +153,12 @@ impl Batch for Messages {
             heartbeat: false,
         };
         self.message(&status.encode());
+    }
+
+    fn committed(&mut self, committed: &Committed, _: &[u64]) {
+        for status in &committed.segments {
+            self.status(status);
+        }
     }
 
     fn name(&mut self, name: &Name) {

@@ -20,6 +20,5 @@ mod refused;
 mod requests;
 mod route;
 mod session;
-mod term;
 
-pub(crate) use session::{Peer, run};
+pub(crate) use session::run;

@@ -18,13 +18,14 @@ use super::channels::Channels;
 use super::ends::Ends;
 use super::goodbye::{Ending, Goodbye, MALFORMED, PEER_LEAVES, SHUTTING_DOWN, TOKEN_EXPIRED, TOO_LARGE, TOO_SLOW};
 use super::inbox::Inboxes;
-use super::term::Term;
 use crate::auth::Scopes;
 use crate::budgets::Reads;
 use crate::metrics::Limit;
+use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::stood::Stood;
-use crate::websocket::{Arrived, Broken, Heard, Outbound, Taken, Wire};
+use crate::term::Term;
+use crate::websocket::{Arrived, Broken, Form, Heard, Outbound, Taken, Wire};
 
 /// Channels whose last message may wait for room in the outbound queue, beside those that are open. Beyond, reading waits for
 /// a peer that asks and does not listen.
@@ -70,15 +71,6 @@ pub(super) struct Session {
     pub(super) calls: TaskTracker,
 }
 
-/// Who was let in, as the handshake found.
-pub(crate) struct Peer {
-    pub(crate) scopes: Scopes,
-    /// Over when its token expires; calls under way then have [`crate::Limits::token_grace`].
-    pub(crate) expiry: tokio::time::Sleep,
-    /// Whether it says that none of its frames overtakes another.
-    pub(crate) in_order: bool,
-}
-
 /// Serves one connection until the peer leaves, its term is over or the server stops.
 pub(crate) async fn run(
     upgraded: Upgraded,
@@ -92,7 +84,7 @@ pub(crate) async fn run(
         expiry,
         in_order,
     } = peer;
-    let (mut wire, outbound) = Wire::open(upgraded, taken.clone(), shared.clone()).await;
+    let (mut wire, outbound) = Wire::open(upgraded, taken.clone(), shared.clone(), Form::Text).await;
     let calls = TaskTracker::new();
     let mut term = Term::new(expiry, shared.limits.token_grace, calls.clone());
     let (inboxes, mut asked) = Inboxes::new(&shared.limits, shared.budgets.clone());

@@ -1,6 +1,6 @@
 //! What a version of the protocol implements to be served: records in, batches out.
 
-use streamkit_engine::{Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Sequence, Timestamp};
+use streamkit_engine::{Committed, Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Sequence, Timestamp};
 use uuid::Uuid;
 
 use super::failure::Failure;
@@ -113,6 +113,9 @@ pub(crate) trait Batch: Send + 'static {
     fn no_entry(&mut self, path: &SegmentPath);
 
     fn status(&mut self, status: &SegmentStatus);
+
+    /// Adds that a transaction is durable. `records`: how many each of its segments got, in the same order.
+    fn committed(&mut self, committed: &Committed, records: &[u64]);
 
     fn name(&mut self, name: &Name);
 

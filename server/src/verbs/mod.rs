@@ -51,6 +51,7 @@ pub(crate) async fn run<R: Records, A: Answers>(
     let work = async {
         match verb {
             Verb::Append(path) => append::run(path, &*store, records, out, (live, metrics)).await,
+            Verb::Commit(transaction) => Ok(append::commit(transaction, (), &*store, out, (live, metrics)).await?),
             Verb::Trim(path, first) => Ok(remove::trim(path, first, &*store, out).await?),
             Verb::Delete(path) => Ok(remove::delete(path, &*store).await?),
             Verb::Peek(path) => until_ended(records, metrics, async || peek::run(path, &*store, out).await).await,

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use streamkit_engine::{
-    Engine, EngineConfig, Entry, Lease, Name, Record, SegmentPath, SegmentRead, SegmentStatus, Sequence, Store,
-    StoreId, Stores, Timestamp,
+    Committed, Engine, EngineConfig, Entry, Lease, Name, Record, SegmentPath, SegmentRead, SegmentStatus, Sequence,
+    Store, StoreId, Stores, Timestamp,
 };
 use uuid::Uuid;
 
@@ -81,6 +81,12 @@ impl Batch for Vec<String> {
 
     fn status(&mut self, status: &SegmentStatus) {
         self.push(format!("head {}", status.last_sequence));
+    }
+
+    fn committed(&mut self, committed: &Committed, _: &[u64]) {
+        for status in &committed.segments {
+            self.status(status);
+        }
     }
 
     fn name(&mut self, name: &Name) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamkit_engine::{Name, SegmentPath, SegmentRead, Sequence, SpacesRead};
+use streamkit_engine::{Name, SegmentPath, SegmentRead, Sequence, SpacesRead, Transaction};
 use tracing::{Span, debug_span};
 use uuid::Uuid;
 
@@ -15,6 +15,8 @@ use crate::metrics::Operation;
 pub(crate) enum Verb {
     /// Records that follow become entries.
     Append(SegmentPath),
+    /// A transaction that is here as a whole becomes durable.
+    Commit(Transaction),
     /// The last entry.
     Peek(SegmentPath),
     /// Entries of a segment.
@@ -177,7 +179,7 @@ impl Kind {
 impl Verb {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Verb::Append(_) => Kind::Append,
+            Verb::Append(_) | Verb::Commit(_) => Kind::Append,
             Verb::Peek(_) => Kind::Peek,
             Verb::ReadSegment(_) => Kind::ReadSegment,
             Verb::ReadSpaces(_) => Kind::ReadSpaces,
@@ -203,6 +205,10 @@ impl Verb {
             Verb::Segments(list) => Some((&list.space, None)),
             Verb::Status(Within::Space(space)) => Some((space, None)),
             Verb::Status(Within::Segment(path)) => Some((&path.space, Some(&path.segment))),
+            Verb::Commit(transaction) => match transaction.segments.as_slice() {
+                [part] => Some((&part.path.space, Some(&part.path.segment))),
+                _ => None,
+            },
             Verb::Follow(follow) => Some((&follow.interest.space, follow.interest.segment.as_ref())),
             Verb::ReadSpaces(_) | Verb::Spaces | Verb::Status(Within::Store) | Verb::Watch(_) | Verb::Lease(_) => None,
         }
@@ -214,6 +220,10 @@ impl Verb {
             Verb::Append(path) => {
                 let (space, segment) = (path.space.as_str(), path.segment.as_str());
                 debug_span!("streamkit.server.produce", space, segment)
+            }
+            Verb::Commit(transaction) => {
+                let segments = transaction.segments.len();
+                debug_span!("streamkit.server.append", segments)
             }
             Verb::Peek(path) => {
                 let (space, segment) = (path.space.as_str(), path.segment.as_str());

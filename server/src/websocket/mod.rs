@@ -22,4 +22,4 @@ pub(crate) use heard::Heard;
 pub(crate) use outbound::{Frames, Outbound};
 pub(crate) use receiving::Arrived;
 pub(crate) use socket::Socket;
-pub(crate) use wire::{Broken, Wire};
+pub(crate) use wire::{Broken, Form, Wire};

@@ -193,7 +193,7 @@ impl Outbound {
         }
     }
 
-    /// Queues one of the connection's last frames, whether there is room or not.
+    /// Queues a small frame of the connection's own, whether there is room or not: its first and its last ones, and credit.
     pub(crate) fn last(&self, frame: Vec<u8>) {
         let _ = self.push(frame.into(), Takes::Nothing);
     }

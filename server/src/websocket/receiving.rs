@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::patience::{Over, Patience};
 use super::stream::{ALWAYS_BYTES, renewed};
-use super::wire::{Broken, Wire};
+use super::wire::{Broken, Form, Wire};
 use crate::budgets::Share;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::metrics::PeerGaveWay;
@@ -77,6 +77,9 @@ impl Wire {
             }
             let next = self.socket().poll_next_unpin(cx);
             return Poll::Ready(match next {
+                Poll::Ready(Some(Ok(Message::Text(_)))) if self.form == Form::Binary => {
+                    Arrived::Unreadable { too_large: false }
+                }
                 Poll::Ready(Some(Ok(Message::Text(text)))) => self.arrived(text.into()),
                 Poll::Ready(Some(Ok(Message::Binary(bytes)))) => self.arrived(bytes),
                 // Answered by the library below us, which does not know how much waits.

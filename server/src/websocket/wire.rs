@@ -28,11 +28,21 @@ const TURN_BYTES: usize = 256 << 10;
 /// How long a peer may take to answer the last flush and the WebSocket close.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// What the messages of a connection are, in both directions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// Texts; what comes may be binary all the same.
+    Text,
+    /// Binary alone.
+    Binary,
+}
+
 /// A connection's socket and what is queued for it.
 pub(crate) struct Wire {
     pub(super) shared: Arc<Shared>,
     /// There, but while it is renewed.
     pub(super) socket: Option<WebSocket>,
+    pub(super) form: Form,
     queue: Queue,
     /// Frames the socket has taken in part, and how many of them.
     pub(super) current: Option<(Queued, usize)>,
@@ -56,12 +66,18 @@ pub(crate) struct Broken;
 impl Wire {
     /// A WebSocket over an upgraded connection, and where its frames are queued. `taken` tells of the socket below, if it is one of
     /// ours.
-    pub(crate) async fn open(upgraded: Upgraded, taken: Option<Taken>, shared: Arc<Shared>) -> (Self, Outbound) {
+    pub(crate) async fn open(
+        upgraded: Upgraded,
+        taken: Option<Taken>,
+        shared: Arc<Shared>,
+        form: Form,
+    ) -> (Self, Outbound) {
         let socket = Stream::open(upgraded, shared.metrics.traffic.clone()).await;
         let (outbound, queue) = outbound::queue(&shared.limits, shared.budgets.clone());
         let wire = Self {
             shared,
             socket: Some(socket),
+            form,
             queue,
             current: None,
             unflushed: false,
@@ -205,10 +221,13 @@ impl Wire {
             while let Some(&end) = queued.ends.get(*sent) {
                 ready!(socket.poll_ready_unpin(cx))?;
                 let start = sent.checked_sub(1).map_or(0, |before| queued.ends[before]);
-                let text =
-                    Utf8Bytes::try_from(queued.frames.slice(start..end)).map_err(|_| Error::Utf8(String::new()))?;
+                let bytes = queued.frames.slice(start..end);
                 self.has_large_buffers |= (end - start) as u64 > ALWAYS_BYTES;
-                socket.start_send_unpin(Message::Text(text))?;
+                let message = match self.form {
+                    Form::Text => Message::Text(Utf8Bytes::try_from(bytes).map_err(|_| Error::Utf8(String::new()))?),
+                    Form::Binary => Message::Binary(bytes),
+                };
+                socket.start_send_unpin(message)?;
                 self.unflushed = true;
                 *sent += 1;
                 if *sent == queued.ends.len() {

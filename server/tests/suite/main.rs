@@ -48,6 +48,7 @@ mod strict;
 mod tls;
 mod tls_hostile;
 mod unread;
+mod v2;
 mod via;
 mod watched;
 mod wss;

@@ -12,6 +12,9 @@ fn orders() -> SegmentPath {
 
 fn nothing(_: &mut Vec<u8>) {}
 
+/// What writes a frame.
+type Put<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// What the examples hold, in their order.
 fn frames() -> Vec<Vec<u8>> {
     let store = StoreId(Uuid::from_u128(0x6f1c_1e0e_3c0b_4e9e_9a51_0a6f_3f2d_9b10));
@@ -46,7 +49,7 @@ fn frames() -> Vec<Vec<u8>> {
         retry_after: 250,
         ..CallError::new(Code::Overloaded, Class::Transient, "try again")
     };
-    let puts: [&dyn Fn(&mut Vec<u8>); 4] = [
+    let puts: [Put<'_>; 4] = [
         &|out| hello.put(out),
         &|out| {
             frame(out, (1, Kind::Call), nothing, |out| {

@@ -40,6 +40,33 @@ pub const SUBPROTOCOL: &str = "streamkit.v2";
 #[error("{0}")]
 pub struct Malformed(pub(crate) &'static str);
 
+impl Malformed {
+    /// A message that holds no frames, since it is a text.
+    pub fn text() -> Self {
+        Self("a text where frames should be")
+    }
+
+    /// A frame that comes too early, too late, or twice.
+    pub fn order() -> Self {
+        Self("a frame out of order")
+    }
+
+    /// A frame that only the other side sends.
+    pub fn side() -> Self {
+        Self("a frame of the other side")
+    }
+
+    /// A frame beyond what its receiver allowed.
+    pub fn credit() -> Self {
+        Self("a frame without credit")
+    }
+
+    /// A feature that is required and not known.
+    pub fn feature() -> Self {
+        Self("a required feature that is not known")
+    }
+}
+
 impl From<FormatError> for Malformed {
     fn from(error: FormatError) -> Self {
         match error {

@@ -7,7 +7,7 @@ mod subprotocol;
 use axum::http::HeaderMap;
 
 pub use bearer::bearer;
-pub use subprotocol::{SUBPROTOCOL, offers_subprotocol};
+pub use subprotocol::{Subprotocol, subprotocol};
 
 use super::access::AccessError;
 use super::fault::TokenFault;

@@ -4,8 +4,24 @@ use axum::http::{HeaderMap, header};
 
 use crate::auth::access::AccessError;
 
-/// The subprotocol that the server answers, if it is offered. It has no meaning of its own.
-pub const SUBPROTOCOL: &str = "streamkit.v1";
+/// A version of the protocol, as a WebSocket's handshake names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subprotocol {
+    /// What is spoken where none is named, too.
+    V1,
+    /// Spoken only where it is named.
+    V2,
+}
+
+impl Subprotocol {
+    /// Its name in a handshake.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "streamkit.v1",
+            Self::V2 => streamkit_protocol::v2::SUBPROTOCOL,
+        }
+    }
+}
 
 /// What stands before the token.
 const PREFIX: &str = "bearer.";
@@ -16,9 +32,10 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
-/// Whether [`SUBPROTOCOL`] is offered: it has to be answered then.
-pub fn offers_subprotocol(headers: &HeaderMap) -> bool {
-    offered(headers).any(|name| name == SUBPROTOCOL)
+/// The first of ours that is offered: it has to be answered then.
+pub fn subprotocol(headers: &HeaderMap) -> Option<Subprotocol> {
+    let ours = [Subprotocol::V1, Subprotocol::V2];
+    offered(headers).find_map(|name| ours.into_iter().find(|version| version.name() == name))
 }
 
 /// The token in `streamkit.v1, bearer.<token>`.
@@ -28,10 +45,10 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<&str>, AccessError> {
     if tokens.next().is_some() {
         return Err(AccessError::Unclear("more than one subprotocol bearer"));
     }
-    if token.is_some() && !offers_subprotocol(headers) {
+    if token.is_some() && subprotocol(headers).is_none() {
         // The only one that could be answered would be the token.
         return Err(AccessError::Unclear(
-            "the subprotocol bearer without streamkit.v1 beside it",
+            "the subprotocol bearer without streamkit.v1 or streamkit.v2 beside it",
         ));
     }
     Ok(token)
@@ -59,7 +76,7 @@ mod tests {
         for lines in [
             ["bearer.t"].as_slice(),
             &["bearer.t, bearer.t, streamkit.v1"],
-            &["bearer.t, streamkit.v2"],
+            &["bearer.t, streamkit.v3"],
         ] {
             assert!(
                 matches!(token(&headers(lines)), Err(AccessError::Unclear(_))),

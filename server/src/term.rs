@@ -8,7 +8,7 @@ use tokio::time::Sleep;
 use tokio_util::task::TaskTracker;
 
 /// The term of a session.
-pub(super) struct Term {
+pub(crate) struct Term {
     /// Until the token expires, then until the grace is over.
     timer: Pin<Box<Sleep>>,
     grace: Duration,
@@ -17,7 +17,7 @@ pub(super) struct Term {
 
 impl Term {
     /// `calls`: those under way that end by themselves. It is closed when the token expires.
-    pub(super) fn new(expiry: Sleep, grace: Duration, calls: TaskTracker) -> Self {
+    pub(crate) fn new(expiry: Sleep, grace: Duration, calls: TaskTracker) -> Self {
         let timer = Box::pin(expiry);
         Self { timer, grace, calls }
     }
@@ -25,7 +25,7 @@ impl Term {
     /// Ready when the session has to end.
     ///
     /// Cancel safe.
-    pub(super) async fn over(&mut self) {
+    pub(crate) async fn over(&mut self) {
         if !self.calls.is_closed() {
             self.timer.as_mut().await;
             self.calls.close();

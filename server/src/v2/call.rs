@@ -1,0 +1,172 @@
+//! One call: what it asks for, and the promise that it ends with a result or an error.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use streamkit_engine::{OpenError, Store, StoreId};
+use streamkit_protocol::v2::{self, CallError, Class, Code};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{Instrument as _, debug_span};
+use uuid::Uuid;
+
+use super::asked;
+use super::refused::Refused;
+use super::replies::Replies;
+use crate::auth::Rights;
+use crate::budgets::FairShare;
+use crate::calls::{Call, CallerTrace, continued, serving};
+use crate::metrics::{Limit, Operation, Outcome};
+use crate::shared::Shared;
+use crate::stores::StoreUnavailable;
+use crate::told;
+use crate::verbs::{self, Awaited, Failure, Kind, Next, Outgoing, Records, SignOfLife};
+
+/// A call that was begun.
+pub(super) struct Begun {
+    pub(super) channel: u32,
+    pub(super) store: StoreId,
+    pub(super) rights: Rights,
+    /// What it asks for, or why not.
+    pub(super) asked: Result<v2::Call, Refused>,
+    pub(super) kind: Option<Kind>,
+    pub(super) caller: Option<CallerTrace>,
+    pub(super) out: Outgoing<Replies>,
+    pub(super) cancelled: CancellationToken,
+    /// Cancelled when the connection ends; [`Begun::why`] then says why.
+    pub(super) ending: CancellationToken,
+    pub(super) why: Arc<std::sync::OnceLock<CallError>>,
+    /// Held while the connection shall stay for it though its token has expired.
+    pub(super) stays: Option<TaskTrackerToken>,
+    /// Held until it is answered.
+    #[expect(dead_code, reason = "held, not used")]
+    pub(super) place: Option<FairShare>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Begun {
+    /// Does what is asked and answers it, whatever happens in between.
+    pub(super) async fn serve(mut self) {
+        let begun = self.shared.metrics.operations.begin();
+        let id = Uuid::from_u64_pair(0, self.channel.into());
+        let span = debug_span!("streamkit.transport.server.request", otel.kind = "server", store = %self.store, channel = self.channel);
+        let span = continued(span, self.caller.as_ref());
+        let call = Call::new(self.store.0, id, self.caller.as_ref());
+        let kind = self.kind;
+        let done = serving(call, self.caught()).instrument(span).await;
+        let outcome = match &done {
+            Ok(()) => Outcome::Done,
+            Err(refused) => refused.outcome(),
+        };
+        let operation = kind.map_or(Operation::Unknown, Kind::operation);
+        self.shared.metrics.operations.ended(begun, operation, outcome);
+        match done {
+            Ok(()) => self.out.answers().end().await,
+            Err(Refused::Failed(Failure::Ending)) => {
+                // Of a connection that is gone, nobody is told.
+                if let Some(why) = self.why.get() {
+                    self.out.answers().fail(why).await;
+                }
+            }
+            Err(refused) => self.out.answers().fail(&refused.told()).await,
+        }
+    }
+
+    /// Does it, and catches a panic.
+    async fn caught(&mut self) -> Result<(), Refused> {
+        match AssertUnwindSafe(self.run()).catch_unwind().await {
+            Ok(done) => done,
+            Err(_) => {
+                tracing::error!("an operation panicked");
+                Err(Refused::Ending(CallError::new(
+                    Code::UnknownOutcome,
+                    Class::Unknown,
+                    told::PANIC,
+                )))
+            }
+        }
+    }
+
+    async fn run(&mut self) -> Result<(), Refused> {
+        let asked = std::mem::replace(&mut self.asked, Err(Refused::AccessDenied));
+        let Some(kind) = self.kind else {
+            return asked.map(drop);
+        };
+        if !self.rights.has(kind.needs()) {
+            return Err(Refused::AccessDenied);
+        }
+        if kind.is_endless() {
+            self.stays = None;
+        }
+        let call = asked?;
+        let _subscription = match kind.is_endless() {
+            true => Some(self.subscription()?),
+            false => None,
+        };
+        let verb = asked::verb(call)?;
+        let store = self.store(kind).await?;
+        let around = (&self.shared.live, &*self.shared.metrics);
+        let mut nothing = Nothing {
+            cancelled: self.cancelled.clone(),
+            ending: self.ending.clone(),
+        };
+        verbs::run(verb, store, &mut nothing, &self.out, around).await
+    }
+
+    fn subscription(&self) -> Result<FairShare, Refused> {
+        let place = self.shared.budgets.subscriptions.try_take(self.store.0, 1);
+        place.ok_or_else(|| {
+            self.shared.metrics.peers.limit_hit(Limit::Subscriptions);
+            Refused::TooManyChannels
+        })
+    }
+
+    async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Refused> {
+        let opened = tokio::select! {
+            opened = self.shared.stores.open(self.store, kind.only_reads()) => opened,
+            () = self.ending.cancelled() => return Err(Failure::Ending.into()),
+        };
+        opened.map_err(|error| {
+            if let StoreUnavailable::Open(error) = error {
+                self.shared.metrics.stores.open_failed();
+                if let OpenError::TooManyStores(_) | OpenError::TooManyFiles(_) = error {
+                    self.shared.metrics.peers.limit_hit(Limit::OpenStores);
+                }
+            }
+            Failure::StoreUnavailable.into()
+        })
+    }
+}
+
+/// Nothing comes behind a call: it is here as a whole.
+struct Nothing {
+    cancelled: CancellationToken,
+    ending: CancellationToken,
+}
+
+impl Records for Nothing {
+    type Error = Refused;
+
+    async fn next(&mut self, _: Awaited<'_>) -> Result<Next, Refused> {
+        Ok(Next::End)
+    }
+
+    async fn sign_of_life(&mut self) -> Result<SignOfLife, Refused> {
+        Err(self.ended().await)
+    }
+
+    async fn ended(&mut self) -> Refused {
+        tokio::select! {
+            biased;
+            () = self.ending.cancelled() => Failure::Ending.into(),
+            () = self.cancelled.cancelled() => Failure::PeerEnded.into(),
+        }
+    }
+}
+
+/// What a call asks for, as far as it can be read.
+pub(super) fn read(body: &Bytes, verb: u8) -> Result<v2::Call, Refused> {
+    v2::Call::decode(body)?.ok_or(Refused::UnknownVerb(verb))
+}

@@ -1,0 +1,49 @@
+//! The calls of a connection that are open, by their channel. Numbers go up: whatever is not open and not higher is over.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::credit::Credit;
+
+/// All of a connection.
+#[derive(Default)]
+pub(super) struct Calls(Mutex<HashMap<u32, OpenCall>>);
+
+/// What the connection's frames do to a call.
+#[derive(Clone)]
+pub(super) struct OpenCall {
+    pub(super) credit: Arc<Credit>,
+    /// Cancelled when its peer wants no more, or the connection ends.
+    pub(super) cancelled: CancellationToken,
+}
+
+impl Calls {
+    pub(super) fn open(&self, channel: u32, call: OpenCall) {
+        self.all().insert(channel, call);
+    }
+
+    pub(super) fn over(&self, channel: u32) {
+        self.all().remove(&channel);
+    }
+
+    pub(super) fn find(&self, channel: u32) -> Option<OpenCall> {
+        self.all().get(&channel).cloned()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.all().len()
+    }
+
+    /// Nobody hears anything any more.
+    pub(super) fn end_credit(&self) {
+        for call in self.all().values() {
+            call.credit.end();
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<u32, OpenCall>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,162 @@
+//! Messages of one call on their way out together, as `data` frames in one WebSocket message.
+
+use streamkit_engine::{Committed, Entry, Lease, Name, SegmentPath, SegmentStatus, Timestamp};
+use streamkit_protocol::v2::{Appended, Durability, Kind, Leased, frame, put_excerpt, put_status};
+use streamkit_record::transaction::{self, TransactionHeader, put_section};
+use streamkit_record::{Record, SegmentAppend, Sequence};
+use uuid::Uuid;
+
+use crate::live::{Interest, Present};
+use crate::verbs::{Batch, DoesNotFit, Totals};
+use crate::websocket::Frames;
+
+/// What a call answers with.
+pub(super) struct Messages {
+    channel: u32,
+    bytes: Vec<u8>,
+    /// Entries of one transaction and one segment that go out as one excerpt.
+    open: Option<(Entry, SegmentAppend)>,
+    /// What the call ends with, once that is known.
+    pub(super) result: Vec<u8>,
+    entries: u64,
+}
+
+impl Messages {
+    pub(super) fn new(channel: u32) -> Self {
+        Self {
+            channel,
+            bytes: Vec::new(),
+            open: None,
+            result: Vec::new(),
+            entries: 0,
+        }
+    }
+
+    /// Its frames, as one message.
+    pub(super) fn into_frames(mut self) -> (Frames, Vec<u8>) {
+        self.close();
+        let mut frames = Frames::default();
+        if !self.bytes.is_empty() {
+            frames.ends.push(self.bytes.len());
+            frames.bytes = self.bytes;
+        }
+        (frames, self.result)
+    }
+
+    fn data(&mut self, body: impl FnOnce(&mut Vec<u8>)) {
+        frame(&mut self.bytes, (self.channel, Kind::Data), |_| {}, body);
+    }
+
+    /// Writes the excerpt that is being gathered.
+    fn close(&mut self) {
+        let Some((first, section)) = self.open.take() else {
+            return;
+        };
+        let header = TransactionHeader {
+            length: 0,
+            crc: 0,
+            kind: transaction::Kind::Data,
+            section_count: 1,
+            record_count: 0,
+            number: first.trx.number,
+            timestamp: first.timestamp,
+            id: first.trx.id,
+        };
+        self.data(|out| {
+            put_excerpt(out, &header, |out| {
+                put_section(out, &section);
+                1
+            });
+        });
+    }
+}
+
+impl Batch for Messages {
+    fn entry(&mut self, entry: &Entry) -> Result<(), DoesNotFit> {
+        let record = Record {
+            payload: entry.payload.clone(),
+            metadata: entry.metadata.clone(),
+        };
+        self.entries += 1;
+        if let Some((first, section)) = &mut self.open {
+            let next = Sequence(section.first_sequence.0 + section.records.len() as u64);
+            if first.trx == entry.trx && section.path == entry.path && next == entry.sequence {
+                section.records.push(record);
+                return Ok(());
+            }
+        }
+        self.close();
+        let section = SegmentAppend {
+            path: entry.path.clone(),
+            first_sequence: entry.sequence,
+            records: vec![record],
+        };
+        self.open = Some((entry.clone(), section));
+        Ok(())
+    }
+
+    fn no_entry(&mut self, _: &SegmentPath) {}
+
+    fn status(&mut self, status: &SegmentStatus) {
+        self.data(|out| put_status(out, status));
+    }
+
+    fn committed(&mut self, committed: &Committed, records: &[u64]) {
+        let appended = Appended {
+            position: committed.trx.number,
+            timestamp: committed.timestamp,
+            durability: Durability::Disk,
+            is_known: false,
+            sections: committed
+                .segments
+                .iter()
+                .zip(records)
+                .map(|(status, count)| (Sequence(status.last_sequence.0 + 1 - count), status.last_sequence))
+                .collect(),
+        };
+        appended.put(&mut self.result);
+    }
+
+    fn name(&mut self, name: &Name) {
+        self.data(|out| out.extend_from_slice(name.as_str().as_bytes()));
+    }
+
+    fn totals(&mut self, totals: &Totals) {
+        for number in [totals.space_count, totals.segment_count, totals.entry_count] {
+            self.result.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn heartbeat(&mut self, _: &Interest) {
+        self.data(|_| {});
+    }
+
+    fn inventory(&mut self, _: &[Present], _: Timestamp) {}
+
+    fn sign_of_life(&mut self, _: Uuid, _: Timestamp) {}
+
+    fn lease(&mut self, lease: Option<&Lease>) {
+        let leased = Leased {
+            token: lease.map(|lease| lease.token),
+            ttl: lease.map_or_else(Default::default, |lease| lease.ttl),
+        };
+        leased.put(&mut self.result);
+    }
+
+    fn len(&self) -> usize {
+        let open = self
+            .open
+            .as_ref()
+            .map_or(0, |(_, section)| section.records.iter().map(Record::len).sum());
+        self.bytes.len() + open
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.len() - self.bytes.len()
+    }
+
+    fn take(&mut self) -> Self {
+        self.close();
+        std::mem::replace(self, Self::new(self.channel))
+    }
+}
