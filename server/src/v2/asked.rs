@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use streamkit_engine::{Name, SegmentRead, SpacesRead, TimeRange, Transaction};
 use streamkit_protocol::v2::{Call, Lease, LeaseChange, Read, Source, Within};
 
-use super::refused::Refused;
+use super::failed::Failed;
 use crate::live::Interest;
 use crate::verbs::{self, Follow, Kind, LeaseRequest, SegmentList, Verb};
 
@@ -37,16 +37,16 @@ pub(super) fn credit(call: &Call) -> u32 {
 }
 
 /// What it asks for exactly.
-pub(super) fn verb(call: Call) -> Result<Verb, Refused> {
+pub(super) fn verb(call: Call) -> Result<Verb, Failed> {
     Ok(match call {
         Call::Append(append) if append.conditions.is_empty() => Verb::Commit(Transaction {
             id: append.id,
             segments: append.sections,
             fence: append.fence,
         }),
-        Call::Append(_) => return Err(Refused::NotYet("conditions are not supported yet")),
+        Call::Append(_) => return Err(Failed::NotYet("conditions are not supported yet")),
         Call::Read(read) => reads(read)?,
-        Call::Follow(_) => return Err(Refused::NotYet("follow is not supported yet")),
+        Call::Follow(_) => return Err(Failed::NotYet("follow is not supported yet")),
         Call::Status(within) => Verb::Status(match within {
             Within::Store => verbs::Within::Store,
             Within::Space(space) => verbs::Within::Space(space),
@@ -84,9 +84,9 @@ fn asked_of_lease(lease: Lease) -> LeaseRequest {
     }
 }
 
-fn reads(read: Read) -> Result<Verb, Refused> {
+fn reads(read: Read) -> Result<Verb, Failed> {
     if read.is_backwards || !read.filter.prefix.is_empty() || !read.filter.metadata.is_empty() {
-        return Err(Refused::NotYet("newest first and filters are not supported yet"));
+        return Err(Failed::NotYet("newest first and filters are not supported yet"));
     }
     let time = TimeRange {
         after: read.after,
@@ -108,6 +108,6 @@ fn reads(read: Read) -> Result<Verb, Refused> {
                 limit: read.entries,
             })
         }
-        Source::Spaces(..) => return Err(Refused::NotYet("cursors are not supported yet")),
+        Source::Spaces(..) => return Err(Failed::NotYet("cursors are not supported yet")),
     })
 }

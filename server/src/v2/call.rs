@@ -12,9 +12,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument as _, debug_span};
 use uuid::Uuid;
 
+use super::answering::Answering;
 use super::asked;
-use super::refused::Refused;
-use super::replies::Replies;
+use super::failed::Failed;
 use crate::auth::Rights;
 use crate::budgets::FairShare;
 use crate::calls::{Call, CallerTrace, continued, serving};
@@ -30,10 +30,10 @@ pub(super) struct Begun {
     pub(super) store: StoreId,
     pub(super) rights: Rights,
     /// What it asks for, or why not.
-    pub(super) asked: Result<v2::Call, Refused>,
+    pub(super) asked: Result<v2::Call, Failed>,
     pub(super) kind: Option<Kind>,
     pub(super) caller: Option<CallerTrace>,
-    pub(super) out: Outgoing<Replies>,
+    pub(super) out: Outgoing<Answering>,
     pub(super) cancelled: CancellationToken,
     /// Cancelled when the connection ends; [`Begun::why`] then says why.
     pub(super) ending: CancellationToken,
@@ -64,7 +64,7 @@ impl Begun {
         self.shared.metrics.operations.ended(begun, operation, outcome);
         match done {
             Ok(()) => self.out.answers().end().await,
-            Err(Refused::Failed(Failure::Ending)) => {
+            Err(Failed::Verb(Failure::Ending)) => {
                 // Of a connection that is gone, nobody is told.
                 if let Some(why) = self.why.get() {
                     self.out.answers().fail(why).await;
@@ -75,12 +75,12 @@ impl Begun {
     }
 
     /// Does it, and catches a panic.
-    async fn caught(&mut self) -> Result<(), Refused> {
+    async fn caught(&mut self) -> Result<(), Failed> {
         match AssertUnwindSafe(self.run()).catch_unwind().await {
             Ok(done) => done,
             Err(_) => {
                 tracing::error!("an operation panicked");
-                Err(Refused::Ending(CallError::new(
+                Err(Failed::Ending(CallError::new(
                     Code::UnknownOutcome,
                     Class::Unknown,
                     told::PANIC,
@@ -89,13 +89,13 @@ impl Begun {
         }
     }
 
-    async fn run(&mut self) -> Result<(), Refused> {
-        let asked = std::mem::replace(&mut self.asked, Err(Refused::AccessDenied));
+    async fn run(&mut self) -> Result<(), Failed> {
+        let asked = std::mem::replace(&mut self.asked, Err(Failed::AccessDenied));
         let Some(kind) = self.kind else {
             return asked.map(drop);
         };
         if !self.rights.has(kind.needs()) {
-            return Err(Refused::AccessDenied);
+            return Err(Failed::AccessDenied);
         }
         if kind.is_endless() {
             self.stays = None;
@@ -115,15 +115,15 @@ impl Begun {
         verbs::run(verb, store, &mut nothing, &self.out, around).await
     }
 
-    fn subscription(&self) -> Result<FairShare, Refused> {
+    fn subscription(&self) -> Result<FairShare, Failed> {
         let place = self.shared.budgets.subscriptions.try_take(self.store.0, 1);
         place.ok_or_else(|| {
             self.shared.metrics.peers.limit_hit(Limit::Subscriptions);
-            Refused::TooManyChannels
+            Failed::TooManyChannels
         })
     }
 
-    async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Refused> {
+    async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Failed> {
         let opened = tokio::select! {
             opened = self.shared.stores.open(self.store, kind.only_reads()) => opened,
             () = self.ending.cancelled() => return Err(Failure::Ending.into()),
@@ -147,17 +147,17 @@ struct Nothing {
 }
 
 impl Records for Nothing {
-    type Error = Refused;
+    type Error = Failed;
 
-    async fn next(&mut self, _: Awaited<'_>) -> Result<Next, Refused> {
+    async fn next(&mut self, _: Awaited<'_>) -> Result<Next, Failed> {
         Ok(Next::End)
     }
 
-    async fn sign_of_life(&mut self) -> Result<SignOfLife, Refused> {
+    async fn sign_of_life(&mut self) -> Result<SignOfLife, Failed> {
         Err(self.ended().await)
     }
 
-    async fn ended(&mut self) -> Refused {
+    async fn ended(&mut self) -> Failed {
         tokio::select! {
             biased;
             () = self.ending.cancelled() => Failure::Ending.into(),
@@ -167,6 +167,6 @@ impl Records for Nothing {
 }
 
 /// What a call asks for, as far as it can be read.
-pub(super) fn read(body: &Bytes, verb: u8) -> Result<v2::Call, Refused> {
-    v2::Call::decode(body)?.ok_or(Refused::UnknownVerb(verb))
+pub(super) fn read(body: &Bytes, verb: u8) -> Result<v2::Call, Failed> {
+    v2::Call::decode(body)?.ok_or(Failed::UnknownVerb(verb))
 }

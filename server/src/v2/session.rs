@@ -14,12 +14,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::answering::Answering;
 use super::asked;
 use super::call::{Begun, read};
 use super::calls::{Calls, OpenCall};
 use super::credit::{Credit, Window};
-use super::refused::Refused;
-use super::replies::Replies;
+use super::failed::Failed;
 use crate::auth::Scopes;
 use crate::budgets::Reads;
 use crate::calls::CallerTrace;
@@ -31,7 +31,7 @@ use crate::term::Term;
 use crate::verbs::Outgoing;
 use crate::websocket::{Arrived, Broken, Form, Heard, Outbound, Taken, Wire};
 
-struct Session {
+struct Conversation {
     shared: Arc<Shared>,
     scopes: Scopes,
     outbound: Outbound,
@@ -52,15 +52,15 @@ struct Session {
 }
 
 /// Why a connection ends, and how the WebSocket says so.
-struct Goodbye(CallError, CloseCode);
+struct Parting(CallError, CloseCode);
 
-fn in_order(code: Code, text: &str) -> Goodbye {
-    Goodbye(CallError::new(code, Class::Transient, text), CloseCode::Normal)
+fn in_order(code: Code, text: &str) -> Parting {
+    Parting(CallError::new(code, Class::Transient, text), CloseCode::Normal)
 }
 
-fn against_the_rules(why: Malformed) -> Goodbye {
+fn against_the_rules(why: Malformed) -> Parting {
     let error = CallError::new(Code::Protocol, Class::Permanent, why.to_string());
-    Goodbye(error, CloseCode::Protocol)
+    Parting(error, CloseCode::Protocol)
 }
 
 /// Serves one connection until the peer leaves, its term is over or the server stops.
@@ -74,7 +74,7 @@ pub(crate) async fn run(
     let (mut wire, outbound) = Wire::open(upgraded, taken.clone(), shared.clone(), Form::Binary).await;
     let under_way = TaskTracker::new();
     let mut term = Term::new(expiry, shared.limits.token_grace, under_way.clone());
-    let mut session = Session {
+    let mut session = Conversation {
         calls: Arc::default(),
         last: 0,
         window: Arc::new(Window::new()),
@@ -114,12 +114,12 @@ pub(crate) async fn run(
             Arrived::Unreadable { too_large: true } => {
                 session.shared.metrics.peers.limit_hit(Limit::FrameBytes);
                 let error = CallError::new(Code::Protocol, Class::Permanent, "a frame that is too large");
-                break Some(Goodbye(error, CloseCode::Size));
+                break Some(Parting(error, CloseCode::Size));
             }
             Arrived::Unreadable { too_large: false } => break Some(against_the_rules(Malformed::text())),
             Arrived::TooSlow => {
                 let error = CallError::new(Code::TooSlow, Class::Transient, "a large frame comes too slowly");
-                break Some(Goodbye(error, CloseCode::Again));
+                break Some(Parting(error, CloseCode::Again));
             }
             Arrived::Over => break None,
         };
@@ -139,7 +139,7 @@ pub(crate) async fn run(
     session.end(goodbye, wire).await;
 }
 
-impl Session {
+impl Conversation {
     fn greet(&self) {
         let hello = Hello {
             frame_bytes: u32::try_from(FRAME_BYTES_MAX).unwrap_or(u32::MAX),
@@ -233,7 +233,7 @@ impl Session {
         let credit = asked.as_ref().map_or(0, asked::credit);
         let own = Arc::new(Credit::new(credit));
         let cancelled = CancellationToken::new();
-        let answers = Replies::new(came.channel, self.outbound.clone(), (own.clone(), self.credit.clone()));
+        let answers = Answering::new(came.channel, self.outbound.clone(), (own.clone(), self.credit.clone()));
         let (place, asked) = self.place(store, asked);
         let call = Begun {
             channel: came.channel,
@@ -270,20 +270,20 @@ impl Session {
         Ok(())
     }
 
-    fn asked(&self, came: &Frame, verb: u8, store: StoreId) -> Result<v2::Call, Refused> {
+    fn asked(&self, came: &Frame, verb: u8, store: StoreId) -> Result<v2::Call, Failed> {
         if self.scopes.on(store) == crate::auth::Rights::NONE {
-            return Err(Refused::AccessDenied);
+            return Err(Failed::AccessDenied);
         }
         if let Some(name) = came.fields.unknown(&[TRACE]) {
-            return Err(Refused::UnknownField(name.to_owned()));
+            return Err(Failed::UnknownField(name.to_owned()));
         }
         if self.under_way.is_closed() {
             let why = CallError::new(Code::TokenExpired, Class::Transient, "the token expired");
-            return Err(Refused::Ending(why));
+            return Err(Failed::Ending(why));
         }
         if self.calls.count() >= self.shared.limits.channels {
             self.shared.metrics.peers.limit_hit(Limit::Channels);
-            return Err(Refused::TooManyChannels);
+            return Err(Failed::TooManyChannels);
         }
         read(&came.body, verb)
     }
@@ -292,8 +292,8 @@ impl Session {
     fn place(
         &self,
         store: StoreId,
-        asked: Result<v2::Call, Refused>,
-    ) -> (Option<crate::budgets::FairShare>, Result<v2::Call, Refused>) {
+        asked: Result<v2::Call, Failed>,
+    ) -> (Option<crate::budgets::FairShare>, Result<v2::Call, Failed>) {
         if asked.is_err() {
             return (None, asked);
         }
@@ -301,16 +301,16 @@ impl Session {
             Some(place) => (Some(place), asked),
             None => {
                 self.shared.metrics.peers.limit_hit(Limit::AllChannels);
-                (None, Err(Refused::TooManyChannels))
+                (None, Err(Failed::TooManyChannels))
             }
         }
     }
 
     /// Ends every call, then the connection. With a goodbye the peer still listens and is told.
-    async fn end(self, goodbye: Option<Goodbye>, mut wire: Wire) {
+    async fn end(self, goodbye: Option<Parting>, mut wire: Wire) {
         wire.waits_no_longer();
         match &goodbye {
-            Some(Goodbye(why, _)) => {
+            Some(Parting(why, _)) => {
                 let _ = self.why.set(why.clone());
                 let mut out = Vec::new();
                 let (last, why) = (self.last, why.clone());
@@ -329,7 +329,7 @@ impl Session {
             self.tasks.wait().await;
         }
         drop(self);
-        let close = goodbye.map(|Goodbye(why, code)| CloseFrame {
+        let close = goodbye.map(|Parting(why, code)| CloseFrame {
             code,
             reason: match code {
                 CloseCode::Normal => "".into(),

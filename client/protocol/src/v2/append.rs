@@ -5,7 +5,7 @@ use streamkit_record::transaction::{Section, put_section, records};
 use streamkit_record::{Cursor, Fence, FencingToken, SegmentAppend, SegmentPath, Sequence, Timestamp};
 use uuid::Uuid;
 
-use super::Malformed;
+use super::malformed::Malformed;
 use super::parts::{end, name, path, put_bytes16, put_path};
 
 /// What is asked.

@@ -8,7 +8,7 @@ use streamkit_record::transaction::{
 use streamkit_record::{Cursor, Entry, FormatError, SegmentPath, Sequence, Timestamp};
 use uuid::Uuid;
 
-use super::Malformed;
+use super::malformed::Malformed;
 
 /// A whole transaction follows.
 const WHOLE: u8 = 1;

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use streamkit_record::{Cursor, FencingToken, Name, SegmentPath, SegmentStatus, Sequence, StoreId, Timestamp};
 use uuid::Uuid;
 
+use super::append::Append;
+use super::malformed::Malformed;
 use super::parts::{bytes16, end, name, path, put_bytes16, put_path};
-use super::{Append, Follow, Malformed, Read};
+use super::read::{Follow, Read};
 
 /// What is asked of a store.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,8 +3,9 @@
 use streamkit_record::Cursor;
 
 use super::error::CallError;
+use super::frame::{Frame, Kind, frame};
+use super::malformed::Malformed;
 use super::parts::{end, put_text16, text16};
-use super::{Frame, Kind, Malformed, frame};
 
 /// The first frame of each side.
 #[derive(Clone, PartialEq, Eq, Debug)]

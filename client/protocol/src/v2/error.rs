@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use streamkit_record::Cursor;
 
-use super::Malformed;
+use super::malformed::Malformed;
 use super::parts::{put_text16, text16};
 
 macro_rules! codes {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use streamkit_record::Cursor;
 
-use super::Malformed;
+use super::malformed::Malformed;
 
 /// The name of the field with the trace of a caller.
 pub const TRACE: &str = "trace";

@@ -2,8 +2,8 @@
 
 use bytes::{Buf as _, Bytes};
 
-use super::Malformed;
 use super::fields::Fields;
+use super::malformed::Malformed;
 
 /// Bytes of a frame's head.
 pub const HEAD_BYTES: usize = 12;

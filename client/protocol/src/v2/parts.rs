@@ -2,7 +2,7 @@
 
 use streamkit_record::{Cursor, Name, SegmentPath};
 
-use super::Malformed;
+use super::malformed::Malformed;
 
 /// Bytes behind a `u16` length.
 pub(super) fn bytes16<'a>(from: &mut Cursor<'a>) -> Result<&'a [u8], Malformed> {

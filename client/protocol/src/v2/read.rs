@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use streamkit_record::{Cursor, Metadata, Name, SegmentPath, Sequence, Timestamp};
 
-use super::Malformed;
+use super::malformed::Malformed;
 use super::parts::{bytes16, end, name, path, put_bytes16, put_path, text16};
 
 /// A place in a store's log, behind an entry. Only servers look into it.

@@ -1,4 +1,4 @@
-//! Messages of one call on their way out together, as `data` frames in one WebSocket message.
+//! Outcomes of one call on their way out together, as `data` frames in one WebSocket message.
 
 use streamkit_engine::{Committed, Entry, Lease, Name, SegmentPath, SegmentStatus, Timestamp};
 use streamkit_protocol::v2::{Appended, Durability, Kind, Leased, frame, put_excerpt, put_status};
@@ -11,7 +11,7 @@ use crate::verbs::{Batch, DoesNotFit, Totals};
 use crate::websocket::Frames;
 
 /// What a call answers with.
-pub(super) struct Messages {
+pub(super) struct Outcomes {
     channel: u32,
     bytes: Vec<u8>,
     /// Entries of one transaction and one segment that go out as one excerpt.
@@ -21,7 +21,7 @@ pub(super) struct Messages {
     entries: u64,
 }
 
-impl Messages {
+impl Outcomes {
     pub(super) fn new(channel: u32) -> Self {
         Self {
             channel,
@@ -71,7 +71,7 @@ impl Messages {
     }
 }
 
-impl Batch for Messages {
+impl Batch for Outcomes {
     fn entry(&mut self, entry: &Entry) -> Result<(), DoesNotFit> {
         let record = Record {
             payload: entry.payload.clone(),

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use streamkit_protocol::v2::{CallError, Kind, frame};
 
 use super::credit::Credit;
-use super::messages::Messages;
+use super::outcomes::Outcomes;
 use crate::budgets::{Ended, Share};
 use crate::verbs::{Answers, Failure};
 use crate::websocket::{Frames, Outbound};
 
 /// Where a call is answered.
-pub(super) struct Replies {
+pub(super) struct Answering {
     channel: u32,
     outbound: Outbound,
     own: Arc<Credit>,
@@ -20,7 +20,7 @@ pub(super) struct Replies {
     result: Mutex<Vec<u8>>,
 }
 
-impl Replies {
+impl Answering {
     pub(super) fn new(channel: u32, outbound: Outbound, (own, of_connection): (Arc<Credit>, Arc<Credit>)) -> Self {
         Self {
             channel,
@@ -49,7 +49,7 @@ impl Replies {
     }
 
     /// What of a batch is to be sent at once; its result is kept for the end.
-    fn frames(&self, batch: Messages) -> Frames {
+    fn frames(&self, batch: Outcomes) -> Frames {
         let (frames, result) = batch.into_frames();
         if !result.is_empty() {
             *self.result.lock().unwrap_or_else(PoisonError::into_inner) = result;
@@ -74,11 +74,11 @@ impl Replies {
     }
 }
 
-impl Answers for Replies {
-    type Batch = Messages;
+impl Answers for Answering {
+    type Batch = Outcomes;
 
-    fn batch(&self) -> Messages {
-        Messages::new(self.channel)
+    fn batch(&self) -> Outcomes {
+        Outcomes::new(self.channel)
     }
 
     async fn has_room(&self) -> Result<(), Ended> {
@@ -91,7 +91,7 @@ impl Answers for Replies {
         self.own.has_ended() || has_credit && self.outbound.is_roomy()
     }
 
-    async fn send_of(&self, batch: Messages, share: Share) -> Result<(), Ended> {
+    async fn send_of(&self, batch: Outcomes, share: Share) -> Result<(), Ended> {
         let frames = self.frames(batch);
         if !frames.ends.is_empty() {
             self.credit().await?;
@@ -100,7 +100,7 @@ impl Answers for Replies {
         self.outbound.send_of(frames, share).await
     }
 
-    async fn send(&self, batch: Messages) -> Result<(), Ended> {
+    async fn send(&self, batch: Outcomes) -> Result<(), Ended> {
         let frames = self.frames(batch);
         if !frames.ends.is_empty() {
             self.credit().await?;
@@ -109,7 +109,7 @@ impl Answers for Replies {
         self.outbound.send(frames).await
     }
 
-    async fn acknowledge(&self, batch: Messages) -> Result<(), Failure> {
+    async fn acknowledge(&self, batch: Outcomes) -> Result<(), Failure> {
         // A result waits for no credit.
         let frames = self.frames(batch);
         Ok(self.outbound.send(frames).await?)

@@ -9,7 +9,7 @@ use crate::verbs::Failure;
 
 /// Why a call ends with an error.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum Failed {
     AccessDenied,
     TooManyChannels,
     UnknownField(String),
@@ -19,29 +19,29 @@ pub(super) enum Refused {
     NotYet(&'static str),
     /// The connection ends, for this.
     Ending(CallError),
-    Failed(Failure),
+    Verb(Failure),
 }
 
-impl From<Failure> for Refused {
+impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+        Self::Verb(failure)
     }
 }
 
-impl From<Malformed> for Refused {
+impl From<Malformed> for Failed {
     fn from(why: Malformed) -> Self {
         Self::Malformed(why)
     }
 }
 
-impl Refused {
+impl Failed {
     /// As it is counted.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Self::AccessDenied => Outcome::Denied,
             Self::TooManyChannels => Outcome::Overloaded,
             Self::Ending(_) => Outcome::Ended,
-            Self::Failed(failure) => failure.outcome(),
+            Self::Verb(failure) => failure.outcome(),
             Self::UnknownField(_) | Self::UnknownVerb(_) | Self::Malformed(_) | Self::NotYet(_) => Outcome::Invalid,
         }
     }
@@ -63,7 +63,7 @@ impl Refused {
             Self::Malformed(why) => CallError::new(Code::Invalid, Permanent, format!("invalid call: {why}")),
             Self::NotYet(what) => CallError::new(Code::Invalid, Permanent, *what),
             Self::Ending(why) => why.clone(),
-            Self::Failed(failure) => failed(failure),
+            Self::Verb(failure) => failed(failure),
         }
     }
 }
