@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::append::{AppendError, FullQueue, ReadError, Rejection};
+pub use self::append::{AppendError, Conflict, FullQueue, ReadError, Rejection};
 use streamkit_record::{SegmentPath, StoreId};
 
 /// A folder or file is not where it was: somebody moved, deleted, unmounted or replaced it. The next process could not

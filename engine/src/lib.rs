@@ -82,7 +82,8 @@ pub use boundary::{Changes, EntryReader, SegmentRead, SpaceCursor, SpacesRead, S
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
 pub use engine::Engine;
 pub use error::{
-    AppendError, Busy, DamagedPlace, FullQueue, Gone, OpenError, ReadError, Rejection, SegmentsHit, StorageError,
+    AppendError, Busy, Conflict, DamagedPlace, FullQueue, Gone, OpenError, ReadError, Rejection, SegmentsHit,
+    StorageError,
 };
 pub use offline::at_least::{AtLeast, Missing, verify_at_least_on};
 pub use offline::hex::HexLine;
@@ -97,7 +98,7 @@ pub use runtime::dice::Dice;
 pub use runtime::stepper::Stepper;
 pub use store::LocalStore;
 pub use streamkit_record::{
-    Committed, Entry, Fence, FencingToken, InvalidLease, InvalidTransaction, Lease, LogPosition, Metadata, Name,
-    NameError, Record, SegmentAppend, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark, Timestamp,
-    Transaction, Trx,
+    Committed, Condition, Entry, Expected, Fence, FencingToken, InvalidLease, InvalidTransaction, Lease, LogPosition,
+    Metadata, Name, NameError, Record, SegmentAppend, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus,
+    TailMark, Timestamp, Transaction, Trx,
 };

@@ -3,8 +3,8 @@
 
 pub(crate) use streamkit_record::limits::is_ttl;
 pub use streamkit_record::limits::{
-    LEASE_TTL_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_ENCODED_BYTES_MAX,
-    TRANSACTION_RECORDS_MAX,
+    LEASE_TTL_MAX, NAME_BYTES_MAX, RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_CONDITIONS_MAX,
+    TRANSACTION_ENCODED_BYTES_MAX, TRANSACTION_RECORDS_MAX,
 };
 
 /// The format version this engine writes, and the newest it reads.
@@ -12,6 +12,12 @@ pub const FORMAT_VERSION: u16 = 1;
 
 /// Most leases of a store at a time. A lease that has run out makes room.
 pub const LEASES_MAX: usize = 10_000;
+
+/// Most transactions whose ids a store knows, the latest ones, once one takes any sequence: 12 to 20 MiB of memory.
+pub(crate) const TRANSACTION_IDS_MAX: usize = 1 << 18;
+
+/// The first such transaction after an open makes the store read the ids in so many bytes of log, and in the rest of an extent.
+pub(crate) const RECALLED_BYTES_MIN: u64 = 256 << 20;
 
 /// Smallest extent: the header block and room for some groups.
 pub const EXTENT_BYTES_MIN: u64 = 64 << 10;

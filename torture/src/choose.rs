@@ -8,6 +8,7 @@ use streamkit_engine::{Fence, SegmentRead, Sequence};
 use uuid::Uuid;
 
 use crate::call::{self, Answer, Future};
+use crate::demands::demands;
 use crate::leases::{Ask, HOLDERS, KEYS, lease_holder, lease_key};
 use crate::life::{Call, Doing, Life};
 use crate::model::Part;
@@ -130,6 +131,7 @@ impl Life<'_> {
             let large = if dice.chance(1, 100) { 10 } else { 1 };
             let extras = (0..records).map(|_| dice.below(large * plan.record_bytes) as u32);
             parts.push(Part {
+                takes_next: false,
                 segment,
                 life: own.life,
                 first,
@@ -145,7 +147,17 @@ impl Life<'_> {
             }
             false => None,
         };
-        Some(model.attempt(id, parts, fence))
+        let demands = match plan.demands > 0 && dice.chance(plan.demands, 100) {
+            true => demands(model, dice),
+            false => Vec::new(),
+        };
+        // Where one entry is read, all that it took is known.
+        if let ([part], true) = (parts.as_mut_slice(), plan.demands > 0)
+            && dice.chance(plan.demands, 100)
+        {
+            (part.takes_next, part.first) = (true, 0);
+        }
+        Some(model.attempt(id, parts, fence, demands))
     }
 
     /// Somebody asks for a lease, for longer, or to be rid of it.
@@ -193,13 +205,17 @@ impl Life<'_> {
             // Trimmed entries are there still, but nothing says for how long.
             segment.life == part.life
                 && !segment.open_delete
-                && part.first >= segment.floor
+                && (part.first >= segment.floor || (part.first == 0 && segment.floor == 1))
                 && segment.open_trims.is_empty()
+        });
+        let stays = own.demands.iter().all(|demand| {
+            let segment = &model.segments[demand.segment];
+            segment.life == demand.life && !segment.open_delete
         });
         let trims = self
             .calls
             .iter()
             .any(|call| call.store == store && matches!(call.doing, Doing::Trim(..)));
-        (!busy && fits && !trims).then_some(attempt)
+        (!busy && fits && stays && !trims).then_some(attempt)
     }
 }

@@ -142,6 +142,7 @@ impl Script {
             id,
             segments,
             fence: None,
+            conditions: Vec::new(),
         })
     }
 }

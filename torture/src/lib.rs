@@ -16,6 +16,7 @@ mod choose;
 pub mod clock;
 pub mod coverage;
 pub mod cursor;
+pub mod demands;
 pub mod exhaustive;
 pub mod golden;
 pub mod history;

@@ -305,7 +305,7 @@ impl<'a> Life<'a> {
                 Ok(())
             }
             (&Doing::Trim(segment, first), Answer::Trimmed(outcome)) => match outcome {
-                Ok(status) => self.run.models[store].trimmed(segment, first, &status),
+                Ok(status) => self.run.models[store].trimmed(segment, first, call.then.2, &status),
                 Err(error) => {
                     let own = &mut self.run.models[store].segments[segment];
                     own.under_way -= 1;
@@ -352,15 +352,19 @@ impl<'a> Life<'a> {
         match outcome {
             Ok(committed) => {
                 self.run.counts.acknowledged += 1;
+                self.run.counts.demanding += u64::from(model.demands_or_takes_next(attempt));
                 model.acknowledged(attempt, &committed, now)
             }
             Err(AppendError::Rejected(why)) => {
-                let is_conflict = matches!(why, Rejection::Conflict { .. });
+                let is_conflict = matches!(why, Rejection::Conflict { .. } | Rejection::Conflicts(_));
                 self.run.counts.conflicts += u64::from(is_conflict);
                 model.rejected(attempt, &why, now)?;
                 let is_fenced_off = matches!(why, Rejection::FencedOff(_));
                 self.run.counts.fenced_off += u64::from(is_fenced_off);
-                match is_conflict || is_fenced_off {
+                // It waited for the ids that the log ends with, and was not queued yet.
+                let is_closed = matches!(why, Rejection::Storage(StorageError::Closed));
+                let came_late = is_closed && self.run.models[store].takes_next(attempt);
+                match is_conflict || is_fenced_off || came_late {
                     true => Ok(()),
                     false => self.excuse_append("appending", &why.into()),
                 }

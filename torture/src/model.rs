@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use streamkit_engine::{
-    Committed, Entry, Fence, Rejection, SegmentAppend, SegmentPath, SegmentStatus, Sequence, Transaction,
+    Committed, Condition, Entry, Fence, Rejection, SegmentAppend, SegmentPath, SegmentStatus, Sequence, Transaction,
 };
 use uuid::Uuid;
 
+use crate::demands::Demand;
 use crate::history::{Append, History, Moment, Observation};
 use crate::leases::{Known, Leases};
 use crate::record::{self, Origin};
@@ -39,14 +40,18 @@ pub struct Attempt {
     pub parts: Vec<Part>,
     /// The lease that it counts under, and what was known of that when it was called first.
     pub fence: Option<(Fence, Known)>,
+    /// What it demands of segments.
+    pub demands: Vec<Demand>,
     /// What is known of it.
     pub fate: Fate,
     /// When it was called in this life of the engine.
-    called: Option<Moment>,
+    pub(crate) called: Option<Moment>,
     /// When it was answered.
     answered: Option<Moment>,
     /// A call in this life of the engine had an unknown outcome.
     unknown: bool,
+    /// How often it was called, in all lives.
+    calls: u32,
 }
 
 /// What an attempt adds to one segment.
@@ -56,7 +61,9 @@ pub struct Part {
     pub segment: usize,
     /// How often that was deleted before.
     pub life: u32,
-    /// Its first sequence.
+    /// Whether it takes any sequence.
+    pub takes_next: bool,
+    /// Its first sequence; 0 as long as nobody was told which it took.
     pub first: u64,
     /// Extra bytes of each record.
     pub extras: Vec<u32>,
@@ -65,7 +72,7 @@ pub struct Part {
 impl Part {
     /// Its last sequence.
     pub fn last(&self) -> u64 {
-        self.first + self.extras.len() as u64 - 1
+        (self.first + self.extras.len() as u64).saturating_sub(1)
     }
 }
 
@@ -128,7 +135,7 @@ impl Model {
     }
 
     /// Adds an attempt; returns its number.
-    pub fn attempt(&mut self, id: Uuid, parts: Vec<Part>, fence: Option<Fence>) -> usize {
+    pub fn attempt(&mut self, id: Uuid, parts: Vec<Part>, fence: Option<Fence>, demands: Vec<Demand>) -> usize {
         let fence = fence.map(|fence| {
             let known = self.leases.known(&fence.key);
             (fence, known)
@@ -137,10 +144,12 @@ impl Model {
             id,
             parts,
             fence,
+            demands,
             fate: Fate::Open,
             called: None,
             answered: None,
             unknown: false,
+            calls: 0,
         });
         self.attempts.len() - 1
     }
@@ -150,7 +159,10 @@ impl Model {
         let parts = self.attempts[attempt].parts.iter().zip(0..);
         let segments = parts.map(|(part, number)| SegmentAppend {
             path: self.segments[part.segment].path.clone(),
-            first_sequence: Sequence(part.first),
+            first_sequence: match part.takes_next {
+                true => SegmentAppend::NEXT,
+                false => Sequence(part.first),
+            },
             records: (0..)
                 .zip(&part.extras)
                 .map(|(record, &extra)| {
@@ -163,7 +175,12 @@ impl Model {
                 })
                 .collect(),
         });
+        let conditions = self.attempts[attempt].demands.iter().map(|demand| Condition {
+            path: self.segments[demand.segment].path.clone(),
+            expected: demand.expected,
+        });
         Transaction {
+            conditions: conditions.collect(),
             id: self.attempts[attempt].id,
             segments: segments.collect(),
             fence: self.attempts[attempt].fence.as_ref().map(|(fence, _)| fence.clone()),
@@ -174,17 +191,18 @@ impl Model {
     pub fn called(&mut self, attempt: usize, now: Moment) {
         let own = &mut self.attempts[attempt];
         own.called.get_or_insert(now);
+        own.calls += 1;
         if matches!(own.fate, Fate::Never | Fate::Lost) {
             own.fate = Fate::Open;
         }
-        for part in &own.parts {
-            self.segments[part.segment].under_way += 1;
+        for segment in own.touches() {
+            self.segments[segment].under_way += 1;
         }
     }
 
     fn ended(&mut self, attempt: usize) {
-        for part in &self.attempts[attempt].parts {
-            self.segments[part.segment].under_way -= 1;
+        for segment in self.attempts[attempt].touches() {
+            self.segments[segment].under_way -= 1;
         }
     }
 
@@ -211,12 +229,18 @@ impl Model {
                 "attempt {attempt} is acknowledged as another transaction: {committed:?}"
             ));
         }
-        for (part, status) in own.parts.iter().zip(&committed.segments) {
+        for (part, status) in own.parts.iter_mut().zip(&committed.segments) {
+            if part.first == 0 {
+                part.first = (status.last_sequence.0 + 1).saturating_sub(part.extras.len() as u64);
+            }
             if status.path != self.segments[part.segment].path || status.last_sequence.0 != part.last() {
                 return Err(format!(
                     "attempt {attempt} is acknowledged with another status: {status:?}"
                 ));
             }
+        }
+        if own.calls == 1 {
+            self.saw_what_it_demanded(attempt, now);
         }
         self.is_there(attempt, told)
     }
@@ -232,7 +256,7 @@ impl Model {
             Fate::Lost => return Err(format!("attempt {attempt} was lost, and is there again: {told:?}")),
             Fate::Open => own.fate = Fate::There(told.0, told.1),
         }
-        for part in &self.attempts[attempt].parts {
+        for part in self.attempts[attempt].parts.iter().filter(|part| part.first > 0) {
             let segment = &mut self.segments[part.segment];
             if part.life != segment.life {
                 return Err(format!(
@@ -257,6 +281,14 @@ impl Model {
     /// If that contradicts what is known.
     pub fn rejected(&mut self, attempt: usize, why: &Rejection, now: Moment) -> Result<(), Broken> {
         self.ended(attempt);
+        if let Rejection::OtherRecords { .. } = why {
+            return Err(format!(
+                "attempt {attempt} has always the same records, and is told: {why}"
+            ));
+        }
+        if let Rejection::Conflicts(conflicts) = why {
+            self.told_of_conflicts(attempt, conflicts, now)?;
+        }
         if let Rejection::Conflict { path, head, got } = why {
             let own = &self.attempts[attempt];
             let part = own.parts.iter().find(|part| self.segments[part.segment].path == *path);
@@ -277,7 +309,7 @@ impl Model {
         }
         match (own.fate, why) {
             // Committed before, it is answered as then; unless the disk could not tell.
-            (Fate::There(..), Rejection::Conflict { .. } | Rejection::FencedOff(_)) => {
+            (Fate::There(..), Rejection::Conflict { .. } | Rejection::Conflicts(_) | Rejection::FencedOff(_)) => {
                 Err(format!("attempt {attempt} is there, and a retry is told: {why}"))
             }
             (Fate::There(..), _) => Ok(()),
@@ -311,6 +343,7 @@ impl Model {
     pub fn read(&mut self, entries: &[Entry]) -> Result<(), Broken> {
         for entry in entries {
             let attempt = self.attempt_of(entry)?;
+            self.took(attempt, entry);
             // Read while the segment was deleted: it was there, and nothing is said of now.
             let own = &self.attempts[attempt];
             let is_past = |part: &Part| part.life != self.segments[part.segment].life;
@@ -336,7 +369,7 @@ impl Model {
         let part = own.parts.get(origin.part as usize);
         let part = part.ok_or_else(|| bad("a record of no part"))?;
         let agrees = self.segments[part.segment].path == entry.path
-            && part.first + u64::from(origin.record) == entry.sequence.0
+            && (part.first == 0 || part.first + u64::from(origin.record) == entry.sequence.0)
             && part.extras.get(origin.record as usize) == Some(&origin.extra)
             && own.id == entry.trx.id;
         agrees
@@ -382,15 +415,15 @@ impl Model {
         self.segments.iter().position(|segment| segment.path == *path)
     }
 
-    /// A trim was acknowledged.
+    /// A trim was acknowledged. The head was at least `head` when it was called.
     ///
     /// # Errors
     /// If the status says otherwise.
-    pub fn trimmed(&mut self, segment: usize, first: u64, status: &SegmentStatus) -> Result<(), Broken> {
+    pub fn trimmed(&mut self, segment: usize, first: u64, head: u64, status: &SegmentStatus) -> Result<(), Broken> {
         let own = &mut self.segments[segment];
         own.under_way -= 1;
         own.floor = own.floor.max(first);
-        if status.first_sequence.0 < first || status.last_sequence.0 < own.head {
+        if status.first_sequence.0 < first || status.last_sequence.0 < head {
             return Err(format!("{} is trimmed to {first}, and is {status:?}", own.path));
         }
         Ok(())
@@ -450,6 +483,7 @@ impl Model {
         let mut attempts = Vec::with_capacity(log.len());
         for entry in log {
             let attempt = self.attempt_of(entry)?;
+            self.took(attempt, entry);
             let place = (entry.trx.number, entry.timestamp.0, attempt);
             if let Some(last) = last {
                 let same = last == place;

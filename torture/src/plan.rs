@@ -50,6 +50,8 @@ pub struct Plan {
     pub backups: u64,
     /// Of 100 calls so many ask for leases.
     pub leases: u64,
+    /// Of 100 transactions so many have conditions, and so many take any sequence.
+    pub demands: u64,
 }
 
 impl Plan {
@@ -59,6 +61,13 @@ impl Plan {
         let mut of_leases = dice.clone();
         let leases = if of_leases.chance(1, 4) {
             10 + of_leases.below(40)
+        } else {
+            0
+        };
+        // Of another copy, for the same reason.
+        let mut of_demands = Dice::new(dice.clone().any() ^ 1);
+        let demands = if of_demands.chance(1, 4) {
+            10 + of_demands.below(50)
         } else {
             0
         };
@@ -81,6 +90,7 @@ impl Plan {
             garbage: if dice.chance(1, 6) { 2 } else { 0 },
             backups: if dice.chance(1, 5) { 3 } else { 0 },
             leases,
+            demands,
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Counts {
     pub conflicts: u64,
     /// Appends refused as their lease was not held any more.
     pub fenced_off: u64,
+    /// Acknowledged ones that had conditions, or took any sequence.
+    pub demanding: u64,
     /// Retries of attempts whose outcome was unknown, or that were acknowledged.
     pub retries: u64,
     /// Attempts whose outcome nobody was told.
@@ -75,6 +77,7 @@ impl Counts {
         self.acknowledged += other.acknowledged;
         self.conflicts += other.conflicts;
         self.fenced_off += other.fenced_off;
+        self.demanding += other.demanding;
         self.retries += other.retries;
         self.unknown += other.unknown;
         self.power_losses += other.power_losses;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use streamkit_engine::{
-    AppendError, CommitMethod, Dice, Engine, EngineConfig, LocalStore, Record, Rejection, SegmentPath, SegmentRead,
-    Sequence, Store, StoreId, Stores, Transaction,
+    AppendError, CommitMethod, Condition, Dice, Engine, EngineConfig, Expected, LocalStore, Record, Rejection,
+    SegmentAppend, SegmentPath, SegmentRead, Sequence, Store, StoreId, Stores, Transaction,
 };
 use streamkit_torture::history::{Append, History, Moment, Observation};
 
@@ -63,21 +63,48 @@ fn produce(runtime: &tokio::runtime::Handle, store: &LocalStore, witness: &Witne
         let records = (0..count)
             .map(|_| Record::new(vec![7; dice.below(600) as usize]))
             .collect();
-        let transaction = Transaction::single(path(segment), Sequence(after + 1), records);
+        let takes_next = dice.chance(1, 4);
+        let first = match takes_next {
+            true => SegmentAppend::NEXT,
+            false => Sequence(after + 1),
+        };
+        // Of another segment, or of its own.
+        let other = dice.below(SEGMENTS as u64) as usize;
+        let demand = dice.chance(1, 3).then(|| Condition {
+            path: path(other),
+            expected: Expected::Head(Sequence(heads[other])),
+        });
+        let demands = demand.is_some();
+        let transaction = Transaction::single(path(segment), first, records).under(demand.into_iter().collect());
         let called = witness.now();
         let outcome = match number % 2 {
             0 => store.append_blocking(transaction),
             _ => runtime.block_on(store.append(transaction)),
         };
         match outcome {
-            Ok(_) => {
+            Ok(committed) => {
                 let answered = witness.now();
-                heads[segment] = after + count;
+                if demands {
+                    witness.saw(other, heads[other], called);
+                }
+                let last = committed.segments[0].last_sequence.0;
+                assert!(takes_next || last == after + count);
+                let after = last - count;
+                heads[segment] = last;
                 witness.appended(segment, (after, after + count), called, Some(answered));
             }
             Err(AppendError::Rejected(Rejection::Conflict { head, .. })) => {
                 heads[segment] = head.0;
                 witness.saw(segment, head.0, called);
+            }
+            Err(AppendError::Rejected(Rejection::Conflicts(conflicts))) => {
+                assert!(demands && !conflicts.is_empty());
+                for conflict in conflicts {
+                    let number = (0..SEGMENTS).find(|&number| path(number) == conflict.path);
+                    let segment = number.expect("one that was asked for");
+                    heads[segment] = conflict.head.0;
+                    witness.saw(segment, conflict.head.0, called);
+                }
             }
             Err(error) => panic!("no reason to refuse: {error}"),
         }

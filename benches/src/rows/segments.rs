@@ -109,6 +109,7 @@ fn fill(bench: &Bench, dir: &Path, segments: usize, entries: u64) -> Outcome {
                 id: uuid::Uuid::new_v4(),
                 segments: parts.collect(),
                 fence: None,
+                conditions: Vec::new(),
             };
             bench.runtime.block_on(ours.stores[0].append(transaction))?;
         }

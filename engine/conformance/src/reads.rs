@@ -140,6 +140,7 @@ pub async fn a_cursor_whose_entry_is_gone_skips_nothing_that_was_committed_with_
                 id,
                 segments,
                 fence: None,
+                conditions: Vec::new(),
             })
             .await
             .unwrap();

@@ -2,6 +2,7 @@
 //! the log (docs/FORMAT.md), which is also how it goes over the wire. Bytes in, values out, and back: no I/O, no clock, no tasks.
 //! Decoders take any bytes, never panic, and never allocate past their input.
 
+mod condition;
 mod cursor;
 mod lease;
 pub mod limits;
@@ -15,6 +16,7 @@ use std::fmt;
 use bytes::Bytes;
 use uuid::Uuid;
 
+pub use condition::{Condition, Expected};
 pub use cursor::{Cursor, FormatError};
 pub use lease::{Fence, FencingToken, InvalidLease, Lease};
 pub use metadata::Metadata;
@@ -148,7 +150,7 @@ pub struct Committed {
     /// When it was committed.
     pub timestamp: Timestamp,
     /// The segments right after the commit, in the transaction's order. The `last_sequence` of each is the last record
-    /// of this transaction, even if more was committed since.
+    /// of this transaction, even if more was committed since; its first stands as many before as the transaction has.
     pub segments: Vec<SegmentStatus>,
 }
 

@@ -12,6 +12,9 @@ pub const RECORD_BYTES_MAX: usize = 4 << 20;
 /// Most records in one transaction.
 pub const TRANSACTION_RECORDS_MAX: usize = 10_000;
 
+/// Most conditions of one transaction.
+pub const TRANSACTION_CONDITIONS_MAX: usize = TRANSACTION_RECORDS_MAX;
+
 /// Most bytes of payload and metadata in one transaction.
 pub const TRANSACTION_BYTES_MAX: usize = 16 << 20;
 

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Sequence;
+use crate::condition::Condition;
 use crate::lease::Fence;
-use crate::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
+use crate::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_CONDITIONS_MAX, TRANSACTION_RECORDS_MAX};
 use crate::metadata::Metadata;
 use crate::names::SegmentPath;
 
@@ -43,23 +44,34 @@ impl Record {
 pub struct SegmentAppend {
     /// Their segment.
     pub path: SegmentPath,
-    /// The sequence of the first record. At commit it must equal the segment's head + 1.
+    /// The sequence of the first record. At commit it must equal the segment's head + 1. [`SegmentAppend::NEXT`] demands
+    /// nothing: the commit puts the records behind the head, whatever that is.
     pub first_sequence: Sequence,
     /// At least one record.
     pub records: Vec<Record>,
+}
+
+impl SegmentAppend {
+    /// As a first sequence: the next one, whatever it is.
+    pub const NEXT: Sequence = Sequence(0);
 }
 
 /// Records committed together: all become durable and visible, or none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transaction {
     /// The producer's id of this transaction. A retry with the same id and the same records gets the answer of the
-    /// first commit, also after a restart.
+    /// first commit, also after a restart; one with other records is refused. Where all sequences are given, they tell a
+    /// retry for as long as the log has the records. With [`SegmentAppend::NEXT`] the id alone tells it, and a store knows
+    /// only so many back.
     pub id: Uuid,
     /// One or more segments of one store, each at most once.
     pub segments: Vec<SegmentAppend>,
     /// The lease that the producer must hold. If it was granted to another or released meanwhile, the engine appends
     /// nothing. It checks this together with the sequences, in log order.
     pub fence: Option<Fence>,
+    /// What must hold of segments, of this transaction or not. If one does not, the engine appends nothing. It checks them
+    /// together with the sequences.
+    pub conditions: Vec<Condition>,
 }
 
 impl Transaction {
@@ -73,6 +85,7 @@ impl Transaction {
                 records,
             }],
             fence: None,
+            conditions: Vec::new(),
         }
     }
 
@@ -83,6 +96,19 @@ impl Transaction {
             fence: Some(fence),
             ..self
         }
+    }
+
+    /// The same transaction, under these conditions.
+    #[must_use]
+    pub fn under(self, conditions: Vec<Condition>) -> Self {
+        Self { conditions, ..self }
+    }
+
+    /// Whether some of it comes behind a head that its producer does not know.
+    pub fn takes_next(&self) -> bool {
+        self.segments
+            .iter()
+            .any(|part| part.first_sequence == SegmentAppend::NEXT)
     }
 
     /// Checks the limits that need no store.
@@ -101,9 +127,7 @@ impl Transaction {
             if part.records.is_empty() {
                 return Err(InvalidTransaction::Empty);
             }
-            if part.first_sequence < Sequence::FIRST
-                || part.first_sequence.0.checked_add(part.records.len() as u64).is_none()
-            {
+            if part.first_sequence.0.checked_add(part.records.len() as u64).is_none() {
                 return Err(InvalidTransaction::SequenceOutOfRange);
             }
             for record in &part.records {
@@ -114,7 +138,9 @@ impl Transaction {
             }
             records += part.records.len();
         }
-        if records == 0 {
+        if self.conditions.len() > TRANSACTION_CONDITIONS_MAX {
+            Err(InvalidTransaction::TooManyConditions(self.conditions.len()))
+        } else if records == 0 {
             Err(InvalidTransaction::Empty)
         } else if records > TRANSACTION_RECORDS_MAX {
             Err(InvalidTransaction::TooManyRecords(records))
@@ -145,7 +171,10 @@ pub enum InvalidTransaction {
     /// The same segment twice.
     #[error("a transaction names each segment at most once")]
     RepeatedSegment,
-    /// Sequence zero, or past the last possible one.
-    #[error("sequences start at 1 and fit in 64 bits")]
+    /// More than [`TRANSACTION_CONDITIONS_MAX`] conditions.
+    #[error("a transaction has at most {TRANSACTION_CONDITIONS_MAX} conditions, this one has {0}")]
+    TooManyConditions(usize),
+    /// Past the last possible sequence.
+    #[error("sequences fit in 64 bits")]
     SequenceOutOfRange,
 }

@@ -130,7 +130,7 @@ pub(crate) fn answer(log: &StoreLog, group: &Group, accepted: Vec<Append>, outco
                     node: uuid::Uuid::nil(),
                     number,
                 };
-                Ok(committed(log, trx, group.timestamp, &append.transaction))
+                Ok(committed(log, trx, group.timestamp, &append.claims))
             }
             Err(error) => Err(error.clone()),
         };

@@ -1,18 +1,34 @@
-//! Decides which transactions go into the next group, without I/O. The sequence rule is checked here and nowhere else.
+//! Decides which transactions go into the next group, without I/O. The sequence rule and the conditions are checked here and
+//! nowhere else.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use streamkit_record::{SegmentPath, Sequence};
+use uuid::Uuid;
+
+use crate::error::Conflict;
+use streamkit_record::{Condition, SegmentAppend, SegmentPath, Sequence};
 
 /// One segment that a transaction wants to extend.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SequenceClaim {
     /// The segment.
     pub path: SegmentPath,
-    /// The sequence of its first record.
+    /// The sequence of its first record; [`SegmentAppend::NEXT`] until it is accepted, if its producer leaves that open.
     pub first: Sequence,
     /// Number of records.
     pub count: u64,
+}
+
+/// What a transaction asks for.
+#[derive(Debug)]
+pub struct Claims<'a> {
+    /// The segments that it extends, each once.
+    pub segments: &'a mut [SequenceClaim],
+    /// What must hold before it.
+    pub conditions: &'a [Condition],
+    /// Its id, where nothing else tells it from a retry.
+    pub id: Option<Uuid>,
 }
 
 /// The ruling on a transaction.
@@ -20,17 +36,10 @@ pub struct SequenceClaim {
 pub enum Ruling {
     /// It goes into the group.
     Accept,
-    /// It does not fit the durable heads.
-    Conflict {
-        /// The segment.
-        path: SegmentPath,
-        /// Its durable head.
-        head: Sequence,
-        /// The first sequence of the transaction.
-        got: Sequence,
-    },
-    /// It does not fit the heads that groups under way will leave. Nobody learns of a head that power loss could take
-    /// back, so it gets another ruling once they are durable.
+    /// It does not fit the durable heads: each segment that is not as it demands, once.
+    Conflict(Vec<Conflict>),
+    /// It does not fit the heads that groups under way will leave, or one of those may hold it already. Nobody learns of a
+    /// head that power loss could take back, so it gets another ruling once they are durable.
     Later,
 }
 
@@ -38,6 +47,8 @@ pub enum Ruling {
 #[derive(Debug, Default)]
 pub struct CommitOrder {
     ahead: HashMap<SegmentPath, PendingHead>,
+    /// The ids that went into those groups, and which: only of transactions that have nothing else.
+    ids: HashMap<Uuid, u64>,
     /// Number of the group being formed.
     forming: u64,
 }
@@ -48,23 +59,47 @@ struct PendingHead {
     head: Sequence,
     /// The last group that extends it.
     group: u64,
+    /// A transaction waits until this head is durable. Whoever takes any sequence comes after it, or it would wait for ever.
+    is_awaited: bool,
+}
+
+impl SequenceClaim {
+    fn takes_next(&self) -> bool {
+        self.first == SegmentAppend::NEXT
+    }
 }
 
 impl CommitOrder {
-    /// Rules on one transaction. After [`Ruling::Accept`] its records count for the following ones.
-    pub fn rule(&mut self, claims: &[SequenceClaim], durable_head: impl Fn(&SegmentPath) -> Sequence) -> Ruling {
-        let mut later = false;
-        for claim in claims {
-            match self.ahead.get(&claim.path) {
-                Some(ahead) => later |= ahead.head.next() != claim.first,
+    /// Rules on one transaction. After [`Ruling::Accept`] its records count for the following ones, and all its sequences
+    /// are filled in.
+    pub fn rule(&mut self, claims: Claims<'_>, durable_head: impl Fn(&SegmentPath) -> Sequence) -> Ruling {
+        let mut later = claims.id.is_some_and(|id| self.ids.contains_key(&id));
+        let mut failed = Vec::new();
+        for claim in claims.segments.iter() {
+            match self.ahead.get_mut(&claim.path) {
+                Some(ahead) if claim.takes_next() => later |= ahead.is_awaited,
+                Some(ahead) => later |= ahead.keeps_waiting(ahead.head.next() == claim.first),
+                None if claim.takes_next() => {}
                 None => {
                     let head = durable_head(&claim.path);
                     if head.next() != claim.first {
-                        return Ruling::Conflict {
+                        failed.push(Conflict {
                             path: claim.path.clone(),
                             head,
-                            got: claim.first,
-                        };
+                            got: Some(claim.first),
+                        });
+                    }
+                }
+            }
+        }
+        for Condition { path, expected } in claims.conditions {
+            match self.ahead.get_mut(path) {
+                Some(ahead) => later |= ahead.keeps_waiting(expected.holds(ahead.head)),
+                None => {
+                    let head = durable_head(path);
+                    if !expected.holds(head) {
+                        let (path, got) = (path.clone(), None);
+                        failed.push(Conflict { path, head, got });
                     }
                 }
             }
@@ -72,14 +107,39 @@ impl CommitOrder {
         if later {
             return Ruling::Later;
         }
-        for claim in claims {
-            let ahead = PendingHead {
-                head: Sequence(claim.first.0 + claim.count - 1),
-                group: self.forming,
-            };
-            self.ahead.insert(claim.path.clone(), ahead);
+        if !failed.is_empty() {
+            failed.sort_by(|a, b| a.path.cmp(&b.path));
+            failed.dedup_by(|a, b| a.path == b.path);
+            return Ruling::Conflict(failed);
         }
+        self.accept(claims, durable_head);
         Ruling::Accept
+    }
+
+    fn accept(&mut self, claims: Claims<'_>, durable_head: impl Fn(&SegmentPath) -> Sequence) {
+        let group = self.forming;
+        for claim in claims.segments {
+            let ahead = match self.ahead.entry(claim.path.clone()) {
+                Entry::Occupied(ahead) => ahead.into_mut(),
+                Entry::Vacant(free) => {
+                    let head = match claim.takes_next() {
+                        true => durable_head(&claim.path),
+                        false => Sequence(claim.first.0 - 1),
+                    };
+                    let is_awaited = false;
+                    free.insert(PendingHead {
+                        head,
+                        group,
+                        is_awaited,
+                    })
+                }
+            };
+            claim.first = ahead.head.next();
+            (ahead.head, ahead.group) = (Sequence(ahead.head.0 + claim.count), group);
+        }
+        if let Some(id) = claims.id {
+            self.ids.insert(id, group);
+        }
     }
 
     /// The group is formed and under way; further transactions go into the next one. Returns its number.
@@ -95,82 +155,17 @@ impl CommitOrder {
                 self.ahead.remove(&claim.path);
             }
         }
+        self.ids.retain(|_, of| *of != group);
+    }
+}
+
+impl PendingHead {
+    /// Whether a transaction waits for it, which it does not if the head `fits`.
+    fn keeps_waiting(&mut self, fits: bool) -> bool {
+        self.is_awaited |= !fits;
+        !fits
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn claim(segment: &str, first: u64, count: u64) -> SequenceClaim {
-        SequenceClaim {
-            path: SegmentPath::new("s", segment).unwrap(),
-            first: Sequence(first),
-            count,
-        }
-    }
-
-    fn heads(path: &SegmentPath) -> Sequence {
-        Sequence(if path.segment.as_str() == "a" { 5 } else { 0 })
-    }
-
-    #[test]
-    fn one_of_two_equal_claims_wins_and_the_other_waits_for_durability() {
-        let mut order = CommitOrder::default();
-        assert_eq!(order.rule(&[claim("a", 6, 1)], heads), Ruling::Accept);
-        assert_eq!(order.rule(&[claim("a", 6, 1)], heads), Ruling::Later);
-    }
-
-    #[test]
-    fn a_claim_may_continue_one_of_the_same_group() {
-        let mut order = CommitOrder::default();
-        assert_eq!(order.rule(&[claim("a", 6, 3)], heads), Ruling::Accept);
-        assert_eq!(order.rule(&[claim("a", 9, 1)], heads), Ruling::Accept);
-    }
-
-    #[test]
-    fn a_gap_and_a_repeat_conflict_with_the_durable_head() {
-        for first in [1, 5, 7] {
-            let ruling = CommitOrder::default().rule(&[claim("a", first, 1)], heads);
-            let path = SegmentPath::new("s", "a").unwrap();
-            assert_eq!(
-                ruling,
-                Ruling::Conflict {
-                    path,
-                    head: Sequence(5),
-                    got: Sequence(first)
-                }
-            );
-        }
-    }
-
-    #[test]
-    fn a_claim_may_continue_a_group_under_way_and_no_other_is_told_of_its_head() {
-        let mut order = CommitOrder::default();
-        let rule = |order: &mut CommitOrder, first, ruling| {
-            assert_eq!(order.rule(&[claim("a", first, 1)], heads), ruling);
-            order.formed()
-        };
-        let first = rule(&mut order, 6, Ruling::Accept);
-        let second = rule(&mut order, 7, Ruling::Accept);
-        rule(&mut order, 7, Ruling::Later);
-        order.landed(first, [claim("a", 6, 1)].iter());
-        rule(&mut order, 7, Ruling::Later);
-        rule(&mut order, 9, Ruling::Later);
-        order.landed(second, [claim("a", 7, 1)].iter());
-        assert!(matches!(
-            order.rule(&[claim("a", 7, 1)], heads),
-            Ruling::Conflict { .. }
-        ));
-    }
-
-    #[test]
-    fn a_transaction_over_several_segments_goes_whole_or_not_at_all() {
-        let mut order = CommitOrder::default();
-        assert!(matches!(
-            order.rule(&[claim("b", 1, 1), claim("a", 9, 1)], heads),
-            Ruling::Conflict { .. }
-        ));
-        assert_eq!(order.rule(&[claim("b", 1, 1)], heads), Ruling::Accept);
-    }
-}
+mod tests;

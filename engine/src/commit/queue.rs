@@ -72,6 +72,8 @@ pub(crate) struct Append {
     pub(crate) transaction: Transaction,
     pub(crate) encoded: Encoded,
     pub(crate) claims: Vec<SequenceClaim>,
+    /// Whether the commit decides some of its sequences.
+    pub(crate) takes_next: bool,
     pub(crate) reply: oneshot::Sender<Answered>,
     /// Its share of the queue's bytes, given back with the answer.
     pub(crate) room: QueuePermit,

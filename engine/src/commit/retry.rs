@@ -1,23 +1,24 @@
 //! Answers a repeated transaction. If a producer sends one again because the answer was lost, it gets the answer of
 //! the first commit.
 
-use crate::error::StorageError;
+use super::order::SequenceClaim;
+use super::queue::Append;
+use crate::error::{Rejection, StorageError};
+use crate::format::transaction::sections;
 use crate::log::opened::StoreLog;
-use crate::log::window::Window;
-use crate::read::entries::entries_of;
-use streamkit_record::{Committed, SegmentStatus, Sequence, Timestamp, Transaction, Trx};
+use crate::log::window::{Located, Window};
+use streamkit_record::{Committed, LogPosition, SegmentAppend, SegmentStatus, Sequence, Timestamp, Trx};
 
 /// The answer for a transaction's producer.
-pub(crate) fn committed(log: &StoreLog, trx: Trx, timestamp: Timestamp, transaction: &Transaction) -> Committed {
+pub(crate) fn committed(log: &StoreLog, trx: Trx, timestamp: Timestamp, claims: &[SequenceClaim]) -> Committed {
     let catalog = log.catalog();
-    let segments = transaction.segments.iter().map(|part| {
-        let last_sequence = Sequence(part.first_sequence.0 + part.records.len() as u64 - 1);
+    let segments = claims.iter().map(|claim| {
+        let last_sequence = Sequence(claim.first.0 + claim.count - 1);
         // Trimmed or deleted meanwhile: then only this transaction's own effect is known.
-        let status = catalog.status(&part.path);
-        let (first_sequence, first_timestamp) = status.map_or((part.first_sequence, timestamp), |s| {
-            (s.first_sequence, s.first_timestamp)
-        });
-        let path = part.path.clone();
+        let status = catalog.status(&claim.path);
+        let (first_sequence, first_timestamp) =
+            status.map_or((claim.first, timestamp), |s| (s.first_sequence, s.first_timestamp));
+        let path = claim.path.clone();
         SegmentStatus {
             path,
             first_sequence,
@@ -33,36 +34,66 @@ pub(crate) fn committed(log: &StoreLog, trx: Trx, timestamp: Timestamp, transact
     }
 }
 
-/// The first commit of this very transaction, if any: same id, same records, at those sequences.
-pub(crate) fn committed_before(log: &StoreLog, transaction: &Transaction) -> Result<Option<Committed>, StorageError> {
-    let mut found: Option<(Trx, Timestamp)> = None;
-    // Kept between parts, so that a transaction of many segments is read once.
-    let mut window: Option<Window> = None;
-    for part in &transaction.segments {
-        let Some((extent, run)) = log.locate(&part.path, part.first_sequence)? else {
-            return Ok(None);
-        };
-        let window = window.get_or_insert_with(|| Window::new(log.id, extent));
-        window.turn_to(extent);
-        let located = window.transaction(&log.extents, run.trx_byte, || 0)?;
-        let matches = located.header.id == transaction.id
-            && run.first_sequence == part.first_sequence
-            && run.count as usize == part.records.len();
-        if !matches {
-            return Ok(None);
-        }
-        let mut entries = Vec::with_capacity(part.records.len());
-        let all = run.first_sequence..=run.last_sequence();
-        entries_of(window, &located, &run, &part.path, all, &mut entries)?;
-        let same = entries
-            .iter()
-            .zip(&part.records)
-            .all(|(entry, record)| entry.payload == record.payload && entry.metadata == record.metadata);
-        let trx = located.header.trx();
-        if !same || found.is_some_and(|(first, _)| first != trx) {
-            return Ok(None);
-        }
-        found = Some((trx, located.header.timestamp));
+/// The answer of the first commit of this very transaction, if any: same id, same records. A transaction that has its id and
+/// other records is the reason to refuse it.
+pub(crate) fn committed_before(
+    log: &StoreLog,
+    append: &mut Append,
+) -> Result<Option<Result<Committed, Rejection>>, StorageError> {
+    match place_of(log, append)? {
+        Some(at) => stored_at(log, append, at),
+        None => Ok(None),
     }
-    Ok(found.map(|(trx, timestamp)| committed(log, trx, timestamp, transaction)))
+}
+
+/// The same, of the transaction at this place.
+pub(crate) fn stored_at(
+    log: &StoreLog,
+    append: &mut Append,
+    at: LogPosition,
+) -> Result<Option<Result<Committed, Rejection>>, StorageError> {
+    let mut window = Window::new(log.id, at.extent);
+    let located = window.transaction(&log.extents, at.byte, || 0)?;
+    let header = located.header;
+    if header.id != append.transaction.id {
+        return Ok(None);
+    }
+    let is_same = is_same(append, &located).map_err(|error| window.damage(at.byte, error))?;
+    Ok(Some(match is_same {
+        true => Ok(committed(log, header.trx(), header.timestamp, &append.claims)),
+        false => Err(Rejection::OtherRecords { number: header.number }),
+    }))
+}
+
+/// Where the transaction stands if it was committed: by its id, where that is known, or by its sequences.
+fn place_of(log: &StoreLog, append: &Append) -> Result<Option<LogPosition>, StorageError> {
+    let by_id = log.catalog().place_of(append.transaction.id);
+    if by_id.is_some() {
+        return Ok(by_id);
+    }
+    let placed = append.transaction.segments.iter();
+    for part in placed.filter(|part| part.first_sequence != SegmentAppend::NEXT) {
+        // One that is not there may have been deleted since.
+        if let Some((extent, run)) = log.locate(&part.path, part.first_sequence)? {
+            let byte = run.trx_byte;
+            return Ok(Some(LogPosition { extent, byte }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a transaction in the log is this one. Fills in the sequences that it got.
+fn is_same(append: &mut Append, located: &Located) -> Result<bool, crate::format::FormatError> {
+    let transaction = &located.bytes()[..located.header.length as usize];
+    if located.header.section_count as usize != append.claims.len() {
+        return Ok(false);
+    }
+    for (claim, section) in append.claims.iter_mut().zip(sections(&located.header, transaction)) {
+        let section = section?;
+        if claim.first == SegmentAppend::NEXT {
+            claim.first = section.first_sequence;
+        }
+    }
+    append.encoded.place(append.claims.iter().map(|claim| claim.first));
+    Ok(append.encoded.has_sections_of(transaction))
 }

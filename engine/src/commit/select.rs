@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::order::{CommitOrder, Ruling};
+use super::order::{Claims, CommitOrder, Ruling};
 use super::queue::{Append, Request};
-use super::retry::committed_before;
-use crate::error::Rejection;
+use super::retry::{committed_before, stored_at};
+use crate::error::{AppendError, Conflict, Rejection, StorageError, corrupt};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::log::opened::StoreLog;
-use streamkit_record::Fence;
+use streamkit_record::{Committed, Fence, LogPosition};
 
 /// A group of this many bytes takes no further transaction: its first producers would wait longer than they gain.
 pub(super) const GROUP_BYTES_TARGET: usize = 2 << 20;
@@ -44,7 +44,7 @@ pub(crate) fn select(
     let (mut control, mut full) = (None, false);
     while let Some(request) = waiting.pop_front() {
         match request {
-            Request::Append(append) => {
+            Request::Append(mut append) => {
                 let grown = bytes + append.encoded.len();
                 let large = !accepted.is_empty() && grown > GROUP_BYTES_TARGET;
                 if large || !fits(grown) {
@@ -52,19 +52,30 @@ pub(crate) fn select(
                     waiting.push_front(Request::Append(append));
                     break;
                 }
+                let known = append.takes_next.then(|| log.catalog().place_of(append.transaction.id));
+                if let Some(at) = known.flatten() {
+                    answer_known(log, append, at);
+                    continue;
+                }
                 if let Some(fence) = fenced_off(log, &append) {
                     answer_refused(log, append, Rejection::FencedOff(fence));
                     continue;
                 }
-                match order.rule(&append.claims, |path| log.catalog().head(path)) {
+                let claims = Claims {
+                    segments: &mut append.claims,
+                    conditions: &append.transaction.conditions,
+                    id: append.takes_next.then_some(append.transaction.id),
+                };
+                match order.rule(claims, |path| log.catalog().head(path)) {
                     Ruling::Accept => {
+                        if append.takes_next {
+                            append.encoded.place(append.claims.iter().map(|claim| claim.first));
+                        }
                         bytes = grown;
                         accepted.push(append);
                     }
                     Ruling::Later => later.push_back(Request::Append(append)),
-                    Ruling::Conflict { path, head, got } => {
-                        answer_refused(log, append, Rejection::Conflict { path, head, got });
-                    }
+                    Ruling::Conflict(failed) => answer_refused(log, append, conflict(failed)),
                 }
             }
             request if accepted.is_empty() && later.is_empty() => {
@@ -95,15 +106,53 @@ fn fenced_off(log: &StoreLog, append: &Append) -> Option<Fence> {
     (!log.catalog().leases.is_current(fence)).then(|| fence.clone())
 }
 
+/// Why a transaction that does not fit is refused. Where only a sequence is wrong, there is no more to tell than that.
+fn conflict(mut failed: Vec<Conflict>) -> Rejection {
+    match failed.pop() {
+        Some(Conflict {
+            path,
+            head,
+            got: Some(got),
+        }) if failed.is_empty() => Rejection::Conflict { path, head, got },
+        last => {
+            failed.extend(last);
+            Rejection::Conflicts(failed)
+        }
+    }
+}
+
 /// A refused transaction may be the retry of a committed one, and then gets the answer of its first commit.
 fn answer_refused(log: &Arc<StoreLog>, append: Append, why: Rejection) {
+    answer_stored(log, append, move |log, append| {
+        Ok(committed_before(log, append)?.unwrap_or(Err(why)))
+    });
+}
+
+/// A transaction whose id stands in the log at this place is a retry, or one with other records.
+fn answer_known(log: &Arc<StoreLog>, append: Append, at: LogPosition) {
+    answer_stored(log, append, move |log, append| {
+        let another = || {
+            corrupt(
+                log.id,
+                at.extent,
+                at.byte,
+                "another transaction than the one read here before",
+            )
+        };
+        stored_at(log, append, at)?.ok_or_else(another)
+    });
+}
+
+/// Answers with what the log says.
+fn answer_stored(
+    log: &Arc<StoreLog>,
+    mut append: Append,
+    read: impl FnOnce(&StoreLog, &mut Append) -> Result<Result<Committed, Rejection>, StorageError> + Send + 'static,
+) {
     let own = Arc::clone(log);
     log.on_read_threads(move || {
-        let outcome = match committed_before(&own, &append.transaction) {
-            Ok(Some(committed)) => Ok(committed),
-            Ok(None) => Err(why.into()),
-            Err(error) => Err(Rejection::Storage(own.naming_segments(error, None)).into()),
-        };
-        append.answer(outcome);
+        let outcome = read(&own, &mut append);
+        let outcome = outcome.unwrap_or_else(|error| Err(Rejection::Storage(own.naming_segments(error, None))));
+        append.answer(outcome.map_err(AppendError::from));
     });
 }

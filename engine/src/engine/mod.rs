@@ -273,6 +273,7 @@ impl Inner {
     ) -> Result<LocalStore, OpenError> {
         let config = &self.config;
         let log = StoreLog {
+            recalling: Mutex::new(()),
             id: writer.folder.store,
             clock: Arc::clone(&config.clock),
             counts: Arc::clone(&self.counts),

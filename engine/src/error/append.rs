@@ -1,5 +1,6 @@
 //! Why an append failed, and why a read ended early.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::{Busy, StorageError};
@@ -30,6 +31,31 @@ pub enum FullQueue {
     OfAll(usize),
 }
 
+/// A segment that is not as a transaction demands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// The segment.
+    pub path: SegmentPath,
+    /// Its durable head; 0: it has no entries.
+    pub head: Sequence,
+    /// The first sequence the transaction had; `None` if it is a condition that does not hold.
+    pub got: Option<Sequence>,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the head of {} is {}", self.path, self.head)
+    }
+}
+
+fn listed(conflicts: &[Conflict]) -> String {
+    const TOLD_MAX: usize = 3;
+    let told = conflicts.iter().take(TOLD_MAX).map(Conflict::to_string);
+    let more = conflicts.len().saturating_sub(TOLD_MAX);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    told.chain(more).collect::<Vec<_>>().join(", ")
+}
+
 /// Why nothing was written.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +69,16 @@ pub enum Rejection {
         head: Sequence,
         /// The first sequence the transaction had.
         got: Sequence,
+    },
+    /// Several segments have not the sequences that the transaction continues, or a condition does not hold: all of them, each
+    /// once, in the order of their names. Read them, and decide again.
+    #[error("a condition does not hold: {}", listed(.0))]
+    Conflicts(Vec<Conflict>),
+    /// The transaction's id is stored with other records.
+    #[error("the transaction's id is stored already, with other records, as number {number}")]
+    OtherRecords {
+        /// The number of the transaction that has it.
+        number: u64,
     },
     /// The transaction breaks a limit.
     #[error(transparent)]

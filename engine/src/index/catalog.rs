@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 
 use super::deleted_now::DeletedNow;
+use super::ids::RecentIds;
 use super::leases::Leases;
 use super::names::{FreeNames, NameAt};
 use super::runs::{ExtentRuns, SegmentNumber};
@@ -16,6 +17,8 @@ use super::table::Table;
 use crate::format::FormatError;
 use crate::format::run::Run;
 use crate::format::transaction::{Kind, Section, TransactionHeader, sections};
+use uuid::Uuid;
+
 use streamkit_record::{FencingToken, LogPosition, Name, SegmentPath, SegmentStatus, Sequence, StoreStatus, Timestamp};
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,8 @@ pub(crate) struct Catalog {
     pub(crate) over_holes: bool,
     pub(crate) deleted_now: DeletedNow,
     pub(crate) leases: Leases,
+    /// Once somebody needs them.
+    pub(crate) ids: Option<RecentIds>,
     pub(crate) open: ExtentRuns,
 }
 
@@ -101,6 +106,11 @@ impl Catalog {
 
     pub(crate) fn head(&self, path: &SegmentPath) -> Sequence {
         self.find(path).map_or(Sequence(0), |(_, segment)| segment.head)
+    }
+
+    /// Where the transaction of this id stands, if ids are known and it is one of the latest.
+    pub(crate) fn place_of(&self, id: Uuid) -> Option<LogPosition> {
+        self.ids.as_ref()?.find(id)
     }
 
     pub(crate) fn space_number(&self, space: &Name) -> Option<SpaceNumber> {
@@ -206,6 +216,9 @@ impl Catalog {
                 }
                 Kind::Open => return Err(FormatError::Invalid("an open record that names a segment")),
             }
+        }
+        if let (Kind::Data, Some(ids)) = (header.kind, &mut self.ids) {
+            ids.add(header.id, at);
         }
         self.last_timestamp = header.timestamp;
         Ok(())

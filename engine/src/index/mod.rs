@@ -4,6 +4,7 @@
 pub(crate) mod catalog;
 pub mod checkpoint;
 mod deleted_now;
+pub(crate) mod ids;
 pub(crate) mod leases;
 mod lists;
 mod names;

@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError};
 use super::handles::{ExtentHandles, ExtentId};
 use super::recent::Recent;
 use crate::disk::DiskFile;
-use crate::error::StorageError;
+use crate::error::{StorageError, corrupt};
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader};
 use crate::format::index::SegmentRow;
 use crate::format::log_start::LogStart;
 use crate::index::runs::ExtentRuns;
@@ -113,6 +114,17 @@ impl Extents {
     /// An extent's file.
     pub(crate) fn file(&self, extent: u64) -> Result<Arc<dyn DiskFile>, StorageError> {
         self.handles.file(self.id(extent))
+    }
+
+    /// An extent's file and header.
+    pub(crate) fn header(&self, extent: u64) -> Result<(Arc<dyn DiskFile>, ExtentHeader), StorageError> {
+        let file = self.file(extent)?;
+        let mut block = vec![0; EXTENT_HEADER_BYTES];
+        let read = file.read_at(0, &mut block);
+        let read = read.map_err(|e| StorageError::io("read", file.path(), e))?;
+        let header = ExtentHeader::decode(&block[..read])
+            .map_err(|found| corrupt(self.store, extent, 0, format!("the extent's header: {found}")))?;
+        Ok((file, header))
     }
 
     /// A sealed extent's index.

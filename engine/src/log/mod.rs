@@ -12,6 +12,7 @@ pub mod latch;
 mod locate;
 pub(crate) mod opened;
 pub(crate) mod prepared;
+mod recall;
 pub(crate) mod recent;
 pub(crate) mod recovery;
 pub(crate) mod replay;

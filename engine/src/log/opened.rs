@@ -17,7 +17,7 @@ use crate::directory::folder::Folder;
 use crate::index::catalog::Catalog;
 use crate::runtime::pools::Pools;
 use crate::runtime::sync::atomic::AtomicBool;
-use crate::runtime::sync::{Mutex, RwLock, RwLockReadGuard};
+use crate::runtime::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use streamkit_record::{LogPosition, StoreId};
 
 /// The log of an open store.
@@ -32,6 +32,8 @@ pub(crate) struct StoreLog {
     /// A store may be the last to write there.
     pub(crate) _folder: Arc<Folder>,
     pub(crate) catalog: RwLock<Catalog>,
+    /// Held by who makes the catalog know ids.
+    pub(crate) recalling: Mutex<()>,
     pub(crate) extents: Extents,
     pub(crate) descriptors: Arc<Descriptors>,
     /// Those of all stores.
@@ -49,6 +51,10 @@ pub(crate) struct StoreLog {
 impl StoreLog {
     pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
+        self.catalog.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps durable transactions in memory for those who follow the durable tail; to be called before they are published.

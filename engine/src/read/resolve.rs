@@ -3,13 +3,10 @@
 //! index file of that entry's extent lists it if the segment was deleted in a later extent; otherwise only the log's own
 //! bytes have it.
 
-use std::sync::Arc;
-
 use crate::boundary::SpaceCursor;
-use crate::disk::DiskFile;
 use crate::error::StorageError;
 use crate::error::corrupt;
-use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, LogState};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::run::SectionAt;
 use crate::format::transaction::{
@@ -156,7 +153,7 @@ impl Search {
 
     /// Looks through what is left of the group in which the first listed section stands; the walk goes on behind it.
     fn first_group(&mut self, log: &StoreLog) -> Result<Result<Walk, Resolved>, StorageError> {
-        let (file, header) = header_of(log, self.first.extent)?;
+        let (file, header) = log.extents.header(self.first.extent)?;
         let state = LogState {
             chain: 0,
             group_number: 0,
@@ -219,7 +216,7 @@ impl Search {
         at: u32,
         chain: Option<u32>,
     ) -> Result<Option<Walk>, StorageError> {
-        let (_, next) = header_of(log, sealed + 1)?;
+        let (_, next) = log.extents.header(sealed + 1)?;
         if next.previous_end != at || chain.is_some_and(|chain| chain != next.state.chain) {
             return Err(corrupt(log.id, sealed, at, "no whole group, though the extent goes on"));
         }
@@ -232,7 +229,7 @@ impl Search {
             return Ok(None);
         }
         let byte = EXTENT_HEADER_BYTES as u32;
-        let (file, header) = header_of(log, extent)?;
+        let (file, header) = log.extents.header(extent)?;
         Walk::new(file, header.salt, LogPosition { extent, byte }, header.state).map(Some)
     }
 
@@ -271,14 +268,4 @@ impl Search {
             && segment == self.path.segment.as_str()
             && space == self.path.space.as_str()
     }
-}
-
-fn header_of(log: &StoreLog, extent: u64) -> Result<(Arc<dyn DiskFile>, ExtentHeader), StorageError> {
-    let file = log.extents.file(extent)?;
-    let mut block = vec![0; EXTENT_HEADER_BYTES];
-    let read = file.read_at(0, &mut block);
-    let read = read.map_err(|e| StorageError::io("read", file.path(), e))?;
-    let header = ExtentHeader::decode(&block[..read])
-        .map_err(|found| corrupt(log.id, extent, 0, format!("the extent's header: {found}")))?;
-    Ok((file, header))
 }

@@ -17,10 +17,10 @@ use crate::commit::budget::{QueueBudget, QueuePermit};
 use crate::commit::committer::StoreCommitter;
 use crate::commit::drive::threads::{QueueLeft, work};
 use crate::commit::order::SequenceClaim;
-use crate::commit::queue::{Answered, Append, LeaseChange, LeaseRequest, Needs, Request};
+use crate::commit::queue::{Answered, Append, LeaseChange, LeaseRequest, Needs, Request, answer};
 use crate::error::{AppendError, ReadError, Rejection, StorageError};
 use crate::format::transaction::Encoded;
-use crate::limits::is_ttl;
+use crate::limits::{TRANSACTION_ENCODED_BYTES_MAX, is_ttl};
 use crate::log::opened::StoreLog;
 use crate::read::Reader;
 use crate::read::changes;
@@ -30,8 +30,8 @@ use crate::runtime::blocking;
 use crate::runtime::sync::Instant;
 use crate::runtime::sync::atomic::Ordering;
 use streamkit_record::{
-    Committed, Entry, InvalidLease, Lease, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark,
-    Transaction,
+    Committed, Condition, Entry, InvalidLease, Lease, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus,
+    TailMark, Transaction,
 };
 
 type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;
@@ -58,7 +58,11 @@ impl LocalStore {
     /// # Panics
     /// Never by itself. Within an async runtime it blocks the thread's other tasks.
     pub fn append_blocking(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        let room = blocking::wait(self.threads.stepper.as_ref(), self.room.take(self.admit(&transaction)?))?;
+        let bytes = self.admit(&transaction)?;
+        if self.has_to_recall(&transaction) {
+            recall(self.log())?;
+        }
+        let room = blocking::wait(self.threads.stepper.as_ref(), self.room.take(bytes))?;
         let (request, receive) = append_request(transaction, room);
         if self.push(request)? {
             let answered = || !receive.is_empty() || receive.is_terminated();
@@ -73,7 +77,17 @@ impl LocalStore {
     fn admit(&self, transaction: &Transaction) -> Result<usize, AppendError> {
         transaction.validate().map_err(Rejection::Invalid)?;
         self.writable().map_err(Rejection::Storage)?;
-        Ok(Encoded::data_len(transaction))
+        let conditions = transaction
+            .conditions
+            .iter()
+            .map(|Condition { path, .. }| path.space.as_str().len() + path.segment.as_str().len());
+        let bytes = Encoded::data_len(transaction) + conditions.sum::<usize>();
+        Ok(bytes.min(TRANSACTION_ENCODED_BYTES_MAX))
+    }
+
+    /// Whether an append needs ids that are not known yet.
+    fn has_to_recall(&self, transaction: &Transaction) -> bool {
+        transaction.takes_next() && !self.log().knows_ids()
     }
 
     /// Queues a request. `true`: nobody works on the queue, and the caller must start that.
@@ -167,8 +181,14 @@ fn whole_ttl(ttl: Duration) -> Result<Duration, Rejection> {
     }
 }
 
+fn recall(log: &StoreLog) -> Result<(), AppendError> {
+    let recalled = log.recall_ids();
+    recalled.map_err(|error| Rejection::Storage(log.naming_segments(error, None)).into())
+}
+
 fn append_request(transaction: Transaction, room: QueuePermit) -> (Request, oneshot::Receiver<Answered>) {
     let encoded = Encoded::data(&transaction);
+    let takes_next = transaction.takes_next();
     let claims = transaction.segments.iter().map(|part| SequenceClaim {
         path: part.path.clone(),
         first: part.first_sequence,
@@ -180,6 +200,7 @@ fn append_request(transaction: Transaction, room: QueuePermit) -> (Request, ones
         transaction,
         encoded,
         claims,
+        takes_next,
         reply,
         room,
         since: Instant::now(),
@@ -194,7 +215,14 @@ impl Store for LocalStore {
     }
 
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        let room = self.room.take(self.admit(&transaction)?).await?;
+        let bytes = self.admit(&transaction)?;
+        if self.has_to_recall(&transaction) {
+            let (reply, receive) = oneshot::channel();
+            let log = Arc::clone(self.log());
+            self.log().on_read_threads(move || answer(reply, recall(&log)));
+            self.answer(receive).await?;
+        }
+        let room = self.room.take(bytes).await?;
         let (request, receive) = append_request(transaction, room);
         self.enqueue(request)?;
         let span = tracing::debug_span!("streamkit.store.commit", group_transactions = tracing::field::Empty);

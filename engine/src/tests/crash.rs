@@ -66,6 +66,7 @@ async fn work(store: &dyn Store, dice: &mut Dice, count: u64, remembered: &mut R
             id: uuid::Uuid::new_v4(),
             segments: segments.collect(),
             fence: None,
+            conditions: Vec::new(),
         };
         match store.append(transaction).await {
             Ok(_) => {

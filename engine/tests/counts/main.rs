@@ -237,6 +237,7 @@ fn a_thousand_readers_of_the_tail_read_no_file() {
                 id: Uuid::new_v4(),
                 segments: segments.collect(),
                 fence: None,
+                conditions: Vec::new(),
             };
             store.append_blocking(transaction).unwrap();
         }

@@ -70,6 +70,7 @@ impl Written {
                     id,
                     segments,
                     fence: None,
+                    conditions: Vec::new(),
                 })
                 .await
                 .unwrap();

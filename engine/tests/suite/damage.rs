@@ -40,6 +40,7 @@ async fn append(store: &dyn Store, segments: &[&str], sequence: u64) {
             id,
             segments,
             fence: None,
+            conditions: Vec::new(),
         })
         .await
         .unwrap();

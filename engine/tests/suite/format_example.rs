@@ -20,6 +20,7 @@ fn group() -> Vec<u8> {
             records: vec![record],
         }],
         fence: None,
+        conditions: Vec::new(),
     };
     let mut group = vec![0; GROUP_HEADER_BYTES];
     group.extend_from_slice(Encoded::data(&transaction).commit(9, Timestamp(1_700_000_000_000)));

@@ -306,6 +306,7 @@ async fn scattered_entries_come_in_order_and_damage_among_them_is_an_error_where
                 id,
                 segments,
                 fence: None,
+                conditions: Vec::new(),
             })
             .await
             .unwrap();

@@ -198,6 +198,7 @@ fn largest() -> Transaction {
         id: Uuid::new_v4(),
         segments: segments.collect(),
         fence: None,
+        conditions: Vec::new(),
     }
 }
 
@@ -219,6 +220,7 @@ async fn many_segments_of_one_space_with_nothing_in_them_but_a_record_each() {
         id: Uuid::new_v4(),
         segments: segments.collect(),
         fence: None,
+        conditions: Vec::new(),
     })
     .await;
 }

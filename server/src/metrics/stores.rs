@@ -40,7 +40,10 @@ impl AppendReason {
         match error {
             AppendError::Indeterminate(_) => Self::Unknown,
             AppendError::Rejected(rejection) => match rejection {
-                Rejection::Conflict { .. } | Rejection::FencedOff(_) => Self::Conflict,
+                Rejection::Conflict { .. }
+                | Rejection::Conflicts(_)
+                | Rejection::OtherRecords { .. }
+                | Rejection::FencedOff(_) => Self::Conflict,
                 Rejection::DiskFull => Self::DiskFull,
                 Rejection::NotReady(_) => Self::NotReady,
                 Rejection::QueueFull { .. } | Rejection::Busy(_) | Rejection::TooManyLeases => Self::Overloaded,

@@ -81,7 +81,11 @@ impl Failure {
             Failure::Conflict { .. }
             | Failure::NoSuchSegment(_)
             | Failure::NotWritten(AppendError::Rejected(
-                Rejection::Conflict { .. } | Rejection::FencedOff { .. } | Rejection::NoSuchSequence(_),
+                Rejection::Conflict { .. }
+                | Rejection::Conflicts(_)
+                | Rejection::OtherRecords { .. }
+                | Rejection::FencedOff { .. }
+                | Rejection::NoSuchSequence(_),
             ))
             | Failure::Presence(_)
             | Failure::Replaced => Outcome::Conflict,

@@ -150,6 +150,7 @@ async fn a_slow_follower_hears_the_newest_status_of_each_segment_and_keeps_nobod
             id: Uuid::new_v4(),
             segments: segments.collect(),
             fence: None,
+            conditions: Vec::new(),
         };
         store.append(transaction).await.unwrap();
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use streamkit_record::transaction::{Section, put_section, records};
-use streamkit_record::{Cursor, Fence, FencingToken, SegmentAppend, SegmentPath, Sequence, Timestamp};
+use streamkit_record::{Condition, Cursor, Expected, Fence, FencingToken, SegmentAppend, Sequence, Timestamp};
 use uuid::Uuid;
 
 use super::malformed::Malformed;
@@ -21,26 +21,6 @@ pub struct Append {
     pub conditions: Vec<Condition>,
     /// What is appended, each segment at most once. A first sequence of 0 takes the next one.
     pub sections: Vec<SegmentAppend>,
-}
-
-/// What must hold of a segment at the commit.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Condition {
-    /// The segment.
-    pub path: SegmentPath,
-    /// What must hold.
-    pub expected: Expected,
-}
-
-/// What a segment must be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Expected {
-    /// Its head is this; 0: it has no entries.
-    Head(Sequence),
-    /// It has entries.
-    Exists,
-    /// It has none.
-    IsAbsent,
 }
 
 /// What became of it.
@@ -113,7 +93,7 @@ impl Append {
             }),
             _ => return Err(Malformed("a fence that is neither there nor not")),
         };
-        let conditions = (0..from.u16()?).map(|_| Condition::decode(&mut from));
+        let conditions = (0..from.u16()?).map(|_| condition(&mut from));
         let conditions = conditions.collect::<Result<_, _>>()?;
         let mut sections = Vec::new();
         for _ in 0..from.u16()? {
@@ -142,18 +122,16 @@ fn count(parts: usize) -> u16 {
     u16::try_from(parts).expect("a transaction has at most 10 000 parts")
 }
 
-impl Condition {
-    fn decode(from: &mut Cursor<'_>) -> Result<Self, Malformed> {
-        let (kind, sequence) = (from.u8()?, from.u64()?);
-        let expected = match kind {
-            0 => Expected::Head(Sequence(sequence)),
-            1 => Expected::Exists,
-            2 => Expected::IsAbsent,
-            _ => return Err(Malformed("a condition of an unknown kind")),
-        };
-        let path = path(from)?;
-        Ok(Self { path, expected })
-    }
+fn condition(from: &mut Cursor<'_>) -> Result<Condition, Malformed> {
+    let (kind, sequence) = (from.u8()?, from.u64()?);
+    let expected = match kind {
+        0 => Expected::Head(Sequence(sequence)),
+        1 => Expected::Exists,
+        2 => Expected::IsAbsent,
+        _ => return Err(Malformed("a condition of an unknown kind")),
+    };
+    let path = path(from)?;
+    Ok(Condition { path, expected })
 }
 
 impl Appended {
@@ -200,7 +178,7 @@ impl Appended {
 
 #[cfg(test)]
 mod tests {
-    use streamkit_record::{Metadata, Name, Record};
+    use streamkit_record::{Metadata, Name, Record, SegmentPath};
 
     use super::*;
 

@@ -159,6 +159,7 @@ mod tests {
             id: Uuid::from_u128(7),
             segments: vec![section("a", 2, &["x", "yy"]), section("b", 1, &["z"])],
             fence: None,
+            conditions: Vec::new(),
         };
         let bytes = Encoded::data(&transaction).commit(9, Timestamp(5)).to_vec();
         (transaction, bytes)

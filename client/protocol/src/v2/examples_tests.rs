@@ -1,7 +1,7 @@
 //! The worked examples of docs/PROTOCOL-V2.md are what this crate writes and reads.
 
 use bytes::Bytes;
-use streamkit_record::{Record, SegmentAppend, SegmentPath, Sequence, StoreId, Timestamp};
+use streamkit_record::{Condition, Expected, Record, SegmentAppend, SegmentPath, Sequence, StoreId, Timestamp};
 use uuid::Uuid;
 
 use super::*;

@@ -22,7 +22,7 @@ mod malformed;
 mod parts;
 mod read;
 
-pub use append::{Append, Appended, Condition, Durability, Expected};
+pub use append::{Append, Appended, Durability};
 pub use batch::{Batches, put_excerpt, put_whole};
 pub use call::{Call, Lease, LeaseChange, Leased, Segments, Subscribe, Within, put_status, statuses};
 pub use connection::{Credit, GoAway, Hello};

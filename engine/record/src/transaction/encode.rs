@@ -5,7 +5,11 @@ use uuid::Uuid;
 use super::{Kind, SECTION_HEADER_BYTES, Section, TRANSACTION_HEADER_BYTES, TransactionHeader};
 use crate::{FencingToken, Lease, Name, SegmentAppend, SegmentPath, Sequence, Timestamp, Transaction};
 
-/// A transaction ready for the log but for what only the commit knows: number, time and checksum.
+/// Byte in a section where its first sequence stands.
+const FIRST_SEQUENCE_AT: usize = 12;
+
+/// A transaction ready for the log but for what only the commit knows: number, time, the
+/// sequences it did not ask for, and checksum.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     bytes: Vec<u8>,
@@ -95,6 +99,21 @@ impl Encoded {
         };
         let section = start_section(&mut bytes, &names, 0, Sequence(token.0));
         (bytes, section)
+    }
+
+    /// Fills in the first sequence of each section, in their order: the commit may be what decides them.
+    pub fn place(&mut self, firsts: impl Iterator<Item = Sequence>) {
+        let mut at = TRANSACTION_HEADER_BYTES;
+        for first in firsts {
+            let section = &mut self.bytes[at..];
+            section[FIRST_SEQUENCE_AT..FIRST_SEQUENCE_AT + 8].copy_from_slice(&first.0.to_le_bytes());
+            at += u32::from_le_bytes([section[0], section[1], section[2], section[3]]) as usize;
+        }
+    }
+
+    /// Whether a transaction in the log is this one: the same records in the same sections, at the same sequences.
+    pub fn has_sections_of(&self, transaction: &[u8]) -> bool {
+        transaction.get(TRANSACTION_HEADER_BYTES..) == Some(&self.bytes[TRANSACTION_HEADER_BYTES..])
     }
 
     /// Bytes it takes in a group.
