@@ -56,7 +56,11 @@ fn each_text_of_a_channel_is_the_error_that_the_list_says() {
 #[test]
 fn what_follows_a_failed_write_is_told_apart_as_the_list_says() {
     // Of reads alone.
-    let of_reads = ["`StorageError::Interrupted`", "`StorageError::Deleted`"];
+    let of_reads = [
+        "`StorageError::Interrupted`",
+        "`StorageError::Deleted`",
+        "`StorageError::OtherLog`",
+    ];
     let rows = [rows("Appending"), rows("Storage")].concat();
     assert!(rows.len() > 20);
     for row in rows

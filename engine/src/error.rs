@@ -67,6 +67,10 @@ pub enum StorageError {
     /// The segment was deleted during the read, and its remaining entries are gone.
     #[error("{0} was deleted while it was read")]
     Deleted(SegmentPath),
+    /// What stands in this log is not what the cursor of a read was made of: it is of another store, or of this one before it was
+    /// restored or repaired to less.
+    #[error("the cursor is of another log: its transaction is not in this one")]
+    OtherLog,
     /// A read was cancelled before it was done, so its result is missing. Start a new one.
     #[error("the read was interrupted; start it again")]
     Interrupted,

@@ -77,6 +77,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use boundary::pieces::{Excerpt, Piece, PieceBatch, PieceReader, PiecesRead, Source, Wanted};
 pub use boundary::{Changes, EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
 
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
@@ -98,7 +99,7 @@ pub use runtime::dice::Dice;
 pub use runtime::stepper::Stepper;
 pub use store::LocalStore;
 pub use streamkit_record::{
-    Committed, Condition, Entry, Expected, Fence, FencingToken, InvalidLease, InvalidTransaction, Lease, LogPosition,
-    Metadata, Name, NameError, Record, SegmentAppend, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus,
-    TailMark, Timestamp, Transaction, Trx,
+    Committed, Condition, Entry, Expected, Fence, FencingToken, Filter, InvalidLease, InvalidTransaction, Lease,
+    LogCursor, LogPosition, Metadata, Name, NameError, Record, SegmentAppend, SegmentPath, SegmentStatus, Sequence,
+    StoreId, StoreStatus, TailMark, Timestamp, Transaction, Trx,
 };

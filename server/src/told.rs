@@ -63,7 +63,10 @@ pub(crate) fn storage(error: &StorageError) -> String {
             told.to_string()
         }
         // Its own segment, whose name may look like a path.
-        told @ (StorageError::Closed | StorageError::Deleted(_) | StorageError::Interrupted) => told.to_string(),
+        told @ (StorageError::Closed
+        | StorageError::Deleted(_)
+        | StorageError::OtherLog
+        | StorageError::Interrupted) => told.to_string(),
         other => without_paths(&other.to_string()),
     }
 }

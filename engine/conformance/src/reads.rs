@@ -174,3 +174,69 @@ pub async fn a_read_that_was_given_up_half_way_never_looks_ended(f: Fixture) {
         );
     }
 }
+
+async fn drain_pieces(reader: &mut dyn PieceReader) -> (Vec<Entry>, Vec<LogCursor>) {
+    let (mut all, mut cursors) = (Vec::new(), Vec::new());
+    while let Some(batch) = reader.next_batch().await.unwrap() {
+        let before = all.len();
+        for piece in &batch.pieces {
+            piece.entries(&mut all).unwrap();
+        }
+        assert!(all.len() > before && (all.len() - before) as u64 == batch.entries);
+        assert!(batch.cursor.bytes().len() <= LogCursor::BYTES_MAX);
+        cursors.push(batch.cursor);
+    }
+    (all, cursors)
+}
+
+/// Pieces hold the entries that are read otherwise, and a read of the log goes on behind any cursor with what is there and what comes.
+pub async fn pieces_hold_the_same_entries_and_a_cursor_goes_on_behind_them(f: Fixture) {
+    let store = f.store().await;
+    let large = "x".repeat(100_000);
+    for n in 1..=12 {
+        append(&*store, &path("s", "a"), n, &[&large]).await.unwrap();
+        append(&*store, &path("s", "b"), n * 2 - 1, &["y", "z"]).await.unwrap();
+        append(&*store, &path("t", "a"), n, &["other"]).await.unwrap();
+    }
+    let of_segment = Source::Segment(path("s", "b"), Sequence(3), Sequence(8));
+    let (got, _) = drain_pieces(&mut *store.read_pieces(PiecesRead::all(of_segment))).await;
+    let read = SegmentRead {
+        from: Sequence(3),
+        to: Sequence(8),
+        ..SegmentRead::all(path("s", "b"))
+    };
+    assert_eq!(got, drain(store.read_segment(read)).await);
+    let wanted = || vec![Wanted::Space(Name::new("s").unwrap())];
+    let behind = |cursor| store.read_pieces(PiecesRead::all(Source::Log(wanted(), cursor)));
+    let mut reader = behind(LogCursor::default());
+    let (all, cursors) = drain_pieces(&mut *reader).await;
+    assert_eq!(all, drain(store.read_spaces(space("s", None))).await);
+    assert!(cursors.len() > 2);
+    append(&*store, &path("s", "c"), 1, &["new"]).await.unwrap();
+    let (new, _) = drain_pieces(&mut *reader).await;
+    assert_eq!(new.len(), 1);
+    for cursor in cursors {
+        let (rest, _) = drain_pieces(&mut *behind(cursor)).await;
+        let seen = all.len() + 1 - rest.len();
+        assert_eq!(rest, [&all[seen..], &new].concat());
+    }
+}
+
+/// A cursor of another log is an error, never an end.
+pub async fn a_cursor_of_another_log_is_an_error(f: Fixture) {
+    let store = f.store().await;
+    append(&*store, &path("s", "a"), 1, &["x"]).await.unwrap();
+    let wanted = || vec![Wanted::Space(Name::new("s").unwrap())];
+    let mut reader = store.read_pieces(PiecesRead::all(Source::Log(wanted(), LogCursor::default())));
+    let (_, cursors) = drain_pieces(&mut *reader).await;
+    let other = f.other_store().await;
+    let none = LogCursor::new(b"none".as_slice().into()).unwrap();
+    for cursor in [cursors[0].clone(), none] {
+        let mut reader = other.read_pieces(PiecesRead::all(Source::Log(wanted(), cursor)));
+        let read = reader.next_batch().await;
+        assert!(
+            matches!(read, Err(ReadError::Storage(StorageError::OtherLog))),
+            "{read:?}"
+        );
+    }
+}

@@ -4,8 +4,10 @@
 
 mod condition;
 mod cursor;
+mod filter;
 mod lease;
 pub mod limits;
+mod log_cursor;
 mod metadata;
 mod names;
 mod record;
@@ -18,7 +20,9 @@ use uuid::Uuid;
 
 pub use condition::{Condition, Expected};
 pub use cursor::{Cursor, FormatError};
+pub use filter::Filter;
 pub use lease::{Fence, FencingToken, InvalidLease, Lease};
+pub use log_cursor::LogCursor;
 pub use metadata::Metadata;
 pub use names::{Name, NameError, SegmentPath};
 pub use record::{InvalidTransaction, Record, SegmentAppend, Transaction};

@@ -61,22 +61,30 @@ impl Metadata {
 
     /// The pairs, in byte order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut rest = &self.0[..];
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let (key, after_key) = split_text(rest)?;
-            let (value, after_value) = split_text(after_key)?;
-            rest = after_value;
-            Some((key, value))
-        })
+        pairs(&self.0)
     }
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter().find_map(|(k, v)| (k == key).then_some(v))
+        value_in(&self.0, key)
     }
+}
+
+/// The value of a key in encoded metadata that nobody has checked.
+pub(crate) fn value_in<'a>(encoded: &'a [u8], key: &str) -> Option<&'a str> {
+    pairs(encoded).find_map(|(k, v)| (k == key).then_some(v))
+}
+
+fn pairs(mut rest: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (key, after_key) = split_text(rest)?;
+        let (value, after_value) = split_text(after_key)?;
+        rest = after_value;
+        Some((key, value))
+    })
 }
 
 fn split_text(bytes: &[u8]) -> Option<(&str, &[u8])> {

@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod figures;
+pub mod pieces;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use self::pieces::{PieceReader, PiecesRead};
 use crate::error::{AppendError, OpenError, ReadError, Rejection};
 use streamkit_record::{
     Committed, Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark,
@@ -204,6 +206,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads spaces in log order, which is the order in which entries became visible.
     fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader>;
+
+    /// Reads a segment, or any mix of segments and spaces in log order, as the bytes of transactions.
+    fn read_pieces(&self, read: PiecesRead) -> Box<dyn PieceReader>;
 
     /// The spaces with at least one segment, sorted by bytes.
     ///

@@ -59,6 +59,8 @@ pub(crate) struct Window {
 
 /// A checked transaction within a window's bytes.
 pub(crate) struct Located {
+    /// Where it stands in the log.
+    pub(crate) at: LogPosition,
     pub(crate) header: TransactionHeader,
     /// The window's bytes; entries are slices of them.
     pub(crate) buffer: Bytes,
@@ -69,6 +71,11 @@ pub(crate) struct Located {
 impl Located {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.start + self.header.length as usize]
+    }
+
+    /// The same, sharing the buffer.
+    pub(crate) fn transaction(&self) -> Bytes {
+        self.buffer.slice(self.start..self.start + self.header.length as usize)
     }
 }
 
@@ -158,6 +165,7 @@ impl Window {
             }
         };
         Ok(Located {
+            at: self.position(byte),
             header,
             buffer: self.bytes.clone(),
             start,

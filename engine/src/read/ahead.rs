@@ -7,27 +7,26 @@ use super::Scan;
 use crate::log::opened::StoreLog;
 use crate::runtime::sync::{Condvar, Mutex};
 use crate::runtime::workers::Workers;
-use streamkit_record::Entry;
 
 /// Entries that a part of a batch has at least: fewer are read sooner than another thread wakes up.
 pub(super) const PART_ENTRIES_MIN: u64 = 64;
 
-enum State<S> {
+enum State<S: Scan> {
     /// Nobody has come to it.
     Waiting(S),
     Working,
-    Read(Vec<Entry>),
+    Read(S::Batch),
     /// It was taken, or could not be read.
     Gone,
 }
 
-struct PartAhead<S> {
+struct PartAhead<S: Scan> {
     state: Mutex<State<S>>,
     changed: Condvar,
 }
 
 /// A part of a scan that another thread may be reading.
-pub(super) struct Ahead<S>(Arc<PartAhead<S>>);
+pub(super) struct Ahead<S: Scan>(Arc<PartAhead<S>>);
 
 impl<S: Scan> Ahead<S> {
     /// Has the first batch of a scan read by another thread; `None` if all of them have something to do, and then no scan is
@@ -53,7 +52,7 @@ impl<S: Scan> Ahead<S> {
 
     /// What was read, waiting for whoever is at it. `None` if nobody came to it, or it failed: then it is to be read as if
     /// it had never been started.
-    pub(super) fn finish(self) -> Option<Vec<Entry>> {
+    pub(super) fn finish(self) -> Option<S::Batch> {
         let part = self.0;
         let mut state = part.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -62,7 +61,7 @@ impl<S: Scan> Ahead<S> {
                     *state = State::Working;
                     state = part.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
-                State::Read(entries) => return Some(entries),
+                State::Read(batch) => return Some(batch),
                 State::Waiting(_) | State::Gone => return None,
             }
         }
@@ -86,7 +85,7 @@ impl<S: Scan> PartAhead<S> {
         let end = GoneOnDrop(self);
         let read = scan.next_batch();
         self.put(match read {
-            Ok(Some(entries)) => State::Read(entries),
+            Ok(Some(batch)) => State::Read(batch),
             // Whoever wants it reads it again, and says what is wrong.
             Ok(None) | Err(_) => State::Gone,
         });
@@ -110,6 +109,7 @@ mod schedules {
 
     use super::*;
     use crate::error::StorageError;
+    use crate::read::gather::Entries;
     use crate::runtime::sync::thread;
     use crate::schedules::{explore, panic_silently};
 
@@ -125,11 +125,13 @@ mod schedules {
     struct Planned(Outcome, Arc<AtomicUsize>);
 
     impl Scan for Planned {
-        fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
+        type Batch = Entries;
+
+        fn next_batch(&mut self) -> Result<Option<Entries>, StorageError> {
             self.1.fetch_add(1, Ordering::Relaxed);
             thread::yield_now();
             match self.0 {
-                Outcome::Entries => Ok(Some(Vec::new())),
+                Outcome::Entries => Ok(Some(Entries::default())),
                 Outcome::Nothing => Ok(None),
                 Outcome::Failure => Err(StorageError::Closed),
                 Outcome::Panic => panic_silently(),

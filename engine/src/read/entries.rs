@@ -1,26 +1,22 @@
-//! Takes entries out of a checked transaction.
-
-use std::ops::RangeInclusive;
+//! Finds a section in a checked transaction.
 
 use crate::error::StorageError;
 use crate::format::FormatError;
 use crate::format::run::Run;
-use crate::format::transaction::{Section, entries};
+use crate::format::transaction::Section;
 use crate::log::window::{Located, Window};
-use streamkit_record::{Entry, SegmentPath, Sequence};
+use streamkit_record::SegmentPath;
 
 /// What is said of a place where something else stands.
 pub(crate) const ANOTHER_SECTION: FormatError = FormatError::Invalid("another section than the index says");
 
-/// Decodes a run's entries that are in `wanted`.
-pub(crate) fn entries_of(
+/// The section of a run, if it is the one that the index says.
+pub(crate) fn section_of<'a>(
     window: &Window,
-    located: &Located,
+    located: &'a Located,
     run: &Run,
     path: &SegmentPath,
-    wanted: RangeInclusive<Sequence>,
-    out: &mut Vec<Entry>,
-) -> Result<(), StorageError> {
+) -> Result<Section<'a>, StorageError> {
     let damage = |error| window.damage(run.trx_byte, error);
     let section = Section::decode(located.bytes(), run.section_offset as usize).map_err(damage)?;
     let names = (section.space, section.segment);
@@ -31,14 +27,5 @@ pub(crate) fn entries_of(
     if names != expected || !agrees {
         return Err(damage(ANOTHER_SECTION));
     }
-    entries(
-        &located.buffer,
-        located.start,
-        &located.header,
-        &section,
-        path,
-        wanted,
-        out,
-    )
-    .map_err(damage)
+    Ok(section)
 }

@@ -20,8 +20,8 @@ pub(super) struct FoundSection {
 #[derive(Default)]
 pub(super) struct Listed {
     last: Option<(LogPosition, u64)>,
-    /// What was given out last, until it is known to be what the index lists.
-    given: Option<(u64, SegmentPath, Run)>,
+    /// What was passed last, until it is known to be what the index lists.
+    passed: Option<(u64, SegmentPath, Run)>,
 }
 
 impl Listed {
@@ -47,18 +47,18 @@ impl Listed {
 }
 
 impl Listed {
-    /// Entries of this run were given out.
-    pub(super) fn gave(&mut self, extent: u64, path: SegmentPath, run: Run) {
-        self.given = Some((extent, path, run));
+    /// Entries of this run were given out, or passed over for what they are.
+    pub(super) fn passed(&mut self, extent: u64, path: &SegmentPath, run: &Run) {
+        self.passed = Some((extent, path.clone(), *run));
     }
 
-    /// Compares what was given out last with the index, before anybody sees it: a reader may go on behind it at any time later, and skip
+    /// Compares what was passed last with the index, before anybody sees it: a reader may go on behind it at any time later, and skip
     /// what should stand there. Where it does not agree: the place.
     ///
     /// # Errors
     /// As [`Listed::agrees`].
     pub(super) fn misplaced(&mut self, log: &StoreLog) -> Result<Option<u32>, StorageError> {
-        let Some((extent, path, run)) = self.given.take() else {
+        let Some((extent, path, run)) = self.passed.take() else {
             return Ok(None);
         };
         let is_listed = is_listed(log, extent, &path, &run)?;

@@ -3,18 +3,27 @@
 
 mod ahead;
 pub(crate) mod changes;
+pub(crate) mod choice;
 pub(crate) mod entries;
+mod find;
+pub(crate) mod gather;
 mod hit;
 mod listed;
+pub(crate) mod pieces;
+mod place;
 mod resolve;
 pub(crate) mod segment;
+pub(crate) mod sources;
 pub(crate) mod spaces;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::gather::{Entries, Gather};
+use self::pieces::Pieces;
 use crate::boundary::EntryReader;
+use crate::boundary::pieces::{PieceBatch, PieceReader};
 use crate::error::{ReadError, StorageError};
 use crate::log::window::SPAN_BYTES_MAX;
 use crate::runtime::pools::Pools;
@@ -39,15 +48,22 @@ const AT_ONCE_ENTRIES: u64 = 64;
 
 /// Something that yields batches, blocking.
 pub(crate) trait Scan: Send + 'static {
+    /// What it makes of what it finds.
+    type Batch: Gather;
+
     /// As [`EntryReader::next_batch`]; an empty batch says only that there was much to skip.
-    fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError>;
+    fn next_batch(&mut self) -> Result<Option<Self::Batch>, StorageError>;
     /// Whether nothing can come any more: then nobody need ask.
     fn is_done(&self) -> bool;
+    /// Whether more may come behind the end, once it is written.
+    fn goes_on(&self) -> bool {
+        false
+    }
     /// Adds to a failure what it takes a while to find out.
     fn explain(&self, error: StorageError) -> StorageError;
     /// Tries to read it all at once, on the thread that asks: a few entries that are cached, where a change of threads would
     /// take longer than to read them. `None` leaves the scan as it is: also where that failed, since the other way explains it.
-    fn without_waiting(&self) -> Option<Option<Vec<Entry>>> {
+    fn without_waiting(&self) -> Option<Option<Self::Batch>> {
         None
     }
 }
@@ -76,19 +92,30 @@ impl<S> Reader<S> {
 }
 
 #[async_trait]
-impl<S: Scan> EntryReader for Reader<S> {
+impl<S: Scan<Batch = Entries>> EntryReader for Reader<S> {
     async fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, ReadError> {
-        loop {
-            match self.next_part().await? {
-                Some(entries) if entries.is_empty() => {}
-                batch => return Ok(batch),
-            }
-        }
+        Ok(self.next_filled().await?.map(|batch| batch.all))
+    }
+}
+
+#[async_trait]
+impl<S: Scan<Batch = Pieces>> PieceReader for Reader<S> {
+    async fn next_batch(&mut self) -> Result<Option<PieceBatch>, ReadError> {
+        Ok(self.next_filled().await?.map(Pieces::finish))
     }
 }
 
 impl<S: Scan> Reader<S> {
-    async fn next_part(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
+    async fn next_filled(&mut self) -> Result<Option<S::Batch>, StorageError> {
+        loop {
+            match self.next_part().await? {
+                Some(batch) if batch.entries() == 0 => {}
+                batch => return Ok(batch),
+            }
+        }
+    }
+
+    async fn next_part(&mut self) -> Result<Option<S::Batch>, StorageError> {
         let mut scan = match std::mem::replace(&mut self.state, State::Broken(StorageError::Interrupted)) {
             State::Reading(scan) => scan,
             State::Ended => {
@@ -112,6 +139,7 @@ impl<S: Scan> Reader<S> {
         let (scan, batch) = outcome.await.ok_or(StorageError::Interrupted)?;
         self.state = match &batch {
             Ok(Some(_)) if !scan.is_done() => State::Reading(scan),
+            Ok(None) if scan.goes_on() => State::Reading(scan),
             Ok(_) => State::Ended,
             Err(error) => State::Broken(error.clone()),
         };
@@ -132,24 +160,4 @@ pub(crate) fn close_behind(places: impl Iterator<Item = u32>) -> usize {
         last = place;
     }
     last.saturating_sub(first.unwrap_or(0)) as usize
-}
-
-/// Makes room for as many entries as the rest of a batch will have, if they are like the first `bytes`: at most `left`.
-pub(crate) fn make_room(out: &mut Vec<Entry>, bytes: usize, left: u64) {
-    let like_these = BATCH_BYTES.saturating_sub(bytes) * out.len() / bytes.max(1) + 1;
-    let most = usize::try_from(left).unwrap_or(usize::MAX);
-    out.reserve_exact(like_these.min(most).min(BATCH_ENTRIES.saturating_sub(out.len())));
-}
-
-/// Whether a batch is full.
-pub(crate) fn full(entries: &[Entry], bytes: usize) -> bool {
-    bytes >= BATCH_BYTES || entries.len() >= BATCH_ENTRIES
-}
-
-/// Bytes that count for a batch.
-pub(crate) fn weight(entries: &[Entry]) -> usize {
-    entries
-        .iter()
-        .map(|entry| entry.payload.len() + entry.metadata.encoded().len())
-        .sum()
 }

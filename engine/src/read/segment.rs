@@ -1,11 +1,14 @@
 //! One segment in sequence order.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::ahead::{Ahead, PART_ENTRIES_MIN};
-use super::entries::entries_of;
-use super::{AT_ONCE_ENTRIES, BATCH_BYTES, RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind, full, make_room, weight};
+use super::choice::Choice;
+use super::entries::section_of;
+use super::gather::Gather;
+use super::{AT_ONCE_ENTRIES, BATCH_BYTES, RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind};
 use crate::boundary::{SegmentRead, TimeRange};
 use crate::disk::nonblocking::without_waiting;
 use crate::error::StorageError;
@@ -16,13 +19,13 @@ use crate::index::segments::Begun;
 use crate::log::extents::SegmentPart;
 use crate::log::opened::StoreLog;
 use crate::log::window::Window;
-use streamkit_record::{Entry, SegmentPath, Sequence};
+use streamkit_record::{SegmentPath, Sequence};
 
 /// Entries from which on it is known what the next ones are like.
-const ENTRIES_KNOWN_MIN: usize = 16;
+const ENTRIES_KNOWN_MIN: u64 = 16;
 
 /// A scan of one segment, up to the head of the moment it was made.
-pub(crate) struct SegmentScan {
+pub(crate) struct SegmentScan<G: Gather> {
     log: Arc<StoreLog>,
     path: SegmentPath,
     number: SegmentNumber,
@@ -30,7 +33,7 @@ pub(crate) struct SegmentScan {
     next: Sequence,
     last: Sequence,
     time: TimeRange,
-    left: u64,
+    choice: Choice,
     /// What is still to be read of each extent, the next one last; `None` until looked up.
     parts: Option<Vec<SegmentPart>>,
     newest: u64,
@@ -39,14 +42,30 @@ pub(crate) struct SegmentScan {
     part: Option<SegmentPart>,
     window: Window,
     /// What another thread reads: the entries from this sequence on.
-    ahead: Option<(Sequence, Ahead<SegmentScan>)>,
+    ahead: Option<(Sequence, Ahead<SegmentScan<G>>)>,
 }
 
-impl SegmentScan {
+impl<G: Gather> SegmentScan<G> {
+    /// Of any entries.
     pub(crate) fn new(log: Arc<StoreLog>, read: SegmentRead) -> Self {
+        let choice = Choice::any(read.limit);
+        Self::of(log, read.path, read.from..=read.to, read.time, choice)
+    }
+
+    /// Of those of `wanted` that are chosen.
+    pub(crate) fn of(
+        log: Arc<StoreLog>,
+        path: SegmentPath,
+        wanted: RangeInclusive<Sequence>,
+        time: TimeRange,
+        mut choice: Choice,
+    ) -> Self {
+        if !choice.filter.passes_segment(path.segment.as_str().as_bytes()) {
+            choice.left = 0;
+        }
         let found = {
             let catalog = log.catalog();
-            catalog.find(&read.path).map(|(number, segment)| {
+            catalog.find(&path).map(|(number, segment)| {
                 (
                     (number, segment.begun),
                     segment.first_sequence,
@@ -63,17 +82,17 @@ impl SegmentScan {
             log,
             number,
             begun,
-            next: read.from.max(first),
-            last: read.to.min(head),
-            time: read.time,
-            left: read.limit,
+            next: first.max(*wanted.start()),
+            last: head.min(*wanted.end()),
+            time,
+            choice,
             parts: None,
             newest,
             runs: VecDeque::new(),
             part: None,
             window,
             ahead: None,
-            path: read.path,
+            path,
         }
     }
 
@@ -90,7 +109,7 @@ impl SegmentScan {
             match found.last() {
                 _ if !passed_over => {}
                 Some(part) => self.next = self.next.max(part.first_sequence),
-                None => self.left = 0,
+                None => self.choice.left = 0,
             }
         }
         Ok(found)
@@ -140,19 +159,20 @@ impl SegmentScan {
             runs: VecDeque::new(),
             part: None,
             ahead: None,
+            choice: self.choice.clone(),
             ..*self
         }
     }
 
     /// Has the second half of a batch read by another thread, where each entry takes a read of its own. `entries` of `bytes`
     /// are in the batch so far.
-    fn read_ahead(&mut self, entries: usize, bytes: usize) {
+    fn read_ahead(&mut self, entries: u64, bytes: usize) {
         let started = self.ahead.is_some() || entries < ENTRIES_KNOWN_MIN;
-        if started || self.runs.len() < 2 || !self.is_scattered() || !self.takes_all_times() {
+        if started || self.runs.len() < 2 || !self.is_scattered() || !self.takes_all() {
             return;
         }
-        let like_these = (BATCH_BYTES.saturating_sub(bytes) * entries / bytes.max(1)) as u64;
-        let left = (self.last.0 - self.next.0).saturating_add(1).min(self.left);
+        let like_these = BATCH_BYTES.saturating_sub(bytes) as u64 * entries / bytes.max(1) as u64;
+        let left = (self.last.0 - self.next.0).saturating_add(1).min(self.choice.left);
         let part = left.min(like_these) / 2;
         if part < PART_ENTRIES_MIN {
             return;
@@ -185,42 +205,42 @@ impl SegmentScan {
     }
 
     /// Adds what another thread has read, if that comes next.
-    fn take_ahead(&mut self, out: &mut Vec<Entry>) {
-        let Some((_, ahead)) = self.ahead.take_if(|(first, _)| *first <= self.next) else {
+    fn take_ahead(&mut self, out: &mut G) {
+        let Some((first, ahead)) = self.ahead.take_if(|(first, _)| *first <= self.next) else {
             return;
         };
-        let Some(entries) = ahead.finish() else { return };
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
-            return;
-        };
-        if first.sequence != self.next {
+        let Some(read) = ahead.finish() else { return };
+        if first != self.next {
             return;
         }
-        self.left -= entries.len() as u64;
-        self.next = last.sequence.next();
+        self.choice.left -= read.entries();
+        self.next = Sequence(self.next.0 + read.entries());
         while self.runs.front().is_some_and(|run| run.last_sequence() < self.next) {
             self.runs.pop_front();
         }
-        out.extend(entries);
+        out.append(read);
     }
 
-    fn takes_all_times(&self) -> bool {
-        (self.time.after, self.time.until) == (TimeRange::ALL.after, TimeRange::ALL.until)
+    /// Whether nothing but the limit keeps any entry out.
+    fn takes_all(&self) -> bool {
+        self.choice.is_any() && (self.time.after, self.time.until) == (TimeRange::ALL.after, TimeRange::ALL.until)
     }
 }
 
-impl Scan for SegmentScan {
+impl<G: Gather> Scan for SegmentScan<G> {
+    type Batch = G;
+
     fn is_done(&self) -> bool {
-        self.left == 0 || self.next > self.last
+        self.choice.left == 0 || self.next > self.last
     }
 
     fn explain(&self, error: StorageError) -> StorageError {
         self.log.naming_segments(error, Some(&self.path))
     }
 
-    fn without_waiting(&self) -> Option<Option<Vec<Entry>>> {
-        let few = self.last.0.saturating_sub(self.next.0) < AT_ONCE_ENTRIES || self.left <= AT_ONCE_ENTRIES;
-        if self.parts.is_some() || !few || !self.takes_all_times() || !self.log.extents.can_read_without_waiting() {
+    fn without_waiting(&self) -> Option<Option<G>> {
+        let few = self.last.0.saturating_sub(self.next.0) < AT_ONCE_ENTRIES || self.choice.left <= AT_ONCE_ENTRIES;
+        if self.parts.is_some() || !few || !self.takes_all() || !self.log.extents.can_read_without_waiting() {
             return None;
         }
         let mut copy = self.beside();
@@ -229,21 +249,19 @@ impl Scan for SegmentScan {
         copy.is_done().then_some(read)
     }
 
-    fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
-        let mut out = Vec::new();
-        let mut bytes = 0;
+    fn next_batch(&mut self) -> Result<Option<G>, StorageError> {
+        let mut out = G::default();
         let mut skipped = 0;
-        while !self.is_done() && !full(&out, bytes) {
-            let before = out.len();
+        while !self.is_done() && !out.is_full() {
+            let before = out.entries();
             self.take_ahead(&mut out);
-            if out.len() > before {
-                bytes += weight(&out[before..]);
+            if out.entries() > before {
                 continue;
             }
-            self.read_ahead(out.len(), bytes);
+            self.read_ahead(before, out.bytes());
             if self.runs.is_empty() {
                 self.refill()?;
-                if self.left == 0 {
+                if self.choice.left == 0 {
                     break;
                 }
             }
@@ -269,17 +287,16 @@ impl Scan for SegmentScan {
                 let runs = &self.runs;
                 let close = || close_behind(runs.iter().map(|run| run.trx_byte));
                 let located = self.window.transaction(&self.log.extents, run.trx_byte, close)?;
-                // A transaction of 10 000 records is handed out in parts, like everything else.
-                let most = self.left.min(super::BATCH_ENTRIES as u64);
-                let to = Sequence(self.next.0.saturating_add(most - 1)).min(self.last);
-                let before = out.len();
-                entries_of(&self.window, &located, &run, &self.path, self.next..=to, &mut out)?;
-                bytes += weight(&out[before..]);
-                let got = (out.len() - before) as u64;
-                self.left -= got;
-                self.next = Sequence(self.next.0 + got);
+                let section = section_of(&self.window, &located, &run, &self.path)?;
+                let (wanted, most) = (self.next..=self.last.min(run.last_sequence()), G::SECTION_ENTRIES_MAX);
+                let path = &self.path;
+                let next = self.choice.each(&section, wanted, most, |chosen| {
+                    out.take(&located, &section, path, chosen)
+                });
+                self.next = next.map_err(|error| self.window.damage(run.trx_byte, error))?;
+                skipped += usize::from(out.entries() == before);
                 if before == 0 {
-                    make_room(&mut out, bytes, self.left.min(self.last.0.saturating_sub(to.0)));
+                    out.make_room(self.choice.left.min((self.last.0 + 1).saturating_sub(self.next.0)));
                 }
             } else {
                 self.next = run.last_sequence().next();
@@ -292,6 +309,6 @@ impl Scan for SegmentScan {
                 return Ok(Some(out));
             }
         }
-        Ok((!out.is_empty()).then_some(out))
+        Ok((out.entries() > 0).then_some(out))
     }
 }

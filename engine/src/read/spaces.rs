@@ -2,29 +2,36 @@
 //! misses an entry before it.
 
 mod section;
+mod start;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::choice::Choice;
 use super::entries::ANOTHER_SECTION;
+use super::gather::Gather;
 use super::listed::{FoundSection, Listed};
+use super::place::Place;
 use super::resolve::Search;
-use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan, full, make_room, weight};
+use super::sources::{Part, Sources};
+use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
-use crate::format::log_start::LogStart;
 use crate::format::run::SectionAt;
 use crate::index::runs::ExtentRuns;
 use crate::index::segments::{Segments, SpaceNumber};
 use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
 use crate::log::window::Window;
-use streamkit_record::{Entry, LogPosition, Name, Sequence};
+use streamkit_record::{LogCursor, LogPosition, Name, Sequence};
 
 /// Where a space's reader goes on.
 enum Start {
     /// Everything.
     Beginning,
+    /// Behind a place in the log.
+    Behind(Place),
     /// After an entry that is there: its place in the log, and its sequence within that section.
     After {
         extent: u64,
@@ -39,13 +46,22 @@ enum Start {
     BeforeTime(SpaceCursor),
 }
 
+/// Where a scan goes on, before it is looked up.
+enum Begin {
+    /// Each space after an entry of its own.
+    Each(BTreeMap<Name, Option<SpaceCursor>>),
+    /// All behind one place.
+    Behind(LogCursor),
+}
+
 /// A scan of some spaces, up to the durable tail of the moment it was made.
-pub(crate) struct SpacesScan {
+pub(crate) struct SpacesScan<G: Gather> {
     log: Arc<StoreLog>,
-    spaces: BTreeMap<Name, Option<SpaceCursor>>,
+    sources: Sources,
+    begin: Begin,
     starts: Option<BTreeMap<Name, Start>>,
     time: TimeRange,
-    left: u64,
+    choice: Choice,
     end: LogPosition,
     extent: u64,
     next_place: SectionAt,
@@ -56,18 +72,38 @@ pub(crate) struct SpacesScan {
     resume: Option<(SectionAt, Sequence)>,
     /// For the place of a cursor: the space.
     search: Option<(Name, Search)>,
+    gathered: PhantomData<fn() -> G>,
 }
 
-impl SpacesScan {
+impl<G: Gather> SpacesScan<G> {
+    /// Of whole spaces, up to the durable tail.
     pub(crate) fn new(log: Arc<StoreLog>, read: SpacesRead) -> Self {
+        let sources = Sources::spaces(read.spaces.keys());
+        Self::starting(
+            log,
+            sources,
+            Begin::Each(read.spaces),
+            read.time,
+            Choice::any(read.limit),
+        )
+    }
+
+    /// Of what is chosen of some sources behind a place; it goes on with what is committed later.
+    pub(crate) fn of(log: Arc<StoreLog>, sources: Sources, behind: LogCursor, time: TimeRange, choice: Choice) -> Self {
+        Self::starting(log, sources, Begin::Behind(behind), time, choice)
+    }
+
+    fn starting(log: Arc<StoreLog>, sources: Sources, begin: Begin, time: TimeRange, choice: Choice) -> Self {
         let end = LogPosition::of_local(*log.tail.borrow());
         let window = Window::new(log.id, end.extent);
         Self {
             log,
-            spaces: read.spaces,
+            sources,
+            begin,
             starts: None,
-            time: read.time,
-            left: read.limit,
+            time,
+            choice,
+            gathered: PhantomData,
             end,
             extent: 0,
             next_place: (0, 0),
@@ -77,52 +113,6 @@ impl SpacesScan {
             resume: None,
             search: None,
         }
-    }
-
-    /// Finds out where each space goes on, and from which extent to read.
-    fn start(&mut self) -> Result<(), StorageError> {
-        let mut starts = BTreeMap::new();
-        let mut first = u64::MAX;
-        for (space, cursor) in &self.spaces {
-            let start = match cursor {
-                None => Start::Beginning,
-                Some(cursor) => self.resolve(space, cursor)?,
-            };
-            first = first.min(match &start {
-                Start::After { extent, .. } => *extent,
-                Start::Beginning => LogStart::WHOLE.extent(),
-                Start::AfterTime(cursor) | Start::BeforeTime(cursor) => {
-                    self.log.extents.first_since(cursor.timestamp, self.end.extent)?
-                }
-            });
-            starts.insert(space.clone(), start);
-        }
-        if self.time.after > TimeRange::ALL.after {
-            first = first.max(self.log.extents.first_since(self.time.after, self.end.extent)?);
-        }
-        self.extent = first;
-        if let [Start::After { extent, place, .. }] = &starts.values().collect::<Vec<_>>()[..]
-            && *extent == first
-        {
-            self.next_place = *place;
-        }
-        self.starts = Some(starts);
-        Ok(())
-    }
-
-    fn resolve(&self, space: &Name, cursor: &SpaceCursor) -> Result<Start, StorageError> {
-        let path = streamkit_record::SegmentPath {
-            space: space.clone(),
-            segment: cursor.segment.clone(),
-        };
-        Ok(match self.log.locate(&path, cursor.sequence)? {
-            Some((extent, run)) if run.timestamp == cursor.timestamp => Start::After {
-                extent,
-                place: run.place(),
-                sequence: cursor.sequence,
-            },
-            _ => Start::AfterTime(cursor.clone()),
-        })
     }
 
     /// Looks up the next sections, in this extent or the next ones; each lookup counts in `looked_up`. There are no more if
@@ -170,7 +160,7 @@ impl SpacesScan {
             ExtentIndex::File(index) => {
                 let mut found = Vec::new();
                 let mut horizon: Option<SectionAt> = None;
-                for space in self.spaces.keys() {
+                for space in self.sources.names() {
                     let postings = index.postings(space, self.next_place, RUNS_PER_LOOKUP)?;
                     if postings.len() == RUNS_PER_LOOKUP as usize {
                         // There may be more of this space beyond: what lies further of the others waits.
@@ -193,10 +183,10 @@ impl SpacesScan {
     }
 
     fn lookup_runs(&self, runs: &ExtentRuns, segments: &Segments) -> (Vec<FoundSection>, Option<SectionAt>) {
-        let wanted: BTreeMap<SpaceNumber, &Name> = self
-            .spaces
-            .keys()
-            .filter_map(|space| Some((segments.space_number(space)?, space)))
+        let wanted: BTreeMap<SpaceNumber, (&Name, &Part)> = self
+            .sources
+            .parts()
+            .filter_map(|(space, part)| Some((segments.space_number(space)?, (space, part))))
             .collect();
         let mut found = Vec::new();
         let mut last = (0, 0);
@@ -204,7 +194,11 @@ impl SpacesScan {
         // A bounded number at a time, so that the committer never waits long for the catalog.
         for owned in runs.by_ref().take(16 * RUNS_PER_LOOKUP as usize) {
             last = owned.run.place();
-            if let Some(&space) = wanted.get(&segments.rows[owned.segment].space) {
+            let row = &segments.rows[owned.segment];
+            if let Some(&(space, part)) = wanted.get(&row.space)
+                && part.wants(segments.names.bytes(row.name))
+                && self.choice.filter.passes_segment(segments.names.bytes(row.name))
+            {
                 found.push(FoundSection {
                     place: last,
                     timestamp: owned.run.timestamp,
@@ -220,17 +214,30 @@ fn after(place: SectionAt) -> SectionAt {
     (place.0, place.1.saturating_add(1))
 }
 
-impl Scan for SpacesScan {
+impl<G: Gather> Scan for SpacesScan<G> {
+    type Batch = G;
+
     fn is_done(&self) -> bool {
-        self.left == 0
+        self.choice.left == 0
+    }
+
+    fn goes_on(&self) -> bool {
+        matches!(self.begin, Begin::Behind(_)) && !self.is_done()
     }
 
     fn explain(&self, error: StorageError) -> StorageError {
         self.log.naming_segments(error, None)
     }
 
-    fn next_batch(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
+    fn next_batch(&mut self) -> Result<Option<G>, StorageError> {
+        if self.goes_on() {
+            self.go_on();
+        }
         let batch = self.gather()?;
+        if batch.is_none() {
+            // Nobody knows how long it waits: the memory of its last read may go.
+            self.window = Window::new(self.log.id, self.end.extent);
+        }
         match self.listed.misplaced(&self.log)? {
             None => Ok(batch),
             Some(byte) => Err(self.window.damage(byte, ANOTHER_SECTION)),
@@ -238,19 +245,25 @@ impl Scan for SpacesScan {
     }
 }
 
-impl SpacesScan {
+impl<G: Gather> SpacesScan<G> {
     /// The next batch, of which the last entry is not yet known to stand where the index lists it.
-    fn gather(&mut self) -> Result<Option<Vec<Entry>>, StorageError> {
-        if self.spaces.is_empty() || self.end.byte == 0 {
-            return Ok(None);
+    fn gather(&mut self) -> Result<Option<G>, StorageError> {
+        if self.end.byte == 0 {
+            let begins = match &self.begin {
+                Begin::Each(_) => true,
+                Begin::Behind(cursor) => cursor.bytes().is_empty(),
+            };
+            return if begins { Ok(None) } else { Err(StorageError::OtherLog) };
         }
         if self.starts.is_none() {
             self.start()?;
         }
-        let mut out = Vec::new();
-        let mut bytes = 0;
+        if self.sources.is_empty() {
+            return Ok(None);
+        }
+        let mut out = G::default();
         let (mut skipped, mut read_for_nothing) = (0, 0);
-        while self.left > 0 && !full(&out, bytes) {
+        while self.choice.left > 0 && !out.is_full() {
             if skipped >= SKIPPED_RUNS || read_for_nothing >= SKIPPED_READS {
                 return Ok(Some(out));
             }
@@ -264,7 +277,7 @@ impl SpacesScan {
                 break;
             };
             if found.timestamp > self.time.until {
-                self.left = 0; // times never go backwards: nothing later can pass
+                self.choice.left = 0; // times never go backwards: nothing later can pass
                 break;
             }
             let extent = self.window.extent();
@@ -276,16 +289,15 @@ impl SpacesScan {
                 skipped += 1;
                 continue;
             }
-            let before = out.len();
+            let before = out.entries();
             if !self.read(&found, &mut out)? {
                 self.found.push_front(found);
             }
-            bytes += weight(&out[before..]);
-            read_for_nothing += usize::from(out.len() == before);
-            if before == 0 && !out.is_empty() {
-                make_room(&mut out, bytes, self.left.min(self.found.len() as u64));
+            read_for_nothing += usize::from(out.entries() == before);
+            if before == 0 && out.entries() > 0 {
+                out.make_room(self.choice.left.min(self.found.len() as u64));
             }
         }
-        Ok((!out.is_empty()).then_some(out))
+        Ok((out.entries() > 0).then_some(out))
     }
 }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 use tracing::Instrument as _;
 
+use crate::boundary::pieces::{PieceReader, PiecesRead, Source};
 use crate::boundary::{Changes, EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::budget::{QueueBudget, QueuePermit};
 use crate::commit::committer::StoreCommitter;
@@ -24,7 +25,11 @@ use crate::limits::{TRANSACTION_ENCODED_BYTES_MAX, is_ttl};
 use crate::log::opened::StoreLog;
 use crate::read::Reader;
 use crate::read::changes;
+use crate::read::choice::Choice;
+use crate::read::gather::Entries;
+use crate::read::pieces::Pieces;
 use crate::read::segment::SegmentScan;
+use crate::read::sources::Sources;
 use crate::read::spaces::SpacesScan;
 use crate::runtime::blocking;
 use crate::runtime::sync::Instant;
@@ -288,13 +293,28 @@ impl Store for LocalStore {
     }
 
     fn read_segment(&self, read: SegmentRead) -> Box<dyn EntryReader> {
-        let scan = SegmentScan::new(Arc::clone(self.log()), read);
+        let scan = SegmentScan::<Entries>::new(Arc::clone(self.log()), read);
         Box::new(Reader::new(scan, Arc::clone(&self.threads.pools)))
     }
 
     fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
-        let scan = SpacesScan::new(Arc::clone(self.log()), read);
+        let scan = SpacesScan::<Entries>::new(Arc::clone(self.log()), read);
         Box::new(Reader::new(scan, Arc::clone(&self.threads.pools)))
+    }
+
+    fn read_pieces(&self, read: PiecesRead) -> Box<dyn PieceReader> {
+        let (log, pools) = (Arc::clone(self.log()), Arc::clone(&self.threads.pools));
+        let choice = Choice::new(read.filter, read.entries, read.bytes);
+        match read.source {
+            Source::Segment(path, from, to) => {
+                let scan = SegmentScan::<Pieces>::of(log, path, from..=to, read.time, choice);
+                Box::new(Reader::new(scan, pools))
+            }
+            Source::Log(wanted, behind) => {
+                let scan = SpacesScan::<Pieces>::of(log, Sources::new(wanted), behind, read.time, choice);
+                Box::new(Reader::new(scan, pools))
+            }
+        }
     }
 
     async fn spaces(&self) -> Result<Vec<Name>, ReadError> {

@@ -63,6 +63,7 @@ mod many_stores;
 mod moved;
 mod nothing;
 mod overload;
+mod pieces;
 mod retries;
 mod scans;
 mod shared_files;

@@ -122,6 +122,10 @@ impl Store for Watched {
     fn read_segment(&self, read: SegmentRead) -> Box<dyn EntryReader> {
         self.reader(self.store.read_segment(read))
     }
+    fn read_pieces(&self, read: PiecesRead) -> Box<dyn PieceReader> {
+        self.store.read_pieces(read)
+    }
+
     fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
         self.reader(self.store.read_spaces(read))
     }

@@ -73,6 +73,10 @@ impl Store for Faulty {
     fn read_segment(&self, read: SegmentRead) -> Box<dyn EntryReader> {
         Box::new(Breaks(self.0.read_segment(read), false))
     }
+    fn read_pieces(&self, read: PiecesRead) -> Box<dyn PieceReader> {
+        self.0.read_pieces(read)
+    }
+
     fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
         Box::new(Breaks(self.0.read_spaces(read), false))
     }

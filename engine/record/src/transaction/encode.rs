@@ -152,6 +152,21 @@ pub fn put_section(bytes: &mut Vec<u8>, part: &SegmentAppend) {
     end_section(bytes, section);
 }
 
+/// The header and names of a section with some of another's records, which are to stand behind it as they stand there.
+pub fn section_head(of: &Section<'_>, first: Sequence, records: u32, body_bytes: usize) -> Vec<u8> {
+    let names = of.space.len() + of.segment.len();
+    let mut bytes = Vec::with_capacity(SECTION_HEADER_BYTES + names);
+    bytes.extend_from_slice(&length(SECTION_HEADER_BYTES + names + body_bytes).to_le_bytes());
+    for name in [of.space, of.segment] {
+        bytes.extend_from_slice(&(name.len() as u16).to_le_bytes()); // it was read from as many bytes
+    }
+    bytes.extend_from_slice(&records.to_le_bytes());
+    bytes.extend_from_slice(&first.0.to_le_bytes());
+    bytes.extend_from_slice(of.space);
+    bytes.extend_from_slice(of.segment);
+    bytes
+}
+
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("limits keep a transaction below 4 GiB")
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use encode::Encoded;
-pub use encode::{put_section, with_sections};
+pub use encode::{put_section, section_head, with_sections};
 use uuid::Uuid;
 
 use crate::limits::is_ttl;
@@ -211,6 +211,17 @@ impl<'a> Section<'a> {
     /// Bytes from its start to the next section's.
     pub fn length(&self) -> usize {
         self.records_offset - self.offset as usize + self.body.len()
+    }
+
+    /// Bytes of payload and metadata of all its records.
+    pub fn record_bytes(&self) -> u64 {
+        let headers = u64::from(self.record_count) * RECORD_HEADER_BYTES as u64;
+        (self.body.len() as u64).saturating_sub(headers)
+    }
+
+    /// The last record's sequence.
+    pub fn last_sequence(&self) -> Sequence {
+        Sequence((self.first_sequence.0 + u64::from(self.record_count)).saturating_sub(1))
     }
 
     /// The names, checked.

@@ -2,16 +2,19 @@
 
 use super::{SpacesScan, Start};
 use crate::error::StorageError;
+use crate::format::FormatError;
 use crate::format::run::Run;
 use crate::format::transaction::Section;
-use crate::read::BATCH_ENTRIES;
+use crate::log::window::Located;
 use crate::read::close_behind;
-use crate::read::entries::{ANOTHER_SECTION, entries_of};
+use crate::read::entries::ANOTHER_SECTION;
+use crate::read::gather::Gather;
 use crate::read::listed::FoundSection;
+use crate::read::place::Before;
 use crate::read::resolve::{Resolved, Search};
-use streamkit_record::{Entry, Sequence};
+use streamkit_record::Sequence;
 
-impl SpacesScan {
+impl<G: Gather> SpacesScan<G> {
     /// Where the first section of a cursor's own millisecond is met, finds out where the cursor's entry stands, or looks a
     /// part further for it: then `false`.
     pub(super) fn is_resolved(&mut self, found: &FoundSection) -> Result<bool, StorageError> {
@@ -46,6 +49,7 @@ impl SpacesScan {
         match self.starts.as_ref().and_then(|starts| starts.get(&found.space)) {
             None => true,
             Some(Start::Beginning) => false,
+            Some(Start::Behind(behind)) => self.window.position(found.place.0) < behind.at,
             Some(Start::After {
                 extent: seen, place, ..
             }) => (extent, found.place) < (*seen, *place),
@@ -58,11 +62,20 @@ impl SpacesScan {
         &self,
         found: &FoundSection,
         extent: u64,
-        path: &streamkit_record::SegmentPath,
-        run: &Run,
-    ) -> Option<Sequence> {
-        match self.starts.as_ref()?.get(&found.space)? {
+        located: &Located,
+        (path, run): (&streamkit_record::SegmentPath, &Run),
+    ) -> Result<Option<Sequence>, FormatError> {
+        let start = self.starts.as_ref().and_then(|starts| starts.get(&found.space));
+        let Some(start) = start else { return Ok(None) };
+        Ok(match start {
             Start::Beginning => Some(run.first_sequence),
+            Start::Behind(behind) if located.at < behind.at => None,
+            Start::Behind(behind) if located.at == behind.at => {
+                let before = Before::FIRST.go_to(located.bytes(), run.section_offset)?;
+                let seen = behind.records.saturating_sub(before.records);
+                (seen < run.count).then(|| Sequence(run.first_sequence.0 + u64::from(seen)))
+            }
+            Start::Behind(_) => Some(run.first_sequence),
             Start::After {
                 extent: seen,
                 place,
@@ -77,11 +90,11 @@ impl SpacesScan {
                 std::cmp::Ordering::Equal if path.segment == cursor.segment => Some(cursor.sequence.next()),
                 std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => Some(run.first_sequence),
             },
-        }
+        })
     }
 
     /// Reads a section; `false` if it has more than fits the batch.
-    pub(super) fn read(&mut self, found: &FoundSection, out: &mut Vec<Entry>) -> Result<bool, StorageError> {
+    pub(super) fn read(&mut self, found: &FoundSection, out: &mut G) -> Result<bool, StorageError> {
         let resume = self.resume.take().filter(|(place, _)| *place == found.place);
         let extent = self.window.extent();
         let behind = &self.found;
@@ -108,8 +121,14 @@ impl SpacesScan {
         if !self.listed.agrees(&self.log, at, stands, (&path, &run))? {
             return Err(damage(ANOTHER_SECTION));
         }
+        // What is passed over must be what the index lists, just as what is given out.
+        self.listed.passed(extent, &path, &run);
+        let passes = self.choice.filter.passes_segment(section.segment);
+        if !passes || !self.sources.wants(&path.space, &path.segment) {
+            return Ok(true);
+        }
         let readable = self.log.catalog().visible_from(&path, at);
-        let unseen = self.unseen(found, extent, &path, &run);
+        let unseen = self.unseen(found, extent, &located, (&path, &run)).map_err(damage)?;
         let (Some(readable), Some(unseen)) = (readable, unseen) else {
             return Ok(true);
         };
@@ -117,17 +136,16 @@ impl SpacesScan {
             .max(unseen)
             .max(resume.map_or(Sequence::FIRST, |(_, next)| next));
         let from = from.max(run.first_sequence);
-        let most = self.left.min(BATCH_ENTRIES as u64);
-        let to = Sequence(from.0.saturating_add(most - 1)).min(run.last_sequence());
+        let to = run.last_sequence();
         if from > to {
             return Ok(true);
         }
-        let before = out.len();
-        entries_of(window, &located, &run, &path, from..=to, out)?;
-        self.left -= (out.len() - before) as u64;
-        self.listed.gave(extent, path, run);
-        if to < run.last_sequence() {
-            self.resume = Some((found.place, to.next()));
+        let next = self.choice.each(&section, from..=to, G::SECTION_ENTRIES_MAX, |chosen| {
+            out.take(&located, &section, &path, chosen)
+        });
+        let next = next.map_err(damage)?;
+        if next <= to {
+            self.resume = Some((found.place, next));
             return Ok(false);
         }
         Ok(true)

@@ -1,0 +1,104 @@
+//! Where a scan begins, and where it goes on.
+
+use std::collections::BTreeMap;
+
+use super::{Begin, SpacesScan, Start};
+use crate::boundary::{SpaceCursor, TimeRange};
+use crate::error::StorageError;
+use crate::format::log_start::LogStart;
+use crate::read::gather::Gather;
+use crate::read::place::Place;
+use streamkit_record::{LogCursor, LogPosition, Name};
+
+impl<G: Gather> SpacesScan<G> {
+    /// Finds out where each space goes on, and from which extent to read.
+    pub(super) fn start(&mut self) -> Result<(), StorageError> {
+        let mut starts = BTreeMap::new();
+        let mut first = u64::MAX;
+        let spaces = match &self.begin {
+            Begin::Each(spaces) => spaces,
+            Begin::Behind(cursor) => return self.start_behind(&cursor.clone()),
+        };
+        for (space, cursor) in spaces {
+            let start = match cursor {
+                None => Start::Beginning,
+                Some(cursor) => self.resolve(space, cursor)?,
+            };
+            first = first.min(match &start {
+                Start::After { extent, .. } => *extent,
+                Start::Behind(place) => place.at.extent,
+                Start::Beginning => LogStart::WHOLE.extent(),
+                Start::AfterTime(cursor) | Start::BeforeTime(cursor) => {
+                    self.log.extents.first_since(cursor.timestamp, self.end.extent)?
+                }
+            });
+            starts.insert(space.clone(), start);
+        }
+        if self.time.after > TimeRange::ALL.after {
+            first = first.max(self.log.extents.first_since(self.time.after, self.end.extent)?);
+        }
+        self.extent = first;
+        if let [Start::After { extent, place, .. }] = &starts.values().collect::<Vec<_>>()[..]
+            && *extent == first
+        {
+            self.next_place = *place;
+        }
+        self.starts = Some(starts);
+        Ok(())
+    }
+
+    /// The same for one place that all go on behind.
+    fn start_behind(&mut self, cursor: &LogCursor) -> Result<(), StorageError> {
+        self.extent = LogStart::WHOLE.extent();
+        let mut place = None;
+        if !cursor.bytes().is_empty() {
+            let named = Place::of(cursor).ok_or(StorageError::OtherLog)?;
+            let found = named.find(&self.log, &mut self.window, self.end)?;
+            (self.extent, self.next_place) = (found.at.extent, (found.at.byte, 0));
+            place = Some(found);
+        }
+        if self.time.after > TimeRange::ALL.after {
+            let first = self.log.extents.first_since(self.time.after, self.end.extent)?;
+            if first > self.extent {
+                (self.extent, self.next_place) = (first, (0, 0));
+            }
+        }
+        let starts = self.sources.names().map(|space| {
+            let start = place.map_or(Start::Beginning, Start::Behind);
+            (space.clone(), start)
+        });
+        self.starts = Some(starts.collect());
+        Ok(())
+    }
+
+    /// Whether it has come to its end.
+    fn is_at_end(&self) -> bool {
+        self.found.is_empty() && self.resume.is_none() && self.extent > self.end.extent
+    }
+
+    /// Goes on behind its end, with what is durable by now.
+    pub(super) fn go_on(&mut self) {
+        let tail = LogPosition::of_local(*self.log.tail.borrow());
+        if self.starts.is_none() {
+            self.end = tail;
+        } else if self.is_at_end() && self.end < tail {
+            (self.extent, self.next_place) = (self.end.extent, (self.end.byte, 0));
+            self.end = tail;
+        }
+    }
+
+    fn resolve(&self, space: &Name, cursor: &SpaceCursor) -> Result<Start, StorageError> {
+        let path = streamkit_record::SegmentPath {
+            space: space.clone(),
+            segment: cursor.segment.clone(),
+        };
+        Ok(match self.log.locate(&path, cursor.sequence)? {
+            Some((extent, run)) if run.timestamp == cursor.timestamp => Start::After {
+                extent,
+                place: run.place(),
+                sequence: cursor.sequence,
+            },
+            _ => Start::AfterTime(cursor.clone()),
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! A cursor goes on exactly behind its place, wherever that stands, or says that it is of another log.
+
+use streamkit_engine::*;
+use uuid::Uuid;
+
+use super::model::{Model, STORE, all_spaces, decoded, engine};
+
+/// Where the number of its transaction and its place stand in a cursor.
+const NUMBER: usize = 1;
+const EXTENT: usize = 13;
+const BYTE: usize = 21;
+
+/// The cursor with other bytes at a place.
+fn changed(cursor: &LogCursor, at: usize, bytes: &[u8]) -> LogCursor {
+    let mut changed = cursor.bytes().to_vec();
+    changed[at..at + bytes.len()].copy_from_slice(bytes);
+    LogCursor::new(changed.into()).unwrap()
+}
+
+async fn read_behind(store: &dyn Store, cursor: LogCursor) -> Result<Vec<Entry>, ReadError> {
+    let mut reader = store.read_pieces(all_spaces(cursor));
+    let mut got = Vec::new();
+    while let Some(batch) = reader.next_batch().await? {
+        got.extend(decoded(&batch));
+    }
+    Ok(got)
+}
+
+fn is_of_another_log(read: &Result<Vec<Entry>, ReadError>) -> bool {
+    matches!(read, Err(ReadError::Storage(StorageError::OtherLog)))
+}
+
+#[tokio::test]
+async fn a_cursor_finds_its_transaction_by_its_number_wherever_that_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let store = engine.store(STORE).await.unwrap();
+    let mut dice = Dice::new(6);
+    let mut model = Model::default();
+    for _ in 0..60 {
+        model.change(&*store, &mut dice).await;
+        model.check(&*store, &mut dice, 1).await;
+    }
+    assert!(model.cursors.len() > 20);
+    for (place, cursor) in &model.cursors {
+        let expected = model.expected(&all_spaces(LogCursor::default()), *place);
+        let elsewhere = [
+            (1, 4096),
+            (1, 4097),
+            (1, 5000),
+            (2, 4096),
+            (9, 70_000),
+            (0, 0),
+            (u64::MAX, u32::MAX),
+        ];
+        for (extent, byte) in elsewhere {
+            let moved = changed(cursor, EXTENT, &u64::to_le_bytes(extent));
+            let moved = changed(&moved, BYTE, &u32::to_le_bytes(byte));
+            assert!(
+                read_behind(&*store, moved).await.unwrap() == expected,
+                "{extent} {byte}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_log_is_an_error_and_never_an_end() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = engine(dir.path());
+    let store = source.store(STORE).await.unwrap();
+    let mut dice = Dice::new(8);
+    let mut model = Model::default();
+    for _ in 0..20 {
+        model.append(&*store, &mut dice).await;
+    }
+    let target = copy.path().join("backup");
+    backup::backup(&source, &disk::best(), &target, &mut |_| {}).unwrap();
+    let mut reader = store.read_pieces(all_spaces(LogCursor::default()));
+    let mut last = LogCursor::default();
+    while let Some(batch) = reader.next_batch().await.unwrap() {
+        last = batch.cursor;
+    }
+    model.append(&*store, &mut dice).await;
+    let behind = reader
+        .next_batch()
+        .await
+        .unwrap()
+        .expect("something was appended")
+        .cursor;
+    assert!(read_behind(&*store, behind.clone()).await.unwrap().is_empty());
+    let other = source.store(StoreId(Uuid::from_u128(8))).await.unwrap();
+    assert!(is_of_another_log(&read_behind(&*other, last.clone()).await));
+    for byte in NUMBER..EXTENT {
+        let wrong = changed(&last, byte, &[last.bytes()[byte] ^ 1]);
+        assert!(is_of_another_log(&read_behind(&*store, wrong).await), "{byte}");
+    }
+    let cut = LogCursor::new(last.bytes().slice(..last.bytes().len() - 1)).unwrap();
+    assert!(is_of_another_log(&read_behind(&*store, cut).await));
+    let restored = copy.path().join("restored");
+    backup::restore(&disk::best(), &target, &restored, &mut |_| {}).unwrap();
+    let restored = engine(&restored);
+    let store = restored.store(STORE).await.unwrap();
+    assert!(read_behind(&*store, last.clone()).await.unwrap().is_empty());
+    assert!(is_of_another_log(&read_behind(&*store, behind.clone()).await));
+    for _ in 0..20 {
+        model.append(&*store, &mut dice).await;
+    }
+    assert!(!read_behind(&*store, last).await.unwrap().is_empty());
+    assert!(is_of_another_log(&read_behind(&*store, behind).await));
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_in_a_log_that_repair_wrote_anew() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = engine(dir.path());
+    let store = source.store(STORE).await.unwrap();
+    let mut dice = Dice::new(7);
+    let mut model = Model::default();
+    for _ in 0..60 {
+        model.change(&*store, &mut dice).await;
+        model.check(&*store, &mut dice, 1).await;
+    }
+    drop(store);
+    source.close().await;
+    drop(source);
+    let target = copy.path().join("repaired");
+    repair_on(&disk::best(), dir.path(), &target, Keep::default(), &mut |_| {}).unwrap();
+    let repaired = engine(&target);
+    let store = repaired.store(STORE).await.unwrap();
+    for (place, cursor) in &model.cursors {
+        let expected = model.expected(&all_spaces(LogCursor::default()), *place);
+        assert!(
+            read_behind(&*store, cursor.clone()).await.unwrap() == expected,
+            "{place:?}"
+        );
+    }
+}
