@@ -240,3 +240,38 @@ pub async fn a_cursor_of_another_log_is_an_error(f: Fixture) {
         );
     }
 }
+
+/// Newest first is the reverse, also with a limit.
+pub async fn newest_first_is_the_reverse(f: Fixture) {
+    let store = f.store().await;
+    let large = "x".repeat(100_000);
+    for n in 1..=12 {
+        append(&*store, &path("s", "a"), n * 3 - 2, &[&large, "y", "z"])
+            .await
+            .unwrap();
+        append(&*store, &path("s", "b"), n, &["other"]).await.unwrap();
+    }
+    let segment = Source::Segment(path("s", "a"), Sequence(2), Sequence(u64::MAX));
+    let log = Source::Log(vec![Wanted::Space(Name::new("s").unwrap())], LogCursor::default());
+    for source in [segment, log] {
+        let (mut expected, _) = drain_pieces(&mut *store.read_pieces(PiecesRead::all(source.clone()))).await;
+        expected.reverse();
+        for limit in [1, 2, 5, 17, u64::MAX] {
+            let mut reader = store.read_pieces(PiecesRead {
+                is_backwards: true,
+                entries: limit,
+                ..PiecesRead::all(source.clone())
+            });
+            let mut got = Vec::new();
+            while let Some(batch) = reader.next_batch().await.unwrap() {
+                let mut entries = Vec::new();
+                for piece in &batch.pieces {
+                    piece.entries(&mut entries).unwrap();
+                }
+                got.extend(entries.into_iter().rev());
+            }
+            let most = usize::try_from(limit).unwrap_or(usize::MAX).min(expected.len());
+            assert!(got == expected[..most], "{limit}");
+        }
+    }
+}

@@ -67,7 +67,7 @@ fn entries_in(
     entries(buffer, 0, header, section, &section.path()?, wanted, out)
 }
 
-/// Pieces in the order of the log.
+/// Pieces in the order of the log, or of a segment.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct PieceBatch {
     /// These.
@@ -83,6 +83,9 @@ pub struct PieceBatch {
 pub struct PiecesRead {
     /// Of what.
     pub source: Source,
+    /// Newest first: each batch holds what stands before all batches before it. Within a batch, too, pieces stand in the order of the
+    /// log, so it is to be read from its end.
+    pub is_backwards: bool,
     /// Which commit times pass.
     pub time: TimeRange,
     /// Which entries pass.
@@ -98,6 +101,7 @@ impl PiecesRead {
     pub fn all(source: Source) -> Self {
         Self {
             source,
+            is_backwards: false,
             time: TimeRange::ALL,
             filter: Filter::default(),
             entries: u64::MAX,
@@ -131,8 +135,8 @@ pub enum Wanted {
 pub trait PieceReader: Send {
     /// The next pieces in order, never none; `None` at the end. A batch holds about 256 KiB, or one transaction if that is larger.
     ///
-    /// A read of a segment, and one whose limits are reached, is then over. A read of the log goes on: a later call finds
-    /// what was committed since.
+    /// A read of a segment, and one whose limits are reached, is then over. A read of the log goes on, unless it is
+    /// backwards: a later call finds what was committed since.
     ///
     /// # Errors
     /// [`ReadError`], [`crate::StorageError::OtherLog`] among them; every later call fails too.

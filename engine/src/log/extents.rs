@@ -91,6 +91,17 @@ impl Extents {
         ends.last().copied().unwrap_or(0)
     }
 
+    /// Bytes of an extent's file.
+    pub(crate) fn capacity(&self, extent: u64) -> u64 {
+        let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = LogStart::WHOLE.before(extent) else {
+            return 0;
+        };
+        let before = at.checked_sub(1).and_then(|before| ends.get(before));
+        let end = ends.get(at).copied().unwrap_or(0);
+        end.saturating_sub(before.copied().unwrap_or(0))
+    }
+
     /// The extent that stands at `part` of `whole` of the bytes behind the extent `low`, up to the end of `high`.
     pub(crate) fn at_part(&self, low: u64, high: u64, part: u64, whole: u64) -> u64 {
         let ends = self.ends.read().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,7 @@ pub(crate) struct Choice {
     /// Entries to return at most.
     pub(super) left: u64,
     /// Bytes of them after which there are no more.
-    bytes: u64,
+    pub(super) bytes: u64,
     /// Entries that pass, and are passed over all the same.
     pub(super) skip: u64,
 }
@@ -97,6 +97,25 @@ impl Choice {
     /// Whether any entry will do.
     pub(super) fn is_any(&self) -> bool {
         self.filter.metadata.is_empty() && self.skip == 0 && self.bytes == u64::MAX
+    }
+
+    /// The same filter behind the first `skip` entries that pass, without limits; and what it has of bytes, which are counted if they are
+    /// limited here.
+    pub(super) fn without_limits(&self, skip: u64) -> (Self, u64) {
+        let bytes = if self.bytes == u64::MAX { u64::MAX } else { u64::MAX - 1 };
+        let choice = Self {
+            filter: self.filter.clone(),
+            left: u64::MAX,
+            bytes,
+            skip,
+        };
+        (choice, bytes)
+    }
+
+    /// So much was taken otherwise.
+    pub(super) fn took(&mut self, entries: u64, bytes: u64) {
+        self.left = self.left.saturating_sub(entries);
+        self.spend(bytes);
     }
 
     /// Goes through the `wanted` entries, which a section has, until it took `most`; gives out those that it takes. Returns the

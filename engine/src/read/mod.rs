@@ -2,6 +2,7 @@
 //! reader around it runs each batch on the engine's read threads.
 
 mod ahead;
+pub(crate) mod backwards;
 pub(crate) mod changes;
 pub(crate) mod choice;
 pub(crate) mod entries;

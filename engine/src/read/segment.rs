@@ -1,5 +1,7 @@
 //! One segment in sequence order.
 
+mod stretches;
+
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 mod section;
 mod start;
+pub(crate) mod stretches;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
@@ -121,24 +122,16 @@ impl<G: Gather> SpacesScan<G> {
         while self.found.is_empty() && self.extent <= self.end.extent && *looked_up < SKIPPED_READS {
             *looked_up += 1;
             let (found, next) = self.lookup()?;
-            let extent = self.extent;
-            let end = self.end;
-            self.found = found
-                .into_iter()
-                .filter(|found| {
-                    LogPosition {
-                        extent,
-                        byte: found.place.0,
-                    } < end
-                })
-                .collect();
+            let (extent, end) = (self.extent, self.end);
+            let is_before = |found: &FoundSection| self.log_position(found.place) < end;
+            self.found = found.into_iter().filter(is_before).collect();
             if !self.found.is_empty() {
                 self.window.turn_to(extent);
             }
             match next {
-                Some(place) => self.next_place = place,
+                Some(place) if self.log_position(place) < end => self.next_place = place,
                 // What was found is read from its own window before the next extent's is opened.
-                None => {
+                _ => {
                     self.extent += 1;
                     self.next_place = (0, 0);
                 }
@@ -194,6 +187,9 @@ impl<G: Gather> SpacesScan<G> {
         // A bounded number at a time, so that the committer never waits long for the catalog.
         for owned in runs.by_ref().take(16 * RUNS_PER_LOOKUP as usize) {
             last = owned.run.place();
+            if self.log_position(last) >= self.end {
+                return (found, None);
+            }
             let row = &segments.rows[owned.segment];
             if let Some(&(space, part)) = wanted.get(&row.space)
                 && part.wants(segments.names.bytes(row.name))
@@ -207,6 +203,16 @@ impl<G: Gather> SpacesScan<G> {
             }
         }
         (found, runs.next().map(|_| after(last)))
+    }
+}
+
+impl<G: Gather> SpacesScan<G> {
+    /// A place of the extent that is looked up.
+    fn log_position(&self, place: SectionAt) -> LogPosition {
+        LogPosition {
+            extent: self.extent,
+            byte: place.0,
+        }
     }
 }
 
@@ -233,32 +239,28 @@ impl<G: Gather> Scan for SpacesScan<G> {
         if self.goes_on() {
             self.go_on();
         }
-        let batch = self.gather()?;
+        let batch = self.next_listed()?;
         if batch.is_none() {
             // Nobody knows how long it waits: the memory of its last read may go.
             self.window = Window::new(self.log.id, self.end.extent);
         }
+        Ok(batch)
+    }
+}
+
+impl<G: Gather> SpacesScan<G> {
+    /// The next batch, of which all stands where the index lists it.
+    fn next_listed(&mut self) -> Result<Option<G>, StorageError> {
+        let batch = self.gather()?;
         match self.listed.misplaced(&self.log)? {
             None => Ok(batch),
             Some(byte) => Err(self.window.damage(byte, ANOTHER_SECTION)),
         }
     }
-}
 
-impl<G: Gather> SpacesScan<G> {
     /// The next batch, of which the last entry is not yet known to stand where the index lists it.
     fn gather(&mut self) -> Result<Option<G>, StorageError> {
-        if self.end.byte == 0 {
-            let begins = match &self.begin {
-                Begin::Each(_) => true,
-                Begin::Behind(cursor) => cursor.bytes().is_empty(),
-            };
-            return if begins { Ok(None) } else { Err(StorageError::OtherLog) };
-        }
-        if self.starts.is_none() {
-            self.start()?;
-        }
-        if self.sources.is_empty() {
+        if !self.begins()? {
             return Ok(None);
         }
         let mut out = G::default();

@@ -24,6 +24,7 @@ use crate::format::transaction::Encoded;
 use crate::limits::{TRANSACTION_ENCODED_BYTES_MAX, is_ttl};
 use crate::log::opened::StoreLog;
 use crate::read::Reader;
+use crate::read::backwards::Backwards;
 use crate::read::changes;
 use crate::read::choice::Choice;
 use crate::read::gather::Entries;
@@ -31,6 +32,7 @@ use crate::read::pieces::Pieces;
 use crate::read::segment::SegmentScan;
 use crate::read::sources::Sources;
 use crate::read::spaces::SpacesScan;
+use crate::read::spaces::stretches::LogStretches;
 use crate::runtime::blocking;
 use crate::runtime::sync::Instant;
 use crate::runtime::sync::atomic::Ordering;
@@ -307,12 +309,18 @@ impl Store for LocalStore {
         let choice = Choice::new(read.filter, read.entries, read.bytes);
         match read.source {
             Source::Segment(path, from, to) => {
-                let scan = SegmentScan::<Pieces>::of(log, path, from..=to, read.time, choice);
-                Box::new(Reader::new(scan, pools))
+                let scan = SegmentScan::<Pieces>::of(log, path, from..=to, read.time, choice.clone());
+                match read.is_backwards {
+                    true => Box::new(Reader::new(Backwards::new(scan, choice), pools)),
+                    false => Box::new(Reader::new(scan, pools)),
+                }
             }
             Source::Log(wanted, behind) => {
-                let scan = SpacesScan::<Pieces>::of(log, Sources::new(wanted), behind, read.time, choice);
-                Box::new(Reader::new(scan, pools))
+                let scan = SpacesScan::<Pieces>::of(log, Sources::new(wanted), behind, read.time, choice.clone());
+                match read.is_backwards {
+                    true => Box::new(Reader::new(Backwards::new(LogStretches::new(scan), choice), pools)),
+                    false => Box::new(Reader::new(scan, pools)),
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ mod model;
 
 use streamkit_engine::*;
 
+use crate::gated::Gated;
 use model::{Model, STORE, all_spaces, decoded, engine};
 
 #[tokio::test]
@@ -65,4 +66,36 @@ async fn transactions_of_which_all_is_wanted_come_as_they_stand_in_the_log_and_c
         whole += batch.pieces.len();
     }
     assert_eq!(whole, 40);
+}
+
+#[tokio::test]
+async fn the_newest_entries_of_much_are_read_from_its_end() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Gated::default());
+    let engine = Engine::open(EngineConfig {
+        disk: std::sync::Arc::new(disk.clone()),
+        ..EngineConfig::new(dir.path())
+    });
+    let engine = engine.unwrap();
+    let store = engine.store(STORE).await.unwrap();
+    let path = SegmentPath::new("s", "a").unwrap();
+    for n in 0..40 {
+        let records = (0..100).map(|_| Record::new(vec![0; 1000])).collect();
+        let transaction = Transaction::single(path.clone(), Sequence(n * 100 + 1), records);
+        store.append(transaction).await.unwrap();
+    }
+    let segment = Source::Segment(path, Sequence(1), Sequence(u64::MAX));
+    let log = all_spaces(LogCursor::default()).source;
+    for source in [segment, log] {
+        disk.take_bytes_read();
+        let mut reader = store.read_pieces(PiecesRead {
+            is_backwards: true,
+            entries: 3,
+            ..PiecesRead::all(source)
+        });
+        let newest = decoded(&reader.next_batch().await.unwrap().unwrap());
+        assert!(newest.iter().map(|entry| entry.sequence.0).eq(3998..=4000));
+        assert_eq!(reader.next_batch().await.unwrap(), None);
+        let read = disk.take_bytes_read();
+        assert!(read < 1_000_000, "{read} bytes of 4 MB for three entries");
+    }
 }

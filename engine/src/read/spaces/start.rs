@@ -11,8 +11,23 @@ use crate::read::place::Place;
 use streamkit_record::{LogCursor, LogPosition, Name};
 
 impl<G: Gather> SpacesScan<G> {
+    /// Finds out where to begin, if that is not known; `false`: nothing was ever written, or nothing is wanted.
+    pub(super) fn begins(&mut self) -> Result<bool, StorageError> {
+        if self.end.byte == 0 {
+            let begins = match &self.begin {
+                Begin::Each(_) => true,
+                Begin::Behind(cursor) => cursor.bytes().is_empty(),
+            };
+            return if begins { Ok(false) } else { Err(StorageError::OtherLog) };
+        }
+        if self.starts.is_none() {
+            self.start()?;
+        }
+        Ok(!self.sources.is_empty())
+    }
+
     /// Finds out where each space goes on, and from which extent to read.
-    pub(super) fn start(&mut self) -> Result<(), StorageError> {
+    fn start(&mut self) -> Result<(), StorageError> {
         let mut starts = BTreeMap::new();
         let mut first = u64::MAX;
         let spaces = match &self.begin {

@@ -123,7 +123,11 @@ impl Model {
         };
         let all = self.all.iter().zip(&self.there);
         let found = all.filter(|(place, there)| **there && is_of(place) && passes(&place.1));
-        limited(found.map(|((_, entry), _)| entry), read)
+        let found = found.map(|((_, entry), _)| entry);
+        match read.is_backwards {
+            true => limited(found.rev(), read),
+            false => limited(found, read),
+        }
     }
 
     fn place_of(&self, entry: &Entry) -> Place {
@@ -145,6 +149,7 @@ impl Model {
             false => Source::Log((0..=dice.below(4)).map(|_| any_wanted(dice)).collect(), cursor),
         };
         let mut read = PiecesRead::all(source);
+        read.is_backwards = dice.chance(1, 2);
         if dice.chance(1, 3) {
             read.filter.prefix = ["a", "b1", "none"][dice.below(3) as usize].to_owned();
         }
@@ -176,7 +181,10 @@ impl Model {
                 let entries = decoded(&batch);
                 let last = entries.last().expect("a batch has entries");
                 self.cursors.push((self.place_of(last), batch.cursor));
-                got.extend(entries);
+                match read.is_backwards {
+                    true => got.extend(entries.into_iter().rev()),
+                    false => got.extend(entries),
+                }
             }
             let expected = self.expected(&read, behind);
             assert!(

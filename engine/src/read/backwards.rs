@@ -1,0 +1,141 @@
+//! Newest first: stretches from the end to the beginning, each read forwards. What a scan checks and how it reads stays the same, and a read of
+//! the disk brings a stretch, not an entry.
+
+use super::choice::Choice;
+use super::gather::Gather;
+use super::pieces::Pieces;
+use super::{SKIPPED_READS, Scan};
+use crate::error::StorageError;
+
+/// What can be read in stretches from its end.
+pub(crate) trait Stretches: Send + 'static {
+    /// Where a stretch begins.
+    type Start: Copy + Send;
+    /// A stretch that is never more than a batch and a transaction.
+    const SPAN_MIN: u64;
+    /// The longest one.
+    const SPAN_MAX: u64;
+
+    /// Where the last stretch of a length begins; `None`: nothing is left.
+    fn last(&mut self, span: u64) -> Result<Option<Self::Start>, StorageError>;
+    /// Has what is chosen of the last stretch read: calls `take` with each batch, until that wants no more. Returns what is left to
+    /// choose.
+    fn read(
+        &mut self,
+        start: Self::Start,
+        choice: Choice,
+        take: impl FnMut(Pieces) -> bool,
+    ) -> Result<Choice, StorageError>;
+    /// The last stretch was read.
+    fn passed(&mut self, start: Self::Start);
+    /// As [`Scan::explain`].
+    fn explain(&self, error: StorageError) -> StorageError;
+}
+
+/// A scan from the end.
+pub(crate) struct Backwards<T> {
+    of: T,
+    choice: Choice,
+    span: u64,
+    is_over: bool,
+}
+
+/// A stretch that was read.
+struct Stretch {
+    batch: Pieces,
+    /// Bytes of payload and metadata, if there is a limit to them.
+    bytes: u64,
+}
+
+impl<T: Stretches> Backwards<T> {
+    pub(crate) fn new(of: T, choice: Choice) -> Self {
+        let span = T::SPAN_MIN.max(choice.left.min(T::SPAN_MAX / 4096));
+        Self {
+            of,
+            choice,
+            span,
+            is_over: false,
+        }
+    }
+
+    /// The last stretch, but for its first `skip` entries that pass. `None`: it is more than a batch.
+    fn read(&mut self, start: T::Start, skip: u64) -> Result<Option<Stretch>, StorageError> {
+        let (choice, whole) = self.choice.without_limits(skip);
+        let may_be_less = self.span > T::SPAN_MIN;
+        let mut all = Pieces::default();
+        let mut is_more = false;
+        let left = self.of.read(start, choice, |batch| {
+            is_more = may_be_less && all.is_full() && batch.entries() > 0;
+            all.append(batch);
+            !is_more
+        })?;
+        let bytes = whole - left.bytes;
+        Ok((!is_more).then_some(Stretch { batch: all, bytes }))
+    }
+
+    /// The last entries of a stretch, as many as may still be returned. The limit of bytes ends it with the first that reaches it.
+    fn limited(&mut self, start: T::Start, all: Stretch) -> Result<Stretch, StorageError> {
+        let entries = all.batch.entries();
+        let most = self.choice.left;
+        if entries <= most && all.bytes < self.choice.bytes {
+            return Ok(all);
+        }
+        let mut low = entries.saturating_sub(most);
+        let mut high = if self.choice.bytes == u64::MAX {
+            low
+        } else {
+            entries - 1
+        };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let behind = self.read(start, middle + 1)?.map_or(u64::MAX, |stretch| stretch.bytes);
+            match behind < self.choice.bytes {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        // It fitted a batch with more.
+        Ok(self.read(start, low)?.unwrap_or(all))
+    }
+}
+
+impl<T: Stretches> Scan for Backwards<T> {
+    type Batch = Pieces;
+
+    fn is_done(&self) -> bool {
+        self.is_over || self.choice.left == 0
+    }
+
+    fn explain(&self, error: StorageError) -> StorageError {
+        self.of.explain(error)
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Pieces>, StorageError> {
+        for _ in 0..SKIPPED_READS {
+            let start = match self.is_done() {
+                true => None,
+                false => self.of.last(self.span)?,
+            };
+            let Some(start) = start else {
+                self.is_over = true;
+                return Ok(None);
+            };
+            let Some(stretch) = self.read(start, 0)? else {
+                self.span = (self.span / 4).max(T::SPAN_MIN);
+                continue;
+            };
+            if stretch.batch.entries() > 0 {
+                let taken = self.limited(start, stretch)?;
+                self.of.passed(start);
+                if !taken.batch.is_full() {
+                    self.span = (self.span * 2).min(T::SPAN_MAX);
+                }
+                self.choice.took(taken.batch.entries(), taken.bytes);
+                return Ok(Some(taken.batch));
+            }
+            self.of.passed(start);
+            self.span = (self.span * 4).min(T::SPAN_MAX);
+        }
+        Ok(Some(Pieces::default()))
+    }
+}
