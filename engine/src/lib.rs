@@ -77,7 +77,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use boundary::pieces::{Excerpt, Piece, PieceBatch, PieceReader, PiecesRead, Source, Wanted};
+pub use boundary::pieces::{Excerpt, Piece, PieceBatch, PieceReader, PiecesRead, ReadSource, Wanted};
 pub use boundary::{Changes, EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
 
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};

@@ -198,7 +198,7 @@ pub async fn pieces_hold_the_same_entries_and_a_cursor_goes_on_behind_them(f: Fi
         append(&*store, &path("s", "b"), n * 2 - 1, &["y", "z"]).await.unwrap();
         append(&*store, &path("t", "a"), n, &["other"]).await.unwrap();
     }
-    let of_segment = Source::Segment(path("s", "b"), Sequence(3), Sequence(8));
+    let of_segment = ReadSource::Segment(path("s", "b"), Sequence(3), Sequence(8));
     let (got, _) = drain_pieces(&mut *store.read_pieces(PiecesRead::all(of_segment))).await;
     let read = SegmentRead {
         from: Sequence(3),
@@ -207,7 +207,7 @@ pub async fn pieces_hold_the_same_entries_and_a_cursor_goes_on_behind_them(f: Fi
     };
     assert_eq!(got, drain(store.read_segment(read)).await);
     let wanted = || vec![Wanted::Space(Name::new("s").unwrap())];
-    let behind = |cursor| store.read_pieces(PiecesRead::all(Source::Log(wanted(), cursor)));
+    let behind = |cursor| store.read_pieces(PiecesRead::all(ReadSource::Log(wanted(), cursor)));
     let mut reader = behind(LogCursor::default());
     let (all, cursors) = drain_pieces(&mut *reader).await;
     assert_eq!(all, drain(store.read_spaces(space("s", None))).await);
@@ -227,12 +227,12 @@ pub async fn a_cursor_of_another_log_is_an_error(f: Fixture) {
     let store = f.store().await;
     append(&*store, &path("s", "a"), 1, &["x"]).await.unwrap();
     let wanted = || vec![Wanted::Space(Name::new("s").unwrap())];
-    let mut reader = store.read_pieces(PiecesRead::all(Source::Log(wanted(), LogCursor::default())));
+    let mut reader = store.read_pieces(PiecesRead::all(ReadSource::Log(wanted(), LogCursor::default())));
     let (_, cursors) = drain_pieces(&mut *reader).await;
     let other = f.other_store().await;
     let none = LogCursor::new(b"none".as_slice().into()).unwrap();
     for cursor in [cursors[0].clone(), none] {
-        let mut reader = other.read_pieces(PiecesRead::all(Source::Log(wanted(), cursor)));
+        let mut reader = other.read_pieces(PiecesRead::all(ReadSource::Log(wanted(), cursor)));
         let read = reader.next_batch().await;
         assert!(
             matches!(read, Err(ReadError::Storage(StorageError::OtherLog))),
@@ -251,8 +251,8 @@ pub async fn newest_first_is_the_reverse(f: Fixture) {
             .unwrap();
         append(&*store, &path("s", "b"), n, &["other"]).await.unwrap();
     }
-    let segment = Source::Segment(path("s", "a"), Sequence(2), Sequence(u64::MAX));
-    let log = Source::Log(vec![Wanted::Space(Name::new("s").unwrap())], LogCursor::default());
+    let segment = ReadSource::Segment(path("s", "a"), Sequence(2), Sequence(u64::MAX));
+    let log = ReadSource::Log(vec![Wanted::Space(Name::new("s").unwrap())], LogCursor::default());
     for source in [segment, log] {
         let (mut expected, _) = drain_pieces(&mut *store.read_pieces(PiecesRead::all(source.clone()))).await;
         expected.reverse();

@@ -82,7 +82,7 @@ pub struct PieceBatch {
 #[derive(Clone, Debug)]
 pub struct PiecesRead {
     /// Of what.
-    pub source: Source,
+    pub source: ReadSource,
     /// Newest first: each batch holds what stands before all batches before it. Within a batch, too, pieces stand in the order of the
     /// log, so it is to be read from its end.
     pub is_backwards: bool,
@@ -98,7 +98,7 @@ pub struct PiecesRead {
 
 impl PiecesRead {
     /// All of a source.
-    pub fn all(source: Source) -> Self {
+    pub fn all(source: ReadSource) -> Self {
         Self {
             source,
             is_backwards: false,
@@ -112,7 +112,7 @@ impl PiecesRead {
 
 /// What is read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Source {
+pub enum ReadSource {
     /// A segment in the order of its sequences: from one to another, inclusive, as far as they are readable.
     Segment(SegmentPath, Sequence, Sequence),
     /// All that any of these names, in log order, strictly behind a cursor.

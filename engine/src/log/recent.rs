@@ -46,7 +46,7 @@ impl RecentBytes {
 }
 
 /// Whole transactions, one behind the other.
-struct Piece {
+struct RecentPiece {
     at: LogPosition,
     bytes: Bytes,
 }
@@ -54,7 +54,7 @@ struct Piece {
 #[derive(Default)]
 struct Kept {
     /// In log order.
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<RecentPiece>,
     bytes: usize,
 }
 
@@ -111,7 +111,7 @@ impl Recent {
             self.drop_oldest(kept);
         }
         if bytes.len() <= share && self.all.take(bytes.len()) {
-            kept.pieces.push_back(Piece {
+            kept.pieces.push_back(RecentPiece {
                 at,
                 bytes: Bytes::copy_from_slice(bytes),
             });

@@ -3,7 +3,7 @@
 
 use super::choice::Choice;
 use super::gather::Gather;
-use super::pieces::Pieces;
+use super::pieces::GatheredPieces;
 use super::{SKIPPED_READS, Scan};
 use crate::error::StorageError;
 
@@ -24,7 +24,7 @@ pub(crate) trait Stretches: Send + 'static {
         &mut self,
         start: Self::Start,
         choice: Choice,
-        take: impl FnMut(Pieces) -> bool,
+        take: impl FnMut(GatheredPieces) -> bool,
     ) -> Result<Choice, StorageError>;
     /// The last stretch was read.
     fn passed(&mut self, start: Self::Start);
@@ -42,7 +42,7 @@ pub(crate) struct Backwards<T> {
 
 /// A stretch that was read.
 struct Stretch {
-    batch: Pieces,
+    batch: GatheredPieces,
     /// Bytes of payload and metadata, if there is a limit to them.
     bytes: u64,
 }
@@ -62,7 +62,7 @@ impl<T: Stretches> Backwards<T> {
     fn read(&mut self, start: T::Start, skip: u64) -> Result<Option<Stretch>, StorageError> {
         let (choice, whole) = self.choice.without_limits(skip);
         let may_be_less = self.span > T::SPAN_MIN;
-        let mut all = Pieces::default();
+        let mut all = GatheredPieces::default();
         let mut is_more = false;
         let left = self.of.read(start, choice, |batch| {
             is_more = may_be_less && all.is_full() && batch.entries() > 0;
@@ -100,7 +100,7 @@ impl<T: Stretches> Backwards<T> {
 }
 
 impl<T: Stretches> Scan for Backwards<T> {
-    type Batch = Pieces;
+    type Batch = GatheredPieces;
 
     fn is_done(&self) -> bool {
         self.is_over || self.choice.left == 0
@@ -110,7 +110,7 @@ impl<T: Stretches> Scan for Backwards<T> {
         self.of.explain(error)
     }
 
-    fn next_batch(&mut self) -> Result<Option<Pieces>, StorageError> {
+    fn next_batch(&mut self) -> Result<Option<GatheredPieces>, StorageError> {
         for _ in 0..SKIPPED_READS {
             let start = match self.is_done() {
                 true => None,
@@ -136,6 +136,6 @@ impl<T: Stretches> Scan for Backwards<T> {
             self.of.passed(start);
             self.span = (self.span * 4).min(T::SPAN_MAX);
         }
-        Ok(Some(Pieces::default()))
+        Ok(Some(GatheredPieces::default()))
     }
 }

@@ -1,11 +1,15 @@
 //! What a scan makes of the sections it finds: entries, or the bytes in which they stand.
 
 use super::choice::Chosen;
-use super::{BATCH_BYTES, BATCH_ENTRIES};
 use crate::format::FormatError;
 use crate::format::transaction::{Section, entries};
 use crate::log::window::Located;
 use streamkit_record::{Entry, SegmentPath};
+
+/// Bytes of payload and metadata after which a batch ends.
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
+/// Entries after which a batch ends, so that empty ones stay bounded too.
+pub(crate) const BATCH_ENTRIES: usize = 4096;
 
 /// A batch in the making.
 pub(crate) trait Gather: Default + Send + 'static {

@@ -48,8 +48,8 @@ impl Listed {
 
 impl Listed {
     /// Entries of this run were given out, or passed over for what they are.
-    pub(super) fn passed(&mut self, extent: u64, path: &SegmentPath, run: &Run) {
-        self.passed = Some((extent, path.clone(), *run));
+    pub(super) fn passed(&mut self, extent: u64, path: SegmentPath, run: Run) {
+        self.passed = Some((extent, path, run));
     }
 
     /// Compares what was passed last with the index, before anybody sees it: a reader may go on behind it at any time later, and skip

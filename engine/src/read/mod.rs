@@ -22,7 +22,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::gather::{Entries, Gather};
-use self::pieces::Pieces;
+use self::pieces::GatheredPieces;
 use crate::boundary::EntryReader;
 use crate::boundary::pieces::{PieceBatch, PieceReader};
 use crate::error::{ReadError, StorageError};
@@ -30,10 +30,6 @@ use crate::log::window::SPAN_BYTES_MAX;
 use crate::runtime::pools::Pools;
 use streamkit_record::Entry;
 
-/// Bytes of payload and metadata after which a batch ends.
-pub(crate) const BATCH_BYTES: usize = 256 << 10;
-/// Entries after which a batch ends, so that empty ones stay bounded too.
-pub(crate) const BATCH_ENTRIES: usize = 4096;
 /// Runs looked up at once.
 pub(crate) const RUNS_PER_LOOKUP: u32 = 1024;
 /// Runs that a batch may skip before it ends without an entry, so that a read which finds little shares its thread, and
@@ -100,9 +96,9 @@ impl<S: Scan<Batch = Entries>> EntryReader for Reader<S> {
 }
 
 #[async_trait]
-impl<S: Scan<Batch = Pieces>> PieceReader for Reader<S> {
+impl<S: Scan<Batch = GatheredPieces>> PieceReader for Reader<S> {
     async fn next_batch(&mut self) -> Result<Option<PieceBatch>, ReadError> {
-        Ok(self.next_filled().await?.map(Pieces::finish))
+        Ok(self.next_filled().await?.map(GatheredPieces::finish))
     }
 }
 

@@ -5,29 +5,28 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::choice::Chosen;
-use super::gather::Gather;
+use super::gather::{BATCH_BYTES, BATCH_ENTRIES, Gather};
 use super::place::{Before, Place};
-use super::{BATCH_BYTES, BATCH_ENTRIES};
 use crate::boundary::pieces::{Excerpt, Piece, PieceBatch};
 use crate::format::FormatError;
 use crate::format::transaction::{Section, TRANSACTION_HEADER_BYTES, TransactionHeader, section_head};
 use crate::log::window::Located;
 use streamkit_record::{LogPosition, SegmentPath};
 
-/// Pieces in the making.
+/// A batch of pieces in the making.
 #[derive(Default)]
-pub(crate) struct Pieces {
+pub(crate) struct GatheredPieces {
     pieces: Vec<Piece>,
     entries: u64,
     bytes: usize,
     /// As many of them are in `pieces`.
     ended_bytes: usize,
     /// The transaction that came last: more of its sections may follow.
-    last: Option<Begun>,
+    last: Option<OpenPiece>,
 }
 
 /// What was taken of a transaction so far.
-struct Begun {
+struct OpenPiece {
     at: LogPosition,
     header: TransactionHeader,
     transaction: Bytes,
@@ -42,7 +41,7 @@ struct Begun {
     records: u32,
 }
 
-impl Begun {
+impl OpenPiece {
     fn is_of(&self, located: &Located) -> bool {
         (self.at, self.header.number) == (located.at, located.header.number)
     }
@@ -100,7 +99,7 @@ impl Begun {
     }
 }
 
-impl Pieces {
+impl GatheredPieces {
     /// The batch.
     pub(super) fn finish(mut self) -> PieceBatch {
         let place = self
@@ -116,12 +115,12 @@ impl Pieces {
     }
 
     fn end_last(&mut self) {
-        self.pieces.extend(self.last.take().map(Begun::finish));
+        self.pieces.extend(self.last.take().map(OpenPiece::finish));
         self.ended_bytes = self.bytes;
     }
 }
 
-impl Gather for Pieces {
+impl Gather for GatheredPieces {
     const SECTION_ENTRIES_MAX: u64 = u64::MAX;
 
     fn take(
@@ -135,7 +134,7 @@ impl Gather for Pieces {
         if full || !self.last.as_ref().is_some_and(|last| last.is_of(located)) {
             self.end_last();
         }
-        let last = self.last.get_or_insert_with(|| Begun {
+        let last = self.last.get_or_insert_with(|| OpenPiece {
             at: located.at,
             header: located.header,
             transaction: located.transaction(),
@@ -171,7 +170,7 @@ impl Gather for Pieces {
     }
 
     fn is_full(&self) -> bool {
-        let grows = self.last.as_ref().is_some_and(Begun::may_become_whole);
+        let grows = self.last.as_ref().is_some_and(OpenPiece::may_become_whole);
         let bytes = if grows { self.ended_bytes } else { self.bytes };
         bytes >= BATCH_BYTES || self.pieces.len() >= BATCH_ENTRIES
     }

@@ -7,7 +7,11 @@ use streamkit_record::Name;
 
 /// The spaces of a read, and what it wants of each.
 #[derive(Default)]
-pub(crate) struct Sources(BTreeMap<Name, Part>);
+pub(crate) struct Sources {
+    spaces: BTreeMap<Name, Part>,
+    /// Whether they are whole spaces: then a segment need not be looked at.
+    are_whole: bool,
+}
 
 /// What is wanted of a space.
 #[derive(Default)]
@@ -39,7 +43,8 @@ impl Sources {
                 Wanted::Prefix(space, prefix) => spaces.entry(space).or_default().prefixes.push(prefix),
             }
         }
-        Self(spaces)
+        let are_whole = spaces.values().all(|part| part.is_all);
+        Self { spaces, are_whole }
     }
 
     /// All of these spaces.
@@ -48,21 +53,20 @@ impl Sources {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.spaces.is_empty()
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
-        self.0.keys()
+        self.spaces.keys()
     }
 
     pub(super) fn parts(&self) -> impl Iterator<Item = (&Name, &Part)> {
-        self.0.iter()
+        self.spaces.iter()
     }
 
-    /// Whether they are of this segment.
+    /// Whether they are of this segment of one of their spaces.
     pub(super) fn wants(&self, space: &Name, segment: &Name) -> bool {
-        self.0
-            .get(space)
-            .is_some_and(|part| part.wants(segment.as_str().as_bytes()))
+        let part = || self.spaces.get(space);
+        self.are_whole || part().is_some_and(|part| part.wants(segment.as_str().as_bytes()))
     }
 }

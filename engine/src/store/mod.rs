@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 use tracing::Instrument as _;
 
-use crate::boundary::pieces::{PieceReader, PiecesRead, Source};
+use crate::boundary::pieces::{PieceReader, PiecesRead, ReadSource};
 use crate::boundary::{Changes, EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::budget::{QueueBudget, QueuePermit};
 use crate::commit::committer::StoreCommitter;
@@ -28,7 +28,7 @@ use crate::read::backwards::Backwards;
 use crate::read::changes;
 use crate::read::choice::Choice;
 use crate::read::gather::Entries;
-use crate::read::pieces::Pieces;
+use crate::read::pieces::GatheredPieces;
 use crate::read::segment::SegmentScan;
 use crate::read::sources::Sources;
 use crate::read::spaces::SpacesScan;
@@ -308,15 +308,16 @@ impl Store for LocalStore {
         let (log, pools) = (Arc::clone(self.log()), Arc::clone(&self.threads.pools));
         let choice = Choice::new(read.filter, read.entries, read.bytes);
         match read.source {
-            Source::Segment(path, from, to) => {
-                let scan = SegmentScan::<Pieces>::of(log, path, from..=to, read.time, choice.clone());
+            ReadSource::Segment(path, from, to) => {
+                let scan = SegmentScan::<GatheredPieces>::of(log, path, from..=to, read.time, choice.clone());
                 match read.is_backwards {
                     true => Box::new(Reader::new(Backwards::new(scan, choice), pools)),
                     false => Box::new(Reader::new(scan, pools)),
                 }
             }
-            Source::Log(wanted, behind) => {
-                let scan = SpacesScan::<Pieces>::of(log, Sources::new(wanted), behind, read.time, choice.clone());
+            ReadSource::Log(wanted, behind) => {
+                let scan =
+                    SpacesScan::<GatheredPieces>::of(log, Sources::new(wanted), behind, read.time, choice.clone());
                 match read.is_backwards {
                     true => Box::new(Reader::new(Backwards::new(LogStretches::new(scan), choice), pools)),
                     false => Box::new(Reader::new(scan, pools)),

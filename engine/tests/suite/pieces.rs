@@ -83,7 +83,7 @@ async fn the_newest_entries_of_much_are_read_from_its_end() {
         let transaction = Transaction::single(path.clone(), Sequence(n * 100 + 1), records);
         store.append(transaction).await.unwrap();
     }
-    let segment = Source::Segment(path, Sequence(1), Sequence(u64::MAX));
+    let segment = ReadSource::Segment(path, Sequence(1), Sequence(u64::MAX));
     let log = all_spaces(LogCursor::default()).source;
     for source in [segment, log] {
         disk.take_bytes_read();

@@ -5,10 +5,10 @@ use crate::error::StorageError;
 use crate::read::Scan;
 use crate::read::backwards::Stretches;
 use crate::read::choice::Choice;
-use crate::read::pieces::Pieces;
+use crate::read::pieces::GatheredPieces;
 use streamkit_record::Sequence;
 
-impl Stretches for SegmentScan<Pieces> {
+impl Stretches for SegmentScan<GatheredPieces> {
     type Start = Sequence;
     const SPAN_MIN: u64 = 1;
     const SPAN_MAX: u64 = 64 << 10;
@@ -23,7 +23,7 @@ impl Stretches for SegmentScan<Pieces> {
         &mut self,
         start: Sequence,
         choice: Choice,
-        mut take: impl FnMut(Pieces) -> bool,
+        mut take: impl FnMut(GatheredPieces) -> bool,
     ) -> Result<Choice, StorageError> {
         let mut scan = Self {
             next: start,

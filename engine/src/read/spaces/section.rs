@@ -121,10 +121,10 @@ impl<G: Gather> SpacesScan<G> {
         if !self.listed.agrees(&self.log, at, stands, (&path, &run))? {
             return Err(damage(ANOTHER_SECTION));
         }
-        // What is passed over must be what the index lists, just as what is given out.
-        self.listed.passed(extent, &path, &run);
         let passes = self.choice.filter.passes_segment(section.segment);
         if !passes || !self.sources.wants(&path.space, &path.segment) {
+            // It must be what the index lists, just as what is given out.
+            self.listed.passed(extent, path, run);
             return Ok(true);
         }
         let readable = self.log.catalog().visible_from(&path, at);
@@ -144,6 +144,7 @@ impl<G: Gather> SpacesScan<G> {
             out.take(&located, &section, &path, chosen)
         });
         let next = next.map_err(damage)?;
+        self.listed.passed(extent, path, run);
         if next <= to {
             self.resume = Some((found.place, next));
             return Ok(false);

@@ -3,22 +3,22 @@
 use super::SpacesScan;
 use crate::error::StorageError;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
-use crate::read::BATCH_BYTES;
 use crate::read::backwards::Stretches;
 use crate::read::choice::Choice;
+use crate::read::gather::BATCH_BYTES;
 use crate::read::listed::Listed;
-use crate::read::pieces::Pieces;
+use crate::read::pieces::GatheredPieces;
 use streamkit_record::LogPosition;
 
 /// What is left of a scan of the log from its tail.
 pub(crate) struct LogStretches {
-    scan: SpacesScan<Pieces>,
+    scan: SpacesScan<GatheredPieces>,
     /// Where the scan would begin, and where what was read begins; `None` until looked up.
     bounds: Option<(LogPosition, LogPosition)>,
 }
 
 impl LogStretches {
-    pub(crate) fn new(scan: SpacesScan<Pieces>) -> Self {
+    pub(crate) fn new(scan: SpacesScan<GatheredPieces>) -> Self {
         Self { scan, bounds: None }
     }
 }
@@ -53,7 +53,7 @@ impl Stretches for LogStretches {
         &mut self,
         start: LogPosition,
         choice: Choice,
-        mut take: impl FnMut(Pieces) -> bool,
+        mut take: impl FnMut(GatheredPieces) -> bool,
     ) -> Result<Choice, StorageError> {
         let scan = &mut self.scan;
         let (_, end) = self.bounds.unwrap_or((start, start));

@@ -112,8 +112,8 @@ impl Model {
     /// The readable entries that a read is of.
     pub(super) fn expected(&self, read: &PiecesRead, behind: Place) -> Vec<Entry> {
         let is_of = |(place, entry): &(Place, Entry)| match &read.source {
-            Source::Segment(path, from, to) => entry.path == *path && (*from..=*to).contains(&entry.sequence),
-            Source::Log(wanted, _) => *place > behind && wanted.iter().any(|wanted| names(wanted, &entry.path)),
+            ReadSource::Segment(path, from, to) => entry.path == *path && (*from..=*to).contains(&entry.sequence),
+            ReadSource::Log(wanted, _) => *place > behind && wanted.iter().any(|wanted| names(wanted, &entry.path)),
         };
         let has = |entry: &Entry, (key, value): &(String, String)| entry.metadata.get(key) == Some(value);
         let passes = |entry: &Entry| {
@@ -144,9 +144,9 @@ impl Model {
             true => {
                 let from = dice.below(20);
                 let to = [u64::MAX, from + dice.below(300)][dice.below(2) as usize];
-                Source::Segment(any_path(dice), Sequence(from), Sequence(to))
+                ReadSource::Segment(any_path(dice), Sequence(from), Sequence(to))
             }
-            false => Source::Log((0..=dice.below(4)).map(|_| any_wanted(dice)).collect(), cursor),
+            false => ReadSource::Log((0..=dice.below(4)).map(|_| any_wanted(dice)).collect(), cursor),
         };
         let mut read = PiecesRead::all(source);
         read.is_backwards = dice.chance(1, 2);
@@ -239,5 +239,5 @@ pub(super) fn decoded(batch: &PieceBatch) -> Vec<Entry> {
 
 pub(super) fn all_spaces(behind: LogCursor) -> PiecesRead {
     let spaces = ["s", "t", "u"].map(|space| Wanted::Space(Name::new(space).unwrap()));
-    PiecesRead::all(Source::Log(spaces.into(), behind))
+    PiecesRead::all(ReadSource::Log(spaces.into(), behind))
 }
