@@ -14,7 +14,7 @@ pub struct Filter {
 impl Filter {
     /// Whether entries of a segment can pass.
     pub fn passes_segment(&self, name: &[u8]) -> bool {
-        name.starts_with(self.prefix.as_bytes())
+        self.prefix.is_empty() || name.starts_with(self.prefix.as_bytes())
     }
 
     /// Whether an entry of such a segment passes, by its metadata as they stand in the log.
