@@ -77,7 +77,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use boundary::pieces::{Excerpt, Piece, PieceBatch, PieceReader, PiecesRead, ReadSource, Wanted};
+pub use boundary::pieces::{Excerpt, Piece, PieceBatch, PieceReader, PiecesRead};
 pub use boundary::{Changes, EntryReader, SegmentRead, SpaceCursor, SpacesRead, Store, Stores, TimeRange};
 
 pub use config::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
@@ -100,6 +100,6 @@ pub use runtime::stepper::Stepper;
 pub use store::LocalStore;
 pub use streamkit_record::{
     Committed, Condition, Entry, Expected, Fence, FencingToken, Filter, InvalidLease, InvalidTransaction, Lease,
-    LogCursor, LogPosition, Metadata, Name, NameError, Record, SegmentAppend, SegmentPath, SegmentStatus, Sequence,
-    StoreId, StoreStatus, TailMark, Timestamp, Transaction, Trx,
+    LogCursor, LogPosition, Metadata, Name, NameError, ReadSource, Record, SegmentAppend, SegmentPath, SegmentStatus,
+    Sequence, StoreId, StoreStatus, TailMark, Timestamp, Transaction, Trx, Wanted,
 };

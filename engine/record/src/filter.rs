@@ -23,3 +23,19 @@ impl Filter {
         self.metadata.iter().all(has)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_passes_with_the_prefix() {
+        let filter = Filter {
+            prefix: "order-".into(),
+            metadata: Vec::new(),
+        };
+        assert!(filter.passes_segment(b"order-1"));
+        assert!(!filter.passes_segment(b"return-1"));
+        assert!(Filter::default().passes_segment(b"x"));
+    }
+}

@@ -11,6 +11,7 @@ mod log_cursor;
 mod metadata;
 mod names;
 mod record;
+mod source;
 pub mod transaction;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use log_cursor::LogCursor;
 pub use metadata::Metadata;
 pub use names::{Name, NameError, SegmentPath};
 pub use record::{InvalidTransaction, Record, SegmentAppend, Transaction};
+pub use source::{ReadSource, Wanted};
 
 /// A store's identity: one tenant's unit of isolation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use streamkit_record::transaction::{Section, TransactionHeader, check_structure, entries, open_transaction, sections};
-use streamkit_record::{Entry, Filter, FormatError, LogCursor, Name, SegmentPath, Sequence};
+use streamkit_record::{Entry, Filter, FormatError, LogCursor, ReadSource};
 
 use super::TimeRange;
 use crate::error::ReadError;
@@ -108,26 +108,6 @@ impl PiecesRead {
             bytes: u64::MAX,
         }
     }
-}
-
-/// What is read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ReadSource {
-    /// A segment in the order of its sequences: from one to another, inclusive, as far as they are readable.
-    Segment(SegmentPath, Sequence, Sequence),
-    /// All that any of these names, in log order, strictly behind a cursor.
-    Log(Vec<Wanted>, LogCursor),
-}
-
-/// A part of a store.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Wanted {
-    /// A segment.
-    Segment(SegmentPath),
-    /// All segments of a space.
-    Space(Name),
-    /// Those of a space whose names begin so.
-    Prefix(Name, String),
 }
 
 /// A running read of pieces.

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::boundary::pieces::Wanted;
-use streamkit_record::Name;
+use streamkit_record::{Name, Wanted};
 
 /// The spaces of a read, and what it wants of each.
 #[derive(Default)]

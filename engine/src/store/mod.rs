@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 use tracing::Instrument as _;
 
-use crate::boundary::pieces::{PieceReader, PiecesRead, ReadSource};
+use crate::boundary::pieces::{PieceReader, PiecesRead};
 use crate::boundary::{Changes, EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::budget::{QueueBudget, QueuePermit};
 use crate::commit::committer::StoreCommitter;
@@ -37,8 +37,8 @@ use crate::runtime::blocking;
 use crate::runtime::sync::Instant;
 use crate::runtime::sync::atomic::Ordering;
 use streamkit_record::{
-    Committed, Condition, Entry, InvalidLease, Lease, Name, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus,
-    TailMark, Transaction,
+    Committed, Condition, Entry, InvalidLease, Lease, Name, ReadSource, SegmentPath, SegmentStatus, Sequence, StoreId,
+    StoreStatus, TailMark, Transaction,
 };
 
 type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;

@@ -13,7 +13,7 @@ use streamkit_protocol::{
 
 use super::refused::Refused;
 use crate::live::Interest;
-use crate::verbs::{Follow, Heartbeat, Kind, LeaseChange, LeaseRequest, SegmentList, Verb, Watch, Within, Worker};
+use crate::verbs::{Heartbeat, Kind, LeaseChange, LeaseRequest, SegmentList, Subscribe, Verb, Watch, Within, Worker};
 
 /// What a request asks for, whatever stands in it.
 pub(super) fn kind(request: &Request) -> Kind {
@@ -27,7 +27,7 @@ pub(super) fn kind(request: &Request) -> Kind {
         Request::GetStatus(_) => Kind::Status,
         Request::Trim(_) => Kind::Trim,
         Request::Delete(_) => Kind::Delete,
-        Request::SubscribeToSegmentStatus(_) => Kind::Follow,
+        Request::SubscribeToSegmentStatus(_) => Kind::Subscribe,
         Request::SubscribeWorkers(_) => Kind::Watch,
         Request::LeaseAcquire(_) | Request::LeaseRenew(_) | Request::LeaseRelease(_) => Kind::Lease,
     }
@@ -63,7 +63,7 @@ pub(super) fn verb(request: Request) -> Result<Verb, Refused> {
         Request::GetStatus(status) => Verb::Status(within(&status)?),
         Request::Trim(trim) => Verb::Trim(path(&trim.space, &trim.segment)?, Sequence(trim.first_sequence)),
         Request::Delete(delete) => Verb::Delete(path(&delete.space, &delete.segment)?),
-        Request::SubscribeToSegmentStatus(subscribe) => Verb::Follow(Follow {
+        Request::SubscribeToSegmentStatus(subscribe) => Verb::Subscribe(Subscribe {
             interest: Interest {
                 space: name("space", &subscribe.space)?,
                 segment: match subscribe.segment.as_str() {

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use streamkit_engine::{Name, SegmentRead, SpacesRead, TimeRange, Transaction};
-use streamkit_protocol::v2::{Call, Lease, LeaseChange, Read, Source, Within};
+use streamkit_engine::{ReadSource, SegmentRead, SpacesRead, TimeRange, Transaction, Wanted};
+use streamkit_protocol::v2::{Call, Lease, LeaseChange, Read, Within};
 
 use super::failed::Failed;
 use crate::live::Interest;
-use crate::verbs::{self, Follow, Kind, LeaseRequest, SegmentList, Verb};
+use crate::verbs::{self, Kind, LeaseRequest, SegmentList, Subscribe, Verb};
 
 /// What a call asks for, before the rest of it is looked at; `None`: the verb is not known.
 pub(super) fn kind(verb: u8) -> Option<Kind> {
     Some(match verb {
         1 => Kind::Append,
         2 => Kind::ReadSpaces,
-        3 | 7 => Kind::Follow,
+        3 | 7 => Kind::Subscribe,
         4 => Kind::Status,
         5 => Kind::Spaces,
         6 => Kind::Segments,
@@ -39,12 +39,12 @@ pub(super) fn credit(call: &Call) -> u32 {
 /// What it asks for exactly.
 pub(super) fn verb(call: Call) -> Result<Verb, Failed> {
     Ok(match call {
-        Call::Append(append) if append.conditions.is_empty() => Verb::Commit(Transaction {
+        Call::Append(append) => Verb::Commit(Transaction {
             id: append.id,
             segments: append.sections,
             fence: append.fence,
+            conditions: append.conditions,
         }),
-        Call::Append(_) => return Err(Failed::NotYet("conditions are not supported yet")),
         Call::Read(read) => reads(read)?,
         Call::Follow(_) => return Err(Failed::NotYet("follow is not supported yet")),
         Call::Status(within) => Verb::Status(match within {
@@ -59,7 +59,7 @@ pub(super) fn verb(call: Call) -> Result<Verb, Failed> {
             limit: list.limit as usize,
             with_status: list.with_status,
         }),
-        Call::Subscribe(subscribe) => Verb::Follow(Follow {
+        Call::Subscribe(subscribe) => Verb::Subscribe(Subscribe {
             interest: Interest {
                 space: subscribe.space,
                 segment: subscribe.segment,
@@ -93,21 +93,25 @@ fn reads(read: Read) -> Result<Verb, Failed> {
         until: read.until,
     };
     Ok(match read.source {
-        Source::Segment(path, from, to) => Verb::ReadSegment(SegmentRead {
+        ReadSource::Segment(path, from, to) => Verb::ReadSegment(SegmentRead {
             path,
             from,
             to,
             time,
             limit: read.entries,
         }),
-        Source::Spaces(spaces, cursor) if cursor.bytes().is_empty() => {
-            let all = |space: Name| (space, None);
+        ReadSource::Log(parts, cursor) if cursor.bytes().is_empty() => {
+            let all = |part| match part {
+                Wanted::Space(space) => Ok((space, None)),
+                _ => Err(Failed::NotYet("parts of spaces are not supported yet")),
+            };
+            let spaces = parts.into_iter().map(all).collect::<Result<BTreeMap<_, _>, _>>()?;
             Verb::ReadSpaces(SpacesRead {
-                spaces: spaces.into_iter().map(all).collect::<BTreeMap<_, _>>(),
+                spaces,
                 time,
                 limit: read.entries,
             })
         }
-        Source::Spaces(..) => return Err(Failed::NotYet("cursors are not supported yet")),
+        ReadSource::Log(..) => return Err(Failed::NotYet("cursors are not supported yet")),
     })
 }

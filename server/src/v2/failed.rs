@@ -120,7 +120,8 @@ fn not_written(error: &AppendError) -> (Code, Class) {
     match error {
         AppendError::Indeterminate(_) => (Code::UnknownOutcome, Class::Unknown),
         AppendError::Rejected(why) => match why {
-            Rejection::Conflict { .. } => (Code::Conflict, Class::Permanent),
+            Rejection::Conflict { .. } | Rejection::Conflicts(_) => (Code::Conflict, Class::Permanent),
+            Rejection::OtherRecords { .. } => (Code::OtherRecords, Class::Permanent),
             Rejection::FencedOff { .. } => (Code::FencedOff, Class::Permanent),
             Rejection::QueueFull { .. } => (Code::Overloaded, Class::Transient),
             Rejection::DiskFull => (Code::DiskFull, Class::Transient),

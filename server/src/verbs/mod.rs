@@ -4,7 +4,6 @@
 mod append;
 mod boundary;
 mod failure;
-mod follow;
 mod lease;
 mod list;
 mod outgoing;
@@ -12,6 +11,7 @@ mod peek;
 mod read;
 mod remove;
 mod status;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 mod verb;
@@ -29,7 +29,9 @@ use crate::metrics::Metrics;
 pub(crate) use boundary::{Answers, Awaited, Batch, DoesNotFit, Next, ReceivedRecord, Records, SignOfLife, Totals};
 pub(crate) use failure::Failure;
 pub(crate) use outgoing::Outgoing;
-pub(crate) use verb::{Follow, Heartbeat, Kind, LeaseChange, LeaseRequest, SegmentList, Verb, Watch, Within, Worker};
+pub(crate) use verb::{
+    Heartbeat, Kind, LeaseChange, LeaseRequest, SegmentList, Subscribe, Verb, Watch, Within, Worker,
+};
 
 /// Does what is asked. Returns when everything is answered but the end. What only reads is given up when the peer ends its side,
 /// as [`Records::ended`] tells; what changes something runs to its end once begun. The store is held for no longer than it is read or
@@ -71,9 +73,9 @@ pub(crate) async fn run<R: Records, A: Answers>(
                 until_ended(records, metrics, async || status::run(within, &store, out).await).await
             }
             Verb::Lease(asked) => Ok(lease::run(asked, &*store, out).await?),
-            Verb::Follow(follow) => {
+            Verb::Subscribe(subscribe) => {
                 until_ended(records, metrics, async || {
-                    match follow::run(follow, store, live, out).await? {}
+                    match subscribe::run(subscribe, store, live, out).await? {}
                 })
                 .await
             }

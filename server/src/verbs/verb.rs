@@ -34,7 +34,7 @@ pub(crate) enum Verb {
     /// The segment goes, with all its entries.
     Delete(SegmentPath),
     /// Statuses, now and as they change.
-    Follow(Follow),
+    Subscribe(Subscribe),
     /// Who is there, now and as it changes.
     Watch(Watch),
     /// A lease is granted, renewed or given back.
@@ -43,7 +43,7 @@ pub(crate) enum Verb {
 
 /// What is followed.
 #[derive(Clone, Debug)]
-pub(crate) struct Follow {
+pub(crate) struct Subscribe {
     pub(crate) interest: Interest,
     /// A sign of life is sent so often.
     pub(crate) heartbeat: Option<Duration>,
@@ -122,7 +122,7 @@ pub(crate) enum Kind {
     Status,
     Trim,
     Delete,
-    Follow,
+    Subscribe,
     Watch,
     Lease,
 }
@@ -138,7 +138,7 @@ impl Kind {
             | Kind::Spaces
             | Kind::Segments
             | Kind::Status
-            | Kind::Follow
+            | Kind::Subscribe
             | Kind::Watch => Right::Read,
         }
     }
@@ -155,7 +155,7 @@ impl Kind {
             Kind::Status => Operation::GetStatus,
             Kind::Trim => Operation::Trim,
             Kind::Delete => Operation::Delete,
-            Kind::Follow => Operation::Subscribe,
+            Kind::Subscribe => Operation::Subscribe,
             Kind::Watch => Operation::Workers,
             Kind::Lease => Operation::Lease,
         }
@@ -163,7 +163,7 @@ impl Kind {
 
     /// Whether it goes on until somebody ends it, and nothing is lost if it is asked again.
     pub(crate) fn is_endless(self) -> bool {
-        matches!(self, Kind::Follow | Kind::Watch)
+        matches!(self, Kind::Subscribe | Kind::Watch)
     }
 
     /// Whether it is answered with what a store holds now: of one that is not there, with nothing.
@@ -171,7 +171,7 @@ impl Kind {
         match self {
             Kind::Peek | Kind::ReadSegment | Kind::ReadSpaces | Kind::Spaces | Kind::Segments | Kind::Status => true,
             // One that is not there may be by and by.
-            Kind::Append | Kind::Trim | Kind::Delete | Kind::Follow | Kind::Watch | Kind::Lease => false,
+            Kind::Append | Kind::Trim | Kind::Delete | Kind::Subscribe | Kind::Watch | Kind::Lease => false,
         }
     }
 }
@@ -188,7 +188,7 @@ impl Verb {
             Verb::Status(_) => Kind::Status,
             Verb::Trim(..) => Kind::Trim,
             Verb::Delete(_) => Kind::Delete,
-            Verb::Follow(_) => Kind::Follow,
+            Verb::Subscribe(_) => Kind::Subscribe,
             Verb::Watch(_) => Kind::Watch,
             Verb::Lease(_) => Kind::Lease,
         }
@@ -209,7 +209,7 @@ impl Verb {
                 [part] => Some((&part.path.space, Some(&part.path.segment))),
                 _ => None,
             },
-            Verb::Follow(follow) => Some((&follow.interest.space, follow.interest.segment.as_ref())),
+            Verb::Subscribe(asked) => Some((&asked.interest.space, asked.interest.segment.as_ref())),
             Verb::ReadSpaces(_) | Verb::Spaces | Verb::Status(Within::Store) | Verb::Watch(_) | Verb::Lease(_) => None,
         }
     }
@@ -253,7 +253,7 @@ impl Verb {
                 let (space, segment) = (path.space.as_str(), path.segment.as_str());
                 debug_span!("streamkit.server.delete", space, segment)
             }
-            Verb::Follow(Follow { interest, .. }) => {
+            Verb::Subscribe(Subscribe { interest, .. }) => {
                 let segment = interest.segment.as_ref().map_or("*", Name::as_str);
                 let space = interest.space.as_str();
                 debug_span!("streamkit.server.subscribe_to_segment_status", space, segment)

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::boundary::{Answers, Batch as _, Records};
 use super::failure::Failure;
-use super::follow::{beat, beats};
 use super::outgoing::Outgoing;
+use super::subscribe::{beat, beats};
 use super::verb::{Watch, Worker};
 use crate::live::{Live, StoreWorkers};
 use crate::stood;

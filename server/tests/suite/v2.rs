@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use streamkit_engine::{Entry, Name, Record, SegmentPath, Sequence, StoreId};
+use streamkit_engine::{Entry, Name, ReadSource, Record, SegmentPath, Sequence, StoreId};
 use streamkit_protocol::v2::{
     Append, Appended, Batches, Call, CallError, Class, Code, Credit, Frame, GoAway, Hello, Kind, Read, SUBPROTOCOL,
-    Source, frame,
+    frame,
 };
 use streamkit_record::SegmentAppend;
 use tokio::net::TcpStream;
@@ -139,7 +139,7 @@ fn append(first: u64, payloads: &[Bytes]) -> Append {
 }
 
 fn all(credit: u32) -> Call {
-    let source = Source::Segment(path(), Sequence::FIRST, Sequence(u64::MAX));
+    let source = ReadSource::Segment(path(), Sequence::FIRST, Sequence(u64::MAX));
     Call::Read(Read::all(source, credit))
 }
 

@@ -343,7 +343,8 @@ fn milliseconds(time: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LogCursor, Source};
+    use streamkit_record::{LogCursor, ReadSource, Wanted};
+
     use super::*;
 
     fn calls() -> Vec<Call> {
@@ -356,7 +357,10 @@ mod tests {
             ttl: Duration::from_secs(30),
         };
         vec![
-            Call::Read(Read::all(Source::Spaces(vec![space.clone()], LogCursor::default()), 5)),
+            Call::Read(Read::all(
+                ReadSource::Log(vec![Wanted::Space(space.clone())], LogCursor::default()),
+                5,
+            )),
             Call::Status(Within::Store),
             Call::Status(Within::Space(space.clone())),
             Call::Status(Within::Segment(path.clone())),

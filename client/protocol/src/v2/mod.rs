@@ -13,6 +13,7 @@ mod append;
 mod batch;
 mod call;
 mod connection;
+mod details;
 mod error;
 #[cfg(test)]
 mod examples_tests;
@@ -21,17 +22,19 @@ mod frame;
 mod malformed;
 mod parts;
 mod read;
+mod told;
 
 pub use append::{Append, Appended, Durability};
 pub use batch::{Batches, put_excerpt, put_whole};
 pub use call::{Call, Lease, LeaseChange, Leased, Segments, Subscribe, Within, put_status, statuses};
 pub use connection::{Credit, GoAway, Hello};
+pub use details::{Conflict, Details};
 pub use error::{CallError, Class, Code};
 pub use fields::{Field, Fields, TRACE, Trace};
 pub use frame::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Kind, frame};
-
 pub use malformed::Malformed;
-pub use read::{Filter, Follow, Followed, LogCursor, Read, Source};
+pub use read::{Follow, Read};
+pub use told::{ReadDone, Told};
 
 /// The subprotocol of the WebSocket.
 pub const SUBPROTOCOL: &str = "streamkit.v2";

@@ -1,4 +1,4 @@
-//! Follow: the status of a segment, or of all segments of a space, then each that changes, until the peer has enough. A follower who is
+//! Subscribe: the status of a segment, or of all segments of a space, then each that changes, until the peer has enough. A follower who is
 //! slow is told the newest status of each segment, and nobody waits for him.
 
 use std::collections::BTreeSet;
@@ -14,19 +14,19 @@ use super::boundary::{Answers, Batch as _};
 use super::failure::Failure;
 use super::list;
 use super::outgoing::Outgoing;
-use super::verb::{Follow, SegmentList};
+use super::verb::{SegmentList, Subscribe};
 use crate::live::{Interest, Live, News};
 
 /// Segments whose statuses go out without a turn.
 const FEW_SEGMENTS: usize = 8;
 
 pub(super) async fn run<A: Answers>(
-    follow: Follow,
+    asked: Subscribe,
     store: Arc<dyn Store>,
     live: &Live,
     out: &Outgoing<A>,
 ) -> Result<Infallible, Failure> {
-    let Follow { interest, heartbeat } = follow;
+    let Subscribe { interest, heartbeat } = asked;
     // Before the snapshot: what is committed while that is made is news.
     let subscription = live.subscribe(&store, interest.clone());
     let mut told = Told {
