@@ -62,3 +62,11 @@ pub(crate) fn conflict(error: AppendError) -> (u64, u64) {
         other => panic!("expected a conflict, got {other}"),
     }
 }
+
+/// The answer to a repetition of what was stored with this one.
+pub(crate) fn repeated(stored: &Committed) -> Committed {
+    Committed {
+        was_there: true,
+        ..stored.clone()
+    }
+}

@@ -4,7 +4,7 @@ use streamkit_engine::*;
 use uuid::Uuid;
 
 use crate::Fixture;
-use crate::calls::{append, conflict, path, read_all, records};
+use crate::calls::{append, conflict, path, read_all, records, repeated};
 
 fn head(segment: &str, head: u64) -> Condition {
     Condition {
@@ -173,27 +173,37 @@ pub async fn a_retry_is_answered_though_its_conditions_hold_no_more(f: Fixture) 
         let stored = store.append(transaction.clone()).await.unwrap();
         assert_eq!(last(&stored), 1);
         append(&*store, &path("s", &segment), 2, &["later"]).await.unwrap();
-        assert_eq!(store.append(transaction.clone()).await.unwrap(), stored);
+        let again = repeated(&stored);
+        assert_eq!(store.append(transaction.clone()).await.unwrap(), again);
         let (a, b) = tokio::join!(store.append(transaction.clone()), store.append(transaction));
-        assert_eq!((a.unwrap(), b.unwrap()), (stored.clone(), stored));
+        assert_eq!((a.unwrap(), b.unwrap()), (again.clone(), again));
         assert_eq!(read_all(&*store, &path("s", &segment)).await.len(), 2);
     }
 }
 
-/// Of one id sent twice at once, one is stored.
+/// Of one id sent several times at once, one is stored, and the others are told so.
 pub async fn an_id_that_is_sent_twice_at_once_is_stored_once(f: Fixture) {
     let store = f.store().await;
-    for round in 1..=20 {
-        let transaction = next("a");
+    for round in 1..=40 {
+        let first = if round % 2 == 0 {
+            Sequence(round)
+        } else {
+            SegmentAppend::NEXT
+        };
+        let transaction = to("a", first);
         let tasks: Vec<_> = (0..4)
             .map(|_| {
                 let (store, transaction) = (store.clone(), transaction.clone());
                 tokio::spawn(async move { store.append(transaction).await })
             })
             .collect();
+        let mut new = 0;
         for task in tasks {
-            assert_eq!(last(&task.await.unwrap().unwrap()), round);
+            let committed = task.await.unwrap().unwrap();
+            assert_eq!(last(&committed), round);
+            new += usize::from(!committed.was_there);
         }
+        assert_eq!(new, 1, "round {round}");
     }
 }
 
@@ -225,7 +235,7 @@ pub async fn an_id_that_is_stored_with_other_records_is_refused(f: Fixture) {
         id,
         ..to("a", Sequence(1))
     };
-    assert_eq!(store.append(placed.clone()).await.unwrap(), stored);
+    assert_eq!(store.append(placed.clone()).await.unwrap(), repeated(&stored));
     placed.segments[0].records = records(["z"]);
     assert_eq!(other_records(store.append(placed).await.unwrap_err()), number);
     let refused = at_once.under(vec![exists("never")]);

@@ -158,6 +158,8 @@ pub struct Committed {
     /// The segments right after the commit, in the transaction's order. The `last_sequence` of each is the last record
     /// of this transaction, even if more was committed since; its first stands as many before as the transaction has.
     pub segments: Vec<SegmentStatus>,
+    /// It was stored before: this answers its repetition.
+    pub was_there: bool,
 }
 
 /// Counts of a store.

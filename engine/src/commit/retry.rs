@@ -31,6 +31,7 @@ pub(crate) fn committed(log: &StoreLog, trx: Trx, timestamp: Timestamp, claims: 
         trx,
         timestamp,
         segments: segments.collect(),
+        was_there: false,
     }
 }
 
@@ -60,7 +61,10 @@ pub(crate) fn stored_at(
     }
     let is_same = is_same(append, &located).map_err(|error| window.damage(at.byte, error))?;
     Ok(Some(match is_same {
-        true => Ok(committed(log, header.trx(), header.timestamp, &append.claims)),
+        true => Ok(Committed {
+            was_there: true,
+            ..committed(log, header.trx(), header.timestamp, &append.claims)
+        }),
         false => Err(Rejection::OtherRecords { number: header.number }),
     }))
 }

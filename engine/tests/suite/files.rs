@@ -105,10 +105,11 @@ async fn a_retry_is_known_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let trx = Transaction::single(path("a"), Sequence(1), vec![Record::new("x")]);
     let mut first = None;
-    for _ in 0..3 {
+    for round in 0..3 {
         let engine = Engine::open(config(dir.path())).unwrap();
         let store = engine.store(STORE).await.unwrap();
-        let committed = store.append(trx.clone()).await.unwrap();
+        let mut committed = store.append(trx.clone()).await.unwrap();
+        assert_eq!(std::mem::take(&mut committed.was_there), round > 0);
         assert_eq!(*first.get_or_insert(committed.clone()), committed);
         engine.close().await;
     }
