@@ -122,8 +122,11 @@ impl Default for Limits {
 /// Records after which a chunk is committed without waiting for more: what a client may count on.
 pub(crate) const CHUNK_RECORDS_MAX: usize = streamkit_protocol::limits::CHUNK_RECORDS_MAX;
 
-/// Largest WebSocket message that a peer may send.
+/// Largest WebSocket message that a peer of protocol v1 may send.
 pub(crate) const FRAME_BYTES_MAX: usize = streamkit_protocol::limits::FRAME_BYTES_MAX;
+
+/// Largest WebSocket message that a peer of protocol v2 may send.
+pub(crate) const BINARY_FRAME_BYTES_MAX: usize = streamkit_protocol::v2::FRAME_BYTES_MAX;
 
 /// What a batch of answers may be at most of entries, their messages and frames of them: all but full, and the largest entry on top.
 pub(crate) const BATCH_BYTES_MAX: usize = (1 << 20) + RECORD_BYTES_MAX + MESSAGE_BYTES_MAX + PEER_FRAME_BYTES_MAX;

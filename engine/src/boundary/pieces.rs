@@ -32,6 +32,22 @@ pub struct Excerpt {
 }
 
 impl Piece {
+    /// The number of its transaction.
+    pub fn number(&self) -> u64 {
+        match self {
+            Self::Whole(transaction) => TransactionHeader::decode(transaction).map_or(0, |header| header.number),
+            Self::Excerpt(excerpt) => excerpt.header.number,
+        }
+    }
+
+    /// Its bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(transaction) => transaction.len(),
+            Self::Excerpt(excerpt) => excerpt.sections.iter().map(Bytes::len).sum(),
+        }
+    }
+
     /// Decodes its entries, in their order.
     ///
     /// # Errors
@@ -76,6 +92,13 @@ pub struct PieceBatch {
     pub entries: u64,
     /// The place behind the last of them in the log.
     pub cursor: LogCursor,
+}
+
+impl PieceBatch {
+    /// Bytes of all pieces.
+    pub fn bytes(&self) -> usize {
+        self.pieces.iter().map(Piece::bytes).sum()
+    }
 }
 
 /// A read of pieces.

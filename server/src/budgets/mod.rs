@@ -29,6 +29,6 @@ pub(crate) use budget::Share;
 pub(crate) use ended::Ended;
 pub(crate) use fair::{FairBudget, FairShare};
 pub(crate) use heavy::HeavyTurn;
-pub(crate) use inbound::{ALWAYS_BYTES, CountedChannel, ROOM_ENOUGH};
+pub(crate) use inbound::{ALWAYS_BYTES, CountedChannel, Inbound, ROOM_ENOUGH};
 pub(crate) use reads::{OpenReader, Reads, Turn};
 pub(crate) use room::Room;

@@ -23,13 +23,25 @@ pub(crate) enum News {
 /// News on their way to one follower.
 pub(super) struct Mailbox {
     news: Mutex<News>,
+    /// Most segments that it holds.
+    segments_max: usize,
     comes: Notify,
 }
 
 impl Mailbox {
     pub(super) fn new() -> Self {
+        Self::of(SEGMENTS_MAX)
+    }
+
+    /// One that does not say which segments changed.
+    pub(super) fn of_any() -> Self {
+        Self::of(0)
+    }
+
+    fn of(segments_max: usize) -> Self {
         Self {
             news: Mutex::new(News::Of(BTreeSet::new())),
+            segments_max,
             comes: Notify::new(),
         }
     }
@@ -39,10 +51,11 @@ impl Mailbox {
         let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
         let coalesced = match &mut *news {
             News::Of(segments) if segments.contains(segment) => true,
-            News::Of(segments) if segments.len() < SEGMENTS_MAX => !segments.insert(segment.clone()),
+            News::Of(segments) if segments.len() < self.segments_max => !segments.insert(segment.clone()),
             any => {
                 *any = News::OfAny;
-                true
+                // Who is not told which changed misses no status.
+                self.segments_max > 0
             }
         };
         drop(news);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use streamkit_engine::{Name, Store, StoreId};
+use streamkit_engine::{Name, Store, StoreId, Wanted};
 
 use super::bus::MessageBus;
 use super::followed::{FollowedStore, StoreLost};
@@ -33,8 +33,8 @@ pub(crate) struct Interest {
 /// Hears of what somebody follows, until it is dropped.
 pub(crate) struct Subscription {
     follower: Arc<Follower>,
-    interest: Interest,
-    number: u64,
+    /// Each with its number.
+    interests: Vec<(Interest, u64)>,
     mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
 }
@@ -63,15 +63,37 @@ impl Live {
     /// Follows something of a store: whatever is committed from now on is news. It keeps the store from being closed for others
     /// only while somebody reads what is new.
     pub(crate) fn subscribe(&self, store: &Arc<dyn Store>, interest: Interest) -> Subscription {
+        self.subscription(store, vec![interest], Mailbox::new())
+    }
+
+    /// Follows parts of a store in the same way, to be told that there is something new in any of them.
+    pub(crate) fn follow(&self, store: &Arc<dyn Store>, parts: &[Wanted]) -> Subscription {
+        let interests = parts.iter().map(|part| match part {
+            Wanted::Segment(path) => Interest {
+                space: path.space.clone(),
+                segment: Some(path.segment.clone()),
+            },
+            Wanted::Space(space) | Wanted::Prefix(space, _) => Interest {
+                space: space.clone(),
+                segment: None,
+            },
+        });
+        self.subscription(store, interests.collect(), Mailbox::of_any())
+    }
+
+    fn subscription(&self, store: &Arc<dyn Store>, interests: Vec<Interest>, mailbox: Mailbox) -> Subscription {
         let follower = self.follower(store);
-        let mailbox = Arc::new(Mailbox::new());
-        let number = follower.add(&interest.space, interest.segment.as_ref(), mailbox.clone());
+        let mailbox = Arc::new(mailbox);
+        let numbered = interests.into_iter().map(|interest| {
+            let number = follower.add(&interest.space, interest.segment.as_ref(), mailbox.clone());
+            (interest, number)
+        });
+        let interests = numbered.collect();
         self.metrics.followers.subscriptions(1);
         Subscription {
             metrics: self.metrics.clone(),
             follower,
-            interest,
-            number,
+            interests,
             mailbox,
         }
     }
@@ -104,7 +126,24 @@ impl Subscription {
     /// # Errors
     /// [`StoreLost`]: nothing more will be told.
     pub(crate) async fn ready(&self) -> Result<Arc<dyn Store>, StoreLost> {
+        self.news().await;
+        self.store().await
+    }
+
+    /// Waits until there is something to tell.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn news(&self) {
         self.mailbox.filled().await;
+    }
+
+    /// Has the store opened, for as long as it is held.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub(crate) async fn store(&self) -> Result<Arc<dyn Store>, StoreLost> {
         match self.follower.is_lost() {
             true => Err(StoreLost),
             false => self.follower.store.open().await,
@@ -119,8 +158,9 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let Interest { space, segment } = &self.interest;
-        self.follower.remove(space, segment.as_ref(), self.number);
+        for (Interest { space, segment }, number) in &self.interests {
+            self.follower.remove(space, segment.as_ref(), *number);
+        }
         self.metrics.followers.subscriptions(-1);
     }
 }

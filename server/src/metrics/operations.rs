@@ -18,6 +18,8 @@ labels! {
     Operation {
         Produce = "produce",
         Peek = "peek",
+        Read = "read",
+        Follow = "follow",
         ConsumeSegment = "consume_segment",
         Consume = "consume",
         GetSpaces = "get_spaces",

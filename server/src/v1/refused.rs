@@ -98,6 +98,9 @@ impl Refused {
 fn text(failure: &Failure) -> String {
     match failure {
         Failure::Conflict { expected, got } => format!("sequence gap: expected {expected}, got {got}"),
+        // What only v2 asks for.
+        Failure::Conflicts(_) => "a condition does not hold".to_owned(),
+        Failure::NotThereYet(newest) => format!("the store has come to transaction {newest}"),
         Failure::NoSuchSegment(path) => format!("{path}: no such segment"),
         Failure::NotWritten(error) => format!("failed to write transaction: {}", told::append(error)),
         Failure::DoesNotFit(path, sequence) => format!("entry {path}/{sequence} does not fit in a frame"),

@@ -1,23 +1,23 @@
 //! Calls of v2 as verbs.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-use streamkit_engine::{ReadSource, SegmentRead, SpacesRead, TimeRange, Transaction, Wanted};
-use streamkit_protocol::v2::{Call, Lease, LeaseChange, Read, Within};
+use streamkit_engine::{PiecesRead, TimeRange, Transaction};
+use streamkit_protocol::v2::{Append, Call, Lease, LeaseChange, Read, Within};
 
-use super::failed::Failed;
 use crate::live::Interest;
-use crate::verbs::{self, Kind, LeaseRequest, SegmentList, Subscribe, Verb};
+use crate::verbs::{self, Commit, Follow, Kind, LeaseRequest, SegmentList, Subscribe, Verb};
 
 /// What a call asks for, before the rest of it is looked at; `None`: the verb is not known.
 pub(super) fn kind(verb: u8) -> Option<Kind> {
     Some(match verb {
         1 => Kind::Append,
-        2 => Kind::ReadSpaces,
-        3 | 7 => Kind::Subscribe,
+        2 => Kind::Read,
+        3 => Kind::Follow,
         4 => Kind::Status,
         5 => Kind::Spaces,
         6 => Kind::Segments,
+        7 => Kind::Subscribe,
         9 => Kind::Lease,
         10 => Kind::Trim,
         11 => Kind::Delete,
@@ -31,22 +31,23 @@ pub(super) fn credit(call: &Call) -> u32 {
         Call::Read(read) => read.credit,
         Call::Follow(follow) => follow.credit,
         Call::Subscribe(subscribe) => subscribe.credit,
-        // Names and statuses are bounded by what the connection takes.
+        // Names, statuses and conflicts are bounded by what the connection takes.
         _ => u32::MAX,
     }
 }
 
 /// What it asks for exactly.
-pub(super) fn verb(call: Call) -> Result<Verb, Failed> {
-    Ok(match call {
-        Call::Append(append) => Verb::Commit(Transaction {
-            id: append.id,
-            segments: append.sections,
-            fence: append.fence,
-            conditions: append.conditions,
+pub(super) fn verb(call: Call) -> Verb {
+    match call {
+        Call::Append(append) => Verb::Commit(commit(append)),
+        Call::Read(read) => Verb::Read(reads(read)),
+        Call::Follow(follow) => Verb::Follow(Follow {
+            parts: follow.parts,
+            filter: follow.filter,
+            cursor: follow.cursor,
+            is_from_now: follow.is_from_now,
+            heartbeat: (follow.heartbeat > 0).then(|| Duration::from_millis(follow.heartbeat.into())),
         }),
-        Call::Read(read) => reads(read)?,
-        Call::Follow(_) => return Err(Failed::NotYet("follow is not supported yet")),
         Call::Status(within) => Verb::Status(match within {
             Within::Store => verbs::Within::Store,
             Within::Space(space) => verbs::Within::Space(space),
@@ -69,7 +70,19 @@ pub(super) fn verb(call: Call) -> Result<Verb, Failed> {
         Call::Lease(lease) => Verb::Lease(asked_of_lease(lease)),
         Call::Trim(path, first) => Verb::Trim(path, first),
         Call::Delete(path) => Verb::Delete(path),
-    })
+    }
+}
+
+fn commit(append: Append) -> Commit {
+    Commit {
+        transaction: Transaction {
+            id: append.id,
+            segments: append.sections,
+            fence: append.fence,
+            conditions: append.conditions,
+        },
+        conflict_bytes: append.conflict_bytes as usize,
+    }
 }
 
 fn asked_of_lease(lease: Lease) -> LeaseRequest {
@@ -84,34 +97,19 @@ fn asked_of_lease(lease: Lease) -> LeaseRequest {
     }
 }
 
-fn reads(read: Read) -> Result<Verb, Failed> {
-    if read.is_backwards || !read.filter.prefix.is_empty() || !read.filter.metadata.is_empty() {
-        return Err(Failed::NotYet("newest first and filters are not supported yet"));
+fn reads(read: Read) -> verbs::Read {
+    verbs::Read {
+        read: PiecesRead {
+            source: read.source,
+            is_backwards: read.is_backwards,
+            time: TimeRange {
+                after: read.after,
+                until: read.until,
+            },
+            filter: read.filter,
+            entries: read.entries,
+            bytes: read.bytes,
+        },
+        at_least: read.at_least,
     }
-    let time = TimeRange {
-        after: read.after,
-        until: read.until,
-    };
-    Ok(match read.source {
-        ReadSource::Segment(path, from, to) => Verb::ReadSegment(SegmentRead {
-            path,
-            from,
-            to,
-            time,
-            limit: read.entries,
-        }),
-        ReadSource::Log(parts, cursor) if cursor.bytes().is_empty() => {
-            let all = |part| match part {
-                Wanted::Space(space) => Ok((space, None)),
-                _ => Err(Failed::NotYet("parts of spaces are not supported yet")),
-            };
-            let spaces = parts.into_iter().map(all).collect::<Result<BTreeMap<_, _>, _>>()?;
-            Verb::ReadSpaces(SpacesRead {
-                spaces,
-                time,
-                limit: read.entries,
-            })
-        }
-        ReadSource::Log(..) => return Err(Failed::NotYet("cursors are not supported yet")),
-    })
 }

@@ -15,6 +15,8 @@ use uuid::Uuid;
 use super::answering::Answering;
 use super::asked;
 use super::failed::Failed;
+use super::lines::{First, Line};
+use super::room::CallRoom;
 use crate::auth::Rights;
 use crate::budgets::FairShare;
 use crate::calls::{Call, CallerTrace, continued, serving};
@@ -34,16 +36,36 @@ pub(super) struct Begun {
     pub(super) kind: Option<Kind>,
     pub(super) caller: Option<CallerTrace>,
     pub(super) out: Outgoing<Answering>,
-    pub(super) cancelled: CancellationToken,
-    /// Cancelled when the connection ends; [`Begun::why`] then says why.
-    pub(super) ending: CancellationToken,
-    pub(super) why: Arc<std::sync::OnceLock<CallError>>,
+    /// When to stop.
+    pub(super) ends: Ends,
     /// Held while the connection shall stay for it though its token has expired.
     pub(super) stays: Option<TaskTrackerToken>,
     /// Held until it is answered.
-    #[expect(dead_code, reason = "held, not used")]
-    pub(super) place: Option<FairShare>,
+    pub(super) holds: Holds,
     pub(super) shared: Arc<Shared>,
+}
+
+/// What ends a call from outside.
+pub(super) struct Ends {
+    /// Its peer wants no more.
+    pub(super) cancelled: CancellationToken,
+    /// The connection ends.
+    pub(super) ending: CancellationToken,
+    /// Why it does, once it does.
+    pub(super) why: Arc<std::sync::OnceLock<CallError>>,
+}
+
+/// What a call holds of what others could have.
+#[derive(Default)]
+pub(super) struct Holds {
+    /// A place among the calls of all connections.
+    pub(super) place: Option<FairShare>,
+    /// Room for what it asks, if that is not to be stored.
+    pub(super) request: Option<FairShare>,
+    /// Room for what is to be stored.
+    pub(super) room: Option<CallRoom>,
+    /// Where its transaction stands in line.
+    pub(super) line: Option<Line>,
 }
 
 impl Begun {
@@ -66,7 +88,7 @@ impl Begun {
             Ok(()) => self.out.answers().end().await,
             Err(Failed::Verb(Failure::Ending)) => {
                 // Of a connection that is gone, nobody is told.
-                if let Some(why) = self.why.get() {
+                if let Some(why) = self.ends.why.get() {
                     self.out.answers().fail(why).await;
                 }
             }
@@ -105,14 +127,19 @@ impl Begun {
             true => Some(self.subscription()?),
             false => None,
         };
-        let verb = asked::verb(call)?;
+        let verb = asked::verb(call);
+        let first = match &self.holds.line {
+            Some(line) => Some(line.first().await),
+            None => None,
+        };
         let store = self.store(kind).await?;
         let around = (&self.shared.live, &*self.shared.metrics);
-        let mut nothing = Nothing {
-            cancelled: self.cancelled.clone(),
-            ending: self.ending.clone(),
+        let mut whole = Whole {
+            first,
+            room: self.holds.room.take(),
+            ends: &self.ends,
         };
-        verbs::run(verb, store, &mut nothing, &self.out, around).await
+        verbs::run(verb, store, &mut whole, &self.out, around).await
     }
 
     fn subscription(&self) -> Result<FairShare, Failed> {
@@ -126,7 +153,7 @@ impl Begun {
     async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Failed> {
         let opened = tokio::select! {
             opened = self.shared.stores.open(self.store, kind.only_reads()) => opened,
-            () = self.ending.cancelled() => return Err(Failure::Ending.into()),
+            () = self.ends.ending.cancelled() => return Err(Failure::Ending.into()),
         };
         opened.map_err(|error| {
             if let StoreUnavailable::Open(error) = error {
@@ -140,17 +167,26 @@ impl Begun {
     }
 }
 
-/// Nothing comes behind a call: it is here as a whole.
-struct Nothing {
-    cancelled: CancellationToken,
-    ending: CancellationToken,
+/// A call is here as a whole: nothing comes behind it.
+struct Whole<'a> {
+    first: Option<First>,
+    room: Option<CallRoom>,
+    ends: &'a Ends,
 }
 
-impl Records for Nothing {
+impl Records for Whole<'_> {
     type Error = Failed;
 
     async fn next(&mut self, _: Awaited<'_>) -> Result<Next, Failed> {
         Ok(Next::End)
+    }
+
+    fn queued(&mut self) {
+        self.first = None;
+    }
+
+    fn settled(&mut self) {
+        self.room = None;
     }
 
     async fn sign_of_life(&mut self) -> Result<SignOfLife, Failed> {
@@ -160,8 +196,8 @@ impl Records for Nothing {
     async fn ended(&mut self) -> Failed {
         tokio::select! {
             biased;
-            () = self.ending.cancelled() => Failure::Ending.into(),
-            () = self.cancelled.cancelled() => Failure::PeerEnded.into(),
+            () = self.ends.ending.cancelled() => Failure::Ending.into(),
+            () = self.ends.cancelled.cancelled() => Failure::PeerEnded.into(),
         }
     }
 }

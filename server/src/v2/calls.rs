@@ -11,7 +11,7 @@ use super::credit::Credit;
 #[derive(Default)]
 pub(super) struct Calls(Mutex<HashMap<u32, OpenCall>>);
 
-/// What the connection's frames do to a call.
+/// What the connection's frames do to a call. An append has none: it takes no credit of its own, and runs to its end once begun.
 #[derive(Clone)]
 pub(super) struct OpenCall {
     pub(super) credit: Arc<Credit>,

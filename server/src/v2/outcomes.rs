@@ -1,13 +1,15 @@
 //! Outcomes of one call on their way out together, as `data` frames in one WebSocket message.
 
-use streamkit_engine::{Committed, Entry, Lease, Name, SegmentPath, SegmentStatus, Timestamp};
-use streamkit_protocol::v2::{Appended, Durability, Kind, Leased, frame, put_excerpt, put_status};
+use streamkit_engine::{Committed, Entry, Lease, Name, Piece, PieceBatch, SegmentPath, SegmentStatus, Timestamp};
+use streamkit_protocol::v2::{
+    Appended, Durability, Kind, Leased, ReadDone, Told, frame, put_excerpt, put_status, put_whole,
+};
 use streamkit_record::transaction::{self, TransactionHeader, put_section};
 use streamkit_record::{Record, SegmentAppend, Sequence};
 use uuid::Uuid;
 
 use crate::live::{Interest, Present};
-use crate::verbs::{Batch, DoesNotFit, Totals};
+use crate::verbs::{Batch, DoesNotFit, Portion, Totals};
 use crate::websocket::Frames;
 
 /// What a call answers with.
@@ -71,6 +73,24 @@ impl Outcomes {
     }
 }
 
+/// What a batch takes beside its transactions: its frame's head, its cursor, and a byte for each piece of a usual one.
+const BATCH_OVERHEAD_BYTES: usize = 4 << 10;
+
+fn put_pieces(out: &mut Vec<u8>, batch: &PieceBatch) {
+    for piece in &batch.pieces {
+        match piece {
+            Piece::Whole(transaction) => put_whole(out, transaction),
+            Piece::Excerpt(excerpt) => put_excerpt(out, &excerpt.header, |out| {
+                excerpt
+                    .sections
+                    .iter()
+                    .for_each(|section| out.extend_from_slice(section));
+                excerpt.section_count
+            }),
+        }
+    }
+}
+
 impl Batch for Outcomes {
     fn entry(&mut self, entry: &Entry) -> Result<(), DoesNotFit> {
         let record = Record {
@@ -97,6 +117,28 @@ impl Batch for Outcomes {
 
     fn no_entry(&mut self, _: &SegmentPath) {}
 
+    fn portion(&mut self, portion: Portion<'_>) {
+        match portion {
+            Portion::Read(batch) => {
+                self.bytes.reserve(batch.bytes() + BATCH_OVERHEAD_BYTES);
+                self.data(|out| put_pieces(out, batch));
+            }
+            Portion::Followed(batch) => {
+                self.bytes.reserve(batch.bytes() + BATCH_OVERHEAD_BYTES);
+                self.data(|out| {
+                    Told::put_batch(out, &batch.cursor);
+                    put_pieces(out, batch);
+                });
+            }
+            Portion::CaughtUp(at) => self.data(|out| Told::CaughtUp(at.clone()).put(out)),
+            Portion::At(at) => self.data(|out| Told::At(at.clone()).put(out)),
+            Portion::Done(entries, cursor) => {
+                let cursor = cursor.clone();
+                ReadDone { entries, cursor }.put(&mut self.result);
+            }
+        }
+    }
+
     fn status(&mut self, status: &SegmentStatus) {
         self.data(|out| put_status(out, status));
     }
@@ -106,7 +148,7 @@ impl Batch for Outcomes {
             position: committed.trx.number,
             timestamp: committed.timestamp,
             durability: Durability::Disk,
-            is_known: false,
+            is_known: committed.was_there,
             sections: committed
                 .segments
                 .iter()

@@ -3,7 +3,7 @@
 //! was acknowledged stays.
 
 use streamkit_engine::limits::TRANSACTION_BYTES_MAX;
-use streamkit_engine::{Record, SegmentAppend, SegmentPath, Sequence, Store, Transaction};
+use streamkit_engine::{Record, SegmentPath, Sequence, Store, Transaction};
 
 use super::boundary::{Answers, Awaited, Batch as _, Next, ReceivedRecord, Records};
 use super::failure::Failure;
@@ -14,7 +14,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// What stands for all segments of a space where it is followed. A segment of this name that is there already goes on.
-const EVERY: &str = "*";
+pub(super) const EVERY: &str = "*";
 
 /// Records that will be committed together.
 #[derive(Default)]
@@ -44,11 +44,11 @@ pub(super) async fn run<R: Records, A: Answers>(
         let received = match next.await? {
             Next::Record(received) => received,
             Next::Crowded => {
-                commit_chunk(&path, std::mem::take(&mut chunk), store, out, around).await?;
+                commit(&path, std::mem::take(&mut chunk), store, out, around).await?;
                 continue;
             }
             Next::End if chunk.records.is_empty() => return Ok(()),
-            Next::End => return Ok(commit_chunk(&path, chunk, store, out, around).await?),
+            Next::End => return Ok(commit(&path, chunk, store, out, around).await?),
         };
         let next = match awaited {
             Some(next) => next,
@@ -62,7 +62,7 @@ pub(super) async fn run<R: Records, A: Answers>(
         let is_full =
             chunk.records.len() == CHUNK_RECORDS_MAX || chunk.bytes + received.record.len() > TRANSACTION_BYTES_MAX;
         if is_full {
-            commit_chunk(&path, std::mem::take(&mut chunk), store, out, around).await?;
+            commit(&path, std::mem::take(&mut chunk), store, out, around).await?;
         }
         chunk.push(received);
         awaited = Some(next.next());
@@ -91,38 +91,21 @@ impl Chunk {
     }
 }
 
-async fn commit_chunk<A: Answers>(
+/// Commits a chunk and acknowledges it. Runs to its end once begun: what the store commits, the peer is told if it listens.
+async fn commit<A: Answers>(
     path: &SegmentPath,
     chunk: Chunk,
     store: &dyn Store,
     out: &Outgoing<A>,
     around: (&Live, &Metrics),
 ) -> Result<(), Failure> {
-    let transaction = Transaction::single(path.clone(), chunk.first, chunk.records);
-    commit(transaction, chunk.room, store, out, around).await
-}
-
-/// Commits a transaction and acknowledges it; `room` is held until it is stored. Runs to its end once begun: what the store commits, the
-/// peer is told if it listens.
-pub(super) async fn commit<A: Answers>(
-    transaction: Transaction,
-    room: impl Sized,
-    store: &dyn Store,
-    out: &Outgoing<A>,
-    (live, metrics): (&Live, &Metrics),
-) -> Result<(), Failure> {
-    let begins_every =
-        |part: &SegmentAppend| part.path.segment.as_str() == EVERY && part.first_sequence <= Sequence::FIRST;
-    if transaction.segments.iter().any(begins_every) {
-        return Err(Failure::ReservedName);
-    }
-    let records: Vec<u64> = transaction
-        .segments
-        .iter()
-        .map(|part| part.records.len() as u64)
-        .collect();
-    let count = records.iter().sum::<u64>() as usize;
-    let committed = store.append(transaction).await.map_err(|error| {
+    let Chunk {
+        first, records, room, ..
+    } = chunk;
+    let (live, metrics) = around;
+    let count = records.len();
+    let appended = store.append(Transaction::single(path.clone(), first, records)).await;
+    let committed = appended.map_err(|error| {
         metrics.stores.append_failed(&error);
         Failure::of_write("an append", error)
     })?;
@@ -130,6 +113,6 @@ pub(super) async fn commit<A: Answers>(
     live.committed(store);
     drop(room);
     let mut batch = out.batch();
-    batch.committed(&committed, &records);
+    batch.committed(&committed, &[count as u64]);
     out.acknowledge(batch).await
 }

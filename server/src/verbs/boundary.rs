@@ -1,6 +1,8 @@
 //! What a version of the protocol implements to be served: records in, batches out.
 
-use streamkit_engine::{Committed, Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Sequence, Timestamp};
+use streamkit_engine::{
+    Committed, Entry, Lease, LogCursor, Name, PieceBatch, Record, SegmentPath, SegmentStatus, Sequence, Timestamp,
+};
 use uuid::Uuid;
 
 use super::failure::Failure;
@@ -60,6 +62,12 @@ pub(crate) trait Records {
         Err(Failure::Conflict { expected, got }.into())
     }
 
+    /// The transaction of this call is in the queue of its store: what its peer asked for behind it may follow.
+    fn queued(&mut self) {}
+
+    /// The store is done with it, and nothing of what came is needed any more.
+    fn settled(&mut self) {}
+
     /// What a worker says of itself, for as long as it is there.
     ///
     /// Cancel safe.
@@ -112,6 +120,9 @@ pub(crate) trait Batch: Send + 'static {
     /// Adds that a segment has no entry.
     fn no_entry(&mut self, path: &SegmentPath);
 
+    /// Adds transactions, or how far a read of them is. A version of the protocol that asks for none has none to add.
+    fn portion(&mut self, _: Portion<'_>) {}
+
     fn status(&mut self, status: &SegmentStatus);
 
     /// Adds that a transaction is durable. `records`: how many each of its segments got, in the same order.
@@ -141,6 +152,21 @@ pub(crate) trait Batch: Send + 'static {
 
     /// All so far. This one goes on empty, with what memory it needs anyway.
     fn take(&mut self) -> Self;
+}
+
+/// What reads and follows tell of transactions.
+#[derive(Clone, Copy)]
+pub(crate) enum Portion<'a> {
+    /// Some that were read.
+    Read(&'a PieceBatch),
+    /// A read is over: so many entries, and the place behind the last.
+    Done(u64, &'a LogCursor),
+    /// Some that are followed.
+    Followed(&'a PieceBatch),
+    /// All that was there is told.
+    CaughtUp(&'a LogCursor),
+    /// Nothing new up to here.
+    At(&'a LogCursor),
 }
 
 /// How much there is. Of nothing, all is zero.

@@ -13,6 +13,10 @@ use crate::metrics::{Limit, Metrics, Outcome};
 pub(crate) enum Failure {
     /// The open chunk does not follow what is stored, and is not stored.
     Conflict { expected: Sequence, got: Sequence },
+    /// Segments are not as a transaction demands, each with its head, and it is not stored.
+    Conflicts(Vec<(SegmentPath, Sequence)>),
+    /// The store has not come to the transaction that a read must include, but to this one.
+    NotThereYet(u64),
     /// There is no such segment to delete.
     NoSuchSegment(SegmentPath),
     /// A transaction is not stored, or not for certain.
@@ -79,6 +83,8 @@ impl Failure {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Failure::Conflict { .. }
+            | Failure::Conflicts(_)
+            | Failure::NotThereYet(_)
             | Failure::NoSuchSegment(_)
             | Failure::NotWritten(AppendError::Rejected(
                 Rejection::Conflict { .. }

@@ -3,11 +3,14 @@
 
 mod append;
 mod boundary;
+mod commit;
 mod failure;
+mod follow;
 mod lease;
 mod list;
 mod outgoing;
 mod peek;
+mod pieces;
 mod read;
 mod remove;
 mod status;
@@ -26,7 +29,9 @@ use crate::calls::Call;
 use crate::live::Live;
 use crate::metrics::Metrics;
 
-pub(crate) use boundary::{Answers, Awaited, Batch, DoesNotFit, Next, ReceivedRecord, Records, SignOfLife, Totals};
+pub(crate) use boundary::{
+    Answers, Awaited, Batch, DoesNotFit, Next, Portion, ReceivedRecord, Records, SignOfLife, Totals,
+};
 pub(crate) use failure::Failure;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use verb::{
@@ -53,10 +58,17 @@ pub(crate) async fn run<R: Records, A: Answers>(
     let work = async {
         match verb {
             Verb::Append(path) => append::run(path, &*store, records, out, (live, metrics)).await,
-            Verb::Commit(transaction) => Ok(append::commit(transaction, (), &*store, out, (live, metrics)).await?),
+            Verb::Commit(asked) => commit::run(asked, &*store, records, out, (live, metrics)).await,
             Verb::Trim(path, first) => Ok(remove::trim(path, first, &*store, out).await?),
             Verb::Delete(path) => Ok(remove::delete(path, &*store).await?),
             Verb::Peek(path) => until_ended(records, metrics, async || peek::run(path, &*store, out).await).await,
+            Verb::Read(asked) => until_ended(records, metrics, async || pieces::run(&asked, &*store, out).await).await,
+            Verb::Follow(asked) => {
+                until_ended(records, metrics, async || {
+                    match follow::run(asked, store, live, out).await? {}
+                })
+                .await
+            }
             Verb::ReadSegment(read) => {
                 let reader = || store.read_segment(read.clone());
                 until_ended(records, metrics, async || read::run(reader, out).await).await

@@ -65,6 +65,14 @@ impl<A: Answers> Outgoing<A> {
         }
     }
 
+    /// Waits until the peer would take something more, without being among those that read for it.
+    ///
+    /// # Errors
+    /// [`Failure::Ending`]: the connection is gone.
+    pub(super) async fn waits(&self) -> Result<(), Failure> {
+        Ok(self.answers.has_room().await?)
+    }
+
     /// Sends all that `answer` makes if it is small and would have to wait for others otherwise. Whether it did; if not, the
     /// answer is to be made again, in a [`Turn`].
     ///

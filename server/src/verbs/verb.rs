@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use streamkit_engine::{Name, SegmentPath, SegmentRead, Sequence, SpacesRead, Transaction};
+use streamkit_engine::{
+    Filter, LogCursor, Name, PiecesRead, ReadSource, SegmentPath, SegmentRead, Sequence, SpacesRead, Transaction,
+    Wanted,
+};
 use tracing::{Span, debug_span};
 use uuid::Uuid;
 
@@ -16,13 +19,17 @@ pub(crate) enum Verb {
     /// Records that follow become entries.
     Append(SegmentPath),
     /// A transaction that is here as a whole becomes durable.
-    Commit(Transaction),
+    Commit(Commit),
     /// The last entry.
     Peek(SegmentPath),
     /// Entries of a segment.
     ReadSegment(SegmentRead),
     /// Entries of some spaces.
     ReadSpaces(SpacesRead),
+    /// Transactions, whole or in part, up to the head.
+    Read(Read),
+    /// Transactions, and those that come.
+    Follow(Follow),
     /// The names of all spaces.
     Spaces,
     /// The segments of a space.
@@ -41,7 +48,35 @@ pub(crate) enum Verb {
     Lease(LeaseRequest),
 }
 
+/// A transaction that is here as a whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    pub(crate) transaction: Transaction,
+    /// If a condition does not hold, so many bytes of what was committed since go with the answer.
+    pub(crate) conflict_bytes: usize,
+}
+
+/// A read of transactions.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) read: PiecesRead,
+    /// The number of a transaction that must be there; 0: none.
+    pub(crate) at_least: u64,
+}
+
 /// What is followed.
+#[derive(Clone, Debug)]
+pub(crate) struct Follow {
+    pub(crate) parts: Vec<Wanted>,
+    pub(crate) filter: Filter,
+    pub(crate) cursor: LogCursor,
+    /// Without a cursor: only what is committed from now on.
+    pub(crate) is_from_now: bool,
+    /// It tells where it is so often while nothing comes.
+    pub(crate) heartbeat: Option<Duration>,
+}
+
+/// Whose statuses are told.
 #[derive(Clone, Debug)]
 pub(crate) struct Subscribe {
     pub(crate) interest: Interest,
@@ -115,6 +150,7 @@ pub(crate) enum Within {
 pub(crate) enum Kind {
     Append,
     Peek,
+    Read,
     ReadSegment,
     ReadSpaces,
     Spaces,
@@ -122,6 +158,7 @@ pub(crate) enum Kind {
     Status,
     Trim,
     Delete,
+    Follow,
     Subscribe,
     Watch,
     Lease,
@@ -133,11 +170,13 @@ impl Kind {
         match self {
             Kind::Append | Kind::Trim | Kind::Delete | Kind::Lease => Right::Write,
             Kind::Peek
+            | Kind::Read
             | Kind::ReadSegment
             | Kind::ReadSpaces
             | Kind::Spaces
             | Kind::Segments
             | Kind::Status
+            | Kind::Follow
             | Kind::Subscribe
             | Kind::Watch => Right::Read,
         }
@@ -148,6 +187,7 @@ impl Kind {
         match self {
             Kind::Append => Operation::Produce,
             Kind::Peek => Operation::Peek,
+            Kind::Read => Operation::Read,
             Kind::ReadSegment => Operation::ConsumeSegment,
             Kind::ReadSpaces => Operation::Consume,
             Kind::Spaces => Operation::GetSpaces,
@@ -155,6 +195,7 @@ impl Kind {
             Kind::Status => Operation::GetStatus,
             Kind::Trim => Operation::Trim,
             Kind::Delete => Operation::Delete,
+            Kind::Follow => Operation::Follow,
             Kind::Subscribe => Operation::Subscribe,
             Kind::Watch => Operation::Workers,
             Kind::Lease => Operation::Lease,
@@ -163,15 +204,23 @@ impl Kind {
 
     /// Whether it goes on until somebody ends it, and nothing is lost if it is asked again.
     pub(crate) fn is_endless(self) -> bool {
-        matches!(self, Kind::Subscribe | Kind::Watch)
+        matches!(self, Kind::Follow | Kind::Subscribe | Kind::Watch)
     }
 
     /// Whether it is answered with what a store holds now: of one that is not there, with nothing.
     pub(crate) fn only_reads(self) -> bool {
         match self {
-            Kind::Peek | Kind::ReadSegment | Kind::ReadSpaces | Kind::Spaces | Kind::Segments | Kind::Status => true,
+            Kind::Peek
+            | Kind::Read
+            | Kind::ReadSegment
+            | Kind::ReadSpaces
+            | Kind::Spaces
+            | Kind::Segments
+            | Kind::Status => true,
             // One that is not there may be by and by.
-            Kind::Append | Kind::Trim | Kind::Delete | Kind::Subscribe | Kind::Watch | Kind::Lease => false,
+            Kind::Append | Kind::Trim | Kind::Delete | Kind::Follow | Kind::Subscribe | Kind::Watch | Kind::Lease => {
+                false
+            }
         }
     }
 }
@@ -181,6 +230,8 @@ impl Verb {
         match self {
             Verb::Append(_) | Verb::Commit(_) => Kind::Append,
             Verb::Peek(_) => Kind::Peek,
+            Verb::Read(_) => Kind::Read,
+            Verb::Follow(_) => Kind::Follow,
             Verb::ReadSegment(_) => Kind::ReadSegment,
             Verb::ReadSpaces(_) => Kind::ReadSpaces,
             Verb::Spaces => Kind::Spaces,
@@ -201,17 +252,32 @@ impl Verb {
                 Some((&path.space, Some(&path.segment)))
             }
             Verb::ReadSegment(SegmentRead { path, .. }) => Some((&path.space, Some(&path.segment))),
+            Verb::Read(Read { read, .. }) => match &read.source {
+                ReadSource::Segment(path, ..) => Some((&path.space, Some(&path.segment))),
+                ReadSource::Log(parts, _) => only(parts),
+            },
+            Verb::Follow(follow) => only(&follow.parts),
             Verb::ReadSpaces(read) if read.spaces.len() == 1 => read.spaces.keys().next().map(|space| (space, None)),
             Verb::Segments(list) => Some((&list.space, None)),
             Verb::Status(Within::Space(space)) => Some((space, None)),
             Verb::Status(Within::Segment(path)) => Some((&path.space, Some(&path.segment))),
-            Verb::Commit(transaction) => match transaction.segments.as_slice() {
+            Verb::Commit(commit) => match commit.transaction.segments.as_slice() {
                 [part] => Some((&part.path.space, Some(&part.path.segment))),
                 _ => None,
             },
             Verb::Subscribe(asked) => Some((&asked.interest.space, asked.interest.segment.as_ref())),
             Verb::ReadSpaces(_) | Verb::Spaces | Verb::Status(Within::Store) | Verb::Watch(_) | Verb::Lease(_) => None,
         }
+    }
+
+    /// The same as texts, empty where there is none.
+    fn told_names(&self) -> (&str, &str) {
+        let names = self.names();
+        let segment = names.and_then(|(_, segment)| segment);
+        (
+            names.map_or("", |(space, _)| space.as_str()),
+            segment.map_or("", Name::as_str),
+        )
     }
 
     /// Where a trace of it goes.
@@ -221,13 +287,21 @@ impl Verb {
                 let (space, segment) = (path.space.as_str(), path.segment.as_str());
                 debug_span!("streamkit.server.produce", space, segment)
             }
-            Verb::Commit(transaction) => {
-                let segments = transaction.segments.len();
+            Verb::Commit(commit) => {
+                let segments = commit.transaction.segments.len();
                 debug_span!("streamkit.server.append", segments)
             }
             Verb::Peek(path) => {
                 let (space, segment) = (path.space.as_str(), path.segment.as_str());
                 debug_span!("streamkit.server.peek", space, segment)
+            }
+            Verb::Read(_) => {
+                let (space, segment) = self.told_names();
+                debug_span!("streamkit.server.read", space, segment)
+            }
+            Verb::Follow(follow) => {
+                let (space, segment) = self.told_names();
+                debug_span!("streamkit.server.follow", space, segment, parts = follow.parts.len())
             }
             Verb::ReadSegment(SegmentRead { path, .. }) => {
                 let (space, segment) = (path.space.as_str(), path.segment.as_str());
@@ -268,6 +342,15 @@ impl Verb {
                 }
             }
         }
+    }
+}
+
+/// The names of the only part.
+fn only(parts: &[Wanted]) -> Option<(&Name, Option<&Name>)> {
+    match parts {
+        [Wanted::Segment(path)] => Some((&path.space, Some(&path.segment))),
+        [Wanted::Space(space) | Wanted::Prefix(space, _)] => Some((space, None)),
+        _ => None,
     }
 }
 

@@ -14,7 +14,6 @@ use super::patience::{Over, Patience};
 use super::stream::{ALWAYS_BYTES, renewed};
 use super::wire::{Broken, Form, Wire};
 use crate::budgets::Share;
-use crate::limits::FRAME_BYTES_MAX;
 use crate::metrics::PeerGaveWay;
 
 /// Pongs that may wait to be sent. The library makes one for each ping and keeps it without bound, so beyond, reading waits
@@ -146,7 +145,7 @@ impl Wire {
                 false => Poll::Pending,
             };
         };
-        if needs > FRAME_BYTES_MAX as u64 {
+        if needs > self.form.bytes_max() as u64 {
             return Poll::Ready(Some(Arrived::Unreadable { too_large: true }));
         }
         // A message whose size is not known takes what it may have at most, so it waits here once only.
@@ -168,7 +167,7 @@ impl Wire {
             return false;
         }
         self.has_large_buffers = false;
-        self.socket = self.socket.take().and_then(renewed);
+        self.socket = self.socket.take().and_then(|socket| renewed(socket, self.form));
         true
     }
 

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::ahead::Ahead;
 use super::assembly::{Assembly, Size};
-use crate::limits::FRAME_BYTES_MAX;
+use super::wire::Form;
 use crate::metrics::Traffic;
 
 /// The WebSocket over it.
@@ -35,6 +35,7 @@ pub(crate) struct Stream {
     io: TokioIo<Upgraded>,
     ahead: Ahead,
     assembly: Assembly,
+    form: Form,
     /// Bytes that the message which arrives may have.
     granted: u64,
     read: u64,
@@ -44,17 +45,18 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// A WebSocket over an upgraded connection.
-    pub(crate) async fn open(upgraded: Upgraded, traffic: Traffic) -> WebSocket {
+    pub(crate) async fn open(upgraded: Upgraded, form: Form, traffic: Traffic) -> WebSocket {
         let stream = Self {
             io: TokioIo::new(upgraded),
             ahead: Ahead::default(),
             assembly: Assembly::default(),
+            form,
             granted: ALWAYS_BYTES,
             read: 0,
             written: 0,
             traffic,
         };
-        WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await
+        WebSocketStream::from_raw_socket(stream, Role::Server, Some(config(form))).await
     }
 
     /// Bytes that the peer has sent.
@@ -77,7 +79,7 @@ impl Stream {
         let needs = match self.assembly.size() {
             Size::Known(bytes) => bytes,
             Size::AtLeast(bytes) if bytes <= ALWAYS_BYTES => bytes,
-            Size::AtLeast(bytes) => bytes.max(FRAME_BYTES_MAX as u64),
+            Size::AtLeast(bytes) => bytes.max(self.form.bytes_max() as u64),
         };
         (needs > self.granted).then_some(needs)
     }
@@ -93,18 +95,18 @@ impl Stream {
     }
 }
 
-fn config() -> WebSocketConfig {
+fn config(form: Form) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(Some(FRAME_BYTES_MAX))
-        .max_frame_size(Some(FRAME_BYTES_MAX))
+        .max_message_size(Some(form.bytes_max()))
+        .max_frame_size(Some(form.bytes_max()))
 }
 
 /// A WebSocket without the buffers that large messages have left in it, which the library keeps as long as the connection.
 /// To be called when all is written and nothing of a message is here, so that they are empty.
-pub(super) fn renewed(socket: WebSocket) -> Option<WebSocket> {
-    WebSocketStream::from_raw_socket(socket.into_inner(), Role::Server, Some(config())).now_or_never()
+pub(super) fn renewed(socket: WebSocket, form: Form) -> Option<WebSocket> {
+    WebSocketStream::from_raw_socket(socket.into_inner(), Role::Server, Some(config(form))).now_or_never()
 }
 
 impl AsyncRead for Stream {

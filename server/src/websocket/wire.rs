@@ -19,6 +19,7 @@ use super::outbound::{self, Outbound, Queue, Queued};
 use super::patience::{Over, Patience};
 use super::receiving::Reading;
 use super::stream::{ALWAYS_BYTES, Stream, WebSocket};
+use crate::limits::{BINARY_FRAME_BYTES_MAX, FRAME_BYTES_MAX};
 use crate::metrics::{Limit, PeerGaveWay};
 use crate::shared::Shared;
 
@@ -35,6 +36,16 @@ pub(crate) enum Form {
     Text,
     /// Binary alone.
     Binary,
+}
+
+impl Form {
+    /// Largest one that a peer may send.
+    pub(super) fn bytes_max(self) -> usize {
+        match self {
+            Form::Text => FRAME_BYTES_MAX,
+            Form::Binary => BINARY_FRAME_BYTES_MAX,
+        }
+    }
 }
 
 /// A connection's socket and what is queued for it.
@@ -72,7 +83,7 @@ impl Wire {
         shared: Arc<Shared>,
         form: Form,
     ) -> (Self, Outbound) {
-        let socket = Stream::open(upgraded, shared.metrics.traffic.clone()).await;
+        let socket = Stream::open(upgraded, form, shared.metrics.traffic.clone()).await;
         let (outbound, queue) = outbound::queue(&shared.limits, shared.budgets.clone());
         let wire = Self {
             shared,

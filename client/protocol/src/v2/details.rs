@@ -16,27 +16,18 @@ pub enum Details {
     Name(String),
     /// The verb that is not known.
     Verb(u8),
-    /// What does not hold.
-    Conflict(Conflict),
+    /// Each segment that is not as it was demanded, and its head.
+    Conflict(Vec<(SegmentPath, Sequence)>),
     /// The position of the transaction that has the id, or the one that the store has come to.
     Position(u64),
-    /// The token that counts.
+    /// The token that counts no longer.
     Token(FencingToken),
-    /// Where bytes are not those that were written.
-    Damaged(SegmentPath, Sequence, Sequence),
+    /// Segments that can no longer be read in full, as far as they are known.
+    Damaged(Vec<SegmentPath>),
     /// What is not there any more.
     Removed(SegmentPath),
     /// The most that there may be.
     Most(u64),
-}
-
-/// Which segments are not as they were demanded.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Conflict {
-    /// Each of them, and its head.
-    pub heads: Vec<(SegmentPath, Sequence)>,
-    /// A batch of their entries behind those that were expected, as many as were asked for at most.
-    pub entries: Bytes,
 }
 
 impl Details {
@@ -46,14 +37,14 @@ impl Details {
             Self::None => {}
             Self::Name(name) => put_text16(out, name),
             Self::Verb(verb) => out.push(*verb),
-            Self::Conflict(conflict) => conflict.put(out),
+            Self::Conflict(heads) => put_heads(out, heads),
             Self::Position(number) | Self::Token(FencingToken(number)) | Self::Most(number) => {
                 out.extend_from_slice(&number.to_le_bytes());
             }
-            Self::Damaged(path, first, last) => {
-                put_path(out, path);
-                out.extend_from_slice(&first.0.to_le_bytes());
-                out.extend_from_slice(&last.0.to_le_bytes());
+            Self::Damaged(segments) => {
+                let segments = &segments[..segments.len().min(usize::from(u16::MAX))];
+                out.extend_from_slice(&(segments.len() as u16).to_le_bytes());
+                segments.iter().for_each(|path| put_path(out, path));
             }
             Self::Removed(path) => put_path(out, path),
         }
@@ -75,10 +66,16 @@ impl Details {
         let details = match code {
             Code::UnknownFeature | Code::UnknownField => Self::Name(text16(&mut from)?.to_owned()),
             Code::UnknownVerb => Self::Verb(from.u8()?),
-            Code::Conflict => return Conflict::decode(bytes).map(Self::Conflict),
+            Code::Conflict => {
+                let heads = (0..from.u16()?).map(|_| Ok((path(&mut from)?, Sequence(from.u64()?))));
+                Self::Conflict(heads.collect::<Result<_, Malformed>>()?)
+            }
             Code::OtherRecords | Code::NotThereYet => Self::Position(from.u64()?),
             Code::FencedOff => Self::Token(FencingToken(from.u64()?)),
-            Code::Damaged => Self::Damaged(path(&mut from)?, Sequence(from.u64()?), Sequence(from.u64()?)),
+            Code::Damaged => {
+                let segments = (0..from.u16()?).map(|_| path(&mut from));
+                Self::Damaged(segments.collect::<Result<_, _>>()?)
+            }
             Code::Removed => Self::Removed(path(&mut from)?),
             Code::TooManyEntries => Self::Most(from.u64()?),
             Code::Unknown(_) => return Ok(Self::None),
@@ -102,23 +99,12 @@ impl Details {
     }
 }
 
-impl Conflict {
-    fn put(&self, out: &mut Vec<u8>) {
-        let heads = &self.heads[..self.heads.len().min(usize::from(u16::MAX))];
-        out.extend_from_slice(&(heads.len() as u16).to_le_bytes());
-        for (path, head) in heads {
-            put_path(out, path);
-            out.extend_from_slice(&head.0.to_le_bytes());
-        }
-        out.extend_from_slice(&self.entries);
-    }
-
-    fn decode(bytes: &Bytes) -> Result<Self, Malformed> {
-        let mut from = Cursor::new(bytes);
-        let heads = (0..from.u16()?).map(|_| Ok((path(&mut from)?, Sequence(from.u64()?))));
-        let heads = heads.collect::<Result<_, Malformed>>()?;
-        let entries = bytes.slice(from.at()..);
-        Ok(Self { heads, entries })
+fn put_heads(out: &mut Vec<u8>, heads: &[(SegmentPath, Sequence)]) {
+    let heads = &heads[..heads.len().min(usize::from(u16::MAX))];
+    out.extend_from_slice(&(heads.len() as u16).to_le_bytes());
+    for (path, head) in heads {
+        put_path(out, path);
+        out.extend_from_slice(&head.0.to_le_bytes());
     }
 }
 
@@ -129,17 +115,13 @@ mod tests {
     #[test]
     fn details_come_out_as_they_were_put_in_and_cut_are_malformed() {
         let path = SegmentPath::new("orders", "order-1").unwrap();
-        let conflict = Conflict {
-            heads: vec![(path.clone(), Sequence(7))],
-            entries: Bytes::new(),
-        };
         for (code, details) in [
             (Code::UnknownField, Details::Name("later".into())),
             (Code::UnknownVerb, Details::Verb(99)),
-            (Code::Conflict, Details::Conflict(conflict)),
+            (Code::Conflict, Details::Conflict(vec![(path.clone(), Sequence(7))])),
             (Code::OtherRecords, Details::Position(8)),
             (Code::FencedOff, Details::Token(FencingToken(9))),
-            (Code::Damaged, Details::Damaged(path.clone(), Sequence(1), Sequence(2))),
+            (Code::Damaged, Details::Damaged(vec![path.clone(), path.clone()])),
             (Code::Removed, Details::Removed(path)),
             (Code::TooManyEntries, Details::Most(10)),
         ] {

@@ -1,8 +1,11 @@
 //! Errors as they go over the wire: a code with typed details, whether to try again, and a text for people.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use streamkit_record::Cursor;
 
+use super::details::Details;
 use super::malformed::Malformed;
 use super::parts::{put_text16, text16};
 
@@ -139,6 +142,28 @@ impl CallError {
             text: text.into(),
             details: Bytes::new(),
         }
+    }
+
+    /// The same with what its code has beside its text.
+    #[must_use]
+    pub fn with(self, details: &Details) -> Self {
+        let details = details.bytes();
+        Self { details, ..self }
+    }
+
+    /// The same to be tried again after so long.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let retry_after = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        Self { retry_after, ..self }
+    }
+
+    /// What its code has beside its text.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn details(&self) -> Result<Details, Malformed> {
+        Details::decode(self.code, &self.details)
     }
 
     /// Writes it, at the end of a body.

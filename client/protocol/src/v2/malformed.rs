@@ -28,6 +28,11 @@ impl Malformed {
         Self("a frame without credit")
     }
 
+    /// A client that takes less than the largest frame there is.
+    pub fn frame_bytes() -> Self {
+        Self("a client that takes no frames of 32 MiB")
+    }
+
     /// A feature that is required and not known.
     pub fn feature() -> Self {
         Self("a required feature that is not known")

@@ -28,7 +28,7 @@ pub use append::{Append, Appended, Durability};
 pub use batch::{Batches, put_excerpt, put_whole};
 pub use call::{Call, Lease, LeaseChange, Leased, Segments, Subscribe, Within, put_status, statuses};
 pub use connection::{Credit, GoAway, Hello};
-pub use details::{Conflict, Details};
+pub use details::Details;
 pub use error::{CallError, Class, Code};
 pub use fields::{Field, Fields, TRACE, Trace};
 pub use frame::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Kind, frame};

@@ -1,0 +1,90 @@
+//! Read: transactions as they stand in the log, whole or in part, of a segment or of any parts of a store. It ends once all is told
+//! that was there when it began.
+
+use streamkit_engine::{PieceBatch, ReadSource, Store};
+
+use super::boundary::{Answers, Batch as _, Portion};
+use super::failure::Failure;
+use super::outgoing::Outgoing;
+use super::verb::Read;
+use crate::limits::SMALL_BYTES;
+
+/// What a read has told.
+#[derive(Default)]
+struct Progress {
+    entries: u64,
+    cursor: streamkit_engine::LogCursor,
+}
+
+pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgoing<A>) -> Result<(), Failure> {
+    let newest = store.position();
+    if newest < asked.at_least {
+        return Err(Failure::NotThereYet(newest));
+    }
+    // Of a log, whoever reads slower than others append would never come to its end.
+    let until = match asked.read.source {
+        ReadSource::Log(..) if !asked.read.is_backwards => newest,
+        _ => u64::MAX,
+    };
+    let most = out.entries_max();
+    let mut read = asked.read.clone();
+    read.entries = read.entries.min(most);
+    let small = async || {
+        let mut batch = out.batch();
+        let mut reader = store.read_pieces(read.clone());
+        let mut done = Progress::default();
+        while let Some(pieces) = reader.next_batch().await.ok()? {
+            batch.portion(Portion::Read(&pieces));
+            let is_over = done.add(&pieces, until);
+            if batch.len() > SMALL_BYTES || done.entries == most {
+                return None;
+            }
+            if is_over {
+                break;
+            }
+        }
+        batch.portion(done.portion());
+        Some(batch)
+    };
+    if out.send_if_small(small).await? {
+        return Ok(());
+    }
+    let _open = out.reader().await?;
+    let mut reader = store.read_pieces(read);
+    let mut done = Progress::default();
+    loop {
+        // Nothing is held between turns but the reader itself.
+        let mut turn = out.turn().await?;
+        let Some(pieces) = reader.next_batch().await? else {
+            break;
+        };
+        turn.has_left(pieces.bytes());
+        let mut batch = out.batch();
+        batch.portion(Portion::Read(&pieces));
+        let is_over = done.add(&pieces, until);
+        drop(pieces);
+        out.send(batch, &mut turn, 0).await?;
+        if done.entries == most && most < asked.read.entries {
+            return Err(Failure::TooManyEntries(most));
+        }
+        if is_over {
+            break;
+        }
+    }
+    let mut batch = out.batch();
+    batch.portion(done.portion());
+    out.answer(batch).await
+}
+
+impl Progress {
+    /// Counts what is told. Whether all is, up to this transaction.
+    fn add(&mut self, pieces: &PieceBatch, until: u64) -> bool {
+        self.entries += pieces.entries;
+        self.cursor = pieces.cursor.clone();
+        pieces.pieces.last().is_some_and(|piece| piece.number() >= until)
+    }
+
+    fn portion(&self) -> Portion<'_> {
+        Portion::Done(self.entries, &self.cursor)
+    }
+}
