@@ -275,3 +275,63 @@ pub async fn newest_first_is_the_reverse(f: Fixture) {
         }
     }
 }
+
+/// A reader tells the place to which it has come, though nothing passed; a read may begin where the store ends now.
+pub async fn a_reader_tells_the_place_to_which_it_has_come(f: Fixture) {
+    let store = f.store().await;
+    assert!(store.tail_cursor().await.unwrap().bytes().is_empty());
+    let follow = |space: &str, cursor| {
+        let wanted = vec![Wanted::Space(Name::new(space).unwrap())];
+        store.read_pieces(PiecesRead::all(ReadSource::Log(wanted, cursor)))
+    };
+    let mut quiet = follow("quiet", LogCursor::default());
+    let mut cursors = Vec::new();
+    for n in 1..=5 {
+        append(&*store, &path("s", "a"), n, &["x"]).await.unwrap();
+        assert_eq!(quiet.next_batch().await.unwrap(), None);
+        cursors.push((n, quiet.cursor()));
+        cursors.push((n, store.tail_cursor().await.unwrap()));
+    }
+    assert!(
+        cursors
+            .iter()
+            .all(|(_, cursor)| cursor.bytes().len() <= LogCursor::BYTES_MAX)
+    );
+    for (seen, cursor) in cursors {
+        let mut reader = follow("s", cursor.clone());
+        assert_eq!(reader.cursor(), cursor, "it has not begun");
+        let (rest, _) = drain_pieces(&mut *reader).await;
+        let expected = seen + 1..=5;
+        assert!(rest.iter().map(|entry| entry.sequence.0).eq(expected), "behind {seen}");
+    }
+    let last = append(&*store, &path("quiet", "a"), 1, &["x"]).await.unwrap();
+    let batch = quiet.next_batch().await.unwrap().unwrap();
+    assert_eq!((batch.entries, &quiet.cursor()), (1, &batch.cursor));
+    assert!(store.position() >= last.trx.number);
+}
+
+/// The position includes whatever the tail tells of, and all that is acknowledged.
+pub async fn the_position_includes_what_is_told(f: Fixture) {
+    let store = f.store().await;
+    assert_eq!(store.position(), 0);
+    append(&*store, &path("s", "a"), 1, &["x"]).await.unwrap();
+    let (told, mut tail) = (store.clone(), store.durable_tail());
+    let follows = tokio::spawn(async move {
+        let mut seen = 0;
+        while seen < 200 {
+            tail.changed().await.unwrap();
+            let (position, mut reader) = (told.position(), told.read_segment(SegmentRead::all(path("s", "a"))));
+            let mut last = 0;
+            while let Some(batch) = reader.next_batch().await.unwrap() {
+                last = batch.last().unwrap().trx.number.max(last);
+                seen = batch.last().unwrap().sequence.0;
+            }
+            assert!(last >= position, "{last} of {position}");
+        }
+    });
+    for n in 2..=200 {
+        let committed = append(&*store, &path("s", "a"), n, &["x"]).await.unwrap();
+        assert!(store.position() >= committed.trx.number);
+    }
+    follows.await.unwrap();
+}

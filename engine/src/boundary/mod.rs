@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use self::pieces::{PieceReader, PiecesRead};
 use crate::error::{AppendError, OpenError, ReadError, Rejection};
 use streamkit_record::{
-    Committed, Entry, Lease, Name, Record, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus, TailMark,
-    Timestamp, Transaction,
+    Committed, Entry, Lease, LogCursor, Name, Record, SegmentPath, SegmentStatus, Sequence, StoreId, StoreStatus,
+    TailMark, Timestamp, Transaction,
 };
 
 /// A read of one segment, in sequence order.
@@ -209,6 +209,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads a segment, or any mix of segments and spaces in log order, as the bytes of transactions.
     fn read_pieces(&self, read: PiecesRead) -> Box<dyn PieceReader>;
+
+    /// The place behind all that is durable now, for a read of what is committed from here on; empty where nothing ever was.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    async fn tail_cursor(&self) -> Result<LogCursor, ReadError>;
+
+    /// The number of the newest durable transaction, 0 before there is one. A read that begins now sees it and all before it. It is
+    /// there before [`Store::durable_tail`] tells of that transaction. Waits for nothing.
+    fn position(&self) -> u64;
 
     /// The spaces with at least one segment, sorted by bytes.
     ///

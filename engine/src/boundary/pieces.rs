@@ -147,4 +147,9 @@ pub trait PieceReader: Send {
     /// # Cancel safety
     /// As [`super::EntryReader::next_batch`].
     async fn next_batch(&mut self) -> Result<Option<PieceBatch>, ReadError>;
+
+    /// A place behind all that was returned, and before all that was not. After `None` of a forwards read of the log that is the durable
+    /// tail, also where nothing passed since the last batch: whoever goes on behind it need not look through that again. Else it is that
+    /// of the last batch; before there was one, where the read began.
+    fn cursor(&self) -> LogCursor;
 }

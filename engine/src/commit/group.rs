@@ -11,9 +11,9 @@ use crate::error::{AppendError, Rejection, StorageError};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::{Encoded, take_transaction};
 use crate::log::opened::StoreLog;
+use crate::log::shown::Newest;
 use crate::log::writer::{LogWriter, PendingWrite};
 use crate::runtime::sync::Instant;
-use crate::runtime::waking::waking;
 use streamkit_record::{LogPosition, Sequence, Timestamp, Trx};
 
 /// A group, made and ready to be written.
@@ -158,22 +158,19 @@ fn body_position(at: LogPosition) -> LogPosition {
 
 fn publish(log: &Arc<StoreLog>, writer: &LogWriter, at: LogPosition, body: &[u8]) -> Result<(), StorageError> {
     let mut catalog = log.catalog.write().unwrap_or_else(PoisonError::into_inner);
-    let mut offset = 0;
+    let (mut offset, mut newest) = (0, None);
     while offset < body.len() {
         let byte = body_position(at).byte + offset as u32;
+        let at = LogPosition { byte, ..at };
         let applied = take_transaction(&body[offset..]).and_then(|(header, transaction)| {
-            catalog.apply(
-                &header,
-                transaction,
-                LogPosition {
-                    extent: at.extent,
-                    byte,
-                },
-            )?;
-            Ok(transaction.len())
+            catalog.apply(&header, transaction, at)?;
+            Ok(header)
         });
         match applied {
-            Ok(length) => offset += length,
+            Ok(header) => {
+                offset += header.length as usize;
+                newest = Some(Newest { at, header });
+            }
             // The rules were checked before the write, so this is a bug; the store must not go on from it.
             Err(error) => {
                 let error = crate::error::corrupt(log.id, at.extent, byte, error.to_string());
@@ -184,8 +181,8 @@ fn publish(log: &Arc<StoreLog>, writer: &LogWriter, at: LogPosition, body: &[u8]
         }
     }
     drop(catalog);
-    waking(|| {
-        log.tail.send_replace(writer.tail().into());
-    });
+    if let Some(newest) = newest {
+        log.show(writer.tail(), newest);
+    }
     Ok(())
 }

@@ -16,6 +16,8 @@ mod recall;
 pub(crate) mod recent;
 pub(crate) mod recovery;
 pub(crate) mod replay;
+pub(crate) mod shown;
+mod transactions;
 pub mod verdict;
 pub(crate) mod walk;
 mod whereabouts;

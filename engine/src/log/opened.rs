@@ -10,6 +10,7 @@ use super::checkpointing::Checkpointing;
 use super::counts::CommitCounts;
 use super::extents::Extents;
 use super::latch::Latch;
+use super::shown::Shown;
 use super::writer::{DuePreparation, LogWriter};
 use crate::clock::Clock;
 use crate::directory::descriptors::Descriptors;
@@ -44,7 +45,9 @@ pub(crate) struct StoreLog {
     pub(crate) has_begun: AtomicBool,
     /// Whether the clock was behind the last commit at the last look.
     pub(crate) is_clock_behind: AtomicBool,
+    /// Tells of each new end; what readers see of it is in `shown` before.
     pub(crate) tail: watch::Sender<TailMark>,
+    pub(crate) shown: Shown,
     pub(crate) checkpointing: Checkpointing,
 }
 

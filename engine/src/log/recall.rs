@@ -6,12 +6,9 @@ use streamkit_record::LogPosition;
 use uuid::Uuid;
 
 use super::opened::StoreLog;
-use super::walk::{Step, Walk};
-use crate::error::{StorageError, corrupt};
-use crate::format::extent_header::EXTENT_HEADER_BYTES;
-use crate::format::group::GROUP_HEADER_BYTES;
+use crate::error::StorageError;
 use crate::format::log_start::LogStart;
-use crate::format::transaction::{Kind, take_transaction};
+use crate::format::transaction::Kind;
 use crate::index::ids::RecentIds;
 use crate::limits::RECALLED_BYTES_MIN;
 
@@ -62,32 +59,13 @@ impl StoreLog {
 
     /// The ids of an extent whose groups end at `end`, oldest first, and where those of the extent before it end.
     fn ids_in(&self, extent: u64, end: u32, bytes: &mut u64) -> Result<(Vec<(Uuid, LogPosition)>, u32), StorageError> {
-        let (file, header) = self.extents.header(extent)?;
-        let previous_end = header.previous_end;
-        let start = LogPosition {
-            extent,
-            byte: EXTENT_HEADER_BYTES as u32,
-        };
-        let mut walk = Walk::new(file, header.salt, start, header.state)?;
         let mut found = Vec::new();
-        while walk.at().byte < end {
-            match walk.step()? {
-                Step::Group { at, header, body } => {
-                    *bytes += header.span() as u64;
-                    let mut offset = 0;
-                    while offset < body.len() {
-                        let byte = at + GROUP_HEADER_BYTES as u32 + offset as u32;
-                        let (header, transaction) = take_transaction(&body[offset..])
-                            .map_err(|error| corrupt(self.id, extent, byte, error.to_string()))?;
-                        if header.kind == Kind::Data {
-                            found.push((header.id, LogPosition { extent, byte }));
-                        }
-                        offset += transaction.len();
-                    }
-                }
-                Step::End { at, .. } => return Err(corrupt(self.id, extent, at, "no group, before the durable end")),
+        let previous_end = self.each_transaction(extent, end, |at, header| {
+            *bytes += u64::from(header.length);
+            if header.kind == Kind::Data {
+                found.push((header.id, at));
             }
-        }
+        })?;
         Ok((found, previous_end))
     }
 }

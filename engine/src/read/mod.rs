@@ -12,6 +12,7 @@ mod hit;
 mod listed;
 pub(crate) mod pieces;
 mod place;
+pub(crate) mod reader;
 mod resolve;
 pub(crate) mod segment;
 pub(crate) mod sources;
@@ -22,9 +23,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::gather::{Entries, Gather};
-use self::pieces::GatheredPieces;
+use self::place::Place;
 use crate::boundary::EntryReader;
-use crate::boundary::pieces::{PieceBatch, PieceReader};
 use crate::error::{ReadError, StorageError};
 use crate::log::window::SPAN_BYTES_MAX;
 use crate::runtime::pools::Pools;
@@ -55,6 +55,10 @@ pub(crate) trait Scan: Send + 'static {
     /// Whether more may come behind the end, once it is written.
     fn goes_on(&self) -> bool {
         false
+    }
+    /// Where it goes on if it came to the end of what it is of, as far as it knows; else, that is behind its last batch.
+    fn place(&self) -> Option<Place> {
+        None
     }
     /// Adds to a failure what it takes a while to find out.
     fn explain(&self, error: StorageError) -> StorageError;
@@ -95,14 +99,15 @@ impl<S: Scan<Batch = Entries>> EntryReader for Reader<S> {
     }
 }
 
-#[async_trait]
-impl<S: Scan<Batch = GatheredPieces>> PieceReader for Reader<S> {
-    async fn next_batch(&mut self) -> Result<Option<PieceBatch>, ReadError> {
-        Ok(self.next_filled().await?.map(GatheredPieces::finish))
-    }
-}
-
 impl<S: Scan> Reader<S> {
+    /// As [`Scan::place`].
+    fn place(&self) -> Option<Place> {
+        match &self.state {
+            State::Reading(scan) => scan.place(),
+            State::Ended | State::Broken(_) => None,
+        }
+    }
+
     async fn next_filled(&mut self) -> Result<Option<S::Batch>, StorageError> {
         loop {
             match self.next_part().await? {

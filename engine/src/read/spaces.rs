@@ -24,6 +24,7 @@ use crate::index::runs::ExtentRuns;
 use crate::index::segments::{Segments, SpaceNumber};
 use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
+use crate::log::shown::{End, Newest};
 use crate::log::window::Window;
 use streamkit_record::{LogCursor, LogPosition, Name, Sequence};
 
@@ -64,6 +65,8 @@ pub(crate) struct SpacesScan<G: Gather> {
     time: TimeRange,
     choice: Choice,
     end: LogPosition,
+    /// The transaction before it.
+    newest: Option<Newest>,
     extent: u64,
     next_place: SectionAt,
     found: VecDeque<FoundSection>,
@@ -95,7 +98,7 @@ impl<G: Gather> SpacesScan<G> {
     }
 
     fn starting(log: Arc<StoreLog>, sources: Sources, begin: Begin, time: TimeRange, choice: Choice) -> Self {
-        let end = LogPosition::of_local(*log.tail.borrow());
+        let End { tail: end, newest } = log.shown.end();
         let window = Window::new(log.id, end.extent);
         Self {
             log,
@@ -106,6 +109,7 @@ impl<G: Gather> SpacesScan<G> {
             choice,
             gathered: PhantomData,
             end,
+            newest,
             extent: 0,
             next_place: (0, 0),
             found: VecDeque::new(),
@@ -231,6 +235,11 @@ impl<G: Gather> Scan for SpacesScan<G> {
         matches!(self.begin, Begin::Behind(_)) && !self.is_done()
     }
 
+    fn place(&self) -> Option<Place> {
+        let newest = self.newest.filter(|_| self.starts.is_some() && self.is_at_end());
+        newest.map(|newest| newest.place())
+    }
+
     fn explain(&self, error: StorageError) -> StorageError {
         self.log.naming_segments(error, None)
     }
@@ -241,6 +250,7 @@ impl<G: Gather> Scan for SpacesScan<G> {
         }
         let batch = self.next_listed()?;
         if batch.is_none() {
+            self.look_for_newest();
             // Nobody knows how long it waits: the memory of its last read may go.
             self.window = Window::new(self.log.id, self.end.extent);
         }

@@ -29,6 +29,7 @@ use crate::read::changes;
 use crate::read::choice::Choice;
 use crate::read::gather::Entries;
 use crate::read::pieces::GatheredPieces;
+use crate::read::reader::{PiecesReader, cursor_at_end};
 use crate::read::segment::SegmentScan;
 use crate::read::sources::Sources;
 use crate::read::spaces::SpacesScan;
@@ -37,8 +38,8 @@ use crate::runtime::blocking;
 use crate::runtime::sync::Instant;
 use crate::runtime::sync::atomic::Ordering;
 use streamkit_record::{
-    Committed, Condition, Entry, InvalidLease, Lease, Name, ReadSource, SegmentPath, SegmentStatus, Sequence, StoreId,
-    StoreStatus, TailMark, Transaction,
+    Committed, Condition, Entry, InvalidLease, Lease, LogCursor, Name, ReadSource, SegmentPath, SegmentStatus,
+    Sequence, StoreId, StoreStatus, TailMark, Transaction,
 };
 
 type Receiver<T> = oneshot::Receiver<Result<T, AppendError>>;
@@ -310,20 +311,41 @@ impl Store for LocalStore {
         match read.source {
             ReadSource::Segment(path, from, to) => {
                 let scan = SegmentScan::<GatheredPieces>::of(log, path, from..=to, read.time, choice.clone());
+                let start = LogCursor::default();
                 match read.is_backwards {
-                    true => Box::new(Reader::new(Backwards::new(scan, choice), pools)),
-                    false => Box::new(Reader::new(scan, pools)),
+                    true => Box::new(PiecesReader::new(Backwards::new(scan, choice), start, pools)),
+                    false => Box::new(PiecesReader::new(scan, start, pools)),
                 }
             }
             ReadSource::Log(wanted, behind) => {
-                let scan =
-                    SpacesScan::<GatheredPieces>::of(log, Sources::new(wanted), behind, read.time, choice.clone());
+                let (sources, start) = (Sources::new(wanted), behind.clone());
+                let scan = SpacesScan::<GatheredPieces>::of(log, sources, behind, read.time, choice.clone());
                 match read.is_backwards {
-                    true => Box::new(Reader::new(Backwards::new(LogStretches::new(scan), choice), pools)),
-                    false => Box::new(Reader::new(scan, pools)),
+                    true => {
+                        let scan = Backwards::new(LogStretches::new(scan), choice);
+                        Box::new(PiecesReader::new(scan, start, pools))
+                    }
+                    false => Box::new(PiecesReader::new(scan, start, pools)),
                 }
             }
         }
+    }
+
+    async fn tail_cursor(&self) -> Result<LogCursor, ReadError> {
+        let log = Arc::clone(self.log());
+        if log.shown.end().newest.is_some() {
+            return Ok(cursor_at_end(&log)?);
+        }
+        let read = self
+            .threads
+            .pools
+            .read
+            .run(move || cursor_at_end(&log).map_err(|error| log.naming_segments(error, None)));
+        Ok(read.await.unwrap_or(Err(StorageError::Interrupted))?)
+    }
+
+    fn position(&self) -> u64 {
+        self.log().shown.number()
     }
 
     async fn spaces(&self) -> Result<Vec<Name>, ReadError> {

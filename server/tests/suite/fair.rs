@@ -125,6 +125,12 @@ impl Store for Watched {
     fn read_pieces(&self, read: PiecesRead) -> Box<dyn PieceReader> {
         self.store.read_pieces(read)
     }
+    async fn tail_cursor(&self) -> Result<LogCursor, ReadError> {
+        self.store.tail_cursor().await
+    }
+    fn position(&self) -> u64 {
+        self.store.position()
+    }
 
     fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
         self.reader(self.store.read_spaces(read))

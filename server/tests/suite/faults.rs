@@ -76,6 +76,12 @@ impl Store for Faulty {
     fn read_pieces(&self, read: PiecesRead) -> Box<dyn PieceReader> {
         self.0.read_pieces(read)
     }
+    async fn tail_cursor(&self) -> Result<LogCursor, ReadError> {
+        self.0.tail_cursor().await
+    }
+    fn position(&self) -> u64 {
+        self.0.position()
+    }
 
     fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
         Box::new(Breaks(self.0.read_spaces(read), false))

@@ -6,9 +6,11 @@ use super::{Begin, SpacesScan, Start};
 use crate::boundary::{SpaceCursor, TimeRange};
 use crate::error::StorageError;
 use crate::format::log_start::LogStart;
+use crate::log::shown::End;
+use crate::read::Scan;
 use crate::read::gather::Gather;
 use crate::read::place::Place;
-use streamkit_record::{LogCursor, LogPosition, Name};
+use streamkit_record::{LogCursor, Name};
 
 impl<G: Gather> SpacesScan<G> {
     /// Finds out where to begin, if that is not known; `false`: nothing was ever written, or nothing is wanted.
@@ -87,18 +89,26 @@ impl<G: Gather> SpacesScan<G> {
     }
 
     /// Whether it has come to its end.
-    fn is_at_end(&self) -> bool {
+    pub(super) fn is_at_end(&self) -> bool {
         self.found.is_empty() && self.resume.is_none() && self.extent > self.end.extent
     }
 
     /// Goes on behind its end, with what is durable by now.
     pub(super) fn go_on(&mut self) {
-        let tail = LogPosition::of_local(*self.log.tail.borrow());
+        let End { tail, newest } = self.log.shown.end();
         if self.starts.is_none() {
-            self.end = tail;
+            (self.end, self.newest) = (tail, newest);
         } else if self.is_at_end() && self.end < tail {
             (self.extent, self.next_place) = (self.end.extent, (self.end.byte, 0));
-            self.end = tail;
+            (self.end, self.newest) = (tail, newest);
+        }
+    }
+
+    /// Finds out which transaction its end stands behind. It is of no read that this one cannot be read, or that the log has gone on.
+    pub(super) fn look_for_newest(&mut self) {
+        if self.newest.is_none() && self.end.byte > 0 && self.goes_on() {
+            let end = self.log.known_end().ok();
+            self.newest = end.filter(|end| end.tail == self.end).and_then(|end| end.newest);
         }
     }
 

@@ -186,6 +186,15 @@ impl Model {
                     false => got.extend(entries),
                 }
             }
+            let goes_on = matches!(read.source, ReadSource::Log(..)) && !read.is_backwards;
+            let is_limited = (read.entries, read.bytes, read.time.until) != (u64::MAX, u64::MAX, TimeRange::ALL.until);
+            let at_tail = (store.position(), usize::MAX);
+            if goes_on && !is_limited {
+                self.cursors.push((at_tail, reader.cursor()));
+            }
+            if dice.chance(1, 4) {
+                self.cursors.push((at_tail, store.tail_cursor().await.unwrap()));
+            }
             let expected = self.expected(&read, behind);
             assert!(
                 got == expected,
