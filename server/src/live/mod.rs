@@ -12,4 +12,4 @@ pub use bus::{InProcess, MessageBus};
 pub(crate) use followed::StoreLost;
 pub(crate) use mailbox::News;
 pub(crate) use presence::{PresenceRefused, Present, StoreWorkers, WorkerMetadata};
-pub(crate) use stores::{Interest, Live, Subscription};
+pub(crate) use stores::{Interest, Live};

@@ -86,7 +86,7 @@ impl Conversation {
             window: Arc::new(Window::new()),
             rooms: Rooms::new(shared.budgets.inbound.clone()),
             credit: Arc::new(Credit::new(0)),
-            unbounded: Arc::new(Credit::new(u32::MAX)),
+            unbounded: Arc::new(Credit::unbounded()),
             was_greeted: false,
             reads: Reads::new(&shared.limits, shared.budgets.clone()),
             ending: CancellationToken::new(),

@@ -22,6 +22,13 @@ impl Credit {
         }
     }
 
+    /// One that never runs out.
+    pub(super) fn unbounded() -> Self {
+        let credit = Self::new(0);
+        credit.left.store(i64::MAX, Ordering::Relaxed);
+        credit
+    }
+
     /// The peer wants to hear so much more.
     pub(super) fn add(&self, bytes: u32) {
         // It cannot overflow: no peer sends 2^31 frames of 4 GiB while the sum goes up, but a sum that saturates is the same.

@@ -13,15 +13,10 @@ use super::failure::Failure;
 use super::outgoing::Outgoing;
 use super::subscribe::{beat, beats};
 use super::verb::Follow;
-use crate::live::{Live, Subscription};
+use crate::live::Live;
 
 /// How long a follower to whom nothing comes, or who takes nothing, keeps the store open.
 const STAYS: Duration = Duration::from_secs(1);
-
-/// What he follows, and how far he is.
-struct Position {
-    asked: Follow,
-}
 
 /// The store, while it is open for him.
 struct Looking {
@@ -30,7 +25,7 @@ struct Looking {
 }
 
 pub(super) async fn run<A: Answers>(
-    asked: Follow,
+    mut asked: Follow,
     store: Arc<dyn Store>,
     live: &Live,
     out: &Outgoing<A>,
@@ -38,28 +33,28 @@ pub(super) async fn run<A: Answers>(
     // Before the first look: what is committed behind that is news.
     let subscription = live.follow(&store, &asked.parts);
     let mut beats = asked.heartbeat.map(beats);
-    let mut position = Position { asked };
-    if position.asked.is_from_now && position.asked.cursor.bytes().is_empty() {
-        position.asked.cursor = store.tail_cursor().await?;
+    if asked.is_from_now && asked.cursor.bytes().is_empty() {
+        asked.cursor = store.tail_cursor().await?;
     }
-    let mut looking = Some(position.look(store));
+    let mut looking = Some(look(&asked, store));
     let mut is_caught_up = false;
     loop {
         let open = match looking.take() {
             Some(open) => open,
-            None => position.look(subscription.store().await?),
+            None => look(&asked, subscription.store().await?),
         };
-        looking = position.tell(open, out).await?;
-        let Some(open) = &looking else { continue };
-        position.asked.cursor = open.reader.cursor();
+        looking = tell(&mut asked, open, out).await?;
+        if looking.is_none() {
+            continue;
+        }
         if !std::mem::replace(&mut is_caught_up, true) {
-            position.say(Portion::CaughtUp, out).await?;
+            say(Portion::CaughtUp(&asked.cursor), out).await?;
         }
         let stays = Instant::now() + STAYS;
         loop {
             tokio::select! {
                 biased;
-                () = beat(&mut beats) => position.say(Portion::At, out).await?,
+                () = beat(&mut beats) => say(Portion::At(&asked.cursor), out).await?,
                 () = subscription.news() => break,
                 () = tokio::time::sleep_until(stays), if looking.is_some() => looking = None,
             }
@@ -68,45 +63,43 @@ pub(super) async fn run<A: Answers>(
     }
 }
 
-impl Position {
-    fn look(&self, store: Arc<dyn Store>) -> Looking {
-        let source = ReadSource::Log(self.asked.parts.clone(), self.asked.cursor.clone());
-        let reader = store.read_pieces(PiecesRead {
-            filter: self.asked.filter.clone(),
-            ..PiecesRead::all(source)
-        });
-        Looking { reader, _store: store }
-    }
+fn look(asked: &Follow, store: Arc<dyn Store>) -> Looking {
+    let source = ReadSource::Log(asked.parts.clone(), asked.cursor.clone());
+    let reader = store.read_pieces(PiecesRead {
+        filter: asked.filter.clone(),
+        ..PiecesRead::all(source)
+    });
+    Looking { reader, _store: store }
+}
 
-    /// Tells what there is. `None`: the peer takes it too slowly for the store to be kept open for him.
-    async fn tell<A: Answers>(&mut self, mut open: Looking, out: &Outgoing<A>) -> Result<Option<Looking>, Failure> {
-        loop {
-            let Ok(turn) = timeout(STAYS, out.turn()).await else {
-                drop(open);
-                out.waits().await?;
-                return Ok(None);
-            };
-            let mut turn = turn?;
-            let Some(pieces) = open.reader.next_batch().await? else {
-                return Ok(Some(open));
-            };
-            turn.has_left(pieces.bytes());
-            let mut batch = out.batch();
-            batch.portion(Portion::Followed(&pieces));
-            let cursor = pieces.cursor.clone();
-            drop(pieces);
-            out.send(batch, &mut turn, 0).await?;
-            self.asked.cursor = cursor;
-        }
-    }
-
-    async fn say<A: Answers>(
-        &self,
-        what: impl FnOnce(&streamkit_engine::LogCursor) -> Portion<'_>,
-        out: &Outgoing<A>,
-    ) -> Result<(), Failure> {
+/// Tells what there is. `None`: the peer takes it too slowly for the store to be kept open for him.
+async fn tell<A: Answers>(
+    asked: &mut Follow,
+    mut open: Looking,
+    out: &Outgoing<A>,
+) -> Result<Option<Looking>, Failure> {
+    loop {
+        let Ok(turn) = timeout(STAYS, out.turn()).await else {
+            drop(open);
+            out.waits().await?;
+            return Ok(None);
+        };
+        let mut turn = turn?;
+        let next = open.reader.next_batch().await?;
+        asked.cursor = open.reader.cursor();
+        let Some(pieces) = next else {
+            return Ok(Some(open));
+        };
+        turn.has_left(pieces.bytes());
         let mut batch = out.batch();
-        batch.portion(what(&self.asked.cursor));
-        out.answer(batch).await
+        batch.portion(Portion::Followed(&pieces));
+        drop(pieces);
+        out.send(batch, &mut turn, 0).await?;
     }
+}
+
+async fn say<A: Answers>(what: Portion<'_>, out: &Outgoing<A>) -> Result<(), Failure> {
+    let mut batch = out.batch();
+    batch.portion(what);
+    out.answer(batch).await
 }

@@ -35,7 +35,8 @@ pub(crate) use boundary::{
 pub(crate) use failure::Failure;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use verb::{
-    Heartbeat, Kind, LeaseChange, LeaseRequest, SegmentList, Subscribe, Verb, Watch, Within, Worker,
+    Commit, Follow, Heartbeat, Kind, LeaseChange, LeaseRequest, Read, SegmentList, Subscribe, Verb, Watch, Within,
+    Worker,
 };
 
 /// Does what is asked. Returns when everything is answered but the end. What only reads is given up when the peer ends its side,

@@ -54,9 +54,10 @@ impl<A: Answers> Outgoing<A> {
     /// # Errors
     /// [`Failure::Ending`]: the connection is gone.
     pub(super) async fn turn(&self) -> Result<Turn, Failure> {
-        let asking = self.reads.ask().await?;
         loop {
+            // With nothing in hand: a peer may want other answers than this one.
             self.answers.has_room().await?;
+            let asking = self.reads.ask().await?;
             let share = asking.share().await;
             // Another read of this connection may have taken the room meanwhile.
             if self.answers.is_roomy() {

@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use streamkit_engine::{Entry, Name, ReadSource, Record, SegmentPath, Sequence, StoreId};
+use streamkit_engine::{
+    Condition, Entry, Expected, Filter, LogCursor, Metadata, Name, ReadSource, Record, SegmentPath, Sequence, StoreId,
+    Wanted,
+};
 use streamkit_protocol::v2::{
-    Append, Appended, Batches, Call, CallError, Class, Code, Credit, Frame, GoAway, Hello, Kind, Read, SUBPROTOCOL,
-    frame,
+    Append, Appended, Batches, Call, CallError, Class, Code, Credit, Details, Follow, Frame, GoAway, Hello, Kind, Read,
+    ReadDone, SUBPROTOCOL, Told, frame,
 };
 use streamkit_record::SegmentAppend;
 use tokio::net::TcpStream;
@@ -113,7 +116,7 @@ impl Peer {
 
 fn hello(credit: u32) -> Hello {
     Hello {
-        frame_bytes: 1 << 20,
+        frame_bytes: 32 << 20,
         channels: 0,
         credit,
         features: vec!["later".into()],
@@ -178,7 +181,7 @@ async fn what_cannot_be_done_is_an_error_with_its_code_and_others_go_on() {
     peer.append(append(1, &["a".into()])).await.unwrap();
     let error = peer.append(append(1, &["b".into()])).await.unwrap_err();
     assert_eq!((error.code, error.class), (Code::Conflict, Class::Permanent));
-    assert_eq!(&error.details[..], 1u64.to_le_bytes());
+    assert_eq!(error.details(), Ok(Details::Conflict(vec![(path(), Sequence(1))])));
     // A verb that nobody knows, and a call that is cut.
     for (body, code) in [
         (vec![99; 17], Code::UnknownVerb),
@@ -299,5 +302,247 @@ async fn who_breaks_the_rules_is_told_and_closed() {
         }
         assert_eq!(told.unwrap().why.code, Code::Protocol);
     }
+    host.stop().await;
+}
+
+/// A read or a follow of parts, from the beginning.
+fn follow(parts: Vec<Wanted>, cursor: LogCursor) -> Call {
+    Call::Follow(Follow {
+        credit: 1 << 20,
+        parts,
+        cursor,
+        is_from_now: false,
+        heartbeat: 0,
+        filter: Filter::default(),
+    })
+}
+
+fn space() -> Wanted {
+    Wanted::Space(Name::new("orders").unwrap())
+}
+
+/// What a follow tells next.
+async fn told(peer: &mut Peer) -> Told {
+    loop {
+        let came = peer.next().await;
+        match came.kind {
+            Kind::Credit => {}
+            Kind::Data => return Told::decode(&came.body).unwrap(),
+            other => panic!("{other:?} {:?}", CallError::decode(&came.body)),
+        }
+    }
+}
+
+/// The payloads up to when it is caught up, and the place behind them.
+async fn history(peer: &mut Peer) -> (Vec<Bytes>, LogCursor) {
+    let mut payloads = Vec::new();
+    loop {
+        match told(peer).await {
+            Told::Batch(_, batch) => payloads.extend(entries(&[batch]).into_iter().map(|entry| entry.payload)),
+            Told::CaughtUp(cursor) => return (payloads, cursor),
+            Told::At(_) => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cursor() {
+    let host = Host::start().await;
+    let (mut writer, mut peer) = (Peer::connect(&host).await, Peer::connect(&host).await);
+    writer.append(append(1, &["a".into(), "b".into()])).await.unwrap();
+    peer.call(&follow(vec![space()], LogCursor::default())).await;
+    let (payloads, caught_up) = history(&mut peer).await;
+    assert_eq!(payloads, ["a", "b"]);
+    writer.append(append(3, &["c".into()])).await.unwrap();
+    let Told::Batch(behind_c, batch) = told(&mut peer).await else {
+        panic!()
+    };
+    assert_eq!(entries(&[batch])[0].payload, "c");
+    writer.append(append(4, &["d".into()])).await.unwrap();
+    let Told::Batch(..) = told(&mut peer).await else {
+        panic!()
+    };
+    drop(peer);
+    for (cursor, rest) in [(caught_up, vec!["c", "d"]), (behind_c, vec!["d"])] {
+        let mut again = Peer::connect(&host).await;
+        again.call(&follow(vec![space()], cursor)).await;
+        assert_eq!(history(&mut again).await.0, rest);
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_follow_from_now_on_of_parts_and_metadata_tells_those_alone_and_beats_meanwhile() {
+    let host = Host::start().await;
+    let (mut writer, mut peer) = (Peer::connect(&host).await, Peer::connect(&host).await);
+    writer.append(append(1, &["old".into()])).await.unwrap();
+    let by = |by: &'static str, payload: &'static str| Record {
+        payload: payload.into(),
+        metadata: Metadata::from_pairs([("by", by)]),
+    };
+    let call = Call::Follow(Follow {
+        credit: 1 << 20,
+        parts: vec![Wanted::Prefix(Name::new("orders").unwrap(), "order-".into())],
+        cursor: LogCursor::default(),
+        is_from_now: true,
+        heartbeat: 20,
+        filter: Filter {
+            prefix: String::new(),
+            metadata: vec![("by".into(), "card".into())],
+        },
+    });
+    peer.call(&call).await;
+    let Told::CaughtUp(_) = told(&mut peer).await else {
+        panic!()
+    };
+    let Told::At(_) = told(&mut peer).await else { panic!() };
+    let mut next = append(2, &[]);
+    next.sections[0].records = vec![by("cash", "x"), by("card", "y")];
+    next.sections.push(SegmentAppend {
+        path: SegmentPath::new("orders", "return-1").unwrap(),
+        first_sequence: Sequence(0),
+        records: vec![by("card", "z")],
+    });
+    writer.append(next).await.unwrap();
+    let payloads = loop {
+        match told(&mut peer).await {
+            Told::Batch(_, batch) => break entries(&[batch]).into_iter().map(|entry| entry.payload),
+            Told::At(_) => {}
+            Told::CaughtUp(_) => panic!("twice"),
+        }
+    };
+    assert!(payloads.eq(["y"]));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_append_is_answered_as_before_and_one_with_other_records_refused() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let first = append(1, &["a".into()]);
+    let answered = peer.append(first.clone()).await.unwrap();
+    assert!(!answered.is_known);
+    peer.append(append(2, &["b".into()])).await.unwrap();
+    let mut other = Peer::connect(&host).await;
+    let again = other.append(first.clone()).await.unwrap();
+    let expected = Appended {
+        is_known: true,
+        ..answered.clone()
+    };
+    assert_eq!(again, expected);
+    for sequence in [1, 0] {
+        let id = first.id;
+        let records = append(sequence, &["c".into()]);
+        let error = other.append(Append { id, ..records }).await.unwrap_err();
+        assert_eq!(error.code, Code::OtherRecords);
+        assert_eq!(error.details(), Ok(Details::Position(answered.position)));
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_conflict_brings_what_was_committed_meanwhile() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    peer.append(append(1, &["a".into()])).await.unwrap();
+    peer.append(append(2, &["b".into(), "c".into()])).await.unwrap();
+    let elsewhere = SegmentPath::new("ledger", "l").unwrap();
+    let call = Append {
+        conflict_bytes: 1000,
+        conditions: vec![Condition {
+            path: path(),
+            expected: Expected::Head(Sequence(1)),
+        }],
+        sections: vec![SegmentAppend {
+            path: elsewhere,
+            first_sequence: Sequence(0),
+            records: vec![Record::new("x")],
+        }],
+        ..append(0, &[])
+    };
+    let channel = peer.call(&Call::Append(call)).await;
+    let (messages, end) = peer.answer(channel).await;
+    let error = end.unwrap_err();
+    assert_eq!(error.details(), Ok(Details::Conflict(vec![(path(), Sequence(3))])));
+    let since: Vec<Bytes> = entries(&messages).into_iter().map(|entry| entry.payload).collect();
+    assert_eq!(since, ["b", "c"]);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn appends_of_a_connection_are_stored_in_the_order_of_their_calls_with_none_waited_for() {
+    let host = Host::start().await;
+    for _ in 0..3 {
+        let mut peer = Peer::connect(&host).await;
+        let segment = SegmentPath::new("orders", Uuid::new_v4().to_string().as_str()).unwrap();
+        let mut out = Vec::new();
+        for sequence in 1..=500 {
+            let mut append = append(sequence, &["x".into()]);
+            append.sections[0].path = segment.clone();
+            peer.last += 1;
+            frame(&mut out, (peer.last, Kind::Call), nothing, |out| {
+                Call::Append(append).put(StoreId(STORE), out)
+            });
+        }
+        peer.send(out).await;
+        for _ in 0..500 {
+            let came = loop {
+                let came = peer.next().await;
+                if came.kind != Kind::Credit {
+                    break came;
+                }
+            };
+            assert_eq!(came.kind, Kind::End, "{:?}", CallError::decode(&came.body));
+        }
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn reads_of_any_parts_newest_first_within_limits_and_not_before_a_position() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let mut position = 0;
+    for sequence in 1..=5 {
+        let payload = Bytes::from(sequence.to_string());
+        position = peer.append(append(sequence, &[payload])).await.unwrap().position;
+    }
+    let source = || ReadSource::Log(vec![Wanted::Segment(path())], LogCursor::default());
+    let read = |peer_read: Read| Call::Read(peer_read);
+    let newest = Read {
+        is_backwards: true,
+        entries: 2,
+        at_least: position,
+        ..Read::all(source(), 1 << 20)
+    };
+    let channel = peer.call(&read(newest)).await;
+    let (messages, end) = peer.answer(channel).await;
+    let done = ReadDone::decode(&end.unwrap()).unwrap();
+    let mut payloads: Vec<Bytes> = entries(&messages).into_iter().map(|entry| entry.payload).collect();
+    payloads.sort();
+    assert_eq!((done.entries, payloads), (2, vec!["4".into(), "5".into()]));
+    let first = Read {
+        entries: 3,
+        ..Read::all(source(), 1 << 20)
+    };
+    let channel = peer.call(&read(first)).await;
+    let (_, end) = peer.answer(channel).await;
+    let done = ReadDone::decode(&end.unwrap()).unwrap();
+    let rest = Read::all(ReadSource::Log(vec![space()], done.cursor), 1 << 20);
+    let channel = peer.call(&read(rest)).await;
+    let (messages, end) = peer.answer(channel).await;
+    assert_eq!(ReadDone::decode(&end.unwrap()).unwrap().entries, 2);
+    assert_eq!(entries(&messages)[0].payload, "4");
+    let early = Read {
+        at_least: position + 1,
+        ..Read::all(source(), 1 << 20)
+    };
+    let channel = peer.call(&read(early)).await;
+    let (_, end) = peer.answer(channel).await;
+    let error = end.unwrap_err();
+    assert_eq!(
+        (error.code, error.details()),
+        (Code::NotThereYet, Ok(Details::Position(position)))
+    );
     host.stop().await;
 }
