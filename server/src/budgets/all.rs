@@ -8,7 +8,7 @@ use super::budget::Budget;
 use super::fair::FairBudget;
 use super::heavy::Heavy;
 use super::inbound::Inbound;
-use crate::limits::{BATCH_BYTES_MAX, BINARY_FRAME_BYTES_MAX, Limits};
+use crate::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 
 /// Reads that look at a time whether they are small.
 const PROBES: usize = 4;
@@ -43,7 +43,7 @@ pub(crate) struct Held {
 impl Budgets {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            frames: Budget::new(limits.frames_bytes.max(BINARY_FRAME_BYTES_MAX)),
+            frames: Budget::new(limits.frames_bytes.max(FRAME_BYTES_MAX)),
             inbound: Inbound::new(limits.inbound_bytes),
             requests: FairBudget::new(limits.inbound_bytes / 2),
             outgoing: Budget::new(limits.outgoing_bytes.max(BATCH_BYTES_MAX)),

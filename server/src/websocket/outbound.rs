@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
@@ -19,6 +19,9 @@ use crate::limits::{Limits, SMALL_BYTES};
 
 /// Bytes of refusals that may be queued: some dozens. Beyond, reading waits for a peer that asks and does not listen.
 const REFUSAL_BYTES: usize = 16 << 10;
+
+/// Bytes of frames that go out as one message; of a large frame, all.
+const MESSAGE_BYTES: usize = 16 << 10;
 
 /// Where channels send.
 #[derive(Clone)]
@@ -48,6 +51,8 @@ enum Takes {
     Ping,
     Pong,
     Nothing,
+    /// What several that go out together take.
+    All(Vec<Takes>),
 }
 
 /// Frames queued together.
@@ -93,6 +98,7 @@ pub(crate) fn queue(limits: &Limits, budgets: Arc<Budgets>) -> (Outbound, Queue)
     };
     let queue = Queue {
         queued,
+        next: None,
         room,
         capacity,
         reserve,
@@ -202,6 +208,8 @@ impl Outbound {
 /// The other end of the queue. Dropped, it lets nothing more in, and nobody wait.
 pub(crate) struct Queue {
     queued: mpsc::UnboundedReceiver<Queued>,
+    /// The next one, if it was looked at and has to go alone.
+    next: Option<Queued>,
     room: Arc<Semaphore>,
     capacity: usize,
     reserve: Arc<Reserve>,
@@ -210,21 +218,51 @@ pub(crate) struct Queue {
 impl Queue {
     /// The next frames, in the order they were queued; `None` once all senders are gone.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Queued>> {
-        match self.queued.try_recv() {
+        match self.next.take().ok_or(()).or_else(|()| self.queued.try_recv()) {
             Ok(queued) => Poll::Ready(Some(queued)),
             Err(_) => self.queued.poll_recv(cx),
         }
     }
 
+    /// The same, and with a small one all small ones that are queued behind it, as one message of several frames.
+    pub(super) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Queued>> {
+        let Some(first) = ready!(self.poll_next(cx)) else {
+            return Poll::Ready(None);
+        };
+        if first.frames.len() > SMALL_BYTES {
+            return Poll::Ready(Some(first));
+        }
+        let Ok(second) = self.queued.try_recv() else {
+            return Poll::Ready(Some(first));
+        };
+        let (mut all, mut takes) = (Vec::with_capacity(MESSAGE_BYTES), vec![first.takes]);
+        all.extend_from_slice(&first.frames);
+        let mut next = Some(second);
+        while let Some(queued) = next.take_if(|next| all.len() + next.frames.len() <= MESSAGE_BYTES) {
+            all.extend_from_slice(&queued.frames);
+            takes.push(queued.takes);
+            next = self.queued.try_recv().ok();
+        }
+        self.next = next;
+        let ends = vec![all.len()];
+        let (frames, takes) = (all.into(), Takes::All(takes));
+        Poll::Ready(Some(Queued { frames, ends, takes }))
+    }
+
     /// Gives back the room of what the socket has taken.
     pub(super) fn sent(&self, queued: Queued) {
-        match queued.takes {
+        self.give_back(queued.takes);
+    }
+
+    fn give_back(&self, takes: Takes) {
+        match takes {
             Takes::Room(permits, _) => self.room.add_permits(permits),
             Takes::Small(permits) => self.reserve.small.add_permits(permits),
             Takes::Refusal(permits) => self.reserve.refusals.add_permits(permits),
             Takes::Ping => self.reserve.ping.store(false, Ordering::Relaxed),
             Takes::Pong => self.reserve.pong.store(false, Ordering::Relaxed),
             Takes::Nothing => {}
+            Takes::All(takes) => takes.into_iter().for_each(|takes| self.give_back(takes)),
         }
     }
 
@@ -267,6 +305,27 @@ mod tests {
         let (outbound, _queue) = connection(&budgets);
         assert!(outbound.ping(Vec::new));
         assert!(!outbound.ping(Vec::new), "the first is not sent yet");
+    }
+
+    #[test]
+    fn small_frames_that_wait_go_out_together_in_order_and_a_large_one_alone() {
+        let budgets = Arc::new(Budgets::new(&Limits::default()));
+        let (outbound, mut queue) = connection(&budgets);
+        let sizes = [1, 2, 3, MESSAGE_BYTES + 1, 4, MESSAGE_BYTES - 3, 5];
+        for (fill, bytes) in (0..).zip(sizes) {
+            outbound.last(vec![fill; bytes]);
+        }
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (mut all, mut messages) = (Vec::new(), Vec::new());
+        while let Poll::Ready(Some(message)) = queue.poll_message(&mut cx) {
+            assert_eq!(message.ends, [message.frames.len()]);
+            messages.push(message.frames.len());
+            all.extend_from_slice(&message.frames);
+            queue.sent(message);
+        }
+        assert_eq!(messages, [6, MESSAGE_BYTES + 1, 4, MESSAGE_BYTES - 3, 5]);
+        let expected = (0..).zip(sizes).flat_map(|(fill, bytes)| vec![fill; bytes]);
+        assert!(expected.eq(all));
     }
 
     #[tokio::test]

@@ -223,7 +223,10 @@ impl Wire {
         let over = loop {
             let (queued, sent) = match &mut self.current {
                 Some(current) => current,
-                None => match self.queue.poll_next(cx) {
+                None => match match self.form {
+                    Form::Text => self.queue.poll_next(cx),
+                    Form::Binary => self.queue.poll_message(cx),
+                } {
                     Poll::Ready(Some(queued)) => self.current.insert((queued, 0)),
                     Poll::Ready(None) => break true,
                     Poll::Pending => break false,
