@@ -105,6 +105,11 @@ impl SegmentPath {
             segment: Name::new(segment)?,
         })
     }
+
+    /// The names of the space and of the segment.
+    pub fn names(&self) -> (&str, &str) {
+        (self.space.as_str(), self.segment.as_str())
+    }
 }
 
 impl fmt::Display for SegmentPath {

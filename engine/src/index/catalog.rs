@@ -172,11 +172,11 @@ impl Catalog {
     }
 
     /// The readable entries of a run: `None` if its segment was deleted, else the first readable sequence.
-    pub(crate) fn visible_from(&self, path: &SegmentPath, at: LogPosition) -> Option<Sequence> {
+    pub(crate) fn visible_from(&self, names: (&str, &str), at: LogPosition) -> Option<Sequence> {
         if !self.trimmed && matches!(self.segments.deletions, Deletions::None) {
             return Some(Sequence::FIRST);
         }
-        let (_, segment) = self.find(path)?;
+        let (_, segment) = self.find_named(names)?;
         (segment.begun.position() <= at).then_some(segment.first_sequence)
     }
 

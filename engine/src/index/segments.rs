@@ -90,15 +90,6 @@ impl Segments {
         self.order.find(before(|number| self.compare(number, space, name)))
     }
 
-    /// The number of a space that holds segments.
-    pub(crate) fn space_number(&self, space: &Name) -> Option<SpaceNumber> {
-        // A number that none has: names are compared.
-        let start = (SpaceNumber::MAX, space);
-        let at = self.order.find(before(|number| self.compare(number, start, "")));
-        let number = self.rows[self.order.iter_from(at).next()?].space;
-        (self.spaces[number] == *space).then_some(number)
-    }
-
     /// Whether a path comes behind all segments.
     pub(crate) fn is_behind_all(&self, space: SpaceNumber, name: &str) -> bool {
         let space = (space, &self.spaces[space]);

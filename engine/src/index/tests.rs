@@ -218,13 +218,13 @@ impl Both {
                 byte: at.byte - 1,
                 ..*at
             };
-            prop_assert_eq!(catalog.visible_from(path, before), None);
+            prop_assert_eq!(catalog.visible_from(path.names(), before), None);
             prop_assert_eq!(catalog.head(path), Sequence(self.head(path)));
         }
         for (path, known) in &self.segments {
             let at = self.begun.get(path).copied().unwrap_or_default();
             prop_assert_eq!(
-                catalog.visible_from(path, at).unwrap().max(Sequence(known.1)),
+                catalog.visible_from(path.names(), at).unwrap().max(Sequence(known.1)),
                 Sequence(known.1)
             );
         }
@@ -232,12 +232,11 @@ impl Both {
         spaces.dedup();
         prop_assert_eq!(catalog.spaces(), spaces.clone());
         for space in ["0", "a", "aa", "b", "c", "ä", "é"].map(|name| Name::new(name).unwrap()) {
-            let number = catalog.segments().space_number(&space);
+            let number = catalog.space_number(&space);
             prop_assert_eq!(
                 number.map(|number| &catalog.segments().spaces[number]),
                 spaces.iter().find(|is| **is == space)
             );
-            prop_assert_eq!(number, catalog.space_number(&space));
         }
         let totals = catalog.totals();
         let entries: u64 = self.segments.values().map(|known| known.3 - known.1 + 1).sum();
@@ -342,7 +341,7 @@ proptest! {
             encode(found.store, found.position, &found.state, catalog.segments(), &catalog.leases, &catalog.open);
             for space in catalog.spaces() {
                 for status in catalog.page(&space, Bound::Unbounded, usize::MAX) {
-                    catalog.visible_from(&status.path, found.position);
+                    catalog.visible_from(status.path.names(), found.position);
                     let number = catalog.find(&status.path).unwrap().0;
                     catalog.open.segment(number, status.last_sequence, 10);
                 }
@@ -392,10 +391,10 @@ fn what_was_deleted_takes_no_room_in_memory_or_in_checkpoints() {
     both.append(&old, 1);
     both.check(&both.catalog).unwrap();
     let before = LogPosition { extent: 1, byte: 5000 };
-    assert_eq!(both.catalog.visible_from(&old, before), None);
+    assert_eq!(both.catalog.visible_from(old.names(), before), None);
     let again = decode(&both.checkpoint()).unwrap().catalog;
-    assert_eq!(again.visible_from(&old, before), None);
-    assert_eq!(again.visible_from(&old, both.at), Some(Sequence(1)));
+    assert_eq!(again.visible_from(old.names(), before), None);
+    assert_eq!(again.visible_from(old.names(), both.at), Some(Sequence(1)));
 }
 
 #[test]

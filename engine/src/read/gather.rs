@@ -17,13 +17,7 @@ pub(crate) trait Gather: Default + Send + 'static {
     const SECTION_ENTRIES_MAX: u64;
 
     /// Takes entries of a section.
-    fn take(
-        &mut self,
-        located: &Located,
-        section: &Section<'_>,
-        path: &SegmentPath,
-        chosen: &Chosen,
-    ) -> Result<(), FormatError>;
+    fn take(&mut self, located: &Located, section: &Section<'_>, chosen: &Chosen) -> Result<(), FormatError>;
     /// Takes all that stands behind it.
     fn append(&mut self, behind: Self);
     /// How many entries it has.
@@ -41,21 +35,26 @@ pub(crate) trait Gather: Default + Send + 'static {
 pub(crate) struct Entries {
     pub(crate) all: Vec<Entry>,
     bytes: usize,
+    /// Of the last section: the next one is often of the same segment.
+    path: Option<SegmentPath>,
 }
 
 impl Gather for Entries {
     // A transaction of 10 000 records is handed out in parts, like everything else.
     const SECTION_ENTRIES_MAX: u64 = BATCH_ENTRIES as u64;
 
-    fn take(
-        &mut self,
-        located: &Located,
-        section: &Section<'_>,
-        path: &SegmentPath,
-        chosen: &Chosen,
-    ) -> Result<(), FormatError> {
+    fn take(&mut self, located: &Located, section: &Section<'_>, chosen: &Chosen) -> Result<(), FormatError> {
         let before = self.all.len();
         let (buffer, start, header) = (&located.buffer, located.start, &located.header);
+        let is_of = |path: &SegmentPath| {
+            let names = (path.segment.as_str().as_bytes(), path.space.as_str().as_bytes());
+            names == (section.segment, section.space)
+        };
+        let path = match self.path.take().filter(is_of) {
+            Some(path) => path,
+            None => section.path()?,
+        };
+        let path = &*self.path.insert(path);
         entries(buffer, start, header, section, path, chosen.sequences(), &mut self.all)?;
         let new = &self.all[before..];
         self.bytes += new

@@ -60,7 +60,7 @@ impl StoreLog {
     fn segments_at(&self, at: LogPosition) -> Result<Hit, StorageError> {
         let mut hit = Hit::default();
         let mut add = |path: SegmentPath, run: &Run| {
-            let readable = self.catalog().visible_from(&path, at);
+            let readable = self.catalog().visible_from(path.names(), at);
             if readable.is_some_and(|first| first <= run.last_sequence()) {
                 hit.add(path);
             }

@@ -3,7 +3,7 @@
 
 use crate::error::StorageError;
 use crate::format::run::{Run, SectionAt};
-use crate::format::transaction::TransactionHeader;
+use crate::format::transaction::Section;
 use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
 use streamkit_record::{LogPosition, Name, SegmentPath, Timestamp};
@@ -12,7 +12,8 @@ use streamkit_record::{LogPosition, Name, SegmentPath, Timestamp};
 pub(super) struct FoundSection {
     pub(super) place: SectionAt,
     pub(super) timestamp: Timestamp,
-    pub(super) space: Name,
+    /// Its space among those that are read.
+    pub(super) space: usize,
 }
 
 /// What a scan has come to. The numbers of transactions only grow in the log: what comes between two that stand where the index lists
@@ -20,12 +21,14 @@ pub(super) struct FoundSection {
 #[derive(Default)]
 pub(super) struct Listed {
     last: Option<(LogPosition, u64)>,
-    /// What was passed last, until it is known to be what the index lists.
-    passed: Option<(u64, SegmentPath, Run)>,
+    /// What was passed last, until it is known to be what the index lists: its extent, and the run of a segment.
+    passed: Option<(u64, Run)>,
+    /// The names of that, kept without a name of their own: only the last one of a batch is looked up.
+    names: (Vec<u8>, Vec<u8>),
 }
 
 impl Listed {
-    /// Whether what stands `at` a place is what was found there in the index.
+    /// Whether a section that stands `at` a place is what was found there in the index, of this space.
     ///
     /// # Errors
     /// [`StorageError`] of the index file.
@@ -33,23 +36,26 @@ impl Listed {
         &mut self,
         log: &StoreLog,
         at: LogPosition,
-        (found, header): (&FoundSection, &TransactionHeader),
-        (path, run): (&SegmentPath, &Run),
+        (found, space): (&FoundSection, &Name),
+        (number, section, run): (u64, &Section<'_>, &Run),
     ) -> Result<bool, StorageError> {
-        let follows = match self.last.replace((at, header.number)) {
-            Some((place, number)) if place == at => number == header.number,
-            Some((_, number)) => number < header.number,
+        let follows = match self.last.replace((at, number)) {
+            Some((place, last)) if place == at => last == number,
+            Some((_, last)) => last < number,
             // Nothing was read before it that would be met a second time.
-            None => is_listed(log, at.extent, path, run)?,
+            None => is_listed(log, at.extent, (section.space, section.segment), run)?,
         };
-        Ok(follows && header.timestamp == found.timestamp && path.space == found.space)
+        Ok(follows && run.timestamp == found.timestamp && section.space == space.as_str().as_bytes())
     }
-}
 
-impl Listed {
     /// Entries of this run were given out, or passed over for what they are.
-    pub(super) fn passed(&mut self, extent: u64, path: SegmentPath, run: Run) {
-        self.passed = Some((extent, path, run));
+    pub(super) fn passed(&mut self, extent: u64, section: &Section<'_>, run: Run) {
+        self.passed = Some((extent, run));
+        let (space, segment) = &mut self.names;
+        for (kept, name) in [(space, section.space), (segment, section.segment)] {
+            kept.clear();
+            kept.extend_from_slice(name);
+        }
     }
 
     /// Compares what was passed last with the index, before anybody sees it: a reader may go on behind it at any time later, and skip
@@ -58,23 +64,27 @@ impl Listed {
     /// # Errors
     /// As [`Listed::agrees`].
     pub(super) fn misplaced(&mut self, log: &StoreLog) -> Result<Option<u32>, StorageError> {
-        let Some((extent, path, run)) = self.passed.take() else {
+        let Some((extent, run)) = self.passed.take() else {
             return Ok(None);
         };
-        let is_listed = is_listed(log, extent, &path, &run)?;
+        let (space, segment) = &self.names;
+        let is_listed = is_listed(log, extent, (space, segment), &run)?;
         Ok((!is_listed).then_some(run.trx_byte))
     }
 }
 
 /// Whether an index file lists just this run of a segment. What is in memory was written by this process, or checked by its
 /// open.
-fn is_listed(log: &StoreLog, extent: u64, path: &SegmentPath, run: &Run) -> Result<bool, StorageError> {
+fn is_listed(log: &StoreLog, extent: u64, names: (&[u8], &[u8]), run: &Run) -> Result<bool, StorageError> {
     if log.catalog().open.extent == extent {
         return Ok(true);
     }
     let ExtentIndex::File(index) = log.extents.index(extent)? else {
         return Ok(true);
     };
-    let runs = index.segment_runs(path, run.first_sequence, 1)?;
+    let (Ok(space), Ok(segment)) = (Name::from_bytes(names.0), Name::from_bytes(names.1)) else {
+        return Ok(false);
+    };
+    let runs = index.segment_runs(&SegmentPath { space, segment }, run.first_sequence, 1)?;
     Ok(runs.first() == Some(run))
 }

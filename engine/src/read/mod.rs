@@ -62,9 +62,9 @@ pub(crate) trait Scan: Send + 'static {
     }
     /// Adds to a failure what it takes a while to find out.
     fn explain(&self, error: StorageError) -> StorageError;
-    /// Tries to read it all at once, on the thread that asks: a few entries that are cached, where a change of threads would
+    /// Tries to read what is left at once, on the thread that asks: a few entries that are cached, where a change of threads would
     /// take longer than to read them. `None` leaves the scan as it is: also where that failed, since the other way explains it.
-    fn without_waiting(&self) -> Option<Option<Self::Batch>> {
+    fn without_waiting(&mut self) -> Option<Option<Self::Batch>> {
         None
     }
 }
@@ -81,6 +81,21 @@ enum State<S> {
     Ended,
     /// A batch was lost: its read failed, or was given up half-way. This must never look like the end.
     Broken(StorageError),
+}
+
+impl<S: Scan> State<S> {
+    /// A scan returned this.
+    fn behind(scan: S, batch: Option<&S::Batch>) -> Self {
+        let may_return_more = match batch {
+            Some(_) => !scan.is_done(),
+            None => scan.goes_on(),
+        };
+        if may_return_more {
+            Self::Reading(scan)
+        } else {
+            Self::Ended
+        }
+    }
 }
 
 impl<S> Reader<S> {
@@ -129,9 +144,9 @@ impl<S: Scan> Reader<S> {
                 return Err(why);
             }
         };
-        if let Some(all) = scan.without_waiting() {
-            self.state = State::Ended;
-            return Ok(all);
+        if let Some(batch) = scan.without_waiting() {
+            self.state = State::behind(scan, batch.as_ref());
+            return Ok(batch);
         }
         let outcome = self.pools.read.run(move || {
             let batch = scan.next_batch().map_err(|error| scan.explain(error));
@@ -140,9 +155,7 @@ impl<S: Scan> Reader<S> {
         // Without an outcome the scan panicked, which is a bug: to the caller the read failed, it did not end.
         let (scan, batch) = outcome.await.ok_or(StorageError::Interrupted)?;
         self.state = match &batch {
-            Ok(Some(_)) if !scan.is_done() => State::Reading(scan),
-            Ok(None) if scan.goes_on() => State::Reading(scan),
-            Ok(_) => State::Ended,
+            Ok(batch) => State::behind(scan, batch.as_ref()),
             Err(error) => State::Broken(error.clone()),
         };
         batch

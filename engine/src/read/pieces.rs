@@ -11,7 +11,7 @@ use crate::boundary::pieces::{Excerpt, Piece, PieceBatch};
 use crate::format::FormatError;
 use crate::format::transaction::{Section, TRANSACTION_HEADER_BYTES, TransactionHeader, section_head};
 use crate::log::window::Located;
-use streamkit_record::{LogPosition, SegmentPath};
+use streamkit_record::LogPosition;
 
 /// A batch of pieces in the making.
 #[derive(Default)]
@@ -123,13 +123,7 @@ impl GatheredPieces {
 impl Gather for GatheredPieces {
     const SECTION_ENTRIES_MAX: u64 = u64::MAX;
 
-    fn take(
-        &mut self,
-        located: &Located,
-        section: &Section<'_>,
-        _path: &SegmentPath,
-        chosen: &Chosen,
-    ) -> Result<(), FormatError> {
+    fn take(&mut self, located: &Located, section: &Section<'_>, chosen: &Chosen) -> Result<(), FormatError> {
         let full = self.last.as_ref().is_some_and(|last| last.section_count == u16::MAX);
         if full || !self.last.as_ref().is_some_and(|last| last.is_of(located)) {
             self.end_last();

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::ahead::{Ahead, PART_ENTRIES_MIN};
-use super::choice::Choice;
+use super::choice::{Choice, Chosen};
 use super::entries::section_of;
 use super::gather::{BATCH_BYTES, Gather};
 use super::{AT_ONCE_ENTRIES, RUNS_PER_LOOKUP, SKIPPED_RUNS, Scan, close_behind};
@@ -240,7 +240,7 @@ impl<G: Gather> Scan for SegmentScan<G> {
         self.log.naming_segments(error, Some(&self.path))
     }
 
-    fn without_waiting(&self) -> Option<Option<G>> {
+    fn without_waiting(&mut self) -> Option<Option<G>> {
         let few = self.last.0.saturating_sub(self.next.0) < AT_ONCE_ENTRIES || self.choice.left <= AT_ONCE_ENTRIES;
         if self.parts.is_some() || !few || !self.takes_all() || !self.log.extents.can_read_without_waiting() {
             return None;
@@ -248,7 +248,11 @@ impl<G: Gather> Scan for SegmentScan<G> {
         let mut copy = self.beside();
         let read = without_waiting(|| copy.next_batch())?.ok()?;
         // Large entries may have filled the batch before the last one.
-        copy.is_done().then_some(read)
+        if !copy.is_done() {
+            return None;
+        }
+        *self = copy;
+        Some(read)
     }
 
     fn next_batch(&mut self) -> Result<Option<G>, StorageError> {
@@ -291,10 +295,8 @@ impl<G: Gather> Scan for SegmentScan<G> {
                 let located = self.window.transaction(&self.log.extents, run.trx_byte, close)?;
                 let section = section_of(&self.window, &located, &run, &self.path)?;
                 let (wanted, most) = (self.next..=self.last.min(run.last_sequence()), G::SECTION_ENTRIES_MAX);
-                let path = &self.path;
-                let next = self.choice.each(&section, wanted, most, |chosen| {
-                    out.take(&located, &section, path, chosen)
-                });
+                let take = |chosen: &Chosen| out.take(&located, &section, chosen);
+                let next = self.choice.each(&section, wanted, most, take);
                 self.next = next.map_err(|error| self.window.damage(run.trx_byte, error))?;
                 skipped += usize::from(out.entries() == before);
                 if before == 0 {

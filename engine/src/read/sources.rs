@@ -4,13 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use streamkit_record::{Name, Wanted};
 
-/// The spaces of a read, and what it wants of each.
+/// The spaces of a read, and what it wants of each. It knows a space by its place among them.
 #[derive(Default)]
-pub(crate) struct Sources {
-    spaces: BTreeMap<Name, Part>,
-    /// Whether they are whole spaces: then a segment need not be looked at.
-    are_whole: bool,
-}
+pub(crate) struct Sources(Vec<(Name, Part)>);
 
 /// What is wanted of a space.
 #[derive(Default)]
@@ -42,8 +38,7 @@ impl Sources {
                 Wanted::Prefix(space, prefix) => spaces.entry(space).or_default().prefixes.push(prefix),
             }
         }
-        let are_whole = spaces.values().all(|part| part.is_all);
-        Self { spaces, are_whole }
+        Self(spaces.into_iter().collect())
     }
 
     /// All of these spaces.
@@ -52,20 +47,25 @@ impl Sources {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.spaces.is_empty()
+        self.0.is_empty()
     }
 
+    /// The names of the spaces, in their order.
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
-        self.spaces.keys()
+        self.0.iter().map(|(name, _)| name)
     }
 
-    pub(super) fn parts(&self) -> impl Iterator<Item = (&Name, &Part)> {
-        self.spaces.iter()
+    /// The place of a space, if it is one of them.
+    pub(super) fn find(&self, space: &Name) -> Option<usize> {
+        self.0.binary_search_by(|(name, _)| name.cmp(space)).ok()
     }
 
-    /// Whether they are of this segment of one of their spaces.
-    pub(super) fn wants(&self, space: &Name, segment: &Name) -> bool {
-        let part = || self.spaces.get(space);
-        self.are_whole || part().is_some_and(|part| part.wants(segment.as_str().as_bytes()))
+    pub(super) fn name(&self, space: usize) -> &Name {
+        &self.0[space].0
+    }
+
+    /// What is wanted of the space at a place.
+    pub(super) fn part(&self, space: usize) -> &Part {
+        &self.0[space].1
     }
 }

@@ -1,6 +1,7 @@
 //! Reads spaces in log order, the order in which entries became visible: a reader that continues after a cursor never
 //! misses an entry before it.
 
+mod few;
 mod section;
 mod start;
 pub(crate) mod stretches;
@@ -15,7 +16,7 @@ use super::gather::Gather;
 use super::listed::{FoundSection, Listed};
 use super::place::Place;
 use super::resolve::Search;
-use super::sources::{Part, Sources};
+use super::sources::Sources;
 use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
@@ -61,7 +62,8 @@ pub(crate) struct SpacesScan<G: Gather> {
     log: Arc<StoreLog>,
     sources: Sources,
     begin: Begin,
-    starts: Option<BTreeMap<Name, Start>>,
+    /// Of each space.
+    starts: Option<Vec<Start>>,
     time: TimeRange,
     choice: Choice,
     end: LogPosition,
@@ -75,7 +77,7 @@ pub(crate) struct SpacesScan<G: Gather> {
     /// The rest of a section that did not fit the last batch: its place, and the next sequence.
     resume: Option<(SectionAt, Sequence)>,
     /// For the place of a cursor: the space.
-    search: Option<(Name, Search)>,
+    search: Option<(usize, Search)>,
     gathered: PhantomData<fn() -> G>,
 }
 
@@ -157,8 +159,8 @@ impl<G: Gather> SpacesScan<G> {
             ExtentIndex::File(index) => {
                 let mut found = Vec::new();
                 let mut horizon: Option<SectionAt> = None;
-                for space in self.sources.names() {
-                    let postings = index.postings(space, self.next_place, RUNS_PER_LOOKUP)?;
+                for (space, name) in self.sources.names().enumerate() {
+                    let postings = index.postings(name, self.next_place, RUNS_PER_LOOKUP)?;
                     if postings.len() == RUNS_PER_LOOKUP as usize {
                         // There may be more of this space beyond: what lies further of the others waits.
                         let last = postings[postings.len() - 1].place;
@@ -167,7 +169,7 @@ impl<G: Gather> SpacesScan<G> {
                     found.extend(postings.into_iter().map(|posting| FoundSection {
                         place: posting.place,
                         timestamp: posting.timestamp,
-                        space: space.clone(),
+                        space,
                     }));
                 }
                 found.sort_unstable_by_key(|found| found.place);
@@ -180,13 +182,9 @@ impl<G: Gather> SpacesScan<G> {
     }
 
     fn lookup_runs(&self, runs: &ExtentRuns, segments: &Segments) -> (Vec<FoundSection>, Option<SectionAt>) {
-        let wanted: BTreeMap<SpaceNumber, (&Name, &Part)> = self
-            .sources
-            .parts()
-            .filter_map(|(space, part)| Some((segments.space_number(space)?, (space, part))))
-            .collect();
         let mut found = Vec::new();
         let mut last = (0, 0);
+        let mut spaces = KnownSpaces::default();
         let mut runs = runs.in_order(self.next_place);
         // A bounded number at a time, so that the committer never waits long for the catalog.
         for owned in runs.by_ref().take(16 * RUNS_PER_LOOKUP as usize) {
@@ -195,14 +193,16 @@ impl<G: Gather> SpacesScan<G> {
                 return (found, None);
             }
             let row = &segments.rows[owned.segment];
-            if let Some(&(space, part)) = wanted.get(&row.space)
-                && part.wants(segments.names.bytes(row.name))
-                && self.choice.filter.passes_segment(segments.names.bytes(row.name))
+            let space = spaces.get(row.space, || self.sources.find(&segments.spaces[row.space]));
+            let name = segments.names.bytes(row.name);
+            if let Some(space) = space
+                && self.sources.part(space).wants(name)
+                && self.choice.filter.passes_segment(name)
             {
                 found.push(FoundSection {
                     place: last,
                     timestamp: owned.run.timestamp,
-                    space: space.clone(),
+                    space,
                 });
             }
         }
@@ -217,6 +217,24 @@ impl<G: Gather> SpacesScan<G> {
             extent: self.extent,
             byte: place.0,
         }
+    }
+}
+
+/// Which spaces of a log are which of a read, as far as they were met: a look at a few runs must not cost a look at all that is wanted.
+#[derive(Default)]
+struct KnownSpaces {
+    last: Option<(SpaceNumber, Option<usize>)>,
+    all: BTreeMap<SpaceNumber, Option<usize>>,
+}
+
+impl KnownSpaces {
+    fn get(&mut self, space: SpaceNumber, find: impl FnOnce() -> Option<usize>) -> Option<usize> {
+        if let Some((_, known)) = self.last.filter(|(last, _)| *last == space) {
+            return known;
+        }
+        let known = *self.all.entry(space).or_insert_with(find);
+        self.last = Some((space, known));
+        known
     }
 }
 
@@ -242,6 +260,10 @@ impl<G: Gather> Scan for SpacesScan<G> {
 
     fn explain(&self, error: StorageError) -> StorageError {
         self.log.naming_segments(error, None)
+    }
+
+    fn without_waiting(&mut self) -> Option<Option<G>> {
+        self.read_few()
     }
 
     fn next_batch(&mut self) -> Result<Option<G>, StorageError> {

@@ -2,6 +2,7 @@
 //! durable writes. The allocator counts for the whole process, so one test runs at a time.
 
 mod disk;
+mod follows;
 
 use std::alloc::System;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

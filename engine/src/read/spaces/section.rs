@@ -19,15 +19,16 @@ impl<G: Gather> SpacesScan<G> {
     /// part further for it: then `false`.
     pub(super) fn is_resolved(&mut self, found: &FoundSection) -> Result<bool, StorageError> {
         let starts = self.starts.as_mut().expect("found out before anything is looked up");
-        let cursor = match starts.get(&found.space) {
+        let cursor = match starts.get(found.space) {
             Some(Start::AfterTime(cursor)) if cursor.timestamp == found.timestamp => cursor.clone(),
             _ => return Ok(true),
         };
-        let (space, end) = (&found.space, self.end);
+        let (space, end) = (found.space, self.end);
         let first = self.window.position(found.place.0);
+        let name = || self.sources.name(space).clone();
         let (_, search) = match &mut self.search {
-            Some(search) if search.0 == *space => search,
-            search => search.insert((space.clone(), Search::new(space.clone(), cursor.clone(), first, end))),
+            Some(search) if search.0 == space => search,
+            search => search.insert((space, Search::new(name(), cursor.clone(), first, end))),
         };
         let sequence = cursor.sequence;
         let start = match search.go_on(&self.log)? {
@@ -40,13 +41,13 @@ impl<G: Gather> SpacesScan<G> {
             Resolved::NotThere => Start::BeforeTime(cursor),
         };
         self.search = None;
-        starts.insert(space.clone(), start);
+        starts[space] = start;
         Ok(true)
     }
 
     /// Whether a section's place or time alone says that its space's reader has seen it: then it need not be read.
     pub(super) fn is_seen(&self, found: &FoundSection, extent: u64) -> bool {
-        match self.starts.as_ref().and_then(|starts| starts.get(&found.space)) {
+        match self.starts.as_ref().and_then(|starts| starts.get(found.space)) {
             None => true,
             Some(Start::Beginning) => false,
             Some(Start::Behind(behind)) => self.window.position(found.place.0) < behind.at,
@@ -63,9 +64,9 @@ impl<G: Gather> SpacesScan<G> {
         found: &FoundSection,
         extent: u64,
         located: &Located,
-        (path, run): (&streamkit_record::SegmentPath, &Run),
+        (segment, run): (&str, &Run),
     ) -> Result<Option<Sequence>, FormatError> {
-        let start = self.starts.as_ref().and_then(|starts| starts.get(&found.space));
+        let start = self.starts.as_ref().and_then(|starts| starts.get(found.space));
         let Some(start) = start else { return Ok(None) };
         Ok(match start {
             Start::Beginning => Some(run.first_sequence),
@@ -87,7 +88,7 @@ impl<G: Gather> SpacesScan<G> {
             },
             Start::AfterTime(cursor) | Start::BeforeTime(cursor) => match run.timestamp.cmp(&cursor.timestamp) {
                 std::cmp::Ordering::Less => None,
-                std::cmp::Ordering::Equal if path.segment == cursor.segment => Some(cursor.sequence.next()),
+                std::cmp::Ordering::Equal if segment == cursor.segment.as_str() => Some(cursor.sequence.next()),
                 std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => Some(run.first_sequence),
             },
         })
@@ -103,7 +104,7 @@ impl<G: Gather> SpacesScan<G> {
         let window = &self.window;
         let damage = |error| window.damage(found.place.0, error);
         let section = Section::decode(located.bytes(), found.place.1 as usize).map_err(damage)?;
-        let path = section.path().map_err(damage)?;
+        let names = section.names().map_err(damage)?;
         let run = Run {
             first_sequence: section.first_sequence,
             timestamp: located.header.timestamp,
@@ -117,18 +118,19 @@ impl<G: Gather> SpacesScan<G> {
             )));
         }
         let at = window.position(found.place.0);
-        let stands = (found, &located.header);
-        if !self.listed.agrees(&self.log, at, stands, (&path, &run))? {
+        let wanted = (found, self.sources.name(found.space));
+        let stands = (located.header.number, &section, &run);
+        if !self.listed.agrees(&self.log, at, wanted, stands)? {
             return Err(damage(ANOTHER_SECTION));
         }
         let passes = self.choice.filter.passes_segment(section.segment);
-        if !passes || !self.sources.wants(&path.space, &path.segment) {
+        if !passes || !self.sources.part(found.space).wants(section.segment) {
             // It must be what the index lists, just as what is given out.
-            self.listed.passed(extent, path, run);
+            self.listed.passed(extent, &section, run);
             return Ok(true);
         }
-        let readable = self.log.catalog().visible_from(&path, at);
-        let unseen = self.unseen(found, extent, &located, (&path, &run)).map_err(damage)?;
+        let readable = self.log.catalog().visible_from(names, at);
+        let unseen = self.unseen(found, extent, &located, (names.1, &run)).map_err(damage)?;
         let (Some(readable), Some(unseen)) = (readable, unseen) else {
             return Ok(true);
         };
@@ -141,10 +143,10 @@ impl<G: Gather> SpacesScan<G> {
             return Ok(true);
         }
         let next = self.choice.each(&section, from..=to, G::SECTION_ENTRIES_MAX, |chosen| {
-            out.take(&located, &section, &path, chosen)
+            out.take(&located, &section, chosen)
         });
         let next = next.map_err(damage)?;
-        self.listed.passed(extent, path, run);
+        self.listed.passed(extent, &section, run);
         if next <= to {
             self.resume = Some((found.place, next));
             return Ok(false);

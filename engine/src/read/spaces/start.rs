@@ -1,7 +1,5 @@
 //! Where a scan begins, and where it goes on.
 
-use std::collections::BTreeMap;
-
 use super::{Begin, SpacesScan, Start};
 use crate::boundary::{SpaceCursor, TimeRange};
 use crate::error::StorageError;
@@ -30,7 +28,7 @@ impl<G: Gather> SpacesScan<G> {
 
     /// Finds out where each space goes on, and from which extent to read.
     fn start(&mut self) -> Result<(), StorageError> {
-        let mut starts = BTreeMap::new();
+        let mut starts = Vec::new();
         let mut first = u64::MAX;
         let spaces = match &self.begin {
             Begin::Each(spaces) => spaces,
@@ -49,13 +47,13 @@ impl<G: Gather> SpacesScan<G> {
                     self.log.extents.first_since(cursor.timestamp, self.end.extent)?
                 }
             });
-            starts.insert(space.clone(), start);
+            starts.push(start);
         }
         if self.time.after > TimeRange::ALL.after {
             first = first.max(self.log.extents.first_since(self.time.after, self.end.extent)?);
         }
         self.extent = first;
-        if let [Start::After { extent, place, .. }] = &starts.values().collect::<Vec<_>>()[..]
+        if let [Start::After { extent, place, .. }] = &starts[..]
             && *extent == first
         {
             self.next_place = *place;
@@ -80,10 +78,10 @@ impl<G: Gather> SpacesScan<G> {
                 (self.extent, self.next_place) = (first, (0, 0));
             }
         }
-        let starts = self.sources.names().map(|space| {
-            let start = place.map_or(Start::Beginning, Start::Behind);
-            (space.clone(), start)
-        });
+        let starts = self
+            .sources
+            .names()
+            .map(|_| place.map_or(Start::Beginning, Start::Behind));
         self.starts = Some(starts.collect());
         Ok(())
     }
