@@ -1,8 +1,11 @@
 //! Finds the place of a cursor in this log. Its transaction stands where it stood, or, in a log that was written anew, elsewhere under the
-//! same number. Where another stands under that number, or none, the cursor is of another log.
+//! same number. Where another stands under that number, or none, the cursor is of another log: also where a repair left out some of its
+//! sections, since its checksum is another then.
 
+use super::PART_BYTES;
 use super::place::Place;
 use crate::error::{StorageError, corrupt};
+use crate::format::FormatError;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::log_start::LogStart;
@@ -12,18 +15,41 @@ use crate::log::walk::{Step, Walk};
 use crate::log::window::Window;
 use streamkit_record::LogPosition;
 
-impl Place {
-    /// The same place in this log, before its durable `end`.
+/// A search for the place of a cursor.
+pub(super) struct PlaceSearch {
+    place: Place,
+    /// Through the extent that has its number, unless it stands where it says.
+    walk: Option<Walk>,
+}
+
+impl PlaceSearch {
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, walk: None }
+    }
+
+    /// Looks through the next part of the log, before its durable `end`. `None`: there is more to look through.
     ///
     /// # Errors
     /// [`StorageError::OtherLog`]: its transaction is not in this log. Others: what cannot be read may be what is looked for.
-    pub(super) fn find(self, log: &StoreLog, window: &mut Window, end: LogPosition) -> Result<Self, StorageError> {
-        match self.at < end && self.stands(log, window)? {
-            true => Ok(self),
-            false => self.find_by_number(log, end),
-        }
+    pub(super) fn go_on(
+        &mut self,
+        log: &StoreLog,
+        window: &mut Window,
+        end: LogPosition,
+    ) -> Result<Option<Place>, StorageError> {
+        let place = self.place;
+        let mut walk = match self.walk.take() {
+            Some(walk) => walk,
+            None if place.at < end && place.stands(log, window)? => return Ok(Some(place)),
+            None => place.enter(log, end)?,
+        };
+        let found = place.find(log, &mut walk, end)?;
+        self.walk = found.is_none().then_some(walk);
+        Ok(found)
     }
+}
 
+impl Place {
     /// Whether its transaction is where it says.
     fn stands(&self, log: &StoreLog, window: &mut Window) -> Result<bool, StorageError> {
         if self.at.extent < LogStart::WHOLE.extent() || self.at.byte < EXTENT_HEADER_BYTES as u32 {
@@ -39,7 +65,8 @@ impl Place {
         }
     }
 
-    fn find_by_number(self, log: &StoreLog, end: LogPosition) -> Result<Self, StorageError> {
+    /// A walk through the extent that has its number.
+    fn enter(&self, log: &StoreLog, end: LogPosition) -> Result<Walk, StorageError> {
         let first = LogStart::WHOLE.extent();
         if end.extent < first || self.number == 0 {
             return Err(StorageError::OtherLog);
@@ -52,23 +79,32 @@ impl Place {
                 false => high = middle - 1,
             }
         }
-        let extent = low;
-        let (file, header) = log.extents.header(extent)?;
-        let byte = EXTENT_HEADER_BYTES as u32;
-        let mut walk = Walk::new(file, header.salt, LogPosition { extent, byte }, header.state)?;
+        let (file, header) = log.extents.header(low)?;
+        let start = LogPosition {
+            extent: low,
+            byte: EXTENT_HEADER_BYTES as u32,
+        };
+        Walk::new(file, header.salt, start, header.state)
+    }
+
+    /// Looks through a part of an extent; `None`: there is more of it.
+    fn find(&self, log: &StoreLog, walk: &mut Walk, end: LogPosition) -> Result<Option<Self>, StorageError> {
+        let LogPosition { extent, byte } = walk.at();
+        let until = u64::from(byte) + PART_BYTES;
         while walk.at() < end {
+            if u64::from(walk.at().byte) >= until {
+                return Ok(None);
+            }
             match walk.step()? {
                 Step::Group { at, body, .. } => {
                     let start = at + GROUP_HEADER_BYTES as u32;
-                    if let Some((byte, header)) = self.among(body).map_err(|error| {
-                        corrupt(log.id, extent, start, error.to_string()) // it is whole, and yet holds none
-                    })? {
-                        let at = LogPosition {
-                            extent,
-                            byte: start + byte,
-                        };
+                    // The group is whole, and yet holds none.
+                    let damage = |error: FormatError| corrupt(log.id, extent, start, error.to_string());
+                    if let Some((byte, header)) = self.among(body).map_err(damage)? {
+                        let byte = start + byte;
+                        let at = LogPosition { extent, byte };
                         return match self.is_in(&header) {
-                            true => Ok(Self { at, ..self }),
+                            true => Ok(Some(Self { at, ..*self })),
                             false => Err(StorageError::OtherLog),
                         };
                     }
@@ -86,7 +122,7 @@ impl Place {
     }
 
     /// The first of a group's transactions that has this number, or a later one, and where it begins.
-    fn among(&self, group: &[u8]) -> Result<Option<(u32, TransactionHeader)>, crate::format::FormatError> {
+    fn among(&self, group: &[u8]) -> Result<Option<(u32, TransactionHeader)>, FormatError> {
         let mut at = 0;
         while at < group.len() {
             let (header, transaction) = take_transaction(&group[at..])?;

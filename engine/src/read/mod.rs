@@ -37,6 +37,8 @@ pub(crate) const RUNS_PER_LOOKUP: u32 = 1024;
 pub(crate) const SKIPPED_RUNS: usize = 64 << 10;
 /// Places that a batch may read, or extents that it may look through, for nothing: as above, but these wait for the disk.
 pub(crate) const SKIPPED_READS: usize = 256;
+/// Bytes of the log looked through for the place of a cursor before others get a turn, and one group more.
+const PART_BYTES: u64 = 4 << 20;
 /// Bytes read beyond what is needed when the next run stands close.
 const GAP_BYTES: u32 = 16 << 10;
 

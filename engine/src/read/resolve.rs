@@ -3,6 +3,7 @@
 //! index file of that entry's extent lists it if the segment was deleted in a later extent; otherwise only the log's own
 //! bytes have it.
 
+use super::PART_BYTES;
 use crate::boundary::SpaceCursor;
 use crate::error::StorageError;
 use crate::error::corrupt;
@@ -21,8 +22,6 @@ use streamkit_record::{LogPosition, Name, SegmentPath, Sequence};
 
 /// Extents whose index is asked before others get a turn.
 const EXTENTS_PER_PART: usize = 64;
-/// Bytes of the log read before others get a turn, and one group more.
-const PART_BYTES: u64 = 4 << 20;
 /// Bytes of the log read for a cursor at most, all of one commit time: what a store that writes 1 GB a second writes in a
 /// quarter of one, as long as its clock goes on.
 const SEARCH_BYTES_MAX: u64 = 256 << 20;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::choice::Choice;
 use super::entries::ANOTHER_SECTION;
+use super::find::PlaceSearch;
 use super::gather::Gather;
 use super::listed::{FoundSection, Listed};
 use super::place::Place;
@@ -49,6 +50,15 @@ enum Start {
     BeforeTime(SpaceCursor),
 }
 
+/// Whether a scan has found where it begins.
+enum Begun {
+    Yes,
+    /// There is more to look through.
+    NotYet,
+    /// Nothing was ever written, or nothing is wanted.
+    Nothing,
+}
+
 /// Where a scan goes on, before it is looked up.
 enum Begin {
     /// Each space after an entry of its own.
@@ -78,6 +88,8 @@ pub(crate) struct SpacesScan<G: Gather> {
     resume: Option<(SectionAt, Sequence)>,
     /// For the place of a cursor: the space.
     search: Option<(usize, Search)>,
+    /// The same, for the place behind which all go on.
+    place_search: Option<PlaceSearch>,
     gathered: PhantomData<fn() -> G>,
 }
 
@@ -119,6 +131,7 @@ impl<G: Gather> SpacesScan<G> {
             listed: Listed::default(),
             resume: None,
             search: None,
+            place_search: None,
         }
     }
 
@@ -292,10 +305,12 @@ impl<G: Gather> SpacesScan<G> {
 
     /// The next batch, of which the last entry is not yet known to stand where the index lists it.
     fn gather(&mut self) -> Result<Option<G>, StorageError> {
-        if !self.begins()? {
-            return Ok(None);
-        }
         let mut out = G::default();
+        match self.begun()? {
+            Begun::Yes => {}
+            Begun::Nothing => return Ok(None),
+            Begun::NotYet => return Ok(Some(out)),
+        }
         let (mut skipped, mut read_for_nothing) = (0, 0);
         while self.choice.left > 0 && !out.is_full() {
             if skipped >= SKIPPED_RUNS || read_for_nothing >= SKIPPED_READS {

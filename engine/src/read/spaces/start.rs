@@ -1,33 +1,37 @@
 //! Where a scan begins, and where it goes on.
 
-use super::{Begin, SpacesScan, Start};
+use super::{Begin, Begun, SpacesScan, Start};
 use crate::boundary::{SpaceCursor, TimeRange};
 use crate::error::StorageError;
 use crate::format::log_start::LogStart;
 use crate::log::shown::End;
 use crate::read::Scan;
+use crate::read::find::PlaceSearch;
 use crate::read::gather::Gather;
 use crate::read::place::Place;
 use streamkit_record::{LogCursor, Name};
 
 impl<G: Gather> SpacesScan<G> {
-    /// Finds out where to begin, if that is not known; `false`: nothing was ever written, or nothing is wanted.
-    pub(super) fn begins(&mut self) -> Result<bool, StorageError> {
+    /// Finds out where to begin, if that is not known.
+    pub(super) fn begun(&mut self) -> Result<Begun, StorageError> {
         if self.end.byte == 0 {
-            let begins = match &self.begin {
-                Begin::Each(_) => true,
-                Begin::Behind(cursor) => cursor.bytes().is_empty(),
+            return match &self.begin {
+                Begin::Behind(cursor) if !cursor.bytes().is_empty() => Err(StorageError::OtherLog),
+                _ => Ok(Begun::Nothing),
             };
-            return if begins { Ok(false) } else { Err(StorageError::OtherLog) };
         }
-        if self.starts.is_none() {
-            self.start()?;
+        if self.starts.is_none() && !self.start()? {
+            return Ok(Begun::NotYet);
         }
-        Ok(!self.sources.is_empty())
+        Ok(if self.sources.is_empty() {
+            Begun::Nothing
+        } else {
+            Begun::Yes
+        })
     }
 
-    /// Finds out where each space goes on, and from which extent to read.
-    fn start(&mut self) -> Result<(), StorageError> {
+    /// Finds out where each space goes on, and from which extent to read; `false`: there is more to look through.
+    fn start(&mut self) -> Result<bool, StorageError> {
         let mut starts = Vec::new();
         let mut first = u64::MAX;
         let spaces = match &self.begin {
@@ -59,16 +63,22 @@ impl<G: Gather> SpacesScan<G> {
             self.next_place = *place;
         }
         self.starts = Some(starts);
-        Ok(())
+        Ok(true)
     }
 
     /// The same for one place that all go on behind.
-    fn start_behind(&mut self, cursor: &LogCursor) -> Result<(), StorageError> {
+    fn start_behind(&mut self, cursor: &LogCursor) -> Result<bool, StorageError> {
         self.extent = LogStart::WHOLE.extent();
         let mut place = None;
         if !cursor.bytes().is_empty() {
-            let named = Place::of(cursor).ok_or(StorageError::OtherLog)?;
-            let found = named.find(&self.log, &mut self.window, self.end)?;
+            let mut search = match self.place_search.take() {
+                Some(search) => search,
+                None => PlaceSearch::new(Place::of(cursor).ok_or(StorageError::OtherLog)?),
+            };
+            let Some(found) = search.go_on(&self.log, &mut self.window, self.end)? else {
+                self.place_search = Some(search);
+                return Ok(false);
+            };
             (self.extent, self.next_place) = (found.at.extent, (found.at.byte, 0));
             place = Some(found);
         }
@@ -83,7 +93,7 @@ impl<G: Gather> SpacesScan<G> {
             .names()
             .map(|_| place.map_or(Start::Beginning, Start::Behind));
         self.starts = Some(starts.collect());
-        Ok(())
+        Ok(true)
     }
 
     /// Whether it has come to its end.

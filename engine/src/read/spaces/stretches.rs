@@ -1,6 +1,6 @@
 //! The log from its tail: a stretch is so many bytes of an extent.
 
-use super::SpacesScan;
+use super::{Begun, SpacesScan};
 use crate::error::StorageError;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::read::backwards::Stretches;
@@ -31,8 +31,14 @@ impl Stretches for LogStretches {
     fn last(&mut self, span: u64) -> Result<Option<LogPosition>, StorageError> {
         let (low, mut high) = match self.bounds {
             Some(bounds) => bounds,
-            None if !self.scan.begins()? => return Ok(None),
             None => {
+                loop {
+                    match self.scan.begun()? {
+                        Begun::Yes => break,
+                        Begun::NotYet => {}
+                        Begun::Nothing => return Ok(None),
+                    }
+                }
                 let (extent, byte) = (self.scan.extent, self.scan.next_place.0);
                 (LogPosition { extent, byte }, self.scan.end)
             }

@@ -136,3 +136,117 @@ async fn a_cursor_is_good_in_a_log_that_repair_wrote_anew() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_cursor_is_found_behind_much_of_an_extent() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(EngineConfig::new(dir.path())).unwrap();
+    let store = engine.store(STORE).await.unwrap();
+    let path = SegmentPath::new("s", "a").unwrap();
+    for n in 1..=12 {
+        let records = vec![Record::new(vec![n as u8; 1 << 20])];
+        let transaction = Transaction::single(path.clone(), Sequence(n), records);
+        store.append(transaction).await.unwrap();
+    }
+    let mut reader = store.read_pieces(all_spaces(LogCursor::default()));
+    let mut seen = 0;
+    while let Some(batch) = reader.next_batch().await.unwrap() {
+        seen += batch.entries;
+        let moved = changed(&batch.cursor, BYTE, &u32::to_le_bytes(5000));
+        let rest = read_behind(&*store, moved.clone()).await.unwrap();
+        assert!(rest.iter().map(|entry| entry.sequence.0).eq(seen + 1..=12));
+        let mut newest = store.read_pieces(PiecesRead {
+            is_backwards: true,
+            ..all_spaces(moved)
+        });
+        assert_eq!(newest.next_batch().await.unwrap().is_none(), seen == 12);
+    }
+    assert_eq!(seen, 12);
+}
+
+/// Entries of a store, one a letter: each transaction as segments and their next sequences.
+async fn lettered(store: &dyn Store, transactions: &[&[(&str, u64)]]) {
+    for transaction in transactions {
+        let segments = transaction.iter().map(|&(segment, first)| SegmentAppend {
+            path: SegmentPath::new("s", segment).unwrap(),
+            first_sequence: Sequence(first),
+            records: vec![Record::new("x")],
+        });
+        let transaction = Transaction {
+            id: Uuid::new_v4(),
+            segments: segments.collect(),
+            fence: None,
+            conditions: Vec::new(),
+        };
+        store.append(transaction).await.unwrap();
+    }
+}
+
+fn names(entries: &[Entry]) -> Vec<String> {
+    let name = |entry: &Entry| format!("{}{}", entry.path.segment, entry.sequence);
+    entries.iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn a_cursor_behind_what_a_repair_left_out_is_of_another_log() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = engine(dir.path());
+    let store = source.store(STORE).await.unwrap();
+    let all: [&[(&str, u64)]; 5] = [
+        &[("a", 1)],
+        &[("a", 2)],
+        &[("a", 3), ("b", 1)],
+        &[("b", 2)],
+        &[("a", 4), ("c", 1)],
+    ];
+    lettered(&*store, &all).await;
+    let mut cursors = vec![(Vec::new(), LogCursor::default())];
+    for count in 1..=7 {
+        let read = PiecesRead {
+            entries: count,
+            ..all_spaces(LogCursor::default())
+        };
+        let batch = store.read_pieces(read).next_batch().await.unwrap().unwrap();
+        cursors.push((names(&decoded(&batch)), batch.cursor));
+    }
+    drop(store);
+    source.close().await;
+    drop(source);
+    // The second transaction is lost.
+    let at = |place: usize| cursors[2].1.bytes().slice(place..place + 4).to_vec();
+    let byte = u32::from_le_bytes(at(BYTE).try_into().unwrap()) as usize + 4;
+    let file = dir.path().join("stores").join(STORE.to_string());
+    let extent = std::fs::read_dir(file).unwrap().map(|file| file.unwrap().path());
+    let extent = extent
+        .filter(|path| path.extension().is_some_and(|kind| kind == "extent"))
+        .next()
+        .unwrap();
+    let mut bytes = std::fs::read(&extent).unwrap();
+    bytes[byte] ^= 1;
+    std::fs::write(&extent, bytes).unwrap();
+    for (keep, left) in [
+        (Keep::Oldest, vec!["a1", "b1", "b2", "c1"]),
+        (Keep::Newest, vec!["a3", "b1", "b2", "a4", "c1"]),
+    ] {
+        let target = copy.path().join(format!("{keep:?}"));
+        repair_on(&disk::best(), dir.path(), &target, keep, &mut |_| {}).unwrap();
+        let repaired = engine(&target);
+        let store = repaired.store(STORE).await.unwrap();
+        let mut good = 0;
+        for (seen, cursor) in &cursors {
+            match read_behind(&*store, cursor.clone()).await {
+                Ok(rest) => {
+                    good += 1;
+                    let expected = left.iter().filter(|name| !seen.iter().any(|seen| seen == *name));
+                    assert!(names(&rest).iter().eq(expected), "{keep:?} behind {seen:?}: {rest:?}");
+                }
+                other => assert!(is_of_another_log(&other), "{other:?}"),
+            }
+        }
+        println!("{keep:?}: {good} of {} go on", cursors.len());
+        let left_out = read_behind(&*store, cursors[3].1.clone()).await;
+        assert!(keep == Keep::Newest || is_of_another_log(&left_out));
+        drop(store);
+        repaired.close().await;
+    }
+}
