@@ -49,6 +49,25 @@ async fn a_read_of_the_log_goes_on_with_what_is_committed_later() {
 }
 
 #[tokio::test]
+async fn what_is_committed_between_two_batches_comes_with_the_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path());
+    let store = engine.store(STORE).await.unwrap();
+    let mut reader = store.read_pieces(all_spaces(LogCursor::default()));
+    let path = SegmentPath::new("s", "a").unwrap();
+    let mut seen = 0;
+    for n in 0..50 {
+        for first in [n * 3 + 1, n * 3 + 2, n * 3 + 3] {
+            let transaction = Transaction::single(path.clone(), Sequence(first), vec![Record::new("x")]);
+            store.append(transaction).await.unwrap();
+        }
+        // It was not asked whether there is more.
+        seen += reader.next_batch().await.unwrap().map_or(0, |batch| batch.entries);
+        assert_eq!(seen, n * 3 + 3);
+    }
+}
+
+#[tokio::test]
 async fn transactions_of_which_all_is_wanted_come_as_they_stand_in_the_log_and_cursors_are_small() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path());

@@ -5,6 +5,7 @@ use crate::boundary::{SpaceCursor, TimeRange};
 use crate::error::StorageError;
 use crate::format::log_start::LogStart;
 use crate::log::shown::End;
+use crate::log::window::Window;
 use crate::read::Scan;
 use crate::read::find::PlaceSearch;
 use crate::read::gather::Gather;
@@ -109,6 +110,8 @@ impl<G: Gather> SpacesScan<G> {
         } else if self.is_at_end() && self.end < tail {
             (self.extent, self.next_place) = (self.end.extent, (self.end.byte, 0));
             (self.end, self.newest) = (tail, newest);
+            // What was read with the last transaction may be what stood behind the end then.
+            self.window = Window::new(self.log.id, tail.extent);
         }
     }
 
