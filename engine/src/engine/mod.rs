@@ -36,7 +36,7 @@ use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
 use crate::log::opened::StoreLog;
 use crate::log::recovery::recover;
-use crate::log::shown::Shown;
+use crate::log::shown::{End, Newest, Shown};
 use crate::log::writer::LogWriter;
 use crate::runtime::blocking;
 use crate::runtime::deadlines::Deadlines;
@@ -248,6 +248,7 @@ impl Inner {
             tracing::info!(store = %id, tail = %end.tail, "cut a torn write; nothing acknowledged was in it");
         }
         let (replayed_bytes, checkpointed) = (recovered.replayed_bytes, recovered.checkpointed);
+        let newest = recovered.newest;
         let extents = Extents::new(Arc::clone(&self.handles), dir, id);
         for capacity in recovered.capacities() {
             extents.added(capacity);
@@ -257,7 +258,7 @@ impl Inner {
         }
         let (writer, catalog) = recovered.into_writer(config.extent_bytes, config.keep_free_bytes)?;
         let tail = self.tails.give_back(id, writer.tail().into());
-        let store = self.assemble(extents, (writer, tail), catalog, checkpointed)?;
+        let store = self.assemble(extents, (writer, tail, newest), catalog, checkpointed)?;
         if replayed_bytes > REPLAY_BYTES_UNREMARKED {
             store.log().leave_checkpoint();
         }
@@ -268,11 +269,15 @@ impl Inner {
     fn assemble(
         &self,
         extents: Extents,
-        (writer, tail): (LogWriter, watch::Sender<TailMark>),
+        (writer, tail, newest): (LogWriter, watch::Sender<TailMark>, Option<Newest>),
         catalog: Catalog,
         checkpointed: LogPosition,
     ) -> Result<LocalStore, OpenError> {
         let config = &self.config;
+        let end = End {
+            tail: writer.tail(),
+            newest,
+        };
         let log = StoreLog {
             recalling: Mutex::new(()),
             id: writer.folder.store,
@@ -287,7 +292,7 @@ impl Inner {
             dir: writer.folder.dir.clone(),
             latch: Arc::clone(&writer.folder.latch),
             tail,
-            shown: Shown::new(writer.tail(), writer.state.trx_number),
+            shown: Shown::new(end, writer.state.trx_number),
             writer: Mutex::new(writer),
             has_begun: AtomicBool::new(false),
             is_clock_behind: AtomicBool::new(false),

@@ -208,7 +208,7 @@ impl Inner {
         let nowhere = LogPosition { extent: 0, byte: 0 };
         let writer = unwritten(folder, config.extent_bytes);
         let tail = watch::Sender::new(writer.tail().into());
-        let store = self.assemble(extents, (writer, tail), Catalog::default(), nowhere)?;
+        let store = self.assemble(extents, (writer, tail, None), Catalog::default(), nowhere)?;
         store.committer.queue().closed = true;
         store.room.close();
         Ok(store)

@@ -13,6 +13,7 @@ use super::hold::{HeldExtents, hold, not_held};
 use super::latch::Latch;
 use super::prepared::{LogFolder, PreparedExtent, PreparedSlot};
 use super::replay::{Sealed, replay};
+use super::shown::Newest;
 use super::writer::{LogWriter, OpenExtent};
 use crate::directory::names::FileName;
 use crate::disk::{Disk, OpenMode, replace};
@@ -30,6 +31,8 @@ pub(crate) struct Recovered {
     pub(crate) catalog: Catalog,
     pub(crate) state: LogState,
     pub(crate) end: LogEnd,
+    /// Its last transaction; `None`: it stands before the last extent, or there is none.
+    pub(crate) newest: Option<Newest>,
     /// Bytes of groups read and applied.
     pub(crate) replayed_bytes: u64,
     /// The position of the checkpoint it began with.
@@ -87,6 +90,7 @@ pub(crate) fn recover(disk: Arc<dyn Disk>, dir: PathBuf, store: StoreId) -> Resu
         catalog: replayed.catalog,
         state: replayed.state,
         end: replayed.end,
+        newest: replayed.newest,
         replayed_bytes: replayed.applied_bytes,
         checkpointed: replayed.checkpointed,
         unindexed,

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::end::{LogEnd, end_of, known_durable};
 use super::headers::{Headers, read_headers};
+use super::shown::Newest;
 use super::walk::{Step, Walk};
 use crate::directory::names::FileName;
 use crate::disk::{Disk, OpenMode, read_all};
@@ -30,6 +31,8 @@ pub(crate) struct Replayed {
     pub(crate) catalog: Catalog,
     pub(crate) state: LogState,
     pub(crate) end: LogEnd,
+    /// The last transaction of the extents that it went through.
+    pub(crate) newest: Option<Newest>,
     /// How far the log is known to be durable; later bytes may be only in the page cache.
     pub(crate) durable: LogPosition,
     /// Bytes of groups applied.
@@ -92,6 +95,7 @@ pub(crate) fn replay(
             catalog: Catalog::default(),
             state: LogState::default(),
             end: LogEnd::at(LogStart::WHOLE.position()),
+            newest: None,
             durable: nowhere,
             applied_bytes: 0,
             checkpointed,
@@ -106,7 +110,7 @@ pub(crate) fn replay(
         return Err(corrupt(store, from.extent, from.byte, found).into());
     };
     let mut end = LogEnd::at(from);
-    let (mut durable, mut applied_bytes) = (from, 0);
+    let (mut durable, mut applied_bytes, mut newest_transaction) = (from, 0, None);
     for (&extent, header) in headers.log.range(from.extent..) {
         let path = FileName::Extent(extent).in_dir(dir);
         let file = disk.open(&path, OpenMode::Read);
@@ -119,8 +123,10 @@ pub(crate) fn replay(
             marker: marker.filter(|marker| marker.position.extent == extent),
             next: headers.log.get(&(extent + 1)), // numbers stay below 2^32
             known_durable,
+            newest: newest_transaction,
         };
         end = extent_replay.run()?;
+        newest_transaction = extent_replay.newest;
         let walk = extent_replay.walk;
         // Not what lies behind the end: it is looked through at each open, whatever the checkpoint says.
         applied_bytes += u64::from(end.tail.byte - start_of(extent).max(from).byte);
@@ -143,6 +149,7 @@ pub(crate) fn replay(
         catalog,
         state,
         end,
+        newest: newest_transaction,
         durable,
         applied_bytes,
         checkpointed,
@@ -168,6 +175,8 @@ struct ExtentReplay<'a> {
     marker: Option<Checkpointed>,
     next: Option<&'a ExtentHeader>,
     known_durable: Option<LogPosition>,
+    /// The last transaction so far.
+    newest: Option<Newest>,
 }
 
 impl ExtentReplay<'_> {
@@ -186,7 +195,12 @@ impl ExtentReplay<'_> {
                     } else {
                         apply_group(self.catalog, &mut numbers, here.extent, body_at, body)
                     };
-                    taken.map_err(|(byte, error)| corrupt(self.store, here.extent, byte, error.to_string()))?;
+                    let damage =
+                        |(byte, error): (u32, FormatError)| corrupt(self.store, here.extent, byte, error.to_string());
+                    if let Some((byte, header)) = taken.map_err(damage)? {
+                        let at = LogPosition { byte, ..here };
+                        self.newest = Some(Newest { at, header });
+                    }
                     self.walk.state.trx_number = numbers.trx_number;
                     self.walk.state.last_timestamp = numbers.last_timestamp;
                     continue;
@@ -224,14 +238,17 @@ impl ExtentReplay<'_> {
     }
 }
 
-/// Applies one whole group's transactions. An error names the byte of the extent.
+/// The last transaction of a group, and its byte of the extent.
+type Last = Option<(u32, TransactionHeader)>;
+
+/// Applies one whole group's transactions, and returns the last one. An error names the byte of the extent.
 pub(crate) fn apply_group(
     catalog: &mut Catalog,
     state: &mut LogState,
     extent: u64,
     body_at: u32,
     body: &[u8],
-) -> Result<(), (u32, FormatError)> {
+) -> Result<Last, (u32, FormatError)> {
     each_transaction(state, body_at, body, open_transaction, |header, transaction, byte| {
         check_structure(header, transaction)?;
         if header.kind != Kind::Open {
@@ -241,8 +258,8 @@ pub(crate) fn apply_group(
     })
 }
 
-/// Counts one whole group's transactions, which are in the catalog.
-fn count_group(state: &mut LogState, body_at: u32, body: &[u8]) -> Result<(), (u32, FormatError)> {
+/// Counts one whole group's transactions, which are in the catalog, and returns the last one.
+fn count_group(state: &mut LogState, body_at: u32, body: &[u8]) -> Result<Last, (u32, FormatError)> {
     // The checksum of the group holds for all of them.
     each_transaction(state, body_at, body, take_transaction, |_, _, _| Ok(()))
 }
@@ -253,8 +270,8 @@ fn each_transaction(
     body: &[u8],
     take: impl Fn(&[u8]) -> Result<(TransactionHeader, &[u8]), FormatError>,
     mut then: impl FnMut(&TransactionHeader, &[u8], u32) -> Result<(), FormatError>,
-) -> Result<(), (u32, FormatError)> {
-    let mut at = 0;
+) -> Result<Last, (u32, FormatError)> {
+    let (mut at, mut last) = (0, None);
     while at < body.len() {
         let byte = body_at + at as u32;
         let fail = |error| (byte, error);
@@ -266,8 +283,9 @@ fn each_transaction(
         state.trx_number = header.number;
         state.last_timestamp = header.timestamp;
         at += transaction.len();
+        last = Some((byte, header));
     }
-    Ok(())
+    Ok(last)
 }
 
 /// A store's checkpoint; `None` also if it is damaged, since the log says all that it does.

@@ -3,7 +3,6 @@
 use std::sync::PoisonError;
 
 use super::opened::StoreLog;
-use super::window::Window;
 use crate::error::StorageError;
 use crate::format::log_start::LogStart;
 use crate::format::transaction::TransactionHeader;
@@ -17,7 +16,7 @@ use streamkit_record::LogPosition;
 pub(crate) struct End {
     /// Where it is; at byte 0, nothing was ever written.
     pub(crate) tail: LogPosition,
-    /// The transaction before it; `None`: nobody has asked for it since the store was opened, and nothing was committed.
+    /// The transaction before it; `None`: nobody has looked for it since the store was opened.
     pub(crate) newest: Option<Newest>,
 }
 
@@ -37,9 +36,9 @@ pub(crate) struct Shown {
 
 impl Shown {
     /// That of a log that was just opened.
-    pub(crate) fn new(tail: LogPosition, number: u64) -> Self {
+    pub(crate) fn new(end: End, number: u64) -> Self {
         Self {
-            end: Mutex::new(End { tail, newest: None }),
+            end: Mutex::new(end),
             number: AtomicU64::new(number),
         }
     }
@@ -70,29 +69,17 @@ impl StoreLog {
         });
     }
 
-    /// The end, with the newest transaction, which is read where nobody knows it. Behind it, nothing can be read. There is none only
-    /// where nothing was ever written.
+    /// The end, with the newest transaction. An open knows it, but for a last extent in which nothing was written: then it is read.
+    /// There is none only where nothing was ever written.
     ///
     /// # Errors
     /// [`StorageError`]: it cannot be read.
     pub(crate) fn known_end(&self) -> Result<End, StorageError> {
-        let last_run = {
-            let open = &self.catalog().open;
-            let extent = open.extent;
-            open.last_place().map(|(byte, _)| LogPosition { extent, byte })
-        };
         let end = self.shown.end();
         if end.newest.is_some() || end.tail.byte == 0 {
             return Ok(end);
         }
-        let newest = match last_run.filter(|at| *at < end.tail) {
-            Some(at) => {
-                let found = Window::new(self.id, at.extent).transaction(&self.extents, at.byte, || 0)?;
-                let header = found.header;
-                Some(Newest { at, header })
-            }
-            None => self.last_before(end.tail)?,
-        };
+        let newest = self.last_before(end.tail)?;
         let mut now = self.shown.lock();
         if now.newest.is_none() && now.tail == end.tail {
             now.newest = newest;

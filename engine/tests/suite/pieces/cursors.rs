@@ -250,3 +250,29 @@ async fn a_cursor_behind_what_a_repair_left_out_is_of_another_log() {
         repaired.close().await;
     }
 }
+
+#[tokio::test]
+async fn a_place_behind_a_delete_is_none_of_the_log_before_it_after_a_restart_too() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = engine(dir.path());
+    let store = source.store(STORE).await.unwrap();
+    lettered(&*store, &[&[("a", 1)], &[("b", 1)]]).await;
+    let target = copy.path().join("backup");
+    backup::backup(&source, &disk::best(), &target, &mut |_| {}).unwrap();
+    store.delete(&SegmentPath::new("s", "b").unwrap()).await.unwrap();
+    drop(store);
+    source.close().await;
+    drop(source);
+    let source = engine(dir.path());
+    let store = source.store(STORE).await.unwrap();
+    let tail = store.tail_cursor().await.unwrap();
+    let mut reader = store.read_pieces(all_spaces(LogCursor::default()));
+    while reader.next_batch().await.unwrap().is_some() {}
+    assert_eq!(reader.cursor(), tail);
+    assert!(read_behind(&*store, tail.clone()).await.unwrap().is_empty());
+    let restored = copy.path().join("restored");
+    backup::restore(&disk::best(), &target, &restored, &mut |_| {}).unwrap();
+    let restored = engine(&restored);
+    let store = restored.store(STORE).await.unwrap();
+    assert!(is_of_another_log(&read_behind(&*store, tail).await));
+}
