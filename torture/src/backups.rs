@@ -212,6 +212,7 @@ impl Run {
         let mut restored = self.fork(disk);
         restored.dir = PathBuf::from(RESTORED);
         (restored.garbled, restored.rotten, restored.refused) = (false, false, false);
+        restored.is_other_log = true;
         let Some(mut life) = Life::start(&mut restored)? else {
             return Err("what was restored does not start".to_owned());
         };
@@ -219,6 +220,7 @@ impl Run {
             let mut broken = Vec::new();
             for model in may_hold {
                 life.run.cursors[store] = Cursor::new(model);
+                life.run.places[store].seen = Cursor::default();
                 life.run.models[store] = model.clone();
                 match life.settle_alone(store) {
                     Ok(()) => break,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use streamkit_engine::{
-    AppendError, Committed, Entry, EntryReader, Lease, Name, OpenError, ReadError, SegmentPath, SegmentRead,
-    SegmentStatus, Sequence, SpaceCursor, SpacesRead, Store, StoreStatus, TimeRange, Transaction,
+    AppendError, Committed, Entry, EntryReader, Lease, LogCursor, Name, OpenError, PieceReader, PiecesRead, ReadError,
+    SegmentPath, SegmentRead, SegmentStatus, Sequence, SpaceCursor, SpacesRead, Store, StoreStatus, TimeRange,
+    Transaction,
 };
 
 use crate::leases::Ask;
@@ -21,6 +22,8 @@ pub enum Answer {
     Appended(Result<Committed, AppendError>),
     /// Of a read, all of it.
     Read(Result<Vec<Entry>, ReadError>),
+    /// Of a consumer that follows: what it read, and the reader, to go on with.
+    Followed(Box<dyn PieceReader>, Result<Told, ReadError>),
     /// Of a peek.
     Peeked(Result<Option<Entry>, ReadError>),
     /// Of a question for a segment's status.
@@ -69,6 +72,63 @@ async fn all(mut reader: Box<dyn EntryReader>) -> Result<Vec<Entry>, ReadError> 
         entries.extend(batch);
     }
     Ok(entries)
+}
+
+/// What a read of pieces told.
+pub struct Told {
+    /// The entries, in the order of the read.
+    pub entries: Vec<Entry>,
+    /// The cursor of each batch, and how many entries stand up to there.
+    pub cursors: Vec<(usize, LogCursor)>,
+    /// The place to which it came.
+    pub cursor: LogCursor,
+}
+
+/// Reads pieces.
+pub fn read_pieces(store: &Arc<dyn Store>, read: PiecesRead) -> Future<Result<Told, ReadError>> {
+    let is_backwards = read.is_backwards;
+    let mut reader = store.read_pieces(read);
+    Box::pin(async move { told(&mut *reader, is_backwards, usize::MAX).await })
+}
+
+/// Reads on, some batches at most.
+pub fn follow(mut reader: Box<dyn PieceReader>, batches: usize) -> Future<Answer> {
+    Box::pin(async move {
+        let told = told(&mut *reader, false, batches).await;
+        Answer::Followed(reader, told)
+    })
+}
+
+async fn told(reader: &mut dyn PieceReader, is_backwards: bool, batches: usize) -> Result<Told, ReadError> {
+    let (mut entries, mut cursors) = (Vec::new(), Vec::new());
+    while cursors.len() < batches
+        && let Some(batch) = reader.next_batch().await?
+    {
+        let before = entries.len();
+        for piece in &batch.pieces {
+            piece.entries(&mut entries).expect("a piece is whole");
+        }
+        assert_eq!(
+            (entries.len() - before) as u64,
+            batch.entries,
+            "a batch has as many as it says"
+        );
+        if is_backwards {
+            entries[before..].reverse();
+        }
+        cursors.push((entries.len(), batch.cursor));
+    }
+    Ok(Told {
+        entries,
+        cursors,
+        cursor: reader.cursor(),
+    })
+}
+
+/// Asks where a store ends.
+pub fn tail_cursor(store: &Arc<dyn Store>) -> Future<Result<LogCursor, ReadError>> {
+    let store = Arc::clone(store);
+    Box::pin(async move { store.tail_cursor().await })
 }
 
 /// Peeks.

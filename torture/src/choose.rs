@@ -12,6 +12,7 @@ use crate::demands::demands;
 use crate::leases::{Ask, HOLDERS, KEYS, lease_holder, lease_key};
 use crate::life::{Call, Doing, Life};
 use crate::model::Part;
+use crate::places::all_spaces;
 
 impl Life<'_> {
     /// Makes a call, if the dice find one that makes sense.
@@ -58,6 +59,17 @@ impl Life<'_> {
                     ..SegmentRead::all(path)
                 };
                 (doing, call::read_segment(&store, read))
+            }
+            80..88 if self.run.now.is_multiple_of(2) => {
+                let places = &mut self.run.places[number];
+                if places.seen.under_way {
+                    return;
+                }
+                places.seen.under_way = true;
+                let behind = places.cursor.clone();
+                let read = all_spaces(&self.run.models[number], behind);
+                let reader = self.followers[number].take().unwrap_or_else(|| store.read_pieces(read));
+                (Doing::Follow, call::follow(reader, 1 + (self.run.now % 3) as usize))
             }
             80..88 => {
                 let cursor = &mut self.run.cursors[number];
@@ -189,16 +201,15 @@ impl Life<'_> {
         });
     }
 
-    /// One of the last attempts, if nobody is at it and its segments are still those it was made for.
+    /// One of the last attempts, if its segments are still those it was made for. A producer that is impatient sends one again
+    /// that is still under way.
     fn old_attempt(&mut self, store: usize) -> Option<usize> {
         let model = &self.run.models[store];
         let count = model.attempts.len() as u64;
         let back = self.run.dice.below(12).min(count.checked_sub(1)?);
         let attempt = (count - 1 - back) as usize;
-        let busy = self
-            .calls
-            .iter()
-            .any(|call| call.store == store && matches!(call.doing, Doing::Append(a) if a == attempt));
+        let is_it = |call: &&Call| call.store == store && matches!(call.doing, Doing::Append(a) if a == attempt);
+        let busy = self.calls.iter().filter(is_it).count() > 1;
         let own = &model.attempts[attempt];
         let fits = own.parts.iter().all(|part| {
             let segment = &model.segments[part.segment];

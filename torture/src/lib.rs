@@ -26,6 +26,7 @@ pub mod life;
 pub mod model;
 pub mod mount;
 pub mod moves;
+pub mod places;
 pub mod plan;
 pub mod record;
 pub mod rot;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streamkit_engine::clock::Clock as _;
 use streamkit_engine::{
-    AppendError, Engine, Entry, OpenError, ReadError, Rejection, SegmentRead, Stepper, StorageError, Store,
+    AppendError, Engine, Entry, OpenError, PieceReader, ReadError, Rejection, SegmentRead, Stepper, StorageError, Store,
 };
 
 use crate::call::{self, Answer, Future};
@@ -25,6 +25,7 @@ pub(crate) enum Doing {
         limit: u64,
     },
     Consume,
+    Follow,
     Peek(usize),
     Status(usize),
     Trim(usize, u64),
@@ -50,6 +51,8 @@ pub struct Life<'a> {
     pub(crate) stepper: Stepper,
     pub(crate) stores: Vec<Arc<dyn Store>>,
     pub(crate) calls: Vec<Call>,
+    /// Of the consumer of each store that follows, while nobody is at it.
+    pub(crate) followers: Vec<Option<Box<dyn PieceReader>>>,
 }
 
 impl<'a> Life<'a> {
@@ -77,6 +80,7 @@ impl<'a> Life<'a> {
             run,
             engine,
             stepper,
+            followers: stores.iter().map(|_| None).collect(),
             stores,
             calls: Vec::new(),
         }))
@@ -147,11 +151,15 @@ impl<'a> Life<'a> {
     /// # Errors
     /// What is not as it must be.
     pub fn settle_alone(&mut self, store: usize) -> Result<(), Broken> {
-        match self.settle_store(store) {
-            Ok(()) => Ok(()),
-            Err(Ended::Disk(error)) => Err(format!("it cannot be read: {error}")),
-            Err(Ended::Broken(broken)) => Err(broken),
-        }
+        self.settle_store(store).map_err(Ended::told)
+    }
+
+    /// Compares reads behind the places that a store told, on a disk that lets it.
+    ///
+    /// # Errors
+    /// What is not as it must be.
+    pub fn settle_places_alone(&mut self, store: usize, log: &[Entry]) -> Result<(), Broken> {
+        self.settle_places(store, log).map_err(Ended::told)
     }
 
     /// All that each store holds, in log order; `None` if the disk did not let it be read.
@@ -185,6 +193,7 @@ impl<'a> Life<'a> {
             .say(|| format!("store {number}: {} entries in the log", log.len()));
         self.run.models[number].settle(&log)?;
         self.run.cursors[number].check(&self.run.models[number], &log)?;
+        self.settle_pieces(number, &log)?;
         let (mut entries, mut segments) = (0, 0);
         for segment in self.run.models[number].segments.clone() {
             let path = segment.path.clone();
@@ -226,7 +235,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn drive<T>(&mut self, mut future: Future<T>) -> T {
+    pub(crate) fn drive<T>(&mut self, mut future: Future<T>) -> T {
         drive(&self.stepper, &mut future)
     }
 
@@ -282,6 +291,19 @@ impl<'a> Life<'a> {
                 let model = &mut self.run.models[store];
                 model.read(&entries)?;
                 self.run.cursors[store].consume(model, &entries)
+            }
+            (Doing::Follow, Answer::Followed(reader, Ok(told))) => {
+                self.followers[store] = Some(reader);
+                let model = &mut self.run.models[store];
+                model.read(&told.entries)?;
+                self.run.places[store].consume(model, &told)
+            }
+            (Doing::Follow, Answer::Followed(_, Err(error))) => {
+                self.run.places[store].seen.under_way = false;
+                match error {
+                    ReadError::Storage(StorageError::OtherLog) => Err(error.to_string()),
+                    error => self.excuse("following", &error),
+                }
             }
             (doing, Answer::Read(Err(error)) | Answer::Peeked(Err(error)) | Answer::Status(Err(error))) => {
                 if let Doing::Consume = doing {
@@ -490,6 +512,7 @@ impl Drop for Life<'_> {
                 }
                 Doing::Trim(segment, first) => model.segments[segment].open_trims.push(first),
                 Doing::Consume => self.run.cursors[call.store].under_way = false,
+                Doing::Follow => self.run.places[call.store].seen.under_way = false,
                 // Of a lease it is noted as open since it was asked.
                 Doing::Lease(_) | Doing::Delete(_) | Doing::Read { .. } | Doing::Peek(_) | Doing::Status(_) => {}
             }
@@ -508,9 +531,19 @@ fn drive<T>(stepper: &Stepper, future: &mut Future<T>) -> T {
 }
 
 /// Why what is there could not be compared.
-enum Ended {
+pub(crate) enum Ended {
     Disk(ReadError),
     Broken(Broken),
+}
+
+impl Ended {
+    /// On a disk that lets everything be read.
+    fn told(self) -> Broken {
+        match self {
+            Self::Disk(error) => format!("it cannot be read: {error}"),
+            Self::Broken(broken) => broken,
+        }
+    }
 }
 
 impl From<ReadError> for Ended {

@@ -52,6 +52,10 @@ pub struct Attempt {
     unknown: bool,
     /// How often it was called, in all lives.
     calls: u32,
+    /// How many of those calls are under way.
+    under_way: u32,
+    /// Somebody was told that it is new.
+    was_new: bool,
 }
 
 /// What an attempt adds to one segment.
@@ -150,6 +154,8 @@ impl Model {
             answered: None,
             unknown: false,
             calls: 0,
+            under_way: 0,
+            was_new: false,
         });
         self.attempts.len() - 1
     }
@@ -192,6 +198,7 @@ impl Model {
         let own = &mut self.attempts[attempt];
         own.called.get_or_insert(now);
         own.calls += 1;
+        own.under_way += 1;
         if matches!(own.fate, Fate::Never | Fate::Lost) {
             own.fate = Fate::Open;
         }
@@ -201,6 +208,7 @@ impl Model {
     }
 
     fn ended(&mut self, attempt: usize) {
+        self.attempts[attempt].under_way -= 1;
         for segment in self.attempts[attempt].touches() {
             self.segments[segment].under_way -= 1;
         }
@@ -239,7 +247,14 @@ impl Model {
                 ));
             }
         }
-        if own.calls == 1 {
+        let is_first = own.calls == 1;
+        if committed.was_there && is_first || !committed.was_there && std::mem::replace(&mut own.was_new, true) {
+            return Err(format!(
+                "attempt {attempt}, called {} times, is told: was there before: {}",
+                own.calls, committed.was_there
+            ));
+        }
+        if is_first {
             self.saw_what_it_demanded(attempt, now);
         }
         self.is_there(attempt, told)
@@ -313,7 +328,8 @@ impl Model {
                 Err(format!("attempt {attempt} is there, and a retry is told: {why}"))
             }
             (Fate::There(..), _) => Ok(()),
-            _ if own.unknown => Ok(()),
+            // Another call of it may still be accepted.
+            _ if own.unknown || own.under_way > 0 => Ok(()),
             _ => {
                 own.fate = Fate::Never;
                 own.called = None;
@@ -519,6 +535,7 @@ impl Model {
                 attempt.fate = Fate::Lost;
             }
             (attempt.called, attempt.answered, attempt.unknown) = (None, None, false);
+            attempt.under_way = 0;
         }
         for segment in &mut self.segments {
             let start = segment.head;

@@ -63,7 +63,7 @@ pub fn rot(run: &mut Run) -> Result<(), Broken> {
 /// What becomes of a disk whose file at `path` is damaged.
 fn check(run: &mut Run, disk: Simulated, path: &Path, put_back: bool) -> Result<(), Broken> {
     let mut own = run.fork(disk.copy());
-    own.rotten = true;
+    (own.rotten, own.is_other_log) = (true, true);
     let whole = match Life::start(&mut own)? {
         None => false,
         Some(mut life) => {
@@ -112,9 +112,16 @@ fn repaired(run: &mut Run, disk: Simulated) -> Result<(), Broken> {
     }
     let mut own = run.fork(disk);
     own.dir = target.to_owned();
-    let Some(after) = logs(&mut own)? else {
+    own.is_other_log = true;
+    let mut life = Life::start(&mut own)?.ok_or("what was repaired does not start")?;
+    let Some(after) = life.logs()? else {
         return Err("what was repaired cannot be read".to_owned());
     };
+    for (store, after) in after.iter().enumerate() {
+        life.settle_places_alone(store, after)?;
+    }
+    run.counts.places += life.run.counts.places;
+    drop(life);
     for (store, (before, after)) in before.iter().zip(&after).enumerate() {
         let acknowledged = acknowledged(run, store, before);
         for entry in after {

@@ -15,6 +15,7 @@ use crate::cursor::Cursor;
 use crate::killed::damaged;
 use crate::life::Life;
 use crate::model::{Broken, Model};
+use crate::places::Places;
 use crate::plan::{End, Plan};
 use crate::rot::{rot, rot_unproved};
 
@@ -66,6 +67,8 @@ pub struct Counts {
     pub restores: u64,
     /// Entries read and compared.
     pub entries: u64,
+    /// Reads behind a place that was told in an earlier life, compared.
+    pub places: u64,
     /// Of all disks and lives: to tell one run from another.
     pub fingerprint: u64,
 }
@@ -94,6 +97,7 @@ impl Counts {
         self.lost_backups += other.lost_backups;
         self.restores += other.restores;
         self.entries += other.entries;
+        self.places += other.places;
         self.fingerprint ^= other.fingerprint;
     }
 }
@@ -120,6 +124,8 @@ pub struct Run {
     pub models: Vec<Model>,
     /// A consumer of each store.
     pub cursors: Vec<Cursor>,
+    /// Places that each store told.
+    pub places: Vec<Places>,
     /// Steps so far: the time of all histories.
     pub now: u64,
     /// What happened.
@@ -128,6 +134,8 @@ pub struct Run {
     pub garbled: bool,
     /// A file was damaged at rest.
     pub rotten: bool,
+    /// The files may be of an earlier state, or written anew: then a place may be of another log.
+    pub is_other_log: bool,
     /// A store did not open because of that: nothing more can be said of it.
     pub refused: bool,
     /// Tells what happens, for whoever looks for the reason of a failure.
@@ -201,6 +209,7 @@ impl Run {
         let models: Vec<Model> = (0..plan.stores).map(|_| Model::new(paths(plan.segments))).collect();
         let run = Self {
             cursors: models.iter().map(Cursor::new).collect(),
+            places: models.iter().map(|_| Places::default()).collect(),
             disk: Simulated::new(dice.any()),
             earlier: None,
             dir: PathBuf::from(DIR),
@@ -213,6 +222,7 @@ impl Run {
             counts: Counts::default(),
             garbled: false,
             rotten: false,
+            is_other_log: false,
             refused: false,
             trace,
             plan,
@@ -234,10 +244,12 @@ impl Run {
             watch: self.watch.clone(),
             models: self.models.clone(),
             cursors: self.cursors.clone(),
+            places: self.places.clone(),
             now: self.now,
             counts: Counts::default(),
             garbled: self.garbled,
             rotten: self.rotten,
+            is_other_log: self.is_other_log,
             refused: self.refused,
             trace: self.trace,
         }
