@@ -304,6 +304,54 @@ const MUTANTS: &[Mutant] = &[
         "let mut later = false;",
     ),
     mutant(
+        "a retry is told to be new",
+        "engine/src/commit/retry.rs",
+        "was_there: true,",
+        "was_there: false,",
+    ),
+    mutant(
+        "another transaction stands at a place, and nobody looks",
+        "engine/src/read/find.rs",
+        "Ok(found) => Ok(self.is_in(&found.header) && crc32fast::hash(&found.bytes()[8..]) == self.crc),",
+        "Ok(_) => Ok(true),",
+    ),
+    mutant(
+        "the transaction of a place is looked for by its number alone",
+        "engine/src/read/find.rs",
+        "return match self.is_in(&header) {",
+        "return match header.number == self.number {",
+    ),
+    mutant(
+        "who goes on behind a place sees its transaction again",
+        "engine/src/read/spaces/section.rs",
+        "let seen = behind.records.saturating_sub(before.records);",
+        "let seen = before.records.saturating_sub(before.records);",
+    ),
+    mutant(
+        "who goes on at a place within a transaction misses the rest of it",
+        "engine/src/read/spaces/section.rs",
+        "Some(Start::Behind(behind)) => self.window.position(found.place.0) < behind.at,",
+        "Some(Start::Behind(behind)) => self.window.position(found.place.0) <= behind.at,",
+    ),
+    mutant(
+        "the place that a reader tells is ahead of what it has read",
+        "engine/src/read/spaces.rs",
+        "let newest = self.newest.filter(|_| self.starts.is_some() && self.is_at_end());",
+        "let newest = self.log.shown.end().newest;",
+    ),
+    mutant(
+        "a place at the tail stands before the last transactions of an open",
+        "engine/src/log/replay.rs",
+        "self.newest = Some(Newest { at, header });",
+        "self.newest.get_or_insert(Newest { at, header });",
+    ),
+    mutant(
+        "who goes on at its place reads bytes of before the commit",
+        "engine/src/read/spaces/start.rs",
+        "self.window = Window::new(self.log.id, tail.extent);",
+        "",
+    ),
+    mutant(
         "the index of an extent begins one run late",
         "engine/src/log/recovery.rs",
         "            runs,\n        })",
@@ -329,7 +377,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "a consumer goes on by time alone",
-        "engine/src/read/spaces.rs",
+        "engine/src/read/spaces/start.rs",
         "Some((extent, run)) if run.timestamp == cursor.timestamp => Start::After {",
         "Some((extent, run)) if run.timestamp != cursor.timestamp => Start::After {",
     ),
