@@ -58,19 +58,33 @@ impl<T: Stretches> Backwards<T> {
         }
     }
 
-    /// The last stretch, but for its first `skip` entries that pass. `None`: it is more than a batch.
-    fn read(&mut self, start: T::Start, skip: u64) -> Result<Option<Stretch>, StorageError> {
-        let (choice, whole) = self.choice.without_limits(skip);
+    /// The last stretch. `None`: it is more than a batch.
+    fn read(&mut self, start: T::Start) -> Result<Option<Stretch>, StorageError> {
         let may_be_less = self.span > T::SPAN_MIN;
-        let mut all = GatheredPieces::default();
         let mut is_more = false;
-        let left = self.of.read(start, choice, |batch| {
+        let stretch = self.read_behind(start, 0, |all, batch| {
             is_more = may_be_less && all.is_full() && batch.entries() > 0;
-            all.append(batch);
             !is_more
         })?;
+        Ok((!is_more).then_some(stretch))
+    }
+
+    /// The last stretch, but for its first `skip` entries that pass, as long as `goes_on` says so of what there is and a further batch.
+    fn read_behind(
+        &mut self,
+        start: T::Start,
+        skip: u64,
+        mut goes_on: impl FnMut(&GatheredPieces, &GatheredPieces) -> bool,
+    ) -> Result<Stretch, StorageError> {
+        let (choice, whole) = self.choice.without_limits(skip);
+        let mut all = GatheredPieces::default();
+        let left = self.of.read(start, choice, |batch| {
+            let goes_on = goes_on(&all, &batch);
+            all.append(batch);
+            goes_on
+        })?;
         let bytes = whole - left.bytes;
-        Ok((!is_more).then_some(Stretch { batch: all, bytes }))
+        Ok(Stretch { batch: all, bytes })
     }
 
     /// The last entries of a stretch, as many as may still be returned. The limit of bytes ends it with the first that reaches it.
@@ -88,14 +102,14 @@ impl<T: Stretches> Backwards<T> {
         };
         while low < high {
             let middle = low + (high - low) / 2;
-            let behind = self.read(start, middle + 1)?.map_or(u64::MAX, |stretch| stretch.bytes);
-            match behind < self.choice.bytes {
+            let behind = self.read_behind(start, middle + 1, |_, _| true)?;
+            match behind.bytes < self.choice.bytes {
                 true => high = middle,
                 false => low = middle + 1,
             }
         }
-        // It fitted a batch with more.
-        Ok(self.read(start, low)?.unwrap_or(all))
+        // What is cut needs more room in a batch than the whole, and yet it is one.
+        self.read_behind(start, low, |_, _| true)
     }
 }
 
@@ -120,7 +134,7 @@ impl<T: Stretches> Scan for Backwards<T> {
                 self.is_over = true;
                 return Ok(None);
             };
-            let Some(stretch) = self.read(start, 0)? else {
+            let Some(stretch) = self.read(start)? else {
                 self.span = (self.span / 4).max(T::SPAN_MIN);
                 continue;
             };

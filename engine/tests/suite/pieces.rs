@@ -4,6 +4,7 @@ mod cursors;
 mod model;
 
 use streamkit_engine::*;
+use uuid::Uuid;
 
 use crate::gated::Gated;
 use model::{Model, STORE, all_spaces, decoded, engine};
@@ -85,6 +86,39 @@ async fn transactions_of_which_all_is_wanted_come_as_they_stand_in_the_log_and_c
         whole += batch.pieces.len();
     }
     assert_eq!(whole, 40);
+}
+
+#[tokio::test]
+async fn newest_first_a_limit_holds_within_a_transaction_that_is_larger_than_a_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(EngineConfig::new(dir.path())).unwrap();
+    let store = engine.store(STORE).await.unwrap();
+    let part = |segment: &str, count: usize| SegmentAppend {
+        path: SegmentPath::new("s", segment).unwrap(),
+        first_sequence: Sequence::FIRST,
+        records: (0..count).map(|_| Record::new(vec![1; 1000])).collect(),
+    };
+    for segments in [vec![part("a", 300), part("b", 100), part("c", 100)], vec![part("d", 1)]] {
+        let transaction = Transaction {
+            id: Uuid::new_v4(),
+            segments,
+            fence: None,
+            conditions: Vec::new(),
+        };
+        store.append(transaction).await.unwrap();
+    }
+    for limit in [1, 101, 102, 450, 451, 501, 600] {
+        let mut reader = store.read_pieces(PiecesRead {
+            is_backwards: true,
+            entries: limit,
+            ..all_spaces(LogCursor::default())
+        });
+        let mut got = 0;
+        while let Some(batch) = reader.next_batch().await.unwrap() {
+            got += batch.entries;
+        }
+        assert_eq!(got, limit.min(501));
+    }
 }
 
 #[tokio::test]
