@@ -99,7 +99,7 @@ impl Catalog {
         self.find_named((path.space.as_str(), path.segment.as_str()))
     }
 
-    fn find_named(&self, (space, segment): (&str, &str)) -> Option<(SegmentNumber, &Segment)> {
+    pub(crate) fn find_named(&self, (space, segment): (&str, &str)) -> Option<(SegmentNumber, &Segment)> {
         let number = self.find_number(self.spaces.get(space)?.number, segment)?;
         Some((number, &self.segments.rows[number]))
     }

@@ -136,6 +136,24 @@ impl IndexFile {
         self.runs(&mut pages, row, first, max.min(row.run_count - first))
     }
 
+    /// Up to `max` runs of a row that was found here, at or behind a place.
+    pub(crate) fn runs_behind(&self, row: &SegmentRow, from: SectionAt, max: u32) -> Result<Vec<Run>, StorageError> {
+        let mut pages = self.pages();
+        let (mut low, mut high) = (0, if from == (0, 0) { 0 } else { row.run_count });
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let run = match *self.runs(&mut pages, row, middle, 1)? {
+                [run] => run,
+                _ => return Err(self.damaged(FormatError::Short)),
+            };
+            match run.place() < from {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        self.runs(&mut pages, row, low, max.min(row.run_count - low))
+    }
+
     /// Goes through all segments of the extent for those that have a run in the transaction at a place. Rows and their runs
     /// stand in one order, so each page is read about once.
     pub(crate) fn each_at(&self, trx_byte: u32, mut found: impl FnMut(SegmentPath, &Run)) -> Result<(), StorageError> {
@@ -221,6 +239,11 @@ impl IndexFile {
             }
         }
         Ok(None)
+    }
+
+    /// How many sections a space has.
+    pub(crate) fn posting_count(&self, space: &Name) -> Result<u32, StorageError> {
+        Ok(self.space(space)?.map_or(0, |row| row.posting_count))
     }
 
     /// Up to `max` postings of a space at or after a place, in log order.

@@ -90,6 +90,13 @@ impl Segments {
         self.order.find(before(|number| self.compare(number, space, name)))
     }
 
+    /// The segments of a space whose names begin so.
+    pub(crate) fn beginning(&self, space: SpaceNumber, prefix: &str) -> impl Iterator<Item = &Segment> {
+        let from = self.order.iter_from(self.find(space, prefix));
+        let rows = from.map(|number| &self.rows[number]);
+        rows.take_while(move |row| row.space == space && self.names.bytes(row.name).starts_with(prefix.as_bytes()))
+    }
+
     /// Whether a path comes behind all segments.
     pub(crate) fn is_behind_all(&self, space: SpaceNumber, name: &str) -> bool {
         let space = (space, &self.spaces[space]);

@@ -6,7 +6,7 @@ use crate::format::run::{Run, SectionAt};
 use crate::format::transaction::Section;
 use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
-use streamkit_record::{LogPosition, Name, SegmentPath, Timestamp};
+use streamkit_record::{LogPosition, Name, SegmentPath, Sequence, Timestamp};
 
 /// A section of a space, as an index has it.
 pub(super) struct FoundSection {
@@ -14,6 +14,8 @@ pub(super) struct FoundSection {
     pub(super) timestamp: Timestamp,
     /// Its space among those that are read.
     pub(super) space: usize,
+    /// Its first sequence and how many records it has, where the index lists it as one of a wanted segment.
+    pub(super) is: Option<(Sequence, u32)>,
 }
 
 /// What a scan has come to. The numbers of transactions only grow in the log: what comes between two that stand where the index lists
@@ -45,7 +47,8 @@ impl Listed {
             // Nothing was read before it that would be met a second time.
             None => is_listed(log, at.extent, (section.space, section.segment), run)?,
         };
-        Ok(follows && run.timestamp == found.timestamp && section.space == space.as_str().as_bytes())
+        let is_it = found.is.is_none_or(|is| is == (run.first_sequence, run.count));
+        Ok(follows && is_it && run.timestamp == found.timestamp && section.space == space.as_str().as_bytes())
     }
 
     /// Entries of this run were given out, or passed over for what they are.

@@ -1,8 +1,10 @@
 //! Of which segments a read of the log is.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use streamkit_record::{Name, Wanted};
+use crate::index::catalog::Catalog;
+use crate::index::segments::Segment;
+use streamkit_record::{Name, SegmentPath, Wanted};
 
 /// The spaces of a read, and what it wants of each. It knows a space by its place among them.
 #[derive(Default)]
@@ -21,6 +23,57 @@ impl Part {
     pub(super) fn wants(&self, segment: &[u8]) -> bool {
         let begins = |prefix: &String| segment.starts_with(prefix.as_bytes());
         self.is_all || self.segments.contains(segment) || self.prefixes.iter().any(begins)
+    }
+
+    /// The segments that it is of, those that begin with `prefix`, and of which an extent may hold entries that can be read; `None`: they
+    /// are more than `most`.
+    pub(super) fn few(
+        &self,
+        catalog: &Catalog,
+        space: &Name,
+        prefix: &str,
+        extent: u64,
+        most: usize,
+    ) -> Option<Vec<SegmentPath>> {
+        let may_hold =
+            |segment: &Segment| (u64::from(segment.begun.extent)..=u64::from(segment.last_extent)).contains(&extent);
+        let Some(number) = catalog.space_number(space) else {
+            return Some(Vec::new());
+        };
+        let mut names: BTreeSet<&[u8]> = BTreeSet::new();
+        let all = catalog.segments();
+        let whole = self.is_all.then_some("");
+        for own in self.prefixes.iter().map(String::as_str).chain(whole) {
+            let begins = match own.starts_with(prefix) {
+                true => own,
+                false if prefix.starts_with(own) => prefix,
+                false => continue,
+            };
+            // All of them are looked at: as many that the extent does not hold make it no cheaper to ask for each.
+            for (looked_at, segment) in all.beginning(number, begins).enumerate() {
+                if looked_at >= most {
+                    return None;
+                }
+                if may_hold(segment) {
+                    names.insert(all.names.bytes(segment.name));
+                }
+            }
+        }
+        if self.segments.len() > most {
+            return None;
+        }
+        for own in &self.segments {
+            let there = std::str::from_utf8(own).ok().filter(|name| name.starts_with(prefix));
+            let found = there.and_then(|name| catalog.find_named((space.as_str(), name)));
+            if found.is_some_and(|(_, segment)| may_hold(segment)) {
+                names.insert(own);
+            }
+        }
+        let paths = names.into_iter().filter_map(|name| {
+            let (space, segment) = (space.clone(), Name::from_bytes(name).ok()?);
+            Some(SegmentPath { space, segment })
+        });
+        Some(paths.collect())
     }
 }
 

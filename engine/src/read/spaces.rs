@@ -2,6 +2,7 @@
 //! misses an entry before it.
 
 mod few;
+mod lookup;
 mod section;
 mod start;
 pub(crate) mod stretches;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use self::lookup::Asked;
 use super::choice::Choice;
 use super::entries::ANOTHER_SECTION;
 use super::find::PlaceSearch;
@@ -18,13 +20,10 @@ use super::listed::{FoundSection, Listed};
 use super::place::Place;
 use super::resolve::Search;
 use super::sources::Sources;
-use super::{RUNS_PER_LOOKUP, SKIPPED_READS, SKIPPED_RUNS, Scan};
+use super::{SKIPPED_READS, SKIPPED_RUNS, Scan};
 use crate::boundary::{SpaceCursor, SpacesRead, TimeRange};
 use crate::error::StorageError;
 use crate::format::run::SectionAt;
-use crate::index::runs::ExtentRuns;
-use crate::index::segments::{Segments, SpaceNumber};
-use crate::log::extents::ExtentIndex;
 use crate::log::opened::StoreLog;
 use crate::log::shown::{End, Newest};
 use crate::log::window::Window;
@@ -82,6 +81,8 @@ pub(crate) struct SpacesScan<G: Gather> {
     extent: u64,
     next_place: SectionAt,
     found: VecDeque<FoundSection>,
+    /// How the index file of the extent is asked, if it is one that was.
+    asked: Option<Asked>,
     window: Window,
     listed: Listed,
     /// The rest of a section that did not fit the last batch: its place, and the next sequence.
@@ -127,6 +128,7 @@ impl<G: Gather> SpacesScan<G> {
             extent: 0,
             next_place: (0, 0),
             found: VecDeque::new(),
+            asked: None,
             window,
             listed: Listed::default(),
             resume: None,
@@ -158,101 +160,6 @@ impl<G: Gather> SpacesScan<G> {
         }
         Ok(())
     }
-
-    /// Sections of the wanted spaces from the next place on, and where to look after them; `None` at the extent's end.
-    fn lookup(&self) -> Result<(Vec<FoundSection>, Option<SectionAt>), StorageError> {
-        {
-            let catalog = self.log.catalog();
-            if catalog.open.extent == self.extent {
-                return Ok(self.lookup_runs(&catalog.open, catalog.segments()));
-            }
-        }
-        match self.log.extents.index(self.extent)? {
-            ExtentIndex::Memory { runs, segments } => Ok(self.lookup_runs(&runs, &segments)),
-            ExtentIndex::File(index) => {
-                let mut found = Vec::new();
-                let mut horizon: Option<SectionAt> = None;
-                for (space, name) in self.sources.names().enumerate() {
-                    let postings = index.postings(name, self.next_place, RUNS_PER_LOOKUP)?;
-                    if postings.len() == RUNS_PER_LOOKUP as usize {
-                        // There may be more of this space beyond: what lies further of the others waits.
-                        let last = postings[postings.len() - 1].place;
-                        horizon = Some(horizon.map_or(last, |place| place.min(last)));
-                    }
-                    found.extend(postings.into_iter().map(|posting| FoundSection {
-                        place: posting.place,
-                        timestamp: posting.timestamp,
-                        space,
-                    }));
-                }
-                found.sort_unstable_by_key(|found| found.place);
-                if let Some(horizon) = horizon {
-                    found.retain(|found| found.place <= horizon);
-                }
-                Ok((found, horizon.map(after)))
-            }
-        }
-    }
-
-    fn lookup_runs(&self, runs: &ExtentRuns, segments: &Segments) -> (Vec<FoundSection>, Option<SectionAt>) {
-        let mut found = Vec::new();
-        let mut last = (0, 0);
-        let mut spaces = KnownSpaces::default();
-        let mut runs = runs.in_order(self.next_place);
-        // A bounded number at a time, so that the committer never waits long for the catalog.
-        for owned in runs.by_ref().take(16 * RUNS_PER_LOOKUP as usize) {
-            last = owned.run.place();
-            if self.log_position(last) >= self.end {
-                return (found, None);
-            }
-            let row = &segments.rows[owned.segment];
-            let space = spaces.get(row.space, || self.sources.find(&segments.spaces[row.space]));
-            let name = segments.names.bytes(row.name);
-            if let Some(space) = space
-                && self.sources.part(space).wants(name)
-                && self.choice.filter.passes_segment(name)
-            {
-                found.push(FoundSection {
-                    place: last,
-                    timestamp: owned.run.timestamp,
-                    space,
-                });
-            }
-        }
-        (found, runs.next().map(|_| after(last)))
-    }
-}
-
-impl<G: Gather> SpacesScan<G> {
-    /// A place of the extent that is looked up.
-    fn log_position(&self, place: SectionAt) -> LogPosition {
-        LogPosition {
-            extent: self.extent,
-            byte: place.0,
-        }
-    }
-}
-
-/// Which spaces of a log are which of a read, as far as they were met: a look at a few runs must not cost a look at all that is wanted.
-#[derive(Default)]
-struct KnownSpaces {
-    last: Option<(SpaceNumber, Option<usize>)>,
-    all: BTreeMap<SpaceNumber, Option<usize>>,
-}
-
-impl KnownSpaces {
-    fn get(&mut self, space: SpaceNumber, find: impl FnOnce() -> Option<usize>) -> Option<usize> {
-        if let Some((_, known)) = self.last.filter(|(last, _)| *last == space) {
-            return known;
-        }
-        let known = *self.all.entry(space).or_insert_with(find);
-        self.last = Some((space, known));
-        known
-    }
-}
-
-fn after(place: SectionAt) -> SectionAt {
-    (place.0, place.1.saturating_add(1))
 }
 
 impl<G: Gather> Scan for SpacesScan<G> {

@@ -72,3 +72,53 @@ fn a_follower_who_asks_for_more_pays_for_what_is_new_and_neither_for_the_log_nor
         assert_eq!((counts.extent_reads, counts.index_reads), (0, 0), "{counts:?}");
     }
 }
+
+/// Entries of a read of pieces, and what the disk was asked for it.
+fn read(fixture: &Fixture, store: &LocalStore, read: PiecesRead) -> (u64, Counts) {
+    fixture.disk.take();
+    let entries = fixture.runtime.block_on(async {
+        let mut reader = store.read_pieces(read);
+        let mut entries = 0;
+        while let Some(batch) = reader.next_batch().await.unwrap() {
+            entries += batch.entries;
+        }
+        entries
+    });
+    (entries, fixture.disk.take())
+}
+
+#[test]
+fn a_read_of_a_few_segments_of_many_costs_what_they_have() {
+    let mut fixture = Fixture::new();
+    let store = fixture.store();
+    for n in 0..4000 {
+        append(&store, &format!("many-{n}"), 1, 1, 40_000);
+        if n % 40 == 0 {
+            append(&store, &format!("few-{}", n / 40 % 10), n / 400 + 1, 1, BYTES);
+        }
+    }
+    let store = fixture.reopened();
+    let space = || Name::new("space").unwrap();
+    let segments = (0..10).map(|n| Wanted::Segment(path(&format!("few-{n}"))));
+    let of = |parts| PiecesRead::all(ReadSource::Log(parts, LogCursor::default()));
+    let mut filtered = of(vec![Wanted::Space(space())]);
+    filtered.filter.prefix = "few-".to_owned();
+    let all = [
+        of(segments.collect()),
+        of(vec![Wanted::Prefix(space(), "few-".to_owned())]),
+        filtered,
+    ];
+    for parts in all {
+        let (entries, counts) = read(&fixture, &store, parts);
+        println!("{entries} entries, {counts:?}");
+        assert_eq!(entries, 100);
+        // One an entry; an extent with few sections is read as a whole.
+        assert!(counts.extent_reads <= 100 + 8 * 10, "{counts:?}");
+        assert!(counts.extent_bytes < 4_000_000, "{counts:?}");
+        // A few pages for each of the segments in each extent.
+        assert!(counts.index_reads < 10 * 10 * 5, "{counts:?}");
+    }
+    let (entries, counts) = read(&fixture, &store, of(vec![Wanted::Space(space())]));
+    assert_eq!(entries, 4100);
+    assert!(counts.extent_bytes > 160_000_000, "{counts:?}");
+}

@@ -125,6 +125,9 @@ impl<G: Gather> SpacesScan<G> {
         }
         let passes = self.choice.filter.passes_segment(section.segment);
         if !passes || !self.sources.part(found.space).wants(section.segment) {
+            if found.is.is_some() {
+                return Err(damage(ANOTHER_SECTION));
+            }
             // It must be what the index lists, just as what is given out.
             self.listed.passed(extent, &section, run);
             return Ok(true);
