@@ -221,6 +221,26 @@ async fn a_wrong_sequence_stores_nothing_and_tells_what_comes_next() {
     assert_eq!(peer.call(&Request::ConsumeSegment(consume("s", "a"))).await.0.len(), 10);
 }
 
+/// For programs it means the next sequence; a deployed client that sends it has none.
+#[tokio::test]
+async fn sequence_0_is_a_wrong_one() {
+    let host = Host::start().await;
+    let mut peer = ten(&host).await;
+    for (segment, expected) in [("a", 11), ("new", 1)] {
+        for records in [vec![record(0)], vec![record(0), record(11)], vec![record(0), record(1)]] {
+            let records: Vec<&str> = records.iter().map(String::as_str).collect();
+            let why = refused(&format!("sequence gap: expected {expected}, got 0"));
+            assert_eq!(peer.produce("s", segment, &records).await, (vec![], why));
+        }
+    }
+    let (entries, _) = peer.call(&Request::ConsumeSegment(consume("s", "a"))).await;
+    assert_eq!(entries.len(), 10);
+    assert_eq!(
+        peer.call(&Request::ConsumeSegment(consume("s", "new"))).await.0.len(),
+        0
+    );
+}
+
 #[tokio::test]
 async fn chunks_are_acknowledged_one_by_one_and_survive_a_later_gap() {
     let host = Host::start().await;
