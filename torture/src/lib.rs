@@ -26,6 +26,7 @@ pub mod life;
 pub mod model;
 pub mod mount;
 pub mod moves;
+mod older;
 pub mod places;
 pub mod plan;
 pub mod record;

@@ -99,7 +99,7 @@ pub struct Segment {
     pub open_delete: bool,
     /// The highest trim that a start decided of, and whether it decided of a delete: an older copy of the files may hold what it found
     /// undone.
-    decided: (u64, bool),
+    pub(crate) decided: (u64, bool),
     /// Calls under way that change it.
     pub under_way: u32,
     history: History,
@@ -407,23 +407,6 @@ impl Model {
             .filter(|part| part.segment == segment && part.life == own.life)
             .map(Part::last);
         lasts.max().unwrap_or(0).max(own.head)
-    }
-
-    /// The files are an older copy: what was lost since may be there, as it was when nobody knew of it.
-    pub fn doubt_what_was_lost(&mut self) {
-        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.fate == Fate::Lost) {
-            attempt.fate = Fate::Open;
-        }
-    }
-
-    /// Whether an entry may be missing in an older copy of the files: by a trim or a delete that was under way then, and that the
-    /// present files do not hold.
-    pub fn may_be_gone_in_older(&self, entry: &Entry) -> bool {
-        let own = self.segment_named(&entry.path).map(|segment| &self.segments[segment]);
-        own.is_some_and(|own| {
-            let trims = own.open_trims.iter().copied().fold(own.decided.0, u64::max);
-            own.open_delete || own.decided.1 || trims > entry.sequence.0
-        })
     }
 
     /// Which segment has this name.

@@ -216,11 +216,9 @@ async fn a_cursor_behind_what_a_repair_left_out_is_of_another_log() {
     let at = |place: usize| cursors[2].1.bytes().slice(place..place + 4).to_vec();
     let byte = u32::from_le_bytes(at(BYTE).try_into().unwrap()) as usize + 4;
     let file = dir.path().join("stores").join(STORE.to_string());
-    let extent = std::fs::read_dir(file).unwrap().map(|file| file.unwrap().path());
-    let extent = extent
-        .filter(|path| path.extension().is_some_and(|kind| kind == "extent"))
-        .next()
-        .unwrap();
+    let mut files = std::fs::read_dir(file).unwrap().map(|file| file.unwrap().path());
+    let extent = files.find(|path| path.extension().is_some_and(|kind| kind == "extent"));
+    let extent = extent.unwrap();
     let mut bytes = std::fs::read(&extent).unwrap();
     bytes[byte] ^= 1;
     std::fs::write(&extent, bytes).unwrap();
