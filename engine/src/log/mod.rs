@@ -10,6 +10,7 @@ pub(crate) mod headers;
 mod hold;
 pub mod latch;
 mod locate;
+mod newest;
 pub(crate) mod opened;
 pub(crate) mod prepared;
 mod recall;
