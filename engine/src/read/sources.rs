@@ -37,6 +37,9 @@ impl Part {
     ) -> Option<Vec<SegmentPath>> {
         let may_hold =
             |segment: &Segment| (u64::from(segment.begun.extent)..=u64::from(segment.last_extent)).contains(&extent);
+        if self.is_all && prefix.is_empty() {
+            return None;
+        }
         let Some(number) = catalog.space_number(space) else {
             return Some(Vec::new());
         };
