@@ -2,14 +2,14 @@
 
 use streamkit_engine::{Committed, Entry, Lease, Name, Piece, PieceBatch, SegmentPath, SegmentStatus, Timestamp};
 use streamkit_protocol::v2::{
-    Appended, Durability, Kind, Leased, ReadDone, Told, frame, put_excerpt, put_status, put_whole,
+    self, Appended, Durability, Kind, Leased, ReadDone, Told, frame, put_excerpt, put_status, put_whole,
 };
 use streamkit_record::transaction::{self, TransactionHeader, put_section};
 use streamkit_record::{Record, SegmentAppend, Sequence};
 use uuid::Uuid;
 
 use crate::live::{Interest, Present};
-use crate::verbs::{Batch, DoesNotFit, Portion, Totals};
+use crate::verbs::{Batch, DoesNotFit, Portion, Totals, Within};
 use crate::websocket::Frames;
 
 /// What a call answers with.
@@ -164,9 +164,25 @@ impl Batch for Outcomes {
     }
 
     fn totals(&mut self, totals: &Totals) {
-        for number in [totals.space_count, totals.segment_count, totals.entry_count] {
-            self.result.extend_from_slice(&number.to_le_bytes());
-        }
+        let range = |path: &SegmentPath| SegmentStatus {
+            path: path.clone(),
+            first_sequence: totals.first_sequence,
+            first_timestamp: totals.first_timestamp,
+            last_sequence: totals.last_sequence,
+            last_timestamp: totals.last_timestamp,
+        };
+        let segment = match &totals.within {
+            Within::Segment(path) if totals.segment_count > 0 => Some(range(path)),
+            _ => None,
+        };
+        let told = v2::Totals {
+            spaces: totals.space_count,
+            segments: totals.segment_count,
+            entries: totals.entry_count,
+            last_timestamp: totals.last_timestamp,
+            segment,
+        };
+        told.put(&mut self.result);
     }
 
     fn heartbeat(&mut self, _: &Interest) {

@@ -288,8 +288,9 @@ impl Verb {
                 debug_span!("streamkit.server.produce", space, segment)
             }
             Verb::Commit(commit) => {
+                let (space, segment) = self.told_names();
                 let segments = commit.transaction.segments.len();
-                debug_span!("streamkit.server.append", segments)
+                debug_span!("streamkit.server.append", space, segment, segments)
             }
             Verb::Peek(path) => {
                 let (space, segment) = (path.space.as_str(), path.segment.as_str());

@@ -23,6 +23,7 @@ mod malformed;
 mod parts;
 mod read;
 mod told;
+mod totals;
 
 pub use append::{Append, Appended, Durability};
 pub use batch::{Batches, put_excerpt, put_whole};
@@ -35,6 +36,7 @@ pub use frame::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Kind, frame};
 pub use malformed::Malformed;
 pub use read::{Follow, Read};
 pub use told::{ReadDone, Told};
+pub use totals::Totals;
 
 /// The subprotocol of the WebSocket.
 pub const SUBPROTOCOL: &str = "streamkit.v2";
