@@ -154,7 +154,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let fresh = format!("; get a fresh one with `{} token` and set STREAMKIT_TOKEN", called());
         let (exit, next) = match &error {
-            Error::Conflict { .. } => (Exit::Conflict, ""),
+            Error::Conflict { .. } | Error::Conflicts { .. } => (Exit::Conflict, ""),
             Error::Invalid(_) => (Exit::Arguments, ""),
             Error::Unauthorized | Error::TokenExpired { .. } => (Exit::Token, fresh.as_str()),
             Error::AccessDenied => (
@@ -172,9 +172,12 @@ impl From<Error> for Failure {
             ),
             // It says itself that only a restart helps.
             Error::Unavailable(why) if why.contains("restart to recover") => (Exit::NoAnswer, ""),
-            Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unavailable(_) | Error::NotBegun(_) => {
-                (Exit::NoAnswer, "; try again")
-            }
+            Error::ConnectionLost(_)
+            | Error::Timeout(_)
+            | Error::Unavailable(_)
+            | Error::TryLater { .. }
+            | Error::NotThereYet { .. }
+            | Error::NotBegun(_) => (Exit::NoAnswer, "; try again"),
             _ => (Exit::Failed, ""),
         };
         Self::of(exit, format!("{error}{next}"))

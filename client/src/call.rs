@@ -9,10 +9,11 @@ use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::channel::Channel;
-use crate::connection::Connection;
+use crate::connected::Connected;
 use crate::dial::Dialler;
 use crate::error::Error;
 use crate::link::Link;
+use crate::v2;
 
 /// Publishes to one segment share a lane, in which one runs at a time; two segments share one by chance only.
 const PUBLISH_LANES: usize = 256;
@@ -37,7 +38,7 @@ impl Shared {
     }
 
     /// The live connection, dialled if there is none.
-    pub(crate) async fn connection(&self) -> Result<Arc<Connection>, Error> {
+    pub(crate) async fn connection(&self) -> Result<Connected, Error> {
         self.link.connection_within(self.timeout).await
     }
 
@@ -80,9 +81,24 @@ impl Call {
         self.shared.publishing[lane].lock().await
     }
 
+    /// The live connection, dialled if there is none.
+    pub(crate) async fn connection(&self) -> Result<Connected, Error> {
+        self.shared.connection().await
+    }
+
+    /// Whether the server speaks v2. Dials if there is no connection.
+    pub(crate) async fn is_v2(&self) -> Result<bool, Error> {
+        Ok(matches!(self.connection().await?, Connected::V2(_)))
+    }
+
+    /// The live connection, which speaks v2, within this time.
+    pub(crate) async fn v2(&self, longest: Duration) -> Result<Arc<v2::Connection>, Error> {
+        self.shared.link.connection_within(longest).await?.v2()
+    }
+
     /// A fresh channel.
     pub(crate) async fn channel(&self) -> Result<Channel, Error> {
-        let connection = self.shared.connection().await?;
+        let connection = self.connection().await?.v1()?;
         let link = self.shared.link.clone();
         Ok(Channel::open(link, connection, self.store, self.timeout()))
     }

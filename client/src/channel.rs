@@ -180,7 +180,7 @@ impl Channel {
             if left.is_zero() {
                 return Err(Error::NotBegun(ENDED_FIRST.to_owned()));
             }
-            let connection = self.link.connection_within(left).await?;
+            let connection = self.link.connection_within(left).await?.v1()?;
             let bytes = self.again.as_ref().map_or(0, Again::bytes);
             match room_for(&connection, bytes, left).await {
                 Err(Error::ConnectionLost(_)) if self.leaves() => {}

@@ -13,6 +13,7 @@ use crate::retry::RetryPolicy;
 use crate::store::StoreClient;
 use crate::tls::Tls;
 use crate::transport::{Transport, Way};
+use crate::version::Protocol;
 
 /// Settings of a client.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub struct Builder {
     retry: RetryPolicy,
     timeout: Duration,
     hooks: Hooks,
+    protocol: Protocol,
 }
 
 impl Builder {
@@ -68,6 +70,13 @@ impl Builder {
         self
     }
 
+    /// The newest version of the protocol to speak. Default [`Protocol::V2`]; a server that knows v1 alone is spoken to in v1.
+    #[must_use]
+    pub fn protocol(mut self, newest: Protocol) -> Self {
+        self.protocol = newest;
+        self
+    }
+
     /// How often to dial. Default [`RetryPolicy::DEFAULT`].
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
@@ -104,6 +113,7 @@ impl Builder {
             token: self.token,
             retry: self.retry,
             hooks: self.hooks,
+            protocol: self.protocol,
         };
         Client {
             shared: Arc::new(Shared::new(dialler, self.timeout)),
@@ -127,6 +137,7 @@ impl Client {
             retry: RetryPolicy::DEFAULT,
             timeout: Duration::from_secs(30),
             hooks: Hooks::default(),
+            protocol: Protocol::V2,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Entries as a stream. The server sends as fast as the link allows, and a consumer may be slower. When its inbox
+//! Entries as a stream. Over v1 the server sends as fast as the link allows, and a consumer may be slower. When its inbox
 //! overruns, the client ends the channel; once the inbox is empty, it asks for the rest, from the position after the
 //! last entry.
 
@@ -13,34 +13,25 @@ use crate::channel::{Arrival, Channel};
 use crate::error::Error;
 use crate::lookup;
 use crate::model::Entry;
-use crate::position::{Gap, Position, Taken};
-
-/// The end of the text with which a server ends a read of a segment that is deleted meanwhile.
-const DELETED: &str = " was deleted while it was read";
+use crate::position::{DELETED, Gap, Position, Taken};
+use crate::verbs::Consuming;
 
 /// The entries of a consume. Ends with `None` only if the server ended it cleanly; after an error it is over. Dropping
 /// it ends the consume on the server.
 ///
-/// Read it as slowly as you like; nobody else waits for it. The client keeps 16 MiB of the entries sent ahead. It asks
-/// for the rest of a slow read later, over the same connection, and neither misses nor repeats an entry. Such a read
-/// may continue past the moment of its request: to the moment at which it first fell behind (with a Go server, which
-/// cannot bound a read that way, the last time).
+/// Read it as slowly as you like; nobody else waits for it. Over v2 the server sends 4 MiB ahead, and waits. Over v1 the client keeps
+/// 16 MiB of the entries sent ahead, and asks for the rest of a slow read later, over the same connection; it neither misses nor repeats an entry.
+/// Such a read may continue past the moment of its request: to the moment at which it first fell behind (with a Go
+/// server, which cannot bound a read that way, the last time).
 pub struct Entries {
     inner: Pin<Box<dyn Stream<Item = Result<Entry, Error>> + Send>>,
 }
 
 impl Entries {
     pub(crate) fn new(call: Call, request: Request) -> Self {
-        let reading = Box::new(Reading {
-            call,
-            position: Position::new(request),
-            channel: None,
-            repeated: false,
-            bounded: false,
-            last: 0,
-        });
+        let begins = Box::new(Running::Begins(call, request));
         Self {
-            inner: Box::pin(stream::unfold(Some(reading), step).fuse()),
+            inner: Box::pin(stream::unfold(Some(begins), step).fuse()),
         }
     }
 }
@@ -67,19 +58,55 @@ struct Reading {
     last: u64,
 }
 
-type Step = (Result<Entry, Error>, Option<Box<Reading>>);
+/// A consume over either version.
+enum Running {
+    /// It is not known yet which one the server speaks.
+    Begins(Call, Request),
+    V1(Box<Reading>),
+    V2(Box<Consuming>),
+}
+
+type Step = (Result<Entry, Error>, Option<Box<Running>>);
 
 /// The next entry; after an error nothing.
-async fn step(reading: Option<Box<Reading>>) -> Option<Step> {
-    let mut reading = reading?;
-    match reading.next().await {
-        Ok(Some(entry)) => Some((Ok(entry), Some(reading))),
+async fn step(running: Option<Box<Running>>) -> Option<Step> {
+    let mut running = running?;
+    match running.next().await {
+        Ok(Some(entry)) => Some((Ok(entry), Some(running))),
         Ok(None) => None,
         Err(error) => Some((Err(error), None)),
     }
 }
 
+impl Running {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        loop {
+            match self {
+                Self::Begins(call, request) => {
+                    *self = match call.is_v2().await? {
+                        true => Self::V2(Box::new(Consuming::new(call.clone(), request.clone())?)),
+                        false => Self::V1(Box::new(Reading::new(call.clone(), request.clone()))),
+                    };
+                }
+                Self::V1(reading) => return reading.next().await,
+                Self::V2(consuming) => return consuming.next().await,
+            }
+        }
+    }
+}
+
 impl Reading {
+    fn new(call: Call, request: Request) -> Self {
+        Self {
+            call,
+            position: Position::new(request),
+            channel: None,
+            repeated: false,
+            bounded: false,
+            last: 0,
+        }
+    }
+
     async fn next(&mut self) -> Result<Option<Entry>, Error> {
         loop {
             let channel = match &mut self.channel {
@@ -92,7 +119,7 @@ impl Reading {
                 }
             };
             match channel.next().await {
-                Ok(Arrival::Message(message)) => match self.position.take(&message)? {
+                Ok(Arrival::Message(message)) => match self.position.take(entry(&message)?)? {
                     Taken::Entry(entry) => return Ok(Some(entry)),
                     Taken::Again => {}
                     Taken::Gap(gap) => {
@@ -169,6 +196,15 @@ impl Reading {
         self.channel = Some(channel);
         Ok(true)
     }
+}
+
+/// An entry as v1 tells it.
+fn entry(message: &[u8]) -> Result<Entry, Error> {
+    let wire = streamkit_protocol::Entry::decode(message).map_err(Error::malformed)?;
+    if wire.sequence == 0 || wire.payload.0.is_none() {
+        return Err(Error::Protocol("an entry without sequence or payload".to_owned()));
+    }
+    Ok(Entry::from_wire(wire))
 }
 
 /// Asks what became of a segment with missing entries; `None` if none was removed.

@@ -8,16 +8,15 @@ use std::time::Duration;
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
 use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self};
 
-use crate::connection::Connection;
-use crate::duplex;
+use crate::connected::Connected;
 use crate::error::Error;
+use crate::handshake::shake;
 use crate::progress::{Metered, Progress};
 use crate::retry::RetryPolicy;
 use crate::terms::Terms;
@@ -25,6 +24,8 @@ use crate::tls::{Failed, Tls};
 use crate::tls_error::TlsError;
 use crate::token;
 use crate::transport::{Target, Way, network};
+use crate::version::Protocol;
+use crate::{duplex, v2};
 
 /// Longest a single attempt to connect may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +55,8 @@ pub(crate) struct Dialler {
     pub(crate) token: TokenSource,
     pub(crate) retry: RetryPolicy,
     pub(crate) hooks: Hooks,
+    /// The newest version that is offered.
+    pub(crate) protocol: Protocol,
 }
 
 /// Why an attempt failed, and whether another can help.
@@ -76,7 +79,7 @@ impl DialError {
 
 impl Dialler {
     /// Dials until there is a connection, the server refuses the token, or the attempts are used up.
-    pub(crate) async fn dial_with_retries(&self) -> Result<Arc<Connection>, Error> {
+    pub(crate) async fn dial_with_retries(&self) -> Result<Connected, Error> {
         let retry = self.retry;
         let mut failures = 0;
         loop {
@@ -106,7 +109,7 @@ impl Dialler {
         }
     }
 
-    async fn dial(&self) -> Result<Arc<Connection>, DialError> {
+    async fn dial(&self) -> Result<Connected, DialError> {
         let invalid = |what: String| DialError::Permanent(Error::Invalid(what));
         let token = (self.token)().await.map_err(DialError::Transient)?;
         let mut request = self
@@ -128,13 +131,18 @@ impl Dialler {
         let bytes = self.way.connect(&target).await;
         let bytes = bytes.map_err(|failed| DialError::of(failed, &self.url))?;
         let progress = Progress::new();
-        let config = WebSocketConfig::default()
-            .read_buffer_size(16 << 10)
-            .write_buffer_size(16 << 10)
-            .max_message_size(Some(FRAME_BYTES_MAX))
-            .max_frame_size(Some(FRAME_BYTES_MAX));
-        match client_async_with_config(request, Metered::new(bytes, progress.clone()), Some(config)).await {
-            Ok((socket, answer)) => Ok(duplex::start(socket, progress, Terms::new(&token, answer.headers()))),
+        let metered = Metered::new(bytes, progress.clone());
+        match shake(request, metered, self.protocol, config).await {
+            Ok((socket, answer, version)) => {
+                let terms = Terms::new(&token, &answer);
+                match version {
+                    Protocol::V1 => Ok(Connected::V1(duplex::start(socket, progress, terms))),
+                    Protocol::V2 => {
+                        let opened = v2::open(socket, progress, terms).await;
+                        opened.map(Connected::V2).map_err(DialError::Transient)
+                    }
+                }
+            }
             Err(tungstenite::Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
                 Err(DialError::Permanent(token::refused(&token)))
             }
@@ -154,6 +162,19 @@ impl Dialler {
             Err(error) => Err(DialError::Transient(error.to_string())),
         }
     }
+}
+
+/// What the library may take and keep.
+fn config(version: Protocol) -> WebSocketConfig {
+    let (buffer, most) = match version {
+        Protocol::V1 => (16 << 10, FRAME_BYTES_MAX),
+        Protocol::V2 => (64 << 10, 2 * streamkit_protocol::v2::FRAME_BYTES_MAX),
+    };
+    WebSocketConfig::default()
+        .read_buffer_size(buffer)
+        .write_buffer_size(16 << 10)
+        .max_message_size(Some(most))
+        .max_frame_size(Some(most))
 }
 
 /// That a server lets us not come in, with what it says.

@@ -6,23 +6,26 @@ use std::time::Instant;
 
 use streamkit_protocol::limits::{DEAD_AFTER, PING_PERIOD_MAX, PING_PERIOD_MIN};
 use streamkit_protocol::{Control, Frame, Terminal};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::connection::{Connection, Inbound};
+use crate::outgoing::Queued;
 use crate::progress::Progress;
 use crate::terms::Terms;
 use crate::wire::{Socket, WRITE_DEADLINE, Wire};
 
 /// Starts the task of a fresh socket, whose writes move `progress`.
 pub(crate) fn start(socket: Socket, progress: Arc<Progress>, terms: Terms) -> Arc<Connection> {
-    let (connection, queued) = Connection::new(progress, terms);
-    let wire = Wire::new(socket, queued, connection.clone(), WRITE_DEADLINE);
+    let (connection, queued) = Connection::new(progress.clone(), terms);
+    let queued = Queued::new(queued, connection.clone());
+    let wire = Wire::new(socket, queued, progress, WRITE_DEADLINE);
     tokio::spawn(run(wire, connection.clone()));
     connection
 }
 
 /// Reads, routes and writes until the connection is over, in one task: a socket has one waker then, not two that wake each
 /// other for nothing.
-async fn run(mut wire: Wire, connection: Arc<Connection>) {
+async fn run(mut wire: Wire<Queued>, connection: Arc<Connection>) {
     let mut last_frame = Instant::now();
     let mut ping = pin!(tokio::time::sleep(ping_period()));
     let why = loop {
@@ -39,7 +42,8 @@ async fn run(mut wire: Wire, connection: Arc<Connection>) {
             }
             received = wire.next() => received,
         };
-        let frame = match received.and_then(|bytes| Frame::decode(&bytes).map_err(|error| error.to_string())) {
+        let decoded = |message: Message| Frame::decode(&message.into_data()).map_err(|error| error.to_string());
+        let frame = match received.and_then(decoded) {
             Ok(frame) => frame,
             Err(why) => break why,
         };
@@ -92,10 +96,11 @@ mod tests {
     async fn a_server_that_pings_and_reads_nothing_does_not_fill_the_memory() {
         let progress = Progress::new();
         let (socket, mut far) = socket(progress.clone()).await;
-        let (connection, mut queued) = Connection::new(progress, Terms::default());
+        let (connection, mut queued) = Connection::new(progress.clone(), Terms::default());
         // Nobody takes from the queue.
         let (_held, nothing) = mpsc::unbounded_channel();
-        let wire = Wire::new(socket, nothing, connection.clone(), WRITE_DEADLINE);
+        let nothing = Queued::new(nothing, connection.clone());
+        let wire = Wire::new(socket, nothing, progress, WRITE_DEADLINE);
         let pings = tokio::spawn(async move {
             let ping = streamkit_protocol::Frame::connection(streamkit_protocol::Control::Ping).encode();
             let mut frame = vec![0x81, 126];

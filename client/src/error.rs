@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use streamkit_record::{Entry, SegmentPath, Sequence};
+
 use crate::tls_error::TlsError;
 
 /// Why a call failed.
@@ -16,6 +18,26 @@ pub enum Error {
         head: u64,
         /// The sequence that was sent.
         got: u64,
+    },
+    /// Segments of an append are not as it demanded: nothing of it is stored. Decide again, from what is there now.
+    #[error("conflict: {}", of_heads(heads))]
+    Conflicts {
+        /// Each of them, and its head.
+        heads: Vec<(SegmentPath, Sequence)>,
+        /// Entries behind the heads that were expected, as far as the append asked for them.
+        entries: Vec<Entry>,
+    },
+    /// The id of the append is that of a stored transaction with other records. Nothing was stored now.
+    #[error("transaction {position} has the id, and other records")]
+    OtherRecords {
+        /// The number of that transaction.
+        position: u64,
+    },
+    /// The append was tied to a lease that was granted to another since, or given back: nothing of it is stored.
+    #[error("fenced off: the token {token} counts no longer")]
+    FencedOff {
+        /// The token of the append.
+        token: u64,
     },
     /// The server refused the token. Get another one.
     #[error("unauthorized: the server refused the token; it may be expired, signed with another key, or without scope")]
@@ -63,6 +85,40 @@ pub enum Error {
     /// calls running. Transient; nothing of a produce is stored.
     #[error("the server cannot do this now: {0}")]
     NotBegun(String),
+    /// The server cannot do this now, has stored nothing, and says when to try again. Transient.
+    #[error("the server cannot do this now: {why}; try again in {after:?}")]
+    TryLater {
+        /// Why it cannot.
+        why: String,
+        /// How long to wait.
+        after: Duration,
+    },
+    /// The server does not have all that a read has to include. Transient.
+    #[error("the server has come to transaction {position}, and the read has to include a later one")]
+    NotThereYet {
+        /// The last transaction that it has.
+        position: u64,
+    },
+    /// The server met stored bytes that are not those that were written. A retry meets the same; it still serves whole segments.
+    #[error("{why}")]
+    Damaged {
+        /// Segments that can no longer be read in full, as far as they are known.
+        segments: Vec<SegmentPath>,
+        /// What was found, and where.
+        why: String,
+    },
+    /// A cursor is not of the log that the server has: the store was made anew, or is another.
+    #[error("the cursor is of another log")]
+    OtherLog,
+    /// A read has more entries than the server lets one have. Read on behind the last one.
+    #[error("a read has at most {most} entries: read on behind the last one")]
+    TooManyEntries {
+        /// The most that it may have.
+        most: u64,
+    },
+    /// The server speaks protocol v1 alone, which has no such call.
+    #[error("the server speaks protocol v1 alone, which has no {0}")]
+    NotInV1(&'static str),
     /// The server refused for a reason that a retry does not change.
     #[error("{0}")]
     Refused(String),
@@ -90,6 +146,15 @@ pub enum Error {
     Closed,
 }
 
+/// Some segments with their heads.
+fn of_heads(heads: &[(SegmentPath, Sequence)]) -> String {
+    let heads: Vec<String> = heads
+        .iter()
+        .map(|(path, head)| format!("the head of {path} is {head}"))
+        .collect();
+    heads.join(", ")
+}
+
 /// A passed time, in its two largest units.
 fn in_units(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -110,7 +175,7 @@ fn go_on(next: u64) -> String {
 }
 
 /// Beginnings of texts that say why a chunk is not stored, or not for certain.
-const NOT_COMMITTED: &str = "failed to write transaction: ";
+pub(crate) const NOT_COMMITTED: &str = "failed to write transaction: ";
 
 /// Texts with which servers refuse a request before they do anything for it, and which they use for nothing else.
 /// Other texts may come before the first record or after a commit: that the server stops, that the token expired, that
@@ -141,6 +206,7 @@ impl Error {
     /// Whether the server met damaged stored bytes. A retry meets the same; the server still serves whole segments.
     pub fn is_damage(&self) -> bool {
         match self {
+            Error::Damaged { .. } => true,
             Error::Refused(why) => why.strip_prefix(NOT_COMMITTED).unwrap_or(why).starts_with(DAMAGE),
             _ => false,
         }
@@ -155,8 +221,17 @@ impl Error {
             | Error::Timeout(_)
             | Error::Unknown(_)
             | Error::Unavailable(_)
+            | Error::TryLater { .. }
+            | Error::NotThereYet { .. }
             | Error::NotBegun(_) => true,
             Error::Conflict { .. }
+            | Error::Conflicts { .. }
+            | Error::OtherRecords { .. }
+            | Error::FencedOff { .. }
+            | Error::Damaged { .. }
+            | Error::OtherLog
+            | Error::TooManyEntries { .. }
+            | Error::NotInV1(_)
             | Error::Unauthorized
             | Error::TokenExpired { .. }
             | Error::AccessDenied
@@ -174,6 +249,12 @@ impl Error {
     pub fn is_not_stored(&self) -> bool {
         match self {
             Error::Conflict { .. }
+            | Error::Conflicts { .. }
+            | Error::OtherRecords { .. }
+            | Error::FencedOff { .. }
+            | Error::TryLater { .. }
+            | Error::NotThereYet { .. }
+            | Error::NotInV1(_)
             | Error::Connect { .. }
             | Error::Tls { .. }
             | Error::Unauthorized
@@ -188,8 +269,19 @@ impl Error {
             | Error::Timeout(_)
             | Error::Unknown(_)
             | Error::Removed { .. }
+            | Error::Damaged { .. }
+            | Error::OtherLog
+            | Error::TooManyEntries { .. }
             | Error::Protocol(_)
             | Error::Closed => false,
+        }
+    }
+
+    /// When to try again, if the server says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Error::TryLater { after, .. } => Some(*after),
+            _ => None,
         }
     }
 

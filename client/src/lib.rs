@@ -16,10 +16,13 @@
 //! ```
 //!
 //! ```text
-//! store.rs ─▶ produce.rs, consume.rs, lookup.rs ─▶ call.rs ─▶ channel.rs ─▶ connection.rs ◀─ duplex.rs ─▶ wire.rs: WebSocket
-//!             what is asked                        link.rs: one dial for all ─▶ dial.rs: token, handshake, retries
-//!                                                                                    └▶ transport.rs: bytes to the server ─▶ tls.rs
+//!            ┌▶ over v2: verbs/ ─▶ v2/: frames, credit, one message of what gathered ─────────────┐
+//! store.rs ──┤   what is asked       one dial for all: link.rs ─▶ dial.rs: token, handshake, retries ├▶ wire.rs: WebSocket
+//!            └▶ over v1: produce.rs, consume.rs, lookup.rs ─▶ channel.rs ─▶ connection.rs ◀─ duplex.rs ┘
+//!                                                                       transport.rs: bytes to the server ─▶ tls.rs
 //! ```
+//!
+//! The server decides which version of the protocol is spoken. What v1 does not have is [`Error::NotInV1`].
 //!
 //! A connection is replaced before its token expires. A call of which the server has begun nothing when a connection ends, begins
 //! again on the next one. Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a broken connection, a
@@ -27,21 +30,27 @@
 //! reader may publish over the same client in between, or stop reading for a while.
 
 mod again;
+mod asked;
+mod batches;
 mod call;
 #[cfg(test)]
 mod catalogue_tests;
 mod channel;
 mod client;
+mod connected;
 mod connection;
 mod consume;
 mod dial;
 mod duplex;
 mod error;
+mod handshake;
 mod link;
 mod lookup;
 mod model;
+mod outgoing;
 mod position;
 mod produce;
+mod producer;
 mod progress;
 mod retry;
 mod store;
@@ -50,18 +59,26 @@ mod tls;
 mod tls_error;
 mod token;
 mod transport;
+mod v2;
+mod verbs;
+mod version;
 mod wire;
 
+pub use asked::{Append, Follow, Followed, Read};
+pub use batches::{Batch, Batches, Follows};
 pub use client::{Builder, Client};
 pub use consume::Entries;
 pub use dial::{Hooks, connect};
 pub use error::Error;
 pub use model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
-pub use produce::Producer;
+pub use producer::Producer;
 pub use retry::RetryPolicy;
 pub use store::StoreClient;
+pub use streamkit_protocol::v2::{Appended, Durability, Lease, LeaseChange, Leased};
 pub use streamkit_protocol::{LexKey, Metadata, SegmentStatus, SpaceOffset, Status, Trx};
+pub use streamkit_record as record;
 pub use tls::Tls;
 pub use tls_error::TlsError;
 pub use token::refused as refused_token;
 pub use transport::Transport;
+pub use version::Protocol;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::connection::Connection;
+use crate::connected::Connected;
 use crate::dial::Dialler;
 use crate::error::Error;
 
-type Dialled = Result<Arc<Connection>, Error>;
+type Dialled = Result<Connected, Error>;
 
 /// The link of a client to its server.
 pub(crate) struct Link {
@@ -63,7 +63,7 @@ impl Dial {
     }
 
     /// The connection that it has led to.
-    fn connection(&self) -> Option<Arc<Connection>> {
+    fn connection(&self) -> Option<Connected> {
         match &*self.dialled.borrow() {
             Some(Ok(connection)) => Some(connection.clone()),
             Some(Err(_)) | None => None,
@@ -71,7 +71,7 @@ impl Dial {
     }
 
     /// Stops dialling; returns the connection if there is one already.
-    fn stop(self) -> Option<Arc<Connection>> {
+    fn stop(self) -> Option<Connected> {
         self.task.abort();
         self.connection()
     }
@@ -93,10 +93,24 @@ impl Link {
     /// # Errors
     /// [`Error::Connect`] after `longest`; what dialling came to.
     pub(crate) async fn connection_within(&self, longest: Duration) -> Dialled {
+        if let Some(connection) = self.ready() {
+            return Ok(connection);
+        }
         match tokio::time::timeout(longest, self.connection()).await {
             Ok(dialled) => dialled,
             Err(_) => Err(self.without(format!("no connection within {longest:?}"))),
         }
+    }
+
+    /// The connection that serves, if there is one already.
+    fn ready(&self) -> Option<Connected> {
+        let mut state = self.lock();
+        if state.closed {
+            return None;
+        }
+        self.renew(&mut state);
+        let connection = state.dial.as_ref().and_then(Dial::connection);
+        connection.filter(Connected::is_usable)
     }
 
     fn without(&self, cause: String) -> Error {
@@ -199,7 +213,7 @@ impl Link {
     }
 
     /// Ends the connection or the dial for good; returns the connection, which ends after what is queued.
-    pub(crate) fn close(&self) -> Option<Arc<Connection>> {
+    pub(crate) fn close(&self) -> Option<Connected> {
         let mut state = self.lock();
         state.closed = true;
         if let Renewal::Dials(dial) = std::mem::take(&mut state.renewal) {

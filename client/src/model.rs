@@ -23,6 +23,27 @@ impl NewRecord {
         }
     }
 
+    pub(crate) fn from_log(record: streamkit_record::Record) -> Self {
+        let pairs = record
+            .metadata
+            .iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self {
+            metadata: pairs.collect(),
+            payload: record.payload,
+        }
+    }
+
+    pub(crate) fn into_log(self) -> streamkit_record::Record {
+        streamkit_record::Record {
+            payload: self.payload,
+            metadata: match self.metadata.is_empty() {
+                true => streamkit_record::Metadata::default(),
+                false => streamkit_record::Metadata::from_pairs(&self.metadata),
+            },
+        }
+    }
+
     /// Adds one pair of metadata.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
@@ -61,6 +82,26 @@ impl Entry {
             sequence: self.sequence,
         }
         .encode()
+    }
+
+    pub(crate) fn from_log(entry: streamkit_record::Entry) -> Self {
+        let pairs = entry
+            .metadata
+            .iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self {
+            sequence: entry.sequence.0,
+            timestamp: entry.timestamp.0,
+            trx: Trx {
+                id: entry.trx.id,
+                node: entry.trx.node,
+                number: entry.trx.number,
+            },
+            metadata: pairs.collect(),
+            payload: entry.payload,
+            space: entry.path.space.as_str().to_owned(),
+            segment: entry.path.segment.as_str().to_owned(),
+        }
     }
 
     pub(crate) fn from_wire(entry: streamkit_protocol::Entry) -> Self {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use streamkit_protocol::{Request, SpaceOffset, Status};
+use streamkit_record::SegmentPath;
 
 use crate::error::Error;
 use crate::model::Entry;
@@ -11,6 +12,9 @@ use crate::model::Entry;
 /// Segments of a read over spaces whose sequences are checked: the first so many that occur. Names and numbers of more
 /// would take too much memory.
 const SEGMENTS_CHECKED: usize = 65_536;
+
+/// The end of the text with which a server ends a read of a segment that is deleted meanwhile.
+pub(crate) const DELETED: &str = " was deleted while it was read";
 
 /// A read and how far it has come.
 pub(crate) struct Position {
@@ -48,6 +52,17 @@ pub(crate) struct Gap {
 }
 
 impl Gap {
+    /// One in a segment: `got` came where `expected` had to, behind an entry of time `last_time`.
+    pub(crate) fn new(path: &SegmentPath, expected: u64, got: u64, last_time: i64) -> Self {
+        Self {
+            space: path.space.to_string(),
+            segment: path.segment.to_string(),
+            expected,
+            got: Some(got),
+            last_time,
+        }
+    }
+
     /// What was removed, by the segment as it is now; `None` if nothing was.
     pub(crate) fn removed(&self, now: &Status) -> Option<Error> {
         // What was read of it is gone too, and its sequences are given again.
@@ -197,12 +212,7 @@ impl Position {
     }
 
     /// Takes the next entry.
-    pub(crate) fn take(&mut self, message: &[u8]) -> Result<Taken, Error> {
-        let wire = streamkit_protocol::Entry::decode(message).map_err(Error::malformed)?;
-        if wire.sequence == 0 || wire.payload.0.is_none() {
-            return Err(Error::Protocol("an entry without sequence or payload".to_owned()));
-        }
-        let entry = Entry::from_wire(wire);
+    pub(crate) fn take(&mut self, entry: Entry) -> Result<Taken, Error> {
         let last_time = self.last_time.unwrap_or(i64::MAX);
         let follows = match &mut self.place {
             Place::Segment { next } => segment(&self.request, next, &entry)?,

@@ -1,4 +1,4 @@
-//! Produces: records go out in batches, statuses come back per chunk, and a window keeps the two from drifting apart.
+//! Produces over v1: records go out in batches, statuses come back per chunk, and a window keeps the two from drifting apart.
 
 use streamkit_protocol::limits::PRODUCE_WINDOW_RECORDS;
 use streamkit_protocol::{Produce, RecordRef, Request, SegmentStatus, Terminal};
@@ -11,10 +11,8 @@ use crate::model::NewRecord;
 /// Bytes of frames to gather before sending them.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// A stream of records to one segment. Records are durable once a status covers them: [`Producer::acknowledged`] tells
-/// how far, [`Producer::finish`] waits for all. Dropping it earlier asks the server to discard records not yet in a
-/// chunk.
-pub struct Producer {
+/// A stream of records to one segment. Dropping it before its end asks the server to discard records not yet in a chunk.
+pub(crate) struct Produced {
     channel: Channel,
     batch: Batch,
     message: Vec<u8>,
@@ -24,7 +22,7 @@ pub struct Producer {
     last: Option<SegmentStatus>,
 }
 
-impl Producer {
+impl Produced {
     pub(crate) fn open(mut channel: Channel, space: &str, segment: &str, first_sequence: u64) -> Result<Self, Error> {
         if first_sequence == 0 {
             return Err(Error::Invalid("sequences start at 1".to_owned()));
@@ -54,7 +52,7 @@ impl Producer {
     ///
     /// # Errors
     /// [`Error`]; the stream is then over.
-    pub async fn send(&mut self, record: &NewRecord) -> Result<u64, Error> {
+    pub(crate) async fn send(&mut self, record: &NewRecord) -> Result<u64, Error> {
         // All waiting comes first.
         if self.batch.len() >= BATCH_BYTES {
             self.flush().await?;
@@ -80,7 +78,7 @@ impl Producer {
     }
 
     /// The highest sequence known to be durable.
-    pub fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
@@ -137,7 +135,7 @@ impl Producer {
     ///
     /// # Errors
     /// [`Error`]; also [`Error::Protocol`] if the server ends the stream without a status for the last record.
-    pub async fn finish(mut self) -> Result<Option<SegmentStatus>, Error> {
+    pub(crate) async fn finish(mut self) -> Result<Option<SegmentStatus>, Error> {
         self.batch.push(&Terminal::Close.encode())?;
         if let Err(error) = self.channel.send(&mut self.batch).await {
             self.arrived().await?;

@@ -3,15 +3,20 @@
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use streamkit_protocol::v2::{Appended, Durability, Lease, Leased};
 use streamkit_protocol::{Delete, GetSegments, Request, SegmentStatus, Status, Trim};
+use streamkit_record::{SegmentAppend, Sequence, Timestamp};
 use uuid::Uuid;
 
+use crate::asked::{Append, Follow, Read};
+use crate::batches::{Batches, Follows};
 use crate::call::Call;
+use crate::connected::Connected;
 use crate::consume::Entries;
 use crate::error::Error;
-use crate::lookup;
 use crate::model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
-use crate::produce::Producer;
+use crate::producer::Producer;
+use crate::{lookup, verbs};
 
 /// One store of a server.
 #[derive(Clone)]
@@ -34,6 +39,9 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn spaces(&self) -> Result<Vec<String>, Error> {
+        if self.call.is_v2().await? {
+            return verbs::spaces(&self.call).await;
+        }
         self.call.list(&Request::GetSpaces, name).await
     }
 
@@ -42,6 +50,9 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn segments(&self, space: &str) -> Result<Vec<String>, Error> {
+        if self.call.is_v2().await? {
+            return verbs::segments(&self.call, space).await;
+        }
         let request = GetSegments {
             space: space.to_owned(),
             ..GetSegments::default()
@@ -55,6 +66,9 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn segment_statuses(&self, space: &str, after: &str, limit: u64) -> Result<Vec<SegmentStatus>, Error> {
+        if self.call.is_v2().await? {
+            return verbs::statuses(&self.call, space, after, limit).await;
+        }
         let request = GetSegments {
             space: space.to_owned(),
             with_status: true,
@@ -107,6 +121,9 @@ impl StoreClient {
     /// # Errors
     /// [`Error`].
     pub async fn peek(&self, space: &str, segment: &str) -> Result<Option<Entry>, Error> {
+        if self.call.is_v2().await? {
+            return verbs::peek(&self.call, space, segment).await;
+        }
         self.call.ask(|channel| lookup::peek(channel, space, segment)).await
     }
 
@@ -115,6 +132,9 @@ impl StoreClient {
     /// # Errors
     /// [`Error`]; [`Error::Refused`] by a Go server, which does not know this call.
     pub async fn status(&self, space: &str, segment: &str) -> Result<Status, Error> {
+        if self.call.is_v2().await? {
+            return verbs::status(&self.call, space, segment).await;
+        }
         self.call.ask(|channel| lookup::status(channel, space, segment)).await
     }
 
@@ -157,12 +177,96 @@ impl StoreClient {
         Entries::new(self.call.clone(), Request::Consume(request))
     }
 
+    /// Appends one transaction, and waits until it is durable. If the connection is lost before the answer, the client asks
+    /// again under the same id until its timeout, so that the answer says what became of it. Dropping the future
+    /// gives the answer up, not the append.
+    ///
+    /// A server that speaks v1 alone takes records of one segment, without conditions, lease or place in the log: the position is 0 then,
+    /// and a retry does not tell whether it was stored before.
+    ///
+    /// # Errors
+    /// [`Error::Conflicts`], [`Error::OtherRecords`], [`Error::FencedOff`], [`Error::Invalid`]: nothing is stored.
+    /// [`Error::Unknown`]: there was no answer in time, and the same append, with its id, finds out. [`Error::NotInV1`].
+    pub async fn append(&self, append: Append) -> Result<Appended, Error> {
+        match self.call.connection().await? {
+            Connected::V2(connection) => verbs::append(&self.call, connection, append).await,
+            Connected::V1(_) => self.append_over_v1(append).await,
+        }
+    }
+
+    async fn append_over_v1(&self, append: Append) -> Result<Appended, Error> {
+        let Append {
+            sections,
+            conditions,
+            fence,
+            ..
+        } = append;
+        let lacks = match (&sections[..], conditions.is_empty(), fence) {
+            ([_], true, None) => None,
+            ([_], true, Some(_)) => Some("append tied to a lease"),
+            ([_], false, _) => Some("append with conditions"),
+            _ => Some("append to several segments"),
+        };
+        if let Some(what) = lacks {
+            return Err(Error::NotInV1(what));
+        }
+        let mut stored = Appended {
+            position: 0,
+            timestamp: Timestamp::default(),
+            durability: Durability::Disk,
+            is_known: false,
+            sections: Vec::new(),
+        };
+        for section in sections {
+            let (space, segment) = (section.path.space.as_str(), section.path.segment.as_str());
+            let count = section.records.len() as u64;
+            let records: Vec<NewRecord> = section.records.into_iter().map(NewRecord::from_log).collect();
+            let first = match section.first_sequence {
+                SegmentAppend::NEXT => self.peek(space, segment).await?.map_or(1, |last| last.sequence + 1),
+                Sequence(first) => first,
+            };
+            let status = self.produce_all(space, segment, first, records).await?;
+            stored.timestamp = Timestamp(status.last_timestamp);
+            let last = Sequence(status.last_sequence);
+            stored.sections.push((Sequence(status.last_sequence + 1 - count), last));
+        }
+        Ok(stored)
+    }
+
+    /// Reads batches of entries: of a segment, or of any parts of the store in the order of the log.
+    ///
+    /// # Errors
+    /// In the stream: [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
+    pub fn read(&self, read: Read) -> Batches {
+        Batches::new(self.call.clone(), read)
+    }
+
+    /// Follows any mix of segments, prefixes and spaces: what is there, then what is committed, each entry once, in the order of
+    /// the log.
+    ///
+    /// # Errors
+    /// In the stream: [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
+    pub fn follow(&self, follow: Follow) -> Follows {
+        Follows::new(self.call.clone(), follow)
+    }
+
+    /// Acquires, renews or releases a lease.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
+    pub async fn lease(&self, lease: Lease) -> Result<Leased, Error> {
+        match self.call.is_v2().await? {
+            true => verbs::lease(&self.call, lease).await,
+            false => Err(Error::NotInV1("lease in this client")),
+        }
+    }
+
     /// Opens a stream of records to a segment. The first gets `first_sequence`, which must be the head + 1.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn produce(&self, space: &str, segment: &str, first_sequence: u64) -> Result<Producer, Error> {
-        Producer::open(self.call.channel().await?, space, segment, first_sequence)
+        Producer::open(&self.call, space, segment, first_sequence).await
     }
 
     /// Appends records, the first at `first_sequence`, and waits until all are durable. Up to 10 000 records of at
@@ -194,6 +298,9 @@ impl StoreClient {
     /// [`Error::Conflict`] only if others were first for as long as the client's timeout; otherwise as
     /// [`StoreClient::produce_all`].
     pub async fn publish(&self, space: &str, segment: &str, record: NewRecord) -> Result<SegmentStatus, Error> {
+        if self.call.is_v2().await? {
+            return verbs::publish(&self.call, space, segment, record).await;
+        }
         let _alone = self.call.publishing(space, segment).await;
         let begun = Instant::now();
         let mut head = self.peek(space, segment).await?.map_or(0, |entry| entry.sequence);
@@ -213,6 +320,9 @@ impl StoreClient {
     /// [`Error`]; [`Error::Refused`] if the segment has no such sequence, or from a Go server, which does not know
     /// this call. After [`Error::ConnectionLost`] and [`Error::Timeout`] the outcome is unknown; repeat the call.
     pub async fn trim(&self, space: &str, segment: &str, first: u64) -> Result<SegmentStatus, Error> {
+        if self.call.is_v2().await? {
+            return verbs::trim(&self.call, space, segment, first).await;
+        }
         let request = Request::Trim(Trim {
             space: space.to_owned(),
             segment: segment.to_owned(),
@@ -230,6 +340,9 @@ impl StoreClient {
     /// As [`StoreClient::trim`]; [`Error::Refused`] if there is no such segment, which may also be the answer to a
     /// repeated call.
     pub async fn delete(&self, space: &str, segment: &str) -> Result<(), Error> {
+        if self.call.is_v2().await? {
+            return verbs::delete(&self.call, space, segment).await;
+        }
         let request = Request::Delete(Delete {
             space: space.to_owned(),
             segment: segment.to_owned(),

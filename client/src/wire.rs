@@ -6,15 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::connection::{Connection, Outgoing};
-use crate::progress::Metered;
+use crate::progress::{Metered, Progress};
 use crate::transport;
 
 /// Bytes written before the other direction has its turn.
@@ -29,13 +26,22 @@ pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) type Socket = WebSocketStream<Metered<transport::Bytes>>;
 
+/// What waits to be sent over a connection.
+pub(crate) trait Queue {
+    /// The next message; `None`: nothing is sent after the last one.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>>;
+
+    /// The socket has taken the message that came last from the queue.
+    fn taken(&mut self);
+}
+
 /// A connection's socket and what is queued for it.
-pub(crate) struct Wire {
+pub(crate) struct Wire<Q> {
     socket: Socket,
-    queued: mpsc::UnboundedReceiver<Outgoing>,
-    connection: Arc<Connection>,
-    /// Frames the socket has taken in part, and how many of them.
-    current: Option<(Outgoing, usize)>,
+    queue: Q,
+    progress: Arc<Progress>,
+    /// What the socket is to take next.
+    next: Option<Message>,
     unflushed: bool,
     write_deadline: Duration,
     /// Runs while something waits to be written.
@@ -44,18 +50,13 @@ pub(crate) struct Wire {
     broken: Option<(String, Pin<Box<Sleep>>)>,
 }
 
-impl Wire {
-    pub(crate) fn new(
-        socket: Socket,
-        queued: mpsc::UnboundedReceiver<Outgoing>,
-        connection: Arc<Connection>,
-        write_deadline: Duration,
-    ) -> Self {
+impl<Q: Queue> Wire<Q> {
+    pub(crate) fn new(socket: Socket, queue: Q, progress: Arc<Progress>, write_deadline: Duration) -> Self {
         Self {
             socket,
-            queued,
-            connection,
-            current: None,
+            queue,
+            progress,
+            next: None,
             unflushed: false,
             write_deadline,
             stalled: None,
@@ -63,11 +64,11 @@ impl Wire {
         }
     }
 
-    /// The server's next frame, while what is queued is written; or why there will be none. When writing fails, what the
-    /// server has sent before is returned first: acknowledgements, and perhaps its reason.
+    /// The server's next message, a text or a binary one, while what is queued is written; or why there will be none. When writing
+    /// fails, what the server has sent before is returned first: acknowledgements, and perhaps its reason.
     ///
     /// Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<Bytes, String> {
+    pub(crate) async fn next(&mut self) -> Result<Message, String> {
         poll_fn(|cx| {
             if self.broken.is_none() {
                 match self.poll_write(cx) {
@@ -88,11 +89,10 @@ impl Wire {
         .await
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, String>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, String>> {
         loop {
             return Poll::Ready(match ready!(self.socket.poll_next_unpin(cx)) {
-                Some(Ok(Message::Text(text))) => Ok(text.into()),
-                Some(Ok(Message::Binary(bytes))) => Ok(bytes),
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => Ok(message),
                 Some(Ok(Message::Close(_))) | None => Err("the server closed the connection".to_owned()),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Err(error)) => Err(error.to_string()),
@@ -108,14 +108,14 @@ impl Wire {
     /// Writes what is queued. Ready when all is written up to the goodbye, or with the reason when nothing more can be.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), String>> {
         let written = self.poll_written(cx).map_err(|error| error.to_string());
-        if written.is_ready() || !(self.unflushed || self.current.is_some()) {
+        if written.is_ready() || !(self.unflushed || self.next.is_some()) {
             self.stalled = None;
             return written;
         }
         let deadline = self.write_deadline;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(deadline)));
         while stalled.as_mut().poll(cx).is_ready() {
-            let left = deadline.saturating_sub(self.connection.progress().stalled_for());
+            let left = deadline.saturating_sub(self.progress.stalled_for());
             if left.is_zero() {
                 return Poll::Ready(Err(format!("the server took no bytes for {deadline:?}")));
             }
@@ -128,38 +128,24 @@ impl Wire {
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut turn = TURN_BYTES;
         let goodbye = loop {
-            let (outgoing, sent) = match &mut self.current {
-                Some(current) => current,
-                None => match self.poll_queued(cx) {
-                    Poll::Ready(Some(outgoing)) => self.current.insert((outgoing, 0)),
+            let message = match self.next.take() {
+                Some(message) => message,
+                None => match self.queue.poll_next(cx) {
+                    Poll::Ready(Some(message)) => message,
                     Poll::Ready(None) => break true,
                     Poll::Pending => break false,
                 },
             };
-            let Outgoing::Frames {
-                frames,
-                ends,
-                permits,
-                sender,
-            } = outgoing
-            else {
-                break true;
-            };
-            while let Some(&end) = ends.get(*sent) {
-                ready!(self.socket.poll_ready_unpin(cx))?;
-                let start = sent.checked_sub(1).map_or(0, |before| ends[before]);
-                let text = Utf8Bytes::try_from(frames.slice(start..end));
-                // What we encode is UTF-8.
-                self.socket.start_send_unpin(Message::Text(text.unwrap_or_default()))?;
-                self.unflushed = true;
-                *sent += 1;
+            let ready = self.socket.poll_ready_unpin(cx);
+            if ready.is_pending() {
+                self.next = Some(message);
+                return Poll::Pending;
             }
-            turn = turn.saturating_sub(frames.len());
-            self.connection.sent(*permits);
-            if let Some(sender) = sender {
-                sender.sent();
-            }
-            self.current = None;
+            ready!(ready)?;
+            turn = turn.saturating_sub(message.len());
+            self.socket.start_send_unpin(message)?;
+            self.unflushed = true;
+            self.queue.taken();
             if turn == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -171,13 +157,6 @@ impl Wire {
         }
         if goodbye { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
-
-    fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {
-        match self.queued.try_recv() {
-            Ok(outgoing) => Poll::Ready(Some(outgoing)),
-            Err(_) => self.queued.poll_recv(cx),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -186,8 +165,6 @@ pub(crate) mod tests {
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
     use super::*;
-    use crate::progress::{Progress, Unsent};
-    use crate::terms::Terms;
 
     /// A socket to a server that does what it is told with its end.
     pub(crate) async fn socket(progress: Arc<Progress>) -> (Socket, TcpStream) {
@@ -202,17 +179,22 @@ pub(crate) mod tests {
         )
     }
 
+    /// One large message after another.
+    struct Endless;
+
+    impl Queue for Endless {
+        fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Option<Message>> {
+            Poll::Ready(Some(Message::Text("x".repeat(1 << 20).into())))
+        }
+
+        fn taken(&mut self) {}
+    }
+
     #[tokio::test]
     async fn a_server_that_takes_nothing_is_given_up() {
         let progress = Progress::new();
         let (socket, _far) = socket(progress.clone()).await;
-        let (connection, queued) = Connection::new(progress, Terms::default());
-        for _ in 0..20 {
-            let frame = vec![b'x'; 1 << 20];
-            let ends = vec![frame.len()];
-            connection.send(frame.into(), ends, Unsent::new()).unwrap();
-        }
-        let mut wire = Wire::new(socket, queued, connection, Duration::from_millis(200));
+        let mut wire = Wire::new(socket, Endless, progress, Duration::from_millis(200));
         let why = tokio::time::timeout(Duration::from_secs(60), wire.next())
             .await
             .unwrap();

@@ -72,7 +72,7 @@ fn crates_depend_on_each_other_only_as_the_architecture_says() {
         ("engine", "record", "conformance"),
         ("engine/conformance", "engine", ""),
         ("client/protocol", "record", ""),
-        ("client", "protocol", ""),
+        ("client", "protocol record", ""),
         ("server", "engine protocol record", "client"),
         ("cli", "client engine server", "protocol"),
         ("torture", "engine", ""),

@@ -111,6 +111,7 @@ fn a_server_killed_under_load_keeps_all_it_acknowledged_and_nothing_half() {
         let client = Client::builder(&served.url)
             .token(&served.token)
             .retry(RetryPolicy::AGGRESSIVE)
+            .timeout(Duration::from_secs(3))
             .build();
         let load: Vec<_> = (0..WRITERS)
             .map(|writer| runtime.spawn(write(client.clone(), writer, known.clone())))
@@ -148,7 +149,7 @@ async fn write(client: Client, writer: usize, known: Arc<Mutex<[Known; WRITERS]>
             .await
         {
             Ok(status) => known.lock().unwrap()[writer].acknowledged = status.last_sequence,
-            Err(Error::ConnectionLost(_) | Error::Timeout(_) | Error::Connect { .. }) => return,
+            Err(Error::ConnectionLost(_) | Error::Timeout(_) | Error::Unknown(_) | Error::Connect { .. }) => return,
             Err(error) => panic!("{error}"),
         }
     }

@@ -134,7 +134,7 @@ fn a_call_is_three_spans_of_one_trace_and_the_metrics_are_those_of_the_page() {
     });
     let [request, operation, commit] = commit;
     assert_eq!(request.name, "streamkit.transport.server.request");
-    assert_eq!(operation.name, "streamkit.server.produce");
+    assert_eq!(operation.name, "streamkit.server.append");
     assert_eq!(
         (attribute(&operation, "space"), attribute(&operation, "segment")),
         (Some("s"), Some("a"))

@@ -156,7 +156,7 @@ async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
     );
     peer.answers_ping().await;
     let mut host = host;
-    for via in [Via::Sockets, Via::InProcess] {
+    for via in [Via::Sockets, Via::InProcess, Via::V1] {
         host = host.by(via);
         a_client_is_told_what_is_known(&host).await;
     }

@@ -115,13 +115,13 @@ impl Host {
     /// A client that may do everything.
     pub fn client(&self) -> Builder {
         let client = match self.via {
-            Via::Sockets => Client::builder(format!("{}/", self.url)),
+            Via::Sockets | Via::V1 => Client::builder(format!("{}/", self.url)),
             Via::InProcess => {
                 let door = self.door.clone();
                 Client::builder("ws://in-process").transport(move || std::future::ready(through(&door)))
             }
         };
-        client.token(token(&["streamkit::*"]))
+        client.token(token(&["streamkit::*"])).protocol(self.via.protocol())
     }
 
     /// Its data directory.

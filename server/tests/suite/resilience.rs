@@ -72,8 +72,11 @@ async fn broken_read(via: Via, way: Read, fault: Fault) {
     let mut host = Host::with_limits(limits).await.by(via);
     let filler = client(&host);
     let big = NewRecord::new(vec![b'x'; 10_000]);
-    let records = vec![big; ENTRIES as usize];
-    filler.store(STORE).produce_all("s", "a", 1, records).await.unwrap();
+    // In transactions that are smaller than what is sent ahead.
+    for first in (1..=ENTRIES).step_by(100) {
+        let records = vec![big.clone(); 100];
+        filler.store(STORE).produce_all("s", "a", first, records).await.unwrap();
+    }
     filler.close().await;
     let relay = Relay::start(&host).await;
     let (reading, reconnected) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
@@ -166,7 +169,7 @@ impl Relay {
                 let (target, door, cutting) = (target.clone(), door.clone(), cutting.clone());
                 tokio::spawn(async move {
                     match via {
-                        Via::Sockets => relay(near, TcpStream::connect(target).await, &cutting).await,
+                        Via::Sockets | Via::V1 => relay(near, TcpStream::connect(target).await, &cutting).await,
                         Via::InProcess => relay(near, through(&door), &cutting).await,
                     }
                 });

@@ -1,9 +1,10 @@
-//! The ways from a client to a server: sockets, or memory within this process. What a client promises holds over both.
+//! The ways from a client to a server: sockets, or memory within this process, and in which version of the protocol. What a client
+//! promises holds over all.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
-use streamkit_client::{Builder, Client};
+use streamkit_client::{Builder, Client, Protocol};
 use streamkit_server::Server;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpListener;
@@ -13,10 +14,36 @@ use tokio::sync::mpsc;
 pub enum Via {
     Sockets,
     InProcess,
+    /// Over sockets, by a client that does not offer v2.
+    V1,
 }
 
-/// Makes two tests of each function that takes a [`Via`].
+impl Via {
+    /// What a client offers.
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Self::V1 => Protocol::V1,
+            Self::Sockets | Self::InProcess => Protocol::V2,
+        }
+    }
+}
+
+/// Makes a test of each function that takes a [`Via`], for each way and both versions.
 macro_rules! over_both {
+    ($($name:ident)*) => {
+        crate::via::over_v2! { $($name)* }
+        mod in_v1 {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::via::Via::V1).await;
+            })*
+        }
+    };
+}
+pub(crate) use over_both;
+
+/// The same of what only v2 can do.
+macro_rules! over_v2 {
     ($($name:ident)*) => {
         mod over_sockets {
             $(#[tokio::test]
@@ -32,7 +59,7 @@ macro_rules! over_both {
         }
     };
 }
-pub(crate) use over_both;
+pub(crate) use over_v2;
 
 /// Where clients in this process find a server: none while it restarts.
 pub type Door = Arc<Mutex<Option<Server>>>;
@@ -59,10 +86,11 @@ impl Listener {
     /// It, and a client of it whose token is `t`.
     pub async fn new(via: Via) -> (Self, Builder) {
         match via {
-            Via::Sockets => {
+            Via::Sockets | Via::V1 => {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 let url = format!("ws://{}", listener.local_addr().unwrap());
-                (Self::Sockets(listener), Client::builder(url).token("t"))
+                let client = Client::builder(url).token("t").protocol(via.protocol());
+                (Self::Sockets(listener), client)
             }
             Via::InProcess => {
                 let (sender, clients) = mpsc::unbounded_channel();

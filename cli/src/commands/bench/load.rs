@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt as _;
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
-use streamkit_client::{ConsumeSpace, Error, NewRecord, StoreClient};
+use streamkit_client::record::limits::TRANSACTION_RECORDS_MAX;
+use streamkit_client::record::{Record, SegmentAppend, SegmentPath, Sequence};
+use streamkit_client::{Append, ConsumeSpace, Error, NewRecord, StoreClient};
 use tokio_util::sync::CancellationToken;
 
 use super::floor;
@@ -159,12 +161,11 @@ impl Load {
         let mut head = head.lock().await;
         let mut looks = 1;
         loop {
-            let records = (0..self.batch).map(|_| NewRecord::new(self.payload.clone()));
             let started = Instant::now();
             let expected = head.last + self.batch;
-            let answer = store.produce_all(&self.space, name, head.last + 1, records).await;
+            let answer = self.append(store, name, head.last + 1).await;
             return match answer {
-                Ok(status) if status.last_sequence == expected => {
+                Ok(last) if last == expected => {
                     let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                     written.latency.saturating_record(took);
                     self.recent().saturating_record(took);
@@ -173,9 +174,8 @@ impl Load {
                     head.is_in_doubt = false;
                     Ok(())
                 }
-                Ok(status) => Err(Failure::new(format!(
-                    "acknowledged {} where {expected} was expected",
-                    status.last_sequence
+                Ok(last) => Err(Failure::new(format!(
+                    "acknowledged {last} where {expected} was expected"
                 ))),
                 Err(
                     error @ (Error::Protocol(_) | Error::Timeout(_) | Error::ConnectionLost(_) | Error::Unknown(_)),
@@ -187,7 +187,7 @@ impl Load {
                     head.last = found.map_or(0, |entry| entry.sequence);
                     Ok(())
                 }
-                Err(Error::Conflict { .. }) if head.is_in_doubt && looks < LOOKS => {
+                Err(Error::Conflict { .. } | Error::Conflicts { .. }) if head.is_in_doubt && looks < LOOKS => {
                     looks += 1;
                     let found = store.peek(&self.space, name).await?;
                     head.last = found.map_or(0, |entry| entry.sequence);
@@ -196,6 +196,24 @@ impl Load {
                 Err(error) => Err(error.into()),
             };
         }
+    }
+
+    /// Appends a batch from this sequence on; returns the last that is acknowledged. More than one transaction holds are a stream.
+    async fn append(&self, store: &StoreClient, segment: &str, first: u64) -> Result<u64, Error> {
+        if self.batch > TRANSACTION_RECORDS_MAX as u64 {
+            let records = (0..self.batch).map(|_| NewRecord::new(self.payload.clone()));
+            let status = store.produce_all(&self.space, segment, first, records).await?;
+            return Ok(status.last_sequence);
+        }
+        let path = SegmentPath::new(&self.space, segment).map_err(|error| Error::Invalid(error.to_string()))?;
+        let records = (0..self.batch).map(|_| Record::new(self.payload.clone()));
+        let section = SegmentAppend {
+            path,
+            first_sequence: Sequence(first),
+            records: records.collect(),
+        };
+        let appended = store.append(Append::new(vec![section])).await?;
+        Ok(appended.sections.first().map_or(0, |(_, last)| last.0))
     }
 
     /// Shows each second's rate and latency.

@@ -1,0 +1,124 @@
+//! A call that has messages, and their credit: what its consumer has not taken is bounded, however slow it is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::connection::Connection;
+use super::fault::Fault;
+use super::patience::Patience;
+use super::state::Arrived;
+
+/// Bytes of messages that a server may send ahead to the consumer of a read. An inbox holds as much, and one frame.
+pub(crate) const WINDOW_BYTES: u32 = 4 << 20;
+
+/// For a list, which its caller holds in memory as a whole anyway.
+pub(crate) const UNBOUNDED: u32 = u32::MAX;
+
+/// What a channel yields next.
+pub(crate) enum Heard {
+    Message(Bytes),
+    /// The result, and the end.
+    End(Bytes),
+}
+
+/// An open channel. Dropped before its end, it tells the server to stop.
+pub(crate) struct Channel {
+    connection: Arc<Connection>,
+    number: u32,
+    heard_up_to: u64,
+    arrives: mpsc::UnboundedReceiver<Arrived>,
+    window: u32,
+    /// Bytes that were taken, and that the server has no credit for yet.
+    taken: u32,
+    /// Whether it goes on though nobody hears of it.
+    is_kept: bool,
+    is_over: bool,
+}
+
+impl Channel {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        number: u32,
+        heard_up_to: u64,
+        arrives: mpsc::UnboundedReceiver<Arrived>,
+        window: u32,
+    ) -> Self {
+        Self {
+            connection,
+            number,
+            heard_up_to,
+            arrives,
+            window,
+            taken: 0,
+            is_kept: false,
+            is_over: false,
+        }
+    }
+
+    /// The same, which is not cancelled when it is dropped.
+    pub(crate) fn kept(self) -> Self {
+        let mut kept = self;
+        kept.is_kept = true;
+        kept
+    }
+
+    /// What the server may send at first.
+    pub(super) fn credit(window: u32) -> i64 {
+        match window {
+            UNBOUNDED => i64::MAX,
+            window => window.into(),
+        }
+    }
+
+    /// What comes next.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`Fault`]; the channel is then over.
+    pub(crate) async fn next(&mut self, patience: Patience) -> Result<Heard, Fault> {
+        if self.is_over {
+            return Err(Fault::protocol("nothing comes behind the end"));
+        }
+        let arrived = match self.arrives.try_recv() {
+            // What is here needs no timer.
+            Ok(arrived) => Some(arrived),
+            Err(_) => {
+                let comes = patience.wait(&self.connection, self.heard_up_to, self.arrives.recv());
+                comes.await.map_err(Fault::Silent)?
+            }
+        };
+        match arrived {
+            Some(Arrived::Message(message, bytes)) => {
+                self.give_back(bytes);
+                return Ok(Heard::Message(message));
+            }
+            Some(Arrived::Over(outcome)) => outcome.map(Heard::End),
+            None => Err(self.connection.lost()),
+        }
+        .inspect(|_| self.is_over = true)
+        .inspect_err(|_| self.is_over = true)
+    }
+
+    /// Lets the server send more, a quarter of the window at a time.
+    fn give_back(&mut self, bytes: u32) {
+        if self.window == UNBOUNDED {
+            return;
+        }
+        self.taken = self.taken.saturating_add(bytes);
+        if self.taken >= self.window / 4 {
+            let bytes = std::mem::take(&mut self.taken);
+            self.connection.change(|state| state.give_back(self.number, bytes));
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if !self.is_over && !self.is_kept {
+            self.connection.change(|state| state.cancel(self.number));
+        }
+    }
+}

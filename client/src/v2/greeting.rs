@@ -1,0 +1,64 @@
+//! The hellos: what each side of a fresh connection allows the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use streamkit_protocol::v2::{FRAME_BYTES_MAX, Frame, Hello, Kind};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::connection::Connection;
+use super::duplex::{Frames, run};
+use super::state::CONNECTION_BYTES;
+use crate::progress::Progress;
+use crate::terms::Terms;
+use crate::wire::{Socket, WRITE_DEADLINE, Wire};
+
+/// Greets the server over a fresh socket, whose writes move `progress`, and starts its task once it has greeted, too.
+///
+/// # Errors
+/// What it did instead.
+pub(crate) async fn open(mut socket: Socket, progress: Arc<Progress>, terms: Terms) -> Result<Arc<Connection>, String> {
+    let ours = Hello {
+        frame_bytes: u32::try_from(FRAME_BYTES_MAX).unwrap_or(u32::MAX),
+        channels: 0,
+        credit: CONNECTION_BYTES,
+        features: Vec::new(),
+    };
+    let mut out = Vec::new();
+    ours.put(&mut out);
+    let sent = socket.send(Message::Binary(out.into())).await;
+    sent.map_err(|error| error.to_string())?;
+    let (hello, early) = greeted(&mut socket).await?;
+    let connection = Connection::new(&hello, progress.clone(), terms);
+    let frames = Frames::new(connection.clone());
+    let wire = Wire::new(socket, frames, progress, WRITE_DEADLINE);
+    tokio::spawn(run(wire, connection.clone(), early));
+    Ok(connection)
+}
+
+/// The server's hello, and what came behind it in the same message.
+async fn greeted(socket: &mut Socket) -> Result<(Hello, Bytes), String> {
+    let broken = |why: String| format!("the server broke the protocol: {why}");
+    loop {
+        let mut message = match socket.next().await {
+            Some(Ok(Message::Binary(message))) => message,
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+            Some(Ok(Message::Text(_))) => return Err(broken("a text where frames should be".to_owned())),
+            Some(Ok(Message::Close(_))) | None => return Err("the server closed the connection".to_owned()),
+            Some(Err(error)) => return Err(error.to_string()),
+        };
+        let first = Frame::take(&mut message).map_err(|error| broken(error.to_string()))?;
+        let Some(first) = first else { continue };
+        if first.kind != Kind::Hello {
+            return Err(broken("it did not say hello first".to_owned()));
+        }
+        let hello = Hello::decode(&first).map_err(|error| broken(error.to_string()))?;
+        return match hello.unknown(&[]) {
+            Some(feature) => Err(format!(
+                "the server requires {feature:?}, which this client does not know"
+            )),
+            None => Ok((hello, message)),
+        };
+    }
+}

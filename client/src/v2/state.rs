@@ -1,0 +1,381 @@
+//! The state of a connection that its task and its calls share: what may be sent and received, by the rules of docs/PROTOCOL-V2.md, and
+//! what waits to be sent. Nothing here waits or does I/O.
+
+use std::collections::HashMap;
+use std::task::Waker;
+
+use bytes::Bytes;
+use streamkit_protocol::v2::{
+    Call, CallError, Class, Code, Credit, Frame, GoAway, HEAD_BYTES, Hello, Kind, Malformed, frame,
+};
+use streamkit_record::StoreId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::fault::Fault;
+use super::waiting::Waiting;
+
+/// Bytes of messages that the server may send over a connection before some of them are in the inboxes of their channels.
+pub(super) const CONNECTION_BYTES: u32 = 16 << 20;
+
+/// Bytes that are given back together.
+pub(super) const GIVEN_BACK: u32 = CONNECTION_BYTES / 4;
+
+/// More than usually waits to be sent: then no ping is answered, for what waits shows as well that we live.
+const USUAL_BYTES: usize = 64 << 10;
+
+/// What a call comes to.
+pub(super) type Outcome = Result<Bytes, Fault>;
+
+/// What arrives for a call that has messages.
+pub(super) enum Arrived {
+    /// One, and what its frame took off the credit.
+    Message(Bytes, u32),
+    Over(Outcome),
+}
+
+/// Who waits for a channel.
+pub(super) enum Route {
+    /// For the result alone.
+    Result(oneshot::Sender<Outcome>),
+    /// For messages, too, of which the server may send so many bytes.
+    Messages {
+        queue: mpsc::UnboundedSender<Arrived>,
+        credit: i64,
+        /// Whether one came.
+        any: bool,
+    },
+    /// Nobody any more.
+    Cancelled,
+}
+
+/// Results for those who wait for them, told when the state is not locked.
+pub(super) type Told = Vec<(oneshot::Sender<Outcome>, Outcome)>;
+
+/// How a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// It takes calls.
+    Serves,
+    /// It takes none any more, and closes with the last that is open.
+    Retired,
+    /// It is gone.
+    Over,
+}
+
+/// What becomes of a call that is to begin.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Begin {
+    /// It is queued, over this channel; the server has heard it once it has so many bytes.
+    Begun(u32, u64),
+    /// It has to wait: nothing was queued.
+    Waits,
+    /// Another connection has to take it.
+    Elsewhere,
+    /// A frame of so many bytes, and the server takes less.
+    TooLarge(usize),
+}
+
+pub(super) struct State {
+    frame_bytes: usize,
+    channels: usize,
+    /// The number of the next call.
+    next: u32,
+    /// Bytes of calls that the server takes.
+    credit: i64,
+    open: HashMap<u32, Route>,
+    pub(super) waiting: Waiting,
+    /// Bytes of messages that the server may send.
+    heard: i64,
+    /// Bytes in inboxes that the server has no credit for yet.
+    unreturned: u32,
+    pub(super) phase: Phase,
+    out: Vec<u8>,
+    /// Bytes ever queued, and how many of them the socket has taken.
+    queued: u64,
+    taken: u64,
+    /// Nothing is queued after what is.
+    closing: bool,
+    /// Who writes, while it has nothing to.
+    pub(super) writer: Option<Waker>,
+}
+
+impl State {
+    pub(super) fn new(hello: &Hello, next: u32) -> Self {
+        Self {
+            frame_bytes: hello.frame_bytes as usize,
+            channels: hello.channels as usize,
+            next,
+            credit: hello.credit.into(),
+            open: HashMap::new(),
+            waiting: Waiting::default(),
+            heard: CONNECTION_BYTES.into(),
+            unreturned: 0,
+            phase: Phase::Serves,
+            out: Vec::new(),
+            queued: 0,
+            taken: 0,
+            closing: false,
+            writer: None,
+        }
+    }
+
+    /// Most bytes of a frame that the server takes.
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.frame_bytes
+    }
+
+    /// Calls that are not over.
+    pub(super) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    fn may_begin(&self) -> bool {
+        self.credit > 0 && self.open.len() < self.channels
+    }
+
+    /// Queues a call; who has its turn passes those who wait.
+    pub(super) fn begin(
+        &mut self,
+        store: StoreId,
+        call: &Call,
+        has_turn: bool,
+        route: impl FnOnce() -> Route,
+    ) -> Begin {
+        if self.phase == Phase::Serves && self.next == u32::MAX {
+            // No number comes twice.
+            self.retire();
+        }
+        if self.phase != Phase::Serves {
+            return Begin::Elsewhere;
+        }
+        if !self.may_begin() || !has_turn && !self.waiting.is_empty() {
+            return Begin::Waits;
+        }
+        let before = self.out.len();
+        let body = |out: &mut Vec<u8>| call.put(store, out);
+        frame(&mut self.out, (self.next, Kind::Call), |_| {}, body);
+        let bytes = self.out.len() - before;
+        if bytes > self.frame_bytes {
+            self.out.truncate(before);
+            return Begin::TooLarge(bytes);
+        }
+        self.queued += bytes as u64;
+        self.credit -= bytes as i64; // at most 32 MiB
+        let channel = self.next;
+        self.open.insert(channel, route());
+        self.next += 1;
+        Begin::Begun(channel, self.queued)
+    }
+
+    /// Gives the next one who waits its turn, if it can take it.
+    pub(super) fn pass_on(&mut self) {
+        if self.may_begin() && self.phase == Phase::Serves {
+            self.waiting.next();
+        }
+    }
+
+    /// Nobody waits for a channel any more.
+    pub(super) fn cancel(&mut self, channel: u32) {
+        if let Some(route) = self.open.get_mut(&channel) {
+            *route = Route::Cancelled;
+            self.put(|out| frame(out, (channel, Kind::Cancel), |_| {}, |_| {}));
+        }
+    }
+
+    /// Lets the server send more to a channel.
+    pub(super) fn give_back(&mut self, channel: u32, bytes: u32) {
+        if let Some(Route::Messages { credit, .. }) = self.open.get_mut(&channel) {
+            *credit = credit.saturating_add(bytes.into());
+            self.put(|out| Credit { channel, bytes }.put(out));
+        }
+    }
+
+    /// Queues a ping.
+    pub(super) fn ping(&mut self) {
+        if self.out.len() < USUAL_BYTES {
+            self.put(|out| frame(out, (0, Kind::Ping), |_| {}, |out| out.extend_from_slice(&[0; 8])));
+        }
+    }
+
+    fn put(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.out.len();
+        frame(&mut self.out);
+        self.queued += (self.out.len() - before) as u64;
+    }
+
+    /// Does what a frame of the server says.
+    ///
+    /// # Errors
+    /// It breaks the rules.
+    pub(super) fn hear(&mut self, came: Frame, told: &mut Told) -> Result<(), Malformed> {
+        match came.kind {
+            Kind::Ping => {
+                if self.out.len() < USUAL_BYTES {
+                    let body = |out: &mut Vec<u8>| out.extend_from_slice(&came.body);
+                    self.put(|out| frame(out, (0, Kind::Pong), |_| {}, body));
+                }
+            }
+            Kind::Pong => {}
+            Kind::Credit => {
+                let credit = Credit::decode(&came)?;
+                if credit.channel == 0 {
+                    self.credit = self.credit.saturating_add(credit.bytes.into());
+                    self.pass_on();
+                }
+            }
+            Kind::GoAway => {
+                let GoAway { last, why } = GoAway::decode(&came)?;
+                self.left(last, &why, told);
+            }
+            Kind::Data => self.message(came)?,
+            Kind::End => self.over(came.channel, Ok(came.body), told)?,
+            Kind::Error => {
+                let error = CallError::decode(&came.body)?;
+                self.over(came.channel, Err(Fault::Failed(error)), told)?;
+            }
+            Kind::Hello => return Err(Malformed::order()),
+            Kind::Call | Kind::Cancel | Kind::More => return Err(Malformed::side()),
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, came: Frame) -> Result<(), Malformed> {
+        let bytes = u32::try_from(came.bytes()).unwrap_or(u32::MAX);
+        if self.heard <= 0 {
+            return Err(Malformed::credit());
+        }
+        self.heard -= i64::from(bytes);
+        match self.open.get_mut(&came.channel) {
+            Some(Route::Messages { queue, credit, any }) => {
+                if *credit <= 0 {
+                    return Err(Malformed::credit());
+                }
+                *credit -= i64::from(bytes);
+                *any = true;
+                let _ = queue.send(Arrived::Message(came.body, bytes));
+            }
+            Some(Route::Cancelled) => {}
+            Some(Route::Result(_)) | None => return Err(Malformed::order()),
+        }
+        self.unreturned = self.unreturned.saturating_add(bytes);
+        if self.unreturned >= GIVEN_BACK {
+            let bytes = std::mem::take(&mut self.unreturned);
+            self.heard = self.heard.saturating_add(bytes.into());
+            self.put(|out| Credit { channel: 0, bytes }.put(out));
+        }
+        Ok(())
+    }
+
+    fn over(&mut self, channel: u32, outcome: Outcome, told: &mut Told) -> Result<(), Malformed> {
+        let route = self.open.remove(&channel).ok_or(Malformed::order())?;
+        let outcome = match outcome {
+            Err(Fault::Failed(error)) if leaves(&error) => {
+                self.retire();
+                match route {
+                    // Some of it came.
+                    Route::Messages { any: true, .. } => Err(Fault::Failed(error)),
+                    _ => Err(Fault::NotBegun(error.text)),
+                }
+            }
+            outcome => outcome,
+        };
+        tell(route, outcome, told);
+        self.pass_on();
+        self.close_if_done();
+        Ok(())
+    }
+
+    /// The server begins no further calls.
+    fn left(&mut self, last: u32, why: &CallError, told: &mut Told) {
+        self.retire();
+        let not_begun: Vec<u32> = self.open.keys().copied().filter(|&channel| channel > last).collect();
+        for channel in not_begun {
+            if let Some(route) = self.open.remove(&channel) {
+                tell(route, Err(Fault::NotBegun(why.text.clone())), told);
+            }
+        }
+        self.close_if_done();
+    }
+
+    /// Takes no further calls; those that wait for their turn go elsewhere.
+    pub(super) fn retire(&mut self) {
+        if self.phase == Phase::Serves {
+            self.phase = Phase::Retired;
+            self.waiting.close();
+        }
+        self.close_if_done();
+    }
+
+    fn close_if_done(&mut self) {
+        self.closing |= self.phase == Phase::Retired && self.open.is_empty();
+    }
+
+    /// Closes behind what is queued.
+    pub(super) fn close(&mut self) {
+        self.retire();
+        self.closing = true;
+    }
+
+    /// It is gone: whoever waits learns it.
+    pub(super) fn end(&mut self) {
+        self.phase = Phase::Over;
+        self.waiting.close();
+        self.open.clear();
+    }
+
+    /// Takes all that is queued.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        // As much comes at a time as came the last time, or about as much, unless that was large.
+        let next = Vec::with_capacity(self.out.len().min(USUAL_BYTES));
+        std::mem::replace(&mut self.out, next)
+    }
+
+    /// Whether something is queued; its bytes.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether nothing comes behind what is queued.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// The socket has taken so many bytes more.
+    pub(super) fn taken(&mut self, bytes: usize) {
+        self.taken += bytes as u64;
+    }
+
+    /// Whether the socket has taken all up to a byte, or all that is queued if that is less.
+    pub(super) fn has_taken(&self, up_to: u64) -> bool {
+        self.taken >= up_to.min(self.queued)
+    }
+}
+
+/// Whether an error ends a call that this connection cannot have, and another may.
+fn leaves(error: &CallError) -> bool {
+    error.class == Class::Transient && matches!(error.code, Code::TokenExpired | Code::ShuttingDown)
+}
+
+fn tell(route: Route, outcome: Outcome, told: &mut Told) {
+    match route {
+        Route::Result(waits) => told.push((waits, outcome)),
+        Route::Messages { queue, .. } => _ = queue.send(Arrived::Over(outcome)),
+        Route::Cancelled => {}
+    }
+}
+
+/// Where the whole frames end that fit into so many bytes, or the first if none does.
+pub(super) fn whole_frames(out: &[u8], most: usize) -> usize {
+    if out.len() <= most {
+        return out.len();
+    }
+    let mut end = 0;
+    while let Some(length) = out.get(end..).and_then(<[u8]>::first_chunk::<4>) {
+        let next = end + HEAD_BYTES + u32::from_le_bytes(*length) as usize;
+        if next > most && end > 0 {
+            break;
+        }
+        end = next;
+    }
+    end.min(out.len())
+}

@@ -1,0 +1,131 @@
+//! Calls that look something up.
+
+use streamkit_protocol::v2::{Call as Asked, Lease, Leased, Segments, Totals, Within, statuses as read_statuses};
+use streamkit_protocol::{SegmentStatus, Status};
+use streamkit_record::{Name, SegmentPath, Sequence, StoreId};
+
+use super::again::{ask, until_begun};
+use super::names::{name, segment_path};
+use super::read::first_batch;
+use crate::asked::Read;
+use crate::call::Call;
+use crate::error::Error;
+use crate::model::Entry;
+
+/// The names of all spaces.
+pub(crate) async fn spaces(call: &Call) -> Result<Vec<String>, Error> {
+    let (names, _) = ask(call, &Asked::Spaces).await?;
+    names.iter().map(|text| named(text)).collect()
+}
+
+/// The names of a space's segments.
+pub(crate) async fn segments(call: &Call, space: &str) -> Result<Vec<String>, Error> {
+    let (names, _) = ask(call, &list(space, "", 0, false)?).await?;
+    names.iter().map(|text| named(text)).collect()
+}
+
+/// The ranges of a space's segments after one, at most so many; 0: all.
+pub(crate) async fn statuses(call: &Call, space: &str, after: &str, limit: u64) -> Result<Vec<SegmentStatus>, Error> {
+    let (messages, _) = ask(call, &list(space, after, limit, true)?).await?;
+    let mut all = Vec::new();
+    for message in messages {
+        let statuses = read_statuses(&message).map_err(Error::malformed)?;
+        all.extend(statuses.iter().map(range));
+    }
+    Ok(all)
+}
+
+fn list(space: &str, after: &str, limit: u64, with_status: bool) -> Result<Asked, Error> {
+    let after = match after {
+        "" => None,
+        after => Some(name(after, "segment")?),
+    };
+    Ok(Asked::Segments(Segments {
+        space: name(space, "space")?,
+        after,
+        limit: match limit {
+            0 => u32::MAX,
+            limit => u32::try_from(limit).unwrap_or(u32::MAX),
+        },
+        with_status,
+    }))
+}
+
+fn named(bytes: &[u8]) -> Result<String, Error> {
+    let text = Name::check(bytes).map_err(Error::malformed)?;
+    Ok(text.to_owned())
+}
+
+/// A segment's range, as v1 tells it.
+pub(super) fn range(status: &streamkit_record::SegmentStatus) -> SegmentStatus {
+    SegmentStatus {
+        space: status.path.space.to_string(),
+        segment: status.path.segment.to_string(),
+        first_sequence: status.first_sequence.0,
+        first_timestamp: status.first_timestamp.0,
+        last_sequence: status.last_sequence.0,
+        last_timestamp: status.last_timestamp.0,
+        heartbeat: false,
+    }
+}
+
+/// Counts of a store, of a space, or of a segment.
+pub(crate) async fn status(call: &Call, space: &str, segment: &str) -> Result<Status, Error> {
+    let within = match (space, segment) {
+        ("", "") => Within::Store,
+        ("", _) => return Err(Error::Invalid("a segment's status needs its space".to_owned())),
+        (space, "") => Within::Space(name(space, "space")?),
+        (space, segment) => Within::Segment(segment_path(space, segment)?),
+    };
+    let (_, result) = ask(call, &Asked::Status(within)).await?;
+    let totals = Totals::decode(&result).map_err(Error::malformed)?;
+    let range = totals.segment.as_ref().map(range).unwrap_or_default();
+    Ok(Status {
+        space: space.to_owned(),
+        segment: segment.to_owned(),
+        space_count: totals.spaces,
+        segment_count: totals.segments,
+        entry_count: totals.entries,
+        first_sequence: range.first_sequence,
+        first_timestamp: range.first_timestamp,
+        last_sequence: range.last_sequence,
+        last_timestamp: match totals.segment {
+            Some(_) => range.last_timestamp,
+            None => totals.last_timestamp.0,
+        },
+    })
+}
+
+/// A segment's last entry; `None` if it is empty.
+pub(crate) async fn peek(call: &Call, space: &str, segment: &str) -> Result<Option<Entry>, Error> {
+    let path = segment_path(space, segment)?;
+    let last = Read {
+        newest_first: true,
+        entries: 1,
+        ..Read::segment(path.clone())
+    };
+    let mut entries = first_batch(call, last).await?;
+    match entries.pop() {
+        Some(entry) if entry.path != path || entry.sequence == Sequence(0) => {
+            Err(Error::Protocol(format!("a peek at {path} answered {}", entry.path)))
+        }
+        last => Ok(last.map(Entry::from_log)),
+    }
+}
+
+/// A segment's range as it is now; `None` if it has none.
+pub(super) async fn range_of(call: &Call, path: &SegmentPath) -> Result<Option<SegmentStatus>, Error> {
+    let (_, result) = ask(call, &Asked::Status(Within::Segment(path.clone()))).await?;
+    let totals = Totals::decode(&result).map_err(Error::malformed)?;
+    Ok(totals.segment.as_ref().map(range))
+}
+
+/// Changes a lease.
+pub(crate) async fn lease(call: &Call, lease: Lease) -> Result<Leased, Error> {
+    let (store, asked) = (StoreId(call.store()), Asked::Lease(lease));
+    let result = until_begun(call, false, async |connection, patience| {
+        let mut pending = crate::v2::Connection::ask(&connection, store, &asked, patience, true).await?;
+        pending.result(patience).await
+    });
+    Leased::decode(&result.await?).map_err(Error::malformed)
+}

@@ -1,0 +1,22 @@
+//! What is asked of a store over v2, and when it is asked again.
+
+mod again;
+mod append;
+mod consume;
+mod follow;
+mod lookup;
+mod merged;
+mod names;
+mod order;
+mod produce;
+mod read;
+mod remove;
+
+pub(crate) use append::append;
+pub(crate) use consume::Consuming;
+pub(crate) use follow::Following;
+pub(crate) use lookup::{lease, peek, segments, spaces, status, statuses};
+pub(crate) use names::segment_path;
+pub(crate) use produce::{Chunks, publish};
+pub(crate) use read::Reading;
+pub(crate) use remove::{delete, trim};

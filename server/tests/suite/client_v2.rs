@@ -1,0 +1,314 @@
+//! What the client can do over v2 alone, against the server.
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use streamkit_client::record::{
+    Condition, Entry, Expected, Fence, Filter, LogCursor, Metadata, Name, ReadSource, Record, SegmentAppend,
+    SegmentPath, Sequence, Wanted,
+};
+use streamkit_client::*;
+
+use crate::peer::{Host, PATIENCE, STORE};
+use crate::via::{Via, over_v2};
+
+fn path(segment: &str) -> SegmentPath {
+    SegmentPath::new("orders", segment).unwrap()
+}
+
+fn space() -> Wanted {
+    Wanted::Space(Name::new("orders").unwrap())
+}
+
+fn section(segment: &str, first: u64, payloads: &[&'static str]) -> SegmentAppend {
+    SegmentAppend {
+        path: path(segment),
+        first_sequence: Sequence(first),
+        records: payloads.iter().map(|&payload| Record::new(payload)).collect(),
+    }
+}
+
+async fn read(store: &StoreClient, read: Read) -> (Vec<Entry>, LogCursor) {
+    let mut entries = Vec::new();
+    let mut batches = store.read(read);
+    while let Some(batch) = batches.try_next().await.unwrap() {
+        match batch {
+            Batch::Entries(batch) => entries.extend(batch),
+            Batch::End(cursor) => return (entries, cursor),
+        }
+    }
+    panic!("a read without an end")
+}
+
+fn payloads(entries: &[Entry]) -> Vec<&[u8]> {
+    entries.iter().map(|entry| &entry.payload[..]).collect()
+}
+
+async fn one_transaction_of_several_segments_is_stored_as_a_whole_or_not_at_all(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().build().store(STORE);
+    let both = Append::new(vec![section("a", 1, &["x", "y"]), section("b", 0, &["z"])]);
+    let appended = store.append(both.clone()).await.unwrap();
+    assert_eq!(
+        appended.sections,
+        [(Sequence(1), Sequence(2)), (Sequence(1), Sequence(1))]
+    );
+    assert!(!appended.is_known);
+    // The same under the same id is what it was.
+    let again = store.append(both.clone()).await.unwrap();
+    assert!(again.is_known);
+    assert_eq!((again.position, again.sections), (appended.position, appended.sections));
+    // Under an id of its own it meets a conflict, which brings what stands in the way.
+    let other = Append {
+        id: uuid::Uuid::new_v4(),
+        conflict_bytes: 1000,
+        ..both
+    };
+    match store.append(other).await {
+        Err(Error::Conflicts { heads, entries }) => {
+            assert_eq!(heads, [(path("a"), Sequence(2))]);
+            assert_eq!(payloads(&entries), [b"x", b"y"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.status("", "").await.unwrap().entry_count, 3);
+    host.stop().await;
+}
+
+async fn conditions_and_leases_are_checked_with_the_append(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().build().store(STORE);
+    let append = |expected| {
+        let one = Append::behind(path("a"), vec![Record::new("x")]);
+        one.under(Condition {
+            path: path("b"),
+            expected,
+        })
+    };
+    let refused = store.append(append(Expected::Exists)).await;
+    assert!(
+        matches!(&refused, Err(Error::Conflicts { heads, .. }) if heads[..] == [(path("b"), Sequence(0))]),
+        "{refused:?}"
+    );
+    store.append(append(Expected::IsAbsent)).await.unwrap();
+
+    let lease = |change| Lease {
+        change,
+        key: Name::new("cashier").unwrap(),
+        holder: Name::new("me").unwrap(),
+        ttl: std::time::Duration::from_secs(60),
+    };
+    let token = store.lease(lease(LeaseChange::Acquire)).await.unwrap().token.unwrap();
+    let fence = Fence {
+        key: Name::new("cashier").unwrap(),
+        token,
+    };
+    let fenced = || append(Expected::IsAbsent).fenced(fence.clone());
+    store.append(fenced()).await.unwrap();
+    store.lease(lease(LeaseChange::Release)).await.unwrap();
+    let refused = store.append(fenced()).await;
+    assert!(
+        matches!(refused, Err(Error::FencedOff { token: t }) if t == token.0),
+        "{refused:?}"
+    );
+    host.stop().await;
+}
+
+async fn an_id_that_is_known_is_known_after_a_restart_and_over_another_connection(via: Via) {
+    let host = Host::via(via).await;
+    let append = Append::new(vec![section("a", 1, &["x"])]);
+    let first = host.client().build().store(STORE).append(append.clone()).await.unwrap();
+    let host = host.restart().await;
+    let again = host.client().build().store(STORE).append(append.clone()).await.unwrap();
+    assert!(again.is_known && again.position == first.position);
+    host.stop().await;
+}
+
+async fn reads_choose_by_name_metadata_and_place_in_either_direction(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().build().store(STORE);
+    for n in 0..30 {
+        let record = Record {
+            payload: n.to_string().into(),
+            metadata: Metadata::from_pairs([("parity", if n % 2 == 0 { "even" } else { "odd" })]),
+        };
+        let segment = format!("order-{}", n % 3);
+        store
+            .append(Append::behind(path(&segment), vec![record]))
+            .await
+            .unwrap();
+    }
+    let numbers = |entries: &[Entry]| -> Vec<u32> {
+        let number = |entry: &Entry| std::str::from_utf8(&entry.payload).unwrap().parse().unwrap();
+        entries.iter().map(number).collect()
+    };
+    let log = || Read::log(vec![space()], LogCursor::default());
+    let (all, _) = read(&store, log()).await;
+    assert_eq!(numbers(&all), (0..30).collect::<Vec<_>>());
+    let even = Read {
+        filter: Filter {
+            prefix: "order-1".into(),
+            metadata: vec![("parity".into(), "even".into())],
+        },
+        ..log()
+    };
+    assert_eq!(numbers(&read(&store, even).await.0), [4, 10, 16, 22, 28]);
+    let prefix = Wanted::Prefix(Name::new("orders").unwrap(), "order-2".into());
+    let mut last = read(
+        &store,
+        Read {
+            newest_first: true,
+            entries: 2,
+            ..Read::log(vec![prefix], LogCursor::default())
+        },
+    )
+    .await
+    .0;
+    last.sort_by_key(|entry| entry.trx.number);
+    assert_eq!(numbers(&last), [26, 29]);
+    // Behind a cursor.
+    let first = Read { entries: 10, ..log() };
+    let (ten, cursor) = read(&store, first).await;
+    assert_eq!(numbers(&ten), (0..10).collect::<Vec<_>>());
+    let (rest, _) = read(&store, Read::log(vec![space()], cursor)).await;
+    assert_eq!(numbers(&rest), (10..30).collect::<Vec<_>>());
+    let some = ReadSource::Segment(path("order-0"), Sequence(2), Sequence(3));
+    assert_eq!(numbers(&read(&store, Read::all(some)).await.0), [3, 6]);
+    host.stop().await;
+}
+
+async fn a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cursor(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().build().store(STORE);
+    let append = async |n: u64| {
+        let record = Record::new(n.to_string());
+        store.append(Append::behind(path("a"), vec![record])).await.unwrap();
+    };
+    for n in 1..=10 {
+        append(n).await;
+    }
+    let mut follow = store.follow(Follow::new(vec![space()], LogCursor::default()));
+    let mut came = Vec::new();
+    let (mut cursor, mut was_caught_up) = (LogCursor::default(), false);
+    while came.len() < 20 {
+        let told = tokio::time::timeout(PATIENCE, follow.next()).await.unwrap();
+        let told = told.unwrap().unwrap();
+        cursor = told.cursor().clone();
+        match told {
+            Followed::Batch(entries, _) => came.extend(entries.iter().map(|entry| entry.sequence.0)),
+            Followed::CaughtUp(_) => {
+                assert_eq!(came.len(), 10);
+                was_caught_up = true;
+                for n in 11..=20 {
+                    append(n).await;
+                }
+            }
+            Followed::At(_) => {}
+        }
+    }
+    assert!(was_caught_up);
+    assert_eq!(came, (1..=20).collect::<Vec<_>>());
+    drop(follow);
+    append(21).await;
+    let host = host.restart().await;
+    let store = host.client().build().store(STORE);
+    let mut rest = store.follow(Follow::new(vec![space()], cursor));
+    let told = tokio::time::timeout(PATIENCE, rest.next()).await.unwrap().unwrap();
+    match told.unwrap() {
+        Followed::Batch(entries, _) => assert_eq!(entries[0].sequence.0, 21),
+        other => panic!("{other:?}"),
+    }
+    host.stop().await;
+}
+
+async fn a_reader_that_pauses_holds_up_nobody(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().build().store(STORE);
+    let large = vec![NewRecord::new(vec![b'x'; 100_000]); 100];
+    let mut next = 1;
+    for _ in 0..5 {
+        next = store
+            .produce_all("orders", "a", next, large.clone())
+            .await
+            .unwrap()
+            .last_sequence
+            + 1;
+    }
+    // 50 MB each, and nobody takes more than the first batch.
+    let mut paused: Vec<_> = (0..8).map(|_| store.read(Read::segment(path("a")))).collect();
+    let mut counts = Vec::new();
+    for batches in &mut paused {
+        counts.push(count(&batches.next().await.unwrap().unwrap()));
+    }
+    for _ in 0..20 {
+        store
+            .append(Append::behind(path("b"), vec![Record::new("x")]))
+            .await
+            .unwrap();
+    }
+    assert_eq!(read(&store, Read::segment(path("a"))).await.0.len(), 500);
+    for (mut batches, mut read) in paused.into_iter().zip(counts) {
+        while let Some(batch) = batches.try_next().await.unwrap() {
+            read += count(&batch);
+        }
+        assert_eq!(read, 500);
+    }
+    host.stop().await;
+}
+
+fn count(batch: &Batch) -> usize {
+    match batch {
+        Batch::Entries(entries) => entries.len(),
+        Batch::End(_) => 0,
+    }
+}
+
+async fn many_callers_of_one_connection_are_all_answered(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().build().store(STORE);
+    let writers = (0..64).map(|writer| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let segment = format!("w{writer}");
+            for n in 1..=50 {
+                let one = Append::new(vec![SegmentAppend {
+                    path: path(&segment),
+                    first_sequence: Sequence(n),
+                    records: vec![Record::new("x")],
+                }]);
+                store.append(one).await.unwrap();
+            }
+        })
+    });
+    futures_util::future::try_join_all(writers).await.unwrap();
+    assert_eq!(store.status("orders", "").await.unwrap().entry_count, 3200);
+    host.stop().await;
+}
+
+/// An operator, or a test, may want the older one.
+async fn a_client_may_be_told_to_speak_v1(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().protocol(Protocol::V1).build().store(STORE);
+    store.publish("orders", "a", NewRecord::new("x")).await.unwrap();
+    let appended = store.append(Append::new(vec![section("a", 2, &["y"])])).await.unwrap();
+    assert_eq!(appended.sections, [(Sequence(2), Sequence(2))]);
+    let several = Append::new(vec![section("a", 3, &["y"]), section("b", 1, &["y"])]);
+    let error = store.append(several).await.unwrap_err();
+    assert!(matches!(error, Error::NotInV1("append to several segments")) && error.is_not_stored());
+    let entries: Vec<_> = store
+        .consume_segment(ConsumeSegment::all("orders", "a"))
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap();
+    assert_eq!(entries.len(), 2);
+    host.stop().await;
+}
+
+over_v2! {
+    one_transaction_of_several_segments_is_stored_as_a_whole_or_not_at_all
+    conditions_and_leases_are_checked_with_the_append
+    an_id_that_is_known_is_known_after_a_restart_and_over_another_connection
+    reads_choose_by_name_metadata_and_place_in_either_direction
+    a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cursor
+    a_reader_that_pauses_holds_up_nobody
+    many_callers_of_one_connection_are_all_answered
+    a_client_may_be_told_to_speak_v1
+}
