@@ -112,9 +112,17 @@ pub fn is_quick(row: &Value) -> bool {
 /// # Errors
 /// If it has no such place.
 pub fn put(document: &str, made: &str) -> Outcome<String> {
+    put_between(document, MARKS, made)
+}
+
+/// A document with what was made put between two lines of it.
+///
+/// # Errors
+/// If it has no such lines.
+pub fn put_between(document: &str, marks: (&str, &str), made: &str) -> Outcome<String> {
     let parts = document
-        .split_once(MARKS.0)
-        .and_then(|(before, rest)| Some((before, rest.split_once(MARKS.1)?.1)));
+        .split_once(marks.0)
+        .and_then(|(before, rest)| Some((before, rest.split_once(marks.1)?.1)));
     let (before, after) = parts.ok_or("the document has no place for the table")?;
-    Ok(format!("{before}{}\n{made}{}{after}", MARKS.0, MARKS.1))
+    Ok(format!("{before}{}\n{made}{}{after}", marks.0, marks.1))
 }

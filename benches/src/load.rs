@@ -40,6 +40,8 @@ pub enum Until {
     Calls(u64),
     /// After that time.
     Elapsed(Duration),
+    /// After that time, or so many transactions if they take less.
+    Sooner(Duration, u64),
 }
 
 impl Load {
@@ -54,14 +56,15 @@ impl Load {
         }
     }
 
-    fn goes_on(&self, calls: u64, started: Instant) -> bool {
+    pub(crate) fn goes_on(&self, calls: u64, started: Instant) -> bool {
         match self.until {
             Until::Calls(most) => calls < most,
             Until::Elapsed(time) => started.elapsed() < time,
+            Until::Sooner(time, most) => calls < most && started.elapsed() < time,
         }
     }
 
-    fn payloads(&self, writer: usize, first: u64) -> impl Iterator<Item = Bytes> {
+    pub(crate) fn payloads(&self, writer: usize, first: u64) -> impl Iterator<Item = Bytes> {
         let bytes = self.bytes;
         (first..first + self.records as u64).map(move |sequence| payload::record(writer, sequence, bytes))
     }
@@ -102,6 +105,11 @@ pub fn run(runtime: &Runtime, subject: &Subject, load: Load, heads: &mut Heads) 
             peer.append(writer, first, &load.payloads(writer, first).collect::<Vec<_>>())
         })?,
     };
+    sum(done, load, started, heads)
+}
+
+/// Adds up what the writers of a load did since it started, and raises the heads.
+pub(crate) fn sum(done: Vec<Done>, load: Load, started: Instant, heads: &mut Heads) -> Outcome<Figures> {
     let seconds = started.elapsed().as_secs_f64();
     let mut latency = figures::nanoseconds()?;
     for (writer, (one, head)) in done.into_iter().enumerate() {
@@ -117,7 +125,8 @@ pub fn elapsed(figures: &Figures, load: Load, calls: u64) -> Duration {
     Duration::from_secs_f64(load.writers as f64 * calls as f64 / figures.get("per_s"))
 }
 
-type Done = (Histogram<u64>, u64);
+/// What a writer took for each transaction, and the head it reached.
+pub(crate) type Done = (Histogram<u64>, u64);
 
 fn tasks(runtime: &Runtime, ours: &Ours, load: Load, heads: &Heads, started: Instant) -> Outcome<Vec<Done>> {
     let tasks: Vec<_> = (0..load.writers)

@@ -41,6 +41,12 @@ pub fn is_record(found: &[u8], writer: usize, sequence: u64, bytes: usize) -> bo
     found.len() == bytes && found[..marked] == mark[..marked] && found[marked..].iter().all(|byte| *byte == fill)
 }
 
+/// Whose record this says it is, and which.
+pub fn marked(record: &[u8]) -> Option<(usize, u64)> {
+    let mark = u128::from_le_bytes(*record.first_chunk()?);
+    Some((usize::try_from(mark >> 64).ok()?, mark as u64))
+}
+
 fn mark(writer: usize, sequence: u64) -> [u8; 16] {
     ((writer as u128) << 64 | u128::from(sequence)).to_le_bytes()
 }
@@ -64,6 +70,8 @@ mod tests {
             }
         }
         assert!(!is_record(&record(7, 9, 256), 7, 10, 256));
+        assert_eq!(marked(&record(7, 9, 256)), Some((7, 9)));
+        assert_eq!(marked(&[0; 15]), None);
         assert_eq!(writer_of(path(7).segment.as_str()), Some(7));
     }
 }

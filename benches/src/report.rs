@@ -115,7 +115,8 @@ fn unit(name: &str) -> String {
     }
 }
 
-fn short(value: f64) -> String {
+/// A number in few digits.
+pub fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 1e6 => format!("{:.2} M", value / 1e6),
         size if size >= 1e4 => format!("{:.1} k", value / 1e3),

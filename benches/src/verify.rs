@@ -70,13 +70,13 @@ pub fn read_space(store: &Arc<LocalStore>, space: &str) -> Outcome<Box<dyn Entry
 }
 
 /// What was read so far.
-struct Found {
+pub(crate) struct Found {
     heads: Heads,
     bytes: usize,
 }
 
 impl Found {
-    fn new(writers: usize, bytes: usize) -> Self {
+    pub(crate) fn new(writers: usize, bytes: usize) -> Self {
         Self {
             heads: vec![0; writers],
             bytes,
@@ -86,18 +86,29 @@ impl Found {
     fn entry(&mut self, segment: &str, sequence: u64, payload: &[u8]) -> Outcome {
         let writer = payload::writer_of(segment).filter(|writer| *writer < self.heads.len());
         let writer = writer.ok_or_else(|| format!("{segment} was never written"))?;
+        self.next(writer, sequence, payload)
+    }
+
+    /// A record, which says itself whose it is and which.
+    pub(crate) fn record(&mut self, payload: &[u8]) -> Outcome {
+        let marked = payload::marked(payload).filter(|(writer, _)| *writer < self.heads.len());
+        let (writer, sequence) = marked.ok_or("a record was never written")?;
+        self.next(writer, sequence, payload)
+    }
+
+    fn next(&mut self, writer: usize, sequence: u64, payload: &[u8]) -> Outcome {
         let expected = self.heads[writer] + 1;
         if sequence != expected {
-            return Err(format!("{segment} has {sequence} where {expected} was expected").into());
+            return Err(format!("writer {writer}: {sequence} was read where {expected} was expected").into());
         }
         if !payload::is_record(payload, writer, sequence, self.bytes) {
-            return Err(format!("{segment} holds other bytes at {sequence} than were written").into());
+            return Err(format!("writer {writer}: other bytes were read at {sequence} than were written").into());
         }
         self.heads[writer] = sequence;
         Ok(())
     }
 
-    fn compare(&self, acknowledged: &Heads) -> Outcome {
+    pub(crate) fn compare(&self, acknowledged: &Heads) -> Outcome {
         for (writer, (found, acknowledged)) in self.heads.iter().zip(acknowledged).enumerate() {
             if found != acknowledged {
                 return Err(format!("writer {writer}: {acknowledged} acknowledged, {found} read back").into());
@@ -132,5 +143,9 @@ mod tests {
         let mut found = Found::new(1, 64);
         assert!(found.entry("order-0000001", 1, &payload::record(1, 1, 64)).is_err());
         assert!(found.entry("order-0000000", 1, &payload::record(0, 2, 64)).is_err());
+        assert!(found.record(&payload::record(1, 1, 64)).is_err());
+        assert!(found.record(&payload::record(0, 2, 64)).is_err());
+        assert!(found.record(&payload::record(0, 1, 64)).is_ok());
+        assert!(found.record(&payload::record(0, 1, 64)).is_err());
     }
 }

@@ -1,0 +1,49 @@
+//! One round of our engine in this process: what a server of it could reach at most.
+
+use tokio::runtime::Runtime;
+
+use super::{BULK, Plan, READS, Round, WRITERS, Work};
+use crate::Outcome;
+use crate::figures::Figures;
+use crate::load::{self, Load, Subject};
+use crate::ours::VARIANTS;
+use crate::payload::SPACE;
+use crate::rows::reads::read_all;
+use crate::rows::remove;
+use crate::servers::RECORD_BYTES;
+use crate::verify;
+
+/// Measures one round.
+pub(super) fn round(plan: &Plan) -> Outcome<Round> {
+    let dir = plan.fresh("engine")?;
+    let variant = &VARIANTS[0];
+    let runtime = Runtime::new()?;
+    let ours = variant.open(&dir, 1)?;
+    let subject = Subject::Ours(ours.clone());
+    let mut heads = Vec::new();
+    let mut loaded = |load: Load| {
+        load::run(&runtime, &subject, plan.warming(load), &mut heads)?;
+        load::run(&runtime, &subject, load, &mut heads)
+    };
+    let one = loaded(plan.load(1, 1))?;
+    let many = loaded(plan.load(WRITERS, 1))?.led_by(Work::Many.leader());
+    load::run(&runtime, &subject, plan.filling(), &mut heads)?;
+    let mut reads = Vec::new();
+    for _ in 0..READS {
+        let reader = verify::read_space(&ours.stores[0], SPACE)?;
+        reads.push(runtime.block_on(read_all(reader))?);
+    }
+    let load = plan.load(WRITERS, BULK);
+    load::run(&runtime, &subject, plan.warming(load), &mut heads)?;
+    let bulk = load::run(&runtime, &subject, load, &mut heads)?.led_by(Work::Bulk.leader());
+    drop(subject);
+    ours.close(&runtime);
+    verify::ours(&runtime, variant, &dir, 1, &heads, RECORD_BYTES)?;
+    remove(&dir)?;
+    Ok(vec![
+        (Work::One, None, one),
+        (Work::Many, None, many),
+        (Work::Read, None, Figures::median(&reads)),
+        (Work::Bulk, None, bulk),
+    ])
+}
