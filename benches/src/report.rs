@@ -55,7 +55,8 @@ impl Row {
     }
 }
 
-fn is_unsteady(spread: f64) -> bool {
+/// Whether the slowest of a floor's repetitions is too many times the fastest.
+pub fn is_unsteady(spread: f64) -> bool {
     spread > SPREAD_MAX
 }
 

@@ -43,14 +43,14 @@ struct Peers {
     /// Put the newest recorded result into docs/PERFORMANCE.md, and measure nothing
     #[arg(long)]
     render: bool,
-    #[arg(long, hide = true)]
-    echo: bool,
+    #[arg(long, hide = true, value_name = "CORE")]
+    echo: Option<usize>,
 }
 
 fn main() -> Outcome {
     let peers = Peers::parse();
-    if peers.echo {
-        return floors::echo();
+    if let Some(core) = peers.echo {
+        return floors::echo(core);
     }
     if let Some(folder) = &peers.install {
         return install::install(folder);
@@ -83,7 +83,7 @@ impl Peers {
         }
         print!("{}", report::table(&table::cells(&run)));
         println!("\neverything that was acknowledged was read back, compared and found whole");
-        for sentence in table::ahead(&run) {
+        for sentence in table::sentences(&run) {
             println!("{sentence}");
         }
         Ok(())

@@ -33,7 +33,8 @@ pub fn install(folder: &Path) -> Outcome {
     let folder = folder.canonicalize()?;
     let programs = Programs::of(&folder);
     let mut missing = Vec::new();
-    if programs.named("protoc").is_none() {
+    // One that the system has may be of another version.
+    if !folder.join("bin/protoc").is_file() {
         let mut pip = Command::new("pip");
         pip.args(["install", "--quiet", "--target"])
             .arg(folder.join("protoc"))

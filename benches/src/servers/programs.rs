@@ -26,12 +26,7 @@ impl Programs {
 
     /// A server's program.
     pub fn find(&self, kind: &Kind) -> Option<PathBuf> {
-        self.named(kind.program)
-    }
-
-    /// A program of that name.
-    pub fn named(&self, name: &str) -> Option<PathBuf> {
-        let mut places = self.folders.iter().map(|folder| folder.join(name));
+        let mut places = self.folders.iter().map(|folder| folder.join(kind.program));
         places.find(|place| place.is_file())
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::table::{ahead, cells};
+use super::table::{cells, sentences};
 use crate::history::{document, put_between};
 use crate::{Outcome, servers};
 
@@ -50,7 +50,7 @@ pub fn render(runs: &[Value]) -> String {
     let mut out = line(&cells[0]) + &line(&vec!["---".to_owned(); cells[0].len()]);
     out.extend(cells[1..].iter().map(|row| line(row)));
     out += "\nWho is ahead:\n\n";
-    out.extend(ahead(run).iter().map(|sentence| format!("- {sentence}.\n")));
+    out.extend(sentences(run).iter().map(|sentence| format!("- {sentence}.\n")));
     out += "\nWhat an append and a read are:\n\n";
     out.extend(
         servers::kinds::KINDS

@@ -140,3 +140,91 @@ async fn read(server: &dyn Server, heads: &Heads) -> Outcome<Figures> {
         ("entries", entries as f64),
     ]))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::servers::Visit;
+    use crate::servers::kinds::KINDS;
+
+    /// A server in memory. It spoils the records that it is told to.
+    struct Fake {
+        stored: Arc<Mutex<Vec<Bytes>>>,
+        spoil: fn(number: usize, record: Bytes) -> Vec<Bytes>,
+    }
+
+    #[async_trait]
+    impl Server for Fake {
+        async fn writer(&self, _: usize, _: Way) -> Outcome<Box<dyn Writer>> {
+            let stored = Arc::clone(&self.stored);
+            Ok(Box::new(FakeWriter {
+                stored,
+                spoil: self.spoil,
+            }))
+        }
+
+        async fn read(&self, _: usize, visit: &mut Visit<'_>) -> Outcome {
+            let stored = self.stored.lock().unwrap().clone();
+            stored.iter().try_for_each(|record| visit(record))
+        }
+    }
+
+    struct FakeWriter {
+        stored: Arc<Mutex<Vec<Bytes>>>,
+        spoil: fn(usize, Bytes) -> Vec<Bytes>,
+    }
+
+    #[async_trait]
+    impl Writer for FakeWriter {
+        async fn append(&mut self, _: u64, records: Vec<Bytes>) -> Outcome {
+            let mut stored = self.stored.lock().unwrap();
+            for record in records {
+                let number = stored.len();
+                stored.extend((self.spoil)(number, record));
+            }
+            Ok(())
+        }
+    }
+
+    async fn measured(spoil: fn(usize, Bytes) -> Vec<Bytes>) -> Outcome<Round> {
+        let plan = Plan {
+            dir: std::env::temp_dir(),
+            slice: Duration::from_millis(1),
+            rounds: 1,
+            fill: 1,
+            quick: true,
+            only: Vec::new(),
+        };
+        let server = Fake {
+            stored: Arc::default(),
+            spoil,
+        };
+        all_but_one(&plan, &KINDS[0], Arc::new(server), &mut vec![0; WRITERS]).await
+    }
+
+    #[tokio::test]
+    async fn a_server_that_lost_doubled_or_changed_a_record_has_no_figures() {
+        let round = measured(|_, record| vec![record]).await.unwrap();
+        assert!(
+            Work::ALL[1..]
+                .iter()
+                .all(|work| round.iter().any(|(of, _, _)| of == work))
+        );
+        let lost = measured(|number, record| if number == 7 { vec![Bytes::new()] } else { vec![record] });
+        let doubled = measured(|number, record| vec![record; 1 + usize::from(number == 7)]);
+        let changed = measured(|number, record| {
+            let mut bytes = record.to_vec();
+            bytes[255] ^= u8::from(number == 7);
+            vec![bytes.into()]
+        });
+        assert!(lost.await.is_err());
+        assert!(doubled.await.is_err());
+        assert!(changed.await.is_err());
+    }
+}

@@ -1,10 +1,10 @@
-//! A run as a table, and in sentences who is ahead.
+//! A run as a table, and who is ahead in sentences.
 
 use serde_json::Value;
 
 use super::Work;
 use super::run::ENGINE;
-use crate::report::short;
+use crate::report::{is_unsteady, short};
 
 /// Ours among the subjects.
 const OURS: &str = "Streamkit";
@@ -15,7 +15,7 @@ pub fn cells(run: &Value) -> Vec<Vec<String>> {
         "",
         "version",
         "1 × 1: p50/p99",
-        "over both floors",
+        "over the floors, one/two cores",
         "64 × 1",
         "of engine",
         "64 × 100",
@@ -26,15 +26,18 @@ pub fn cells(run: &Value) -> Vec<Vec<String>> {
     ];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     let floors = &run["floors"];
-    let bare = |name: &str, latency: String| {
+    let p50 = |value: Option<f64>| value.map_or_else(|| "—".into(), |us| format!("{} µs", short(us)));
+    let [one, two] = both_floors(run).map(p50);
+    let [on_one, on_two] = LOOPBACKS.map(|name| p50(floors["loopback"][name].as_f64()));
+    for (name, taken) in [
+        ("bare disk", latency(&floors["disk"])),
+        ("bare loopback: one core, two", format!("{on_one}, {on_two}")),
+        ("the floors: both, one core, two", format!("{one}, {two}")),
+    ] {
         let mut row = vec![String::new(); heads.len()];
-        (row[0], row[2]) = (name.to_owned(), latency);
-        row
-    };
-    rows.push(bare("bare disk", latency(&floors["disk"])));
-    rows.push(bare("bare loopback", latency(&floors["loopback"])));
-    let sum = both_floors(run).map_or_else(String::new, |sum| format!("{} µs", short(sum)));
-    rows.push(bare("both", sum));
+        (row[0], row[2]) = (name.to_owned(), taken);
+        rows.push(row);
+    }
     rows.extend(subjects(run).iter().map(|subject| row(run, subject)));
     rows
 }
@@ -43,9 +46,13 @@ fn subjects(run: &Value) -> &[Value] {
     run["subjects"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn both_floors(run: &Value) -> Option<f64> {
-    let p50 = |floor: &str| run["floors"][floor]["p50_us"].as_f64();
-    Some(p50("disk")? + p50("loopback")?)
+/// The medians of loopback: both processes on one core, and each on its own.
+const LOOPBACKS: [&str; 2] = ["one_core_p50_us", "two_cores_p50_us"];
+
+/// The disk's p50 with loopback's, on one core and on two.
+fn both_floors(run: &Value) -> [Option<f64>; 2] {
+    let disk = run["floors"]["disk"]["p50_us"].as_f64();
+    LOOPBACKS.map(|name| Some(disk? + run["floors"]["loopback"][name].as_f64()?))
 }
 
 fn row(run: &Value, subject: &Value) -> Vec<String> {
@@ -60,10 +67,7 @@ fn row(run: &Value, subject: &Value) -> Vec<String> {
         return row;
     }
     row.push(latency(&subject["one"]));
-    let over = leader(subject, Work::One).zip(both_floors(run));
-    row.push(over.map_or_else(String::new, |(p50, floor)| {
-        format!("{:+.0} µs, {:.2} ×", p50 - floor, p50 / floor)
-    }));
+    row.push(over_floors(leader(subject, Work::One), both_floors(run)));
     let engine = subjects(run).iter().find(|subject| subject["name"] == ENGINE);
     for work in [Work::Many, Work::Bulk, Work::Read] {
         let Some(reached) = leader(subject, work) else {
@@ -79,6 +83,19 @@ fn row(run: &Value, subject: &Value) -> Vec<String> {
     }
     row.push(sync(&subject["sync"]));
     row
+}
+
+fn over_floors(p50: Option<f64>, floors: [Option<f64>; 2]) -> String {
+    let (Some(p50), [Some(one), Some(two)]) = (p50, floors) else {
+        return String::new();
+    };
+    format!(
+        "{:+.0}/{:+.0} µs, {:.2}/{:.2} ×",
+        p50 - one,
+        p50 - two,
+        p50 / one,
+        p50 / two
+    )
 }
 
 fn leader(subject: &Value, work: Work) -> Option<f64> {
@@ -105,9 +122,15 @@ fn sync(shown: &Value) -> String {
     }
 }
 
-/// For each work, who is ahead: ours, or the best of the peers that wait for their sync, and by how much.
-pub fn ahead(run: &Value) -> Vec<String> {
-    Work::ALL.iter().filter_map(|work| sentence(run, *work)).collect()
+/// For each work, who is ahead: ours, or the best of the peers that wait for their sync, and by how much. Before them, whether
+/// other work ran on the machine.
+pub fn sentences(run: &Value) -> Vec<String> {
+    let spread = run["floors"]["disk"]["spread"].as_f64();
+    let noisy = spread.filter(|spread| is_unsteady(*spread)).map(|spread| {
+        format!("noisy: the slowest floor of the disk took {spread:.1} × the fastest, so that other work or the disk itself decides")
+    });
+    let ahead = Work::ALL.iter().filter_map(|work| sentence(run, *work));
+    noisy.into_iter().chain(ahead).collect()
 }
 
 fn sentence(run: &Value, work: Work) -> Option<String> {
@@ -155,7 +178,8 @@ mod tests {
                 "read": {"entries_per_s": rate * 100.0},
                 "sync": {"delay_us": 20_000.0, "grown_us": 20_400.0, "shortest_us": 20_100.0, "waits": waits}})
         };
-        json!({"floors": {"disk": {"p50_us": 100.0, "p99_us": 200.0}, "loopback": {"p50_us": 50.0, "p99_us": 60.0}},
+        json!({"floors": {"disk": {"p50_us": 100.0, "p99_us": 200.0, "spread": 1.5},
+                "loopback": {"p50_us": 20.0, "one_core_p50_us": 20.0, "two_cores_p50_us": 50.0}},
         "subjects": [
             {"name": ENGINE, "version": "0.1", "absent": null, "one": {"p50_us": 120.0}, "many": {"records_per_s": 100_000.0}},
             served(OURS, 180.0, 50_000.0, true),
@@ -169,11 +193,16 @@ mod tests {
     fn ratios_are_to_both_floors_and_to_the_engine() {
         let cells = cells(&run());
         assert!(cells.iter().all(|row| row.len() == cells[0].len()));
-        assert_eq!(cells[3][2], "150 µs");
+        assert_eq!(cells[3][2], "120 µs, 150 µs");
         let ours = cells.iter().find(|row| row[0] == OURS).unwrap();
         assert_eq!(
             ours[2..6],
-            ["180/999 µs", "+30 µs, 1.20 ×", "50.0 k/s, one connection", "0.50 ×"]
+            [
+                "180/999 µs",
+                "+60/+30 µs, 1.50/1.20 ×",
+                "50.0 k/s, one connection",
+                "0.50 ×"
+            ]
         );
         assert_eq!(ours[10], "yes: +20.4 ms, shortest 20.1 ms, with 20.0 ms");
     }
@@ -186,8 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn an_unsteady_disk_is_told() {
+        let mut run = run();
+        assert!(!sentences(&run)[0].starts_with("noisy"));
+        run["floors"]["disk"]["spread"] = 9.0.into();
+        assert!(sentences(&run)[0].starts_with("noisy: the slowest floor of the disk took 9.0 ×"));
+    }
+
+    #[test]
     fn who_is_ahead_is_said_and_who_does_not_wait_is_not() {
-        let said = ahead(&run());
+        let said = sentences(&run());
         assert_eq!(
             said[0],
             "1 writer × 1: Streamkit is ahead, 180 µs; next is Slow, 400 µs"
