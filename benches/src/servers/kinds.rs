@@ -118,7 +118,7 @@ pub const KINDS: &[Kind] = &[
         ways: BOTH,
         syncs: SYNC,
         connect: client!(nats),
-        calls: "one stream with a subject for each writer; an append of one record is a publish, one of many an atomic batch; a read is an ordered consumer",
+        calls: "one stream with a subject for each writer; an append of one record is a publish, one of many an atomic batch, which it syncs once where publishes of their own would take a sync each; a read is an ordered consumer",
     },
     Kind {
         name: "Redis",
