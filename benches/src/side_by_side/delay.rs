@@ -1,5 +1,5 @@
-//! Shows that a server waits for its sync: its system calls that make records durable are held up, and no append may return
-//! sooner.
+//! Shows that a server waits for its sync: its system calls that make records durable are held up, and no append may
+//! return sooner.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -75,7 +75,8 @@ fn delayed(plan: &Plan, kind: &Kind, connect: Connect, programs: &Programs) -> O
     Ok(taken)
 }
 
-/// A server waits if no append returned before a held up call could. Where appends take as long without, nothing is shown.
+/// A server waits if no append returned before a held up call could. Where appends take as long without, nothing is
+/// shown.
 fn verdict(p50_before_us: f64, taken: &[Duration]) -> Value {
     let us = |time: Duration| time.as_secs_f64() * 1e6;
     let (Some(shortest), Some(middle)) = (taken.first(), taken.get(taken.len() / 2)) else {
@@ -84,8 +85,13 @@ fn verdict(p50_before_us: f64, taken: &[Duration]) -> Value {
     if p50_before_us.is_nan() || p50_before_us > us(DELAY) / 2.0 {
         return json!({"unknown": "its appends take as long without"});
     }
-    json!({"delay_us": number(us(DELAY)), "p50_us": number(us(*middle)), "grown_us": number(us(*middle) - p50_before_us),
-        "shortest_us": number(us(*shortest)), "waits": *shortest >= DELAY})
+    json!({
+        "delay_us": number(us(DELAY)),
+        "p50_us": number(us(*middle)),
+        "grown_us": number(us(*middle) - p50_before_us),
+        "shortest_us": number(us(*shortest)),
+        "waits": *shortest >= DELAY,
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What one append over the network cannot be faster than: a durable write on the bare disk, and a request and its answer over
-//! bare loopback.
+//! What one append over the network cannot be faster than: a durable write on the bare disk, and a request and its
+//! answer over bare loopback.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -28,8 +28,8 @@ fn turns(plan: &Plan) -> usize {
     if plan.quick { 200 } else { 1000 }
 }
 
-/// A message there and back, to another process, one at a time: both processes on one core, and each on a core of its own. The
-/// figures are those of the faster way, with the median of each beside them.
+/// A message there and back, to another process, one at a time: both processes on one core, and each on a core of its
+/// own. The figures are those of the faster way, with the median of each beside them.
 pub(super) fn loopback(plan: &Plan) -> Outcome<Figures> {
     let cores = cores()?;
     let at = |core: usize| *cores.get(core).unwrap_or(&cores[0]);

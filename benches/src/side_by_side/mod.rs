@@ -1,5 +1,5 @@
-//! Servers side by side: in one run, on one machine and disk, each as a process of its own, in turn, beside the floors of the
-//! same run and the engine in this process. `peers` prints what [`run::measure`] finds.
+//! Servers side by side: in one run, on one machine and disk, each as a process of its own, in turn, beside the floors
+//! of the same run and the engine in this process. `peers` prints what [`run::measure`] finds.
 
 mod delay;
 mod engine;

@@ -1,4 +1,5 @@
-//! The recorded runs, benches/results/peers.jsonl, one JSON object a line, and what the document quotes from the newest.
+//! The recorded runs, benches/results/peers.jsonl, one JSON object a line, and what the document quotes from the
+//! newest.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -23,8 +23,8 @@ struct Subject {
     absent: Option<String>,
 }
 
-/// Measures everything that a plan wants, and says on standard error what it is at. A subject that is missing or fails is in the
-/// result with the reason.
+/// Measures everything that a plan wants, and says on standard error what it is at. A subject that is missing or fails
+/// is in the result with the reason.
 ///
 /// # Errors
 /// Of the floors, which stand in for the machine.

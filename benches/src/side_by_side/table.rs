@@ -122,12 +122,12 @@ fn sync(shown: &Value) -> String {
     }
 }
 
-/// For each work, who is ahead: ours, or the best of the peers that wait for their sync, and by how much. Before them, whether
-/// other work ran on the machine.
+/// For each work, who is ahead: ours, or the best of the peers that wait for their sync, and by how much. Before them,
+/// whether other work ran on the machine.
 pub fn sentences(run: &Value) -> Vec<String> {
     let spread = run["floors"]["disk"]["spread"].as_f64();
     let noisy = spread.filter(|spread| is_unsteady(*spread)).map(|spread| {
-        format!("noisy: the slowest floor of the disk took {spread:.1} × the fastest, so that other work or the disk itself decides")
+        format!("noisy: the slowest floor of the disk took {spread:.1} × the fastest, which may decide more than the servers")
     });
     let ahead = Work::ALL.iter().filter_map(|work| sentence(run, *work));
     noisy.into_iter().chain(ahead).collect()
