@@ -1,11 +1,12 @@
 //! A connection that speaks v2 (docs/PROTOCOL-V2.md), as its calls see it.
 //!
 //! ```text
-//! greeting.rs: both hellos ─▶ duplex.rs: the one task of the socket ─▶ state.rs ◀─ connection.rs ◀─ pending.rs: a call with a result
-//!                             reads, routes, writes what gathered       credit, numbers,               channel.rs: one with messages
+//! greeting.rs: both hellos ─▶ duplex.rs: the one task of the socket ─▶ state.rs ◀─ connection.rs ◀─ begin.rs ─▶ pending.rs: a call with a result
+//!                             reads, routes, writes what gathered       credit, numbers,                            channel.rs: one with messages
 //!                                                                       routes, frames to send
 //! ```
 
+mod begin;
 mod channel;
 mod connection;
 mod duplex;
