@@ -36,7 +36,7 @@ use crate::log::extents::Extents;
 use crate::log::handles::ExtentHandles;
 use crate::log::opened::StoreLog;
 use crate::log::recovery::recover;
-use crate::log::shown::{End, Newest, Shown};
+use crate::log::shown::{End, Newest, ShownEnd};
 use crate::log::writer::LogWriter;
 use crate::runtime::blocking;
 use crate::runtime::deadlines::Deadlines;
@@ -292,7 +292,7 @@ impl Inner {
             dir: writer.folder.dir.clone(),
             latch: Arc::clone(&writer.folder.latch),
             tail,
-            shown: Shown::new(end, writer.state.trx_number),
+            shown: ShownEnd::new(end, writer.state.trx_number),
             writer: Mutex::new(writer),
             has_begun: AtomicBool::new(false),
             is_clock_behind: AtomicBool::new(false),

@@ -10,7 +10,7 @@ use crate::limits::TRANSACTION_IDS_MAX;
 
 /// A place in the log, in half the bytes of a [`LogPosition`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Place {
+struct IdPlace {
     extent: u32,
     byte: u32,
 }
@@ -19,14 +19,14 @@ struct Place {
 #[derive(Debug, Default)]
 pub(crate) struct RecentIds {
     /// Oldest first.
-    order: VecDeque<(Uuid, Place)>,
+    order: VecDeque<(Uuid, IdPlace)>,
     /// The latest place of each.
-    places: HashMap<Uuid, Place>,
+    places: HashMap<Uuid, IdPlace>,
     /// Those of before are there too, as far back as a store knows any.
     is_complete: bool,
 }
 
-impl From<LogPosition> for Place {
+impl From<LogPosition> for IdPlace {
     fn from(at: LogPosition) -> Self {
         Self {
             extent: at.extent as u32, // the catalog takes no larger one
@@ -38,7 +38,7 @@ impl From<LogPosition> for Place {
 impl RecentIds {
     /// Of a transaction behind all others.
     pub(crate) fn add(&mut self, id: Uuid, at: LogPosition) {
-        let place = Place::from(at);
+        let place = IdPlace::from(at);
         if self.is_full()
             && let Some((oldest, was)) = self.order.pop_front()
             && self.places.get(&oldest) == Some(&was)
@@ -55,7 +55,7 @@ impl RecentIds {
             if self.is_full() {
                 break;
             }
-            let place = Place::from(at);
+            let place = IdPlace::from(at);
             self.order.push_front((id, place));
             self.places.entry(id).or_insert(place);
         }
@@ -77,7 +77,7 @@ impl RecentIds {
 
     /// Where the transaction of this id stands.
     pub(crate) fn find(&self, id: Uuid) -> Option<LogPosition> {
-        let &Place { extent, byte } = self.places.get(&id)?;
+        let &IdPlace { extent, byte } = self.places.get(&id)?;
         let extent = u64::from(extent);
         Some(LogPosition { extent, byte })
     }

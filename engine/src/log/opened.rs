@@ -10,7 +10,7 @@ use super::checkpointing::Checkpointing;
 use super::counts::CommitCounts;
 use super::extents::Extents;
 use super::latch::Latch;
-use super::shown::Shown;
+use super::shown::ShownEnd;
 use super::writer::{DuePreparation, LogWriter};
 use crate::clock::Clock;
 use crate::directory::descriptors::Descriptors;
@@ -47,7 +47,7 @@ pub(crate) struct StoreLog {
     pub(crate) is_clock_behind: AtomicBool,
     /// Tells of each new end; what readers see of it is in `shown` before.
     pub(crate) tail: watch::Sender<TailMark>,
-    pub(crate) shown: Shown,
+    pub(crate) shown: ShownEnd,
     pub(crate) checkpointing: Checkpointing,
 }
 

@@ -24,13 +24,13 @@ pub(crate) struct Newest {
 }
 
 /// The end, as it moves on.
-pub(crate) struct Shown {
+pub(crate) struct ShownEnd {
     end: Mutex<End>,
     /// The number of the newest transaction, for whoever asks for no more than that.
     number: AtomicU64,
 }
 
-impl Shown {
+impl ShownEnd {
     /// That of a log that was just opened.
     pub(crate) fn new(end: End, number: u64) -> Self {
         Self {

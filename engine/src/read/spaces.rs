@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use self::lookup::Asked;
+use self::lookup::Listings;
 use super::choice::Choice;
 use super::entries::ANOTHER_SECTION;
 use super::find::PlaceSearch;
@@ -50,7 +50,7 @@ enum Start {
 }
 
 /// Whether a scan has found where it begins.
-enum Begun {
+enum Beginning {
     Yes,
     /// There is more to look through.
     NotYet,
@@ -82,7 +82,7 @@ pub(crate) struct SpacesScan<G: Gather> {
     next_place: SectionAt,
     found: VecDeque<FoundSection>,
     /// How the index file of the extent is asked, if it is one that was.
-    asked: Option<Asked>,
+    asked: Option<Listings>,
     window: Window,
     listed: Listed,
     /// The rest of a section that did not fit the last batch: its place, and the next sequence.
@@ -214,9 +214,9 @@ impl<G: Gather> SpacesScan<G> {
     fn gather(&mut self) -> Result<Option<G>, StorageError> {
         let mut out = G::default();
         match self.begun()? {
-            Begun::Yes => {}
-            Begun::Nothing => return Ok(None),
-            Begun::NotYet => return Ok(Some(out)),
+            Beginning::Yes => {}
+            Beginning::Nothing => return Ok(None),
+            Beginning::NotYet => return Ok(Some(out)),
         }
         let (mut skipped, mut read_for_nothing) = (0, 0);
         while self.choice.left > 0 && !out.is_full() {

@@ -22,7 +22,7 @@ const SECTIONS_PER_SEGMENT: u32 = 8;
 const RUNS_PER_SEGMENT: u32 = 8;
 
 /// How the index file of an extent is asked for what is wanted of each space.
-pub(super) struct Asked {
+pub(super) struct Listings {
     extent: u64,
     spaces: Vec<Listing>,
 }
@@ -35,11 +35,11 @@ enum Listing {
 }
 
 /// Sections, and where to look after them; `None` at the extent's end.
-type Found = (Vec<FoundSection>, Option<SectionAt>);
+type Sections = (Vec<FoundSection>, Option<SectionAt>);
 
 impl<G: Gather> SpacesScan<G> {
     /// Sections of what is wanted, from the next place on.
-    pub(super) fn lookup(&mut self) -> Result<Found, StorageError> {
+    pub(super) fn lookup(&mut self) -> Result<Sections, StorageError> {
         {
             let catalog = self.log.catalog();
             if catalog.open.extent == self.extent {
@@ -61,7 +61,7 @@ impl<G: Gather> SpacesScan<G> {
     }
 
     /// Decides how an index file is asked.
-    fn ask(&self, index: &IndexFile) -> Result<Asked, StorageError> {
+    fn ask(&self, index: &IndexFile) -> Result<Listings, StorageError> {
         let mut spaces = Vec::new();
         for (space, name) in self.sources.names().enumerate() {
             let most = index.posting_count(name)? / SECTIONS_PER_SEGMENT;
@@ -80,10 +80,10 @@ impl<G: Gather> SpacesScan<G> {
             });
         }
         let extent = self.extent;
-        Ok(Asked { extent, spaces })
+        Ok(Listings { extent, spaces })
     }
 
-    fn lookup_file(&self, index: &IndexFile, asked: &Asked) -> Result<Found, StorageError> {
+    fn lookup_file(&self, index: &IndexFile, asked: &Listings) -> Result<Sections, StorageError> {
         let mut found = Vec::new();
         let mut horizon: Option<SectionAt> = None;
         // There may be more of one beyond as many as were asked for: what lies further of the others waits.
@@ -128,7 +128,7 @@ impl<G: Gather> SpacesScan<G> {
         Ok((found, horizon.map(after)))
     }
 
-    fn lookup_runs(&self, runs: &ExtentRuns, segments: &Segments) -> Found {
+    fn lookup_runs(&self, runs: &ExtentRuns, segments: &Segments) -> Sections {
         let mut found = Vec::new();
         let mut last = (0, 0);
         let mut spaces = KnownSpaces::default();

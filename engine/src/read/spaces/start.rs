@@ -1,6 +1,6 @@
 //! Where a scan begins, and where it goes on.
 
-use super::{Begin, Begun, SpacesScan, Start};
+use super::{Begin, Beginning, SpacesScan, Start};
 use crate::boundary::{SpaceCursor, TimeRange};
 use crate::error::StorageError;
 use crate::format::log_start::LogStart;
@@ -14,20 +14,20 @@ use streamkit_record::{LogCursor, Name};
 
 impl<G: Gather> SpacesScan<G> {
     /// Finds out where to begin, if that is not known.
-    pub(super) fn begun(&mut self) -> Result<Begun, StorageError> {
+    pub(super) fn begun(&mut self) -> Result<Beginning, StorageError> {
         if self.end.byte == 0 {
             return match &self.begin {
                 Begin::Behind(cursor) if !cursor.bytes().is_empty() => Err(StorageError::OtherLog),
-                _ => Ok(Begun::Nothing),
+                _ => Ok(Beginning::Nothing),
             };
         }
         if self.starts.is_none() && !self.start()? {
-            return Ok(Begun::NotYet);
+            return Ok(Beginning::NotYet);
         }
         Ok(if self.sources.is_empty() {
-            Begun::Nothing
+            Beginning::Nothing
         } else {
-            Begun::Yes
+            Beginning::Yes
         })
     }
 

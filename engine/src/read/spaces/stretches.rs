@@ -1,6 +1,6 @@
 //! The log from its tail: a stretch is so many bytes of an extent.
 
-use super::{Begun, SpacesScan};
+use super::{Beginning, SpacesScan};
 use crate::error::StorageError;
 use crate::format::extent_header::EXTENT_HEADER_BYTES;
 use crate::read::backwards::Stretches;
@@ -34,9 +34,9 @@ impl Stretches for LogStretches {
             None => {
                 loop {
                     match self.scan.begun()? {
-                        Begun::Yes => break,
-                        Begun::NotYet => {}
-                        Begun::Nothing => return Ok(None),
+                        Beginning::Yes => break,
+                        Beginning::NotYet => {}
+                        Beginning::Nothing => return Ok(None),
                     }
                 }
                 let (extent, byte) = (self.scan.extent, self.scan.next_place.0);
