@@ -37,7 +37,7 @@ pub(super) struct Begun {
     pub(super) caller: Option<CallerTrace>,
     pub(super) out: Outgoing<Answering>,
     /// When to stop.
-    pub(super) ends: Ends,
+    pub(super) endings: Endings,
     /// Held while the connection shall stay for it though its token has expired.
     pub(super) stays: Option<TaskTrackerToken>,
     /// Held until it is answered.
@@ -46,7 +46,7 @@ pub(super) struct Begun {
 }
 
 /// What ends a call from outside.
-pub(super) struct Ends {
+pub(super) struct Endings {
     /// Its peer wants no more.
     pub(super) cancelled: CancellationToken,
     /// The connection ends.
@@ -88,7 +88,7 @@ impl Begun {
             Ok(()) => self.out.answers().end().await,
             Err(Failed::Verb(Failure::Ending)) => {
                 // Of a connection that is gone, nobody is told.
-                if let Some(why) = self.ends.why.get() {
+                if let Some(why) = self.endings.why.get() {
                     self.out.answers().fail(why).await;
                 }
             }
@@ -137,7 +137,7 @@ impl Begun {
         let mut whole = Whole {
             first,
             room: self.holds.room.take(),
-            ends: &self.ends,
+            endings: &self.endings,
         };
         verbs::run(verb, store, &mut whole, &self.out, around).await
     }
@@ -153,7 +153,7 @@ impl Begun {
     async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Failed> {
         let opened = tokio::select! {
             opened = self.shared.stores.open(self.store, kind.only_reads()) => opened,
-            () = self.ends.ending.cancelled() => return Err(Failure::Ending.into()),
+            () = self.endings.ending.cancelled() => return Err(Failure::Ending.into()),
         };
         opened.map_err(|error| {
             if let StoreUnavailable::Open(error) = error {
@@ -171,7 +171,7 @@ impl Begun {
 struct Whole<'a> {
     first: Option<First>,
     room: Option<CallRoom>,
-    ends: &'a Ends,
+    endings: &'a Endings,
 }
 
 impl Records for Whole<'_> {
@@ -196,8 +196,8 @@ impl Records for Whole<'_> {
     async fn ended(&mut self) -> Failed {
         tokio::select! {
             biased;
-            () = self.ends.ending.cancelled() => Failure::Ending.into(),
-            () = self.ends.cancelled.cancelled() => Failure::PeerEnded.into(),
+            () = self.endings.ending.cancelled() => Failure::Ending.into(),
+            () = self.endings.cancelled.cancelled() => Failure::PeerEnded.into(),
         }
     }
 }

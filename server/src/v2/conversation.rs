@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answering::Answering;
 use super::asked;
-use super::call::{Begun, Ends, Holds, read};
+use super::call::{Begun, Endings, Holds, read};
 use super::calls::{Calls, OpenCall};
 use super::credit::{Credit, Window};
 use super::failed::Failed;
@@ -62,9 +62,9 @@ pub(super) struct Conversation {
 }
 
 /// Says that the server lives.
-pub(super) struct Pings(Outbound);
+pub(super) struct Pinger(Outbound);
 
-impl Pings {
+impl Pinger {
     pub(super) fn ping(&self) {
         self.0.ping(|| {
             let mut out = Vec::new();
@@ -97,8 +97,8 @@ impl Conversation {
         }
     }
 
-    pub(super) fn pings(&self) -> Pings {
-        Pings(self.outbound.clone())
+    pub(super) fn pings(&self) -> Pinger {
+        Pinger(self.outbound.clone())
     }
 
     /// Sends the first frame.
@@ -215,7 +215,7 @@ impl Conversation {
             asked,
             caller: caller(&came),
             out: Outgoing::new(store, answers, self.reads.clone()),
-            ends: Ends {
+            endings: Endings {
                 cancelled: cancelled.clone(),
                 ending: self.ending.clone(),
                 why: self.why.clone(),
@@ -325,7 +325,7 @@ impl Conversation {
         self.outbound.last(out);
     }
 
-    /// Ends all calls, and waits until each has ended.
+    /// Endings all calls, and waits until each has ended.
     pub(super) async fn end(mut self) {
         // Those that wait for credit are told as well.
         self.credit.end();

@@ -9,6 +9,7 @@ mod ahead;
 mod assembly;
 mod carrier;
 mod counted;
+mod form;
 mod heard;
 mod outbound;
 mod patience;
@@ -18,8 +19,9 @@ mod stream;
 mod wire;
 
 pub(crate) use counted::Taken;
+pub(crate) use form::Form;
 pub(crate) use heard::Heard;
 pub(crate) use outbound::{Frames, Outbound};
 pub(crate) use receiving::Arrived;
 pub(crate) use socket::Socket;
-pub(crate) use wire::{Broken, Form, Wire};
+pub(crate) use wire::{Broken, Wire};

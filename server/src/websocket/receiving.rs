@@ -10,9 +10,10 @@ use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::form::Form;
 use super::patience::{Over, Patience};
 use super::stream::{ALWAYS_BYTES, renewed};
-use super::wire::{Broken, Form, Wire};
+use super::wire::{Broken, Wire};
 use crate::budgets::Share;
 use crate::metrics::PeerGaveWay;
 

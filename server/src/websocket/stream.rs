@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::ahead::Ahead;
 use super::assembly::{Assembly, Size};
-use super::wire::Form;
+use super::form::Form;
 use crate::metrics::Traffic;
 
 /// The WebSocket over it.

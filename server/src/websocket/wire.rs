@@ -15,11 +15,11 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::counted::Taken;
+use super::form::Form;
 use super::outbound::{self, Outbound, Queue, Queued};
 use super::patience::{Over, Patience};
 use super::receiving::Reading;
 use super::stream::{ALWAYS_BYTES, Stream, WebSocket};
-use crate::limits::{BINARY_FRAME_BYTES_MAX, FRAME_BYTES_MAX};
 use crate::metrics::{Limit, PeerGaveWay};
 use crate::shared::Shared;
 
@@ -28,25 +28,6 @@ const TURN_BYTES: usize = 256 << 10;
 
 /// How long a peer may take to answer the last flush and the WebSocket close.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// What the messages of a connection are, in both directions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Form {
-    /// Texts; what comes may be binary all the same.
-    Text,
-    /// Binary alone.
-    Binary,
-}
-
-impl Form {
-    /// Largest one that a peer may send.
-    pub(super) fn bytes_max(self) -> usize {
-        match self {
-            Form::Text => FRAME_BYTES_MAX,
-            Form::Binary => BINARY_FRAME_BYTES_MAX,
-        }
-    }
-}
 
 /// A connection's socket and what is queued for it.
 pub(crate) struct Wire {
