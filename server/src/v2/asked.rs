@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use streamkit_engine::{PiecesRead, TimeRange, Transaction};
-use streamkit_protocol::v2::{Append, Call, Lease, LeaseChange, Read, Within};
+use streamkit_protocol::v2::{Append, Call, Lease, LeaseChange, OwnWorker, Read, Within};
 
 use crate::live::Interest;
-use crate::verbs::{self, Commit, Follow, Kind, LeaseRequest, SegmentList, Subscribe, Verb};
+use crate::verbs::{self, Commit, Follow, Heartbeat, Kind, LeaseRequest, SegmentList, Subscribe, Verb, Watch, Worker};
 
 /// What a call asks for, before the rest of it is looked at; `None`: the verb is not known.
 pub(super) fn kind(verb: u8) -> Option<Kind> {
@@ -18,6 +18,7 @@ pub(super) fn kind(verb: u8) -> Option<Kind> {
         5 => Kind::Spaces,
         6 => Kind::Segments,
         7 => Kind::Subscribe,
+        8 => Kind::Watch,
         9 => Kind::Lease,
         10 => Kind::Trim,
         11 => Kind::Delete,
@@ -31,6 +32,7 @@ pub(super) fn credit(call: &Call) -> u32 {
         Call::Read(read) => read.credit,
         Call::Follow(follow) => follow.credit,
         Call::Subscribe(subscribe) => subscribe.credit,
+        Call::Workers(workers) => workers.credit,
         // Names, statuses and conflicts are bounded by what the connection takes.
         _ => u32::MAX,
     }
@@ -46,7 +48,7 @@ pub(super) fn verb(call: Call) -> Verb {
             filter: follow.filter,
             cursor: follow.cursor,
             is_from_now: follow.is_from_now,
-            heartbeat: (follow.heartbeat > 0).then(|| Duration::from_millis(follow.heartbeat.into())),
+            heartbeat: (follow.heartbeat > 0).then(|| heartbeat(Duration::from_millis(follow.heartbeat.into()))),
         }),
         Call::Status(within) => Verb::Status(match within {
             Within::Store => verbs::Within::Store,
@@ -65,7 +67,10 @@ pub(super) fn verb(call: Call) -> Verb {
                 space: subscribe.space,
                 segment: subscribe.segment,
             },
-            heartbeat: subscribe.heartbeat,
+            heartbeat: subscribe.heartbeat.map(heartbeat),
+        }),
+        Call::Workers(workers) => Verb::Watch(Watch {
+            worker: workers.own.map(worker),
         }),
         Call::Lease(lease) => Verb::Lease(asked_of_lease(lease)),
         Call::Trim(path, first) => Verb::Trim(path, first),
@@ -82,6 +87,25 @@ fn commit(append: Append) -> Commit {
             conditions: append.conditions,
         },
         conflict_bytes: append.conflict_bytes as usize,
+    }
+}
+
+/// How often a heartbeat may come.
+const HEARTBEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
+
+fn heartbeat(asked: Duration) -> Duration {
+    let [least, most] = HEARTBEATS;
+    asked.clamp(least, most)
+}
+
+fn worker(own: OwnWorker) -> Worker {
+    Worker {
+        id: own.id,
+        metadata: own.metadata,
+        heartbeat: Heartbeat {
+            period: heartbeat(own.heartbeat),
+            is_asked_for: own.is_answered,
+        },
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use streamkit_engine::{OpenError, Store, StoreId};
+use streamkit_engine::{OpenError, Store, StoreId, Timestamp};
 use streamkit_protocol::v2::{self, CallError, Class, Code};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument as _, debug_span};
@@ -33,6 +34,8 @@ pub(super) struct Begun {
     pub(super) rights: Rights,
     /// What it asks for, or why not.
     pub(super) asked: Result<v2::Call, Failed>,
+    /// What a worker says of itself from time to time.
+    pub(super) signs: Option<watch::Receiver<Timestamp>>,
     pub(super) kind: Option<Kind>,
     pub(super) caller: Option<CallerTrace>,
     pub(super) out: Outgoing<Answering>,
@@ -137,6 +140,7 @@ impl Begun {
         let mut whole = Whole {
             first,
             room: self.holds.room.take(),
+            signs: self.signs.take(),
             endings: &self.endings,
         };
         verbs::run(verb, store, &mut whole, &self.out, around).await
@@ -167,10 +171,11 @@ impl Begun {
     }
 }
 
-/// A call is here as a whole: nothing comes behind it.
+/// A call is here as a whole: nothing comes behind it, but what a worker says of itself.
 struct Whole<'a> {
     first: Option<First>,
     room: Option<CallRoom>,
+    signs: Option<watch::Receiver<Timestamp>>,
     endings: &'a Endings,
 }
 
@@ -190,14 +195,35 @@ impl Records for Whole<'_> {
     }
 
     async fn sign_of_life(&mut self) -> Result<SignOfLife, Failed> {
-        Err(self.ended().await)
-    }
-
-    async fn ended(&mut self) -> Failed {
+        let signs = &mut self.signs;
+        let comes = async {
+            let Some(signs) = signs else {
+                return std::future::pending().await;
+            };
+            // Its other end lives as long as the call.
+            match signs.changed().await {
+                Ok(()) => *signs.borrow_and_update(),
+                Err(_) => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            () = self.endings.ending.cancelled() => Failure::Ending.into(),
-            () = self.endings.cancelled.cancelled() => Failure::PeerEnded.into(),
+            ended = self.endings.ended() => Err(ended),
+            at = comes => Ok(SignOfLife { worker: Uuid::nil(), at: Some(at) }),
+        }
+    }
+
+    fn ended(&mut self) -> impl Future<Output = Failed> {
+        self.endings.ended()
+    }
+}
+
+impl Endings {
+    async fn ended(&self) -> Failed {
+        tokio::select! {
+            biased;
+            () = self.ending.cancelled() => Failure::Ending.into(),
+            () = self.cancelled.cancelled() => Failure::PeerEnded.into(),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use streamkit_engine::Timestamp;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::credit::Credit;
@@ -17,6 +19,8 @@ pub(super) struct OpenCall {
     pub(super) credit: Arc<Credit>,
     /// Cancelled when its peer wants no more, or the connection ends.
     pub(super) cancelled: CancellationToken,
+    /// Where a worker says that it is there: when it said so last, by its clock.
+    pub(super) signs: Option<watch::Sender<Timestamp>>,
 }
 
 impl Calls {

@@ -8,57 +8,50 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::poll;
 use futures_util::stream::FuturesUnordered;
-use streamkit_engine::StoreId;
 use streamkit_protocol::v2::{
-    self, CallError, Class, Code, Credit as Grant, FRAME_BYTES_MAX, Frame, GoAway, Hello, Kind, Malformed, TRACE, frame,
+    CallError, Credit as Grant, FRAME_BYTES_MAX, Frame, GoAway, Hello, Kind, Malformed, SignOfLife, frame,
 };
-use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answering::Answering;
-use super::asked;
-use super::call::{Begun, Endings, Holds, read};
-use super::calls::{Calls, OpenCall};
+use super::calls::Calls;
 use super::credit::{Credit, Window};
-use super::failed::Failed;
 use super::lines::Lines;
-use super::room::{CallRoom, Rooms};
-use crate::auth::{Rights, Scopes};
-use crate::budgets::{FairShare, Reads};
-use crate::calls::CallerTrace;
-use crate::metrics::Limit;
+use super::room::Rooms;
+use crate::auth::Scopes;
+use crate::budgets::Reads;
 use crate::shared::Shared;
-use crate::verbs::{self, Outgoing};
 use crate::websocket::Outbound;
+
+/// A call on its way to its answer.
+pub(super) type ServedCall = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One with a peer.
 pub(super) struct Conversation {
-    shared: Arc<Shared>,
-    scopes: Scopes,
-    outbound: Outbound,
-    calls: Arc<Calls>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) scopes: Scopes,
+    pub(super) outbound: Outbound,
+    pub(super) calls: Arc<Calls>,
     /// Appends, which this task serves itself.
-    appends: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    lines: Lines,
+    pub(super) appends: FuturesUnordered<ServedCall>,
+    pub(super) lines: Lines,
     /// The last channel that was begun.
-    last: u32,
+    pub(super) last: u32,
     /// What the peer may send.
-    window: Arc<Window>,
-    rooms: Rooms,
+    pub(super) window: Arc<Window>,
+    pub(super) rooms: Rooms,
     /// What the peer wants to hear.
-    credit: Arc<Credit>,
+    pub(super) credit: Arc<Credit>,
     /// That of a call which bounds nothing itself.
-    unbounded: Arc<Credit>,
-    was_greeted: bool,
-    reads: Reads,
-    ending: CancellationToken,
-    why: Arc<OnceLock<CallError>>,
-    tasks: TaskTracker,
+    pub(super) unbounded: Arc<Credit>,
+    pub(super) was_greeted: bool,
+    pub(super) reads: Reads,
+    pub(super) ending: CancellationToken,
+    pub(super) why: Arc<OnceLock<CallError>>,
+    pub(super) tasks: TaskTracker,
     /// Calls that end by themselves. Closed when the token has expired.
-    under_way: TaskTracker,
+    pub(super) under_way: TaskTracker,
 }
 
 /// Says that the server lives.
@@ -146,8 +139,8 @@ impl Conversation {
                         call.cancelled.cancel();
                     }
                 }
-                // No call takes any.
-                Kind::More | Kind::GoAway | Kind::Data | Kind::End | Kind::Error => return Err(Malformed::side()),
+                Kind::More => self.more(&came)?,
+                Kind::GoAway | Kind::Data | Kind::End | Kind::Error => return Err(Malformed::side()),
             }
         }
         Ok(())
@@ -176,145 +169,25 @@ impl Conversation {
         }
     }
 
-    async fn begin(&mut self, came: Frame) -> Result<(), Malformed> {
+    /// What a worker says of itself. Its call may be over.
+    fn more(&self, came: &Frame) -> Result<(), Malformed> {
         if !self.window.take(came.bytes()) {
             return Err(Malformed::credit());
         }
-        if Some(came.channel) != self.last.checked_add(1) {
+        if came.channel > self.last {
             return Err(Malformed::order());
         }
-        let (verb, store) = v2::Call::head(&came.body)?;
-        let kind = asked::kind(verb);
-        let asked = self.asked(&came, verb, store);
-        let is_append = asked.is_ok() && kind == Some(verbs::Kind::Append);
-        let (asked, mut holds) = self.holds(store, asked, (is_append, came.body.len())).await;
-        // Until here, it may be as if it had not come: who is told of the last call that was begun makes it anew.
-        self.last = came.channel;
-        if is_append {
-            holds.line = Some(self.lines.before(store));
+        let SignOfLife(at) = SignOfLife::decode(&came.body)?;
+        if let Some(signs) = self.calls.find(came.channel).and_then(|call| call.signs) {
+            signs.send_replace(at);
         }
-        let credit = match asked.as_ref().map_or(0, asked::credit) {
-            u32::MAX => self.unbounded.clone(),
-            credit => Arc::new(Credit::new(credit)),
-        };
-        let cancelled = match is_append {
-            true => self.ending.clone(),
-            false => CancellationToken::new(),
-        };
-        let answers = Answering::new(
-            came.channel,
-            self.outbound.clone(),
-            (credit.clone(), self.credit.clone()),
-        );
-        let (channel, bytes) = (came.channel, came.bytes());
-        let call = Begun {
-            channel,
-            store,
-            rights: self.scopes.on(store),
-            kind: asked.as_ref().ok().and(kind),
-            asked,
-            caller: caller(&came),
-            out: Outgoing::new(store, answers, self.reads.clone()),
-            endings: Endings {
-                cancelled: cancelled.clone(),
-                ending: self.ending.clone(),
-                why: self.why.clone(),
-            },
-            stays: Some(self.under_way.token()),
-            holds,
-            shared: self.shared.clone(),
-        };
-        let (calls, window, outbound) = (self.calls.clone(), self.window.clone(), self.outbound.clone());
-        let serves = async move {
-            call.serve().await;
-            if !is_append {
-                calls.over(channel);
-            }
-            if let Some(bytes) = window.answered(bytes) {
-                let mut out = Vec::new();
-                Grant { channel: 0, bytes }.put(&mut out);
-                outbound.last(out);
-            }
-        };
-        if !is_append {
-            self.calls.open(channel, OpenCall { credit, cancelled });
-            self.tasks.spawn(serves);
-            return Ok(());
-        }
-        let mut serves: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(serves);
-        // Whatever budget of its turn this task has left: so it stands in line before what comes behind it.
-        if poll!(unconstrained(&mut serves)).is_pending() {
-            self.appends.push(serves);
-        }
+        self.answered(came.bytes());
         Ok(())
     }
 
-    fn asked(&self, came: &Frame, verb: u8, store: StoreId) -> Result<v2::Call, Failed> {
-        if self.scopes.on(store) == Rights::NONE {
-            return Err(Failed::AccessDenied);
-        }
-        if let Some(name) = came.fields.unknown(&[TRACE]) {
-            return Err(Failed::UnknownField(name.to_owned()));
-        }
-        if self.under_way.is_closed() {
-            let why = CallError::new(Code::TokenExpired, Class::Transient, "the token expired");
-            return Err(Failed::Ending(why));
-        }
-        if self.calls.count() + self.appends.len() >= self.shared.limits.channels {
-            self.shared.metrics.peers.limit_hit(Limit::Channels);
-            return Err(Failed::TooManyChannels);
-        }
-        read(&came.body, verb)
-    }
-
-    /// What a call of so many bytes holds, if it may be begun.
-    async fn holds(
-        &mut self,
-        store: StoreId,
-        asked: Result<v2::Call, Failed>,
-        (is_append, bytes): (bool, usize),
-    ) -> (Result<v2::Call, Failed>, Holds) {
-        let mut holds = Holds::default();
-        let asked = match asked {
-            Ok(asked) => asked,
-            refused => return (refused, holds),
-        };
-        holds.place = self.place(store);
-        if holds.place.is_none() {
-            return (Err(Failed::TooManyChannels), holds);
-        }
-        let has_room = match is_append {
-            true => {
-                holds.room = self.room(bytes).await;
-                holds.room.is_some()
-            }
-            false => {
-                holds.request = self.shared.budgets.requests.try_take(store.0, bytes);
-                holds.request.is_some()
-            }
-        };
-        if !has_room {
-            self.shared.metrics.peers.limit_hit(Limit::Inbound);
-            return (Err(verbs::Failure::Overloaded.into()), holds);
-        }
-        (Ok(asked), holds)
-    }
-
-    fn place(&self, store: StoreId) -> Option<FairShare> {
-        let place = self.shared.budgets.channels.try_take(store.0, 1);
-        if place.is_none() {
-            self.shared.metrics.peers.limit_hit(Limit::AllChannels);
-        }
-        place
-    }
-
-    /// Room for an append. While it waits, those before it go on.
-    async fn room(&mut self, bytes: usize) -> Option<CallRoom> {
-        tokio::select! {
-            biased;
-            room = self.rooms.take(bytes) => room,
-            never = serve(&mut self.appends) => match never {},
-        }
+    /// Gives back what was answered, if it is much.
+    fn answered(&self, bytes: usize) {
+        give_back(&self.window, bytes, &self.outbound);
     }
 
     /// Tells the peer why the connection ends, and what was not begun.
@@ -338,19 +211,18 @@ impl Conversation {
     }
 }
 
-async fn serve(appends: &mut FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>) -> Infallible {
+pub(super) fn give_back(window: &Window, answered: usize, outbound: &Outbound) {
+    if let Some(bytes) = window.answered(answered) {
+        let mut out = Vec::new();
+        Grant { channel: 0, bytes }.put(&mut out);
+        outbound.last(out);
+    }
+}
+
+pub(super) async fn serve(appends: &mut FuturesUnordered<ServedCall>) -> Infallible {
     poll_fn(|cx| {
         while let Poll::Ready(Some(())) = appends.poll_next_unpin(cx) {}
         Poll::Pending
     })
     .await
-}
-
-fn caller(came: &Frame) -> Option<CallerTrace> {
-    came.fields.trace().map(|trace| CallerTrace {
-        trace_id: u128::from_be_bytes(trace.trace_id),
-        span_id: u64::from_be_bytes(trace.span_id),
-        flags: trace.flags,
-        state: None,
-    })
 }

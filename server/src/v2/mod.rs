@@ -8,6 +8,7 @@
 
 mod answering;
 mod asked;
+mod begin;
 mod call;
 mod calls;
 mod conversation;

@@ -2,7 +2,8 @@
 
 use streamkit_engine::{Committed, Entry, Lease, Name, Piece, PieceBatch, SegmentPath, SegmentStatus, Timestamp};
 use streamkit_protocol::v2::{
-    self, Appended, Durability, Kind, Leased, ReadDone, Told, frame, put_excerpt, put_status, put_whole,
+    self, Appended, Durability, Kind, Leased, ReadDone, Told, Worker, WorkersTold, frame, put_excerpt, put_status,
+    put_whole,
 };
 use streamkit_record::transaction::{self, TransactionHeader, put_section};
 use streamkit_record::{Record, SegmentAppend, Sequence};
@@ -189,9 +190,19 @@ impl Batch for Outcomes {
         self.data(|_| {});
     }
 
-    fn inventory(&mut self, _: &[Present], _: Timestamp) {}
+    fn inventory(&mut self, workers: &[Present], now: Timestamp) {
+        let workers = workers.iter().map(|present| Worker {
+            id: present.id,
+            last_seen: present.last_seen,
+            metadata: present.metadata.clone(),
+        });
+        let told = WorkersTold::Inventory(now, workers.collect());
+        self.data(|out| told.put(out));
+    }
 
-    fn sign_of_life(&mut self, _: Uuid, _: Timestamp) {}
+    fn sign_of_life(&mut self, _: Uuid, now: Timestamp) {
+        self.data(|out| WorkersTold::Alive(now).put(out));
+    }
 
     fn lease(&mut self, lease: Option<&Lease>) {
         let leased = Leased {

@@ -1,16 +1,17 @@
 //! Protocol v2 over real sockets, frame by frame.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_engine::{
     Condition, Entry, Expected, Filter, LogCursor, Metadata, Name, ReadSource, Record, SegmentPath, Sequence, StoreId,
-    Wanted,
+    Timestamp, Wanted,
 };
 use streamkit_protocol::v2::{
-    Append, Appended, Batches, Call, CallError, Class, Code, Credit, Details, Follow, Frame, GoAway, Hello, Kind, Read,
-    ReadDone, SUBPROTOCOL, Told, frame,
+    Append, Appended, Batches, Call, CallError, Class, Code, Credit, Details, Follow, Frame, GoAway, Hello, Kind,
+    OwnWorker, Read, ReadDone, SUBPROTOCOL, SignOfLife, Told, Worker, Workers, WorkersTold, frame,
 };
 use streamkit_record::SegmentAppend;
 use tokio::net::TcpStream;
@@ -544,5 +545,66 @@ async fn reads_of_any_parts_newest_first_within_limits_and_not_before_a_position
         (error.code, error.details()),
         (Code::NotThereYet, Ok(Details::Position(position)))
     );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn workers_hear_of_each_other_and_of_who_leaves() {
+    let host = Host::start().await;
+    let (mut watcher, mut worker) = (Peer::connect(&host).await, Peer::connect(&host).await);
+    let look = Call::Workers(Workers {
+        credit: 1 << 20,
+        own: None,
+    });
+    watcher.call(&look).await;
+    let inventory = async |peer: &mut Peer, wanted: &dyn Fn(&[Worker]) -> bool| {
+        loop {
+            let came = peer.next().await;
+            let Kind::Data = came.kind else { continue };
+            if let WorkersTold::Inventory(_, workers) = WorkersTold::decode(&came.body).unwrap()
+                && wanted(&workers)
+            {
+                return workers;
+            }
+        }
+    };
+    assert!(inventory(&mut watcher, &|_| true).await.is_empty());
+    let own = OwnWorker {
+        id: Uuid::from_u128(5),
+        heartbeat: Duration::from_secs(1),
+        is_answered: true,
+        metadata: [("role".to_owned(), "billing".to_owned())].into(),
+    };
+    let channel = worker
+        .call(&Call::Workers(Workers {
+            credit: 1 << 20,
+            own: Some(own.clone()),
+        }))
+        .await;
+    let there = inventory(&mut watcher, &|workers| !workers.is_empty()).await;
+    assert_eq!((there[0].id, &there[0].metadata), (own.id, &own.metadata));
+    let mut out = Vec::new();
+    frame(&mut out, (channel, Kind::More), nothing, |out| {
+        SignOfLife(Timestamp(77)).put(out)
+    });
+    worker.send(out).await;
+    // A sign of life is no change: whoever looks next hears of it.
+    loop {
+        let mut another = Peer::connect(&host).await;
+        another.call(&look).await;
+        if inventory(&mut another, &|_| true).await[0].last_seen == Timestamp(77) {
+            break;
+        }
+    }
+    let mut beats = false;
+    while !beats {
+        let came = worker.next().await;
+        let told = (came.kind == Kind::Data).then(|| WorkersTold::decode(&came.body).unwrap());
+        beats = matches!(told, Some(WorkersTold::Alive(_)));
+    }
+    let mut out = Vec::new();
+    frame(&mut out, (channel, Kind::Cancel), nothing, nothing);
+    worker.send(out).await;
+    inventory(&mut watcher, &|workers| workers.is_empty()).await;
     host.stop().await;
 }

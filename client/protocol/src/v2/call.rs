@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::append::Append;
 use super::malformed::Malformed;
-use super::parts::{bytes16, end, name, path, put_bytes16, put_path};
+use super::parts::{bytes16, end, milliseconds, name, path, put_bytes16, put_path};
 use super::read::{Follow, Read};
+use super::workers::Workers;
 
 /// What is asked of a store.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +29,8 @@ pub enum Call {
     Segments(Segments),
     /// Statuses, now and as they change.
     Subscribe(Subscribe),
+    /// Who is there, now and as it changes.
+    Workers(Workers),
     /// A lease is granted, renewed or given back.
     Lease(Lease),
     /// The sequence becomes the first that can be read.
@@ -119,6 +122,7 @@ impl Call {
             Self::Spaces => {}
             Self::Segments(segments) => segments.put(out),
             Self::Subscribe(subscribe) => subscribe.put(out),
+            Self::Workers(workers) => workers.put(out),
             Self::Lease(lease) => lease.put(out),
             Self::Trim(path, first) => {
                 put_path(out, path);
@@ -137,6 +141,7 @@ impl Call {
             Self::Spaces => 5,
             Self::Segments(_) => 6,
             Self::Subscribe(_) => 7,
+            Self::Workers(_) => 8,
             Self::Lease(_) => 9,
             Self::Trim(..) => 10,
             Self::Delete(_) => 11,
@@ -168,6 +173,7 @@ impl Call {
             5 => Self::Spaces,
             6 => Self::Segments(Segments::decode(&mut from)?),
             7 => Self::Subscribe(Subscribe::decode(&mut from)?),
+            8 => Self::Workers(Workers::decode(&mut from)?),
             9 => Self::Lease(Lease::decode(&mut from)?),
             10 => Self::Trim(path(&mut from)?, Sequence(from.u64()?)),
             11 => Self::Delete(path(&mut from)?),
@@ -336,15 +342,11 @@ fn optional(from: &mut Cursor<'_>) -> Result<Option<Name>, Malformed> {
     }
 }
 
-/// Whole ones; the longest time is 49 days.
-fn milliseconds(time: Duration) -> u32 {
-    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use streamkit_record::{LogCursor, ReadSource, Wanted};
 
+    use super::super::OwnWorker;
     use super::*;
 
     fn calls() -> Vec<Call> {
@@ -376,6 +378,16 @@ mod tests {
                 space: space.clone(),
                 segment: None,
                 heartbeat: Some(Duration::from_millis(1500)),
+            }),
+            Call::Workers(Workers { credit: 7, own: None }),
+            Call::Workers(Workers {
+                credit: 7,
+                own: Some(OwnWorker {
+                    id: Uuid::from_u128(1),
+                    heartbeat: Duration::from_secs(30),
+                    is_answered: true,
+                    metadata: [("role".to_owned(), "billing".to_owned())].into(),
+                }),
             }),
             Call::Lease(lease(LeaseChange::Acquire)),
             Call::Lease(lease(LeaseChange::Renew)),

@@ -24,6 +24,7 @@ mod parts;
 mod read;
 mod told;
 mod totals;
+mod workers;
 
 pub use append::{Append, Appended, Durability};
 pub use batch::{Batches, put_excerpt, put_whole};
@@ -37,6 +38,7 @@ pub use malformed::Malformed;
 pub use read::{Follow, Read};
 pub use told::{ReadDone, Told};
 pub use totals::Totals;
+pub use workers::{OwnWorker, SignOfLife, Worker, Workers, WorkersTold};
 
 /// The subprotocol of the WebSocket.
 pub const SUBPROTOCOL: &str = "streamkit.v2";

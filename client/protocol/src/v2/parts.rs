@@ -1,5 +1,7 @@
 //! What bodies are made of: names, texts and other bytes behind their length. Numbers are [`Cursor`]'s.
 
+use std::time::Duration;
+
 use streamkit_record::{Cursor, Name, SegmentPath};
 
 use super::malformed::Malformed;
@@ -53,4 +55,9 @@ pub(super) fn path(from: &mut Cursor<'_>) -> Result<SegmentPath, Malformed> {
 pub(super) fn put_path(out: &mut Vec<u8>, path: &SegmentPath) {
     put_bytes16(out, path.space.as_str().as_bytes());
     put_bytes16(out, path.segment.as_str().as_bytes());
+}
+
+/// Whole milliseconds; the longest time is 49 days.
+pub(super) fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

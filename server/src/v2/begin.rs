@@ -1,0 +1,189 @@
+//! How a call begins: whether it may, what it holds until it is answered, and who serves it.
+
+use std::sync::Arc;
+
+use futures_util::poll;
+use streamkit_engine::{StoreId, Timestamp};
+use streamkit_protocol::v2::{self, CallError, Class, Code, Frame, Malformed, TRACE};
+use tokio::sync::watch;
+use tokio::task::unconstrained;
+use tokio_util::sync::CancellationToken;
+
+use super::answering::Answering;
+use super::asked;
+use super::call::{Begun, Endings, Holds, read};
+use super::calls::OpenCall;
+use super::conversation::{Conversation, ServedCall, give_back, serve};
+use super::credit::Credit;
+use super::failed::Failed;
+use super::room::CallRoom;
+use crate::auth::Rights;
+use crate::budgets::FairShare;
+use crate::calls::CallerTrace;
+use crate::metrics::Limit;
+use crate::verbs::{self, Outgoing};
+
+impl Conversation {
+    /// Begins a call. It waits for room alone.
+    ///
+    /// # Errors
+    /// [`Malformed`]: the peer broke the rules.
+    pub(super) async fn begin(&mut self, came: Frame) -> Result<(), Malformed> {
+        if !self.window.take(came.bytes()) {
+            return Err(Malformed::credit());
+        }
+        if Some(came.channel) != self.last.checked_add(1) {
+            return Err(Malformed::order());
+        }
+        let (verb, store) = v2::Call::head(&came.body)?;
+        let kind = asked::kind(verb);
+        let asked = self.asked(&came, verb, store);
+        let is_append = asked.is_ok() && kind == Some(verbs::Kind::Append);
+        let (asked, mut holds) = self.holds(store, asked, (is_append, came.body.len())).await;
+        // Until here, it may be as if it had not come: who is told of the last call that was begun makes it anew.
+        self.last = came.channel;
+        if is_append {
+            holds.line = Some(self.lines.before(store));
+        }
+        let credit = match asked.as_ref().map_or(0, asked::credit) {
+            u32::MAX => self.unbounded.clone(),
+            credit => Arc::new(Credit::new(credit)),
+        };
+        let cancelled = match is_append {
+            true => self.ending.clone(),
+            false => CancellationToken::new(),
+        };
+        let answers = Answering::new(
+            came.channel,
+            self.outbound.clone(),
+            (credit.clone(), self.credit.clone()),
+        );
+        let (channel, bytes) = (came.channel, came.bytes());
+        let (signs, heard) = match kind {
+            Some(verbs::Kind::Watch) => Some(watch::channel(Timestamp(0))).unzip(),
+            _ => (None, None),
+        };
+        let call = Begun {
+            channel,
+            store,
+            rights: self.scopes.on(store),
+            kind: asked.as_ref().ok().and(kind),
+            asked,
+            signs: heard,
+            caller: caller(&came),
+            out: Outgoing::new(store, answers, self.reads.clone()),
+            endings: Endings {
+                cancelled: cancelled.clone(),
+                ending: self.ending.clone(),
+                why: self.why.clone(),
+            },
+            stays: Some(self.under_way.token()),
+            holds,
+            shared: self.shared.clone(),
+        };
+        if !is_append {
+            let open = OpenCall {
+                credit,
+                cancelled,
+                signs,
+            };
+            self.calls.open(channel, open);
+            self.tasks.spawn(self.served(call, bytes));
+            return Ok(());
+        }
+        let mut served = self.served(call, bytes);
+        // Whatever budget of its turn this task has left: so it stands in line before what comes behind it.
+        if poll!(unconstrained(&mut served)).is_pending() {
+            self.appends.push(served);
+        }
+        Ok(())
+    }
+
+    /// A call of so many bytes, served. In a box: it is large, and an idle connection is not to hold room for it.
+    fn served(&self, call: Begun, bytes: usize) -> ServedCall {
+        let (calls, window, outbound) = (self.calls.clone(), self.window.clone(), self.outbound.clone());
+        let channel = call.channel;
+        Box::pin(async move {
+            call.serve().await;
+            calls.over(channel);
+            give_back(&window, bytes, &outbound);
+        })
+    }
+
+    fn asked(&self, came: &Frame, verb: u8, store: StoreId) -> Result<v2::Call, Failed> {
+        if self.scopes.on(store) == Rights::NONE {
+            return Err(Failed::AccessDenied);
+        }
+        if let Some(name) = came.fields.unknown(&[TRACE]) {
+            return Err(Failed::UnknownField(name.to_owned()));
+        }
+        if self.under_way.is_closed() {
+            let why = CallError::new(Code::TokenExpired, Class::Transient, "the token expired");
+            return Err(Failed::Ending(why));
+        }
+        if self.calls.count() + self.appends.len() >= self.shared.limits.channels {
+            self.shared.metrics.peers.limit_hit(Limit::Channels);
+            return Err(Failed::TooManyChannels);
+        }
+        read(&came.body, verb)
+    }
+
+    /// What a call of so many bytes holds, if it may be begun.
+    async fn holds(
+        &mut self,
+        store: StoreId,
+        asked: Result<v2::Call, Failed>,
+        (is_append, bytes): (bool, usize),
+    ) -> (Result<v2::Call, Failed>, Holds) {
+        let mut holds = Holds::default();
+        let asked = match asked {
+            Ok(asked) => asked,
+            refused => return (refused, holds),
+        };
+        holds.place = self.place(store);
+        if holds.place.is_none() {
+            return (Err(Failed::TooManyChannels), holds);
+        }
+        let has_room = match is_append {
+            true => {
+                holds.room = self.room(bytes).await;
+                holds.room.is_some()
+            }
+            false => {
+                holds.request = self.shared.budgets.requests.try_take(store.0, bytes);
+                holds.request.is_some()
+            }
+        };
+        if !has_room {
+            self.shared.metrics.peers.limit_hit(Limit::Inbound);
+            return (Err(verbs::Failure::Overloaded.into()), holds);
+        }
+        (Ok(asked), holds)
+    }
+
+    fn place(&self, store: StoreId) -> Option<FairShare> {
+        let place = self.shared.budgets.channels.try_take(store.0, 1);
+        if place.is_none() {
+            self.shared.metrics.peers.limit_hit(Limit::AllChannels);
+        }
+        place
+    }
+
+    /// Room for an append. While it waits, those before it go on.
+    async fn room(&mut self, bytes: usize) -> Option<CallRoom> {
+        tokio::select! {
+            biased;
+            room = self.rooms.take(bytes) => room,
+            never = serve(&mut self.appends) => match never {},
+        }
+    }
+}
+
+fn caller(came: &Frame) -> Option<CallerTrace> {
+    came.fields.trace().map(|trace| CallerTrace {
+        trace_id: u128::from_be_bytes(trace.trace_id),
+        span_id: u64::from_be_bytes(trace.span_id),
+        flags: trace.flags,
+        state: None,
+    })
+}
