@@ -18,13 +18,14 @@ use crate::disk::blocks::Blocks;
 use crate::error::{OpenError, StorageError};
 use crate::format::extent_header::LogState;
 use crate::format::transaction::{
-    Encoded, Kind, RECORD_HEADER_BYTES, Section, TransactionHeader, sections, with_sections,
+    Encoded, Kind, RECORD_HEADER_BYTES, Section, TRANSACTION_ID_AT, TransactionHeader, sections, with_sections,
 };
 use crate::index::checkpoint;
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MAX};
 use crate::log::recovery::recover;
 use crate::log::writer::LogWriter;
 use streamkit_record::{FencingToken, LogPosition, SegmentPath, Sequence, Timestamp};
+use uuid::Uuid;
 
 /// Bytes of transactions in one group, if they are not of one.
 const GROUP_BYTES: usize = 1 << 20;
@@ -34,6 +35,10 @@ const EXTENT_BYTES: u64 = 256 << 20;
 
 /// Most bytes that stand in for entries that are gone, at a place.
 const BRIDGE_BYTES_MAX: u64 = EXTENT_BYTES_MAX / 4;
+
+/// The id of what the repair writes itself. With that of the old log's trims and deletes, one of these could be, byte for byte, what
+/// stood in the old log under its number, with other transactions before it: a cursor behind that would go on behind this.
+const OWN_ID: Uuid = Uuid::max();
 
 /// A segment as it is in the new log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -268,8 +273,10 @@ impl<'a> Rewrite<'a> {
         self.segments.insert(path.clone(), written);
     }
 
+    /// Adds a transaction that is the repair's own, or that it wrote anew.
     fn put_encoded(&mut self, mut encoded: Encoded, timestamp: Timestamp) -> Result<(), StorageError> {
         let mut bytes = encoded.commit(0, timestamp).to_vec();
+        bytes[TRANSACTION_ID_AT..][..16].copy_from_slice(OWN_ID.as_bytes());
         self.put(&mut bytes, timestamp)
     }
 

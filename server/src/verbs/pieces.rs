@@ -1,7 +1,7 @@
 //! Read: transactions as they stand in the log, whole or in part, of a segment or of any parts of a store. It ends once all is told
 //! that was there when it began.
 
-use streamkit_engine::{PieceBatch, ReadSource, Store};
+use streamkit_engine::{LogCursor, PieceBatch, PieceReader, PiecesRead, ReadSource, Store};
 
 use super::boundary::{Answers, Batch as _, Portion};
 use super::failure::Failure;
@@ -13,7 +13,7 @@ use crate::limits::SMALL_BYTES;
 #[derive(Default)]
 struct Progress {
     entries: u64,
-    cursor: streamkit_engine::LogCursor,
+    cursor: LogCursor,
 }
 
 pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgoing<A>) -> Result<(), Failure> {
@@ -43,6 +43,7 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
                 break;
             }
         }
+        done.ended(&*reader, &read);
         batch.portion(done.portion());
         Some(batch)
     };
@@ -50,7 +51,7 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
         return Ok(());
     }
     let _open = out.reader().await?;
-    let mut reader = store.read_pieces(read);
+    let mut reader = store.read_pieces(read.clone());
     let mut done = Progress::default();
     loop {
         // Nothing is held between turns but the reader itself.
@@ -71,6 +72,7 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
             break;
         }
     }
+    done.ended(&*reader, &read);
     let mut batch = out.batch();
     batch.portion(done.portion());
     out.answer(batch).await
@@ -80,8 +82,14 @@ impl Progress {
     /// Counts what is told. Whether all is, up to this transaction.
     fn add(&mut self, pieces: &PieceBatch, until: u64) -> bool {
         self.entries += pieces.entries;
-        self.cursor = pieces.cursor.clone();
         pieces.pieces.last().is_some_and(|piece| piece.number() >= until)
+    }
+
+    /// Notes the place from which whoever asks again goes on, though nothing came. Newest first, and within a segment, there is none.
+    fn ended(&mut self, reader: &dyn PieceReader, read: &PiecesRead) {
+        if let (ReadSource::Log(..), false) = (&read.source, read.is_backwards) {
+            self.cursor = reader.cursor();
+        }
     }
 
     fn portion(&self) -> Portion<'_> {

@@ -18,6 +18,9 @@ use crate::{
 
 /// Bytes of a transaction's header.
 pub const TRANSACTION_HEADER_BYTES: usize = 48;
+
+/// Where its producer's id stands in a transaction.
+pub const TRANSACTION_ID_AT: usize = 32;
 /// Bytes of a section's header, before the names.
 pub const SECTION_HEADER_BYTES: usize = 20;
 /// Bytes of a record's header, before the metadata.
