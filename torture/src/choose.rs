@@ -150,7 +150,9 @@ impl Life<'_> {
                 extras: extras.collect(),
             });
         }
-        let id = Uuid::from_u128(u128::from(dice.any()) << 64 | u128::from(dice.any()));
+        // Dice that are fed may fall alike twice, and two attempts of one id are one.
+        let own = dice.any() ^ model.attempts.len() as u64;
+        let id = Uuid::from_u128(u128::from(dice.any()) << 64 | u128::from(own));
         let fence = match plan.leases > 0 && dice.chance(1, 2) {
             true => {
                 let (key, back) = (lease_key(dice.below(KEYS)), dice.below(4).saturating_sub(2) as usize);
