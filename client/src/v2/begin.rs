@@ -11,7 +11,8 @@ use super::connection::Connection;
 use super::fault::Fault;
 use super::patience::Patience;
 use super::pending::Pending;
-use super::state::{Begin, Route, State};
+use super::route::Route;
+use super::state::{Begin, State};
 
 /// Why a call goes elsewhere.
 const ENDED_FIRST: &str = "the connection ended before the server began the call";
@@ -76,7 +77,7 @@ impl Connection {
         loop {
             let begun = self.change(|state| {
                 let has_turn = turn.take().map(|turn: Turn<'_>| turn.take(state)).is_some();
-                let route = || route.take().map_or(Route::Cancelled, |route| route());
+                let route = || route.take().map_or(Route::Cancelled(0), |route| route());
                 let begun = state.begin(store, call, has_turn, route);
                 match begun {
                     Begin::Waits => turn = Some(Turn::join(self, state)),
@@ -140,10 +141,13 @@ impl Drop for Turn<'_> {
         }
         self.connection.change(|state| {
             self.waits.close();
-            if self.waits.try_recv().is_ok() {
+            match self.waits.try_recv() {
                 // It came too late: the next one has it.
-                state.waiting.turn_is_over();
-                state.pass_on();
+                Ok(()) => {
+                    state.waiting.turn_is_over();
+                    state.pass_on();
+                }
+                Err(_) => state.waiting.leave(),
             }
         });
     }
@@ -158,7 +162,7 @@ mod tests {
     use streamkit_protocol::v2::{Credit, Hello};
     use uuid::Uuid;
 
-    use super::super::state::Told;
+    use super::super::route::Told;
     use super::*;
     use crate::progress::Progress;
     use crate::terms::Terms;

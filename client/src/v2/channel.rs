@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::patience::Patience;
-use super::state::Arrived;
+use super::route::Arrived;
 
 /// Bytes of messages that a server may send ahead to the consumer of a read. An inbox holds as much, and one frame.
 pub(crate) const WINDOW_BYTES: u32 = 4 << 20;

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use streamkit_protocol::v2::{Frame, Hello};
+use streamkit_protocol::v2::{Frame, Hello, Kind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::breach::Breach;
 use super::fault::Fault;
-use super::state::{Phase, State, Told};
+use super::route::Told;
+use super::state::{Phase, State};
 use crate::progress::Progress;
 use crate::terms::Terms;
 
@@ -113,13 +115,14 @@ impl Connection {
     /// # Errors
     /// Why the connection ends.
     pub(super) fn hear(&self, mut message: Bytes, told: &mut Told) -> Result<(), String> {
+        let most = message.len();
         let mut state = self.state();
         let mut heard = Ok(());
         while heard.is_ok() {
             match Frame::take(&mut message) {
-                Ok(Some(frame)) => heard = state.hear(frame, told),
+                Ok(Some(frame)) => heard = state.hear(on_its_own(frame, most), told),
                 Ok(None) => break,
-                Err(error) => heard = Err(error),
+                Err(error) => heard = Err(Breach::from(error)),
             }
         }
         drop(state);
@@ -128,5 +131,16 @@ impl Connection {
             let _ = waits.send(outcome);
         }
         heard.map_err(|error| format!("the server broke the protocol: {error}"))
+    }
+}
+
+/// A frame that keeps no message of so many bytes in memory of which it is a small part: it may wait in an inbox for long.
+fn on_its_own(frame: Frame, message_bytes: usize) -> Frame {
+    match frame.kind {
+        Kind::Data if frame.body.len() < message_bytes / 8 => Frame {
+            body: Bytes::copy_from_slice(&frame.body),
+            ..frame
+        },
+        _ => frame,
     }
 }

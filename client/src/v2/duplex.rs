@@ -11,7 +11,8 @@ use streamkit_protocol::limits::{DEAD_AFTER, PING_PERIOD_MAX, PING_PERIOD_MIN};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::connection::Connection;
-use super::state::{State, Told, whole_frames};
+use super::route::Told;
+use super::state::{State, whole_frames};
 use crate::wire::{Queue, Wire};
 
 /// Most bytes of a message, unless one frame has more.

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use streamkit_protocol::v2::{FRAME_BYTES_MAX, Frame, Hello, Kind};
+use streamkit_protocol::v2::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Hello, Kind};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::breach::Breach;
 use super::connection::Connection;
 use super::duplex::{Frames, run};
 use super::state::CONNECTION_BYTES;
 use crate::progress::Progress;
 use crate::terms::Terms;
 use crate::wire::{Socket, WRITE_DEADLINE, Wire};
+
+/// The frame of a call that has but a verb and a store.
+const LEAST_CALL_BYTES: usize = HEAD_BYTES + 17;
 
 /// Greets the server over a fresh socket, whose writes move `progress`, and starts its task once it has greeted, too.
 ///
@@ -53,7 +57,13 @@ async fn greeted(socket: &mut Socket) -> Result<(Hello, Bytes), String> {
         if first.kind != Kind::Hello {
             return Err(broken("it did not say hello first".to_owned()));
         }
+        if let Some(field) = first.fields.unknown(&[]) {
+            return Err(broken(Breach::field(field).to_string()));
+        }
         let hello = Hello::decode(&first).map_err(|error| broken(error.to_string()))?;
+        if hello.channels == 0 || (hello.frame_bytes as usize) < LEAST_CALL_BYTES {
+            return Err(broken(Breach::no_calls().to_string()));
+        }
         return match hello.unknown(&[]) {
             Some(feature) => Err(format!(
                 "the server requires {feature:?}, which this client does not know"

@@ -7,6 +7,7 @@
 //! ```
 
 mod begin;
+mod breach;
 mod channel;
 mod connection;
 mod duplex;
@@ -14,6 +15,7 @@ mod fault;
 mod greeting;
 mod patience;
 mod pending;
+mod route;
 mod state;
 #[cfg(test)]
 mod state_tests;

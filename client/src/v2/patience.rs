@@ -9,6 +9,9 @@ use tokio::time::{Instant, timeout_at};
 use super::connection::Connection;
 use crate::error::Error;
 
+/// Longest time that counts: beyond, a clock may not reach.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// What is left of the time that a call has. Whichever connections it comes over, it has no more.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
@@ -18,6 +21,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
+        let timeout = timeout.min(LONGEST);
         Self {
             timeout,
             deadline: Instant::now() + timeout,
@@ -65,5 +69,15 @@ impl Patience {
             }
             deadline = next;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_would_wait_for_ever_waits_long() {
+        assert!(Patience::new(Duration::MAX).left() > Duration::from_secs(86_400));
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::patience::Patience;
-use super::state::Outcome;
+use super::route::Outcome;
 
 /// A call that was begun. Dropped before its result, it is cancelled, unless it is kept: then it goes on, and nobody hears of it.
 pub(crate) struct Pending {

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::task::Waker;
 
-use bytes::Bytes;
 use streamkit_protocol::v2::{
-    Call, CallError, Class, Code, Credit, Frame, GoAway, HEAD_BYTES, Hello, Kind, Malformed, frame,
+    Call, CallError, Class, Code, Credit, FRAME_BYTES_MAX, Frame, GoAway, HEAD_BYTES, Hello, Kind, Malformed, frame,
 };
 use streamkit_record::StoreId;
-use tokio::sync::{mpsc, oneshot};
 
+use super::breach::Breach;
 use super::fault::Fault;
+use super::route::{Arrived, Outcome, Route, Told};
 use super::waiting::Waiting;
 
 /// Bytes of messages that the server may send over a connection before some of them are in the inboxes of their channels.
@@ -20,36 +20,11 @@ pub(super) const CONNECTION_BYTES: u32 = 16 << 20;
 /// Bytes that are given back together.
 pub(super) const GIVEN_BACK: u32 = CONNECTION_BYTES / 4;
 
+/// Most credit for calls that is made use of, whatever the server gives: so much may wait to be sent, and one call.
+pub(super) const CREDIT_MAX: i64 = 64 << 20;
+
 /// More than usually waits to be sent: then no ping is answered, for what waits shows as well that we live.
 const USUAL_BYTES: usize = 64 << 10;
-
-/// What a call comes to.
-pub(super) type Outcome = Result<Bytes, Fault>;
-
-/// What arrives for a call that has messages.
-pub(super) enum Arrived {
-    /// One, and what its frame took off the credit.
-    Message(Bytes, u32),
-    Over(Outcome),
-}
-
-/// Who waits for a channel.
-pub(super) enum Route {
-    /// For the result alone.
-    Result(oneshot::Sender<Outcome>),
-    /// For messages, too, of which the server may send so many bytes.
-    Messages {
-        queue: mpsc::UnboundedSender<Arrived>,
-        credit: i64,
-        /// Whether one came.
-        any: bool,
-    },
-    /// Nobody any more.
-    Cancelled,
-}
-
-/// Results for those who wait for them, told when the state is not locked.
-pub(super) type Told = Vec<(oneshot::Sender<Outcome>, Outcome)>;
 
 /// How a connection stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,7 +80,7 @@ impl State {
             frame_bytes: hello.frame_bytes as usize,
             channels: hello.channels as usize,
             next,
-            credit: hello.credit.into(),
+            credit: i64::from(hello.credit).min(CREDIT_MAX),
             open: HashMap::new(),
             waiting: Waiting::default(),
             heard: CONNECTION_BYTES.into(),
@@ -177,7 +152,7 @@ impl State {
     /// Nobody waits for a channel any more.
     pub(super) fn cancel(&mut self, channel: u32) {
         if let Some(route) = self.open.get_mut(&channel) {
-            *route = Route::Cancelled;
+            *route = Route::Cancelled(route.credit());
             self.put(|out| frame(out, (channel, Kind::Cancel), |_| {}, |_| {}));
         }
     }
@@ -207,8 +182,25 @@ impl State {
     ///
     /// # Errors
     /// It breaks the rules.
-    pub(super) fn hear(&mut self, came: Frame, told: &mut Told) -> Result<(), Malformed> {
+    pub(super) fn hear(&mut self, came: Frame, told: &mut Told) -> Result<(), Breach> {
+        if came.bytes() > FRAME_BYTES_MAX {
+            return Err(Breach::too_large(came.bytes()));
+        }
+        let required = came.fields.unknown(&[]).map(Breach::field);
         match came.kind {
+            Kind::Data => return self.message(came, required),
+            Kind::End | Kind::Error => {
+                let outcome = match required {
+                    Some(breach) => Err(Fault::protocol(breach)),
+                    None if came.kind == Kind::End => Ok(came.body),
+                    None => Err(Fault::Failed(CallError::decode(&came.body)?)),
+                };
+                return self.over(came.channel, outcome, told);
+            }
+            _ => required.map_or(Ok(()), Err)?,
+        }
+        match came.kind {
+            Kind::Ping | Kind::Pong if came.body.len() != 8 => return Err(Breach::ping()),
             Kind::Ping => {
                 if self.out.len() < USUAL_BYTES {
                     let body = |out: &mut Vec<u8>| out.extend_from_slice(&came.body);
@@ -219,7 +211,7 @@ impl State {
             Kind::Credit => {
                 let credit = Credit::decode(&came)?;
                 if credit.channel == 0 {
-                    self.credit = self.credit.saturating_add(credit.bytes.into());
+                    self.credit = self.credit.saturating_add(credit.bytes.into()).min(CREDIT_MAX);
                     self.pass_on();
                 }
             }
@@ -227,35 +219,37 @@ impl State {
                 let GoAway { last, why } = GoAway::decode(&came)?;
                 self.left(last, &why, told);
             }
-            Kind::Data => self.message(came)?,
-            Kind::End => self.over(came.channel, Ok(came.body), told)?,
-            Kind::Error => {
-                let error = CallError::decode(&came.body)?;
-                self.over(came.channel, Err(Fault::Failed(error)), told)?;
-            }
-            Kind::Hello => return Err(Malformed::order()),
-            Kind::Call | Kind::Cancel | Kind::More => return Err(Malformed::side()),
+            Kind::Call | Kind::Cancel | Kind::More => return Err(Malformed::side().into()),
+            Kind::Hello | Kind::Data | Kind::End | Kind::Error => return Err(Malformed::order().into()),
         }
         Ok(())
     }
 
-    fn message(&mut self, came: Frame) -> Result<(), Malformed> {
+    /// A message of a call; or one that asks for what this client does not know, and is the last it takes of that call.
+    fn message(&mut self, came: Frame, required: Option<Breach>) -> Result<(), Breach> {
         let bytes = u32::try_from(came.bytes()).unwrap_or(u32::MAX);
         if self.heard <= 0 {
-            return Err(Malformed::credit());
+            return Err(Malformed::credit().into());
         }
         self.heard -= i64::from(bytes);
         match self.open.get_mut(&came.channel) {
+            Some(Route::Messages { credit, .. } | Route::Cancelled(credit)) if *credit <= 0 => {
+                return Err(Malformed::credit().into());
+            }
             Some(Route::Messages { queue, credit, any }) => {
-                if *credit <= 0 {
-                    return Err(Malformed::credit());
-                }
                 *credit -= i64::from(bytes);
                 *any = true;
-                let _ = queue.send(Arrived::Message(came.body, bytes));
+                let is_refused = required.is_some();
+                let _ = queue.send(match required {
+                    None => Arrived::Message(came.body, bytes),
+                    Some(breach) => Arrived::Over(Err(Fault::protocol(breach))),
+                });
+                if is_refused {
+                    self.cancel(came.channel);
+                }
             }
-            Some(Route::Cancelled) => {}
-            Some(Route::Result(_)) | None => return Err(Malformed::order()),
+            Some(Route::Cancelled(credit)) => *credit -= i64::from(bytes),
+            Some(Route::Result(_)) | None => return Err(Malformed::order().into()),
         }
         self.unreturned = self.unreturned.saturating_add(bytes);
         if self.unreturned >= GIVEN_BACK {
@@ -266,7 +260,7 @@ impl State {
         Ok(())
     }
 
-    fn over(&mut self, channel: u32, outcome: Outcome, told: &mut Told) -> Result<(), Malformed> {
+    fn over(&mut self, channel: u32, outcome: Outcome, told: &mut Told) -> Result<(), Breach> {
         let route = self.open.remove(&channel).ok_or(Malformed::order())?;
         let outcome = match outcome {
             Err(Fault::Failed(error)) if leaves(&error) => {
@@ -279,7 +273,7 @@ impl State {
             }
             outcome => outcome,
         };
-        tell(route, outcome, told);
+        route.tell(outcome, told);
         self.pass_on();
         self.close_if_done();
         Ok(())
@@ -291,7 +285,7 @@ impl State {
         let not_begun: Vec<u32> = self.open.keys().copied().filter(|&channel| channel > last).collect();
         for channel in not_begun {
             if let Some(route) = self.open.remove(&channel) {
-                tell(route, Err(Fault::NotBegun(why.text.clone())), told);
+                route.tell(Err(Fault::NotBegun(why.text.clone())), told);
             }
         }
         self.close_if_done();
@@ -354,14 +348,6 @@ impl State {
 /// Whether an error ends a call that this connection cannot have, and another may.
 fn leaves(error: &CallError) -> bool {
     error.class == Class::Transient && matches!(error.code, Code::TokenExpired | Code::ShuttingDown)
-}
-
-fn tell(route: Route, outcome: Outcome, told: &mut Told) {
-    match route {
-        Route::Result(waits) => told.push((waits, outcome)),
-        Route::Messages { queue, .. } => _ = queue.send(Arrived::Over(outcome)),
-        Route::Cancelled => {}
-    }
 }
 
 /// Where the whole frames end that fit into so many bytes, or the first if none does.

@@ -1,13 +1,16 @@
 //! Credit, numbers and the end of a connection, frame by frame.
 
 use bytes::Bytes;
-use streamkit_protocol::v2::{Call, CallError, Class, Code, Credit, Frame, GoAway, Hello, Kind, frame};
-use streamkit_record::StoreId;
+use streamkit_protocol::v2::{
+    Call, CallError, Class, Code, Credit, FRAME_BYTES_MAX, Field, Frame, GoAway, HEAD_BYTES, Hello, Kind, frame,
+};
+use streamkit_record::{SegmentPath, Sequence, StoreId};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::fault::Fault;
-use super::state::{Arrived, Begin, CONNECTION_BYTES, Outcome, Phase, Route, State, Told, whole_frames};
+use super::route::{Arrived, Outcome, Route, Told};
+use super::state::{Begin, CONNECTION_BYTES, CREDIT_MAX, Phase, State, whole_frames};
 
 const STORE: StoreId = StoreId(Uuid::nil());
 
@@ -201,6 +204,7 @@ fn what_breaks_the_rules_is_an_error() {
         came(1, Kind::Cancel, b""),
         came(1, Kind::Call, b""),
         came(0, Kind::Credit, b"xyz"),
+        came(0, Kind::GoAway, b"xyz"),
         came(1, Kind::Error, b""),
     ] {
         let mut state = state(u32::MAX);
@@ -275,4 +279,74 @@ fn a_message_holds_whole_frames() {
     assert_eq!(whole_frames(&out, 54), 22 + 32);
     assert_eq!(whole_frames(&out, 53), 22);
     assert_eq!(whole_frames(&out, 1), 22, "one frame at least");
+}
+
+#[test]
+fn a_frame_that_requires_what_is_not_known_ends_its_call_alone() {
+    let requires = |channel, kind| {
+        let later = Field {
+            name: "later",
+            is_required: true,
+            value: b"",
+        };
+        put(|out| frame(out, (channel, kind), |out| later.put(out), |_| {}))
+    };
+    let mut state = state(u32::MAX);
+    let (reads, mut arrives) = open(&mut state, 1000);
+    let (_, waits) = ask(&mut state);
+    sent(&mut state);
+    assert!(hear(&mut state, requires(reads, Kind::Data)));
+    assert!(matches!(arrives.try_recv(), Ok(Arrived::Over(Err(Fault::Protocol(why)))) if why.contains("later")));
+    assert_eq!(sent(&mut state), [(reads, Kind::Cancel)]);
+    assert!(hear(&mut state, requires(2, Kind::End)));
+    assert!(matches!(waits.unwrap().try_recv(), Ok(Err(Fault::Protocol(_)))));
+    // Of the connection it is nobody's alone.
+    assert!(!hear(&mut state, requires(0, Kind::Credit)));
+}
+
+#[test]
+fn a_call_that_was_cancelled_gets_no_more_than_it_had_credit_for() {
+    let mut state = state(u32::MAX);
+    let (reads, _arrives) = open(&mut state, 20);
+    state.cancel(reads);
+    assert!(hear(&mut state, came(reads, Kind::Data, &[0; 30])));
+    assert!(!hear(&mut state, came(reads, Kind::Data, b"")));
+}
+
+#[test]
+fn credit_beyond_all_bounds_is_not_made_use_of() {
+    let mut state = State::new(&hello(u32::MAX, u32::MAX), 1);
+    for _ in 0..3 {
+        assert!(hear(&mut state, credit(u32::MAX)));
+    }
+    let call = Call::Trim(
+        SegmentPath::new(&"x".repeat(512), &"y".repeat(400)).unwrap(),
+        Sequence(1),
+    );
+    let route = || Route::Result(oneshot::channel().0);
+    while matches!(state.begin(STORE, &call, false, route), Begin::Begun(..)) {
+        assert!(state.queued_bytes() <= CREDIT_MAX as usize + 1000);
+    }
+    assert!(state.queued_bytes() > CREDIT_MAX as usize - 1000);
+}
+
+#[test]
+fn a_ping_has_eight_bytes_and_what_it_makes_wait_is_bounded() {
+    let mut state = state(u32::MAX);
+    for _ in 0..100_000 {
+        assert!(hear(&mut state, came(0, Kind::Ping, &[7; 8])));
+    }
+    assert!(state.queued_bytes() < 100_000);
+    for body in [&b""[..], &[0; 9], &[0; 1 << 20]] {
+        assert!(!hear(&mut state, came(0, Kind::Ping, body)));
+    }
+}
+
+#[test]
+fn a_frame_larger_than_we_said_is_an_error() {
+    let mut state = state(u32::MAX);
+    let (reads, _arrives) = open(&mut state, i64::MAX);
+    let fits = FRAME_BYTES_MAX - HEAD_BYTES;
+    assert!(hear(&mut state, came(reads, Kind::Data, &vec![0; fits])));
+    assert!(!hear(&mut state, came(reads, Kind::End, &vec![0; fits + 1])));
 }

@@ -8,6 +8,8 @@ use tokio::sync::oneshot;
 #[derive(Default)]
 pub(super) struct Waiting {
     queue: VecDeque<oneshot::Sender<()>>,
+    /// How many of them have gone: they are left out when their turn comes, or when they are half of all.
+    gone: usize,
     somebodys_turn: bool,
 }
 
@@ -30,6 +32,16 @@ impl Waiting {
             && let Some(first) = self.queue.pop_front()
         {
             self.somebodys_turn = first.send(()).is_ok();
+            self.gone = self.gone.saturating_sub(usize::from(!self.somebodys_turn));
+        }
+    }
+
+    /// One of them has gone before its turn.
+    pub(super) fn leave(&mut self) {
+        self.gone += 1;
+        if self.gone > self.queue.len() / 2 {
+            self.queue.retain(|waits| !waits.is_closed());
+            self.gone = 0;
         }
     }
 
@@ -41,5 +53,24 @@ impl Waiting {
     /// Sends all away.
     pub(super) fn close(&mut self) {
         self.queue.clear();
+        self.gone = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_give_up_take_no_room_though_nobodys_turn_comes() {
+        let mut waiting = Waiting::default();
+        let mut stays = waiting.join();
+        for _ in 0..1000 {
+            drop(waiting.join());
+            waiting.leave();
+            assert!(waiting.queue.len() <= 3, "{}", waiting.queue.len());
+        }
+        waiting.next();
+        assert!(stays.try_recv().is_ok());
     }
 }
