@@ -2,6 +2,7 @@
 
 use bytes::{Buf as _, Bytes};
 
+use super::compression::{pack, unpack, unpacked_bytes};
 use super::fields::Fields;
 use super::malformed::Malformed;
 
@@ -59,6 +60,11 @@ impl Kind {
         })
     }
 
+    /// Whether its body may be compressed: of what is usually short, it would gain nothing.
+    fn may_be_packed(self) -> bool {
+        matches!(self, Self::Call | Self::Data)
+    }
+
     /// Whether it is of the connection or of a channel; credit may be of both.
     fn may_be_on(self, channel: u32) -> bool {
         match self {
@@ -69,6 +75,9 @@ impl Kind {
     }
 }
 
+/// The flag of a frame whose body is compressed.
+const PACKED: u8 = 1;
+
 /// A frame that came. Its parts share the bytes of the message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Frame {
@@ -78,8 +87,10 @@ pub struct Frame {
     pub kind: Kind,
     /// What extends it.
     pub fields: Fields,
-    /// The rest.
+    /// The rest, compressed if [`Frame::is_packed`].
     pub body: Bytes,
+    /// Bytes that a compressed body has once it is unpacked.
+    pub(super) unpacked: Option<usize>,
 }
 
 impl Frame {
@@ -99,7 +110,7 @@ impl Frame {
         let channel = u32::from_le_bytes([c0, c1, c2, c3]);
         let fields_bytes = usize::from(u16::from_le_bytes([f0, f1]));
         let kind = Kind::of(kind)?;
-        if flags != 0 {
+        if flags & !PACKED != 0 {
             return Err(Malformed("a frame with an unknown flag"));
         }
         if !kind.may_be_on(channel) {
@@ -111,17 +122,45 @@ impl Frame {
         message.advance(HEAD_BYTES);
         let mut body = message.split_to(body_bytes);
         let fields = Fields::new(body.split_to(fields_bytes))?;
-        Ok(Some(Self {
+        let unpacked = match flags {
+            0 => None,
+            _ if !kind.may_be_packed() => return Err(Malformed("a compressed frame of a kind that is not")),
+            _ => Some(unpacked_bytes(&body)?),
+        };
+        let came = Self {
             channel,
             kind,
             fields,
             body,
-        }))
+            unpacked,
+        };
+        match came.bytes() > FRAME_BYTES_MAX {
+            true => Err(Malformed("a frame that is too large")),
+            false => Ok(Some(came)),
+        }
     }
 
-    /// Bytes that it takes off the credit, if its kind does.
+    /// Bytes that it takes off the credit, if its kind does: those that it has once it is unpacked.
     pub fn bytes(&self) -> usize {
-        HEAD_BYTES + self.fields.bytes() + self.body.len()
+        HEAD_BYTES + self.fields.bytes() + self.unpacked.unwrap_or(self.body.len())
+    }
+
+    /// Whether its body is compressed: only between two sides that both have [`ZSTD`](super::ZSTD).
+    pub fn is_packed(&self) -> bool {
+        self.unpacked.is_some()
+    }
+
+    /// The same, not compressed. It allocates as many bytes as [`Frame::bytes`] tells.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn unpack(self) -> Result<Self, Malformed> {
+        let Some(bytes) = self.unpacked else { return Ok(self) };
+        Ok(Self {
+            body: unpack(&self.body, bytes)?,
+            unpacked: None,
+            ..self
+        })
     }
 }
 
@@ -144,6 +183,18 @@ pub fn frame(
     let body_bytes = u32::try_from(out.len() - start - HEAD_BYTES).expect("a frame has at most 32 MiB");
     out[start..start + 4].copy_from_slice(&body_bytes.to_le_bytes());
     out[start + 10..start + HEAD_BYTES].copy_from_slice(&fields_bytes.to_le_bytes());
+}
+
+/// Compresses the body of the frame that was written last, at `start`, if that makes it shorter.
+pub fn pack_frame(out: &mut Vec<u8>, start: usize) {
+    let fields_bytes = u16::from_le_bytes([out[start + 10], out[start + 11]]);
+    let body_at = start + HEAD_BYTES + usize::from(fields_bytes);
+    if !pack(out, body_at) {
+        return;
+    }
+    let bytes = u32::try_from(out.len() - start - HEAD_BYTES).expect("it became shorter");
+    out[start..start + 4].copy_from_slice(&bytes.to_le_bytes());
+    out[start + 9] |= PACKED;
 }
 
 #[cfg(test)]
