@@ -25,6 +25,7 @@ pub struct Builder {
     timeout: Duration,
     hooks: Hooks,
     protocol: Protocol,
+    compresses: bool,
 }
 
 impl Builder {
@@ -77,6 +78,14 @@ impl Builder {
         self
     }
 
+    /// Compresses calls, and lets the server compress what it answers, if it does so, too: for payloads that compress well, over a
+    /// network that is slower than some hundred MB/s. Over v1 it changes nothing. Default false.
+    #[must_use]
+    pub fn compression(mut self, compresses: bool) -> Self {
+        self.compresses = compresses;
+        self
+    }
+
     /// How often to dial. Default [`RetryPolicy::DEFAULT`].
     #[must_use]
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
@@ -114,6 +123,7 @@ impl Builder {
             retry: self.retry,
             hooks: self.hooks,
             protocol: self.protocol,
+            compresses: self.compresses,
         };
         Client {
             shared: Arc::new(Shared::new(dialler, self.timeout)),
@@ -138,6 +148,7 @@ impl Client {
             timeout: Duration::from_secs(30),
             hooks: Hooks::default(),
             protocol: Protocol::V2,
+            compresses: false,
         }
     }
 

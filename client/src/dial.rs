@@ -57,6 +57,8 @@ pub(crate) struct Dialler {
     pub(crate) hooks: Hooks,
     /// The newest version that is offered.
     pub(crate) protocol: Protocol,
+    /// Whether frames may be compressed.
+    pub(crate) compresses: bool,
 }
 
 /// Why an attempt failed, and whether another can help.
@@ -134,7 +136,7 @@ impl Dialler {
         let metered = Metered::new(bytes, progress.clone());
         match shake(request, metered, self.protocol, config).await {
             Ok((socket, answer, version)) => {
-                let terms = Terms::new(&token, &answer);
+                let terms = Terms::new(&token, &answer).compressing(self.compresses);
                 match version {
                     Protocol::V1 => Ok(Connected::V1(duplex::start(socket, progress, terms))),
                     Protocol::V2 => {

@@ -13,6 +13,8 @@ const AHEAD_MAX: Duration = Duration::from_secs(10);
 /// The terms of a connection.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Terms {
+    /// Whether frames may be compressed, if the server may, too.
+    pub(crate) compresses: bool,
     /// Whether the server ends each channel that it has begun before it says that the connection ends.
     pub(crate) ends_what_it_began: bool,
     /// When the token expires by its own claim, as Unix time.
@@ -28,10 +30,16 @@ impl Terms {
         let expires = token::expiry(token);
         let left = expires.and_then(|expires| expires.checked_sub(now));
         Self {
+            compresses: false,
             ends_what_it_began: answer.get(FRAMES_HEADER).is_some_and(|value| value == FRAMES_IN_ORDER),
             expires,
             renew_at: left.and_then(|left| Instant::now().checked_add(left - (left / 10).min(AHEAD_MAX))),
         }
+    }
+
+    /// The same, of a connection whose frames may be compressed.
+    pub(crate) fn compressing(self, compresses: bool) -> Self {
+        Self { compresses, ..self }
     }
 
     /// Whether the token expires soon.

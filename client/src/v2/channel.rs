@@ -91,9 +91,15 @@ impl Channel {
             }
         };
         match arrived {
-            Some(Arrived::Message(message, bytes)) => {
-                self.give_back(bytes);
-                return Ok(Heard::Message(message));
+            Some(Arrived::Message(came)) => {
+                self.give_back(u32::try_from(came.bytes()).unwrap_or(u32::MAX));
+                match came.unpack() {
+                    Ok(message) => return Ok(Heard::Message(message.body)),
+                    Err(error) => {
+                        self.connection.change(|state| state.cancel(self.number));
+                        Err(Fault::protocol(error))
+                    }
+                }
             }
             Some(Arrived::Over(outcome)) => outcome.map(Heard::End),
             None => Err(self.connection.lost()),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use streamkit_protocol::v2::{Frame, Hello, Kind};
+use streamkit_protocol::v2::{Frame, Hello, Kind, ZSTD};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -27,9 +27,14 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(super) fn new(hello: &Hello, progress: Arc<Progress>, terms: Terms) -> Arc<Self> {
+        let state = State::new(hello, 1);
+        let state = match terms.compresses && hello.has(ZSTD) {
+            true => state.packing(),
+            false => state,
+        };
         Arc::new(Self {
             terms,
-            state: Mutex::new(State::new(hello, 1)),
+            state: Mutex::new(state),
             progress,
             ended: watch::Sender::new(None),
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use streamkit_protocol::v2::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Hello, Kind};
+use streamkit_protocol::v2::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Hello, Kind, ZSTD};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::breach::Breach;
@@ -23,17 +23,18 @@ const LEAST_CALL_BYTES: usize = HEAD_BYTES + 17;
 /// # Errors
 /// What it did instead.
 pub(crate) async fn open(mut socket: Socket, progress: Arc<Progress>, terms: Terms) -> Result<Arc<Connection>, String> {
+    let known: &[&str] = if terms.compresses { &[ZSTD] } else { &[] };
     let ours = Hello {
         frame_bytes: u32::try_from(FRAME_BYTES_MAX).unwrap_or(u32::MAX),
         channels: 0,
         credit: CONNECTION_BYTES,
-        features: Vec::new(),
+        features: known.iter().map(|&feature| feature.to_owned()).collect(),
     };
     let mut out = Vec::new();
     ours.put(&mut out);
     let sent = socket.send(Message::Binary(out.into())).await;
     sent.map_err(|error| error.to_string())?;
-    let (hello, early) = greeted(&mut socket).await?;
+    let (hello, early) = greeted(&mut socket, known).await?;
     let connection = Connection::new(&hello, progress.clone(), terms);
     let frames = Frames::new(connection.clone());
     let wire = Wire::new(socket, frames, progress, WRITE_DEADLINE);
@@ -41,8 +42,8 @@ pub(crate) async fn open(mut socket: Socket, progress: Arc<Progress>, terms: Ter
     Ok(connection)
 }
 
-/// The server's hello, and what came behind it in the same message.
-async fn greeted(socket: &mut Socket) -> Result<(Hello, Bytes), String> {
+/// The server's hello, which requires nothing but what is known, and what came behind it in the same message.
+async fn greeted(socket: &mut Socket, known: &[&str]) -> Result<(Hello, Bytes), String> {
     let broken = |why: String| format!("the server broke the protocol: {why}");
     loop {
         let mut message = match socket.next().await {
@@ -64,7 +65,7 @@ async fn greeted(socket: &mut Socket) -> Result<(Hello, Bytes), String> {
         if hello.channels == 0 || (hello.frame_bytes as usize) < LEAST_CALL_BYTES {
             return Err(broken(Breach::no_calls().to_string()));
         }
-        return match hello.unknown(&[]) {
+        return match hello.unknown(known) {
             Some(feature) => Err(format!(
                 "the server requires {feature:?}, which this client does not know"
             )),

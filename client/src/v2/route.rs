@@ -1,6 +1,7 @@
 //! Who waits for what comes over a channel.
 
 use bytes::Bytes;
+use streamkit_protocol::v2::Frame;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
@@ -10,8 +11,7 @@ pub(super) type Outcome = Result<Bytes, Fault>;
 
 /// What arrives for a call that has messages.
 pub(super) enum Arrived {
-    /// One, and what its frame took off the credit.
-    Message(Bytes, u32),
+    Message(Frame),
     Over(Outcome),
 }
 

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use streamkit_protocol::v2::{
     Call, CallError, Class, Code, Credit, FRAME_BYTES_MAX, Frame, GoAway, HEAD_BYTES, Hello, Kind, Malformed, frame,
+    pack_frame,
 };
 use streamkit_record::StoreId;
 
@@ -53,6 +54,8 @@ pub(super) enum Begin {
 pub(super) struct State {
     frame_bytes: usize,
     channels: usize,
+    /// Whether both sides have zstd.
+    is_packing: bool,
     /// The number of the next call.
     next: u32,
     /// Bytes of calls that the server takes.
@@ -79,6 +82,7 @@ impl State {
         Self {
             frame_bytes: hello.frame_bytes as usize,
             channels: hello.channels as usize,
+            is_packing: false,
             next,
             credit: i64::from(hello.credit).min(CREDIT_MAX),
             open: HashMap::new(),
@@ -92,6 +96,12 @@ impl State {
             closing: false,
             writer: None,
         }
+    }
+
+    /// Compresses calls from now on, and takes compressed messages.
+    pub(super) fn packing(mut self) -> Self {
+        self.is_packing = true;
+        self
     }
 
     /// Most bytes of a frame that the server takes.
@@ -134,8 +144,12 @@ impl State {
             self.out.truncate(before);
             return Begin::TooLarge(bytes);
         }
-        self.queued += bytes as u64;
+        // Credit counts what the server has once it has unpacked it.
         self.credit -= bytes as i64; // at most 32 MiB
+        if self.is_packing {
+            pack_frame(&mut self.out, before);
+        }
+        self.queued += (self.out.len() - before) as u64;
         let channel = self.next;
         self.open.insert(channel, route());
         self.next += 1;
@@ -183,6 +197,9 @@ impl State {
     /// # Errors
     /// It breaks the rules.
     pub(super) fn hear(&mut self, came: Frame, told: &mut Told) -> Result<(), Breach> {
+        if came.is_packed() && !self.is_packing {
+            return Err(Malformed::compression().into());
+        }
         if came.bytes() > FRAME_BYTES_MAX {
             return Err(Breach::too_large(came.bytes()));
         }
@@ -240,12 +257,13 @@ impl State {
                 *credit -= i64::from(bytes);
                 *any = true;
                 let is_refused = required.is_some();
+                let channel = came.channel;
                 let _ = queue.send(match required {
-                    None => Arrived::Message(came.body, bytes),
+                    None => Arrived::Message(came),
                     Some(breach) => Arrived::Over(Err(Fault::protocol(breach))),
                 });
                 if is_refused {
-                    self.cancel(came.channel);
+                    self.cancel(channel);
                 }
             }
             Some(Route::Cancelled(credit)) => *credit -= i64::from(bytes),

@@ -58,6 +58,13 @@ impl Hello {
         })
     }
 
+    /// Whether its sender has a feature.
+    pub fn has(&self, feature: &str) -> bool {
+        self.features
+            .iter()
+            .any(|has| has.strip_prefix('!').unwrap_or(has) == feature)
+    }
+
     /// The first feature that its sender requires and that is not among these.
     pub fn unknown(&self, known: &[&str]) -> Option<&str> {
         let mut required = self.features.iter().filter_map(|feature| feature.strip_prefix('!'));
@@ -169,6 +176,7 @@ mod tests {
     fn a_required_feature_that_nobody_knows_is_named() {
         assert_eq!(hello().unknown(&["zstd"]), Some("later"));
         assert_eq!(hello().unknown(&["later"]), None);
+        assert!(hello().has("zstd") && hello().has("later") && !hello().has("!later"));
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Malformed {
         Self("a client that takes no frames of 32 MiB")
     }
 
+    /// A compressed frame, of a side that was not asked for any.
+    pub fn compression() -> Self {
+        Self("a compressed frame, though not both sides have zstd")
+    }
+
     /// A feature that is required and not known.
     pub fn feature() -> Self {
         Self("a required feature that is not known")
