@@ -25,6 +25,8 @@ pub struct Limits {
     /// Origins that a handshake may come from, as `https://app.example`; others, and a handshake without one, are answered 403.
     /// Default none: any may come, and the token alone decides.
     pub origins: Vec<String>,
+    /// Whether frames of protocol v2 may be compressed, if a client asks for it. It takes a core some 1 s for each GiB. Default false.
+    pub compression: bool,
     /// Open channels of one connection; more get the error `too many active streams`. Default 4096.
     pub channels: usize,
     /// Open channels of all connections together, each with some 11 KiB; more get the same error. Those of one store may take half.
@@ -94,6 +96,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             handshake_rate: 100,
             origins: Vec::new(),
+            compression: false,
             channels: 4096,
             all_channels: 50_000,
             subscriptions: 25_000,

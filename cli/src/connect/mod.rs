@@ -55,6 +55,9 @@ pub(crate) struct Connect {
         default_value = "30s"
     )]
     timeout: humantime::Duration,
+    /// Compress, if the server does, too
+    #[arg(long, env = "STREAMKIT_COMPRESSION", hide_env_values = true)]
+    compression: bool,
     #[command(flatten)]
     trust: Trust,
 }
@@ -81,6 +84,7 @@ impl Connect {
                     token: token.clone(),
                     store,
                     timeout,
+                    compresses: self.compression,
                     tls: self.trust.open()?,
                 });
             }
@@ -96,6 +100,7 @@ impl Connect {
             token: profile.token,
             store: profile.store,
             timeout,
+            compresses: self.compression,
             tls: Tls::default(),
         })
     }
@@ -140,6 +145,7 @@ pub(crate) struct Server {
     token: String,
     store: Uuid,
     timeout: Duration,
+    compresses: bool,
     pub(crate) tls: Tls,
 }
 
@@ -147,6 +153,7 @@ impl Server {
     /// A connection of its own.
     pub(crate) fn open(&self) -> StoreClient {
         let client = Client::builder(&self.url).token(&self.token).timeout(self.timeout);
-        client.tls(self.tls.clone()).build().store(self.store)
+        let client = client.tls(self.tls.clone()).compression(self.compresses);
+        client.build().store(self.store)
     }
 }

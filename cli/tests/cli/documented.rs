@@ -104,7 +104,7 @@ fn every_option_in_an_example_exists_and_every_variable_is_documented() {
                 .to_lowercase()
                 .replace('_', "-");
             assert!(
-                help.contains(&format!("--{option} ")),
+                help.contains(&format!("--{option} ")) || help.contains(&format!("--{option}\n")),
                 "{variable} is not named like an option"
             );
             if name != "serve" {

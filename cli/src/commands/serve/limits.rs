@@ -45,6 +45,9 @@ pub(super) struct LimitOptions {
         value_delimiter = ','
     )]
     pub(super) origins: Vec<String>,
+    /// Compresses what goes to clients that ask for it
+    #[arg(long, env = "STREAMKIT_COMPRESSION", hide_env = true)]
+    compression: bool,
     /// Open channels of all connections
     #[arg(long, env = "STREAMKIT_ALL_CHANNELS", hide_env = true, value_parser = count, default_value_t = Limits::default().all_channels)]
     all_channels: usize,
@@ -111,6 +114,7 @@ impl From<LimitOptions> for Limits {
             shutdown_deadline: options.shutdown_deadline.into(),
             handshake_rate: options.handshake_rate,
             origins: options.origins,
+            compression: options.compression,
             channels: options.channels,
             all_channels: options.all_channels,
             subscriptions: options.subscriptions,
