@@ -13,6 +13,7 @@ use crate::websocket::{Frames, Outbound};
 /// Where a call is answered.
 pub(super) struct Answering {
     channel: u32,
+    is_packing: bool,
     outbound: Outbound,
     own: Arc<Credit>,
     of_connection: Arc<Credit>,
@@ -21,9 +22,14 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    pub(super) fn new(channel: u32, outbound: Outbound, (own, of_connection): (Arc<Credit>, Arc<Credit>)) -> Self {
+    pub(super) fn new(
+        (channel, is_packing): (u32, bool),
+        outbound: Outbound,
+        (own, of_connection): (Arc<Credit>, Arc<Credit>),
+    ) -> Self {
         Self {
             channel,
+            is_packing,
             outbound,
             own,
             of_connection,
@@ -48,13 +54,13 @@ impl Answering {
         let _ = self.outbound.send(out.into()).await;
     }
 
-    /// What of a batch is to be sent at once; its result is kept for the end.
-    fn frames(&self, batch: Outcomes) -> Frames {
-        let (frames, result) = batch.into_frames();
+    /// What of a batch is to be sent at once, and what that takes off the credit; its result is kept for the end.
+    fn frames(&self, batch: Outcomes) -> (Frames, usize) {
+        let (frames, counted, result) = batch.into_frames();
         if !result.is_empty() {
             *self.result.lock().unwrap_or_else(PoisonError::into_inner) = result;
         }
-        frames
+        (frames, counted)
     }
 
     async fn credit(&self) -> Result<(), Ended> {
@@ -68,9 +74,9 @@ impl Answering {
     }
 
     /// Takes what is sent off the credit.
-    fn spend(&self, frames: &Frames) {
-        self.own.spend(frames.bytes.len());
-        self.of_connection.spend(frames.bytes.len());
+    fn spend(&self, bytes: usize) {
+        self.own.spend(bytes);
+        self.of_connection.spend(bytes);
     }
 }
 
@@ -78,7 +84,7 @@ impl Answers for Answering {
     type Batch = Outcomes;
 
     fn batch(&self) -> Outcomes {
-        Outcomes::new(self.channel)
+        Outcomes::new(self.channel, self.is_packing)
     }
 
     async fn has_room(&self) -> Result<(), Ended> {
@@ -92,26 +98,26 @@ impl Answers for Answering {
     }
 
     async fn send_of(&self, batch: Outcomes, share: Share) -> Result<(), Ended> {
-        let frames = self.frames(batch);
+        let (frames, counted) = self.frames(batch);
         if !frames.ends.is_empty() {
             self.credit().await?;
         }
-        self.spend(&frames);
+        self.spend(counted);
         self.outbound.send_of(frames, share).await
     }
 
     async fn send(&self, batch: Outcomes) -> Result<(), Ended> {
-        let frames = self.frames(batch);
+        let (frames, counted) = self.frames(batch);
         if !frames.ends.is_empty() {
             self.credit().await?;
         }
-        self.spend(&frames);
+        self.spend(counted);
         self.outbound.send(frames).await
     }
 
     async fn acknowledge(&self, batch: Outcomes) -> Result<(), Failure> {
         // A result waits for no credit.
-        let frames = self.frames(batch);
+        let (frames, _) = self.frames(batch);
         Ok(self.outbound.send(frames).await?)
     }
 }

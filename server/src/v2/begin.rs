@@ -35,11 +35,15 @@ impl Conversation {
         if Some(came.channel) != self.last.checked_add(1) {
             return Err(Malformed::order());
         }
+        let (came, unpacked) = match came.is_packed() {
+            true => self.unpacked(came).await?,
+            false => (came, None),
+        };
         let (verb, store) = v2::Call::head(&came.body)?;
         let kind = asked::kind(verb);
         let asked = self.asked(&came, verb, store);
         let is_append = asked.is_ok() && kind == Some(verbs::Kind::Append);
-        let (asked, mut holds) = self.holds(store, asked, (is_append, came.body.len())).await;
+        let (asked, mut holds) = self.holds(store, asked, (is_append, came.body.len()), unpacked).await;
         // Until here, it may be as if it had not come: who is told of the last call that was begun makes it anew.
         self.last = came.channel;
         if is_append {
@@ -54,7 +58,7 @@ impl Conversation {
             false => CancellationToken::new(),
         };
         let answers = Answering::new(
-            came.channel,
+            (came.channel, self.is_packing),
             self.outbound.clone(),
             (credit.clone(), self.credit.clone()),
         );
@@ -134,6 +138,7 @@ impl Conversation {
         store: StoreId,
         asked: Result<v2::Call, Failed>,
         (is_append, bytes): (bool, usize),
+        unpacked: Option<CallRoom>,
     ) -> (Result<v2::Call, Failed>, Holds) {
         let mut holds = Holds::default();
         let asked = match asked {
@@ -146,7 +151,10 @@ impl Conversation {
         }
         let has_room = match is_append {
             true => {
-                holds.room = self.room(bytes).await;
+                holds.room = match unpacked {
+                    Some(room) => Some(room),
+                    None => self.room(bytes).await,
+                };
                 holds.room.is_some()
             }
             false => {
@@ -159,6 +167,12 @@ impl Conversation {
             return (Err(verbs::Failure::Overloaded.into()), holds);
         }
         (Ok(asked), holds)
+    }
+
+    /// The same call, unpacked into room that it has: a few bytes may become a whole frame's.
+    async fn unpacked(&mut self, came: Frame) -> Result<(Frame, Option<CallRoom>), Malformed> {
+        let room = self.room(came.bytes()).await.ok_or(Malformed::room())?;
+        Ok((came.unpack()?, Some(room)))
     }
 
     fn place(&self, store: StoreId) -> Option<FairShare> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use streamkit_protocol::v2::{
-    CallError, Credit as Grant, FRAME_BYTES_MAX, Frame, GoAway, Hello, Kind, Malformed, SignOfLife, frame,
+    CallError, Credit as Grant, FRAME_BYTES_MAX, Frame, GoAway, Hello, Kind, Malformed, SignOfLife, ZSTD, frame,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +46,8 @@ pub(super) struct Conversation {
     /// That of a call which bounds nothing itself.
     pub(super) unbounded: Arc<Credit>,
     pub(super) was_greeted: bool,
+    /// Whether both sides have zstd.
+    pub(super) is_packing: bool,
     pub(super) reads: Reads,
     pub(super) ending: CancellationToken,
     pub(super) why: Arc<OnceLock<CallError>>,
@@ -81,6 +83,7 @@ impl Conversation {
             credit: Arc::new(Credit::new(0)),
             unbounded: Arc::new(Credit::unbounded()),
             was_greeted: false,
+            is_packing: false,
             reads: Reads::new(&shared.limits, shared.budgets.clone()),
             ending: CancellationToken::new(),
             why: Arc::default(),
@@ -100,11 +103,19 @@ impl Conversation {
             frame_bytes: u32::try_from(FRAME_BYTES_MAX).unwrap_or(u32::MAX),
             channels: u32::try_from(self.shared.limits.channels).unwrap_or(u32::MAX),
             credit: Window::BYTES,
-            features: Vec::new(),
+            features: self.features().iter().map(|&feature| feature.to_owned()).collect(),
         };
         let mut out = Vec::new();
         hello.put(&mut out);
         self.outbound.last(out);
+    }
+
+    /// What this server can do beyond the plain protocol.
+    fn features(&self) -> &'static [&'static str] {
+        match self.shared.limits.compression {
+            true => &[ZSTD],
+            false => &[],
+        }
     }
 
     /// Goes on with appends for ever.
@@ -122,6 +133,9 @@ impl Conversation {
         while let Some(came) = Frame::take(&mut message)? {
             if (came.kind == Kind::Hello) == self.was_greeted {
                 return Err(Malformed::order());
+            }
+            if came.is_packed() && !self.is_packing {
+                return Err(Malformed::compression());
             }
             match came.kind {
                 Kind::Hello => self.greeted(&Hello::decode(&came)?)?,
@@ -147,13 +161,14 @@ impl Conversation {
     }
 
     fn greeted(&mut self, hello: &Hello) -> Result<(), Malformed> {
-        if hello.unknown(&[]).is_some() {
+        if hello.unknown(self.features()).is_some() {
             return Err(Malformed::feature());
         }
         if (hello.frame_bytes as usize) < FRAME_BYTES_MAX {
             return Err(Malformed::frame_bytes());
         }
         self.was_greeted = true;
+        self.is_packing = self.features().contains(&ZSTD) && hello.has(ZSTD);
         self.credit.add(hello.credit);
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use streamkit_engine::{Committed, Entry, Lease, Name, Piece, PieceBatch, SegmentPath, SegmentStatus, Timestamp};
 use streamkit_protocol::v2::{
-    self, Appended, Durability, Kind, Leased, ReadDone, Told, Worker, WorkersTold, frame, put_excerpt, put_status,
-    put_whole,
+    self, Appended, Durability, Kind, Leased, ReadDone, Told, Worker, WorkersTold, frame, pack_frame, put_excerpt,
+    put_status, put_whole,
 };
 use streamkit_record::transaction::{self, TransactionHeader, put_section};
 use streamkit_record::{Record, SegmentAppend, Sequence};
@@ -16,7 +16,10 @@ use crate::websocket::Frames;
 /// What a call answers with.
 pub(super) struct Outcomes {
     channel: u32,
+    is_packing: bool,
     bytes: Vec<u8>,
+    /// Bytes that its frames take off the credit.
+    counted: usize,
     /// Entries of one transaction and one segment that go out as one excerpt.
     open: Option<(Entry, SegmentAppend)>,
     /// What the call ends with, once that is known.
@@ -25,29 +28,36 @@ pub(super) struct Outcomes {
 }
 
 impl Outcomes {
-    pub(super) fn new(channel: u32) -> Self {
+    pub(super) fn new(channel: u32, is_packing: bool) -> Self {
         Self {
             channel,
+            is_packing,
             bytes: Vec::new(),
+            counted: 0,
             open: None,
             result: Vec::new(),
             entries: 0,
         }
     }
 
-    /// Its frames, as one message.
-    pub(super) fn into_frames(mut self) -> (Frames, Vec<u8>) {
+    /// Its frames, as one message, what they take off the credit, and the result.
+    pub(super) fn into_frames(mut self) -> (Frames, usize, Vec<u8>) {
         self.close();
         let mut frames = Frames::default();
         if !self.bytes.is_empty() {
             frames.ends.push(self.bytes.len());
             frames.bytes = self.bytes;
         }
-        (frames, self.result)
+        (frames, self.counted, self.result)
     }
 
     fn data(&mut self, body: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
         frame(&mut self.bytes, (self.channel, Kind::Data), |_| {}, body);
+        self.counted += self.bytes.len() - start;
+        if self.is_packing {
+            pack_frame(&mut self.bytes, start);
+        }
     }
 
     /// Writes the excerpt that is being gathered.
@@ -226,6 +236,6 @@ impl Batch for Outcomes {
 
     fn take(&mut self) -> Self {
         self.close();
-        std::mem::replace(self, Self::new(self.channel))
+        std::mem::replace(self, Self::new(self.channel, self.is_packing))
     }
 }

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::peer::*;
 
 mod calls;
+mod compression;
 mod live;
 
 /// A client that speaks v2.

@@ -38,6 +38,11 @@ impl Malformed {
         Self("a compressed frame, though not both sides have zstd")
     }
 
+    /// A compressed frame that is more than its receiver ever has room for.
+    pub fn room() -> Self {
+        Self("a compressed frame that is larger than all the room there is")
+    }
+
     /// A feature that is required and not known.
     pub fn feature() -> Self {
         Self("a required feature that is not known")
