@@ -140,12 +140,9 @@ impl Connection {
 }
 
 /// A frame that keeps no message of so many bytes in memory of which it is a small part: it may wait in an inbox for long.
-fn on_its_own(frame: Frame, message_bytes: usize) -> Frame {
-    match frame.kind {
-        Kind::Data if frame.body.len() < message_bytes / 8 => Frame {
-            body: Bytes::copy_from_slice(&frame.body),
-            ..frame
-        },
-        _ => frame,
+fn on_its_own(mut frame: Frame, message_bytes: usize) -> Frame {
+    if frame.kind == Kind::Data && frame.body.len() < message_bytes / 8 {
+        frame.body = Bytes::copy_from_slice(&frame.body);
     }
+    frame
 }
