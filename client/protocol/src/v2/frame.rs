@@ -134,7 +134,7 @@ impl Frame {
             body,
             unpacked,
         };
-        match came.bytes() > FRAME_BYTES_MAX {
+        match came.is_packed() && came.bytes() > FRAME_BYTES_MAX {
             true => Err(Malformed("a frame that is too large")),
             false => Ok(Some(came)),
         }
