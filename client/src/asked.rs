@@ -74,7 +74,7 @@ pub struct Read {
     pub until: Timestamp,
     /// At most so many entries.
     pub entries: u64,
-    /// No further ones once they have so many bytes of payload.
+    /// No further ones once they have so many bytes of payload and metadata.
     pub bytes: u64,
     /// A position that the read has to include, such as that of an append; 0: none.
     pub at_least: u64,
@@ -117,7 +117,7 @@ pub struct Follow {
     pub behind: LogCursor,
     /// With the default cursor: what is committed from now on alone.
     pub from_now: bool,
-    /// How often an idle server tells where it stands. Zero: a third of the client's timeout. A server that says nothing
+    /// How often an idle server tells where it stands, between every second and every five minutes. Zero: a third of the client's timeout. A server that says nothing
     /// for three times as long, or for the client's timeout if that is longer, is taken for dead.
     pub heartbeat: Duration,
     /// Which entries pass.
@@ -143,7 +143,7 @@ impl Follow {
 pub enum Followed {
     /// Entries, in the order of the log. They share the bytes of their batch.
     Batch(Vec<Entry>, LogCursor),
-    /// All that was there has been told. It comes once.
+    /// All that was there has been told. It comes once, whatever connections there are.
     CaughtUp(LogCursor),
     /// Nothing new up to here.
     At(LogCursor),

@@ -13,7 +13,7 @@ use crate::verbs::{Following, Reading};
 
 type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
 
-/// What a read yields.
+/// What a read yields. An entry keeps in memory what came with it: copy the payloads of the few that you keep for long.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Batch {
     /// Entries. Within a batch they stand in the order of the log, also newest first.
@@ -23,7 +23,9 @@ pub enum Batch {
 }
 
 /// The batches of a read. Behind [`Batch::End`] it yields nothing more; without one it has ended with an error. Dropping it ends
-/// the read on the server. Read it as slowly as you like: the server sends 4 MiB ahead, and nobody else waits.
+/// the read on the server. If its connection is lost, or the server leaves, it goes on over the next one behind its last entry, for as long
+/// as the client's timeout, and ends at the head of then; entries that were removed meanwhile are [`Error::Removed`]. One of a log that comes
+/// newest first, of which something came, is [`Error::ConnectionLost`] instead. Read it as slowly as you like: the server sends 4 MiB ahead, and nobody else waits.
 pub struct Batches(Boxed<Batch>);
 
 impl Batches {
@@ -61,8 +63,11 @@ impl Stream for Batches {
     }
 }
 
-/// What a follow tells, for as long as it is polled. It ends with an error alone; go on from the last cursor. Dropping it ends the
-/// follow on the server. Whoever pauses costs the server nothing, and the client 4 MiB and one batch.
+/// What a follow tells, for as long as it is polled. If its connection is lost, or the server leaves, it goes on behind its last cursor, for
+/// as long as the client's timeout: no entry is missing or comes twice, and that it has caught up is told once. It ends with an error
+/// alone, such as [`Error::OtherLog`] if the server has another log now, or [`Error::Removed`] if entries of a segment it had begun were
+/// trimmed before it came to them; whoever can do without those follows again from the last cursor. Dropping it ends the follow on
+/// the server. Whoever pauses costs the server nothing, and the client 4 MiB and one batch.
 pub struct Follows(Boxed<Followed>);
 
 impl Follows {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamkit_protocol::v2::Trace;
 use uuid::Uuid;
 
 use crate::call::{Call, Shared};
@@ -111,6 +112,15 @@ impl Builder {
     #[must_use]
     pub fn on_reconnected(mut self, hook: impl Fn(u64) + Send + Sync + 'static) -> Self {
         self.hooks.reconnected = Some(Arc::new(hook));
+        self
+    }
+
+    /// Asked at each call for the trace, and the span in it, for which the call is made, where the caller polls it: such as those of the
+    /// current span of a telemetry library. The spans of the server continue it. `None`: the call belongs to no trace. Only a server that
+    /// speaks v2 is told.
+    #[must_use]
+    pub fn trace_source(mut self, source: impl Fn() -> Option<Trace> + Send + Sync + 'static) -> Self {
+        self.hooks.trace = Some(Arc::new(source));
         self
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
+use streamkit_protocol::v2::Trace;
 use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -39,12 +40,15 @@ const SAID_MAX: usize = 200;
 type TokenFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 pub(crate) type TokenSource = Arc<dyn Fn() -> TokenFuture + Send + Sync>;
 type Hook<T> = Option<Arc<dyn Fn(T) + Send + Sync>>;
+/// Tells the trace, and the span in it, for which a call is made.
+pub(crate) type TraceSource = Arc<dyn Fn() -> Option<Trace> + Send + Sync>;
 
-/// Callbacks about the connection; they must not block.
+/// Callbacks about connections and calls; they must not block.
 #[derive(Clone, Default)]
 pub struct Hooks {
     pub(crate) dial_failed: Hook<String>,
     pub(crate) reconnected: Hook<u64>,
+    pub(crate) trace: Option<TraceSource>,
 }
 
 /// What it takes to make a connection.
@@ -140,7 +144,7 @@ impl Dialler {
                 match version {
                     Protocol::V1 => Ok(Connected::V1(duplex::start(socket, progress, terms))),
                     Protocol::V2 => {
-                        let opened = v2::open(socket, progress, terms).await;
+                        let opened = v2::open(socket, progress, terms, self.hooks.trace.clone()).await;
                         opened.map(Connected::V2).map_err(DialError::Transient)
                     }
                 }

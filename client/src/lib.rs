@@ -74,7 +74,7 @@ pub use model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 pub use producer::Producer;
 pub use retry::RetryPolicy;
 pub use store::StoreClient;
-pub use streamkit_protocol::v2::{Appended, Durability, Lease, LeaseChange, Leased};
+pub use streamkit_protocol::v2::{Appended, Durability, Lease, LeaseChange, Leased, Trace};
 pub use streamkit_protocol::{LexKey, Metadata, SegmentStatus, SpaceOffset, Status, Trx};
 pub use streamkit_record as record;
 pub use tls::Tls;

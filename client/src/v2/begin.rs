@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::patience::Patience;
 use super::pending::Pending;
 use super::route::Route;
-use super::state::{Begin, State};
+use super::state::{Begin, Opening, State};
 
 /// Why a call goes elsewhere.
 const ENDED_FIRST: &str = "the connection ended before the server began the call";
@@ -72,13 +72,15 @@ impl Connection {
         patience: Patience,
         route: impl FnOnce() -> Route,
     ) -> Result<(u32, u64), Fault> {
+        let trace = self.trace();
+        let opening = Opening { store, call, trace };
         let mut turn = None;
         let mut route = Some(route);
         loop {
             let begun = self.change(|state| {
                 let has_turn = turn.take().map(|turn: Turn<'_>| turn.take(state)).is_some();
                 let route = || route.take().map_or(Route::Cancelled(0), |route| route());
-                let begun = state.begin(store, call, has_turn, route);
+                let begun = state.begin(&opening, has_turn, route);
                 match begun {
                     Begin::Waits => turn = Some(Turn::join(self, state)),
                     _ => state.pass_on(),
@@ -175,7 +177,7 @@ mod tests {
             credit,
             features: Vec::new(),
         };
-        Connection::new(&hello, Progress::new(), Terms::default())
+        Connection::new(&hello, Progress::new(), Terms::default(), None)
     }
 
     #[tokio::test]

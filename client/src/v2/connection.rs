@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use streamkit_protocol::v2::{Frame, Hello, Kind, ZSTD};
+use streamkit_protocol::v2::{Frame, Hello, Kind, Trace, ZSTD};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -12,12 +12,14 @@ use super::breach::Breach;
 use super::fault::Fault;
 use super::route::Told;
 use super::state::{Phase, State};
+use crate::dial::TraceSource;
 use crate::progress::Progress;
 use crate::terms::Terms;
 
 /// The state of a connection that its task and calls share.
 pub(crate) struct Connection {
     terms: Terms,
+    trace: Option<TraceSource>,
     state: Mutex<State>,
     /// When the server last took something.
     progress: Arc<Progress>,
@@ -26,7 +28,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(hello: &Hello, progress: Arc<Progress>, terms: Terms) -> Arc<Self> {
+    pub(super) fn new(hello: &Hello, progress: Arc<Progress>, terms: Terms, trace: Option<TraceSource>) -> Arc<Self> {
         let state = State::new(hello, 1);
         let state = match terms.compresses && hello.has(ZSTD) {
             true => state.packing(),
@@ -34,6 +36,7 @@ impl Connection {
         };
         Arc::new(Self {
             terms,
+            trace,
             state: Mutex::new(state),
             progress,
             ended: watch::Sender::new(None),
@@ -43,6 +46,11 @@ impl Connection {
     /// What it was made with.
     pub(crate) fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// The trace for which a call is made now.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.trace.as_ref().and_then(|trace| trace())
     }
 
     /// Whether further calls may use it.

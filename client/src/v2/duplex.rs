@@ -153,7 +153,7 @@ mod tests {
             credit: u32::MAX,
             features: Vec::new(),
         };
-        let connection = Connection::new(&hello, Progress::new(), Terms::default());
+        let connection = Connection::new(&hello, Progress::new(), Terms::default(), None);
         let mut frames = Frames::new(connection.clone());
         let waker = noop_waker();
         let mut cx = Context::from_waker(&waker);

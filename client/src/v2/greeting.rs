@@ -11,6 +11,7 @@ use super::breach::Breach;
 use super::connection::Connection;
 use super::duplex::{Frames, run};
 use super::state::CONNECTION_BYTES;
+use crate::dial::TraceSource;
 use crate::progress::Progress;
 use crate::terms::Terms;
 use crate::wire::{Socket, WRITE_DEADLINE, Wire};
@@ -18,11 +19,17 @@ use crate::wire::{Socket, WRITE_DEADLINE, Wire};
 /// The frame of a call that has but a verb and a store.
 const LEAST_CALL_BYTES: usize = HEAD_BYTES + 17;
 
-/// Greets the server over a fresh socket, whose writes move `progress`, and starts its task once it has greeted, too.
+/// Greets the server over a fresh socket, whose writes move `progress`, and starts its task once it has greeted, too. `trace` tells for
+/// which trace a call is made.
 ///
 /// # Errors
 /// What it did instead.
-pub(crate) async fn open(mut socket: Socket, progress: Arc<Progress>, terms: Terms) -> Result<Arc<Connection>, String> {
+pub(crate) async fn open(
+    mut socket: Socket,
+    progress: Arc<Progress>,
+    terms: Terms,
+    trace: Option<TraceSource>,
+) -> Result<Arc<Connection>, String> {
     let known: &[&str] = if terms.compresses { &[ZSTD] } else { &[] };
     let ours = Hello {
         frame_bytes: u32::try_from(FRAME_BYTES_MAX).unwrap_or(u32::MAX),
@@ -35,7 +42,7 @@ pub(crate) async fn open(mut socket: Socket, progress: Arc<Progress>, terms: Ter
     let sent = socket.send(Message::Binary(out.into())).await;
     sent.map_err(|error| error.to_string())?;
     let (hello, early) = greeted(&mut socket, known).await?;
-    let connection = Connection::new(&hello, progress.clone(), terms);
+    let connection = Connection::new(&hello, progress.clone(), terms, trace);
     let frames = Frames::new(connection.clone());
     let wire = Wire::new(socket, frames, progress, WRITE_DEADLINE);
     tokio::spawn(run(wire, connection.clone(), early));

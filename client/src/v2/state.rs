@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::task::Waker;
 
 use streamkit_protocol::v2::{
-    Call, CallError, Class, Code, Credit, FRAME_BYTES_MAX, Frame, GoAway, HEAD_BYTES, Hello, Kind, Malformed, frame,
-    pack_frame,
+    Call, CallError, Class, Code, Credit, FRAME_BYTES_MAX, Frame, GoAway, HEAD_BYTES, Hello, Kind, Malformed, Trace,
+    frame, pack_frame,
 };
 use streamkit_record::StoreId;
 
@@ -36,6 +36,14 @@ pub(super) enum Phase {
     Retired,
     /// It is gone.
     Over,
+}
+
+/// A call that is to begin.
+pub(super) struct Opening<'a> {
+    pub(super) store: StoreId,
+    pub(super) call: &'a Call,
+    /// For which trace it is made.
+    pub(super) trace: Option<Trace>,
 }
 
 /// What becomes of a call that is to begin.
@@ -119,13 +127,7 @@ impl State {
     }
 
     /// Queues a call; who has its turn passes those who wait.
-    pub(super) fn begin(
-        &mut self,
-        store: StoreId,
-        call: &Call,
-        has_turn: bool,
-        route: impl FnOnce() -> Route,
-    ) -> Begin {
+    pub(super) fn begin(&mut self, opening: &Opening<'_>, has_turn: bool, route: impl FnOnce() -> Route) -> Begin {
         if self.phase == Phase::Serves && self.next == u32::MAX {
             // No number comes twice.
             self.retire();
@@ -137,8 +139,13 @@ impl State {
             return Begin::Waits;
         }
         let before = self.out.len();
-        let body = |out: &mut Vec<u8>| call.put(store, out);
-        frame(&mut self.out, (self.next, Kind::Call), |_| {}, body);
+        let fields = |out: &mut Vec<u8>| {
+            if let Some(trace) = &opening.trace {
+                trace.put(out);
+            }
+        };
+        let body = |out: &mut Vec<u8>| opening.call.put(opening.store, out);
+        frame(&mut self.out, (self.next, Kind::Call), fields, body);
         let bytes = self.out.len() - before;
         if bytes > self.frame_bytes {
             self.out.truncate(before);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::fault::Fault;
 use super::route::{Arrived, Outcome, Route, Told};
-use super::state::{Begin, CONNECTION_BYTES, CREDIT_MAX, Phase, State, whole_frames};
+use super::state::{Begin, CONNECTION_BYTES, CREDIT_MAX, Opening, Phase, State, whole_frames};
 
 const STORE: StoreId = StoreId(Uuid::nil());
 
@@ -27,9 +27,14 @@ fn state(credit: u32) -> State {
     State::new(&hello(credit, 100), 1)
 }
 
+fn opening(call: &Call) -> Opening<'_> {
+    let (store, trace) = (STORE, None);
+    Opening { store, call, trace }
+}
+
 fn ask(state: &mut State) -> (Begin, Option<oneshot::Receiver<Outcome>>) {
     let mut waits = None;
-    let begun = state.begin(STORE, &Call::Spaces, false, || {
+    let begun = state.begin(&opening(&Call::Spaces), false, || {
         let (sender, receiver) = oneshot::channel();
         waits = Some(receiver);
         Route::Result(sender)
@@ -41,7 +46,11 @@ fn ask(state: &mut State) -> (Begin, Option<oneshot::Receiver<Outcome>>) {
 fn open(state: &mut State, credit: i64) -> (u32, mpsc::UnboundedReceiver<Arrived>) {
     let (queue, arrives) = mpsc::unbounded_channel();
     let any = false;
-    match state.begin(STORE, &Call::Spaces, false, || Route::Messages { queue, credit, any }) {
+    match state.begin(&opening(&Call::Spaces), false, || Route::Messages {
+        queue,
+        credit,
+        any,
+    }) {
         Begin::Begun(channel, _) => (channel, arrives),
         other => panic!("{other:?}"),
     }
@@ -324,7 +333,7 @@ fn credit_beyond_all_bounds_is_not_made_use_of() {
         Sequence(1),
     );
     let route = || Route::Result(oneshot::channel().0);
-    while matches!(state.begin(STORE, &call, false, route), Begin::Begun(..)) {
+    while matches!(state.begin(&opening(&call), false, route), Begin::Begun(..)) {
         assert!(state.queued_bytes() <= CREDIT_MAX as usize + 1000);
     }
     assert!(state.queued_bytes() > CREDIT_MAX as usize - 1000);

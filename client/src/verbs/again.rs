@@ -14,6 +14,22 @@ use crate::v2::{Connection, Fault, Heard, Patience, UNBOUNDED};
 /// A call whose connections end under it this often fails.
 pub(super) const TIMES_MAX: u32 = 5;
 
+/// Why an attempt has no result.
+pub(super) enum Missed {
+    /// It was not made.
+    Unmade(Error),
+    Made(Fault),
+}
+
+impl From<Missed> for Error {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Unmade(error) => error,
+            Missed::Made(fault) => fault.into(),
+        }
+    }
+}
+
 /// Makes a call, and makes it again over another connection if the server has begun nothing of it; once more if its connection is
 /// lost, and it `changes_nothing`: the link may have been dead for long, and this call the first to notice.
 pub(super) async fn until_begun<T, Attempt>(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use streamkit_protocol::v2::{self, Appended, Batches, Call as Asked, Class, Code};
 use streamkit_record::{Entry, Record, SegmentAppend, SegmentPath, Sequence, StoreId, Transaction};
 
-use super::again::TIMES_MAX;
+use super::again::{Missed, TIMES_MAX};
 use crate::asked::Append;
 use crate::call::Call;
 use crate::error::Error;
@@ -81,13 +81,6 @@ pub(super) fn one_section(
         first_sequence: first,
         records,
     }]))
-}
-
-/// Why an attempt has no result.
-pub(super) enum Missed {
-    /// It was not made.
-    Unmade(Error),
-    Made(Fault),
 }
 
 /// One attempt; what a conflict brings along is in `entries`.

@@ -2,8 +2,10 @@
 
 mod again;
 mod append;
+mod came;
 mod consume;
 mod follow;
+mod heads;
 mod lookup;
 mod merged;
 mod names;
@@ -11,6 +13,7 @@ mod order;
 mod produce;
 mod read;
 mod remove;
+mod resuming;
 
 pub(crate) use append::append;
 pub(crate) use consume::Consuming;

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use streamkit_record::{Entry, Filter, ReadSource, SegmentPath, Sequence};
 
+use super::heads::Heads;
 use crate::asked::Read;
 use crate::error::Error;
 
@@ -33,8 +34,8 @@ pub(super) enum Order {
         /// Whether a filter may leave some out.
         has_gaps: bool,
     },
-    /// Transactions in the order of the log, from this one on.
-    Log(u64),
+    /// Entries in the order of the log.
+    Log(Heads),
     /// The same, batch by batch towards the beginning.
     LogBackwards(u64),
 }
@@ -51,7 +52,7 @@ impl Order {
                 has_gaps: read.filter != Filter::default(),
             },
             ReadSource::Log(..) if read.newest_first => Self::LogBackwards(u64::MAX),
-            ReadSource::Log(..) => Self::Log(0),
+            ReadSource::Log(parts, _) => Self::Log(Heads::new(parts, &read.filter)),
         }
     }
 
@@ -92,7 +93,7 @@ impl Order {
                     *next = Some(first.sequence);
                 }
             }
-            Self::Log(last) => *last = ascending(entries, *last)?,
+            Self::Log(heads) => heads.check(entries)?,
             Self::LogBackwards(first) => {
                 let last = ascending(entries, 0)?;
                 if last > *first {
@@ -118,18 +119,18 @@ fn ascending(entries: &[Entry], mut last: u64) -> Result<u64, Disorder> {
     Ok(last)
 }
 
-fn disorder() -> Disorder {
+pub(super) fn disorder() -> Disorder {
     Disorder::Wrong(Error::Protocol("entries are not in the order of the log".to_owned()))
 }
 
-fn stranger(entry: &Entry) -> Disorder {
+pub(super) fn stranger(entry: &Entry) -> Disorder {
     let (path, sequence) = (&entry.path, entry.sequence);
     Disorder::Wrong(Error::Protocol(format!(
         "{path}/{sequence} in a read of something else"
     )))
 }
 
-fn missing(got: &Entry, expected: Sequence) -> Disorder {
+pub(super) fn missing(got: &Entry, expected: Sequence) -> Disorder {
     Disorder::Missing {
         path: got.path.clone(),
         expected,
@@ -138,13 +139,13 @@ fn missing(got: &Entry, expected: Sequence) -> Disorder {
 }
 
 #[cfg(test)]
-mod tests {
-    use streamkit_record::{LogCursor, Metadata, Timestamp, Trx};
+pub(super) mod tests {
+    use streamkit_record::{LogCursor, Metadata, Name, Timestamp, Trx, Wanted};
     use uuid::Uuid;
 
     use super::*;
 
-    fn entry(segment: &str, sequence: u64, number: u64) -> Entry {
+    pub(in super::super) fn entry(segment: &str, sequence: u64, number: u64) -> Entry {
         Entry {
             path: SegmentPath::new("s", segment).unwrap(),
             sequence: Sequence(sequence),
@@ -190,13 +191,13 @@ mod tests {
 
     #[test]
     fn the_log_comes_in_its_order() {
-        let forth = Read::log(Vec::new(), LogCursor::default());
+        let forth = Read::log(vec![Wanted::Space(Name::new("s").unwrap())], LogCursor::default());
         let back = Read {
             newest_first: true,
             ..forth.clone()
         };
-        assert!(batches(&forth, &[&[1, 1, 4], &[4, 5]]));
-        assert!(!batches(&forth, &[&[1, 4], &[3]]));
+        assert!(batches(&forth, &[&[1, 2, 3], &[4, 5]]));
+        assert!(!batches(&forth, &[&[1, 2], &[1]]));
         assert!(batches(&back, &[&[4, 5], &[2, 4]]));
         assert!(!batches(&back, &[&[4, 5], &[5]]));
     }

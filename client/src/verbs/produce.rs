@@ -10,7 +10,8 @@ use streamkit_protocol::v2::Call as Asked;
 use streamkit_record::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use streamkit_record::{Record, SegmentPath, Sequence, StoreId};
 
-use super::append::{Attempts, Missed, Next, append, appended, one_section};
+use super::again::Missed;
+use super::append::{Attempts, Next, append, appended, one_section};
 use super::lookup::range_of;
 use super::names::segment_path;
 use crate::asked::Append;

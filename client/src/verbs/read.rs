@@ -1,18 +1,18 @@
-//! Reads: batches as they come, and the checks that they are what was asked for, in its order.
-
-use std::sync::Arc;
+//! Reads: batches as they come, also over further connections, and the checks that they are what was asked for, in its order.
 
 use streamkit_protocol::v2::{Batches, Call as Asked, Read as Reads, ReadDone};
-use streamkit_record::{Entry, Filter, StoreId};
+use streamkit_record::{Entry, Filter, ReadSource, SegmentPath, Sequence};
 
-use super::again::{TIMES_MAX, until_begun};
+use super::again::Missed;
+use super::came::{Came, Rest};
 use super::lookup::status;
 use super::order::{Disorder, Order};
+use super::resuming::Resuming;
 use crate::asked::Read;
 use crate::call::Call;
 use crate::error::Error;
 use crate::position::Gap;
-use crate::v2::{Channel, Connection, Fault, Heard, Patience, WINDOW_BYTES};
+use crate::v2::{Channel, Heard, Patience, WINDOW_BYTES};
 
 /// Most pairs of metadata that a filter names, and bytes of each text in it.
 const FILTER_PAIRS_MAX: usize = 255;
@@ -21,18 +21,19 @@ const FILTER_TEXT_BYTES_MAX: usize = 65_535;
 /// A read under way.
 pub(crate) struct Reading {
     call: Call,
-    asked: Asked,
-    /// `None` before it is opened.
+    /// All that was asked for.
+    asked: Reads,
+    /// `None` before it is opened, and while there is no connection.
     channel: Option<Channel>,
     batches: Batches,
     order: Option<Order>,
-    /// The commit time of the last entry.
-    last_time: i64,
+    /// How far it has come.
+    came: Came,
+    /// How many entries came over this channel.
     taken: u64,
-    /// How often a connection ended before the server began it.
-    times: u32,
-    /// Whether it was opened a second time because the first connection was lost before its first entry.
-    was_lost: bool,
+    resuming: Resuming,
+    /// Whether it goes on over another connection, and nothing came over that yet.
+    has_come_back: bool,
     done: Option<ReadDone>,
 }
 
@@ -41,7 +42,7 @@ impl Reading {
     pub(crate) fn new(call: Call, read: Read) -> Result<Self, Error> {
         check(&read.filter)?;
         let order = Some(Order::of(&read));
-        let reads = Reads {
+        let asked = Reads {
             credit: WINDOW_BYTES,
             is_backwards: read.newest_first,
             source: read.source,
@@ -54,14 +55,14 @@ impl Reading {
         };
         Ok(Self {
             call,
-            asked: Asked::Read(reads),
+            asked,
             channel: None,
             batches: Batches::default(),
             order,
-            last_time: i64::MAX,
+            came: Came::default(),
             taken: 0,
-            times: 0,
-            was_lost: false,
+            resuming: Resuming::default(),
+            has_come_back: false,
             done: None,
         })
     }
@@ -82,21 +83,19 @@ impl Reading {
 
     /// The next entries; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Entry>>, Error> {
-        if self.done.is_some() {
-            return Ok(None);
-        }
-        loop {
-            if self.channel.is_none() {
-                self.channel = Some(open(&self.call, &self.asked).await?);
+        while self.done.is_none() {
+            let heard = self.heard().await;
+            if heard.is_ok() && std::mem::take(&mut self.has_come_back) {
+                self.is_still_there().await?;
             }
-            let Some(channel) = &mut self.channel else { continue };
-            match channel.next(Patience::new(self.call.timeout())).await {
+            match heard {
                 Ok(Heard::Message(message)) => {
                     let mut entries = Vec::with_capacity(message.len() / 512);
                     self.batches.read(&message, &mut entries).map_err(Error::malformed)?;
                     self.taken += entries.len() as u64;
                     self.check(&entries).await?;
                     if !entries.is_empty() {
+                        self.resuming.went_on();
                         return Ok(Some(entries));
                     }
                 }
@@ -107,47 +106,84 @@ impl Reading {
                         return Err(Error::Protocol(format!("a read of {told} entries ended after {came}")));
                     }
                     self.done = Some(done);
-                    return Ok(None);
                 }
-                // The link may have been dead for long, and this call the first to notice.
-                Err(Fault::Lost(_)) if self.taken == 0 && !self.was_lost => {
-                    self.was_lost = true;
+                Err(missed) => {
                     self.channel = None;
+                    match self.came.rest(&self.asked) {
+                        None => return Err(missed.into()),
+                        Some(Rest::Read(_)) => self.resuming.go_on(&self.call, missed).await?,
+                        Some(Rest::Nothing) => {
+                            self.done = Some(ReadDone {
+                                entries: self.came.entries,
+                                cursor: self.came.cursor.clone(),
+                            });
+                        }
+                    }
+                    self.has_come_back = true;
                 }
-                Err(Fault::NotBegun(_)) if self.taken == 0 && self.times < TIMES_MAX => {
-                    self.times += 1;
-                    self.channel = None;
-                }
-                Err(fault) => return Err(fault.into()),
             }
         }
+        Ok(None)
+    }
+
+    async fn heard(&mut self) -> Result<Heard, Missed> {
+        let channel = match &mut self.channel {
+            Some(channel) => channel,
+            None => {
+                let rest = match self.came.rest(&self.asked) {
+                    Some(Rest::Read(rest)) => rest,
+                    _ => self.asked.clone(),
+                };
+                let opened = self.resuming.open(&self.call, &Asked::Read(rest)).await?;
+                self.taken = 0;
+                self.channel.insert(opened)
+            }
+        };
+        let heard = channel.next(Patience::new(self.call.timeout())).await;
+        heard.map_err(Missed::Made)
+    }
+
+    /// A read of a segment that has gone on over another connection: whether what is left of it is still what it was.
+    async fn is_still_there(&self) -> Result<(), Error> {
+        let ReadSource::Segment(path, ..) = &self.asked.source else {
+            return Ok(());
+        };
+        let Some(next) = self.came.next(self.asked.is_backwards) else {
+            return Ok(());
+        };
+        let gap = Gap::new(path, next.0, next.0, self.came.last_time);
+        let now = status(&self.call, path.space.as_str(), path.segment.as_str()).await?;
+        gap.removed(&now).map_or(Ok(()), Err)
     }
 
     /// Whether entries are those that come next; if not, whether some were removed meanwhile.
     async fn check(&mut self, entries: &[Entry]) -> Result<(), Error> {
+        let before = self.came.last_time;
+        self.came.take(entries, &self.asked)?;
         let Some(order) = &mut self.order else { return Ok(()) };
-        let checked = order.check(entries);
-        let before = self.last_time;
-        self.last_time = entries.last().map_or(before, |entry| entry.timestamp.0);
-        match checked {
+        match order.check(entries) {
             Ok(()) => Ok(()),
             Err(Disorder::Wrong(error)) => Err(error),
             Err(Disorder::Missing { path, expected, got }) => {
-                let gap = Gap::new(&path, expected.0, got.0, before);
-                let now = status(&self.call, path.space.as_str(), path.segment.as_str()).await?;
-                Err(gap.removed(&now).unwrap_or_else(|| gap.unexplained()))
+                Err(explained(&self.call, &path, (expected, got), before).await)
             }
         }
     }
 }
 
-/// A channel opened with a read, or a follow.
-pub(super) async fn open(call: &Call, asked: &Asked) -> Result<Channel, Error> {
-    let store = StoreId(call.store());
-    let open = |connection: Arc<Connection>, patience: Patience| async move {
-        connection.open(store, asked, patience, WINDOW_BYTES).await
-    };
-    until_begun(call, false, open).await
+/// What an entry says that is not the expected one of its segment, behind an entry of this time: some were removed meanwhile, or the
+/// server is wrong.
+pub(super) async fn explained(
+    call: &Call,
+    path: &SegmentPath,
+    (expected, got): (Sequence, Sequence),
+    last_time: i64,
+) -> Error {
+    let gap = Gap::new(path, expected.0, got.0, last_time);
+    match status(call, path.space.as_str(), path.segment.as_str()).await {
+        Ok(now) => gap.removed(&now).unwrap_or_else(|| gap.unexplained()),
+        Err(error) => error,
+    }
 }
 
 /// A filter goes over the wire as a whole, or not at all.

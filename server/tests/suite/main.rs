@@ -46,6 +46,7 @@ mod scripts;
 mod scripts_v2;
 mod sizes;
 mod slow;
+mod streams_v2;
 mod strict;
 mod tls;
 mod tls_hostile;

@@ -1,5 +1,6 @@
 //! The client against servers of v2 that follow a script: what no real server of ours does, or not on demand.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,16 +18,16 @@ use crate::peer::{PATIENCE, STORE};
 use crate::via::{Listener, Stream, Via, over_v2};
 
 /// A server's side of a connection of v2.
-struct Peer {
+pub struct Peer {
     socket: WebSocketStream<Box<dyn Stream>>,
     message: Bytes,
 }
 
-const CREDIT: u32 = 1 << 20;
+pub const CREDIT: u32 = 1 << 20;
 
 impl Peer {
     /// A client's connection, and both hellos.
-    async fn accept(listener: &mut Listener, credit: u32) -> Self {
+    pub async fn accept(listener: &mut Listener, credit: u32) -> Self {
         let mut peer = Self::bare(listener).await;
         let hello = Hello {
             frame_bytes: 1 << 20,
@@ -39,7 +40,7 @@ impl Peer {
         peer
     }
 
-    async fn bare(listener: &mut Listener) -> Self {
+    pub async fn bare(listener: &mut Listener) -> Self {
         #[expect(clippy::result_large_err, reason = "so the library asks for it")]
         let speak = |asks: &Handshake, mut answer: Response| -> Result<Response, ErrorResponse> {
             let offered = &asks.headers()["sec-websocket-protocol"];
@@ -55,29 +56,29 @@ impl Peer {
         }
     }
 
-    async fn say(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+    pub async fn say(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
         let mut out = Vec::new();
         put(&mut out);
         let _ = self.socket.send(Message::Binary(out.into())).await;
     }
 
-    async fn says(&mut self, channel: u32, kind: Kind, body: &[u8]) {
+    pub async fn says(&mut self, channel: u32, kind: Kind, body: &[u8]) {
         self.say(|out| frame(out, (channel, kind), |_| {}, |out| out.extend_from_slice(body)))
             .await;
     }
 
-    async fn fails(&mut self, channel: u32, error: &CallError) {
+    pub async fn fails(&mut self, channel: u32, error: &CallError) {
         let mut body = Vec::new();
         error.put(&mut body);
         self.says(channel, Kind::Error, &body).await;
     }
 
-    async fn leaves(&mut self, last: u32) {
+    pub async fn leaves(&mut self, last: u32) {
         let why = CallError::new(Code::ShuttingDown, Class::Transient, "it stops");
         self.say(|out| GoAway { last, why }.put(out)).await;
     }
 
-    async fn stored(&mut self, channel: u32, sequence: u64, is_known: bool) {
+    pub async fn stored(&mut self, channel: u32, sequence: u64, is_known: bool) {
         let sequence = Sequence(sequence);
         let appended = Appended {
             position: 9,
@@ -92,7 +93,7 @@ impl Peer {
     }
 
     /// The client's next frame; `None` once it is gone.
-    async fn next(&mut self) -> Option<Frame> {
+    pub async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = Frame::take(&mut self.message).unwrap() {
                 return Some(frame);
@@ -105,7 +106,7 @@ impl Peer {
     }
 
     /// Its next call.
-    async fn call(&mut self) -> Option<(u32, Call)> {
+    pub async fn call(&mut self) -> Option<(u32, Call)> {
         loop {
             let frame = self.next().await?;
             if frame.kind == Kind::Call {
@@ -114,7 +115,7 @@ impl Peer {
         }
     }
 
-    async fn append(&mut self) -> (u32, v2::Append) {
+    pub async fn append(&mut self) -> (u32, v2::Append) {
         match self.call().await {
             Some((channel, Call::Append(append))) => (channel, append),
             other => panic!("{other:?}"),
@@ -122,7 +123,7 @@ impl Peer {
     }
 }
 
-fn path() -> SegmentPath {
+pub fn path() -> SegmentPath {
     SegmentPath::new("s", "a").unwrap()
 }
 
@@ -421,6 +422,58 @@ async fn chunks_whose_answers_are_lost_are_sent_again_in_their_order(via: Via) {
     server.await.unwrap();
 }
 
+async fn a_call_tells_the_trace_for_which_it_is_made(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    let server = tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let mut traces = Vec::new();
+        while traces.len() < 2 {
+            let call = peer.next().await.unwrap();
+            traces.push(call.fields.trace());
+            peer.stored(call.channel, 1, false).await;
+        }
+        peer.next().await;
+        traces
+    });
+    let trace = Trace {
+        trace_id: [1; 16],
+        span_id: [2; 8],
+        flags: 1,
+    };
+    let current = Arc::new(Mutex::new(Some(trace)));
+    let source = current.clone();
+    let client = client.trace_source(move || *source.lock().unwrap()).build();
+    client.store(STORE).append(paid()).await.unwrap();
+    *current.lock().unwrap() = None;
+    client.store(STORE).append(paid()).await.unwrap();
+    client.close().await;
+    assert_eq!(server.await.unwrap(), [Some(trace), None]);
+}
+
+/// A server that takes no calls at all is none.
+async fn a_hello_that_allows_no_calls_is_told_at_once(via: Via) {
+    for (channels, frame_bytes) in [(0, 1 << 20), (100, 0)] {
+        let (mut listener, client) = Listener::new(via).await;
+        tokio::spawn(async move {
+            let mut peer = Peer::bare(&mut listener).await;
+            let hello = Hello {
+                frame_bytes,
+                channels,
+                credit: 1,
+                features: Vec::new(),
+            };
+            peer.say(|out| hello.put(out)).await;
+            peer.next().await;
+        });
+        let client = client.retry(RetryPolicy::NEVER).build();
+        let error = client.store(STORE).append(paid()).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Connect { cause, .. } if cause.contains("no calls")),
+            "{error:?}"
+        );
+    }
+}
+
 /// It speaks of nothing that this client knows.
 async fn a_server_that_requires_what_nobody_knows_is_named(via: Via) {
     let (mut listener, client) = Listener::new(via).await;
@@ -492,6 +545,8 @@ over_v2! {
     a_dropped_call_is_cancelled_unless_it_is_an_append
     errors_have_what_their_codes_have
     chunks_whose_answers_are_lost_are_sent_again_in_their_order
+    a_call_tells_the_trace_for_which_it_is_made
+    a_hello_that_allows_no_calls_is_told_at_once
     a_server_that_requires_what_nobody_knows_is_named
     a_server_without_a_subprotocol_and_one_of_v1_are_spoken_to_in_v1
 }

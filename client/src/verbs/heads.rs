@@ -1,0 +1,150 @@
+//! How far the segments of a log have come in a stream of its entries: one that skips or repeats some is found out.
+
+use std::collections::{HashMap, HashSet};
+
+use streamkit_record::{Entry, Filter, Name, SegmentPath, Sequence, Wanted};
+
+use super::order::{Disorder, disorder, missing, stranger};
+
+/// Segments whose sequences are checked: the first so many that occur. Names and numbers of more would take too much memory.
+const SEGMENTS_CHECKED: usize = 65_536;
+
+/// The last entry of each segment that came.
+#[derive(Debug)]
+pub(super) struct Heads {
+    wanted: Parts,
+    /// Whether entries within a segment are left out.
+    has_gaps: bool,
+    /// Of each segment, its last sequence, and the transaction of that.
+    of: HashMap<SegmentPath, (Sequence, u64)>,
+    /// The last transaction.
+    last: u64,
+}
+
+/// What belongs to the stream.
+#[derive(Debug)]
+struct Parts {
+    segments: HashSet<SegmentPath>,
+    spaces: HashSet<Name>,
+    prefixes: Vec<(Name, String)>,
+    prefix: String,
+}
+
+impl Parts {
+    fn hold(&self, path: &SegmentPath) -> bool {
+        let begins = |(space, prefix): &(Name, String)| {
+            *space == path.space && path.segment.as_str().starts_with(prefix.as_str())
+        };
+        let is_named =
+            self.spaces.contains(&path.space) || self.segments.contains(path) || self.prefixes.iter().any(begins);
+        is_named && path.segment.as_str().starts_with(&self.prefix)
+    }
+}
+
+impl Heads {
+    /// Before the first entry.
+    pub(super) fn new(wanted: &[Wanted], filter: &Filter) -> Self {
+        let mut parts = Parts {
+            segments: HashSet::new(),
+            spaces: HashSet::new(),
+            prefixes: Vec::new(),
+            prefix: filter.prefix.clone(),
+        };
+        for part in wanted.iter().cloned() {
+            match part {
+                Wanted::Segment(path) => _ = parts.segments.insert(path),
+                Wanted::Space(space) => _ = parts.spaces.insert(space),
+                Wanted::Prefix(space, prefix) => parts.prefixes.push((space, prefix)),
+            }
+        }
+        Self {
+            wanted: parts,
+            has_gaps: !filter.metadata.is_empty(),
+            of: HashMap::new(),
+            last: 0,
+        }
+    }
+
+    /// Checks the entries that come next, and goes on behind them.
+    pub(super) fn check(&mut self, entries: &[Entry]) -> Result<(), Disorder> {
+        for run in entries.chunk_by(|one, next| one.path == next.path) {
+            let path = &run[0].path;
+            let mut known = self.of.get(path).copied();
+            if known.is_none() && !self.wanted.hold(path) {
+                return Err(stranger(&run[0]));
+            }
+            for entry in run {
+                if entry.trx.number < self.last {
+                    return Err(disorder());
+                }
+                self.last = entry.trx.number;
+                if let Some((head, number)) = known {
+                    let expected = head.next();
+                    // A segment that was deleted begins anew, with a later transaction.
+                    let is_anew = entry.sequence < expected && entry.trx.number > number;
+                    let follows = entry.sequence == expected || self.has_gaps && entry.sequence > expected;
+                    if !follows && !is_anew {
+                        return Err(missing(entry, expected));
+                    }
+                }
+                known = Some((entry.sequence, entry.trx.number));
+            }
+            if let Some(known) = known {
+                if let Some(head) = self.of.get_mut(path) {
+                    *head = known;
+                } else if self.of.len() < SEGMENTS_CHECKED {
+                    self.of.insert(path.clone(), known);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::tests::entry;
+    use super::*;
+
+    /// Whether entries of segments, each with a sequence and a transaction, may come so.
+    fn come(filter: &Filter, entries: &[(&str, u64, u64)]) -> bool {
+        let space = Name::new("s").unwrap();
+        let parts = [
+            Wanted::Prefix(space.clone(), "a".into()),
+            Wanted::Segment(SegmentPath::new("s", "b").unwrap()),
+        ];
+        let mut heads = Heads::new(&parts, filter);
+        entries
+            .iter()
+            .all(|&(segment, sequence, number)| heads.check(&[entry(segment, sequence, number)]).is_ok())
+    }
+
+    #[test]
+    fn each_segment_comes_without_hole_or_repetition_whatever_the_mix() {
+        let all = Filter::default();
+        assert!(come(
+            &all,
+            &[("a", 3, 5), ("b", 1, 5), ("a", 4, 6), ("a2", 9, 6), ("b", 2, 7)]
+        ));
+        assert!(!come(&all, &[("a", 3, 5), ("b", 1, 5), ("a", 5, 6)]), "a hole");
+        assert!(!come(&all, &[("a", 3, 5), ("a", 4, 5), ("a", 4, 5)]), "twice");
+        assert!(!come(&all, &[("a", 3, 5), ("b", 1, 4)]), "back in the log");
+        assert!(come(&all, &[("a", 3, 5), ("a", 1, 6)]), "deleted, and begun anew");
+        let some = Filter {
+            metadata: vec![("k".into(), "v".into())],
+            ..Filter::default()
+        };
+        assert!(come(&some, &[("a", 3, 5), ("a", 7, 6)]));
+        assert!(!come(&some, &[("a", 3, 5), ("a", 3, 5)]));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_found_out() {
+        assert!(!come(&Filter::default(), &[("c", 1, 1)]));
+        let prefix = Filter {
+            prefix: "a".into(),
+            ..Filter::default()
+        };
+        assert!(come(&prefix, &[("a", 1, 1)]) && !come(&prefix, &[("b", 1, 1)]));
+    }
+}

@@ -1,0 +1,362 @@
+//! Reads and follows of the client whose connections end under them, or whose server tells what does not follow.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use streamkit_client::record::transaction::Encoded;
+use streamkit_client::record::{
+    LogCursor, Name, ReadSource, Record, SegmentAppend, SegmentPath, Sequence, Timestamp, Transaction, Wanted,
+};
+use streamkit_client::*;
+use streamkit_protocol::v2::{self, Call, CallError, Class, Code, Kind, ReadDone, Told, Totals, Within, put_whole};
+use uuid::Uuid;
+
+use crate::peer::{Host, PATIENCE, STORE};
+use crate::resilience::Relay;
+use crate::scripts_v2::{CREDIT, Peer, path};
+use crate::via::{Listener, Via, over_v2};
+
+fn parts() -> Vec<Wanted> {
+    vec![Wanted::Space(Name::new("s").unwrap())]
+}
+
+fn from_the_beginning() -> Follow {
+    Follow::new(parts(), LogCursor::default())
+}
+
+fn cursor(n: u8) -> LogCursor {
+    LogCursor::new(Bytes::copy_from_slice(&[n; 24])).unwrap()
+}
+
+/// Entries of a segment, each a transaction of its own, whose number is its sequence.
+fn batch(sequences: impl IntoIterator<Item = u64>) -> Bytes {
+    let mut out = Vec::new();
+    for n in sequences {
+        let transaction = Transaction {
+            id: Uuid::from_u128(n.into()),
+            segments: vec![SegmentAppend {
+                path: path(),
+                first_sequence: Sequence(n),
+                records: vec![Record::new("x")],
+            }],
+            fence: None,
+            conditions: Vec::new(),
+        };
+        put_whole(&mut out, Encoded::data(&transaction).commit(n, Timestamp(5)));
+    }
+    out.into()
+}
+
+impl Peer {
+    async fn tells(&mut self, channel: u32, told: Told) {
+        let mut body = Vec::new();
+        told.put(&mut body);
+        self.says(channel, Kind::Data, &body).await;
+    }
+
+    async fn follow(&mut self) -> (u32, v2::Follow) {
+        match self.call().await {
+            Some((channel, Call::Follow(follow))) => (channel, follow),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn read(&mut self) -> (u32, v2::Read) {
+        match self.call().await {
+            Some((channel, Call::Read(read))) => (channel, read),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn ends(&mut self, channel: u32, entries: u64) {
+        let cursor = LogCursor::default();
+        let mut body = Vec::new();
+        ReadDone { entries, cursor }.put(&mut body);
+        self.says(channel, Kind::End, &body).await;
+    }
+
+    /// Answers what became of the segment.
+    async fn status(&mut self, first: u64, last: u64) {
+        let (channel, asked) = self.call().await.unwrap();
+        assert_eq!(asked, Call::Status(Within::Segment(path())));
+        let totals = Totals {
+            segments: 1,
+            entries: last + 1 - first,
+            segment: Some(record::SegmentStatus {
+                path: path(),
+                first_sequence: Sequence(first),
+                first_timestamp: Timestamp(5),
+                last_sequence: Sequence(last),
+                last_timestamp: Timestamp(5),
+            }),
+            ..Totals::default()
+        };
+        let mut body = Vec::new();
+        totals.put(&mut body);
+        self.says(channel, Kind::End, &body).await;
+    }
+}
+
+fn sequences(entries: &[record::Entry]) -> Vec<u64> {
+    entries.iter().map(|entry| entry.sequence.0).collect()
+}
+
+async fn a_follow_goes_on_behind_what_it_told_last_and_catches_up_once(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    let server = tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, asked) = peer.follow().await;
+        assert!(asked.is_from_now);
+        peer.tells(channel, Told::Batch(cursor(1), batch([1, 2]))).await;
+        peer.tells(channel, Told::CaughtUp(cursor(1))).await;
+        // The connection is cut; the next ends as its token does.
+        drop(peer);
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, asked) = peer.follow().await;
+        assert_eq!((asked.cursor, asked.is_from_now), (cursor(1), false));
+        peer.tells(channel, Told::Batch(cursor(2), batch([3]))).await;
+        peer.tells(channel, Told::CaughtUp(cursor(2))).await;
+        peer.fails(channel, &CallError::new(Code::TokenExpired, Class::Transient, "why"))
+            .await;
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, asked) = peer.follow().await;
+        assert_eq!(asked.cursor, cursor(2));
+        // A cursor of another log is nothing to go on from in silence.
+        peer.fails(channel, &CallError::new(Code::OtherLog, Class::Permanent, "why"))
+            .await;
+        peer.next().await;
+    });
+    let client = client.build();
+    let from_now = Follow {
+        from_now: true,
+        ..from_the_beginning()
+    };
+    let mut follow = client.store(STORE).follow(from_now);
+    let mut told = Vec::new();
+    let error = loop {
+        match tokio::time::timeout(PATIENCE, follow.next()).await.unwrap().unwrap() {
+            Ok(Followed::Batch(entries, _)) => told.push(sequences(&entries)),
+            Ok(Followed::CaughtUp(_)) => told.push(Vec::new()),
+            Ok(Followed::At(at)) => assert_eq!(at, cursor(2)),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(told, [vec![1, 2], vec![], vec![3]]);
+    assert!(matches!(error, Error::OtherLog), "{error:?}");
+    assert!(follow.next().await.is_none());
+    client.close().await;
+    server.await.unwrap();
+}
+
+async fn what_a_follow_must_not_tell_is_an_error(via: Via) {
+    let twice = || vec![Told::CaughtUp(cursor(1)), Told::CaughtUp(cursor(1))];
+    let hole = || vec![Told::Batch(cursor(1), batch([1])), Told::Batch(cursor(2), batch([3]))];
+    let again = || vec![Told::Batch(cursor(1), batch([1])), Told::Batch(cursor(2), batch([1]))];
+    let back = || vec![Told::At(cursor(1)), Told::At(LogCursor::default())];
+    for wrong in [twice(), hole(), again(), back()] {
+        let (mut listener, client) = Listener::new(via).await;
+        tokio::spawn(async move {
+            let mut peer = Peer::accept(&mut listener, CREDIT).await;
+            let (channel, _) = peer.follow().await;
+            for told in wrong {
+                peer.tells(channel, told).await;
+            }
+            // It asks what became of what is missing: nothing.
+            while let Some(frame) = peer.next().await {
+                if frame.kind == Kind::Call {
+                    let mut body = Vec::new();
+                    let segment = Some(record::SegmentStatus {
+                        path: path(),
+                        first_sequence: Sequence(1),
+                        first_timestamp: Timestamp(5),
+                        last_sequence: Sequence(3),
+                        last_timestamp: Timestamp(5),
+                    });
+                    let (segments, entries) = (1, 3);
+                    Totals {
+                        segments,
+                        entries,
+                        segment,
+                        ..Totals::default()
+                    }
+                    .put(&mut body);
+                    peer.says(frame.channel, Kind::End, &body).await;
+                }
+            }
+        });
+        let mut follow = client.build().store(STORE).follow(from_the_beginning());
+        assert!(follow.next().await.unwrap().is_ok());
+        let second = tokio::time::timeout(PATIENCE, follow.next()).await.unwrap();
+        assert!(matches!(second, Some(Err(Error::Protocol(_)))), "{second:?}");
+        assert!(follow.next().await.is_none());
+    }
+}
+
+async fn entries_that_were_removed_before_a_follow_came_to_them_are_told(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, _) = peer.follow().await;
+        peer.tells(channel, Told::Batch(cursor(1), batch([1]))).await;
+        peer.tells(channel, Told::Batch(cursor(2), batch([7]))).await;
+        peer.status(6, 7).await;
+        peer.next().await;
+    });
+    let mut follow = client.build().store(STORE).follow(from_the_beginning());
+    assert!(follow.next().await.unwrap().is_ok());
+    let error = follow.next().await.unwrap().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Removed {
+                sequence: 2,
+                next: 6,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+async fn a_read_of_a_segment_goes_on_behind_its_last_entry_within_its_limits(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    let server = tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, asked) = peer.read().await;
+        assert_eq!(asked.entries, 5);
+        peer.says(channel, Kind::Data, &batch([1, 2])).await;
+        drop(peer);
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, asked) = peer.read().await;
+        let rest = ReadSource::Segment(path(), Sequence(3), Sequence(u64::MAX));
+        assert_eq!((asked.source, asked.entries), (rest, 3));
+        peer.says(channel, Kind::Data, &batch([3])).await;
+        peer.ends(channel, 1).await;
+        peer.status(1, 3).await;
+        peer.next().await;
+    });
+    let client = client.build();
+    let five = Read {
+        entries: 5,
+        ..Read::segment(path())
+    };
+    let batches: Vec<Batch> = client.store(STORE).read(five).try_collect().await.unwrap();
+    let [Batch::Entries(first), Batch::Entries(second), Batch::End(_)] = &batches[..] else {
+        panic!("{batches:?}")
+    };
+    assert_eq!((sequences(first), sequences(second)), (vec![1, 2], vec![3]));
+    client.close().await;
+    server.await.unwrap();
+}
+
+async fn a_read_whose_segment_is_gone_when_it_goes_on_does_not_look_like_its_end(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, _) = peer.read().await;
+        peer.says(channel, Kind::Data, &batch([1, 2])).await;
+        drop(peer);
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, _) = peer.read().await;
+        peer.ends(channel, 0).await;
+        let (channel, _) = peer.call().await.unwrap();
+        let mut body = Vec::new();
+        Totals::default().put(&mut body);
+        peer.says(channel, Kind::End, &body).await;
+        peer.next().await;
+    });
+    let mut read = client.build().store(STORE).read(Read::segment(path()));
+    assert!(read.next().await.unwrap().is_ok());
+    let error = read.next().await.unwrap().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Removed {
+                sequence: 3,
+                next: 0,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+async fn a_read_that_brings_more_than_was_asked_for_is_an_error(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, _) = peer.read().await;
+        peer.says(channel, Kind::Data, &batch([1, 2])).await;
+        peer.next().await;
+    });
+    let one = Read {
+        entries: 1,
+        ..Read::segment(path())
+    };
+    let error = client.build().store(STORE).read(one).next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Protocol(_)), "{error:?}");
+}
+
+/// The server tells no more often than each second where it stands, however short its client's patience is.
+async fn an_idle_follow_of_an_impatient_client_is_no_dead_one(via: Via) {
+    let host = Host::via(via).await;
+    let client = host.client().timeout(Duration::from_millis(400)).build();
+    let mut follow = client.store(STORE).follow(from_the_beginning());
+    assert!(matches!(follow.next().await, Some(Ok(Followed::CaughtUp(_)))));
+    for _ in 0..2 {
+        let told = follow.next().await;
+        assert!(matches!(told, Some(Ok(Followed::At(_)))), "{told:?}");
+    }
+    host.stop().await;
+}
+
+async fn a_follow_of_a_real_server_outlives_cuts_and_a_restart_and_tells_each_entry_once(via: Via) {
+    let mut host = Host::via(via).await;
+    let relay = Relay::start(&host).await;
+    let client = relay
+        .client
+        .clone()
+        .token(crate::peer::token(&["streamkit::*"]))
+        .build();
+    let mut follow = client.store(STORE).follow(from_the_beginning());
+    let append = async |host: &Host, n: u64| {
+        let store = host.client().build().store(STORE);
+        let section = SegmentAppend {
+            path: SegmentPath::new("s", "a").unwrap(),
+            first_sequence: Sequence(n),
+            records: vec![Record::new("x")],
+        };
+        store.append(Append::new(vec![section])).await.unwrap();
+    };
+    let (mut came, mut caught_up) = (Vec::new(), 0);
+    for n in 1..=6 {
+        append(&host, n).await;
+        while came.last() != Some(&n) || caught_up == 0 {
+            let told = tokio::time::timeout(PATIENCE, follow.next()).await.unwrap();
+            match told.unwrap().unwrap() {
+                Followed::Batch(entries, _) => came.extend(sequences(&entries)),
+                Followed::CaughtUp(_) => caught_up += 1,
+                Followed::At(_) => {}
+            }
+        }
+        match n {
+            4 => host = host.restart().await,
+            _ => relay.cut(),
+        }
+    }
+    assert_eq!((came, caught_up), ((1..=6).collect(), 1));
+    client.close().await;
+    host.stop().await;
+}
+
+over_v2! {
+    a_follow_goes_on_behind_what_it_told_last_and_catches_up_once
+    what_a_follow_must_not_tell_is_an_error
+    entries_that_were_removed_before_a_follow_came_to_them_are_told
+    a_read_of_a_segment_goes_on_behind_its_last_entry_within_its_limits
+    a_read_whose_segment_is_gone_when_it_goes_on_does_not_look_like_its_end
+    a_read_that_brings_more_than_was_asked_for_is_an_error
+    an_idle_follow_of_an_impatient_client_is_no_dead_one
+    a_follow_of_a_real_server_outlives_cuts_and_a_restart_and_tells_each_entry_once
+}
