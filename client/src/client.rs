@@ -8,8 +8,9 @@ use streamkit_protocol::v2::Trace;
 use uuid::Uuid;
 
 use crate::call::{Call, Shared};
-use crate::dial::{Dialler, Hooks, TokenSource};
+use crate::dial::{Dialler, TokenSource};
 use crate::error::Error;
+use crate::hooks::Hooks;
 use crate::retry::RetryPolicy;
 use crate::store::StoreClient;
 use crate::tls::Tls;

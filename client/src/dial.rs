@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamkit_protocol::limits::FRAME_BYTES_MAX;
-use streamkit_protocol::v2::Trace;
 use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -18,6 +17,7 @@ use tokio_tungstenite::tungstenite::{self};
 use crate::connected::Connected;
 use crate::error::Error;
 use crate::handshake::shake;
+use crate::hooks::Hooks;
 use crate::progress::{Metered, Progress};
 use crate::retry::RetryPolicy;
 use crate::terms::Terms;
@@ -39,18 +39,6 @@ const SAID_MAX: usize = 200;
 
 type TokenFuture = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 pub(crate) type TokenSource = Arc<dyn Fn() -> TokenFuture + Send + Sync>;
-type Hook<T> = Option<Arc<dyn Fn(T) + Send + Sync>>;
-/// Tells the trace, and the span in it, for which a call is made.
-pub(crate) type TraceSource = Arc<dyn Fn() -> Option<Trace> + Send + Sync>;
-
-/// Callbacks about connections and calls; they must not block.
-#[derive(Clone, Default)]
-pub struct Hooks {
-    pub(crate) dial_failed: Hook<String>,
-    pub(crate) reconnected: Hook<u64>,
-    pub(crate) trace: Option<TraceSource>,
-}
-
 /// What it takes to make a connection.
 #[derive(Clone)]
 pub(crate) struct Dialler {

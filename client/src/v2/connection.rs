@@ -12,7 +12,7 @@ use super::breach::Breach;
 use super::fault::Fault;
 use super::route::Told;
 use super::state::{Phase, State};
-use crate::dial::TraceSource;
+use crate::hooks::TraceSource;
 use crate::progress::Progress;
 use crate::terms::Terms;
 

@@ -11,7 +11,7 @@ use super::breach::Breach;
 use super::connection::Connection;
 use super::duplex::{Frames, run};
 use super::state::CONNECTION_BYTES;
-use crate::dial::TraceSource;
+use crate::hooks::TraceSource;
 use crate::progress::Progress;
 use crate::terms::Terms;
 use crate::wire::{Socket, WRITE_DEADLINE, Wire};

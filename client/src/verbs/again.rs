@@ -67,3 +67,17 @@ pub(super) async fn ask(call: &Call, asked: &Asked) -> Result<(Vec<Bytes>, Bytes
     })
     .await
 }
+
+/// The result of a call that has no messages. One that is not `kept` is cancelled when nobody waits for it any more.
+pub(super) async fn result(call: &Call, asked: &Asked, changes_nothing: bool, is_kept: bool) -> Result<Bytes, Error> {
+    let store = StoreId(call.store());
+    until_begun(
+        call,
+        changes_nothing,
+        async |connection: Arc<Connection>, patience: Patience| {
+            let mut pending = connection.ask(store, asked, patience, is_kept).await?;
+            pending.result(patience).await
+        },
+    )
+    .await
+}

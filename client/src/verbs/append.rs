@@ -14,6 +14,9 @@ use crate::error::Error;
 use crate::retry::RetryPolicy;
 use crate::v2::{Connection, Fault, Heard, Patience, UNBOUNDED};
 
+/// Most bytes that a conflict brings along: 1 MiB of entries, however small, and a last one.
+const CONFLICT_ANSWER_BYTES_MAX: usize = 128 << 20;
+
 /// Appends a transaction, over this connection if it serves.
 pub(crate) async fn append(call: &Call, connection: Arc<Connection>, append: Append) -> Result<Appended, Error> {
     let asked = checked(append)?;
@@ -102,10 +105,15 @@ async fn once(
     }
     let mut channel = connection.open(store, asked, patience, UNBOUNDED).await?.kept();
     let mut batches = Batches::default();
+    let mut left = CONFLICT_ANSWER_BYTES_MAX;
     loop {
         match channel.next(patience).await? {
             Heard::End(result) => return Ok(result),
-            Heard::Message(batch) => batches.read(&batch, entries).map_err(Fault::protocol)?,
+            Heard::Message(batch) => {
+                let rest = left.checked_sub(batch.len());
+                left = rest.ok_or_else(|| Fault::protocol("a conflict brings more than it may"))?;
+                batches.read(&batch, entries).map_err(Fault::protocol)?;
+            }
         }
     }
 }

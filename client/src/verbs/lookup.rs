@@ -2,9 +2,9 @@
 
 use streamkit_protocol::v2::{Call as Asked, Lease, Leased, Segments, Totals, Within, statuses as read_statuses};
 use streamkit_protocol::{SegmentStatus, Status};
-use streamkit_record::{Name, SegmentPath, Sequence, StoreId};
+use streamkit_record::{Name, SegmentPath, Sequence};
 
-use super::again::{ask, until_begun};
+use super::again::{ask, result};
 use super::names::{name, segment_path};
 use super::read::first_batch;
 use crate::asked::Read;
@@ -31,6 +31,15 @@ pub(crate) async fn statuses(call: &Call, space: &str, after: &str, limit: u64) 
     for message in messages {
         let statuses = read_statuses(&message).map_err(Error::malformed)?;
         all.extend(statuses.iter().map(range));
+    }
+    let mut last = after;
+    for status in &all {
+        if status.space != space || status.segment.as_str() <= last {
+            return Err(Error::Protocol(
+                "a list of segments out of order, or of others".to_owned(),
+            ));
+        }
+        last = &status.segment;
     }
     Ok(all)
 }
@@ -77,8 +86,7 @@ pub(crate) async fn status(call: &Call, space: &str, segment: &str) -> Result<St
         (space, "") => Within::Space(name(space, "space")?),
         (space, segment) => Within::Segment(segment_path(space, segment)?),
     };
-    let (_, result) = ask(call, &Asked::Status(within)).await?;
-    let totals = Totals::decode(&result).map_err(Error::malformed)?;
+    let totals = totals(call, within).await?;
     let range = totals.segment.as_ref().map(range).unwrap_or_default();
     Ok(Status {
         space: space.to_owned(),
@@ -115,17 +123,30 @@ pub(crate) async fn peek(call: &Call, space: &str, segment: &str) -> Result<Opti
 
 /// A segment's range as it is now; `None` if it has none.
 pub(super) async fn range_of(call: &Call, path: &SegmentPath) -> Result<Option<SegmentStatus>, Error> {
-    let (_, result) = ask(call, &Asked::Status(Within::Segment(path.clone()))).await?;
-    let totals = Totals::decode(&result).map_err(Error::malformed)?;
+    let totals = totals(call, Within::Segment(path.clone())).await?;
     Ok(totals.segment.as_ref().map(range))
 }
 
 /// Changes a lease.
 pub(crate) async fn lease(call: &Call, lease: Lease) -> Result<Leased, Error> {
-    let (store, asked) = (StoreId(call.store()), Asked::Lease(lease));
-    let result = until_begun(call, false, async |connection, patience| {
-        let mut pending = crate::v2::Connection::ask(&connection, store, &asked, patience, true).await?;
-        pending.result(patience).await
-    });
-    Leased::decode(&result.await?).map_err(Error::malformed)
+    let answer = result(call, &Asked::Lease(lease), false, true).await?;
+    Leased::decode(&answer).map_err(Error::malformed)
+}
+
+/// Counts of what is asked for, and of nothing else.
+async fn totals(call: &Call, within: Within) -> Result<Totals, Error> {
+    let asked = Asked::Status(within.clone());
+    let answer = result(call, &asked, true, false).await?;
+    let totals = Totals::decode(&answer).map_err(Error::malformed)?;
+    let fits = match (&within, &totals.segment) {
+        (_, None) => true,
+        (Within::Segment(path), Some(status)) => status.path == *path,
+        (Within::Store | Within::Space(_), Some(_)) => false,
+    };
+    match fits {
+        true => Ok(totals),
+        false => Err(Error::Protocol(
+            "a status of something else than was asked for".to_owned(),
+        )),
+    }
 }

@@ -119,11 +119,14 @@ impl Chunks {
     /// Bytes that a chunk may have.
     async fn chunk_bytes(&mut self) -> Result<usize, Error> {
         let connection = match &self.connection {
-            Some(connection) => connection,
-            None => self.connection.insert(self.call.v2(self.call.timeout()).await?),
+            Some(connection) => connection.clone(),
+            None => self.call.v2(self.call.timeout()).await?,
         };
         let overhead = FRAME_OVERHEAD_BYTES + CHUNK_RECORDS_MAX * RECORD_OVERHEAD_BYTES;
         let most = connection.frame_bytes().saturating_sub(overhead);
+        if self.under_way.is_empty() {
+            self.connection = Some(connection);
+        }
         Ok(most.min(TRANSACTION_BYTES_MAX))
     }
 

@@ -30,8 +30,9 @@ impl Resuming {
         self.has_begun = true;
     }
 
-    /// Something came, and the stream stands where it stood.
+    /// Something came, and the stream stands where it stood: a server that cuts it again and again does so ever more slowly.
     pub(super) fn has_begun(&mut self) {
+        self.patience = None;
         self.has_begun = true;
     }
 

@@ -69,6 +69,22 @@ impl Peer {
         }
     }
 
+    async fn stores(&mut self, channel: u32, append: &v2::Append) {
+        let [section] = &append.sections[..] else { panic!() };
+        let first = section.first_sequence;
+        let last = Sequence(first.0 + section.records.len() as u64 - 1);
+        let appended = Appended {
+            position: first.0,
+            timestamp: Timestamp(5),
+            durability: Durability::Disk,
+            is_known: false,
+            sections: vec![(first, last)],
+        };
+        let mut body = Vec::new();
+        appended.put(&mut body);
+        self.says(channel, Kind::End, &body).await;
+    }
+
     async fn ends(&mut self, channel: u32, entries: u64) {
         let cursor = LogCursor::default();
         let mut body = Vec::new();
@@ -298,6 +314,76 @@ async fn a_read_that_brings_more_than_was_asked_for_is_an_error(via: Via) {
     assert!(matches!(error, Error::Protocol(_)), "{error:?}");
 }
 
+/// What was sent may be under way over the connection before, and the server has it in no order with what comes over another.
+async fn no_chunk_overtakes_one_that_is_under_way_over_another_connection(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    let server = tokio::spawn(async move {
+        // One chunk at a time.
+        let mut leaving = Peer::accept(&mut listener, 1).await;
+        let (channel, first) = leaving.append().await;
+        leaving.leaves(channel).await;
+        let mut peer = Peer::accept(&mut listener, u32::MAX).await;
+        let early = tokio::time::timeout(Duration::from_millis(300), peer.append()).await;
+        assert!(early.is_err(), "a chunk overtakes another");
+        leaving.stores(channel, &first).await;
+        for sequence in [10_001, 20_001] {
+            let (channel, append) = peer.append().await;
+            assert_eq!(append.sections[0].first_sequence, Sequence(sequence));
+            peer.stores(channel, &append).await;
+        }
+        peer.next().await;
+    });
+    let client = client.build();
+    let mut producer = client.store(STORE).produce("s", "a", 1).await.unwrap();
+    let record = NewRecord::new("x");
+    let mut sent = 0;
+    while sent < 25_000 {
+        // Who gives up waiting sends the same again.
+        match tokio::time::timeout(Duration::from_millis(50), producer.send(&record)).await {
+            Ok(sequence) => sent = sequence.unwrap(),
+            Err(_) => assert!(sent < 25_000),
+        }
+    }
+    let stored = producer.finish().await.unwrap().unwrap();
+    assert_eq!((stored.first_sequence, stored.last_sequence), (1, 25_000));
+    client.close().await;
+    server.await.unwrap();
+}
+
+async fn a_status_of_something_else_is_an_error(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        peer.status(1, 2).await;
+        // The same again, as that of another segment.
+        let (channel, _) = peer.call().await.unwrap();
+        let segment = Some(record::SegmentStatus {
+            path: path(),
+            first_sequence: Sequence(1),
+            first_timestamp: Timestamp(5),
+            last_sequence: Sequence(2),
+            last_timestamp: Timestamp(5),
+        });
+        let mut body = Vec::new();
+        Totals {
+            segment,
+            ..Totals::default()
+        }
+        .put(&mut body);
+        peer.says(channel, Kind::End, &body).await;
+        let (channel, _) = peer.call().await.unwrap();
+        // It has no messages.
+        peer.says(channel, Kind::Data, &body).await;
+        assert!(peer.call().await.is_none());
+    });
+    let store = client.retry(RetryPolicy::NEVER).build().store(STORE);
+    assert_eq!(store.status("s", "a").await.unwrap().last_sequence, 2);
+    let error = store.status("s", "b").await.unwrap_err();
+    assert!(matches!(error, Error::Protocol(_)), "{error:?}");
+    let error = store.status("s", "a").await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+}
+
 /// The server tells no more often than each second where it stands, however short its client's patience is.
 async fn an_idle_follow_of_an_impatient_client_is_no_dead_one(via: Via) {
     let host = Host::via(via).await;
@@ -357,6 +443,8 @@ over_v2! {
     a_read_of_a_segment_goes_on_behind_its_last_entry_within_its_limits
     a_read_whose_segment_is_gone_when_it_goes_on_does_not_look_like_its_end
     a_read_that_brings_more_than_was_asked_for_is_an_error
+    no_chunk_overtakes_one_that_is_under_way_over_another_connection
+    a_status_of_something_else_is_an_error
     an_idle_follow_of_an_impatient_client_is_no_dead_one
     a_follow_of_a_real_server_outlives_cuts_and_a_restart_and_tells_each_entry_once
 }
