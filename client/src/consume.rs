@@ -19,7 +19,8 @@ use crate::verbs::Consuming;
 /// The entries of a consume. Ends with `None` only if the server ended it cleanly; after an error it is over. Dropping
 /// it ends the consume on the server.
 ///
-/// Read it as slowly as you like; nobody else waits for it. Over v2 the server sends 4 MiB ahead, and waits. Over v1 the client keeps
+/// Read it as slowly as you like; nobody else waits for it. Over v2 the server sends 4 MiB ahead, and waits; a read of a segment whose
+/// connection is lost goes on over the next one. Over v1 the client keeps
 /// 16 MiB of the entries sent ahead, and asks for the rest of a slow read later, over the same connection; it neither misses nor repeats an entry.
 /// Such a read may continue past the moment of its request: to the moment at which it first fell behind (with a Go
 /// server, which cannot bound a read that way, the last time).

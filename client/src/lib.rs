@@ -25,7 +25,8 @@
 //! The server decides which version of the protocol is spoken. What v1 does not have is [`Error::NotInV1`].
 //!
 //! A connection is replaced before its token expires. A call of which the server has begun nothing when a connection ends, begins
-//! again on the next one. Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a broken connection, a
+//! again on the next one; over v2 a read or a follow goes on there behind what came last, and an append whose answer was lost is asked for
+//! under its id. Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a connection that stays broken, a
 //! missing acknowledgement or a hole in the sequences is always an error. No call waits for the consumer of another: a
 //! reader may publish over the same client in between, or stop reading for a while.
 

@@ -178,7 +178,8 @@ impl Attempts {
             }
             Err(Missed::Made(fault)) => fault,
             Err(Missed::Unmade(error)) => {
-                return match self.open.is_some() && error.is_transient() {
+                // The server was there: it is, for example, restarted.
+                return match (self.open.is_some() || self.times > 0) && error.is_transient() {
                     true => self.again(error).await,
                     false => Next::Failed(self.unless_open(error)),
                 };
@@ -287,6 +288,29 @@ mod tests {
         };
         assert!(matches!(error, Error::Unknown(why) if why == "cut"));
         assert!(times > 5, "{times}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_that_leaves_has_not_begun_waits_for_the_next_one() {
+        let connect = || {
+            let (url, cause) = (String::new(), String::new());
+            Err(Missed::Unmade(Error::Connect { url, cause }))
+        };
+        let mut attempts = Attempts::new(Duration::from_secs(60));
+        assert!(matches!(
+            attempts.next(connect()).await,
+            Next::Failed(Error::Connect { .. })
+        ));
+        let left = Err(Missed::Made(Fault::NotBegun("leaves".to_owned())));
+        assert!(matches!(attempts.next(left).await, Next::Again));
+        let error = loop {
+            match attempts.next(connect()).await {
+                Next::Again => {}
+                Next::Stored(_) => panic!("stored"),
+                Next::Failed(error) => break error,
+            }
+        };
+        assert!(attempts.patience.is_over() && error.is_not_stored(), "{error:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ impl Following {
             heartbeat => heartbeat,
         };
         Ok(Self {
-            heads: Heads::new(&follow.parts, &follow.filter),
+            heads: Heads::new(&follow.parts, &follow.filter, false),
             heartbeat: heartbeat.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX),
             call,
             follow,

@@ -1,4 +1,5 @@
-//! How far the segments of a log have come in a stream of its entries: one that skips or repeats some is found out.
+//! How far the segments of a log have come in a stream of its entries, in its order or the newest first: one that skips or repeats some is
+//! found out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,6 +16,8 @@ pub(super) struct Heads {
     wanted: Parts,
     /// Whether entries within a segment are left out.
     has_gaps: bool,
+    /// Whether the newest come first, batch by batch.
+    is_backwards: bool,
     /// Of each segment, its last sequence, and the transaction of that.
     of: HashMap<SegmentPath, (Sequence, u64)>,
     /// The last transaction.
@@ -43,7 +46,7 @@ impl Parts {
 
 impl Heads {
     /// Before the first entry.
-    pub(super) fn new(wanted: &[Wanted], filter: &Filter) -> Self {
+    pub(super) fn new(wanted: &[Wanted], filter: &Filter, is_backwards: bool) -> Self {
         let mut parts = Parts {
             segments: HashSet::new(),
             spaces: HashSet::new(),
@@ -60,44 +63,64 @@ impl Heads {
         Self {
             wanted: parts,
             has_gaps: !filter.metadata.is_empty(),
+            is_backwards,
             of: HashMap::new(),
-            last: 0,
+            last: if is_backwards { u64::MAX } else { 0 },
         }
     }
 
-    /// Checks the entries that come next, and goes on behind them.
+    /// Checks a batch that comes next, and goes on behind it. Within it entries stand in the order of the log, whatever the direction.
     pub(super) fn check(&mut self, entries: &[Entry]) -> Result<(), Disorder> {
-        for run in entries.chunk_by(|one, next| one.path == next.path) {
-            let path = &run[0].path;
-            let mut known = self.of.get(path).copied();
-            if known.is_none() && !self.wanted.hold(path) {
-                return Err(stranger(&run[0]));
+        let runs = entries.chunk_by(|one, next| one.path == next.path);
+        match self.is_backwards {
+            false => runs.into_iter().try_for_each(|run| self.run(&run[0].path, run.iter())),
+            true => runs.rev().try_for_each(|run| self.run(&run[0].path, run.iter().rev())),
+        }
+    }
+
+    /// Entries of one segment, in the direction of the stream.
+    fn run<'a>(&mut self, path: &SegmentPath, entries: impl Iterator<Item = &'a Entry>) -> Result<(), Disorder> {
+        let mut known = self.of.get(path).copied();
+        for entry in entries {
+            let number = entry.trx.number;
+            if if self.is_backwards {
+                number > self.last
+            } else {
+                number < self.last
+            } {
+                return Err(disorder());
             }
-            for entry in run {
-                if entry.trx.number < self.last {
-                    return Err(disorder());
-                }
-                self.last = entry.trx.number;
-                if let Some((head, number)) = known {
-                    let expected = head.next();
-                    // A segment that was deleted begins anew, with a later transaction.
-                    let is_anew = entry.sequence < expected && entry.trx.number > number;
-                    let follows = entry.sequence == expected || self.has_gaps && entry.sequence > expected;
-                    if !follows && !is_anew {
-                        return Err(missing(entry, expected));
-                    }
-                }
-                known = Some((entry.sequence, entry.trx.number));
+            self.last = number;
+            match known {
+                None if !self.wanted.hold(path) => return Err(stranger(entry)),
+                None => {}
+                Some(head) => self.follows(entry, head)?,
             }
-            if let Some(known) = known {
-                if let Some(head) = self.of.get_mut(path) {
-                    *head = known;
-                } else if self.of.len() < SEGMENTS_CHECKED {
-                    self.of.insert(path.clone(), known);
-                }
-            }
+            known = Some((entry.sequence, number));
+        }
+        let Some(known) = known else { return Ok(()) };
+        if let Some(head) = self.of.get_mut(path) {
+            *head = known;
+        } else if self.of.len() < SEGMENTS_CHECKED {
+            self.of.insert(path.clone(), known);
         }
         Ok(())
+    }
+
+    /// Whether an entry comes next behind that of a sequence and a transaction.
+    fn follows(&self, entry: &Entry, (head, number): (Sequence, u64)) -> Result<(), Disorder> {
+        let (lower, upper) = match self.is_backwards {
+            false => (head, entry.sequence),
+            true => (entry.sequence, head),
+        };
+        // A segment that was deleted begins anew, with a later transaction.
+        let is_anew = !self.is_backwards && entry.sequence <= head && entry.trx.number > number;
+        let fits = lower.next() == upper || self.has_gaps && lower < upper;
+        match fits || is_anew {
+            true => Ok(()),
+            false if self.is_backwards => Err(missing(entry, Sequence(head.0.saturating_sub(1)))),
+            false => Err(missing(entry, head.next())),
+        }
     }
 }
 
@@ -113,7 +136,7 @@ mod tests {
             Wanted::Prefix(space.clone(), "a".into()),
             Wanted::Segment(SegmentPath::new("s", "b").unwrap()),
         ];
-        let mut heads = Heads::new(&parts, filter);
+        let mut heads = Heads::new(&parts, filter, false);
         entries
             .iter()
             .all(|&(segment, sequence, number)| heads.check(&[entry(segment, sequence, number)]).is_ok())
@@ -136,6 +159,26 @@ mod tests {
         };
         assert!(come(&some, &[("a", 3, 5), ("a", 7, 6)]));
         assert!(!come(&some, &[("a", 3, 5), ("a", 3, 5)]));
+    }
+
+    #[test]
+    fn newest_first_each_segment_comes_without_hole_or_repetition_too() {
+        let parts = [Wanted::Space(Name::new("s").unwrap())];
+        let come = |batches: &[&[(&str, u64, u64)]]| {
+            let mut heads = Heads::new(&parts, &Filter::default(), true);
+            batches.iter().all(|batch| {
+                let entries: Vec<Entry> = batch.iter().map(|&(of, n, number)| entry(of, n, number)).collect();
+                heads.check(&entries).is_ok()
+            })
+        };
+        assert!(come(&[
+            &[("a", 3, 7), ("b", 9, 8), ("a", 4, 9)],
+            &[("b", 8, 2), ("a", 2, 7)]
+        ]));
+        assert!(!come(&[&[("a", 3, 7)], &[("a", 1, 2)]]), "a hole");
+        assert!(!come(&[&[("a", 3, 7)], &[("a", 3, 7)]]), "twice");
+        assert!(!come(&[&[("a", 3, 7)], &[("b", 1, 8)]]), "forth in the log");
+        assert!(!come(&[&[("a", 4, 7), ("a", 3, 7)]]), "backwards within a batch");
     }
 
     #[test]

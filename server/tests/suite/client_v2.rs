@@ -175,6 +175,37 @@ async fn reads_choose_by_name_metadata_and_place_in_either_direction(via: Via) {
     host.stop().await;
 }
 
+/// The client checks each segment for holes and repetitions, in either direction.
+async fn a_log_of_many_batches_comes_whole_in_either_direction(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().build().store(STORE);
+    let records = |count: usize| vec![Record::new(vec![b'x'; 20_000]); count];
+    let section = |segment: &str, count| SegmentAppend {
+        path: path(segment),
+        first_sequence: SegmentAppend::NEXT,
+        records: records(count),
+    };
+    for n in 0..10 {
+        let both = vec![section("a", 20 + n), section("b", 5)];
+        store.append(Append::new(both)).await.unwrap();
+        store.append(Append::new(vec![section("b", 10)])).await.unwrap();
+    }
+    for newest_first in [false, true] {
+        let log = Read {
+            newest_first,
+            ..Read::log(vec![space()], LogCursor::default())
+        };
+        let (entries, _) = read(&store, log).await;
+        assert_eq!(entries.len(), 245 + 150);
+        let all = Read {
+            newest_first,
+            ..Read::segment(path("b"))
+        };
+        assert_eq!(read(&store, all).await.0.len(), 150);
+    }
+    host.stop().await;
+}
+
 async fn a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cursor(via: Via) {
     let host = Host::via(via).await;
     let store = host.client().build().store(STORE);
@@ -307,6 +338,7 @@ over_v2! {
     conditions_and_leases_are_checked_with_the_append
     an_id_that_is_known_is_known_after_a_restart_and_over_another_connection
     reads_choose_by_name_metadata_and_place_in_either_direction
+    a_log_of_many_batches_comes_whole_in_either_direction
     a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cursor
     a_reader_that_pauses_holds_up_nobody
     many_callers_of_one_connection_are_all_answered
