@@ -76,6 +76,7 @@ fn crates_depend_on_each_other_only_as_the_architecture_says() {
         ("server", "engine protocol record", "client"),
         ("cli", "client engine server", "protocol"),
         ("torture", "engine", ""),
+        ("torture/wire", "client engine protocol server torture", ""),
     ];
     for (folder, of_crate, of_tests) in allowed {
         let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();

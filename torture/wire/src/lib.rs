@@ -1,0 +1,21 @@
+//! Tries to break the promises of protocol v2: a real server and real clients over loopback, and between them a network that
+//! cuts, stalls, trickles and repeats as a seed decides.
+//!
+//! ```text
+//!  seed ─▶ run ─┬─ writers, readers, followers (our client) ──▶ proxy ──▶ server ──▶ engine
+//!               ├─ raw: a peer of its own, with little credit ──▶ ┘                     │
+//!               └─ witness: what each was told ──▶ check ◀── truth: what the engine has ┘
+//! ```
+//!
+//! Threads and sockets are real, so a seed gives the same plan and not the same run.
+
+mod check;
+mod follower;
+pub mod host;
+mod proxy;
+mod raw;
+mod reader;
+pub mod run;
+mod truth;
+mod witness;
+mod writer;

@@ -1,0 +1,66 @@
+//! What the engine has at the end, read without a server.
+
+use std::collections::HashMap;
+
+use streamkit_client::record::{Entry, SegmentPath, Sequence};
+use streamkit_engine::{LocalStore, SegmentRead, Store as _};
+
+use crate::host::Trouble;
+use crate::witness::{Attempt, Broken, SEGMENTS, path, written};
+
+/// All entries in the order of the log.
+pub(crate) struct Truth {
+    pub entries: Vec<Entry>,
+    /// Where each stands among them.
+    at: HashMap<(SegmentPath, Sequence), usize>,
+}
+
+impl Truth {
+    /// Reads it. Parts of a transaction stand in the order in which they were asked for.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds what nobody wrote.
+    pub async fn read(store: &LocalStore, attempts: &[Attempt]) -> Result<Result<Self, Broken>, Trouble> {
+        let mut entries = Vec::new();
+        for segment in 0..SEGMENTS.len() {
+            let mut reader = store.read_segment(SegmentRead::all(path(segment)));
+            let mut next = Sequence::FIRST;
+            while let Some(batch) = reader.next_batch().await? {
+                for entry in batch {
+                    let Some((_, part, _)) = written(&entry, attempts) else {
+                        return Ok(Err(format!("nobody wrote {} {}", entry.path, entry.sequence)));
+                    };
+                    if entry.sequence != next {
+                        return Ok(Err(format!(
+                            "{} {} stands where {next} is due",
+                            entry.path, entry.sequence
+                        )));
+                    }
+                    next = next.next();
+                    entries.push((part, entry));
+                }
+            }
+        }
+        entries.sort_by_key(|(part, entry)| (entry.trx.number, *part, entry.sequence));
+        let entries: Vec<Entry> = entries.into_iter().map(|(_, entry)| entry).collect();
+        let at = entries
+            .iter()
+            .zip(0..)
+            .map(|(entry, at)| ((entry.path.clone(), entry.sequence), at));
+        Ok(Ok(Self {
+            at: at.collect(),
+            entries,
+        }))
+    }
+
+    /// Where an entry stands; `None`: there is none, or another.
+    pub fn find(&self, entry: &Entry) -> Option<usize> {
+        let at = self.place(&entry.path, entry.sequence)?;
+        (self.entries[at] == *entry).then_some(at)
+    }
+
+    /// Where an entry of a sequence stands.
+    pub fn place(&self, path: &SegmentPath, sequence: Sequence) -> Option<usize> {
+        self.at.get(&(path.clone(), sequence)).copied()
+    }
+}
