@@ -92,10 +92,14 @@ impl Connection {
 
     /// It is gone.
     pub(super) fn end(&self, why: &str) {
+        let why = match &self.state().farewell {
+            Some(farewell) => format!("{why}: {farewell}"),
+            None => why.to_owned(),
+        };
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();
             if first {
-                *ended = Some(why.to_owned());
+                *ended = Some(why);
             }
             first
         });

@@ -75,6 +75,8 @@ pub(super) struct State {
     /// Bytes in inboxes that the server has no credit for yet.
     unreturned: u32,
     pub(super) phase: Phase,
+    /// Why the server leaves, if it said so.
+    pub(super) farewell: Option<String>,
     out: Vec<u8>,
     /// Bytes ever queued, and how many of them the socket has taken.
     queued: u64,
@@ -98,6 +100,7 @@ impl State {
             heard: CONNECTION_BYTES.into(),
             unreturned: 0,
             phase: Phase::Serves,
+            farewell: None,
             out: Vec::new(),
             queued: 0,
             taken: 0,
@@ -307,6 +310,7 @@ impl State {
     /// The server begins no further calls.
     fn left(&mut self, last: u32, why: &CallError, told: &mut Told) {
         self.retire();
+        self.farewell = Some(why.text.clone());
         let not_begun: Vec<u32> = self.open.keys().copied().filter(|&channel| channel > last).collect();
         for channel in not_begun {
             if let Some(route) = self.open.remove(&channel) {

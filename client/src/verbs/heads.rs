@@ -30,7 +30,7 @@ struct Parts {
     segments: HashSet<SegmentPath>,
     spaces: HashSet<Name>,
     prefixes: Vec<(Name, String)>,
-    prefix: String,
+    filter: Filter,
 }
 
 impl Parts {
@@ -40,7 +40,7 @@ impl Parts {
         };
         let is_named =
             self.spaces.contains(&path.space) || self.segments.contains(path) || self.prefixes.iter().any(begins);
-        is_named && path.segment.as_str().starts_with(&self.prefix)
+        is_named && self.filter.passes_segment(path.segment.as_str().as_bytes())
     }
 }
 
@@ -51,7 +51,7 @@ impl Heads {
             segments: HashSet::new(),
             spaces: HashSet::new(),
             prefixes: Vec::new(),
-            prefix: filter.prefix.clone(),
+            filter: filter.clone(),
         };
         for part in wanted.iter().cloned() {
             match part {
@@ -91,6 +91,9 @@ impl Heads {
                 return Err(disorder());
             }
             self.last = number;
+            if self.has_gaps && !self.wanted.filter.passes_metadata(entry.metadata.encoded()) {
+                return Err(stranger(entry));
+            }
             match known {
                 None if !self.wanted.hold(path) => return Err(stranger(entry)),
                 None => {}
@@ -126,6 +129,8 @@ impl Heads {
 
 #[cfg(test)]
 mod tests {
+    use streamkit_record::Metadata;
+
     use super::super::order::tests::entry;
     use super::*;
 
@@ -157,8 +162,24 @@ mod tests {
             metadata: vec![("k".into(), "v".into())],
             ..Filter::default()
         };
-        assert!(come(&some, &[("a", 3, 5), ("a", 7, 6)]));
-        assert!(!come(&some, &[("a", 3, 5), ("a", 3, 5)]));
+        let parts = [Wanted::Space(Name::new("s").unwrap())];
+        let come = |sequences: &[u64]| {
+            let mut heads = Heads::new(&parts, &some, false);
+            sequences.iter().all(|&n| {
+                let metadata = Metadata::from_pairs([("k", "v")]);
+                let entry = Entry {
+                    metadata,
+                    ..entry("a", n, n)
+                };
+                heads.check(&[entry]).is_ok()
+            })
+        };
+        assert!(come(&[3, 7]) && !come(&[3, 3]));
+        let without = entry("a", 1, 1);
+        assert!(
+            Heads::new(&parts, &some, false).check(&[without]).is_err(),
+            "it does not pass"
+        );
     }
 
     #[test]

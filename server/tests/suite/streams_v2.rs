@@ -384,6 +384,20 @@ async fn a_status_of_something_else_is_an_error(via: Via) {
     assert!(error.is_transient(), "{error:?}");
 }
 
+async fn a_call_that_a_leaving_server_does_not_answer_tells_why_it_left(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let (channel, _) = peer.call().await.unwrap();
+        peer.leaves(channel).await;
+    });
+    let error = client.build().store(STORE).trim("s", "a", 1).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::ConnectionLost(why) if why.contains("it stops")),
+        "{error:?}"
+    );
+}
+
 /// The server tells no more often than each second where it stands, however short its client's patience is.
 async fn an_idle_follow_of_an_impatient_client_is_no_dead_one(via: Via) {
     let host = Host::via(via).await;
@@ -445,6 +459,7 @@ over_v2! {
     a_read_that_brings_more_than_was_asked_for_is_an_error
     no_chunk_overtakes_one_that_is_under_way_over_another_connection
     a_status_of_something_else_is_an_error
+    a_call_that_a_leaving_server_does_not_answer_tells_why_it_left
     an_idle_follow_of_an_impatient_client_is_no_dead_one
     a_follow_of_a_real_server_outlives_cuts_and_a_restart_and_tells_each_entry_once
 }
