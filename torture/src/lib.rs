@@ -29,6 +29,7 @@ pub mod moves;
 mod older;
 pub mod places;
 pub mod plan;
+pub mod planted;
 pub mod record;
 pub mod rot;
 pub mod run;

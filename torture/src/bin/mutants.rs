@@ -1,11 +1,11 @@
 //! Shows that the torture can fail: plants one fault after the other into a copy of the engine, and counts the seeds until
 //! it is caught.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
+use streamkit_torture::planted::{Mutant, Outcome, copy_sources, mutant};
 
 /// Plants faults into a copy of the engine and shows that each is caught.
 #[derive(Parser)]
@@ -19,23 +19,6 @@ struct Options {
     /// Where the copy is made and built.
     #[arg(long, default_value = "target/mutants")]
     dir: PathBuf,
-}
-
-/// A fault: one place of the source, and what stands there instead.
-struct Mutant {
-    name: &'static str,
-    file: &'static str,
-    is: &'static str,
-    becomes: &'static str,
-}
-
-const fn mutant(name: &'static str, file: &'static str, is: &'static str, becomes: &'static str) -> Mutant {
-    Mutant {
-        name,
-        file,
-        is,
-        becomes,
-    }
 }
 
 const MUTANTS: &[Mutant] = &[
@@ -443,8 +426,6 @@ fn main() -> ExitCode {
     }
 }
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
 impl Options {
     fn run(&self) -> Outcome<bool> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
@@ -515,61 +496,6 @@ impl Options {
     }
 }
 
-impl Mutant {
-    fn plant(&self, copy: &Path) -> Outcome<()> {
-        let path = copy.join(self.file);
-        let source = fs::read_to_string(&path)?;
-        let places = source.matches(self.is).count();
-        if places != 1 {
-            return Err(format!("{}: {places} places in {} for: {}", self.name, self.file, self.is).into());
-        }
-        fs::write(path, source.replace(self.is, self.becomes))?;
-        Ok(())
-    }
-}
-
-/// Copies what is built, and touches only what differs, so that the rest is not built again.
-fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
-    fs::create_dir_all(to)?;
-    for name in ["Cargo.toml", "Cargo.lock"] {
-        copy(&from.join(name), &to.join(name))?;
-    }
-    // Every member of the workspace, or its manifest does not load; `fuzz` is none.
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        if entry.file_name() != "fuzz" && entry.path().join("Cargo.toml").exists() {
-            copy(&entry.path(), &to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Outcome<()> {
-    if from.is_dir() {
-        fs::create_dir_all(to)?;
-        // What an earlier copy had, and is not there any more.
-        for entry in fs::read_dir(to)? {
-            let entry = entry?;
-            if !from.join(entry.file_name()).exists() {
-                match entry.file_type()?.is_dir() {
-                    true => fs::remove_dir_all(entry.path())?,
-                    false => fs::remove_file(entry.path())?,
-                }
-            }
-        }
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            copy(&entry.path(), &to.join(entry.file_name()))?;
-        }
-    } else {
-        let bytes = fs::read(from)?;
-        if fs::read(to).ok().as_ref() != Some(&bytes) {
-            fs::write(to, bytes)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -578,8 +504,7 @@ mod tests {
     fn each_fault_has_its_one_place_in_the_source() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for mutant in MUTANTS {
-            let source = fs::read_to_string(root.join(mutant.file)).unwrap();
-            assert_eq!(source.matches(mutant.is).count(), 1, "{}", mutant.name);
+            assert_eq!(mutant.places(&root), 1, "{}", mutant.name);
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Raw {
     open: BTreeMap<u32, Channel>,
     /// Nothing above it was begun.
     left_at: Option<u32>,
+    /// The channel and the position of the append that was acknowledged with the highest channel.
+    newest: (u32, u64),
 }
 
 const FIRST_CREDIT: u32 = 3000;
@@ -63,6 +65,7 @@ impl Raw {
             credit: FIRST_CREDIT.into(),
             open: BTreeMap::new(),
             left_at: None,
+            newest: (0, 0),
         };
         let hello = Hello {
             frame_bytes: 32 << 20,
@@ -131,7 +134,7 @@ impl Raw {
                             return Ok(Err(why));
                         }
                     }
-                    Message::Close(_) => return Ok(Ok(())),
+                    Message::Close(_) => return Ok(self.all_is_ended()),
                     _ => {}
                 }
             }
@@ -235,7 +238,7 @@ impl Raw {
                     if self.left_at.is_some_and(|last| came.channel > last) {
                         return broken("ends a channel that it says it has not begun");
                     }
-                    self.over(channel, &came)?;
+                    self.over(came.channel, channel, &came)?;
                 }
                 Kind::GoAway => {
                     let GoAway { last, .. } = GoAway::decode(&came).map_err(|why| why.to_string())?;
@@ -249,6 +252,17 @@ impl Raw {
             }
         }
         Ok(())
+    }
+
+    /// A server that says goodbye has ended what it has begun.
+    fn all_is_ended(&self) -> Result<(), Broken> {
+        let begun = |number: &&u32| self.left_at.is_some_and(|last| **number <= last);
+        match self.open.keys().find(begun) {
+            None => Ok(()),
+            Some(number) => Err(format!(
+                "the server leaves channel {number} without an end, and closes in good order"
+            )),
+        }
     }
 
     fn data(&mut self, came: &Frame) -> Result<(), Broken> {
@@ -269,13 +283,21 @@ impl Raw {
         Ok(())
     }
 
-    fn over(&mut self, channel: Channel, came: &Frame) -> Result<(), Broken> {
+    fn over(&mut self, number: u32, channel: Channel, came: &Frame) -> Result<(), Broken> {
         let Some(attempt) = channel.attempt else { return Ok(()) };
         if came.kind == Kind::End {
             let appended = Appended::decode(&came.body).map_err(|why| why.to_string())?;
             let firsts: Vec<u64> = appended.sections.iter().map(|(first, _)| first.0).collect();
             let told = (appended.position, appended.timestamp.0);
             self.witness.acknowledged(attempt, told, &firsts, appended.is_known);
+            let this = (number, appended.position);
+            let (earlier, later) = (this.min(self.newest), this.max(self.newest));
+            if earlier.1 >= later.1 {
+                return Err(format!(
+                    "an append overtakes another of its connection: {earlier:?}, {later:?}"
+                ));
+            }
+            self.newest = later;
             return Ok(());
         }
         let error = CallError::decode(&came.body).map_err(|why| why.to_string())?;

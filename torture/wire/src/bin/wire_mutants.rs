@@ -1,0 +1,225 @@
+//! Shows that the torture of protocol v2 can fail: plants one fault after the other into a copy of the sources, and counts the
+//! seeds until it is caught.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::Parser;
+use streamkit_torture::planted::{Mutant, Outcome, copy_sources, mutant};
+
+/// Plants faults into a copy of server and engine and shows that each is caught.
+#[derive(Parser)]
+struct Options {
+    /// Seeds after which a fault counts as not caught.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// Only faults whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where the copy is made and built.
+    #[arg(long, default_value = "target/wire-mutants")]
+    dir: PathBuf,
+}
+
+const MUTANTS: &[Mutant] = &[
+    mutant(
+        "credit of a channel is not taken off",
+        "server/src/v2/answering.rs",
+        "self.own.spend(bytes);",
+        "",
+    ),
+    mutant(
+        "credit of a connection is not taken off",
+        "server/src/v2/answering.rs",
+        "self.of_connection.spend(bytes);",
+        "",
+    ),
+    mutant(
+        "credit of a channel is given twice",
+        "server/src/v2/conversation.rs",
+        "call.credit.add(grant.bytes);",
+        "call.credit.add(grant.bytes);\n                    call.credit.add(grant.bytes);",
+    ),
+    mutant(
+        "credit of a connection is given twice",
+        "server/src/v2/conversation.rs",
+        "0 => self.credit.add(grant.bytes),",
+        "0 => self.credit.add(grant.bytes.saturating_mul(2)),",
+    ),
+    mutant(
+        "who goes on behind a place sees its transaction again",
+        "engine/src/read/spaces/section.rs",
+        "let seen = behind.records.saturating_sub(before.records);",
+        "let seen = before.records.saturating_sub(before.records);",
+    ),
+    mutant(
+        "the place that a reader tells is ahead of what it has read",
+        "engine/src/read/spaces.rs",
+        "let newest = self.newest.filter(|_| self.starts.is_some() && self.is_at_end());",
+        "let newest = self.log.shown.end().newest;",
+    ),
+    mutant(
+        "a follow goes on from where it began",
+        "server/src/verbs/follow.rs",
+        "        asked.cursor = open.reader.cursor();\n",
+        "",
+    ),
+    mutant(
+        "a follow is caught up before it has told what is there",
+        "server/src/verbs/follow.rs",
+        "    let mut looking = Some(look(&asked, store));\n    let mut is_caught_up = false;",
+        "    let mut looking = Some(look(&asked, store));\n    say(Portion::CaughtUp(&asked.cursor), out).await?;\n    let mut is_caught_up = true;",
+    ),
+    mutant(
+        "a follow is caught up twice",
+        "server/src/verbs/follow.rs",
+        "if !std::mem::replace(&mut is_caught_up, true) {",
+        "if !std::mem::replace(&mut is_caught_up, false) {",
+    ),
+    mutant(
+        "what takes any sequence is stored again when it is sent again",
+        "engine/src/commit/select.rs",
+        "if let Some(at) = known.flatten() {",
+        "if let Some(at) = known.flatten().filter(|_| false) {",
+    ),
+    mutant(
+        "other records under a known id are told as success",
+        "engine/src/commit/retry.rs",
+        "    Ok(Some(match is_same {",
+        "    Ok(Some(match is_same || true {",
+    ),
+    mutant(
+        "a retry is told to be new",
+        "engine/src/commit/retry.rs",
+        "was_there: true,",
+        "was_there: false,",
+    ),
+    mutant(
+        "a condition always holds",
+        "engine/src/commit/order.rs",
+        "if !expected.holds(head) {",
+        "if head > Sequence(1 << 40) {",
+    ),
+    mutant(
+        "a conflict tells a head of before",
+        "server/src/verbs/commit.rs",
+        "AppendError::Rejected(Rejection::Conflict { path, head, .. }) => Failure::Conflicts(vec![(path, head)]),",
+        "AppendError::Rejected(Rejection::Conflict { path, head, .. }) => Failure::Conflicts(vec![(path, Sequence(head.0.saturating_sub(1)))]),",
+    ),
+    mutant(
+        "a conflict brings what its producer knows",
+        "server/src/verbs/commit.rs",
+        "ReadSource::Segment(path.clone(), known.next(), *head)",
+        "ReadSource::Segment(path.clone(), *known, *head)",
+    ),
+    mutant(
+        "an unfit append is told as stored",
+        "engine/src/commit/select.rs",
+        "Ruling::Conflict(failed) => answer_refused(log, append, conflict(failed)),",
+        "Ruling::Conflict(_) => append.answer(Ok(super::retry::committed(log, streamkit_record::Trx { number: 1, id: append.transaction.id }, streamkit_record::Timestamp(0), &append.claims))),",
+    ),
+    mutant(
+        "a leaving server names a call that it has not begun",
+        "server/src/v2/conversation.rs",
+        "GoAway { last: self.last, why }.put(&mut out);",
+        "GoAway { last: self.last + 1, why }.put(&mut out);",
+    ),
+    mutant(
+        "a leaving server forgets the last call that it has begun",
+        "server/src/v2/conversation.rs",
+        "GoAway { last: self.last, why }.put(&mut out);",
+        "GoAway { last: self.last.saturating_sub(1), why }.put(&mut out);",
+    ),
+    mutant(
+        "a read of the log ends a little early, as if it were whole",
+        "server/src/verbs/pieces.rs",
+        "piece.number() >= until",
+        "piece.number() + 2 >= until",
+    ),
+    mutant(
+        "an append is told with a wrong position",
+        "server/src/v2/outcomes.rs",
+        "position: committed.trx.number,",
+        "position: committed.trx.number + 1,",
+    ),
+];
+
+fn main() -> ExitCode {
+    match Options::parse().run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Options {
+    fn run(&self) -> Outcome<bool> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let copy = root.join(&self.dir).join("source");
+        let mut missed = 0;
+        for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(&self.only)) {
+            copy_sources(&root, &copy)?;
+            mutant.plant(&copy)?;
+            match self.caught_by(&copy)? {
+                Some(seeds) => println!("caught by seed {seeds:>4}: {}", mutant.name),
+                None => {
+                    missed += 1;
+                    println!("NOT CAUGHT by {} seeds: {}", self.seeds, mutant.name);
+                }
+            }
+        }
+        println!("{missed} faults not caught");
+        Ok(missed == 0)
+    }
+
+    /// Builds the copy and runs it. The seed that fails, if one does.
+    fn caught_by(&self, copy: &Path) -> Outcome<Option<String>> {
+        let target = copy.with_file_name("target");
+        // Not optimised: it is built more often than it runs.
+        let build = Command::new("cargo")
+            .args([
+                "build",
+                "--profile",
+                "quick",
+                "--locked",
+                "-p",
+                "streamkit-torture-wire",
+                "--bin",
+                "wire",
+            ])
+            .env("CARGO_TARGET_DIR", &target)
+            .current_dir(copy)
+            .output()?;
+        if !build.status.success() {
+            return Err(String::from_utf8_lossy(&build.stderr).into_owned().into());
+        }
+        let run = Command::new(target.join("debug/wire"))
+            .args(["--seeds", &self.seeds.to_string()])
+            .output()?;
+        let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
+        let failed = text
+            .lines()
+            .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
+        match failed {
+            Some((seed, _)) => Ok(Some(seed.to_owned())),
+            None if run.status.success() => Ok(None),
+            None => Err(text.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_one_place_in_the_source() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for mutant in MUTANTS {
+            assert_eq!(mutant.places(&root), 1, "{}", mutant.name);
+        }
+    }
+}
