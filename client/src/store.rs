@@ -233,7 +233,8 @@ impl StoreClient {
         Ok(stored)
     }
 
-    /// Reads batches of entries: of a segment, or of any parts of the store in the order of the log.
+    /// Reads batches of entries: of a segment, or of any parts of the store in the order of the log. Nothing is sent before the stream is
+    /// polled; no entry is lost if one waits for the next batch again and again, such as within `select!`.
     ///
     /// # Errors
     /// In the stream: [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
@@ -242,7 +243,7 @@ impl StoreClient {
     }
 
     /// Follows any mix of segments, prefixes and spaces: what is there, then what is committed, each entry once, in the order of
-    /// the log.
+    /// the log. As with [`StoreClient::read`], nothing is lost by waiting again.
     ///
     /// # Errors
     /// In the stream: [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
@@ -250,7 +251,8 @@ impl StoreClient {
         Follows::new(self.call.clone(), follow)
     }
 
-    /// Acquires, renews or releases a lease.
+    /// Acquires, renews or releases a lease. Dropping the future gives the answer up, not the change. After
+    /// [`Error::ConnectionLost`] and [`Error::Timeout`] the outcome is unknown; the same holder may ask for the same again.
     ///
     /// # Errors
     /// [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
@@ -318,7 +320,8 @@ impl StoreClient {
     ///
     /// # Errors
     /// [`Error`]; [`Error::Refused`] if the segment has no such sequence, or from a Go server, which does not know
-    /// this call. After [`Error::ConnectionLost`] and [`Error::Timeout`] the outcome is unknown; repeat the call.
+    /// this call. After [`Error::ConnectionLost`] and [`Error::Timeout`], and if the future is dropped, the outcome is unknown; repeat the
+    /// call.
     pub async fn trim(&self, space: &str, segment: &str, first: u64) -> Result<SegmentStatus, Error> {
         if self.call.is_v2().await? {
             return verbs::trim(&self.call, space, segment, first).await;
