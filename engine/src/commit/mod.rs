@@ -7,6 +7,7 @@ mod control;
 pub(crate) mod drive;
 pub(crate) mod group;
 mod leases;
+pub(crate) mod line;
 pub mod order;
 pub(crate) mod queue;
 mod ready;

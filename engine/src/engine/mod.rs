@@ -22,6 +22,7 @@ use crate::boundary::{Store, Stores};
 use crate::commit::budget::{QueueBudget, QueuesBudget};
 use crate::commit::committer::StoreCommitter;
 use crate::commit::drive::Drivers;
+use crate::commit::line::Line;
 use crate::config::EngineConfig;
 use crate::directory::descriptors::Descriptors;
 use crate::directory::folder::{Folder, lock_dir};
@@ -310,6 +311,7 @@ impl Inner {
             committer: Arc::new(StoreCommitter::new(log)),
             threads: Arc::clone(&self.threads),
             room: Arc::new(QueueBudget::new(config, &self.budget)),
+            line: Arc::new(Line::new()),
         })
     }
 

@@ -17,6 +17,7 @@ use crate::boundary::{Changes, EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::budget::{QueueBudget, QueuePermit};
 use crate::commit::committer::StoreCommitter;
 use crate::commit::drive::threads::{QueueLeft, work};
+use crate::commit::line::Line;
 use crate::commit::order::SequenceClaim;
 use crate::commit::queue::{Answered, Append, LeaseChange, LeaseRequest, Needs, Request, answer};
 use crate::error::{AppendError, ReadError, Rejection, StorageError};
@@ -50,6 +51,7 @@ pub struct LocalStore {
     pub(crate) committer: Arc<StoreCommitter>,
     pub(crate) threads: Arc<Threads>,
     pub(crate) room: Arc<QueueBudget>,
+    pub(crate) line: Arc<Line>,
 }
 
 impl LocalStore {
@@ -224,7 +226,11 @@ impl Store for LocalStore {
 
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
         let bytes = self.admit(&transaction)?;
-        if self.has_to_recall(&transaction) {
+        let turn = match self.has_to_recall(&transaction) || self.line.is_busy() {
+            true => Some(self.line.turn().await),
+            false => None,
+        };
+        if turn.is_some() && self.has_to_recall(&transaction) {
             let (reply, receive) = oneshot::channel();
             let log = Arc::clone(self.log());
             self.log().on_read_threads(move || answer(reply, recall(&log)));
@@ -233,6 +239,7 @@ impl Store for LocalStore {
         let room = self.room.take(bytes).await?;
         let (request, receive) = append_request(transaction, room);
         self.enqueue(request)?;
+        drop(turn);
         let span = tracing::debug_span!("streamkit.store.commit", group_transactions = tracing::field::Empty);
         let answered = receive.instrument(span.clone()).await;
         if let Ok(answered) = &answered {

@@ -126,3 +126,26 @@ async fn where_a_retry_cannot_be_told_from_what_is_new_nothing_is_stored() {
     assert_eq!(heads(&store).await, 101);
     opened.close().await;
 }
+
+/// What the first transaction that takes any sequence waits for, whatever comes behind it waits for as well: a producer need not wait for
+/// one before it sends the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_overtakes_what_waits_for_the_ids_of_before() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..5 {
+        let opened = engine(dir.path());
+        let store = opened.open_store(STORE).unwrap();
+        let head = heads(&store).await;
+        let path = SegmentPath::new("s", "a").unwrap();
+        let demanding = |first: u64| Transaction::single(path.clone(), Sequence(first), vec![Record::new("behind it")]);
+        let (first, second, third) = tokio::join!(
+            biased;
+            store.append(next(1000 + round, "first")),
+            store.append(demanding(head + 2)),
+            store.append(demanding(head + 3)),
+        );
+        let last = [first, second, third].map(|done| done.unwrap().segments[0].last_sequence.0);
+        assert_eq!(last, [head + 1, head + 2, head + 3]);
+        opened.close().await;
+    }
+}

@@ -40,8 +40,8 @@ pub(crate) struct Raw {
     open: BTreeMap<u32, Channel>,
     /// Nothing above it was begun.
     left_at: Option<u32>,
-    /// The channel and the position of the append that was acknowledged with the highest channel.
-    newest: (u32, u64),
+    /// Of each segment, the channel and the sequence of the append that was acknowledged with the highest channel.
+    newest: [(u32, u64); SEGMENTS.len()],
 }
 
 const FIRST_CREDIT: u32 = 3000;
@@ -65,7 +65,7 @@ impl Raw {
             credit: FIRST_CREDIT.into(),
             open: BTreeMap::new(),
             left_at: None,
-            newest: (0, 0),
+            newest: [(0, 0); SEGMENTS.len()],
         };
         let hello = Hello {
             frame_bytes: 32 << 20,
@@ -290,14 +290,16 @@ impl Raw {
             let firsts: Vec<u64> = appended.sections.iter().map(|(first, _)| first.0).collect();
             let told = (appended.position, appended.timestamp.0);
             self.witness.acknowledged(attempt, told, &firsts, appended.is_known);
-            let this = (number, appended.position);
-            let (earlier, later) = (this.min(self.newest), this.max(self.newest));
+            // What waits for another segment may be overtaken, but not in its own.
+            let segment = self.witness.attempts()[attempt].parts[0].segment;
+            let (this, other) = ((number, firsts[0]), self.newest[segment]);
+            let (earlier, later) = (this.min(other), this.max(other));
             if earlier.1 >= later.1 {
                 return Err(format!(
                     "an append overtakes another of its connection: {earlier:?}, {later:?}"
                 ));
             }
-            self.newest = later;
+            self.newest[segment] = later;
             return Ok(());
         }
         let error = CallError::decode(&came.body).map_err(|why| why.to_string())?;

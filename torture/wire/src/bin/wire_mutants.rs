@@ -180,16 +180,7 @@ impl Options {
         let target = copy.with_file_name("target");
         // Not optimised: it is built more often than it runs.
         let build = Command::new("cargo")
-            .args([
-                "build",
-                "--profile",
-                "quick",
-                "--locked",
-                "-p",
-                "streamkit-torture-wire",
-                "--bin",
-                "wire",
-            ])
+            .args(["build", "--locked", "-p", "streamkit-torture-wire", "--bin", "wire"])
             .env("CARGO_TARGET_DIR", &target)
             .current_dir(copy)
             .output()?;
