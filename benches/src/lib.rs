@@ -2,7 +2,8 @@
 //!
 //! `limits` prints the table of P1 to P12 ([`rows`]); docs/PERFORMANCE.md says what each row measures. Floors are bare loops
 //! ([`floor`]), loads are closed loops of writers ([`load`]) on ours ([`ours`]) or a peer ([`peers`]), and what a load was
-//! told is durable is read back afterwards ([`verify`]). `peers` measures our server beside others ([`servers`], [`side_by_side`]).
+//! told is durable is read back afterwards ([`verify`]). `peers` measures our server beside others ([`servers`], [`side_by_side`]), `wire`
+//! what the network costs ([`wire`]).
 
 pub mod child;
 pub mod figures;
@@ -20,6 +21,7 @@ pub mod servers;
 pub mod side_by_side;
 pub mod usage;
 pub mod verify;
+pub mod wire;
 
 pub use usage::{Usage, disk_bytes};
 

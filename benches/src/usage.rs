@@ -19,17 +19,43 @@ impl Usage {
     /// # Errors
     /// Where there is no `/proc`.
     pub fn now() -> std::io::Result<Self> {
-        let status = std::fs::read_to_string("/proc/self/status")?;
+        Self::of(std::process::id())
+    }
+
+    /// Asks the kernel about a process.
+    ///
+    /// # Errors
+    /// Where there is no `/proc`, or no such process.
+    pub fn of(process: u32) -> std::io::Result<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let number = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-            number.ok_or_else(|| std::io::Error::other(format!("no {name} in /proc/self/status")))
+            number.ok_or_else(|| std::io::Error::other(format!("no {name} in /proc/{process}/status")))
         };
         Ok(Self {
             resident_bytes: field("VmRSS:")? << 10,
             threads: field("Threads:")?,
-            descriptors: std::fs::read_dir("/proc/self/fd")?.count() as u64,
+            descriptors: std::fs::read_dir(format!("/proc/{process}/fd"))?.count() as u64,
         })
+    }
+}
+
+/// Processor time that a process has taken so far, in microseconds, of its own and of the kernel for it; in steps of 10 ms.
+///
+/// # Errors
+/// Where there is no `/proc`, or no such process.
+pub fn processor_us(process: u32) -> std::io::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name before it may hold anything.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = |at| {
+        let number = after_name.split_whitespace().nth(at)?;
+        number.parse::<f64>().ok()
+    };
+    match (ticks(11), ticks(12)) {
+        (Some(own), Some(kernel)) => Ok((own + kernel) * 10_000.0),
+        _ => Err(std::io::Error::other(format!("no times in /proc/{process}/stat"))),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Parser;
 use streamkit_benches::servers::kinds::KINDS;
 use streamkit_benches::servers::{install, programs::Programs};
 use streamkit_benches::side_by_side::run::{ENGINE, measure};
-use streamkit_benches::side_by_side::{Plan, floors, record, table};
+use streamkit_benches::side_by_side::{Plan, Work, floors, record, table};
 use streamkit_benches::{Outcome, history, machine, report};
 
 /// Measures our server beside others, each as a process of its own
@@ -73,7 +73,7 @@ impl Peers {
                 machine::commit()
             );
         }
-        let run = measure(&plan, &Programs::of(&self.programs))?;
+        let run = measure(&plan, KINDS, &Programs::of(&self.programs))?;
         if self.record {
             record::append(&run)?;
         }
@@ -101,6 +101,8 @@ impl Peers {
             fill: if self.quick { 20_000 } else { 1_000_000 },
             quick: self.quick,
             only: self.only.clone(),
+            works: Work::ALL.to_vec(),
+            shows_sync: true,
         };
         let names = KINDS.iter().map(|kind| kind.name).chain([ENGINE]);
         match names.into_iter().any(|name| plan.wants(name)) {

@@ -11,7 +11,7 @@ pub mod process;
 pub mod programs;
 #[cfg(feature = "servers")]
 mod redis;
-mod streamkit;
+pub(crate) mod streamkit;
 #[cfg(feature = "servers")]
 mod tephra;
 #[cfg(feature = "servers")]

@@ -53,6 +53,11 @@ impl Process {
         Ok(process)
     }
 
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn wait_until_it_listens(&mut self, said: &Path) -> Outcome {
         let started = Instant::now();
         loop {

@@ -8,6 +8,7 @@ pub mod record;
 pub mod run;
 mod server;
 pub mod table;
+pub(crate) mod taken;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +35,10 @@ pub struct Plan {
     pub quick: bool,
     /// The names that are measured; empty: all.
     pub only: Vec<String>,
+    /// What is measured of each.
+    pub works: Vec<Work>,
+    /// Whether it is shown that servers wait for their sync.
+    pub shows_sync: bool,
 }
 
 impl Plan {
@@ -43,8 +48,12 @@ impl Plan {
         self.only.is_empty() || self.only.iter().any(|only| name.starts_with(&only.to_lowercase()))
     }
 
+    fn does(&self, work: Work) -> bool {
+        self.works.contains(&work)
+    }
+
     /// A new empty folder, which whoever asks for it removes when done.
-    fn fresh(&self, name: &str) -> Outcome<PathBuf> {
+    pub(crate) fn fresh(&self, name: &str) -> Outcome<PathBuf> {
         let dir = self.dir.join(name.replace(' ', "-"));
         std::fs::create_dir(&dir)?;
         Ok(dir)

@@ -6,7 +6,7 @@ use super::{Plan, Round, Work, delay, engine, floors, server};
 use crate::Outcome;
 use crate::figures::{Figures, number};
 use crate::machine::{self, Machine};
-use crate::servers::kinds::{KINDS, Kind};
+use crate::servers::kinds::Kind;
 use crate::servers::programs::Programs;
 use crate::servers::{Connect, Way};
 
@@ -28,8 +28,8 @@ struct Subject {
 ///
 /// # Errors
 /// Of the floors, which stand in for the machine.
-pub fn measure(plan: &Plan, programs: &Programs) -> Outcome<Value> {
-    let mut subjects: Vec<Subject> = subjects(programs)
+pub fn measure(plan: &Plan, kinds: &'static [Kind], programs: &Programs) -> Outcome<Value> {
+    let mut subjects: Vec<Subject> = subjects(kinds, programs)
         .into_iter()
         .filter(|one| plan.wants(one.name))
         .collect();
@@ -83,7 +83,7 @@ impl Floors {
     }
 }
 
-fn subjects(programs: &Programs) -> Vec<Subject> {
+fn subjects(kinds: &'static [Kind], programs: &Programs) -> Vec<Subject> {
     let engine = Subject {
         name: ENGINE,
         served: None,
@@ -91,7 +91,7 @@ fn subjects(programs: &Programs) -> Vec<Subject> {
         rounds: Vec::new(),
         absent: None,
     };
-    let served = KINDS.iter().map(|kind| Subject {
+    let served = kinds.iter().map(|kind| Subject {
         name: kind.name,
         served: kind.connect.map(|connect| (kind, connect)),
         version: programs.version(kind),
@@ -121,10 +121,10 @@ impl Subject {
         if self.absent.is_some() {
             return object.into();
         }
-        for work in Work::ALL {
+        for work in plan.works.iter().copied() {
             object.insert(work.key().into(), best_way(&self.rounds, work));
         }
-        if let Some((kind, connect)) = self.served {
+        if let (Some((kind, connect)), true) = (self.served, plan.shows_sync) {
             eprintln!("{} with its sync held up …", self.name);
             let one = median(&self.rounds, Work::One, None);
             object.insert("sync".into(), delay::shown(plan, kind, connect, programs, &one));
@@ -167,6 +167,7 @@ fn median(rounds: &[Round], work: Work, way: Option<Way>) -> Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servers::kinds::KINDS;
 
     #[test]
     fn the_better_way_counts_and_both_are_told() {
@@ -191,7 +192,7 @@ mod tests {
     fn what_is_missing_is_named_with_its_reason() {
         let nowhere = tempfile::tempdir().unwrap();
         let absent = |name| {
-            let subjects = subjects(&Programs::of(nowhere.path()));
+            let subjects = subjects(KINDS, &Programs::of(nowhere.path()));
             subjects
                 .into_iter()
                 .find(|subject| subject.name == name)

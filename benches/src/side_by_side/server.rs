@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 
+use super::taken::Taken;
 use super::{BULK, Plan, READS, Round, WRITERS, Work};
 use crate::Outcome;
 use crate::figures::{self, Figures};
@@ -21,11 +22,14 @@ pub(super) fn round(plan: &Plan, kind: &Kind, connect: Connect, programs: &Progr
     let dir = plan.fresh(kind.name)?;
     let process = Process::start(kind, programs, &dir, None)?;
     let mut heads = vec![0; WRITERS];
-    let mut round = vec![(Work::One, None, one(plan, kind, connect, &process, &mut heads)?)];
+    let mut round = Round::new();
+    if plan.does(Work::One) {
+        round.push((Work::One, None, one(plan, kind, connect, &process, &mut heads)?));
+    }
     let runtime = Runtime::new()?;
     let rest = runtime.block_on(async {
         let server = connect(process.place.clone()).await?;
-        all_but_one(plan, kind, server, &mut heads).await
+        all_but_one(plan, kind, server, Some(process.id()), &mut heads).await
     });
     round.extend(rest?);
     drop(process);
@@ -45,22 +49,33 @@ fn one(plan: &Plan, kind: &Kind, connect: Connect, process: &Process, heads: &mu
     })
 }
 
-async fn all_but_one(plan: &Plan, kind: &Kind, server: Arc<dyn Server>, heads: &mut Heads) -> Outcome<Round> {
+async fn all_but_one(
+    plan: &Plan,
+    kind: &Kind,
+    server: Arc<dyn Server>,
+    process: Option<u32>,
+    heads: &mut Heads,
+) -> Outcome<Round> {
     let mut round = Round::new();
-    for way in kind.ways {
-        let figures = loaded(plan, server.as_ref(), *way, plan.load(WRITERS, 1), heads).await?;
+    for way in kind.ways.iter().filter(|_| plan.does(Work::Many)) {
+        let figures = loaded(plan, server.as_ref(), process, *way, plan.load(WRITERS, 1), heads).await?;
         round.push((Work::Many, Some(*way), figures));
     }
-    let mut writers = writers(server.as_ref(), kind.ways[0]).await?;
-    write(&mut writers, heads, plan.filling()).await?;
-    drop(writers);
-    let mut reads = Vec::new();
-    for _ in 0..READS {
-        reads.push(read(server.as_ref(), heads).await?);
+    if plan.does(Work::Read) {
+        let mut writers = writers(server.as_ref(), kind.ways[0]).await?;
+        write(&mut writers, heads, plan.filling()).await?;
+        drop(writers);
+        let mut reads = Vec::new();
+        for _ in 0..READS {
+            let taken = Taken::begin(process)?;
+            let figures = read(server.as_ref(), heads).await?;
+            let entries = figures.get("entries");
+            reads.push(taken.of(figures, entries)?);
+        }
+        round.push((Work::Read, None, Figures::median(&reads)));
     }
-    round.push((Work::Read, None, Figures::median(&reads)));
-    for way in kind.ways {
-        let figures = loaded(plan, server.as_ref(), *way, plan.load(WRITERS, BULK), heads).await?;
+    for way in kind.ways.iter().filter(|_| plan.does(Work::Bulk)) {
+        let figures = loaded(plan, server.as_ref(), process, *way, plan.load(WRITERS, BULK), heads).await?;
         round.push((Work::Bulk, Some(*way), figures));
     }
     let mut found = Found::new(WRITERS, RECORD_BYTES);
@@ -69,10 +84,20 @@ async fn all_but_one(plan: &Plan, kind: &Kind, server: Arc<dyn Server>, heads: &
     Ok(round)
 }
 
-async fn loaded(plan: &Plan, server: &dyn Server, way: Way, load: Load, heads: &mut Heads) -> Outcome<Figures> {
+async fn loaded(
+    plan: &Plan,
+    server: &dyn Server,
+    process: Option<u32>,
+    way: Way,
+    load: Load,
+    heads: &mut Heads,
+) -> Outcome<Figures> {
     let mut writers = writers(server, way).await?;
     write(&mut writers, heads, plan.warming(load)).await?;
-    Ok(write(&mut writers, heads, load).await?.led_by(Work::Many.leader()))
+    let (taken, before) = (Taken::begin(process)?, heads.iter().sum::<u64>());
+    let figures = write(&mut writers, heads, load).await?;
+    let records = heads.iter().sum::<u64>() - before;
+    Ok(taken.of(figures, records as f64)?.led_by(Work::Many.leader()))
 }
 
 async fn writers(server: &dyn Server, way: Way) -> Outcome<Vec<Box<dyn Writer>>> {
@@ -200,12 +225,14 @@ mod tests {
             fill: 1,
             quick: true,
             only: Vec::new(),
+            works: Work::ALL.to_vec(),
+            shows_sync: false,
         };
         let server = Fake {
             stored: Arc::default(),
             spoil,
         };
-        all_but_one(&plan, &KINDS[0], Arc::new(server), &mut vec![0; WRITERS]).await
+        all_but_one(&plan, &KINDS[0], Arc::new(server), None, &mut vec![0; WRITERS]).await
     }
 
     #[tokio::test]
