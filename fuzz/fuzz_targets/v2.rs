@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use streamkit_protocol::v2::{Batches, Call, CallError, Credit, Frame, GoAway, Hello, Kind, statuses};
+use streamkit_protocol::v2::{Batches, Call, CallError, Credit, Frame, GoAway, Hello, Kind, ReadBatch, Told, names, statuses};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut message = Bytes::copy_from_slice(bytes);
@@ -37,7 +37,9 @@ fuzz_target!(|bytes: &[u8]| {
             }
             Kind::Data => {
                 drop(Batches::default().read(&frame.body, &mut Vec::new()));
-                drop(statuses(&frame.body));
+                drop(ReadBatch::decode(&frame.body));
+                drop(Told::decode(&frame.body));
+                drop((names(&frame.body), statuses(&frame.body)));
             }
             Kind::Ping | Kind::Pong | Kind::End | Kind::Cancel | Kind::More => {}
         }

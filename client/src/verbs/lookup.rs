@@ -1,6 +1,9 @@
 //! Calls that look something up.
 
-use streamkit_protocol::v2::{Call as Asked, Lease, Leased, Segments, Totals, Within, statuses as read_statuses};
+use bytes::Bytes;
+use streamkit_protocol::v2::{
+    Call as Asked, Lease, Leased, Segments, Totals, Within, names, statuses as read_statuses,
+};
 use streamkit_protocol::{SegmentStatus, Status};
 use streamkit_record::{Name, SegmentPath, Sequence};
 
@@ -14,14 +17,14 @@ use crate::model::Entry;
 
 /// The names of all spaces.
 pub(crate) async fn spaces(call: &Call) -> Result<Vec<String>, Error> {
-    let (names, _) = ask(call, &Asked::Spaces).await?;
-    names.iter().map(|text| named(text)).collect()
+    let (messages, _) = ask(call, &Asked::Spaces).await?;
+    named(&messages)
 }
 
 /// The names of a space's segments.
 pub(crate) async fn segments(call: &Call, space: &str) -> Result<Vec<String>, Error> {
-    let (names, _) = ask(call, &list(space, "", 0, false)?).await?;
-    names.iter().map(|text| named(text)).collect()
+    let (messages, _) = ask(call, &list(space, "", 0, false)?).await?;
+    named(&messages)
 }
 
 /// The ranges of a space's segments after one, at most so many; 0: all.
@@ -60,9 +63,14 @@ fn list(space: &str, after: &str, limit: u64, with_status: bool) -> Result<Asked
     }))
 }
 
-fn named(bytes: &[u8]) -> Result<String, Error> {
-    let text = Name::check(bytes).map_err(Error::malformed)?;
-    Ok(text.to_owned())
+/// The names in all messages of a list.
+fn named(messages: &[Bytes]) -> Result<Vec<String>, Error> {
+    let mut all = Vec::new();
+    for message in messages {
+        let names = names(message).map_err(Error::malformed)?;
+        all.extend(names.iter().map(Name::to_string));
+    }
+    Ok(all)
 }
 
 /// A segment's range, as v1 tells it.

@@ -1,6 +1,6 @@
 //! Reads: batches as they come, also over further connections, and the checks that they are what was asked for, in its order.
 
-use streamkit_protocol::v2::{Batches, Call as Asked, Read as Reads, ReadDone};
+use streamkit_protocol::v2::{Batches, Call as Asked, Read as Reads, ReadBatch, ReadDone};
 use streamkit_record::{Entry, Filter, ReadSource, SegmentPath, Sequence};
 
 use super::again::Missed;
@@ -91,9 +91,11 @@ impl Reading {
             match heard {
                 Ok(Heard::Message(message)) => {
                     let mut entries = Vec::with_capacity(message.len() / 512);
-                    self.batches.read(&message, &mut entries).map_err(Error::malformed)?;
+                    let ReadBatch { cursor, batch } = ReadBatch::decode(&message).map_err(Error::malformed)?;
+                    self.batches.read(&batch, &mut entries).map_err(Error::malformed)?;
                     self.taken += entries.len() as u64;
                     self.check(&entries).await?;
+                    self.came.cursor = cursor;
                     if !entries.is_empty() {
                         self.resuming.went_on();
                         return Ok(Some(entries));

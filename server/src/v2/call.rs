@@ -18,14 +18,14 @@ use super::asked;
 use super::failed::Failed;
 use super::lines::{First, Line};
 use super::room::CallRoom;
-use crate::auth::Rights;
+use crate::auth::{Right, Rights};
 use crate::budgets::FairShare;
 use crate::calls::{Call, CallerTrace, continued, serving};
 use crate::metrics::{Limit, Operation, Outcome};
 use crate::shared::Shared;
 use crate::stores::StoreUnavailable;
 use crate::told;
-use crate::verbs::{self, Awaited, Failure, Kind, Next, Outgoing, Records, SignOfLife};
+use crate::verbs::{self, Awaited, Commit, Failure, Kind, Next, Outgoing, Records, SignOfLife, Verb};
 
 /// A call that was begun.
 pub(super) struct Begun {
@@ -130,7 +130,14 @@ impl Begun {
             true => Some(self.subscription()?),
             false => None,
         };
-        let verb = asked::verb(call);
+        let verb = match (asked::verb(call), self.rights.has(Right::Read)) {
+            // What stands behind the heads is told to those who may read it.
+            (Verb::Commit(commit), false) => Verb::Commit(Commit {
+                conflict_bytes: 0,
+                ..commit
+            }),
+            (verb, _) => verb,
+        };
         let first = match &self.holds.line {
             Some(line) => Some(line.first().await),
             None => None,

@@ -15,6 +15,7 @@ use streamkit_protocol::v2::{
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::breach::Breach;
 use super::calls::Calls;
 use super::credit::{Credit, Window};
 use super::lines::Lines;
@@ -128,14 +129,14 @@ impl Conversation {
     /// Does what the frames of a message ask for. It waits for room alone.
     ///
     /// # Errors
-    /// [`Malformed`]: the peer broke the rules.
-    pub(super) async fn message(&mut self, mut message: Bytes) -> Result<(), Malformed> {
+    /// [`Breach`].
+    pub(super) async fn message(&mut self, mut message: Bytes) -> Result<(), Breach> {
         while let Some(came) = Frame::take(&mut message)? {
             if (came.kind == Kind::Hello) == self.was_greeted {
-                return Err(Malformed::order());
+                return Err(Malformed::order().into());
             }
             if came.is_packed() && !self.is_packing {
-                return Err(Malformed::compression());
+                return Err(Malformed::compression().into());
             }
             match came.kind {
                 Kind::Hello => self.greeted(&Hello::decode(&came)?)?,
@@ -154,18 +155,18 @@ impl Conversation {
                     }
                 }
                 Kind::More => self.more(&came)?,
-                Kind::GoAway | Kind::Data | Kind::End | Kind::Error => return Err(Malformed::side()),
+                Kind::GoAway | Kind::Data | Kind::End | Kind::Error => return Err(Malformed::side().into()),
             }
         }
         Ok(())
     }
 
-    fn greeted(&mut self, hello: &Hello) -> Result<(), Malformed> {
-        if hello.unknown(self.features()).is_some() {
-            return Err(Malformed::feature());
+    fn greeted(&mut self, hello: &Hello) -> Result<(), Breach> {
+        if let Some(name) = hello.unknown(self.features()) {
+            return Err(Breach::UnknownFeature(name.to_owned()));
         }
         if (hello.frame_bytes as usize) < FRAME_BYTES_MAX {
-            return Err(Malformed::frame_bytes());
+            return Err(Malformed::frame_bytes().into());
         }
         self.was_greeted = true;
         self.is_packing = self.features().contains(&ZSTD) && hello.has(ZSTD);

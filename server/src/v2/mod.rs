@@ -9,6 +9,7 @@
 mod answering;
 mod asked;
 mod begin;
+mod breach;
 mod call;
 mod calls;
 mod conversation;

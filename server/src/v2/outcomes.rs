@@ -2,8 +2,8 @@
 
 use streamkit_engine::{Committed, Entry, Lease, Name, Piece, PieceBatch, SegmentPath, SegmentStatus, Timestamp};
 use streamkit_protocol::v2::{
-    self, Appended, Durability, Kind, Leased, ReadDone, Told, Worker, WorkersTold, frame, pack_frame, put_excerpt,
-    put_status, put_whole,
+    self, Appended, Durability, Kind, Leased, ReadBatch, ReadDone, Told, Worker, WorkersTold, frame, pack_frame,
+    put_excerpt, put_name, put_status, put_whole,
 };
 use streamkit_record::transaction::{self, TransactionHeader, put_section};
 use streamkit_record::{Record, SegmentAppend, Sequence};
@@ -22,6 +22,8 @@ pub(super) struct Outcomes {
     counted: usize,
     /// Entries of one transaction and one segment that go out as one excerpt.
     open: Option<(Entry, SegmentAppend)>,
+    /// Names or statuses of a list that go out as one message.
+    rows: Vec<u8>,
     /// What the call ends with, once that is known.
     pub(super) result: Vec<u8>,
     entries: u64,
@@ -35,6 +37,7 @@ impl Outcomes {
             bytes: Vec::new(),
             counted: 0,
             open: None,
+            rows: Vec::new(),
             result: Vec::new(),
             entries: 0,
         }
@@ -60,8 +63,12 @@ impl Outcomes {
         }
     }
 
-    /// Writes the excerpt that is being gathered.
+    /// Writes what is being gathered.
     fn close(&mut self) {
+        let rows = std::mem::take(&mut self.rows);
+        if !rows.is_empty() {
+            self.data(|out| out.extend_from_slice(&rows));
+        }
         let Some((first, section)) = self.open.take() else {
             return;
         };
@@ -132,6 +139,13 @@ impl Batch for Outcomes {
         match portion {
             Portion::Read(batch) => {
                 self.bytes.reserve(batch.bytes() + BATCH_OVERHEAD_BYTES);
+                self.data(|out| {
+                    ReadBatch::put_head(out, &batch.cursor);
+                    put_pieces(out, batch);
+                });
+            }
+            Portion::Since(batch) => {
+                self.bytes.reserve(batch.bytes() + BATCH_OVERHEAD_BYTES);
                 self.data(|out| put_pieces(out, batch));
             }
             Portion::Followed(batch) => {
@@ -154,6 +168,14 @@ impl Batch for Outcomes {
         self.data(|out| put_status(out, status));
     }
 
+    fn row(&mut self, status: &SegmentStatus) {
+        put_status(&mut self.rows, status);
+    }
+
+    fn trimmed(&mut self, status: &SegmentStatus) {
+        put_status(&mut self.result, status);
+    }
+
     fn committed(&mut self, committed: &Committed, records: &[u64]) {
         let appended = Appended {
             position: committed.trx.number,
@@ -171,7 +193,7 @@ impl Batch for Outcomes {
     }
 
     fn name(&mut self, name: &Name) {
-        self.data(|out| out.extend_from_slice(name.as_str().as_bytes()));
+        put_name(&mut self.rows, name);
     }
 
     fn totals(&mut self, totals: &Totals) {
@@ -227,7 +249,7 @@ impl Batch for Outcomes {
             .open
             .as_ref()
             .map_or(0, |(_, section)| section.records.iter().map(Record::len).sum());
-        self.bytes.len() + open
+        self.bytes.len() + self.rows.len() + open
     }
 
     fn capacity(&self) -> usize {

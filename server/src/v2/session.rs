@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::breach::Breach;
 use super::conversation::Conversation;
 use crate::metrics::Limit;
 use crate::peer::Peer;
@@ -32,9 +33,8 @@ fn expired() -> Parting {
     in_order(Code::TokenExpired, "the token expired")
 }
 
-fn against_the_rules(why: Malformed) -> Parting {
-    let error = CallError::new(Code::Protocol, Class::Permanent, why.to_string());
-    Parting(error, CloseCode::Protocol)
+fn against_the_rules(breach: &Breach) -> Parting {
+    Parting(breach.told(), CloseCode::Protocol)
 }
 
 /// Serves one connection until the peer leaves, its term is over or the server stops.
@@ -82,7 +82,7 @@ pub(crate) async fn run(
                 let error = CallError::new(Code::Protocol, Class::Permanent, "a frame that is too large");
                 break Some(Parting(error, CloseCode::Size));
             }
-            Arrived::Unreadable { too_large: false } => break Some(against_the_rules(Malformed::text())),
+            Arrived::Unreadable { too_large: false } => break Some(against_the_rules(&Malformed::text().into())),
             Arrived::TooSlow => {
                 let error = CallError::new(Code::TooSlow, Class::Transient, "a large frame comes too slowly");
                 break Some(Parting(error, CloseCode::Again));
@@ -97,7 +97,7 @@ pub(crate) async fn run(
                 biased;
                 done = &mut dealing => match done {
                     Ok(Ok(())) => break,
-                    Ok(Err(why)) => break 'conversation Some(against_the_rules(why)),
+                    Ok(Err(breach)) => break 'conversation Some(against_the_rules(&breach)),
                     Err(Broken) => break 'conversation None,
                 },
                 () = stopping.cancelled() => break 'conversation Some(shutting_down()),

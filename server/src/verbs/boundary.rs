@@ -123,11 +123,23 @@ pub(crate) trait Batch: Send + 'static {
     /// Adds transactions, or how far a read of them is. A version of the protocol that asks for none has none to add.
     fn portion(&mut self, _: Portion<'_>) {}
 
+    /// Adds what a follower of statuses is told.
     fn status(&mut self, status: &SegmentStatus);
+
+    /// Adds a status to a list.
+    fn row(&mut self, status: &SegmentStatus) {
+        self.status(status);
+    }
+
+    /// Adds what is left of a segment that was trimmed.
+    fn trimmed(&mut self, status: &SegmentStatus) {
+        self.status(status);
+    }
 
     /// Adds that a transaction is durable. `records`: how many each of its segments got, in the same order.
     fn committed(&mut self, committed: &Committed, records: &[u64]);
 
+    /// Adds a name to a list.
     fn name(&mut self, name: &Name);
 
     fn totals(&mut self, totals: &Totals);
@@ -157,8 +169,10 @@ pub(crate) trait Batch: Send + 'static {
 /// What reads and follows tell of transactions.
 #[derive(Clone, Copy)]
 pub(crate) enum Portion<'a> {
-    /// Some that were read.
+    /// Some that were read. Their cursor is the place from which a read that is cut off goes on, if it can.
     Read(&'a PieceBatch),
+    /// Some that come with a conflict.
+    Since(&'a PieceBatch),
     /// A read is over: so many entries, and the place behind the last.
     Done(u64, &'a LogCursor),
     /// Some that are followed.

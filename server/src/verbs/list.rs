@@ -107,7 +107,7 @@ impl<B: Batch> Page<B> {
         let mut page = store.segments(space, after, asked).await?;
         for status in &page {
             if with_status {
-                batch.status(status);
+                batch.row(status);
             } else {
                 batch.name(&status.path.segment);
             }

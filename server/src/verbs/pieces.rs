@@ -34,6 +34,7 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
         let mut reader = store.read_pieces(read.clone());
         let mut done = Progress::default();
         while let Some(pieces) = reader.next_batch().await.ok()? {
+            let pieces = told(pieces, &read);
             batch.portion(Portion::Read(&pieces));
             let is_over = done.add(&pieces, until);
             if batch.len() > SMALL_BYTES || done.entries == most {
@@ -59,6 +60,7 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
         let Some(pieces) = reader.next_batch().await? else {
             break;
         };
+        let pieces = told(pieces, &read);
         turn.has_left(pieces.bytes());
         let mut batch = out.batch();
         batch.portion(Portion::Read(&pieces));
@@ -87,7 +89,7 @@ impl Progress {
 
     /// Notes the place from which whoever asks again goes on, though nothing came. Newest first, and within a segment, there is none.
     fn ended(&mut self, reader: &dyn PieceReader, read: &PiecesRead) {
-        if let (ReadSource::Log(..), false) = (&read.source, read.is_backwards) {
+        if goes_on(read) {
             self.cursor = reader.cursor();
         }
     }
@@ -95,4 +97,17 @@ impl Progress {
     fn portion(&self) -> Portion<'_> {
         Portion::Done(self.entries, &self.cursor)
     }
+}
+
+/// Whether a read that is cut off goes on from a place in the log: newest first, and within a segment, there is none.
+fn goes_on(read: &PiecesRead) -> bool {
+    matches!(read.source, ReadSource::Log(..)) && !read.is_backwards
+}
+
+/// What was read, as it is told.
+fn told(mut pieces: PieceBatch, read: &PiecesRead) -> PieceBatch {
+    if !goes_on(read) {
+        pieces.cursor = LogCursor::default();
+    }
+    pieces
 }

@@ -17,7 +17,7 @@ pub(super) async fn trim<A: Answers>(
     let status = trimmed.map_err(|error| Failure::of_write("a trim", error))?;
     tracing::info!(%path, first = %status.first_sequence, "entries were trimmed");
     let mut batch = out.batch();
-    batch.status(&status);
+    batch.trimmed(&status);
     out.acknowledge(batch).await
 }
 

@@ -9,7 +9,9 @@ use streamkit_client::record::{
     LogCursor, Name, ReadSource, Record, SegmentAppend, SegmentPath, Sequence, Timestamp, Transaction, Wanted,
 };
 use streamkit_client::*;
-use streamkit_protocol::v2::{self, Call, CallError, Class, Code, Kind, ReadDone, Told, Totals, Within, put_whole};
+use streamkit_protocol::v2::{
+    self, Call, CallError, Class, Code, Kind, ReadBatch, ReadDone, Told, Totals, Within, put_whole,
+};
 use uuid::Uuid;
 
 use crate::peer::{Host, PATIENCE, STORE};
@@ -52,6 +54,14 @@ impl Peer {
     async fn tells(&mut self, channel: u32, told: Told) {
         let mut body = Vec::new();
         told.put(&mut body);
+        self.says(channel, Kind::Data, &body).await;
+    }
+
+    /// A message of a read of a segment.
+    async fn brings(&mut self, channel: u32, sequences: impl IntoIterator<Item = u64>) {
+        let mut body = Vec::new();
+        ReadBatch::put_head(&mut body, &LogCursor::default());
+        body.extend_from_slice(&batch(sequences));
         self.says(channel, Kind::Data, &body).await;
     }
 
@@ -241,13 +251,13 @@ async fn a_read_of_a_segment_goes_on_behind_its_last_entry_within_its_limits(via
         let mut peer = Peer::accept(&mut listener, CREDIT).await;
         let (channel, asked) = peer.read().await;
         assert_eq!(asked.entries, 5);
-        peer.says(channel, Kind::Data, &batch([1, 2])).await;
+        peer.brings(channel, [1, 2]).await;
         drop(peer);
         let mut peer = Peer::accept(&mut listener, CREDIT).await;
         let (channel, asked) = peer.read().await;
         let rest = ReadSource::Segment(path(), Sequence(3), Sequence(u64::MAX));
         assert_eq!((asked.source, asked.entries), (rest, 3));
-        peer.says(channel, Kind::Data, &batch([3])).await;
+        peer.brings(channel, [3]).await;
         peer.ends(channel, 1).await;
         peer.status(1, 3).await;
         peer.next().await;
@@ -271,7 +281,7 @@ async fn a_read_whose_segment_is_gone_when_it_goes_on_does_not_look_like_its_end
     tokio::spawn(async move {
         let mut peer = Peer::accept(&mut listener, CREDIT).await;
         let (channel, _) = peer.read().await;
-        peer.says(channel, Kind::Data, &batch([1, 2])).await;
+        peer.brings(channel, [1, 2]).await;
         drop(peer);
         let mut peer = Peer::accept(&mut listener, CREDIT).await;
         let (channel, _) = peer.read().await;
@@ -303,7 +313,7 @@ async fn a_read_that_brings_more_than_was_asked_for_is_an_error(via: Via) {
     tokio::spawn(async move {
         let mut peer = Peer::accept(&mut listener, CREDIT).await;
         let (channel, _) = peer.read().await;
-        peer.says(channel, Kind::Data, &batch([1, 2])).await;
+        peer.brings(channel, [1, 2]).await;
         peer.next().await;
     });
     let one = Read {

@@ -327,6 +327,24 @@ pub fn statuses(body: &[u8]) -> Result<Vec<SegmentStatus>, Malformed> {
     Ok(statuses)
 }
 
+/// Writes a name of a list.
+pub fn put_name(out: &mut Vec<u8>, name: &Name) {
+    put_bytes16(out, name.as_str().as_bytes());
+}
+
+/// Reads as many names as there are.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn names(body: &[u8]) -> Result<Vec<Name>, Malformed> {
+    let mut from = Cursor::new(body);
+    let mut names = Vec::new();
+    while from.remaining() > 0 {
+        names.push(name(&mut from)?);
+    }
+    Ok(names)
+}
+
 /// Writes a name, or that there is none.
 fn put_optional(out: &mut Vec<u8>, name: Option<&Name>) {
     put_bytes16(out, name.map_or("", Name::as_str).as_bytes());
@@ -412,6 +430,16 @@ mod tests {
         }
         let unknown = Bytes::from(vec![99; 17]);
         assert_eq!(Call::decode(&unknown), Ok(None));
+    }
+
+    #[test]
+    fn a_message_holds_as_many_names_as_there_are() {
+        let all = ["a", "orders"].map(|name| Name::new(name).unwrap());
+        let mut out = Vec::new();
+        all.iter().for_each(|name| put_name(&mut out, name));
+        assert_eq!(names(&out), Ok(all.to_vec()));
+        assert_eq!(names(&[]), Ok(Vec::new()));
+        assert!(names(&out[..out.len() - 1]).is_err());
     }
 
     #[test]

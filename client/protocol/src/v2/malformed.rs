@@ -42,11 +42,6 @@ impl Malformed {
     pub fn room() -> Self {
         Self("a compressed frame that is larger than all the room there is")
     }
-
-    /// A feature that is required and not known.
-    pub fn feature() -> Self {
-        Self("a required feature that is not known")
-    }
 }
 
 impl From<FormatError> for Malformed {

@@ -29,7 +29,7 @@ mod workers;
 
 pub use append::{Append, Appended, Durability};
 pub use batch::{Batches, put_excerpt, put_whole};
-pub use call::{Call, Lease, LeaseChange, Leased, Segments, Subscribe, Within, put_status, statuses};
+pub use call::{Call, Lease, LeaseChange, Leased, Segments, Subscribe, Within, names, put_name, put_status, statuses};
 pub use compression::ZSTD;
 pub use connection::{Credit, GoAway, Hello};
 pub use details::Details;
@@ -37,8 +37,8 @@ pub use error::{CallError, Class, Code};
 pub use fields::{Field, Fields, TRACE, Trace};
 pub use frame::{FRAME_BYTES_MAX, Frame, HEAD_BYTES, Kind, frame, pack_frame};
 pub use malformed::Malformed;
-pub use read::{Follow, Read};
-pub use told::{ReadDone, Told};
+pub use read::{Follow, PARTS_MAX, Read};
+pub use told::{ReadBatch, ReadDone, Told};
 pub use totals::Totals;
 pub use workers::{OwnWorker, SignOfLife, Worker, Workers, WorkersTold};
 

@@ -56,8 +56,15 @@ fn put_wanted(out: &mut Vec<u8>, parts: &[Wanted]) {
     }
 }
 
+/// Most parts of a read or a follow.
+pub const PARTS_MAX: usize = 65_536;
+
 fn wanted(from: &mut Cursor<'_>) -> Result<Vec<Wanted>, Malformed> {
-    let parts = (0..from.u32()?).map(|_| match from.u8()? {
+    let count = from.u32()?;
+    if count as usize > PARTS_MAX {
+        return Err(Malformed("more than 65 536 parts"));
+    }
+    let parts = (0..count).map(|_| match from.u8()? {
         1 => Ok(Wanted::Segment(path(from)?)),
         2 => Ok(Wanted::Space(name(from)?)),
         3 => Ok(Wanted::Prefix(name(from)?, text16(from)?.to_owned())),
@@ -294,6 +301,16 @@ mod tests {
             filter: filter(),
         };
         comes_back(&follow, Follow::put, Follow::decode);
+    }
+
+    #[test]
+    fn more_parts_than_may_be_are_malformed() {
+        for (count, is_well) in [(PARTS_MAX, true), (PARTS_MAX + 1, false)] {
+            let parts = vec![Wanted::Space(space("a")); count];
+            let mut out = Vec::new();
+            Read::all(ReadSource::Log(parts, LogCursor::default()), 1).put(&mut out);
+            assert_eq!(Read::decode(&out).is_ok(), is_well, "{count}");
+        }
     }
 
     #[test]

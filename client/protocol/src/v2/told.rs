@@ -18,6 +18,15 @@ pub enum Told {
     At(LogCursor),
 }
 
+/// A message of a read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadBatch {
+    /// The place behind the last entry, from which a read that is cut off goes on; of a segment, and newest first, empty.
+    pub cursor: LogCursor,
+    /// The entries.
+    pub batch: Bytes,
+}
+
 /// The result of a read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReadDone {
@@ -76,6 +85,24 @@ impl Told {
     }
 }
 
+impl ReadBatch {
+    /// Writes what stands before the batch; its pieces come next.
+    pub fn put_head(out: &mut Vec<u8>, behind: &LogCursor) {
+        put_cursor(out, behind);
+    }
+
+    /// Reads it; the batch shares the bytes of `message`.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn decode(message: &Bytes) -> Result<Self, Malformed> {
+        let mut from = Cursor::new(message);
+        let cursor = cursor(&mut from)?;
+        let batch = message.slice(from.at()..);
+        Ok(Self { cursor, batch })
+    }
+}
+
 impl ReadDone {
     /// Writes it.
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -121,6 +148,25 @@ mod tests {
         done.put(&mut out);
         assert_eq!(ReadDone::decode(&out), Ok(done));
         assert!(ReadDone::decode(&out[..out.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn a_message_of_a_read_is_a_cursor_and_what_stands_behind_it() {
+        for cursor in [
+            LogCursor::default(),
+            LogCursor::new(Bytes::from_static(&[7; 29])).unwrap(),
+        ] {
+            let mut out = Vec::new();
+            ReadBatch::put_head(&mut out, &cursor);
+            let head = out.len();
+            out.extend_from_slice(b"pieces");
+            let out = Bytes::from(out);
+            let batch = Bytes::from_static(b"pieces");
+            assert_eq!(ReadBatch::decode(&out), Ok(ReadBatch { cursor, batch }));
+            for end in 0..head {
+                assert!(ReadBatch::decode(&out.slice(..end)).is_err(), "{end}");
+            }
+        }
     }
 
     #[test]

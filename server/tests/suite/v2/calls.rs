@@ -52,7 +52,7 @@ async fn a_conflict_brings_what_was_committed_meanwhile() {
     let (messages, end) = peer.answer(channel).await;
     let error = end.unwrap_err();
     assert_eq!(error.details(), Ok(Details::Conflict(vec![(path(), Sequence(3))])));
-    let since: Vec<Bytes> = entries(&messages).into_iter().map(|entry| entry.payload).collect();
+    let since: Vec<Bytes> = batched(&messages).into_iter().map(|entry| entry.payload).collect();
     assert_eq!(since, ["b", "c"]);
     host.stop().await;
 }

@@ -35,7 +35,7 @@ async fn history(peer: &mut Peer) -> (Vec<Bytes>, LogCursor) {
     let mut payloads = Vec::new();
     loop {
         match told(peer).await {
-            Told::Batch(_, batch) => payloads.extend(entries(&[batch]).into_iter().map(|entry| entry.payload)),
+            Told::Batch(_, batch) => payloads.extend(batched(&[batch]).into_iter().map(|entry| entry.payload)),
             Told::CaughtUp(cursor) => return (payloads, cursor),
             Told::At(_) => {}
         }
@@ -54,7 +54,7 @@ async fn a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cur
     let Told::Batch(behind_c, batch) = told(&mut peer).await else {
         panic!()
     };
-    assert_eq!(entries(&[batch])[0].payload, "c");
+    assert_eq!(batched(&[batch])[0].payload, "c");
     writer.append(append(4, &["d".into()])).await.unwrap();
     let Told::Batch(..) = told(&mut peer).await else {
         panic!()
@@ -103,7 +103,7 @@ async fn a_follow_from_now_on_of_parts_and_metadata_tells_those_alone_and_beats_
     writer.append(next).await.unwrap();
     let payloads = loop {
         match told(&mut peer).await {
-            Told::Batch(_, batch) => break entries(&[batch]).into_iter().map(|entry| entry.payload),
+            Told::Batch(_, batch) => break batched(&[batch]).into_iter().map(|entry| entry.payload),
             Told::At(_) => {}
             Told::CaughtUp(_) => panic!("twice"),
         }

@@ -1,0 +1,189 @@
+//! What messages and results of protocol v2 hold, and who is told what.
+
+use streamkit_protocol::v2::{Segments, put_status, statuses};
+
+use super::*;
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn to(segment: &str, first: u64) -> Append {
+    let mut append = append(first, &["x".into()]);
+    append.sections[0].path = SegmentPath::new("orders", segment).unwrap();
+    append
+}
+
+fn log(behind: LogCursor) -> ReadSource {
+    ReadSource::Log(vec![Wanted::Space(name("orders"))], behind)
+}
+
+#[tokio::test]
+async fn a_read_that_is_cut_off_goes_on_behind_each_of_its_messages() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let large = Bytes::from(vec![b'x'; 200_000]);
+    for sequence in 1..=8 {
+        peer.append(append(sequence, std::slice::from_ref(&large)))
+            .await
+            .unwrap();
+    }
+    let channel = peer
+        .call(&Call::Read(Read::all(log(LogCursor::default()), u32::MAX)))
+        .await;
+    let more = Credit {
+        channel: 0,
+        bytes: u32::MAX,
+    };
+    let mut out = Vec::new();
+    more.put(&mut out);
+    peer.send(out).await;
+    let (messages, end) = peer.answer(channel).await;
+    end.unwrap();
+    assert!(messages.len() > 1, "it was not cut");
+    let mut came = 0;
+    for message in &messages {
+        came += entries(std::slice::from_ref(message)).len() as u64;
+        let ReadBatch { cursor, .. } = ReadBatch::decode(message).unwrap();
+        let channel = peer.call(&Call::Read(Read::all(log(cursor), u32::MAX))).await;
+        let (rest, end) = peer.answer(channel).await;
+        assert_eq!(ReadDone::decode(&end.unwrap()).unwrap().entries, 8 - came);
+        let next = entries(&rest).first().map(|entry| entry.sequence.0);
+        assert_eq!(next, (came < 8).then_some(came + 1));
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_that_can_only_go_on_otherwise_tells_no_place() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    peer.append(append(1, &["a".into(), "b".into()])).await.unwrap();
+    let newest = Read {
+        is_backwards: true,
+        ..Read::all(log(LogCursor::default()), 1 << 20)
+    };
+    for call in [all(1 << 20), Call::Read(newest)] {
+        let channel = peer.call(&call).await;
+        let (messages, end) = peer.answer(channel).await;
+        assert_eq!(entries(&messages).len(), 2);
+        let told = messages
+            .iter()
+            .map(|message| ReadBatch::decode(message).unwrap().cursor);
+        let done = ReadDone::decode(&end.unwrap()).unwrap().cursor;
+        assert!(told.chain([done]).all(|cursor| cursor.bytes().is_empty()));
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_of_a_list_holds_many_rows_and_an_empty_list_has_none() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let list = |with_status| {
+        Call::Segments(Segments {
+            space: name("orders"),
+            after: None,
+            limit: u32::MAX,
+            with_status,
+        })
+    };
+    for call in [Call::Spaces, list(false), list(true)] {
+        let channel = peer.call(&call).await;
+        let (messages, end) = peer.answer(channel).await;
+        assert_eq!((messages.len(), end.unwrap().len()), (0, 0));
+    }
+    for segment in ["a", "b", "c"] {
+        peer.append(to(segment, 1)).await.unwrap();
+    }
+    let channel = peer.call(&list(false)).await;
+    let (messages, end) = peer.answer(channel).await;
+    end.unwrap();
+    let listed: Vec<_> = messages.iter().map(|message| names(message).unwrap()).collect();
+    assert_eq!(listed, [["a", "b", "c"].map(name)]);
+    let channel = peer.call(&list(true)).await;
+    let (messages, end) = peer.answer(channel).await;
+    end.unwrap();
+    let listed: Vec<_> = messages.iter().map(|message| statuses(message).unwrap()).collect();
+    let [rows] = &listed[..] else { panic!("{listed:?}") };
+    let segments: Vec<_> = rows.iter().map(|status| status.path.segment.as_str()).collect();
+    assert_eq!(segments, ["a", "b", "c"]);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn the_result_of_a_trim_is_the_status_of_its_segment() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    peer.append(append(1, &["a".into(), "b".into(), "c".into()]))
+        .await
+        .unwrap();
+    let channel = peer.call(&Call::Trim(path(), Sequence(3))).await;
+    let (messages, end) = peer.answer(channel).await;
+    let result = end.unwrap();
+    let [status] = &statuses(&result).unwrap()[..] else {
+        panic!("{result:?}")
+    };
+    assert!(messages.is_empty());
+    assert_eq!(
+        (status.first_sequence, status.last_sequence),
+        (Sequence(3), Sequence(3))
+    );
+    let mut again = Vec::new();
+    put_status(&mut again, status);
+    assert_eq!(again, result);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_required_feature_that_is_unknown_is_named_as_the_connection_ends() {
+    let host = Host::start().await;
+    let mut peer = Peer::bare(&host).await;
+    peer.greets(&Hello {
+        features: vec!["later".into(), "!much-later".into()],
+        ..hello(1)
+    })
+    .await;
+    let GoAway { last, why } = peer.parted().await;
+    assert_eq!((last, why.code, why.class), (0, Code::UnknownFeature, Class::Permanent));
+    assert_eq!(why.details(), Ok(Details::Name("much-later".into())));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn more_parts_than_may_be_are_invalid() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    peer.append(append(1, &["a".into()])).await.unwrap();
+    for (count, code) in [(65_536, None), (65_537, Some(Code::Invalid))] {
+        let parts = vec![Wanted::Space(name("orders")); count];
+        let source = ReadSource::Log(parts, LogCursor::default());
+        let channel = peer.call(&Call::Read(Read::all(source, 1 << 20))).await;
+        let (_, end) = peer.answer(channel).await;
+        assert_eq!(end.err().map(|error| error.code), code);
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_read_is_told_the_heads_of_a_conflict_alone() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    peer.append(append(1, &["a".into(), "b".into()])).await.unwrap();
+    for (scope, expected) in [("streamkit::*", 1), ("streamkit::*:write", 0)] {
+        let mut writer = Peer::of(&host, scope).await;
+        writer.greets(&hello(1 << 20)).await;
+        let late = Append {
+            conflict_bytes: 1000,
+            ..append(2, &["c".into()])
+        };
+        let channel = writer.call(&Call::Append(late)).await;
+        let (messages, end) = writer.answer(channel).await;
+        assert_eq!(
+            end.unwrap_err().details(),
+            Ok(Details::Conflict(vec![(path(), Sequence(2))]))
+        );
+        assert_eq!(batched(&messages).len(), expected, "{scope}");
+    }
+    host.stop().await;
+}
