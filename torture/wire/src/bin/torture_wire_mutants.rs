@@ -180,14 +180,14 @@ impl Options {
         let target = copy.with_file_name("target");
         // Not optimised: it is built more often than it runs.
         let build = Command::new("cargo")
-            .args(["build", "--locked", "-p", "streamkit-torture-wire", "--bin", "wire"])
+            .args(["build", "--locked", "-p", "streamkit-torture-wire", "--bin", "torture_wire"])
             .env("CARGO_TARGET_DIR", &target)
             .current_dir(copy)
             .output()?;
         if !build.status.success() {
             return Err(String::from_utf8_lossy(&build.stderr).into_owned().into());
         }
-        let run = Command::new(target.join("debug/wire"))
+        let run = Command::new(target.join("debug/torture_wire"))
             .args(["--seeds", &self.seeds.to_string()])
             .output()?;
         let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
