@@ -180,7 +180,14 @@ impl Options {
         let target = copy.with_file_name("target");
         // Not optimised: it is built more often than it runs.
         let build = Command::new("cargo")
-            .args(["build", "--locked", "-p", "streamkit-torture-wire", "--bin", "torture_wire"])
+            .args([
+                "build",
+                "--locked",
+                "-p",
+                "streamkit-torture-wire",
+                "--bin",
+                "torture_wire",
+            ])
             .env("CARGO_TARGET_DIR", &target)
             .current_dir(copy)
             .output()?;
