@@ -1,17 +1,18 @@
 //! Compares what everybody was told with what is there.
 
-use streamkit_client::record::Entry;
+use streamkit_client::record::{Entry, Sequence};
 use streamkit_torture::history::{Append, History};
 
 use crate::follower::FollowSeen;
 use crate::truth::Truth;
-use crate::witness::{Attempt, Broken, Fate, ReadSeen, SEGMENTS, Witness, path, written};
+use crate::witness::{Attempt, Broken, Fate, ReadSeen, SEGMENTS, Witness, path, segment_of, written};
 
 /// Every promise, once all is over.
 pub(crate) fn check(witness: &Witness, truth: &Truth, follows: &[FollowSeen]) -> Vec<Broken> {
     let mut broken = witness.broken();
     let attempts = witness.attempts();
     broken.extend(attempts_of(&attempts, truth));
+    broken.extend(demands(&attempts, truth));
     broken.extend(histories(witness, &attempts, truth));
     for read in &*witness.reads() {
         broken.extend(read_of(read, &attempts, truth));
@@ -67,6 +68,31 @@ fn attempts_of(attempts: &[Attempt], truth: &Truth) -> Vec<Broken> {
                 ));
             }
             Fate::Never(_) | Fate::Open => {}
+        }
+    }
+    broken
+}
+
+/// What a transaction demands held right before it in the log.
+fn demands(attempts: &[Attempt], truth: &Truth) -> Vec<Broken> {
+    let mut heads = [Sequence(0); SEGMENTS.len()];
+    let mut broken = Vec::new();
+    for transaction in truth.entries.chunk_by(|a, b| a.trx == b.trx) {
+        if let Some((number, ..)) = transaction.first().and_then(|first| written(first, attempts)) {
+            for (segment, expected) in &attempts[number].conditions {
+                if !expected.holds(heads[*segment]) {
+                    broken.push(format!(
+                        "attempt {number} demands {expected:?} of {}, whose head was {}",
+                        path(*segment),
+                        heads[*segment]
+                    ));
+                }
+            }
+        }
+        for entry in transaction {
+            if let Some(segment) = segment_of(&entry.path) {
+                heads[segment] = entry.sequence;
+            }
         }
     }
     broken
