@@ -140,9 +140,10 @@ impl Conversation {
             }
             match came.kind {
                 Kind::Hello => self.greeted(&Hello::decode(&came)?)?,
+                Kind::Ping | Kind::Pong if came.body.len() != 8 => return Err(Malformed::ping().into()),
                 Kind::Ping => self.outbound.pong(|| {
                     let mut out = Vec::new();
-                    let body = |out: &mut Vec<u8>| out.extend_from_slice(came.body.get(..8).unwrap_or_default());
+                    let body = |out: &mut Vec<u8>| out.extend_from_slice(&came.body);
                     frame(&mut out, (0, Kind::Pong), |_| {}, body);
                     out
                 }),

@@ -28,6 +28,11 @@ impl Malformed {
         Self("a frame without credit")
     }
 
+    /// A ping or a pong of another size than its eight bytes.
+    pub fn ping() -> Self {
+        Self("a ping or a pong without 8 bytes")
+    }
+
     /// A client that takes less than the largest frame there is.
     pub fn frame_bytes() -> Self {
         Self("a client that takes no frames of 32 MiB")
