@@ -73,6 +73,7 @@ fn crates_depend_on_each_other_only_as_the_architecture_says() {
         ("engine/conformance", "engine", ""),
         ("client/protocol", "record", ""),
         ("client", "protocol record", ""),
+        ("client/conformance", "client", "engine server"),
         ("server", "engine protocol record", "client"),
         ("cli", "client engine server", "protocol"),
         ("torture", "engine", ""),
