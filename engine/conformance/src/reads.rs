@@ -279,13 +279,15 @@ pub async fn newest_first_is_the_reverse(f: Fixture) {
 /// A reader tells the place to which it has come, though nothing passed; a read may begin where the store ends now.
 pub async fn a_reader_tells_the_place_to_which_it_has_come(f: Fixture) {
     let store = f.store().await;
-    assert!(store.tail_cursor().await.unwrap().bytes().is_empty());
+    let beginning = store.tail_cursor().await.unwrap();
+    assert!(!beginning.bytes().is_empty(), "where nothing is, there is a place, too");
     let follow = |space: &str, cursor| {
         let wanted = vec![Wanted::Space(Name::new(space).unwrap())];
         store.read_pieces(PiecesRead::all(ReadSource::Log(wanted, cursor)))
     };
     let mut quiet = follow("quiet", LogCursor::default());
-    let mut cursors = Vec::new();
+    assert_eq!(quiet.next_batch().await.unwrap(), None);
+    let mut cursors = vec![(0, beginning), (0, quiet.cursor())];
     for n in 1..=5 {
         append(&*store, &path("s", "a"), n, &["x"]).await.unwrap();
         assert_eq!(quiet.next_batch().await.unwrap(), None);

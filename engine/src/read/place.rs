@@ -21,6 +21,19 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Before the first transaction, which has number 1.
+    pub(super) const BEGINNING: Self = Self {
+        number: 0,
+        crc: 0,
+        at: LogPosition { extent: 0, byte: 0 },
+        records: 0,
+    };
+
+    /// Whether a cursor stands there: the empty one does, too.
+    pub(super) fn is_beginning(cursor: &LogCursor) -> bool {
+        cursor.bytes().is_empty() || Self::of(cursor) == Some(Self::BEGINNING)
+    }
+
     /// Behind so many records of a transaction.
     pub(super) fn behind(at: LogPosition, header: &TransactionHeader, records: u32) -> Self {
         Self {

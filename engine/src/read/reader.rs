@@ -24,6 +24,10 @@ pub(crate) struct PiecesReader<S> {
 impl<S> PiecesReader<S> {
     pub(crate) fn new(scan: S, behind: LogCursor, pools: Arc<Pools>) -> Self {
         let reader = Reader::new(scan, pools);
+        let behind = match Place::is_beginning(&behind) {
+            true => Place::BEGINNING.cursor(),
+            false => behind,
+        };
         Self { reader, behind }
     }
 }
@@ -57,5 +61,5 @@ impl Newest {
 /// As [`StoreLog::known_end`].
 pub(crate) fn cursor_at_end(log: &StoreLog) -> Result<LogCursor, StorageError> {
     let newest = log.known_end()?.newest;
-    Ok(newest.map(|newest| newest.place().cursor()).unwrap_or_default())
+    Ok(newest.map_or(Place::BEGINNING, |newest| newest.place()).cursor())
 }

@@ -17,7 +17,7 @@ impl<G: Gather> SpacesScan<G> {
     pub(super) fn begun(&mut self) -> Result<Beginning, StorageError> {
         if self.end.byte == 0 {
             return match &self.begin {
-                Begin::Behind(cursor) if !cursor.bytes().is_empty() => Err(StorageError::OtherLog),
+                Begin::Behind(cursor) if !Place::is_beginning(cursor) => Err(StorageError::OtherLog),
                 _ => Ok(Beginning::Nothing),
             };
         }
@@ -71,7 +71,7 @@ impl<G: Gather> SpacesScan<G> {
     fn start_behind(&mut self, cursor: &LogCursor) -> Result<bool, StorageError> {
         self.extent = LogStart::WHOLE.extent();
         let mut place = None;
-        if !cursor.bytes().is_empty() {
+        if !Place::is_beginning(cursor) {
             let mut search = match self.place_search.take() {
                 Some(search) => search,
                 None => PlaceSearch::new(Place::of(cursor).ok_or(StorageError::OtherLog)?),
