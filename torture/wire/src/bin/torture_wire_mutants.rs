@@ -116,7 +116,7 @@ const MUTANTS: &[Mutant] = &[
         "an unfit append is told as stored",
         "engine/src/commit/select.rs",
         "Ruling::Conflict(failed) => answer_refused(log, append, conflict(failed)),",
-        "Ruling::Conflict(_) => append.answer(Ok(super::retry::committed(log, streamkit_record::Trx { number: 1, id: append.transaction.id }, streamkit_record::Timestamp(0), &append.claims))),",
+        "Ruling::Conflict(_) => append.answer(Ok(super::retry::committed(log, streamkit_record::Trx { id: append.transaction.id, node: uuid::Uuid::nil(), number: 1 }, streamkit_record::Timestamp(0), &append.claims))),",
     ),
     mutant(
         "a leaving server names a call that it has not begun",
