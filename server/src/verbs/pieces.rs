@@ -81,10 +81,10 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
 }
 
 impl Progress {
-    /// Counts what is told. Whether all is, up to this transaction.
+    /// Counts what is told. Whether all is, up to this transaction: of which a later batch may hold the rest.
     fn add(&mut self, pieces: &PieceBatch, until: u64) -> bool {
         self.entries += pieces.entries;
-        pieces.pieces.last().is_some_and(|piece| piece.number() >= until)
+        pieces.pieces.last().is_some_and(|piece| piece.number() > until)
     }
 
     /// Notes the place from which whoever asks again goes on, though nothing came. Newest first, and within a segment, there is none.

@@ -187,3 +187,32 @@ async fn who_may_not_read_is_told_the_heads_of_a_conflict_alone() {
     }
     host.stop().await;
 }
+
+/// A batch may end within a transaction, also within the newest one.
+#[tokio::test]
+async fn a_read_whose_last_batch_ends_within_the_newest_transaction_tells_the_rest_of_it() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let large = Bytes::from(vec![7; 400 << 10]);
+    let section = |segment: &str| SegmentAppend {
+        path: SegmentPath::new("orders", segment).unwrap(),
+        first_sequence: Sequence(1),
+        records: vec![Record::new(large.clone())],
+    };
+    let call = Append {
+        sections: ["a", "not-wanted", "b", "c", "d"].map(section).to_vec(),
+        ..append(0, &[])
+    };
+    peer.append(call).await.unwrap();
+    let wanted = ["a", "b", "c", "d"].map(|segment| Wanted::Segment(SegmentPath::new("orders", segment).unwrap()));
+    let source = ReadSource::Log(wanted.to_vec(), LogCursor::default());
+    let channel = peer.call(&Call::Read(Read::all(source, 16 << 20))).await;
+    let mut out = Vec::new();
+    let bytes = 16 << 20;
+    Credit { channel: 0, bytes }.put(&mut out);
+    peer.send(out).await;
+    let (messages, end) = peer.answer(channel).await;
+    assert!(messages.len() > 1, "it takes more than one batch");
+    assert_eq!(ReadDone::decode(&end.unwrap()).unwrap().entries, 4);
+    host.stop().await;
+}

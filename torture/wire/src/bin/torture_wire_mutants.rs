@@ -133,8 +133,8 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "a read of the log ends a little early, as if it were whole",
         "server/src/verbs/pieces.rs",
-        "piece.number() >= until",
-        "piece.number() + 2 >= until",
+        "piece.number() > until",
+        "piece.number() + 2 > until",
     ),
     mutant(
         "an append is told with a wrong position",
