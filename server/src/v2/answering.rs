@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use streamkit_protocol::v2::{CallError, Kind, frame};
 
-use super::credit::Credit;
-use super::outcomes::Outcomes;
+use super::credit::{Both, Credit};
+use super::outcomes::{Credited, Outcomes};
 use crate::budgets::{Ended, Share};
 use crate::verbs::{Answers, Failure};
 use crate::websocket::{Frames, Outbound};
@@ -15,8 +15,7 @@ pub(super) struct Answering {
     channel: u32,
     is_packing: bool,
     outbound: Outbound,
-    own: Arc<Credit>,
-    of_connection: Arc<Credit>,
+    credit: Both,
     /// What the call ends with.
     result: Mutex<Vec<u8>>,
 }
@@ -31,8 +30,7 @@ impl Answering {
             channel,
             is_packing,
             outbound,
-            own,
-            of_connection,
+            credit: Both { own, of_connection },
             result: Mutex::default(),
         }
     }
@@ -54,29 +52,39 @@ impl Answering {
         let _ = self.outbound.send(out.into()).await;
     }
 
-    /// What of a batch is to be sent at once, and what that takes off the credit; its result is kept for the end.
-    fn frames(&self, batch: Outcomes) -> (Frames, usize) {
-        let (frames, counted, result) = batch.into_frames();
+    /// What of a batch is to be sent now; its result is kept for the end.
+    fn frames(&self, batch: Outcomes) -> Credited {
+        let (frames, result) = batch.into_frames();
         if !result.is_empty() {
             *self.result.lock().unwrap_or_else(PoisonError::into_inner) = result;
         }
-        (frames, counted)
+        frames
     }
 
-    async fn credit(&self) -> Result<(), Ended> {
-        loop {
-            self.own.there().await?;
-            self.of_connection.there().await?;
-            if self.own.is_there() {
-                return Ok(());
-            }
+    /// Sends what there is credit for at once, or frame by frame as there is.
+    async fn pay(&self, frames: Credited, mut share: Option<Share>) -> Result<(), Ended> {
+        let counted = frames.counted();
+        if counted.is_empty() {
+            return self.queue(frames.together(), share).await;
         }
+        if let Some(spent) = self.credit.try_take(&counted) {
+            self.queue(frames.together(), share).await?;
+            spent.sent();
+            return Ok(());
+        }
+        for (frame, counted) in frames.one_by_one() {
+            let spent = self.credit.take(counted).await?;
+            self.queue(frame, share.take()).await?;
+            spent.sent();
+        }
+        Ok(())
     }
 
-    /// Takes what is sent off the credit.
-    fn spend(&self, bytes: usize) {
-        self.own.spend(bytes);
-        self.of_connection.spend(bytes);
+    async fn queue(&self, frames: Frames, share: Option<Share>) -> Result<(), Ended> {
+        match share {
+            Some(share) => self.outbound.send_of(frames, share).await,
+            None => self.outbound.send(frames).await,
+        }
     }
 }
 
@@ -88,36 +96,24 @@ impl Answers for Answering {
     }
 
     async fn has_room(&self) -> Result<(), Ended> {
-        self.credit().await?;
+        self.credit.there().await?;
         self.outbound.has_room().await
     }
 
     fn is_roomy(&self) -> bool {
-        let has_credit = self.own.is_there() && self.of_connection.is_there();
-        self.own.has_ended() || has_credit && self.outbound.is_roomy()
+        self.credit.own.has_ended() || self.credit.is_there() && self.outbound.is_roomy()
     }
 
     async fn send_of(&self, batch: Outcomes, share: Share) -> Result<(), Ended> {
-        let (frames, counted) = self.frames(batch);
-        if !frames.ends.is_empty() {
-            self.credit().await?;
-        }
-        self.spend(counted);
-        self.outbound.send_of(frames, share).await
+        self.pay(self.frames(batch), Some(share)).await
     }
 
     async fn send(&self, batch: Outcomes) -> Result<(), Ended> {
-        let (frames, counted) = self.frames(batch);
-        if !frames.ends.is_empty() {
-            self.credit().await?;
-        }
-        self.spend(counted);
-        self.outbound.send(frames).await
+        self.pay(self.frames(batch), None).await
     }
 
     async fn acknowledge(&self, batch: Outcomes) -> Result<(), Failure> {
         // A result waits for no credit.
-        let (frames, _) = self.frames(batch);
-        Ok(self.outbound.send(frames).await?)
+        Ok(self.outbound.send(self.frames(batch).together()).await?)
     }
 }

@@ -18,8 +18,8 @@ pub(super) struct Outcomes {
     channel: u32,
     is_packing: bool,
     bytes: Vec<u8>,
-    /// Bytes that its frames take off the credit.
-    counted: usize,
+    /// Where each frame ends, and what it takes off the credit.
+    frames: Vec<(usize, usize)>,
     /// Entries of one transaction and one segment that go out as one excerpt.
     open: Option<(Entry, SegmentAppend)>,
     /// Names or statuses of a list that go out as one message.
@@ -29,13 +29,42 @@ pub(super) struct Outcomes {
     entries: u64,
 }
 
+/// Frames that wait for credit.
+pub(super) struct Credited {
+    bytes: Vec<u8>,
+    frames: Vec<(usize, usize)>,
+}
+
+impl Credited {
+    /// What each takes off the credit.
+    pub(super) fn counted(&self) -> Vec<usize> {
+        self.frames.iter().map(|&(_, counted)| counted).collect()
+    }
+
+    /// All, as one message.
+    pub(super) fn together(self) -> Frames {
+        match self.bytes.is_empty() {
+            true => Frames::default(),
+            false => self.bytes.into(),
+        }
+    }
+
+    /// Each as a message of its own, and what it takes off the credit.
+    pub(super) fn one_by_one(self) -> impl Iterator<Item = (Frames, usize)> {
+        let Self { bytes, frames } = self;
+        let starts = std::iter::once(0).chain(frames.clone().into_iter().map(|(end, _)| end));
+        let parts = starts.zip(frames);
+        parts.map(move |(start, (end, counted))| (bytes[start..end].to_vec().into(), counted))
+    }
+}
+
 impl Outcomes {
     pub(super) fn new(channel: u32, is_packing: bool) -> Self {
         Self {
             channel,
             is_packing,
             bytes: Vec::new(),
-            counted: 0,
+            frames: Vec::new(),
             open: None,
             rows: Vec::new(),
             result: Vec::new(),
@@ -43,24 +72,21 @@ impl Outcomes {
         }
     }
 
-    /// Its frames, as one message, what they take off the credit, and the result.
-    pub(super) fn into_frames(mut self) -> (Frames, usize, Vec<u8>) {
+    /// Its frames, and the result.
+    pub(super) fn into_frames(mut self) -> (Credited, Vec<u8>) {
         self.close();
-        let mut frames = Frames::default();
-        if !self.bytes.is_empty() {
-            frames.ends.push(self.bytes.len());
-            frames.bytes = self.bytes;
-        }
-        (frames, self.counted, self.result)
+        let (bytes, frames) = (self.bytes, self.frames);
+        (Credited { bytes, frames }, self.result)
     }
 
     fn data(&mut self, body: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         frame(&mut self.bytes, (self.channel, Kind::Data), |_| {}, body);
-        self.counted += self.bytes.len() - start;
+        let counted = self.bytes.len() - start;
         if self.is_packing {
             pack_frame(&mut self.bytes, start);
         }
+        self.frames.push((self.bytes.len(), counted));
     }
 
     /// Writes what is being gathered.

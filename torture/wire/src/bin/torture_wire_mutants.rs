@@ -24,15 +24,15 @@ struct Options {
 const MUTANTS: &[Mutant] = &[
     mutant(
         "credit of a channel is not taken off",
-        "server/src/v2/answering.rs",
-        "self.own.spend(bytes);",
-        "",
+        "server/src/v2/credit.rs",
+        "if !self.own.try_take(frames) {",
+        "if !self.own.try_take(&frames[..0]) {",
     ),
     mutant(
         "credit of a connection is not taken off",
-        "server/src/v2/answering.rs",
-        "self.of_connection.spend(bytes);",
-        "",
+        "server/src/v2/credit.rs",
+        "if !self.of_connection.try_take(frames) {",
+        "if !self.of_connection.try_take(&frames[..0]) {",
     ),
     mutant(
         "credit of a channel is given twice",
