@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::poll;
 use streamkit_engine::{StoreId, Timestamp};
-use streamkit_protocol::v2::{self, CallError, Class, Code, Frame, Malformed, TRACE};
+use streamkit_protocol::v2::{self, CallError, Class, Code, Frame, Kind, Malformed, TRACE, frame};
 use tokio::sync::watch;
 use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
@@ -20,15 +20,15 @@ use super::room::CallRoom;
 use crate::auth::Rights;
 use crate::budgets::FairShare;
 use crate::calls::CallerTrace;
-use crate::metrics::Limit;
+use crate::metrics::{Limit, Operation};
 use crate::verbs::{self, Outgoing};
 
 impl Conversation {
-    /// Begins a call. It waits for room alone.
+    /// Begins a call, unless it is refused, or its cancel is here as well. It waits for room alone.
     ///
     /// # Errors
     /// [`Malformed`]: the peer broke the rules.
-    pub(super) async fn begin(&mut self, came: Frame) -> Result<(), Malformed> {
+    pub(super) async fn begin(&mut self, came: Frame, is_cancelled: bool) -> Result<(), Malformed> {
         if !self.window.take(came.bytes()) {
             return Err(Malformed::credit());
         }
@@ -40,16 +40,25 @@ impl Conversation {
             false => (came, None),
         };
         let (verb, store) = v2::Call::head(&came.body)?;
-        let kind = asked::kind(verb);
-        let asked = self.asked(&came, verb, store);
-        let is_append = asked.is_ok() && kind == Some(verbs::Kind::Append);
+        let mut asked = self.asked(&came, verb, store);
+        let is_append = matches!(asked, Ok((verbs::Kind::Append, _)));
+        if is_cancelled && asked.is_ok() && !is_append {
+            asked = Err(verbs::Failure::PeerEnded.into());
+        }
         let (asked, mut holds) = self.holds(store, asked, (is_append, came.body.len()), unpacked).await;
         // Until here, it may be as if it had not come: who is told of the last call that was begun makes it anew.
         self.last = came.channel;
+        let (kind, asked) = match asked {
+            Ok(asked) => asked,
+            Err(refused) => {
+                self.refuse(&came, asked::kind(verb), &refused).await;
+                return Ok(());
+            }
+        };
         if is_append {
             holds.line = Some(self.lines.before(store));
         }
-        let credit = match asked.as_ref().map_or(0, asked::credit) {
+        let credit = match asked::credit(&asked) {
             u32::MAX => self.unbounded.clone(),
             credit => Arc::new(Credit::new(credit)),
         };
@@ -64,15 +73,14 @@ impl Conversation {
         );
         let (channel, bytes) = (came.channel, came.bytes());
         let (signs, heard) = match kind {
-            Some(verbs::Kind::Watch) => Some(watch::channel(Timestamp(0))).unzip(),
+            verbs::Kind::Watch => Some(watch::channel(Timestamp(0))).unzip(),
             _ => (None, None),
         };
         let call = Begun {
             channel,
             store,
             rights: self.scopes.on(store),
-            kind: asked.as_ref().ok().and(kind),
-            asked,
+            kind,
             signs: heard,
             caller: caller(&came),
             out: Outgoing::new(store, answers, self.reads.clone()),
@@ -92,10 +100,14 @@ impl Conversation {
                 signs,
             };
             self.calls.open(channel, open);
-            self.tasks.spawn(self.served(call, bytes));
+            let (served, calls) = (self.served(call, asked, bytes), self.calls.clone());
+            self.tasks.spawn(async move {
+                served.await;
+                calls.over(channel);
+            });
             return Ok(());
         }
-        let mut served = self.served(call, bytes);
+        let mut served = self.served(call, asked, bytes);
         // Whatever budget of its turn this task has left: so it stands in line before what comes behind it.
         if poll!(unconstrained(&mut served)).is_pending() {
             self.appends.push(served);
@@ -104,18 +116,40 @@ impl Conversation {
     }
 
     /// A call of so many bytes, served. In a box: it is large, and an idle connection is not to hold room for it.
-    fn served(&self, call: Begun, bytes: usize) -> ServedCall {
-        let (calls, window, outbound) = (self.calls.clone(), self.window.clone(), self.outbound.clone());
-        let channel = call.channel;
+    fn served(&self, call: Begun, asked: v2::Call, bytes: usize) -> ServedCall {
+        let (window, outbound) = (self.window.clone(), self.outbound.clone());
         Box::pin(async move {
-            call.serve().await;
-            calls.over(channel);
+            call.serve(asked).await;
             give_back(&window, bytes, &outbound);
         })
     }
 
-    fn asked(&self, came: &Frame, verb: u8, store: StoreId) -> Result<v2::Call, Failed> {
-        if self.scopes.on(store) == Rights::NONE {
+    /// Answers a call that is not begun, without a task of its own. It waits for refusals before it that the peer has not taken: while it
+    /// does, nothing further is read of the peer.
+    async fn refuse(&mut self, came: &Frame, kind: Option<verbs::Kind>, refused: &Failed) {
+        let operations = &self.shared.metrics.operations;
+        let operation = kind.map_or(Operation::Unknown, verbs::Kind::operation);
+        operations.ended(operations.begin(), operation, refused.outcome());
+        let mut out = Vec::new();
+        let error = refused.told();
+        frame(&mut out, (came.channel, Kind::Error), |_| {}, |out| error.put(out));
+        let outbound = self.outbound.clone();
+        tokio::select! {
+            biased;
+            () = outbound.refuse(out) => {}
+            never = serve(&mut self.appends) => match never {},
+        }
+        self.answered(came.bytes());
+    }
+
+    /// What a call asks for, or why it is not begun.
+    fn asked(&self, came: &Frame, verb: u8, store: StoreId) -> Result<(verbs::Kind, v2::Call), Failed> {
+        let rights = self.scopes.on(store);
+        if rights == Rights::NONE {
+            return Err(Failed::AccessDenied);
+        }
+        let kind = asked::kind(verb).ok_or(Failed::UnknownVerb(verb))?;
+        if !rights.has(kind.needs()) {
             return Err(Failed::AccessDenied);
         }
         if let Some(name) = came.fields.unknown(&[TRACE]) {
@@ -129,21 +163,21 @@ impl Conversation {
             self.shared.metrics.peers.limit_hit(Limit::Channels);
             return Err(Failed::TooManyChannels);
         }
-        read(&came.body, verb)
+        Ok((kind, read(&came.body, verb)?))
     }
 
     /// What a call of so many bytes holds, if it may be begun.
-    async fn holds(
+    async fn holds<T>(
         &mut self,
         store: StoreId,
-        asked: Result<v2::Call, Failed>,
+        asked: Result<T, Failed>,
         (is_append, bytes): (bool, usize),
         unpacked: Option<CallRoom>,
-    ) -> (Result<v2::Call, Failed>, Holds) {
+    ) -> (Result<T, Failed>, Holds) {
         let mut holds = Holds::default();
         let asked = match asked {
             Ok(asked) => asked,
-            refused => return (refused, holds),
+            Err(refused) => return (Err(refused), holds),
         };
         holds.place = self.place(store);
         if holds.place.is_none() {

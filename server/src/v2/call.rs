@@ -21,7 +21,7 @@ use super::room::CallRoom;
 use crate::auth::{Right, Rights};
 use crate::budgets::FairShare;
 use crate::calls::{Call, CallerTrace, continued, serving};
-use crate::metrics::{Limit, Operation, Outcome};
+use crate::metrics::{Limit, Outcome};
 use crate::shared::Shared;
 use crate::stores::StoreUnavailable;
 use crate::told;
@@ -32,11 +32,9 @@ pub(super) struct Begun {
     pub(super) channel: u32,
     pub(super) store: StoreId,
     pub(super) rights: Rights,
-    /// What it asks for, or why not.
-    pub(super) asked: Result<v2::Call, Failed>,
     /// What a worker says of itself from time to time.
     pub(super) signs: Option<watch::Receiver<Timestamp>>,
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Kind,
     pub(super) caller: Option<CallerTrace>,
     pub(super) out: Outgoing<Answering>,
     /// When to stop.
@@ -73,19 +71,18 @@ pub(super) struct Holds {
 
 impl Begun {
     /// Does what is asked and answers it, whatever happens in between.
-    pub(super) async fn serve(mut self) {
+    pub(super) async fn serve(mut self, asked: v2::Call) {
         let begun = self.shared.metrics.operations.begin();
         let id = Uuid::from_u64_pair(0, self.channel.into());
         let span = debug_span!("streamkit.transport.server.request", otel.kind = "server", store = %self.store, channel = self.channel);
         let span = continued(span, self.caller.as_ref());
         let call = Call::new(self.store.0, id, self.caller.as_ref());
-        let kind = self.kind;
-        let done = serving(call, self.caught()).instrument(span).await;
+        let operation = self.kind.operation();
+        let done = serving(call, self.caught(asked)).instrument(span).await;
         let outcome = match &done {
             Ok(()) => Outcome::Done,
             Err(refused) => refused.outcome(),
         };
-        let operation = kind.map_or(Operation::Unknown, Kind::operation);
         self.shared.metrics.operations.ended(begun, operation, outcome);
         match done {
             Ok(()) => self.out.answers().end().await,
@@ -100,8 +97,8 @@ impl Begun {
     }
 
     /// Does it, and catches a panic.
-    async fn caught(&mut self) -> Result<(), Failed> {
-        match AssertUnwindSafe(self.run()).catch_unwind().await {
+    async fn caught(&mut self, asked: v2::Call) -> Result<(), Failed> {
+        match AssertUnwindSafe(self.run(asked)).catch_unwind().await {
             Ok(done) => done,
             Err(_) => {
                 tracing::error!("an operation panicked");
@@ -114,23 +111,16 @@ impl Begun {
         }
     }
 
-    async fn run(&mut self) -> Result<(), Failed> {
-        let asked = std::mem::replace(&mut self.asked, Err(Failed::AccessDenied));
-        let Some(kind) = self.kind else {
-            return asked.map(drop);
-        };
-        if !self.rights.has(kind.needs()) {
-            return Err(Failed::AccessDenied);
-        }
+    async fn run(&mut self, asked: v2::Call) -> Result<(), Failed> {
+        let kind = self.kind;
         if kind.is_endless() {
             self.stays = None;
         }
-        let call = asked?;
         let _subscription = match kind.is_endless() {
             true => Some(self.subscription()?),
             false => None,
         };
-        let verb = match (asked::verb(call), self.rights.has(Right::Read)) {
+        let verb = match (asked::verb(asked), self.rights.has(Right::Read)) {
             // What stands behind the heads is told to those who may read it.
             (Verb::Commit(commit), false) => Verb::Commit(Commit {
                 conflict_bytes: 0,
@@ -164,7 +154,7 @@ impl Begun {
     async fn store(&self, kind: Kind) -> Result<Arc<dyn Store>, Failed> {
         let opened = tokio::select! {
             opened = self.shared.stores.open(self.store, kind.only_reads()) => opened,
-            () = self.endings.ending.cancelled() => return Err(Failure::Ending.into()),
+            ended = self.endings.ended() => return Err(ended),
         };
         opened.map_err(|error| {
             if let StoreUnavailable::Open(error) = error {

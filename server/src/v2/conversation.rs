@@ -1,5 +1,6 @@
 //! What the frames of a connection ask for, one after the other.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,7 +11,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use streamkit_protocol::v2::{
-    CallError, Credit as Grant, FRAME_BYTES_MAX, Frame, GoAway, Hello, Kind, Malformed, SignOfLife, ZSTD, frame,
+    CallError, Credit as Grant, FRAME_BYTES_MAX, Frame, GoAway, HEAD_BYTES, Hello, Kind, Malformed, SignOfLife, ZSTD,
+    frame,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +26,9 @@ use crate::auth::Scopes;
 use crate::budgets::Reads;
 use crate::shared::Shared;
 use crate::websocket::Outbound;
+
+/// Frames of one message after which others have their turn.
+const FRAMES_AT_A_TIME: usize = 256;
 
 /// A call on its way to its answer.
 pub(super) type ServedCall = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -131,7 +136,14 @@ impl Conversation {
     /// # Errors
     /// [`Breach`].
     pub(super) async fn message(&mut self, mut message: Bytes) -> Result<(), Breach> {
+        let cancelled = cancelled_in(&message);
+        let mut count = 0;
         while let Some(came) = Frame::take(&mut message)? {
+            count += 1;
+            if count % FRAMES_AT_A_TIME == 0 {
+                // A message may hold millions, and other connections wait for this thread.
+                tokio::task::yield_now().await;
+            }
             if (came.kind == Kind::Hello) == self.was_greeted {
                 return Err(Malformed::order().into());
             }
@@ -149,7 +161,10 @@ impl Conversation {
                 }),
                 Kind::Pong => {}
                 Kind::Credit => self.wants(&Grant::decode(&came)?),
-                Kind::Call => self.begin(came).await?,
+                Kind::Call => {
+                    let is_cancelled = cancelled.contains(&came.channel);
+                    self.begin(came, is_cancelled).await?;
+                }
                 Kind::Cancel => {
                     if let Some(call) = self.calls.find(came.channel) {
                         call.cancelled.cancel();
@@ -203,7 +218,7 @@ impl Conversation {
     }
 
     /// Gives back what was answered, if it is much.
-    fn answered(&self, bytes: usize) {
+    pub(super) fn answered(&self, bytes: usize) {
         give_back(&self.window, bytes, &self.outbound);
     }
 
@@ -226,6 +241,24 @@ impl Conversation {
         while self.appends.next().await.is_some() {}
         self.tasks.wait().await;
     }
+}
+
+/// The channels that a message cancels: a call among them is not begun.
+fn cancelled_in(message: &[u8]) -> HashSet<u32> {
+    let mut cancelled = HashSet::new();
+    let mut rest = message;
+    while let Some(head) = rest.first_chunk::<HEAD_BYTES>() {
+        let [b0, b1, b2, b3, c0, c1, c2, c3, kind, ..] = *head;
+        if kind == Kind::Cancel as u8 {
+            cancelled.insert(u32::from_le_bytes([c0, c1, c2, c3]));
+        }
+        let body_bytes = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
+        rest = rest
+            .get(HEAD_BYTES..)
+            .and_then(|rest| rest.get(body_bytes..))
+            .unwrap_or_default();
+    }
+    cancelled
 }
 
 pub(super) fn give_back(window: &Window, answered: usize, outbound: &Outbound) {

@@ -25,6 +25,7 @@ use crate::peer::*;
 mod answers;
 mod calls;
 mod compression;
+mod floods;
 mod live;
 
 /// A client that speaks v2.

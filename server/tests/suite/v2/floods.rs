@@ -1,0 +1,121 @@
+//! Many calls at once that come to nothing.
+
+use streamkit_server::Limits;
+
+use super::*;
+
+fn unknown(channel: u32, out: &mut Vec<u8>) {
+    frame(out, (channel, Kind::Call), nothing, |out| {
+        out.extend_from_slice(&[99; 17])
+    });
+}
+
+/// Refusals that the peer does not take are bounded: the server reads no further, and others go on.
+#[tokio::test]
+async fn a_flood_of_refused_calls_by_a_peer_that_does_not_read_costs_others_nothing() {
+    let host = Host::start().await;
+    let mut flooding = Peer::connect(&host).await;
+    let flood = tokio::spawn(async move {
+        let mut channel = 0;
+        loop {
+            let mut out = Vec::new();
+            for _ in 0..1000 {
+                channel += 1;
+                unknown(channel, &mut out);
+            }
+            if flooding.socket.send(Message::Binary(out.into())).await.is_err() {
+                return channel;
+            }
+        }
+    });
+    let mut other = Peer::connect(&host).await;
+    for first in 1..=50 {
+        other.append(append(first, &["x".into()])).await.unwrap();
+    }
+    flood.abort();
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn each_of_many_refused_calls_is_told_and_takes_no_channel() {
+    let limits = Limits {
+        channels: 2,
+        ..Limits::default()
+    };
+    let host = Host::with_limits(limits).await;
+    let mut peer = Peer::connect(&host).await;
+    let mut out = Vec::new();
+    for channel in 1..=5000 {
+        unknown(channel, &mut out);
+    }
+    peer.last = 5000;
+    peer.send(out).await;
+    for channel in 1..=5000 {
+        let (_, end) = peer.answer(channel).await;
+        assert_eq!(end.unwrap_err().code, Code::UnknownVerb, "{channel}");
+    }
+    peer.append(append(1, &["x".into()])).await.unwrap();
+    host.stop().await;
+}
+
+/// A call whose cancel came with it is ended as cancelled, and one whose cancel came later as well.
+#[tokio::test]
+async fn calls_that_are_cancelled_in_the_same_message_end_at_once() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let follow = Call::Follow(Follow {
+        credit: 1 << 20,
+        parts: vec![Wanted::Space(Name::new("orders").unwrap())],
+        cursor: LogCursor::default(),
+        is_from_now: false,
+        heartbeat: 0,
+        filter: Filter::default(),
+    });
+    let mut out = Vec::new();
+    for channel in 1..=3000 {
+        frame(&mut out, (channel, Kind::Call), nothing, |out| {
+            follow.put(StoreId(STORE), out)
+        });
+        frame(&mut out, (channel, Kind::Cancel), nothing, nothing);
+    }
+    peer.last = 3000;
+    peer.send(out).await;
+    for channel in 1..=3000 {
+        let (messages, end) = peer.answer(channel).await;
+        assert!(messages.is_empty());
+        assert_eq!(end.unwrap_err().code, Code::Invalid);
+    }
+    // An append runs to its end once it was called.
+    let mut out = Vec::new();
+    peer.last += 1;
+    let call = Call::Append(append(1, &["x".into()]));
+    frame(&mut out, (peer.last, Kind::Call), nothing, |out| {
+        call.put(StoreId(STORE), out)
+    });
+    frame(&mut out, (peer.last, Kind::Cancel), nothing, nothing);
+    peer.send(out).await;
+    let (_, end) = peer.answer(peer.last).await;
+    end.unwrap();
+    host.stop().await;
+}
+
+/// A message of many frames keeps no thread from others: on one thread, whoever shares it has its turn in between.
+#[tokio::test]
+async fn a_message_of_a_million_frames_leaves_others_their_turn() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let mut other = Peer::connect(&host).await;
+    let mut out = Vec::new();
+    for _ in 0..1_000_000 {
+        frame(&mut out, (0, Kind::Ping), nothing, |out| out.extend_from_slice(&[1; 8]));
+    }
+    let sends = tokio::spawn(async move {
+        peer.send(out).await;
+        peer.next().await
+    });
+    for first in 1..=20 {
+        other.append(append(first, &["x".into()])).await.unwrap();
+    }
+    assert_eq!(sends.await.unwrap().kind, Kind::Pong);
+    host.stop().await;
+}
