@@ -144,9 +144,18 @@ impl Subscription {
     /// # Errors
     /// [`StoreLost`].
     pub(crate) async fn store(&self) -> Result<Arc<dyn Store>, StoreLost> {
+        self.goes_on()?;
+        self.follower.store.open().await
+    }
+
+    /// Whether more will be told. To be asked with each news: that there is no more is told once.
+    ///
+    /// # Errors
+    /// [`StoreLost`].
+    pub(crate) fn goes_on(&self) -> Result<(), StoreLost> {
         match self.follower.is_lost() {
             true => Err(StoreLost),
-            false => self.follower.store.open().await,
+            false => Ok(()),
         }
     }
 

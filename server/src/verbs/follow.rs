@@ -60,6 +60,8 @@ pub(super) async fn run<A: Answers>(
             }
         }
         subscription.take();
+        // A reader that is open still might find nothing new, and then nobody would hear of it.
+        subscription.goes_on()?;
     }
 }
 
