@@ -23,7 +23,7 @@ use super::credit::{Credit, Window};
 use super::lines::Lines;
 use super::room::Rooms;
 use crate::auth::Scopes;
-use crate::budgets::Reads;
+use crate::budgets::{ALWAYS_BYTES, Reads};
 use crate::shared::Shared;
 use crate::websocket::Outbound;
 
@@ -136,7 +136,7 @@ impl Conversation {
     /// # Errors
     /// [`Breach`].
     pub(super) async fn message(&mut self, mut message: Bytes) -> Result<(), Breach> {
-        let cancelled = cancelled_in(&message);
+        let (cancelled, message_bytes) = (cancelled_in(&message), message.len());
         let mut count = 0;
         while let Some(came) = Frame::take(&mut message)? {
             count += 1;
@@ -163,7 +163,7 @@ impl Conversation {
                 Kind::Credit => self.wants(&Grant::decode(&came)?),
                 Kind::Call => {
                     let is_cancelled = cancelled.contains(&came.channel);
-                    self.begin(came, is_cancelled).await?;
+                    self.begin(on_its_own(came, message_bytes), is_cancelled).await?;
                 }
                 Kind::Cancel => {
                     if let Some(call) = self.calls.find(came.channel) {
@@ -243,6 +243,14 @@ impl Conversation {
     }
 }
 
+/// A call that keeps no message of so many bytes in memory of which it is a small part: what it stores may wait for long.
+fn on_its_own(mut came: Frame, message_bytes: usize) -> Frame {
+    if message_bytes > ALWAYS_BYTES && came.body.len() < message_bytes / 8 {
+        came.body = Bytes::copy_from_slice(&came.body);
+    }
+    came
+}
+
 /// The channels that a message cancels: a call among them is not begun.
 fn cancelled_in(message: &[u8]) -> HashSet<u32> {
     let mut cancelled = HashSet::new();
@@ -275,4 +283,47 @@ pub(super) async fn serve(appends: &mut FuturesUnordered<ServedCall>) -> Infalli
         Poll::Pending
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(bytes: usize, count: u32) -> Bytes {
+        let mut out = Vec::new();
+        for channel in 1..=count {
+            frame(
+                &mut out,
+                (channel, Kind::Call),
+                |_| {},
+                |out| out.resize(out.len() + bytes, 7),
+            );
+            if channel % 2 == 0 {
+                frame(&mut out, (channel, Kind::Cancel), |_| {}, |_| {});
+            }
+        }
+        out.into()
+    }
+
+    #[test]
+    fn a_small_call_of_a_large_message_does_not_keep_that() {
+        for (bytes, count, keeps) in [(100, 1000, false), (100, 10, true), (100_000, 2, true)] {
+            let message = calls(bytes, count);
+            let mut rest = message.clone();
+            let came = Frame::take(&mut rest).unwrap().unwrap();
+            let came = on_its_own(came, message.len());
+            assert_eq!(came.body, vec![7; bytes]);
+            assert_eq!(message.as_ptr_range().contains(&came.body.as_ptr()), keeps, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn the_cancels_of_a_message_are_known_before_its_calls_are_begun_however_it_is_cut() {
+        let message = calls(100, 10);
+        assert_eq!(cancelled_in(&message), [2, 4, 6, 8, 10].into());
+        for end in 0..message.len() {
+            assert!(cancelled_in(&message[..end]).len() <= 5, "{end}");
+        }
+        assert!(cancelled_in(&[0xff; 100]).is_empty());
+    }
 }
