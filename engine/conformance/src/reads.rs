@@ -312,6 +312,47 @@ pub async fn a_reader_tells_the_place_to_which_it_has_come(f: Fixture) {
     assert!(store.position() >= last.trx.number);
 }
 
+/// A read that ends at the head tells what was there when it was made, and where that ends, whatever is committed meanwhile.
+pub async fn a_read_that_ends_at_the_head_tells_nothing_of_what_comes_later(f: Fixture) {
+    let store = f.store().await;
+    let (large, wanted) = ("x".repeat(200_000), || vec![Wanted::Space(Name::new("s").unwrap())]);
+    let ending = |behind| {
+        store.read_pieces(PiecesRead {
+            ends_at_head: true,
+            ..PiecesRead::all(ReadSource::Log(wanted(), behind))
+        })
+    };
+    assert_eq!(ending(LogCursor::default()).next_batch().await.unwrap(), None);
+    for n in 1..=6 {
+        append(&*store, &path("s", "a"), n, &[&large]).await.unwrap();
+    }
+    let mut reader = ending(LogCursor::default());
+    let mut seen = Vec::new();
+    for n in 7.. {
+        // Whatever is committed between two batches.
+        append(&*store, &path("s", "a"), n, &[&large]).await.unwrap();
+        let Some(batch) = reader.next_batch().await.unwrap() else {
+            break;
+        };
+        for piece in &batch.pieces {
+            piece.entries(&mut seen).unwrap();
+        }
+    }
+    assert!(seen.iter().map(|entry| entry.sequence.0).eq(1..=6));
+    let (rest, _) = drain_pieces(&mut *ending(reader.cursor())).await;
+    assert_eq!(rest.first().map(|entry| entry.sequence.0), Some(7));
+    // Nothing passes, and it is told all the same to where it came.
+    let mut quiet = store.read_pieces(PiecesRead {
+        ends_at_head: true,
+        ..PiecesRead::all(ReadSource::Log(
+            vec![Wanted::Space(Name::new("quiet").unwrap())],
+            LogCursor::default(),
+        ))
+    });
+    assert_eq!(quiet.next_batch().await.unwrap(), None);
+    assert_eq!(quiet.cursor(), store.tail_cursor().await.unwrap());
+}
+
 /// The position includes whatever the tail tells of, and all that is acknowledged.
 pub async fn the_position_includes_what_is_told(f: Fixture) {
     let store = f.store().await;

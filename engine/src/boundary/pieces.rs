@@ -117,6 +117,8 @@ pub struct PiecesRead {
     pub entries: u64,
     /// No further ones once they have so many bytes of payload and metadata: the last one may go beyond.
     pub bytes: u64,
+    /// A read of the log ends at its head of when it was made, instead of going on with what is committed later.
+    pub ends_at_head: bool,
 }
 
 impl PiecesRead {
@@ -129,6 +131,7 @@ impl PiecesRead {
             filter: Filter::default(),
             entries: u64::MAX,
             bytes: u64::MAX,
+            ends_at_head: false,
         }
     }
 }
@@ -139,7 +142,7 @@ pub trait PieceReader: Send {
     /// The next pieces in order, never none; `None` at the end. A batch holds about 256 KiB, or one transaction if that is larger.
     ///
     /// A read of a segment, and one whose limits are reached, is then over. A read of the log goes on, unless it is
-    /// backwards: a later call finds what was committed since.
+    /// backwards or ends at the head: a later call finds what was committed since.
     ///
     /// # Errors
     /// [`ReadError`], [`crate::StorageError::OtherLog`] among them; every later call fails too.

@@ -79,8 +79,8 @@ pub(crate) struct Reader<S> {
 
 enum State<S> {
     Reading(S),
-    /// Everything was read.
-    Ended,
+    /// Everything was read, up to this place if it is known.
+    Ended(Option<Place>),
     /// A batch was lost: its read failed, or was given up half-way. This must never look like the end.
     Broken(StorageError),
 }
@@ -92,10 +92,11 @@ impl<S: Scan> State<S> {
             Some(_) => !scan.is_done(),
             None => scan.goes_on(),
         };
-        if may_return_more {
-            Self::Reading(scan)
-        } else {
-            Self::Ended
+        match (may_return_more, scan.is_done()) {
+            (true, _) => Self::Reading(scan),
+            (false, false) => Self::Ended(scan.place()),
+            // Its limits ended it, wherever it is.
+            (false, true) => Self::Ended(None),
         }
     }
 }
@@ -121,7 +122,8 @@ impl<S: Scan> Reader<S> {
     fn place(&self) -> Option<Place> {
         match &self.state {
             State::Reading(scan) => scan.place(),
-            State::Ended | State::Broken(_) => None,
+            State::Ended(place) => *place,
+            State::Broken(_) => None,
         }
     }
 
@@ -137,8 +139,8 @@ impl<S: Scan> Reader<S> {
     async fn next_part(&mut self) -> Result<Option<S::Batch>, StorageError> {
         let mut scan = match std::mem::replace(&mut self.state, State::Broken(StorageError::Interrupted)) {
             State::Reading(scan) => scan,
-            State::Ended => {
-                self.state = State::Ended;
+            State::Ended(place) => {
+                self.state = State::Ended(place);
                 return Ok(None);
             }
             State::Broken(why) => {

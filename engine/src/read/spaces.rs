@@ -75,6 +75,7 @@ pub(crate) struct SpacesScan<G: Gather> {
     starts: Option<Vec<Start>>,
     time: TimeRange,
     choice: Choice,
+    ends_at_head: bool,
     end: LogPosition,
     /// The transaction before it.
     newest: Option<Newest>,
@@ -112,6 +113,17 @@ impl<G: Gather> SpacesScan<G> {
         Self::starting(log, sources, Begin::Behind(behind), time, choice)
     }
 
+    /// The same, which ends at the durable tail of when it was made.
+    pub(crate) fn ending_at_head(self) -> Self {
+        let ends_at_head = true;
+        Self { ends_at_head, ..self }
+    }
+
+    /// Whether it began behind a place, which it tells when it ends.
+    fn is_behind(&self) -> bool {
+        matches!(self.begin, Begin::Behind(_))
+    }
+
     fn starting(log: Arc<StoreLog>, sources: Sources, begin: Begin, time: TimeRange, choice: Choice) -> Self {
         let End { tail: end, newest } = log.shown.end();
         let window = Window::new(log.id, end.extent);
@@ -123,6 +135,7 @@ impl<G: Gather> SpacesScan<G> {
             time,
             choice,
             gathered: PhantomData,
+            ends_at_head: false,
             end,
             newest,
             extent: 0,
@@ -170,7 +183,7 @@ impl<G: Gather> Scan for SpacesScan<G> {
     }
 
     fn goes_on(&self) -> bool {
-        matches!(self.begin, Begin::Behind(_)) && !self.is_done()
+        self.is_behind() && !self.ends_at_head && !self.is_done()
     }
 
     fn place(&self) -> Option<Place> {

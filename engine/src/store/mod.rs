@@ -332,6 +332,7 @@ impl Store for LocalStore {
                         let scan = Backwards::new(LogStretches::new(scan), choice);
                         Box::new(PiecesReader::new(scan, start, pools))
                     }
+                    false if read.ends_at_head => Box::new(PiecesReader::new(scan.ending_at_head(), start, pools)),
                     false => Box::new(PiecesReader::new(scan, start, pools)),
                 }
             }

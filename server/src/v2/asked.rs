@@ -133,6 +133,8 @@ fn reads(read: Read) -> verbs::Read {
             filter: read.filter,
             entries: read.entries,
             bytes: read.bytes,
+            // Or whoever reads slower than others append would never come to its end.
+            ends_at_head: true,
         },
         at_least: read.at_least,
     }

@@ -21,11 +21,6 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
     if newest < asked.at_least {
         return Err(Failure::NotThereYet(newest));
     }
-    // Of a log, whoever reads slower than others append would never come to its end.
-    let until = match asked.read.source {
-        ReadSource::Log(..) if !asked.read.is_backwards => newest,
-        _ => u64::MAX,
-    };
     let most = out.entries_max();
     let mut read = asked.read.clone();
     read.entries = read.entries.min(most);
@@ -36,12 +31,9 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
         while let Some(pieces) = reader.next_batch().await.ok()? {
             let pieces = told(pieces, &read);
             batch.portion(Portion::Read(&pieces));
-            let is_over = done.add(&pieces, until);
+            done.add(&pieces);
             if batch.len() > SMALL_BYTES || done.entries == most {
                 return None;
-            }
-            if is_over {
-                break;
             }
         }
         done.ended(&*reader, &read);
@@ -64,14 +56,11 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
         turn.has_left(pieces.bytes());
         let mut batch = out.batch();
         batch.portion(Portion::Read(&pieces));
-        let is_over = done.add(&pieces, until);
+        done.add(&pieces);
         drop(pieces);
         out.send(batch, &mut turn, 0).await?;
         if done.entries == most && most < asked.read.entries {
             return Err(Failure::TooManyEntries(most));
-        }
-        if is_over {
-            break;
         }
     }
     done.ended(&*reader, &read);
@@ -81,10 +70,8 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
 }
 
 impl Progress {
-    /// Counts what is told. Whether all is, up to this transaction: of which a later batch may hold the rest.
-    fn add(&mut self, pieces: &PieceBatch, until: u64) -> bool {
+    fn add(&mut self, pieces: &PieceBatch) {
         self.entries += pieces.entries;
-        pieces.pieces.last().is_some_and(|piece| piece.number() > until)
     }
 
     /// Notes the place from which whoever asks again goes on, though nothing came. Newest first, and within a segment, there is none.

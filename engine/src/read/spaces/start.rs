@@ -117,7 +117,7 @@ impl<G: Gather> SpacesScan<G> {
 
     /// Finds out which transaction its end stands behind. It is of no read that this one cannot be read, or that the log has gone on.
     pub(super) fn look_for_newest(&mut self) {
-        if self.newest.is_none() && self.end.byte > 0 && self.goes_on() {
+        if self.newest.is_none() && self.end.byte > 0 && self.is_behind() && !self.is_done() {
             let end = self.log.known_end().ok();
             self.newest = end.filter(|end| end.tail == self.end).and_then(|end| end.newest);
         }
