@@ -1,13 +1,13 @@
-//! Streamkit's server: event streams behind one WebSocket, speaking protocol v1. Mount [`Server::router`] in a service of
+//! Streamkit's server: event streams behind one WebSocket, speaking protocols v1 and v2. Mount [`Server::router`] in a service of
 //! your own; the `streamkit` binary serves it by itself.
 //!
 //! ```text
-//! GET /streamz ─▶ http/ ─▶ v1/: a connection's channels ─▶ verbs/: one file each ─▶ Store
-//!                 auth/    websocket/: its messages       live/: who follows what
-//!                                                         budgets/: what all may hold
+//! GET /streamz ─▶ http/ ─▶ v1/, v2/: a connection's channels ─▶ verbs/: one file each ─▶ Store
+//!                 auth/    websocket/: its messages            live/: who follows what
+//!                                                              budgets/: what all may hold
 //! ```
 //!
-//! Each of these rooms imports only from those behind it. A second version of the protocol would stand beside `v1/`.
+//! Each of these rooms imports only from those behind it.
 //!
 //! The server knows storage only as [`streamkit_engine::Stores`]; it never sees a file. A connection's memory is bounded by
 //! [`Limits`], every channel ends with a terminal message, and frames of one channel leave in the order they were made.
