@@ -1,7 +1,8 @@
 //! Faults that are planted into a copy of the sources, one at a time, to show that a torture finds them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 /// What comes of planting, or why it failed.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -46,11 +47,99 @@ impl Mutant {
     }
 }
 
+/// How faults are looked for: a program that prints `seed N fails` where one shows.
+pub struct Search<'a> {
+    /// The workspace.
+    pub root: PathBuf,
+    /// Where the copy is made and built, below it.
+    pub dir: &'a Path,
+    /// The package of the program, its name, and the profile that it is built with.
+    pub program: (&'a str, &'a str, &'a str),
+    /// What it is run with, one after the other: a word for each way, and its arguments.
+    pub ways: Vec<(&'a str, Vec<String>)>,
+}
+
+impl Search<'_> {
+    /// Plants each of these faults whose name contains `only`, and tells what caught it, or that nothing did. Fails if one was missed.
+    pub fn run(&self, mutants: &[Mutant], only: &str) -> ExitCode {
+        match self.all(mutants, only) {
+            Ok(0) => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// How many were missed.
+    fn all(&self, mutants: &[Mutant], only: &str) -> Outcome<usize> {
+        let root = self.root.canonicalize()?;
+        let copy = root.join(self.dir).join("source");
+        let (mut caught, mut missed) = (0, 0);
+        for mutant in mutants.iter().filter(|mutant| mutant.name.contains(only)) {
+            copy_sources(&root, &copy)?;
+            mutant.plant(&copy)?;
+            match self.caught_by(&copy)? {
+                Some(which) => {
+                    caught += 1;
+                    println!("caught by {which:>12}: {}", mutant.name);
+                }
+                None => {
+                    missed += 1;
+                    let ways = self.ways.iter().map(|(_, arguments)| arguments.join(" "));
+                    let ways = ways.collect::<Vec<_>>().join(", nor with ");
+                    println!("NOT CAUGHT with {ways}: {}", mutant.name);
+                }
+            }
+        }
+        println!("{caught} faults caught, {missed} not");
+        Ok(missed)
+    }
+
+    /// Builds the copy and runs it.
+    fn caught_by(&self, copy: &Path) -> Outcome<Option<String>> {
+        let target = copy.with_file_name("target");
+        let (package, program, profile) = self.program;
+        let build = Command::new("cargo")
+            .args([
+                "build",
+                "--locked",
+                "--profile",
+                profile,
+                "-p",
+                package,
+                "--bin",
+                program,
+            ])
+            .env("CARGO_TARGET_DIR", &target)
+            .current_dir(copy)
+            .output()?;
+        if !build.status.success() {
+            return Err(String::from_utf8_lossy(&build.stderr).into_owned().into());
+        }
+        // Cargo has another name for the folder of this one profile.
+        let folder = if profile == "dev" { "debug" } else { profile };
+        for (way, arguments) in &self.ways {
+            let run = Command::new(target.join(folder).join(program))
+                .args(arguments)
+                .output()?;
+            let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
+            let failed = text
+                .lines()
+                .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
+            match failed {
+                Some((seed, _)) => return Ok(Some(format!("{way} {seed}"))),
+                None if run.status.success() => {}
+                None => return Err(text.into()),
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Copies what is built, and touches only what differs, so that the rest is not built again.
-///
-/// # Errors
-/// A file cannot be read or written.
-pub fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
+fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
     fs::create_dir_all(to)?;
     for name in ["Cargo.toml", "Cargo.lock"] {
         copy(&from.join(name), &to.join(name))?;

@@ -2,10 +2,10 @@
 //! it is caught.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
-use streamkit_torture::planted::{Mutant, Outcome, copy_sources, mutant};
+use streamkit_torture::planted::{Mutant, Search, mutant};
 
 /// Plants faults into a copy of the engine and shows that each is caught.
 #[derive(Parser)]
@@ -416,84 +416,28 @@ const MUTANTS: &[Mutant] = &[
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match options.run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    // One thread, so that the number of seeds is the same each time.
+    let way = |arguments: &str| {
+        ["--threads 1", arguments]
+            .join(" ")
+            .split(' ')
+            .map(str::to_owned)
+            .collect()
+    };
+    let search = Search {
+        root: root(),
+        dir: &options.dir,
+        program: ("streamkit-torture", "torture", "quick"),
+        ways: vec![
+            ("seed", way(&format!("--seeds {}", options.seeds))),
+            ("history", way("--exhaustive --seeds 60")),
+        ],
+    };
+    search.run(MUTANTS, &options.only)
 }
 
-impl Options {
-    fn run(&self) -> Outcome<bool> {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-        let copy = root.join(&self.dir).join("source");
-        let chosen = MUTANTS.iter().filter(|mutant| mutant.name.contains(&self.only));
-        let (mut caught, mut missed) = (0, Vec::new());
-        for mutant in chosen {
-            copy_sources(&root, &copy)?;
-            mutant.plant(&copy)?;
-            match self.caught_by(&copy)? {
-                Some(which) => {
-                    caught += 1;
-                    println!("caught by {which:>12}: {}", mutant.name);
-                }
-                None => {
-                    println!(
-                        "NOT CAUGHT by {} seeds and 60 small histories: {}",
-                        self.seeds, mutant.name
-                    );
-                    missed.push(mutant.name);
-                }
-            }
-        }
-        println!("{caught} faults caught, {} not", missed.len());
-        Ok(missed.is_empty())
-    }
-
-    /// Builds the copy and runs it. One thread, so that the number of seeds is the same each time.
-    fn caught_by(&self, copy: &Path) -> Outcome<Option<String>> {
-        let target = copy.with_file_name("target");
-        let build = Command::new("cargo")
-            .args([
-                "build",
-                "--profile",
-                "quick",
-                "--locked",
-                "-p",
-                "streamkit-torture",
-                "--bin",
-                "torture",
-            ])
-            .env("CARGO_TARGET_DIR", &target)
-            .current_dir(copy)
-            .output()?;
-        if !build.status.success() {
-            return Err(String::from_utf8_lossy(&build.stderr).into_owned().into());
-        }
-        let many = self.seeds.to_string();
-        for (how, tries) in [
-            ("seed", vec!["--seeds", &many]),
-            ("history", vec!["--exhaustive", "--seeds", "60"]),
-        ] {
-            let run = Command::new(target.join("quick/torture"))
-                .args(["--threads", "1"])
-                .args(tries)
-                .output()?;
-            let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
-            let failed = text
-                .lines()
-                .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
-            match failed {
-                Some((seed, _)) => return Ok(Some(format!("{how} {seed}"))),
-                None if run.status.success() => {}
-                None => return Err(text.into()),
-            }
-        }
-        Ok(None)
-    }
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 #[cfg(test)]
@@ -502,9 +446,8 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_one_place_in_the_source() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for mutant in MUTANTS {
-            assert_eq!(mutant.places(&root), 1, "{}", mutant.name);
+            assert_eq!(mutant.places(&root()), 1, "{}", mutant.name);
         }
     }
 }

@@ -2,10 +2,10 @@
 //! seeds until it is caught.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
-use streamkit_torture::planted::{Mutant, Outcome, copy_sources, mutant};
+use streamkit_torture::planted::{Mutant, Search, mutant};
 
 /// Plants faults into a copy of server and engine and shows that each is caught.
 #[derive(Parser)]
@@ -145,68 +145,19 @@ const MUTANTS: &[Mutant] = &[
 ];
 
 fn main() -> ExitCode {
-    match Options::parse().run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let options = Options::parse();
+    let search = Search {
+        root: root(),
+        dir: &options.dir,
+        // Not optimised: it is built more often than it runs.
+        program: ("streamkit-torture-wire", "torture_wire", "dev"),
+        ways: vec![("seed", vec!["--seeds".to_owned(), options.seeds.to_string()])],
+    };
+    search.run(MUTANTS, &options.only)
 }
 
-impl Options {
-    fn run(&self) -> Outcome<bool> {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-        let copy = root.join(&self.dir).join("source");
-        let mut missed = 0;
-        for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(&self.only)) {
-            copy_sources(&root, &copy)?;
-            mutant.plant(&copy)?;
-            match self.caught_by(&copy)? {
-                Some(seeds) => println!("caught by seed {seeds:>4}: {}", mutant.name),
-                None => {
-                    missed += 1;
-                    println!("NOT CAUGHT by {} seeds: {}", self.seeds, mutant.name);
-                }
-            }
-        }
-        println!("{missed} faults not caught");
-        Ok(missed == 0)
-    }
-
-    /// Builds the copy and runs it. The seed that fails, if one does.
-    fn caught_by(&self, copy: &Path) -> Outcome<Option<String>> {
-        let target = copy.with_file_name("target");
-        // Not optimised: it is built more often than it runs.
-        let build = Command::new("cargo")
-            .args([
-                "build",
-                "--locked",
-                "-p",
-                "streamkit-torture-wire",
-                "--bin",
-                "torture_wire",
-            ])
-            .env("CARGO_TARGET_DIR", &target)
-            .current_dir(copy)
-            .output()?;
-        if !build.status.success() {
-            return Err(String::from_utf8_lossy(&build.stderr).into_owned().into());
-        }
-        let run = Command::new(target.join("debug/torture_wire"))
-            .args(["--seeds", &self.seeds.to_string()])
-            .output()?;
-        let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
-        let failed = text
-            .lines()
-            .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
-        match failed {
-            Some((seed, _)) => Ok(Some(seed.to_owned())),
-            None if run.status.success() => Ok(None),
-            None => Err(text.into()),
-        }
-    }
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 #[cfg(test)]
@@ -215,9 +166,8 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_one_place_in_the_source() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for mutant in MUTANTS {
-            assert_eq!(mutant.places(&root), 1, "{}", mutant.name);
+            assert_eq!(mutant.places(&root()), 1, "{}", mutant.name);
         }
     }
 }
