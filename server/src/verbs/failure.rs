@@ -103,6 +103,8 @@ impl Failure {
             Failure::NotWritten(AppendError::Rejected(Rejection::Invalid(_) | Rejection::InvalidLease(_))) => {
                 Outcome::Invalid
             }
+            // A cursor of another store, or of before a restore: nothing is wrong with this one.
+            Failure::Read(ReadError::Storage(StorageError::OtherLog)) => Outcome::Invalid,
             Failure::NotWritten(_) | Failure::DoesNotFit(..) | Failure::Read(_) => Outcome::Failed,
             Failure::ReservedName | Failure::AnotherWorker | Failure::TooManyEntries(_) => Outcome::Invalid,
             Failure::StoreUnavailable => Outcome::Unavailable,
@@ -119,7 +121,9 @@ impl Failure {
         if let Failure::TooManyEntries(_) = self {
             metrics.peers.limit_hit(Limit::ConsumeEntries);
         }
-        if let Failure::Read(error) = self {
+        if let Failure::Read(error) = self
+            && !matches!(error, ReadError::Storage(StorageError::OtherLog))
+        {
             tracing::warn!(%error, "a read failed");
             metrics.stores.read_failed(error);
         }

@@ -97,30 +97,45 @@ async fn present<R: Records, A: Answers>(
     // What it said while this process stood is in its socket still.
     let mut gone = Box::pin(stood::sleep(ttl));
     let mut beats = heartbeat.is_asked_for.then(|| beats(heartbeat.period));
-    loop {
-        tokio::select! {
-            biased;
-            () = place.replaced() => return Err(Failure::Replaced.into()),
-            said = records.sign_of_life() => {
-                let said = said?;
-                if said.worker != id && said.worker != Uuid::nil() {
-                    return Err(Failure::AnotherWorker.into());
+    let hears = async {
+        loop {
+            tokio::select! {
+                biased;
+                () = place.replaced() => return Err(Failure::Replaced.into()),
+                said = records.sign_of_life() => {
+                    let said = said?;
+                    if said.worker != id && said.worker != Uuid::nil() {
+                        return Err(Failure::AnotherWorker.into());
+                    }
+                    gone.set(stood::sleep(ttl));
+                    place.seen(said.at.filter(|at| at.0 > 0).unwrap_or_else(now));
                 }
-                gone.set(stood::sleep(ttl));
-                place.seen(said.at.filter(|at| at.0 > 0).unwrap_or_else(now));
-            }
-            () = &mut gone => return Err(Failure::NotHeardOf(ttl).into()),
-            // It lives as long as this place in it.
-            _ = changes.changed() => {
-                changes.borrow_and_update();
-                tell(workers, out).await?;
-            }
-            () = beat(&mut beats) => {
-                let mut batch = out.batch();
-                batch.sign_of_life(id, now());
-                out.answer(batch).await?;
+                () = &mut gone => return Err(Failure::NotHeardOf(ttl).into()),
             }
         }
+    };
+    // Beside: a worker that takes nothing of what it is told is there all the same, or is not.
+    let tells = async {
+        loop {
+            tokio::select! {
+                biased;
+                // It lives as long as this place in it.
+                _ = changes.changed() => {
+                    changes.borrow_and_update();
+                    tell(workers, out).await?;
+                }
+                () = beat(&mut beats) => {
+                    let mut batch = out.batch();
+                    batch.sign_of_life(id, now());
+                    out.answer(batch).await?;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        heard = hears => heard,
+        told = tells => told,
     }
 }
 

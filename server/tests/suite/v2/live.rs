@@ -172,3 +172,46 @@ async fn workers_hear_of_each_other_and_of_who_leaves() {
     inventory(&mut watcher, &|workers| workers.is_empty()).await;
     host.stop().await;
 }
+
+/// A worker that takes nothing of what it is told is heard all the same.
+#[tokio::test]
+async fn a_worker_without_credit_is_heard() {
+    let host = Host::start().await;
+    let mut worker = Peer::connect(&host).await;
+    let call = |id, credit| {
+        let own = OwnWorker {
+            id: Uuid::from_u128(id),
+            heartbeat: Duration::from_secs(1),
+            is_answered: true,
+            metadata: Default::default(),
+        };
+        let own = Some(own);
+        Call::Workers(Workers { credit, own })
+    };
+    let channel = worker.call(&call(5, 1)).await;
+    // The first inventory takes its credit; another worker is a change that it cannot be told.
+    while worker.next().await.kind != Kind::Data {}
+    let mut second = Peer::connect(&host).await;
+    second.call(&call(6, 1 << 20)).await;
+    while second.next().await.kind != Kind::Data {}
+    let mut out = Vec::new();
+    frame(&mut out, (channel, Kind::More), nothing, |out| {
+        SignOfLife(Timestamp(77)).put(out)
+    });
+    worker.send(out).await;
+    let is_heard = async {
+        loop {
+            let mut looks = Peer::connect(&host).await;
+            let (credit, own) = (1 << 20, None);
+            looks.call(&Call::Workers(Workers { credit, own })).await;
+            let came = looks.next().await;
+            if let (Kind::Data, Ok(WorkersTold::Inventory(_, there))) = (came.kind, WorkersTold::decode(&came.body))
+                && there.iter().any(|worker| worker.last_seen == Timestamp(77))
+            {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_heard).await.expect("it is heard");
+    host.stop().await;
+}
