@@ -61,6 +61,7 @@ pub(crate) struct PeerCounters {
     gave_way: ByReason,
     limits_hit: Family<OfLimit, Counter>,
     tokens_refused: ByReason,
+    broke_protocol: Counter,
 }
 
 impl PeerCounters {
@@ -70,6 +71,7 @@ impl PeerCounters {
             gave_way: beginning_with(PeerGaveWay::ALL.iter().map(|why| why.name())),
             limits_hit: Family::default(),
             tokens_refused: beginning_with(AccessError::reasons()),
+            broke_protocol: Counter::default(),
         };
         for limit in Limit::ALL {
             let of = OfLimit { limit: limit.name() };
@@ -83,7 +85,14 @@ impl PeerCounters {
         registry.register("limits_hit", help, counters.limits_hit.clone());
         let help = "Requests without a token that lets them in, by reason";
         registry.register("tokens_refused", help, counters.tokens_refused.clone());
+        let help = "Connections of protocol v2 closed because their peer broke its rules";
+        registry.register("peers_broke_protocol", help, counters.broke_protocol.clone());
         counters
+    }
+
+    /// Somebody broke the rules of protocol v2, and was told.
+    pub(crate) fn broke_protocol(&self) {
+        self.broke_protocol.inc();
     }
 
     pub(crate) fn handshake_gave_way(&self, why: GaveWay) {

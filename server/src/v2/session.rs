@@ -33,7 +33,9 @@ fn expired() -> Parting {
     in_order(Code::TokenExpired, "the token expired")
 }
 
-fn against_the_rules(breach: &Breach) -> Parting {
+fn against_the_rules(breach: &Breach, shared: &Shared) -> Parting {
+    tracing::debug!(why = breach.told().text, "a peer broke the protocol");
+    shared.metrics.peers.broke_protocol();
     Parting(breach.told(), CloseCode::Protocol)
 }
 
@@ -82,7 +84,9 @@ pub(crate) async fn run(
                 let error = CallError::new(Code::Protocol, Class::Permanent, "a frame that is too large");
                 break Some(Parting(error, CloseCode::Size));
             }
-            Arrived::Unreadable { too_large: false } => break Some(against_the_rules(&Malformed::text().into())),
+            Arrived::Unreadable { too_large: false } => {
+                break Some(against_the_rules(&Malformed::text().into(), &shared));
+            }
             Arrived::TooSlow => {
                 let error = CallError::new(Code::TooSlow, Class::Transient, "a large frame comes too slowly");
                 break Some(Parting(error, CloseCode::Again));
@@ -97,7 +101,7 @@ pub(crate) async fn run(
                 biased;
                 done = &mut dealing => match done {
                     Ok(Ok(())) => break,
-                    Ok(Err(breach)) => break 'conversation Some(against_the_rules(&breach)),
+                    Ok(Err(breach)) => break 'conversation Some(against_the_rules(&breach, &shared)),
                     Err(Broken) => break 'conversation None,
                 },
                 () = stopping.cancelled() => break 'conversation Some(shutting_down()),

@@ -58,6 +58,25 @@ async fn each_of_many_refused_calls_is_told_and_takes_no_channel() {
     host.stop().await;
 }
 
+/// An operator sees that peers break the rules.
+#[tokio::test]
+async fn whoever_breaks_the_rules_is_counted() {
+    let host = Host::start().await;
+    let count = || {
+        let text = host.server.metrics_text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("streamkit_peers_broke_protocol_total "));
+        line.map(str::to_owned)
+    };
+    assert_eq!(count().as_deref(), Some("0"));
+    let mut peer = Peer::connect(&host).await;
+    peer.send(vec![0xff; 12]).await;
+    assert_eq!(peer.next().await.kind, Kind::GoAway);
+    assert_eq!(count().as_deref(), Some("1"));
+    host.stop().await;
+}
+
 /// A call whose cancel came with it is ended as cancelled, and one whose cancel came later as well.
 #[tokio::test]
 async fn calls_that_are_cancelled_in_the_same_message_end_at_once() {
