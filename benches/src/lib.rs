@@ -17,13 +17,14 @@ pub mod peers;
 pub mod plot;
 pub mod report;
 pub mod rows;
+pub mod runs;
 pub mod servers;
 pub mod side_by_side;
 pub mod usage;
 pub mod verify;
 pub mod wire;
 
-pub use usage::{Usage, disk_bytes};
+pub use usage::{Usage, disk_bytes, raise_open_files};
 
 /// What measuring returns; any failure ends it with its text.
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -75,3 +75,16 @@ pub fn disk_bytes(dir: &Path) -> std::io::Result<u64> {
     }
     Ok(bytes)
 }
+
+/// Lets this process, and the servers that it starts, have as many connections as the system allows.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        eprintln!("cannot raise the limit of open files: {error}");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use futures_util::{SinkExt as _, StreamExt as _};
-use streamkit_benches::Outcome;
+use streamkit_benches::{Outcome, raise_open_files};
 use streamkit_engine::{Engine, EngineConfig};
 use streamkit_protocol::{
     Control, FRAMES_HEADER, FRAMES_IN_ORDER, Frame, FrameHead, Produce, Request, SegmentStatus,
@@ -52,19 +52,6 @@ fn main() -> Outcome {
     match options.serve {
         true => runtime.block_on(serve()),
         false => runtime.block_on(measure(&options)),
-    }
-}
-
-/// Lets this process, and the server that it starts, have as many connections as the system allows.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        eprintln!("cannot raise the limit of open files: {error}");
     }
 }
 

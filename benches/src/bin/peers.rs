@@ -75,7 +75,7 @@ impl Peers {
         }
         let run = measure(&plan, KINDS, &Programs::of(&self.programs))?;
         if self.record {
-            record::append(&run)?;
+            record::RUNS.append(&run)?;
         }
         if self.json {
             println!("{run}");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use streamkit_benches::side_by_side::{Plan, Work, floors};
-use streamkit_benches::wire::{Asked, Followers, Idle, cells, measure, raise_open_files, record, rows, serve};
-use streamkit_benches::{Outcome, history, machine, report};
+use streamkit_benches::wire::{Asked, Followers, Idle, cells, measure, record, rows, serve};
+use streamkit_benches::{Outcome, history, machine, raise_open_files, report};
 
 /// The allocator of the server's own program.
 #[global_allocator]
@@ -115,7 +115,7 @@ impl Wire {
         }
         let run = measure(&asked)?;
         if self.record {
-            record::append(&run)?;
+            record::RUNS.append(&run)?;
         }
         if self.json {
             println!("{run}");

@@ -1,44 +1,20 @@
-//! The recorded runs, benches/results/peers.jsonl, one JSON object a line, and what the document quotes from the
-//! newest.
-
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+//! The recorded runs, and what the document quotes from the newest.
 
 use serde_json::Value;
 
 use super::table::{cells, sentences};
-use crate::history::{document, put_between};
+use crate::runs::Runs;
 use crate::{Outcome, servers};
 
-/// Between these lines the document holds what is made from the newest run.
-const MARKS: (&str, &str) = ("<!-- made by `peers --render` -->", "<!-- end -->");
+/// The recorded runs.
+pub const RUNS: Runs = Runs("peers");
 
-/// The file of the runs.
-pub fn file() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("results/peers.jsonl")
-}
-
-/// Appends a run.
+/// The document with what is quoted of them.
 ///
 /// # Errors
-/// Of the file system.
-pub fn append(run: &Value) -> Outcome {
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file())?;
-    writeln!(file, "{run}")?;
-    Ok(file.sync_all()?)
-}
-
-/// The document with the newest run put in its place.
-///
-/// # Errors
-/// If there is no document, no place in it, or a line of the file is no JSON.
+/// As [`Runs::rendered`].
 pub fn rendered() -> Outcome<String> {
-    let lines = std::fs::read_to_string(file()).unwrap_or_default();
-    let runs = lines
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<Vec<Value>, _>>()?;
-    put_between(&std::fs::read_to_string(document())?, MARKS, &render(&runs))
+    RUNS.rendered(render)
 }
 
 /// The newest run that was not scaled down, in Markdown.

@@ -10,7 +10,7 @@ pub mod record;
 use serde_json::{Value, json};
 
 pub use bars::{cells, rows};
-pub use child::{raise_open_files, serve};
+pub use child::serve;
 pub use follow::Followers;
 pub use memory::Idle;
 

@@ -1,43 +1,20 @@
-//! The recorded runs, benches/results/wire.jsonl, one JSON object a line, and what the document quotes of them.
-
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+//! The recorded runs, and what the document quotes of them.
 
 use serde_json::Value;
 
 use super::{cells, rows};
 use crate::Outcome;
-use crate::history::{document, put_between};
+use crate::runs::Runs;
 
-/// Between these lines the document holds what is made from the runs.
-const MARKS: (&str, &str) = ("<!-- made by `wire --render` -->", "<!-- end -->");
+/// The recorded runs.
+pub const RUNS: Runs = Runs("wire");
 
-/// The file of the runs.
-pub fn file() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("results/wire.jsonl")
-}
-
-/// Appends a run.
+/// The document with what is quoted of them.
 ///
 /// # Errors
-/// Of the file system.
-pub fn append(run: &Value) -> Outcome {
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file())?;
-    writeln!(file, "{run}")?;
-    Ok(file.sync_all()?)
-}
-
-/// The document with the newest row of each work put in its place.
-///
-/// # Errors
-/// If there is no document, no place in it, or a line of the file is no JSON.
+/// As [`Runs::rendered`].
 pub fn rendered() -> Outcome<String> {
-    let lines = std::fs::read_to_string(file()).unwrap_or_default();
-    let runs = lines
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<Vec<Value>, _>>()?;
-    put_between(&std::fs::read_to_string(document())?, MARKS, &render(&runs))
+    RUNS.rendered(render)
 }
 
 /// The newest row of each work in Markdown; none of runs that were scaled down.
