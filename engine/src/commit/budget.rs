@@ -156,6 +156,16 @@ impl QueueBudget {
         }
     }
 
+    /// Waits for what comes before room, for as long as for room.
+    ///
+    /// # Errors
+    /// [`Rejection::QueueFull`] at the deadline.
+    pub(crate) async fn before<T>(&self, what: impl Future<Output = T>) -> Result<T, Rejection> {
+        let full = FullQueue::OfStore(self.queue_bytes);
+        let came = self.budget.deadlines.within(self.deadline, what).await;
+        came.map_err(|waited| Rejection::QueueFull { waited, full })
+    }
+
     /// Room in the budget, unless another request of this store waits for it.
     fn shared_at_once(&self, units: u32) -> Option<OwnedSemaphorePermit> {
         let is_free = self.turn.available_permits() > 0;

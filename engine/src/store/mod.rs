@@ -2,8 +2,11 @@
 
 pub(crate) mod threads;
 
+use std::future::poll_fn;
 use std::ops::Bound;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use threads::Threads;
@@ -191,6 +194,11 @@ fn whole_ttl(ttl: Duration) -> Result<Duration, Rejection> {
     }
 }
 
+/// What a future comes to at once, if it does.
+async fn poll_once<F: Future>(mut of: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(of.as_mut().poll(context))).await
+}
+
 fn recall(log: &StoreLog) -> Result<(), AppendError> {
     let recalled = log.recall_ids();
     recalled.map_err(|error| Rejection::Storage(log.naming_segments(error, None)).into())
@@ -227,7 +235,7 @@ impl Store for LocalStore {
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
         let bytes = self.admit(&transaction)?;
         let turn = match self.has_to_recall(&transaction) || self.line.is_busy() {
-            true => Some(self.line.turn().await),
+            true => Some(self.room.before(self.line.turn()).await?),
             false => None,
         };
         if turn.is_some() && self.has_to_recall(&transaction) {
@@ -236,7 +244,15 @@ impl Store for LocalStore {
             self.log().on_read_threads(move || answer(reply, recall(&log)));
             self.answer(receive).await?;
         }
-        let room = self.room.take(bytes).await?;
+        let mut room = pin!(self.room.take(bytes));
+        // From the first poll on it stands where room is given in order: the line is for the ids alone.
+        let (room, turn) = match poll_once(room.as_mut()).await {
+            Poll::Ready(room) => (room?, turn),
+            Poll::Pending => {
+                drop(turn);
+                (room.await?, None)
+            }
+        };
         let (request, receive) = append_request(transaction, room);
         self.enqueue(request)?;
         drop(turn);
