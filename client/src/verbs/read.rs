@@ -86,7 +86,17 @@ impl Reading {
         while self.done.is_none() {
             let heard = self.heard().await;
             if heard.is_ok() && std::mem::take(&mut self.has_come_back) {
-                self.is_still_there().await?;
+                match self.is_still_there().await {
+                    Ok(()) => {}
+                    // Nothing of what was heard counts yet: it is read again.
+                    Err(error) if error.is_transient() => {
+                        self.channel = None;
+                        self.resuming.go_on(&self.call, Missed::Unmade(error)).await?;
+                        self.has_come_back = true;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             match heard {
                 Ok(Heard::Message(message)) => {

@@ -1,8 +1,11 @@
 //! How a call of v2 is answered: its messages as the peer has credit for them, then its result.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use streamkit_protocol::v2::{CallError, Kind, frame};
+use streamkit_protocol::v2::{CallError, Class, Code, Kind, frame};
+use tokio::time::timeout;
 
 use super::credit::{Both, Credit};
 use super::outcomes::{Credited, Outcomes};
@@ -16,6 +19,10 @@ pub(super) struct Answering {
     is_packing: bool,
     outbound: Outbound,
     credit: Both,
+    /// How long what was read waits for credit, while others may wait for its room.
+    patience: Duration,
+    /// Whether it waited for longer.
+    gave_way: AtomicBool,
     /// What the call ends with.
     result: Mutex<Vec<u8>>,
 }
@@ -25,14 +32,24 @@ impl Answering {
         (channel, is_packing): (u32, bool),
         outbound: Outbound,
         (own, of_connection): (Arc<Credit>, Arc<Credit>),
+        patience: Duration,
     ) -> Self {
         Self {
             channel,
             is_packing,
             outbound,
             credit: Both { own, of_connection },
+            patience,
+            gave_way: AtomicBool::new(false),
             result: Mutex::default(),
         }
+    }
+
+    /// That the call has to end since its peer left what was read for it without credit.
+    pub(super) fn gave_way(&self) -> Option<CallError> {
+        let text = "what was read waited too long for credit of the connection";
+        let why = || CallError::new(Code::TooSlow, Class::Transient, text);
+        self.gave_way.load(Ordering::Relaxed).then(why)
     }
 
     /// Ends the call with its result. Of a connection that is gone, does nothing.
@@ -73,7 +90,15 @@ impl Answering {
             return Ok(());
         }
         for (frame, counted) in frames.one_by_one() {
-            let spent = self.credit.take(counted).await?;
+            // It had credit when it was read, and another call was faster. It holds room that is not only this connection's.
+            let takes = self.credit.take(counted);
+            let spent = match share {
+                None => takes.await?,
+                Some(_) => timeout(self.patience, takes).await.unwrap_or_else(|_| {
+                    self.gave_way.store(true, Ordering::Relaxed);
+                    Err(Ended)
+                })?,
+            };
             self.queue(frame, share.take()).await?;
             spent.sent();
         }
@@ -115,5 +140,45 @@ impl Answers for Answering {
     async fn acknowledge(&self, batch: Outcomes) -> Result<(), Failure> {
         // A result waits for no credit.
         Ok(self.outbound.send(self.frames(batch).together()).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use streamkit_engine::Name;
+
+    use super::*;
+    use crate::budgets::Budgets;
+    use crate::limits::Limits;
+    use crate::verbs::Batch as _;
+    use crate::websocket::queue;
+
+    fn row(answers: &Answering) -> Outcomes {
+        let mut batch = answers.batch();
+        batch.name(&Name::new("a").unwrap());
+        batch
+    }
+
+    /// A peer without credit for its connection holds no room of others for long.
+    #[tokio::test]
+    async fn what_was_read_waits_for_credit_no_longer_than_a_peer_that_takes_nothing_may() {
+        let limits = Limits::default();
+        let budgets = Arc::new(Budgets::new(&limits));
+        let (outbound, _queue) = queue(&limits, budgets.clone());
+        let (own, of_connection) = (Arc::new(Credit::new(1000)), Arc::new(Credit::new(0)));
+        let credits = (own.clone(), of_connection.clone());
+        let answers = Answering::new((1, false), outbound, credits, Duration::from_millis(1));
+        let share = budgets.outgoing.take(1000).await;
+        let sent = answers.send_of(row(&answers), share).await;
+        assert_eq!(sent, Err(Ended));
+        assert_eq!(answers.gave_way().map(|why| why.code), Some(Code::TooSlow));
+        assert!(own.is_there(), "what is not sent takes nothing");
+        assert!(!budgets.outgoing.is_short_of(1000));
+        // Something small holds nothing of others, and waits.
+        let mut waits = Box::pin(answers.send(row(&answers)));
+        assert!(waits.as_mut().now_or_never().is_none());
+        of_connection.add(1);
+        assert_eq!(waits.await, Ok(()));
     }
 }

@@ -35,8 +35,15 @@ impl Conversation {
         if Some(came.channel) != self.last.checked_add(1) {
             return Err(Malformed::order());
         }
+        // Unpacked into room that it has: a few bytes may become a whole frame's.
         let (came, unpacked) = match came.is_packed() {
-            true => self.unpacked(came).await?,
+            true => match self.room(came.bytes()).await {
+                Some(room) => (came.unpack()?, Some(room)),
+                None => {
+                    self.refuse(&came, None, &verbs::Failure::Overloaded.into()).await;
+                    return Ok(());
+                }
+            },
             false => (came, None),
         };
         let (verb, store) = v2::Call::head(&came.body)?;
@@ -46,8 +53,7 @@ impl Conversation {
             asked = Err(verbs::Failure::PeerEnded.into());
         }
         let (asked, mut holds) = self.holds(store, asked, (is_append, came.body.len()), unpacked).await;
-        // Until here, it may be as if it had not come: who is told of the last call that was begun makes it anew.
-        self.last = came.channel;
+        // Until here, and until it is refused, it may be as if it had not come: who is told of the last call that was begun makes it anew.
         let (kind, asked) = match asked {
             Ok(asked) => asked,
             Err(refused) => {
@@ -55,6 +61,7 @@ impl Conversation {
                 return Ok(());
             }
         };
+        self.last = came.channel;
         if is_append {
             holds.line = Some(self.lines.before(store));
         }
@@ -70,6 +77,7 @@ impl Conversation {
             (came.channel, self.is_packing),
             self.outbound.clone(),
             (credit.clone(), self.credit.clone()),
+            self.shared.limits.give_way,
         );
         let (channel, bytes) = (came.channel, came.bytes());
         let (signs, heard) = match kind {
@@ -124,7 +132,7 @@ impl Conversation {
         })
     }
 
-    /// Answers a call that is not begun, without a task of its own. It waits for refusals before it that the peer has not taken: while it
+    /// Ends a call with an error as soon as it begins, without a task of its own. It waits for refusals before it that the peer has not taken: while it
     /// does, nothing further is read of the peer.
     async fn refuse(&mut self, came: &Frame, kind: Option<verbs::Kind>, refused: &Failed) {
         let operations = &self.shared.metrics.operations;
@@ -139,6 +147,7 @@ impl Conversation {
             () = outbound.refuse(out) => {}
             never = serve(&mut self.appends) => match never {},
         }
+        self.last = came.channel;
         self.answered(came.bytes());
     }
 
@@ -201,12 +210,6 @@ impl Conversation {
             return (Err(verbs::Failure::Overloaded.into()), holds);
         }
         (Ok(asked), holds)
-    }
-
-    /// The same call, unpacked into room that it has: a few bytes may become a whole frame's.
-    async fn unpacked(&mut self, came: Frame) -> Result<(Frame, Option<CallRoom>), Malformed> {
-        let room = self.room(came.bytes()).await.ok_or(Malformed::room())?;
-        Ok((came.unpack()?, Some(room)))
     }
 
     fn place(&self, store: StoreId) -> Option<FairShare> {

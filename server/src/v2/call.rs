@@ -88,8 +88,9 @@ impl Begun {
             Ok(()) => self.out.answers().end().await,
             Err(Failed::Verb(Failure::Ending)) => {
                 // Of a connection that is gone, nobody is told.
-                if let Some(why) = self.endings.why.get() {
-                    self.out.answers().fail(why).await;
+                let why = self.endings.why.get().cloned();
+                if let Some(why) = why.or_else(|| self.out.answers().gave_way()) {
+                    self.out.answers().fail(&why).await;
                 }
             }
             Err(refused) => self.out.answers().fail(&refused.told()).await,

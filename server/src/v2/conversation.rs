@@ -136,7 +136,8 @@ impl Conversation {
     /// # Errors
     /// [`Breach`].
     pub(super) async fn message(&mut self, mut message: Bytes) -> Result<(), Breach> {
-        let (cancelled, message_bytes) = (cancelled_in(&message), message.len());
+        let cancelled = cancelled_in(&message, self.last, self.shared.limits.channels);
+        let message_bytes = message.len();
         let mut count = 0;
         while let Some(came) = Frame::take(&mut message)? {
             count += 1;
@@ -243,22 +244,25 @@ impl Conversation {
     }
 }
 
-/// A call that keeps no message of so many bytes in memory of which it is a small part: what it stores may wait for long.
+/// A call that keeps no message of so many bytes in memory of which it is less than half: what it stores may wait for long, and the
+/// room that it has is for its own bytes.
 fn on_its_own(mut came: Frame, message_bytes: usize) -> Frame {
-    if message_bytes > ALWAYS_BYTES && came.body.len() < message_bytes / 8 {
+    if message_bytes > ALWAYS_BYTES && came.body.len() < message_bytes / 2 {
         came.body = Bytes::copy_from_slice(&came.body);
     }
     came
 }
 
-/// The channels that a message cancels: a call among them is not begun.
-fn cancelled_in(message: &[u8]) -> HashSet<u32> {
+/// The channels that a message cancels, of so many behind the last one: a call among them is ended as it begins.
+fn cancelled_in(message: &[u8], last: u32, channels: usize) -> HashSet<u32> {
+    let next = u64::from(last) + 1..=u64::from(last).saturating_add(channels as u64);
     let mut cancelled = HashSet::new();
     let mut rest = message;
     while let Some(head) = rest.first_chunk::<HEAD_BYTES>() {
         let [b0, b1, b2, b3, c0, c1, c2, c3, kind, ..] = *head;
-        if kind == Kind::Cancel as u8 {
-            cancelled.insert(u32::from_le_bytes([c0, c1, c2, c3]));
+        let channel = u32::from_le_bytes([c0, c1, c2, c3]);
+        if kind == Kind::Cancel as u8 && next.contains(&channel.into()) {
+            cancelled.insert(channel);
         }
         let body_bytes = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
         rest = rest
@@ -307,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_small_call_of_a_large_message_does_not_keep_that() {
-        for (bytes, count, keeps) in [(100, 1000, false), (100, 10, true), (100_000, 2, true)] {
+        for (bytes, count, keeps) in [(100, 1000, false), (100, 10, true), (100_000, 1, true)] {
             let message = calls(bytes, count);
             let mut rest = message.clone();
             let came = Frame::take(&mut rest).unwrap().unwrap();
@@ -320,10 +324,15 @@ mod tests {
     #[test]
     fn the_cancels_of_a_message_are_known_before_its_calls_are_begun_however_it_is_cut() {
         let message = calls(100, 10);
-        assert_eq!(cancelled_in(&message), [2, 4, 6, 8, 10].into());
+        assert_eq!(cancelled_in(&message, 0, 100), [2, 4, 6, 8, 10].into());
+        assert_eq!(
+            cancelled_in(&message, 4, 4),
+            [6, 8].into(),
+            "others are none of the next calls"
+        );
         for end in 0..message.len() {
-            assert!(cancelled_in(&message[..end]).len() <= 5, "{end}");
+            assert!(cancelled_in(&message[..end], 0, 100).len() <= 5, "{end}");
         }
-        assert!(cancelled_in(&[0xff; 100]).is_empty());
+        assert!(cancelled_in(&[0xff; 100], 0, 100).is_empty());
     }
 }

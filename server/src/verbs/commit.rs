@@ -134,7 +134,7 @@ async fn tell_since<A: Answers>(
             turn.has_left(pieces.bytes());
             let mut batch = out.batch();
             batch.portion(Portion::Since(&pieces));
-            left = left.saturating_sub(batch.len() as u64);
+            left = left.saturating_sub(pieces.bytes() as u64);
             drop(pieces);
             out.send(batch, &mut turn, 0).await?;
         }

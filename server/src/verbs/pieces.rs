@@ -27,12 +27,13 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
     let small = async || {
         let mut batch = out.batch();
         let mut reader = store.read_pieces(read.clone());
-        let mut done = Progress::default();
+        let (mut done, mut bytes) = (Progress::default(), 0);
         while let Some(pieces) = reader.next_batch().await.ok()? {
             let pieces = told(pieces, &read);
             batch.portion(Portion::Read(&pieces));
             done.add(&pieces);
-            if batch.len() > SMALL_BYTES || done.entries == most {
+            bytes += pieces.bytes();
+            if bytes > SMALL_BYTES || done.entries == most {
                 return None;
             }
         }

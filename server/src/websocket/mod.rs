@@ -21,6 +21,8 @@ mod wire;
 pub(crate) use counted::Taken;
 pub(crate) use form::Form;
 pub(crate) use heard::Heard;
+#[cfg(test)]
+pub(crate) use outbound::queue;
 pub(crate) use outbound::{Frames, Outbound};
 pub(crate) use receiving::Arrived;
 pub(crate) use socket::Socket;

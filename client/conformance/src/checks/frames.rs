@@ -80,7 +80,14 @@ async fn flags(world: &World) -> Step<()> {
         frame.flags = flags;
         ends(world, &frame).await?;
     }
-    Ok(())
+    // A call that is compressed as the document says: one zstd frame with its length, of one block as it is.
+    let asked = head(verb::SPACES, world.store).0;
+    let bytes = u8::try_from(asked.len()).expect("it has 17 bytes");
+    let packed = Writer::default().bytes(&[0x28, 0xb5, 0x2f, 0xfd, 0x20, bytes]);
+    let packed = packed.bytes(&[bytes << 3 | 1, 0, 0]).bytes(&asked);
+    let mut frame = Frame::new(1, kind::CALL, packed);
+    frame.flags = 1;
+    ends(world, &frame).await
 }
 
 async fn kinds(world: &World) -> Step<()> {

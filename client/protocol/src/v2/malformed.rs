@@ -42,11 +42,6 @@ impl Malformed {
     pub fn compression() -> Self {
         Self("a compressed frame, though not both sides have zstd")
     }
-
-    /// A compressed frame that is more than its receiver ever has room for.
-    pub fn room() -> Self {
-        Self("a compressed frame that is larger than all the room there is")
-    }
 }
 
 impl From<FormatError> for Malformed {

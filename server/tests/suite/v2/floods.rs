@@ -1,5 +1,8 @@
 //! Many calls at once that come to nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use streamkit_server::Limits;
 
 use super::*;
@@ -10,30 +13,55 @@ fn unknown(channel: u32, out: &mut Vec<u8>) {
     });
 }
 
-/// Refusals that the peer does not take are bounded: the server reads no further, and others go on.
+/// Refusals that the peer does not take are bounded: the server reads no further, and others go on. When it leaves, it names what it has
+/// begun, and has ended that.
 #[tokio::test]
-async fn a_flood_of_refused_calls_by_a_peer_that_does_not_read_costs_others_nothing() {
+async fn a_flood_of_refused_calls_by_a_peer_that_does_not_read_is_bounded_and_each_that_was_begun_ends() {
     let host = Host::start().await;
-    let mut flooding = Peer::connect(&host).await;
+    let (mut sink, mut stream) = Peer::connect(&host).await.socket.split();
+    let sent = Arc::new(AtomicU32::new(0));
+    let counts = sent.clone();
     let flood = tokio::spawn(async move {
-        let mut channel = 0;
         loop {
             let mut out = Vec::new();
             for _ in 0..1000 {
-                channel += 1;
-                unknown(channel, &mut out);
+                unknown(counts.fetch_add(1, Ordering::Relaxed) + 1, &mut out);
             }
-            if flooding.socket.send(Message::Binary(out.into())).await.is_err() {
-                return channel;
+            if sink.send(Message::Binary(out.into())).await.is_err() {
+                return;
             }
         }
     });
     let mut other = Peer::connect(&host).await;
-    for first in 1..=50 {
+    let (mut first, mut before, mut still) = (1, 0, 0);
+    while still < 50 {
         other.append(append(first, &["x".into()])).await.unwrap();
+        first += 1;
+        let now = sent.load(Ordering::Relaxed);
+        still = if now == before { still + 1 } else { 0 };
+        before = now;
     }
+    let stops = tokio::spawn(host.stop());
+    let (mut ended, mut last) = (0, None);
+    while let Some(Ok(message)) = tokio::time::timeout(PATIENCE, stream.next()).await.unwrap() {
+        let Message::Binary(mut message) = message else {
+            continue;
+        };
+        while let Some(came) = Frame::take(&mut message).unwrap() {
+            match came.kind {
+                Kind::Error => {
+                    ended += 1;
+                    assert_eq!(came.channel, ended, "in their order");
+                }
+                Kind::GoAway => last = Some(GoAway::decode(&came).unwrap().last),
+                Kind::Credit | Kind::Ping => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(last, Some(ended));
     flood.abort();
-    host.stop().await;
+    stops.await.unwrap();
 }
 
 #[tokio::test]
