@@ -5,6 +5,7 @@ pub(crate) mod deadlines;
 pub(crate) mod dice;
 pub(crate) mod openers;
 pub(crate) mod pace;
+pub(crate) mod poll_once;
 pub(crate) mod pools;
 pub(crate) mod stepper;
 pub(crate) mod sync;

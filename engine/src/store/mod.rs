@@ -2,9 +2,8 @@
 
 pub(crate) mod threads;
 
-use std::future::poll_fn;
 use std::ops::Bound;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -38,9 +37,9 @@ use crate::read::segment::SegmentScan;
 use crate::read::sources::Sources;
 use crate::read::spaces::SpacesScan;
 use crate::read::spaces::stretches::LogStretches;
-use crate::runtime::blocking;
 use crate::runtime::sync::Instant;
 use crate::runtime::sync::atomic::Ordering;
+use crate::runtime::{blocking, poll_once::poll_once};
 use streamkit_record::{
     Committed, Condition, Entry, InvalidLease, Lease, LogCursor, Name, ReadSource, SegmentPath, SegmentStatus,
     Sequence, StoreId, StoreStatus, TailMark, Transaction,
@@ -192,11 +191,6 @@ fn whole_ttl(ttl: Duration) -> Result<Duration, Rejection> {
         true => Ok(Duration::from_millis(ttl.as_millis() as u64)), // at most a day
         false => Err(InvalidLease::Ttl(ttl).into()),
     }
-}
-
-/// What a future comes to at once, if it does.
-async fn poll_once<F: Future>(mut of: Pin<&mut F>) -> Poll<F::Output> {
-    poll_fn(|context| Poll::Ready(of.as_mut().poll(context))).await
 }
 
 fn recall(log: &StoreLog) -> Result<(), AppendError> {
