@@ -97,11 +97,19 @@ impl Life<'_> {
             }
         };
         self.run.say(|| format!("store {number}: {doing:?}"));
+        let in_line = match doing {
+            Doing::Append(attempt) => {
+                let waits = self.run.models[number].takes_next(attempt);
+                waits || self.calls.iter().any(|call| call.store == number && call.in_line)
+            }
+            _ => false,
+        };
         self.calls.push(Call {
             doing,
             store: number,
             called: self.run.now,
             then,
+            in_line,
             future,
         });
     }
@@ -199,6 +207,7 @@ impl Life<'_> {
             store: number,
             called: self.run.now,
             then: (0, 0, 0),
+            in_line: false,
             future,
         });
     }

@@ -40,6 +40,8 @@ pub(crate) struct Call {
     pub(crate) called: u64,
     /// Life and first readable sequence of the segment it is about, and its head as far as anybody knew.
     pub(crate) then: (u32, u64, u64),
+    /// Whether it may stand in the line before the queue: it takes any sequence, or one that may stand there was under way.
+    pub(crate) in_line: bool,
     pub(crate) future: Future<Answer>,
 }
 
@@ -285,7 +287,7 @@ impl<'a> Life<'a> {
         let (store, now) = (call.store, self.run.now);
         let what = || format!("store {store}, {:?} called at {}", call.doing, call.called);
         let outcome = match (&call.doing, answer) {
-            (&Doing::Append(attempt), Answer::Appended(outcome)) => self.appended(store, attempt, outcome),
+            (&Doing::Append(attempt), Answer::Appended(outcome)) => self.appended(&call, attempt, outcome),
             (Doing::Read { .. }, Answer::Read(Ok(entries))) => self.was_read(&call, &entries),
             (Doing::Consume, Answer::Read(Ok(entries))) => {
                 let model = &mut self.run.models[store];
@@ -365,11 +367,11 @@ impl<'a> Life<'a> {
 
     fn appended(
         &mut self,
-        store: usize,
+        call: &Call,
         attempt: usize,
         outcome: Result<streamkit_engine::Committed, AppendError>,
     ) -> Result<(), Broken> {
-        let now = self.run.now;
+        let (store, now) = (call.store, self.run.now);
         let model = &mut self.run.models[store];
         match outcome {
             Ok(committed) => {
@@ -383,9 +385,8 @@ impl<'a> Life<'a> {
                 model.rejected(attempt, &why, now)?;
                 let is_fenced_off = matches!(why, Rejection::FencedOff(_));
                 self.run.counts.fenced_off += u64::from(is_fenced_off);
-                // It waited for the ids that the log ends with, and was not queued yet.
-                let is_closed = matches!(why, Rejection::Storage(StorageError::Closed));
-                let came_late = is_closed && self.run.models[store].takes_next(attempt);
+                // What waits for the ids that the log ends with, and what stands behind it, is not queued yet.
+                let came_late = call.in_line && matches!(why, Rejection::Storage(StorageError::Closed));
                 match is_conflict || is_fenced_off || came_late {
                     true => Ok(()),
                     false => self.excuse_append("appending", &why.into()),
