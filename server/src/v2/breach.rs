@@ -8,6 +8,8 @@ pub(super) enum Breach {
     Rules(Malformed),
     /// It requires a feature that this server has not.
     UnknownFeature(String),
+    /// A frame that is no call requires a field that this server does not know.
+    UnknownField(String),
 }
 
 impl From<Malformed> for Breach {
@@ -20,11 +22,12 @@ impl Breach {
     /// As the peer is told.
     pub(super) fn told(&self) -> CallError {
         let of = |code, text: String| CallError::new(code, Class::Permanent, text);
+        let unknown =
+            |code, what, name: &String| of(code, format!("unknown {what} {name}")).with(&Details::Name(name.clone()));
         match self {
             Self::Rules(why) => of(Code::Protocol, why.to_string()),
-            Self::UnknownFeature(name) => {
-                of(Code::UnknownFeature, format!("unknown feature {name}")).with(&Details::Name(name.clone()))
-            }
+            Self::UnknownFeature(name) => unknown(Code::UnknownFeature, "feature", name),
+            Self::UnknownField(name) => unknown(Code::UnknownField, "field", name),
         }
     }
 }

@@ -151,6 +151,11 @@ impl Conversation {
             if came.is_packed() && !self.is_packing {
                 return Err(Malformed::compression().into());
             }
+            if came.kind != Kind::Call
+                && let Some(name) = came.fields.unknown(&[])
+            {
+                return Err(Breach::UnknownField(name.to_owned()));
+            }
             match came.kind {
                 Kind::Hello => self.greeted(&Hello::decode(&came)?)?,
                 Kind::Ping | Kind::Pong if came.body.len() != 8 => return Err(Malformed::ping().into()),

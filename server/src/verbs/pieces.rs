@@ -23,7 +23,8 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
     }
     let most = out.entries_max();
     let mut read = asked.read.clone();
-    read.entries = read.entries.min(most);
+    // One more shows that there is more.
+    read.entries = read.entries.min(most.saturating_add(1));
     let small = async || {
         let mut batch = out.batch();
         let mut reader = store.read_pieces(read.clone());
@@ -33,7 +34,7 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
             batch.portion(Portion::Read(&pieces));
             done.add(&pieces);
             bytes += pieces.bytes();
-            if bytes > SMALL_BYTES || done.entries == most {
+            if bytes > SMALL_BYTES || done.entries > most {
                 return None;
             }
         }
@@ -60,7 +61,7 @@ pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgo
         done.add(&pieces);
         drop(pieces);
         out.send(batch, &mut turn, 0).await?;
-        if done.entries == most && most < asked.read.entries {
+        if done.entries > most {
             return Err(Failure::TooManyEntries(most));
         }
     }

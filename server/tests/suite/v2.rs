@@ -10,8 +10,9 @@ use streamkit_engine::{
     Timestamp, Wanted,
 };
 use streamkit_protocol::v2::{
-    Append, Appended, Batches, Call, CallError, Class, Code, Credit, Details, Follow, Frame, GoAway, Hello, Kind,
-    OwnWorker, Read, ReadBatch, ReadDone, SUBPROTOCOL, SignOfLife, Told, Worker, Workers, WorkersTold, frame, names,
+    Append, Appended, Batches, Call, CallError, Class, Code, Credit, Details, Field, Follow, Frame, GoAway, Hello,
+    Kind, OwnWorker, Read, ReadBatch, ReadDone, SUBPROTOCOL, SignOfLife, Told, Worker, Workers, WorkersTold, frame,
+    names,
 };
 use streamkit_record::SegmentAppend;
 use tokio::net::TcpStream;

@@ -3,7 +3,9 @@
 use crate::check::checks;
 use crate::connection::refused;
 use crate::fault::{Step, must, same};
+use crate::wire::bytes::Writer;
 use crate::wire::calls::{head, verb};
+use crate::wire::frame::{Frame, kind};
 use crate::wire::refused::UNKNOWN_FIELD;
 use crate::world::World;
 
@@ -11,6 +13,7 @@ checks! {
     "Frames":
     skipped "fields/skipped" "A server skips a field that it does not know and that is not required.",
     required "fields/required" "A call with a required field that a server does not know is refused with unknown_field and its name, and nothing of it is done.",
+    of_others "fields/others" "A frame that is no call and requires a field that a server does not know ends the connection with unknown_field and its name.",
     trace "fields/trace" "The field trace is known of a call, also if it is required.",
 }
 
@@ -46,6 +49,20 @@ async fn required(world: &World) -> Step<()> {
         "what was refused is there: {:?}",
         read.entries()
     );
+    Ok(())
+}
+
+async fn of_others(world: &World) -> Step<()> {
+    for (kind, body) in [
+        (kind::PING, Writer::default().bytes(&[1; 8])),
+        (kind::CREDIT, Writer::default().u32(1)),
+    ] {
+        let mut connection = world.dial().await?;
+        let frame = Frame::new(0, kind, body).field(true, "conformance-required", b"value");
+        connection.send(&frame).await?;
+        let goaway = connection.ends_with(UNKNOWN_FIELD).await?;
+        same!(goaway.why.name, "conformance-required", "the field in the goaway");
+    }
     Ok(())
 }
 

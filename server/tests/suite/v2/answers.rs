@@ -1,6 +1,7 @@
 //! What messages and results of protocol v2 hold, and who is told what.
 
 use streamkit_protocol::v2::{Segments, put_status, statuses};
+use streamkit_server::Limits;
 
 use super::*;
 
@@ -147,6 +148,72 @@ async fn a_required_feature_that_is_unknown_is_named_as_the_connection_ends() {
     let GoAway { last, why } = peer.parted().await;
     assert_eq!((last, why.code, why.class), (0, Code::UnknownFeature, Class::Permanent));
     assert_eq!(why.details(), Ok(Details::Name("much-later".into())));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_no_call_and_requires_an_unknown_field_ends_the_connection_with_its_name() {
+    for (channel, kind) in [(0, Kind::Ping), (0, Kind::Credit), (1, Kind::Cancel), (1, Kind::More)] {
+        let host = Host::start().await;
+        let mut peer = Peer::connect(&host).await;
+        let mut out = Vec::new();
+        let required = Field {
+            name: "later",
+            value: &[],
+            is_required: true,
+        };
+        frame(
+            &mut out,
+            (channel, kind),
+            |out| required.put(out),
+            |out| out.extend_from_slice(&[0; 8]),
+        );
+        peer.send(out).await;
+        let why = peer.parted().await.why;
+        assert_eq!(
+            (why.code, why.details()),
+            (Code::UnknownField, Ok(Details::Name("later".into()))),
+            "{kind:?}"
+        );
+        host.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_read_of_as_many_entries_as_may_be_is_whole_and_one_of_more_says_so() {
+    let host = Host::with_limits(Limits {
+        consume_entries: 4,
+        ..Limits::default()
+    })
+    .await;
+    let mut peer = Peer::connect(&host).await;
+    for sequence in 1..=5 {
+        for credit in [0, 1 << 20] {
+            let channel = peer.call(&all(credit)).await;
+            let more = Credit {
+                channel,
+                bytes: 1 << 20,
+            };
+            let mut out = Vec::new();
+            more.put(&mut out);
+            peer.send(out).await;
+            let (messages, end) = peer.answer(channel).await;
+            assert_eq!(entries(&messages).len() as u64, sequence - 1);
+            assert_eq!(ReadDone::decode(&end.unwrap()).unwrap().entries, sequence - 1);
+        }
+        peer.append(append(sequence, &["x".into()])).await.unwrap();
+    }
+    let channel = peer.call(&all(1 << 20)).await;
+    let why = peer.answer(channel).await.1.unwrap_err();
+    assert_eq!((why.code, why.details()), (Code::TooManyEntries, Ok(Details::Most(4))));
+    let four = Read {
+        entries: 4,
+        ..Read::all(log(LogCursor::default()), 1 << 20)
+    };
+    let channel = peer.call(&Call::Read(four)).await;
+    let (messages, end) = peer.answer(channel).await;
+    end.unwrap();
+    assert_eq!(entries(&messages).len(), 4);
     host.stop().await;
 }
 
