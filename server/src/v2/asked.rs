@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamkit_engine::{PiecesRead, TimeRange, Transaction};
+use streamkit_engine::{PiecesRead, ReadSource, TimeRange, Transaction, Wanted};
 use streamkit_protocol::v2::{Append, Call, Lease, LeaseChange, OwnWorker, Read, Within};
 
 use crate::live::Interest;
@@ -36,6 +36,21 @@ pub(super) fn credit(call: &Call) -> u32 {
         // Names, statuses and conflicts are bounded by what the connection takes.
         _ => u32::MAX,
     }
+}
+
+/// Bytes of memory that a call takes beside those in which it came: each of its parts has names of its own there, and the shortest takes 7
+/// bytes of a frame.
+pub(super) fn unfolded_bytes(call: &Call) -> usize {
+    const PART_BYTES: usize = size_of::<Wanted>() + 2 * size_of::<[usize; 5]>();
+    let parts = match call {
+        Call::Read(Read {
+            source: ReadSource::Log(parts, _),
+            ..
+        }) => parts,
+        Call::Follow(follow) => &follow.parts,
+        _ => return 0,
+    };
+    parts.len() * PART_BYTES
 }
 
 /// What it asks for exactly.

@@ -52,7 +52,9 @@ impl Conversation {
         if is_cancelled && asked.is_ok() && !is_append {
             asked = Err(verbs::Failure::PeerEnded.into());
         }
-        let (asked, mut holds) = self.holds(store, asked, (is_append, came.body.len()), unpacked).await;
+        let unfolded = asked.as_ref().map_or(0, |(_, call)| asked::unfolded_bytes(call));
+        let size = (is_append, came.body.len() + unfolded);
+        let (asked, mut holds) = self.holds(store, asked, size, unpacked).await;
         // Until here, and until it is refused, it may be as if it had not come: who is told of the last call that was begun makes it anew.
         let (kind, asked) = match asked {
             Ok(asked) => asked,

@@ -171,3 +171,37 @@ async fn a_message_of_a_million_frames_leaves_others_their_turn() {
     assert!(done > 2, "only {done} of others were done meanwhile");
     host.stop().await;
 }
+
+/// A part of 7 bytes in a frame takes many times as much in memory, for as long as it is followed: that is what counts.
+#[tokio::test]
+async fn follows_of_very_many_parts_have_bounded_room_together() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let follow = Call::Follow(Follow {
+        credit: 1 << 20,
+        parts: vec![Wanted::Prefix(Name::new("s").unwrap(), String::new()); 65_536],
+        cursor: LogCursor::default(),
+        is_from_now: false,
+        heartbeat: 0,
+        filter: Filter::default(),
+    });
+    let mut refused = 0;
+    for _ in 0..16 {
+        let channel = peer.call(&follow).await;
+        loop {
+            let came = peer.next().await;
+            match came.kind {
+                Kind::Data if came.channel == channel => break,
+                Kind::Error if came.channel == channel => {
+                    assert_eq!(CallError::decode(&came.body).unwrap().code, Code::Overloaded);
+                    refused += 1;
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!((1..16).contains(&refused), "{refused} were refused");
+    peer.append(append(1, &["x".into()])).await.unwrap();
+    host.stop().await;
+}
