@@ -35,9 +35,17 @@ impl Host {
     /// # Errors
     /// The engine does not open, or there is no port.
     pub async fn in_folder(folder: &Path) -> Result<Self, Trouble> {
+        Self::with(folder, Limits::default()).await
+    }
+
+    /// The same, with limits of its own.
+    ///
+    /// # Errors
+    /// The engine does not open, or there is no port.
+    pub async fn with(folder: &Path, limits: Limits) -> Result<Self, Trouble> {
         let config = EngineConfig::new(folder);
         let engine = tokio::task::spawn_blocking(|| Engine::open(config)).await??;
-        Self::over(engine).await
+        Self::serve(engine, limits).await
     }
 
     /// Another one over an engine.
@@ -45,8 +53,12 @@ impl Host {
     /// # Errors
     /// There is no port.
     pub async fn over(engine: Engine) -> Result<Self, Trouble> {
+        Self::serve(engine, Limits::default()).await
+    }
+
+    async fn serve(engine: Engine, limits: Limits) -> Result<Self, Trouble> {
         let auth = Key::hs256(SECRET)?;
-        let server = Server::new(std::sync::Arc::new(engine.clone()), auth, Limits::default());
+        let server = Server::new(std::sync::Arc::new(engine.clone()), auth, limits);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let accepting = server.clone();

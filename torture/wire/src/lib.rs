@@ -9,6 +9,7 @@
 //!
 //! Threads and sockets are real, so a seed gives the same plan and not the same run.
 
+pub mod bytes;
 mod check;
 mod follower;
 pub mod host;

@@ -10,11 +10,25 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+/// How a connection ends behind some byte of one direction.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum End {
+    /// Both directions end.
+    #[default]
+    Both,
+    /// This one alone ends; the other goes on.
+    Half,
+    /// Nothing more moves in it, and nobody is told.
+    Silent,
+}
+
 /// What becomes of the bytes of one direction.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Way {
-    /// The connection ends behind so many.
+    /// It ends behind so many.
     pub cut: Option<u64>,
+    /// How.
+    pub end: End,
     /// Behind so many, nothing moves for so long.
     pub stall: Option<(u64, Duration)>,
     /// They come so many at a time; 0: as they come.
@@ -40,6 +54,11 @@ impl Fate {
         let mut dice = Dice::new(seed.wrapping_mul(1_000_003) ^ number);
         let mut way = || Way {
             cut: dice.chance(1, 3).then(|| some_bytes(&mut dice)),
+            end: match dice.below(24) {
+                0 => End::Silent,
+                1..=6 => End::Half,
+                _ => End::Both,
+            },
             stall: dice
                 .chance(1, 4)
                 .then(|| (some_bytes(&mut dice), Duration::from_millis(1 + dice.below(60)))),
@@ -158,7 +177,13 @@ async fn relay(
         };
         let most = most.min(usize::try_from(way.cut.map_or(u64::MAX, |cut| cut - done)).unwrap_or(usize::MAX));
         if most == 0 {
-            return;
+            match way.end {
+                End::Both => return,
+                End::Half => _ = to.shutdown().await,
+                End::Silent => {}
+            }
+            // The other direction says when all is over.
+            return std::future::pending().await;
         }
         let Ok(count @ 1..) = from.read(&mut buffer[..most]).await else {
             return;

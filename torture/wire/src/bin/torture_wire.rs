@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use streamkit_torture_wire::bytes::every_byte;
 use streamkit_torture_wire::host::Trouble;
 use streamkit_torture_wire::run::run;
 
@@ -23,6 +24,9 @@ struct Options {
     /// Goes on after a failure.
     #[arg(long)]
     keep_going: bool,
+    /// Cuts one small conversation behind each of its bytes, instead.
+    #[arg(long)]
+    every_byte: bool,
 }
 
 #[tokio::main]
@@ -39,6 +43,9 @@ async fn main() -> ExitCode {
 
 impl Options {
     async fn run(&self) -> Result<u64, Trouble> {
+        if self.every_byte {
+            return self.every_byte().await;
+        }
         let began = Instant::now();
         let (mut failed, mut attempts, mut entries, mut reads, mut bytes, mut done) = (0, 0, 0, 0, 0, 0);
         for seed in self.start..self.start + self.seeds {
@@ -68,5 +75,20 @@ impl Options {
             bytes / 1_000_000
         );
         Ok(failed)
+    }
+
+    async fn every_byte(&self) -> Result<u64, Trouble> {
+        let began = Instant::now();
+        let (count, failed) = every_byte().await?;
+        for failed in &failed {
+            println!("seed {} fails: {}", failed.number, failed.fate);
+            println!("  {}", failed.why);
+        }
+        println!(
+            "{count} conversations, {} failed, in {:.0} s",
+            failed.len(),
+            began.elapsed().as_secs_f64()
+        );
+        Ok(failed.len() as u64)
     }
 }

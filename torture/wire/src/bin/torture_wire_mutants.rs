@@ -116,7 +116,11 @@ const MUTANTS: &[Mutant] = &[
         "an unfit append is told as stored",
         "engine/src/commit/select.rs",
         "Ruling::Conflict(failed) => answer_refused(log, append, conflict(failed)),",
-        "Ruling::Conflict(_) => append.answer(Ok(super::retry::committed(log, streamkit_record::Trx { id: append.transaction.id, node: uuid::Uuid::nil(), number: 1 }, streamkit_record::Timestamp(0), &append.claims))),",
+        "Ruling::Conflict(_) => {
+                        let trx = streamkit_record::Trx { id: append.transaction.id, node: uuid::Uuid::nil(), number: 1 };
+                        let told = super::retry::committed(log, trx, streamkit_record::Timestamp(0), &append.claims);
+                        append.answer(Ok(told));
+                    }",
     ),
     mutant(
         "a leaving server names a call that it has not begun",
@@ -142,6 +146,18 @@ const MUTANTS: &[Mutant] = &[
         "position: committed.trx.number,",
         "position: committed.trx.number + 1,",
     ),
+    mutant(
+        "a client's follow goes on from where it began",
+        "client/src/verbs/follow.rs",
+        "        self.follow.behind = cursor.clone();\n",
+        "",
+    ),
+    mutant(
+        "a client's read goes on from where it began",
+        "client/src/verbs/read.rs",
+        "                    self.came.cursor = cursor;\n",
+        "                    drop(cursor);\n",
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -151,7 +167,10 @@ fn main() -> ExitCode {
         dir: &options.dir,
         // Not optimised: it is built more often than it runs.
         program: ("streamkit-torture-wire", "torture_wire", "dev"),
-        ways: vec![("seed", vec!["--seeds".to_owned(), options.seeds.to_string()])],
+        ways: vec![
+            ("seed", vec!["--seeds".to_owned(), options.seeds.to_string()]),
+            ("byte", vec!["--every-byte".to_owned()]),
+        ],
     };
     search.run(MUTANTS, &options.only)
 }
