@@ -22,6 +22,8 @@
 //!                                                                       transport.rs: bytes to the server ─▶ tls.rs
 //! ```
 //!
+//! [`es`] stands on top of that: aggregates and their events.
+//!
 //! The server decides which version of the protocol is spoken. What v1 does not have is [`Error::NotInV1`].
 //!
 //! A connection is replaced before its token expires. A call of which the server has begun nothing when a connection ends, begins
@@ -44,6 +46,7 @@ mod consume;
 mod dial;
 mod duplex;
 mod error;
+pub mod es;
 mod handshake;
 mod hooks;
 mod link;
