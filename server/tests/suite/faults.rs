@@ -35,6 +35,16 @@ impl Store for Faulty {
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
         match transaction.segments[0].path.segment.as_str() {
             "unknown" => Err(AppendError::Indeterminate(StorageError::Closed)),
+            "stored" => {
+                self.0.append(transaction).await?;
+                Err(AppendError::Indeterminate(StorageError::Closed))
+            }
+            "overtaken" => {
+                let mut other = transaction;
+                other.segments[0].records = vec![Record::new("another's"); 3];
+                self.0.append(other).await?;
+                Err(AppendError::Indeterminate(StorageError::Closed))
+            }
             "full" => Err(Rejection::DiskFull.into()),
             "overloaded" => Err(Rejection::QueueFull {
                 waited: std::time::Duration::from_secs(20),
@@ -159,6 +169,7 @@ async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
     for via in [Via::Sockets, Via::InProcess, Via::V1] {
         host = host.by(via);
         a_client_is_told_what_is_known(&host).await;
+        a_save_whose_outcome_is_unknown_looks_for_its_events(&host).await;
     }
 }
 
@@ -174,4 +185,26 @@ async fn a_client_is_told_what_is_known(host: &Host) {
         let error = publish(segment).await;
         assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
     }
+}
+
+/// Events have ids, so they are found again, or others in their place.
+async fn a_save_whose_outcome_is_unknown_looks_for_its_events(host: &Host) {
+    use streamkit_client::Error;
+    use streamkit_client::es::SaveError;
+    // A store of its own for each way.
+    let store = crate::client::client(host).store(uuid::Uuid::new_v4());
+    let accounts = crate::es::accounts(&store);
+    let save = async |id| accounts.append(id, 0, &crate::es::deposits([1, 2])).await;
+    assert_eq!(save("stored").await.unwrap(), 2);
+    assert_eq!(store.status("accounts", "stored").await.unwrap().entry_count, 2);
+    let overtaken = save("overtaken").await;
+    assert!(
+        matches!(overtaken, Err(SaveError::Conflict { expected: 0, head: 3 })),
+        "{overtaken:?}"
+    );
+    let unknown = save("unknown").await;
+    assert!(
+        matches!(&unknown, Err(SaveError::Store(error @ Error::Unknown(_))) if !error.is_not_stored()),
+        "{unknown:?}"
+    );
 }
