@@ -1,6 +1,8 @@
 //! docs/ERRORS.md says of each text of the wire what this client makes of it.
 
-use crate::Error;
+use std::time::Duration;
+
+use crate::{Error, ErrorClass};
 
 /// The rows of the tables under a heading, as cells.
 fn rows(heading: &str) -> Vec<Vec<String>> {
@@ -74,5 +76,77 @@ fn what_follows_a_failed_write_is_told_apart_as_the_list_says() {
         };
         let error = Error::from_terminal(&wire);
         assert_eq!(retry(&error), row[3], "{}: {error:?}", row[0]);
+    }
+}
+
+/// One of each error, and what docs/ERRORS.md calls its class.
+#[test]
+fn each_error_of_the_client_has_the_class_that_the_list_says() {
+    let (ago, after) = (Duration::from_secs(1), Duration::from_secs(1));
+    let text = String::new;
+    let all = [
+        Error::Conflict { head: 1, got: 1 },
+        Error::Conflicts {
+            heads: Vec::new(),
+            entries: Vec::new(),
+        },
+        Error::OtherRecords { position: 1 },
+        Error::FencedOff { token: 1 },
+        Error::Unauthorized,
+        Error::TokenExpired { ago },
+        Error::AccessDenied,
+        Error::Connect {
+            url: text(),
+            cause: text(),
+        },
+        Error::Tls {
+            url: text(),
+            why: crate::TlsError::NotYetGood,
+        },
+        Error::ConnectionLost(text()),
+        Error::Timeout(after),
+        Error::Unknown(text()),
+        Error::Unavailable(text()),
+        Error::NotBegun(text()),
+        Error::TryLater { why: text(), after },
+        Error::NotThereYet { position: 1 },
+        Error::Damaged {
+            segments: Vec::new(),
+            why: text(),
+        },
+        Error::OtherLog,
+        Error::TooManyEntries { most: 1 },
+        Error::NotInV1(""),
+        Error::Refused(text()),
+        Error::Removed {
+            space: text(),
+            segment: text(),
+            sequence: 1,
+            next: 1,
+        },
+        Error::Protocol(text()),
+        Error::Invalid(text()),
+        Error::Closed,
+    ];
+    let listed: Vec<(String, String)> = rows("In the Rust client")
+        .into_iter()
+        .filter(|row| row[0].starts_with("`Error::"))
+        .map(|row| (row[0].trim_matches('`').to_owned(), row[4].clone()))
+        .collect();
+    let found: Vec<(String, String)> = all
+        .iter()
+        .map(|error| (format!("Error::{}", variant(error)), class(error).to_owned()))
+        .collect();
+    assert_eq!(listed, found);
+}
+
+fn class(error: &Error) -> &'static str {
+    match error.class() {
+        ErrorClass::Transient => "transient",
+        ErrorClass::Overloaded { .. } => "overloaded",
+        ErrorClass::Expired => "expired",
+        ErrorClass::Conflict { .. } => "conflict",
+        ErrorClass::Damaged => "damaged",
+        ErrorClass::Permanent => "permanent",
     }
 }

@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use crate::again::Again;
 use crate::connection::{Connection, INBOX_BYTES, Inbound, Inbox};
-use crate::error::{Error, TOKEN_EXPIRED};
+use crate::error::Error;
 use crate::link::Link;
 use crate::progress::Unsent;
+use crate::terminal::TOKEN_EXPIRED;
 
 /// Why a call failed that began again on one connection after the other.
 const ENDED_FIRST: &str = "the connection ended before the server began the call";

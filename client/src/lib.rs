@@ -39,6 +39,7 @@ mod call;
 #[cfg(test)]
 mod catalogue_tests;
 mod channel;
+mod class;
 mod client;
 mod connected;
 mod connection;
@@ -57,8 +58,10 @@ mod position;
 mod produce;
 mod producer;
 mod progress;
+pub mod projection;
 mod retry;
 mod store;
+mod terminal;
 mod terms;
 mod tls;
 mod tls_error;
@@ -71,6 +74,7 @@ mod wire;
 
 pub use asked::{Append, Follow, Followed, Read};
 pub use batches::{Batch, Batches, Follows};
+pub use class::ErrorClass;
 pub use client::{Builder, Client};
 pub use consume::Entries;
 pub use dial::connect;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use streamkit_protocol::v2::{CallError, Class, Code, Details};
 
-use crate::error::{Error, NOT_COMMITTED};
+use crate::error::Error;
+use crate::terminal::NOT_COMMITTED;
 
 /// Why a call over one connection has no result.
 #[derive(Clone, Debug)]

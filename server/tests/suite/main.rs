@@ -40,6 +40,7 @@ mod overtaking;
 mod peer;
 mod presence;
 mod pressure;
+mod projections;
 mod readiness;
 mod recorded;
 mod refusing;
