@@ -1,22 +1,18 @@
 //! The calls on one store.
 
-use std::time::Instant;
-
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use streamkit_protocol::v2::{Appended, Durability, Lease, Leased};
+use streamkit_protocol::v2::{Appended, Lease, Leased};
 use streamkit_protocol::{Delete, GetSegments, Request, SegmentStatus, Status, Trim};
-use streamkit_record::{SegmentAppend, Sequence, Timestamp};
 use uuid::Uuid;
 
 use crate::asked::{Append, Follow, Read};
 use crate::batches::{Batches, Follows};
 use crate::call::Call;
-use crate::connected::Connected;
 use crate::consume::Entries;
 use crate::error::Error;
 use crate::model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 use crate::producer::Producer;
-use crate::{lookup, verbs};
+use crate::{lookup, over_v1, publish, verbs};
 
 /// One store of a server.
 #[derive(Clone)]
@@ -181,56 +177,15 @@ impl StoreClient {
     /// again under the same id until its timeout, so that the answer says what became of it. Dropping the future
     /// gives the answer up, not the append.
     ///
-    /// A server that speaks v1 alone takes records of one segment, without conditions, lease or place in the log: the position is 0 then,
-    /// and a retry does not tell whether it was stored before.
+    /// A server that speaks v1 alone takes records of one segment, without conditions, lease or place in the log: the position is 0 then. It knows no ids: if
+    /// an answer is lost, the client looks whether the same records stand at their sequences, and sends them again if nothing does. More than
+    /// 10 000 records or 16 MiB are then stored in several chunks, in order.
     ///
     /// # Errors
     /// [`Error::Conflicts`], [`Error::OtherRecords`], [`Error::FencedOff`], [`Error::Invalid`]: nothing is stored.
     /// [`Error::Unknown`]: there was no answer in time, and the same append, with its id, finds out. [`Error::NotInV1`].
     pub async fn append(&self, append: Append) -> Result<Appended, Error> {
-        match self.call.connection().await? {
-            Connected::V2(connection) => verbs::append(&self.call, connection, append).await,
-            Connected::V1(_) => self.append_over_v1(append).await,
-        }
-    }
-
-    async fn append_over_v1(&self, append: Append) -> Result<Appended, Error> {
-        let Append {
-            sections,
-            conditions,
-            fence,
-            ..
-        } = append;
-        let lacks = match (&sections[..], conditions.is_empty(), fence) {
-            ([_], true, None) => None,
-            ([_], true, Some(_)) => Some("append tied to a lease"),
-            ([_], false, _) => Some("append with conditions"),
-            _ => Some("append to several segments"),
-        };
-        if let Some(what) = lacks {
-            return Err(Error::NotInV1(what));
-        }
-        let mut stored = Appended {
-            position: 0,
-            timestamp: Timestamp::default(),
-            durability: Durability::Disk,
-            is_known: false,
-            sections: Vec::new(),
-        };
-        for section in sections {
-            let (space, segment) = (section.path.space.as_str(), section.path.segment.as_str());
-            let count = section.records.len() as u64;
-            let records: Vec<NewRecord> = section.records.into_iter().map(NewRecord::from_log).collect();
-            let first = match section.first_sequence {
-                SegmentAppend::NEXT => self.peek(space, segment).await?.map_or(1, |last| last.sequence + 1),
-                Sequence(first) => first,
-            };
-            let status = self.produce_all(space, segment, first, records).await?;
-            stored.timestamp = Timestamp(status.last_timestamp);
-            let last = Sequence(status.last_sequence);
-            stored.sections.push((Sequence(status.last_sequence + 1 - count), last));
-        }
-        Ok(stored)
+        publish::append(&self.call, append).await
     }
 
     /// Reads batches of entries: of a segment, or of any parts of the store in the order of the log. Nothing is sent before the stream is
@@ -297,22 +252,33 @@ impl StoreClient {
     /// its clones publish to one segment one at a time, so they do not conflict with each other.
     ///
     /// # Errors
-    /// [`Error::Conflict`] only if others were first for as long as the client's timeout; otherwise as
-    /// [`StoreClient::produce_all`].
+    /// [`Error::Conflict`] only if others were first for as long as the client's timeout; otherwise as [`StoreClient::append`], which also says how a lost answer
+    /// is found out. Dropping the future gives the answer up, not the append.
     pub async fn publish(&self, space: &str, segment: &str, record: NewRecord) -> Result<SegmentStatus, Error> {
         if self.call.is_v2().await? {
             return verbs::publish(&self.call, space, segment, record).await;
         }
-        let _alone = self.call.publishing(space, segment).await;
-        let begun = Instant::now();
-        let mut head = self.peek(space, segment).await?.map_or(0, |entry| entry.sequence);
-        loop {
-            let first = head.saturating_add(1);
-            match self.produce_all(space, segment, first, [record.clone()]).await {
-                Err(Error::Conflict { head: now, .. }) if begun.elapsed() < self.call.timeout() => head = now,
-                done => return done,
-            }
-        }
+        over_v1::behind_the_head(&self.call, (space, segment), &[record]).await
+    }
+
+    /// Appends what `decide` makes of the head of a segment (0 while it is empty), if that is still the head when it is stored: such as an event that only
+    /// follows those up to the head. If another producer was first, nothing is stored, and `decide` is asked again with the head of then: at most 100 times,
+    /// after pauses that grow, and not once the client's timeout is over. Each append has that timeout, too, and finds out what became of it as
+    /// [`StoreClient::append`] does. `None`: it decided for no records.
+    ///
+    /// Dropping the future gives the answer up, not an append that is under way.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] with the head of then: others were always first. Otherwise as [`StoreClient::append`].
+    pub async fn publish_with(
+        &self,
+        space: &str,
+        segment: &str,
+        decide: impl FnMut(u64) -> Vec<NewRecord>,
+    ) -> Result<Option<Appended>, Error> {
+        let path = verbs::segment_path(space, segment)?;
+        let head = self.peek(space, segment).await?.map_or(0, |last| last.sequence);
+        publish::publish_with(&self.call, path, head, decide).await
     }
 
     /// Removes the entries of a segment before sequence `first`, for good; the last entry always stays. Returns the
