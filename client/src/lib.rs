@@ -22,13 +22,13 @@
 //!                                                                       transport.rs: bytes to the server ─▶ tls.rs
 //! ```
 //!
-//! [`es`] stands on top of that: aggregates and their events.
+//! On top of that stand [`es`], aggregates and their events, and [`projection`], handlers that are run over what is stored and what comes.
 //!
 //! The server decides which version of the protocol is spoken. What v1 does not have is [`Error::NotInV1`].
 //!
 //! A connection is replaced before its token expires. A call of which the server has begun nothing when a connection ends, begins
 //! again on the next one; over v2 a read or a follow goes on there behind what came last, and an append whose answer was lost is asked for
-//! under its id. Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a connection that stays broken, a
+//! under its id. Over v1 what stands at its sequences tells. Every call has a timeout. If a stream ends without an error, the server ended it on purpose; a connection that stays broken, a
 //! missing acknowledgement or a hole in the sequences is always an error. No call waits for the consumer of another: a
 //! reader may publish over the same client in between, or stop reading for a while.
 
@@ -48,6 +48,7 @@ mod dial;
 mod duplex;
 mod error;
 pub mod es;
+mod found;
 mod handshake;
 mod hooks;
 mod link;
@@ -63,6 +64,7 @@ pub mod projection;
 mod publish;
 mod retry;
 mod store;
+mod surviving;
 mod terminal;
 mod terms;
 mod tls;

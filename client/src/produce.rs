@@ -82,6 +82,11 @@ impl Produced {
         self.acknowledged
     }
 
+    /// The last status that acknowledged something.
+    pub(crate) fn last(&self) -> Option<&SegmentStatus> {
+        self.last.as_ref()
+    }
+
     /// Sends gathered records, and takes in the statuses that have arrived. Cancel safe.
     async fn flush(&mut self) -> Result<(), Error> {
         let sent = self.channel.send(&mut self.batch).await;

@@ -5,15 +5,19 @@ use streamkit_protocol::SegmentStatus;
 use crate::call::Call;
 use crate::error::Error;
 use crate::model::NewRecord;
-use crate::produce::Produced;
+use crate::surviving::Surviving;
 use crate::verbs::{Chunks, segment_path};
 
 /// A stream of records to one segment. Records are durable once the server has acknowledged their chunk: [`Producer::acknowledged`]
 /// tells how far, [`Producer::finish`] waits for all. Dropping it earlier discards records not yet in a chunk.
+///
+/// It survives its connection until the client's timeout: over v2 chunks whose answer was lost are asked for under their ids; over v1 the client looks whether the same
+/// records stand at their sequences, and sends them again if nothing does. [`Error::Conflict`] then has the head of other records. Over v1 it keeps up to 64 MiB of records that
+/// are not acknowledged; with more under way a lost connection is [`Error::ConnectionLost`].
 pub struct Producer(Over);
 
 enum Over {
-    V1(Box<Produced>),
+    V1(Box<Surviving>),
     V2(Box<Chunks>),
 }
 
@@ -27,10 +31,7 @@ impl Producer {
                 let path = segment_path(space, segment)?;
                 Over::V2(Box::new(Chunks::new(call.clone(), path, first_sequence)))
             }
-            false => {
-                let produced = Produced::open(call.channel().await?, space, segment, first_sequence);
-                Over::V1(Box::new(produced?))
-            }
+            false => Over::V1(Box::new(Surviving::open(call, space, segment, first_sequence).await?)),
         }))
     }
 

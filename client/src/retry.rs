@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// Attempts to connect, with growing pauses. The client does not retry calls, but: one that changes nothing and loses its connection before
 /// the answer runs once more; one of which the server says that it has begun nothing begins again, within its timeout; over v2, an append
-/// whose answer is lost is asked for under its id until its timeout, and a read or a follow goes on behind what came last.
+/// whose answer is lost is asked for under its id until its timeout, and a read or a follow goes on behind what came last. Over v1 a produce whose
+/// connection is lost looks, until its timeout, whether its records stand at their sequences, and sends them again if nothing does.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetryPolicy {
     /// Attempts in all, at least 1.

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt as _;
 use streamkit_client::record::{Record, SegmentAppend, SegmentPath, Sequence};
 use streamkit_client::*;
 
-use crate::peer::{Host, STORE};
+use crate::peer::{Host, PATIENCE, STORE};
 use crate::projections::SOON;
 use crate::torn::Torn;
 use crate::via::{Via, over_both};
@@ -134,6 +134,51 @@ async fn appends_at_a_sequence_are_stored_there_or_not_at_all(via: Via) {
     host.stop().await;
 }
 
+/// A stream of records over connections that break, in chunks that are stored one by one.
+async fn a_stream_of_records_survives_its_connections(via: Via) {
+    const RECORDS: u64 = 25_000;
+    let host = Host::via(via).await;
+    let torn = Torn::start(&host, 6).await;
+    let client = torn.client.clone().timeout(PATIENCE).retry(SOON).build();
+    let mut producer = client.store(STORE).produce("s", "a", 1).await.unwrap();
+    for n in 1..=RECORDS {
+        let record = NewRecord::new(n.to_string()).with("n", n.to_string());
+        assert_eq!(producer.send(&record).await.unwrap(), n);
+        // Every connection would be too short for a chunk.
+        if n % 4000 == 0 {
+            torn.cut();
+        }
+    }
+    torn.cut();
+    let status = producer.finish().await.unwrap().unwrap();
+    assert_eq!((status.first_sequence, status.last_sequence), (1, RECORDS));
+    let payloads = stored(&host, "a").await;
+    let expected: Vec<String> = (1..=RECORDS).map(|n| n.to_string()).collect();
+    assert!(payloads == expected, "{} are stored", payloads.len());
+    host.stop().await;
+}
+
+/// What others stored meanwhile is a conflict with the head of then, also for a stream that looks for its own.
+async fn a_stream_that_others_overtake_while_it_has_no_connection_is_told_their_head(via: Via) {
+    let host = Host::via(via).await;
+    let torn = Torn::start(&host, 7).await;
+    let client = torn.client.clone().timeout(PATIENCE).retry(SOON).build();
+    let mut producer = client.store(STORE).produce("s", "a", 1).await.unwrap();
+    producer.send(&NewRecord::new("ours")).await.unwrap();
+    torn.shuts(true);
+    torn.cut();
+    let others = host.client().build().store(STORE);
+    others
+        .produce_all("s", "a", 1, ["theirs", "too"].map(NewRecord::new))
+        .await
+        .unwrap();
+    torn.shuts(false);
+    let told = producer.finish().await;
+    assert!(matches!(told, Err(Error::Conflict { head: 2, got: 1 })), "{told:?}");
+    assert_eq!(stored(&host, "a").await, ["theirs", "too"]);
+    host.stop().await;
+}
+
 async fn what_is_decided_at_a_head_is_stored_behind_that_head(via: Via) {
     let host = Host::via(via).await;
     let torn = Torn::start(&host, 5).await;
@@ -173,4 +218,6 @@ over_both! {
     appends_behind_the_head_are_stored_once
     appends_at_a_sequence_are_stored_there_or_not_at_all
     what_is_decided_at_a_head_is_stored_behind_that_head
+    a_stream_of_records_survives_its_connections
+    a_stream_that_others_overtake_while_it_has_no_connection_is_told_their_head
 }
