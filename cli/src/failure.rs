@@ -35,6 +35,12 @@ impl Exit {
     ];
 }
 
+/// The exit codes, as help lists them.
+pub(crate) fn exit_codes() -> String {
+    let lines = Exit::ALL.map(|(exit, meaning)| format!("\n  {:<5}{meaning}", exit as u8));
+    format!("Exit codes:{}", lines.concat())
+}
+
 /// A failure to report.
 pub(crate) struct Failure {
     message: String,

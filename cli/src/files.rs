@@ -55,6 +55,21 @@ fn has_mode(path: &Path, any: u32) -> bool {
     }
 }
 
+/// A file's mode, if it lets anybody but its owner do anything with it.
+pub(crate) fn mode_for_others(about: &std::fs::Metadata) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = about.permissions().mode() & 0o777;
+        (mode & 0o077 != 0).then_some(mode)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = about;
+        None
+    }
+}
+
 /// Reads a file that is small: one larger than `most` bytes is something else, and is not read.
 pub(crate) fn read_small(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

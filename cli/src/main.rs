@@ -26,26 +26,18 @@ mod usage;
 
 use std::process::ExitCode;
 
-use arguments::{settings, variables};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser};
-use commands::Command;
+use arguments::{given, settings, variables};
+use clap::{CommandFactory as _, FromArgMatches as _};
+use commands::Arguments;
 use failure::Failure;
 use terminal::log;
-use usage::{exit_codes, usage, with_next_step};
+use usage::{usage, with_next_step};
 
 /// What a load took is given back to the system soon after it, which glibc's allocator does not
 /// (docs/decisions/2026-11-27-budgets.md).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// Ordered event streams, durable before they are acknowledged
-#[derive(Parser)]
-#[command(name = "streamkit", version, after_help = exit_codes())]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
 
 fn main() -> ExitCode {
     let command = Arguments::command();
@@ -54,6 +46,7 @@ fn main() -> ExitCode {
         Err(failure) => return failure.report(),
     };
     let parsed = command.clone().try_get_matches_from(arguments);
+    let parsed = parsed.inspect(given::remember);
     let arguments = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&with_next_step(error, &command, &origins)),

@@ -11,12 +11,6 @@ use crate::failure::Exit;
 use crate::terminal::log;
 use crate::terminal::shown::shown_usage;
 
-/// The exit codes, as help lists them.
-pub(crate) fn exit_codes() -> String {
-    let lines = Exit::ALL.map(|(exit, meaning)| format!("\n  {:<5}{meaning}", exit as u8));
-    format!("Exit codes:{}", lines.concat())
-}
-
 /// Says what is wrong with the arguments, or the help that was asked for.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let said = error.render().ansi().to_string();

@@ -1,6 +1,7 @@
 //! How values are written: on the command line, in variables, in the settings file.
 
 pub(crate) mod address;
+pub(crate) mod given;
 pub(crate) mod log;
 pub(crate) mod moment;
 pub(crate) mod settings;
@@ -42,6 +43,12 @@ pub(crate) fn space_or_path(text: &str) -> Result<(String, Option<String>), Stri
         Some(_) => path(text).map(|(space, segment)| (space, Some(segment))),
         None => Ok((name(text)?, None)),
     }
+}
+
+/// A key and its value, at the first `=`.
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// The most of anything that a command is told: sums of a few of them do not overflow.

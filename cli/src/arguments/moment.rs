@@ -1,6 +1,6 @@
 //! Moments as people write them: a date, a time with or without an offset, how long ago, Unix time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -10,9 +10,12 @@ use jiff::tz::TimeZone;
 /// reach to the year 5138.
 const MILLISECONDS_MIN: i64 = 100_000_000_000;
 
+/// A day in UTC, which has no other length.
+const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
+
 /// How to write a moment, for help and errors.
-pub(crate) const HOW: &str = "write 2013-01-31, 2013-01-31T18:00 (UTC), 2013-01-31T18:00+02:00, 15m (ago), @1359655200 (Unix seconds) or \
-     1359655200000 (Unix milliseconds)";
+pub(crate) const HOW: &str = "write 2013-01-31, 2013-01-31T18:00 (UTC), 2013-01-31T18:00+02:00, 15m (ago), now, today, yesterday (their midnight, UTC), \
+     @1359655200 (Unix seconds) or 1359655200000 (Unix milliseconds)";
 
 /// A moment as Unix milliseconds. A date alone is its midnight, and a time without an offset is in UTC.
 ///
@@ -41,7 +44,14 @@ fn parse(text: &str) -> Option<i64> {
     if let Ok(time) = text.parse::<DateTime>() {
         return Some(TimeZone::UTC.to_timestamp(time).ok()?.as_millisecond());
     }
-    let ago = humantime::parse_duration(text).ok()?;
+    if let Some(days) = ["today", "yesterday"].iter().position(|day| *day == text) {
+        let day = Timestamp::now().as_millisecond().div_euclid(DAY_MILLISECONDS);
+        return Some((day - i64::try_from(days).ok()?) * DAY_MILLISECONDS);
+    }
+    let ago = match text {
+        "now" => Duration::ZERO,
+        text => humantime::parse_duration(text).ok()?,
+    };
     let since = SystemTime::now().checked_sub(ago)?.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_millis()).ok()
 }
@@ -69,6 +79,31 @@ mod tests {
     }
 
     #[test]
+    fn days_are_named_by_where_one_stands_in_them() {
+        // The day may change between two of them, and does so once.
+        let days = || ["yesterday", "today", "now"].map(|text| moment(text).unwrap());
+        let is_right = |[yesterday, today, now]: [i64; 3]| {
+            today - yesterday == DAY_MILLISECONDS
+                && today % DAY_MILLISECONDS == 0
+                && (today..today + DAY_MILLISECONDS).contains(&now)
+        };
+        assert!(is_right(days()) || is_right(days()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_much(text in "\\PC{0,40}|[-+@:0-9TZ.hms ]{0,40}") {
+            let _ = moment(&text);
+        }
+
+        #[test]
+        fn a_time_is_read_as_it_is_shown(milliseconds in MILLISECONDS_MIN..4_102_444_800_000) {
+            proptest::prop_assert_eq!(moment(&crate::output::time(milliseconds)), Ok(milliseconds));
+            proptest::prop_assert_eq!(moment(&milliseconds.to_string()), Ok(milliseconds));
+        }
+    }
+
+    #[test]
     fn seconds_are_not_taken_for_milliseconds() {
         let why = moment("1359655200").unwrap_err();
         assert!(
@@ -80,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_told_how_to_write_one() {
-        for text in ["", "yesterday", "2013-13-01", "2013-01-31T25:00", "@x", "31.01.2013"] {
+        for text in ["", "tomorrow", "2013-13-01", "2013-01-31T25:00", "@x", "31.01.2013"] {
             assert!(moment(text).unwrap_err().contains("2013-01-31T18:00+02:00"), "{text}");
         }
     }

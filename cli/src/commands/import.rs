@@ -69,7 +69,7 @@ impl Import {
             ))
             .hint("give a shorter one with --source NAME"));
         }
-        let store = self.connect.open()?;
+        let store = self.connect.open().await?;
         let mut bytes = 0;
         let input: Box<dyn Read + Send> = match is_stdin {
             true => Box::new(std::io::stdin()),

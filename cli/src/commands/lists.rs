@@ -19,7 +19,7 @@ pub(crate) struct Spaces {
 
 impl Spaces {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let spaces = self.connect.open()?.spaces().await?;
+        let spaces = self.connect.open().await?.spaces().await?;
         let mut out = Out::new();
         for space in spaces {
             if json_lines(self.json) {
@@ -46,7 +46,7 @@ pub(crate) struct Segments {
 
 impl Segments {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = self.connect.open()?;
+        let store = self.connect.open().await?;
         let segments = store.segment_statuses(&self.space, "", 0).await?;
         if segments.is_empty() {
             unknown::tell(&store, &self.space, None).await?;
@@ -109,7 +109,7 @@ impl Status {
         let (space, segment) = self.target.unwrap_or_default();
         let one_segment = segment.is_some();
         let segment = segment.unwrap_or_default();
-        let server = self.connect.server()?;
+        let server = self.connect.server().await?;
         let store = server.open();
         let (status, said) = tokio::join!(
             store.status(&space, &segment),

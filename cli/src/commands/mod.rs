@@ -3,10 +3,13 @@
 mod backup;
 mod bench;
 mod config;
+mod context;
+mod copy;
 mod demo;
 mod dev;
 mod doctor;
 mod health;
+mod help;
 mod import;
 mod lists;
 mod offline;
@@ -14,15 +17,24 @@ mod produce;
 mod read;
 mod remove;
 mod serve;
+mod shells;
 mod token;
 
 use clap::Subcommand;
 use streamkit_engine::disk;
 
 use crate::arguments::log::LogOptions;
-use crate::failure::Failure;
+use crate::failure::{Failure, exit_codes};
 use crate::signals;
 use crate::signals::interrupt::{interruptible, stoppable};
+
+/// Ordered event streams, durable before they are acknowledged
+#[derive(clap::Parser)]
+#[command(name = "streamkit", version, after_help = exit_codes(), disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -38,6 +50,8 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     /// Mint a token from the server's key
     Token(token::Token),
+    /// Keep servers and stores under names
+    Context(context::Contextual),
     /// Append records from a file or standard input, one a line
     Produce(produce::Produce),
     /// Append the rows of a CSV or NDJSON file; run again, it goes on
@@ -56,6 +70,8 @@ pub(crate) enum Command {
     Segments(lists::Segments),
     /// Count what a store, a space or a segment holds
     Status(lists::Status),
+    /// Copy a store or spaces of it into another one; run again, what is new
+    Copy(copy::Copy),
     /// Check every byte of a data directory that no server is using
     Verify(offline::Verify),
     /// Show the extents, groups, transactions and segments of a data directory
@@ -70,6 +86,12 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),
+    /// Print what makes a shell complete these commands
+    Completions(shells::Completions),
+    /// Write pages for man
+    Man(shells::Man),
+    /// Print the help of a command, of errors, or how to begin
+    Help(help::Help),
     #[command(hide = true)]
     BareEcho(bench::BareEcho),
 }
@@ -100,6 +122,7 @@ impl Command {
             Self::Health(health) => interruptible(health.run()).await,
             Self::Demo(demo) => interruptible(demo.run()).await,
             Self::Token(token) => token.run(),
+            Self::Context(context) => context.run(),
             Self::Produce(produce) => {
                 let doubt = produce::InDoubt::default();
                 let done = stoppable(|stop| produce.run(stop, doubt.clone())).await;
@@ -115,6 +138,11 @@ impl Command {
             Self::Spaces(spaces) => interruptible(spaces.run()).await,
             Self::Segments(segments) => interruptible(segments.run()).await,
             Self::Status(status) => interruptible(status.run()).await,
+            Self::Copy(copy) => interruptible(copy.run()).await.map_err(|failure| {
+                failure.hint_if_interrupted(
+                    "what was copied stays: run the same command again, it goes on and adds nothing twice",
+                )
+            }),
             Self::Verify(verify) => interruptible(verify.run()).await,
             Self::Backup(backup) => interruptible(backup.run())
                 .await
@@ -128,6 +156,9 @@ impl Command {
                 failure.hint_if_interrupted("the new directory is unfinished: run the same command, it begins anew")
             }),
             Self::Bench(bench) => stoppable(|stop| bench.run(stop)).await,
+            Self::Completions(completions) => completions.run(),
+            Self::Man(man) => man.run(),
+            Self::Help(help) => help.run(),
             Self::BareEcho(echo) => Ok(echo.run()?),
         }
     }

@@ -10,7 +10,7 @@ use streamkit_engine::limits::{RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACT
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::path;
+use crate::arguments::{key_value, path};
 use crate::called::called;
 use crate::connect::Connect;
 use crate::failure::Failure;
@@ -52,12 +52,6 @@ pub(crate) struct Produce {
     metadata: Vec<(String, String)>,
     #[command(flatten)]
     connect: Connect,
-}
-
-/// A key and its value, at the first `=`.
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// What is to be said of lines under way if the command is ended at once.
@@ -118,7 +112,7 @@ impl Produce {
         if common.len() < self.metadata.len() {
             return Err(Failure::arguments("a key of --metadata is given twice"));
         }
-        let store = self.connect.open()?;
+        let store = self.connect.open().await?;
         let input: Box<dyn Read + Send> = match self.file.as_deref() {
             None | Some("-") => Box::new(std::io::stdin()),
             Some(file) => Box::new(open(file)?),

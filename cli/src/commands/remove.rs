@@ -31,7 +31,7 @@ pub(crate) struct Trim {
 impl Trim {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (space, segment) = &self.target;
-        let store = self.connect.open()?;
+        let store = self.connect.open().await?;
         let found = store.status(space, segment).await?;
         if found.segment_count == 0 {
             return Err(Failure::new(format!("there is no segment {space}/{segment}")));
@@ -88,7 +88,7 @@ pub(crate) struct Delete {
 impl Delete {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (space, segment) = &self.target;
-        let store = self.connect.open()?;
+        let store = self.connect.open().await?;
         let found = store.status(space, segment.as_deref().unwrap_or_default()).await?;
         let what = match segment {
             Some(segment) => format!("the segment {space}/{segment}"),

@@ -1,18 +1,26 @@
 //! Which server and which store a client command talks to.
 
+pub(crate) mod contexts;
+pub(crate) mod ends;
+mod folders;
 pub(crate) mod profile;
 pub(crate) mod readiness;
+mod token_command;
+mod tokens;
 pub(crate) mod trust;
 pub(crate) mod unknown;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use contexts::{Contexts, Secret};
 use profile::{Profile, Profiles};
 use streamkit_client::{Client, StoreClient, Tls};
+use tokens::Tokens;
 use trust::Trust;
 use uuid::Uuid;
 
+use crate::arguments::given::on_command_line;
 use crate::arguments::{address, some_time, store};
 use crate::called::called;
 use crate::failure::Failure;
@@ -21,11 +29,12 @@ use crate::output::note;
 /// Where `serve` listens unless it is told otherwise.
 pub(crate) const DEFAULT_URL: &str = "ws://127.0.0.1:8080";
 
-/// Where to connect. With none of the first three, it is the server of `streamkit dev`.
+/// Where to connect. What is on the command line counts before variables, these before the context in use; with nothing of all that, it
+/// is the server of `streamkit dev`.
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Connection", next_line_help = true)]
 pub(crate) struct Connect {
-    /// Server; with none of these three, that of dev
+    /// Server; with none of these four, that of dev
     #[arg(
         long,
         env = "STREAMKIT_URL",
@@ -45,6 +54,15 @@ pub(crate) struct Connect {
         value_parser = store
     )]
     store: Option<Uuid>,
+    /// What is kept under this name has what is not given
+    #[arg(
+        long,
+        env = "STREAMKIT_CONTEXT",
+        hide_env_values = true,
+        value_name = "NAME",
+        value_parser = contexts::name
+    )]
+    context: Option<String>,
     /// Longest silence in a call
     #[arg(
         long,
@@ -66,44 +84,104 @@ impl Connect {
     /// The store of the server that is given, or of the one that `dev` started, which a person is told.
     ///
     /// # Errors
-    /// There is none, or several. Nothing was sent anywhere.
-    pub(crate) fn open(&self) -> Result<StoreClient, Failure> {
-        Ok(self.server()?.open())
+    /// There is none, or several, or no token for it. Nothing was sent anywhere.
+    pub(crate) async fn open(&self) -> Result<StoreClient, Failure> {
+        Ok(self.server().await?.open())
     }
 
     /// The same, for whoever needs more than one connection.
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
-    pub(crate) fn server(&self) -> Result<Server, Failure> {
-        let timeout = self.timeout.into();
-        let profile = match (&self.url, &self.token, self.store) {
-            (url, Some(token), Some(store)) => {
-                return Ok(Server {
-                    url: url.clone().unwrap_or_else(|| DEFAULT_URL.to_owned()),
-                    token: token.clone(),
-                    store,
-                    timeout,
-                    compresses: self.compression,
-                    tls: self.trust.open()?,
-                });
-            }
-            (None, None, None) => of_dev()?,
-            // What one server takes never goes along with what the profile of another says.
-            (_, token, store) => return Err(incomplete(token.is_some(), store.is_some())),
-        };
-        if std::io::stderr().is_terminal() {
-            note(format_args!("streamkit: at the server of dev, {profile}"));
+    pub(crate) async fn server(&self) -> Result<Server, Failure> {
+        let found = self.found()?;
+        if let Some(told) = &found.told
+            && std::io::stderr().is_terminal()
+        {
+            note(format_args!("streamkit: at {told}"));
         }
         Ok(Server {
-            url: profile.url,
-            token: profile.token,
-            store: profile.store,
-            timeout,
+            url: found.url,
+            token: Tokens::of(found.secret).await?,
+            store: found.store,
+            timeout: self.timeout.into(),
             compresses: self.compression,
-            tls: Tls::default(),
+            tls: match found.is_of_dev {
+                true => Tls::default(),
+                false => self.trust.open()?,
+            },
         })
     }
+
+    fn found(&self) -> Result<Found, Failure> {
+        // A context on the command line is not mixed with what variables say of another server.
+        let is_named_there = on_command_line("context");
+        let counts = |id: &str| !is_named_there || on_command_line(id);
+        let url = self.url.clone().filter(|_| counts("url"));
+        let token = self.token.clone().filter(|_| counts("token"));
+        let store = self.store.filter(|_| counts("store"));
+        let kept = match &self.context {
+            Some(name) => Some(name.clone()),
+            // It has nothing to add.
+            None if token.is_some() && store.is_some() => None,
+            None => Contexts::find()?.in_use,
+        };
+        match kept {
+            Some(name) if name != contexts::OF_DEV => of_context(&name, url, token, store),
+            _ => match (url, token, store) {
+                (url, Some(token), Some(store)) => Ok(Found {
+                    url: url.unwrap_or_else(|| DEFAULT_URL.to_owned()),
+                    secret: Secret::Token(token),
+                    store,
+                    told: None,
+                    is_of_dev: false,
+                }),
+                (None, None, None) => {
+                    let profile = of_dev()?;
+                    Ok(Found {
+                        told: Some(format!("the server of dev, {profile}")),
+                        url: profile.url,
+                        secret: Secret::Token(profile.token),
+                        store: profile.store,
+                        is_of_dev: true,
+                    })
+                }
+                // What one server takes never goes along with what the profile of another says.
+                (_, token, store) => Err(incomplete(token.is_some(), store.is_some())),
+            },
+        }
+    }
+}
+
+/// Where to go, before a token is fetched.
+struct Found {
+    url: String,
+    secret: Secret,
+    store: Uuid,
+    /// What a person who wrote none of it is told.
+    told: Option<String>,
+    is_of_dev: bool,
+}
+
+/// What is given, and of the context what is not.
+fn of_context(name: &str, url: Option<String>, token: Option<String>, store: Option<Uuid>) -> Result<Found, Failure> {
+    let contexts = Contexts::find()?;
+    let context = contexts.named(name)?.clone();
+    if token.is_none() && url.as_ref().is_some_and(|url| *url != context.url) {
+        return Err(Failure::arguments(format!(
+            "the token of context {name} is for {}, and goes to no other server",
+            context.url
+        ))
+        .hint("give --token too, or leave out --url and STREAMKIT_URL"));
+    }
+    let url = url.unwrap_or(context.url);
+    Ok(Found {
+        told: Some(format!("{url}, context {name}")),
+        url,
+        secret: token.map_or(context.secret, Secret::Token),
+        store: store.unwrap_or(context.store),
+        is_of_dev: false,
+    })
 }
 
 /// A server is meant, and it is not said what else it takes.
@@ -115,7 +193,8 @@ fn incomplete(has_token: bool, has_store: bool) -> Failure {
         _ => "a URL is given, but neither a token (--token, STREAMKIT_TOKEN) nor a store (--store, STREAMKIT_STORE)",
     };
     Failure::arguments(missing).hint(format_args!(
-        "`{called} token` mints a token; for a server of your own, run `{called} dev` and give none of the three"
+        "`{called} token` mints a token; for a server of your own, run `{called} dev` and give none of the three; `{called} context add` keeps all \
+         three under a name"
     ))
 }
 
@@ -142,7 +221,7 @@ fn of_dev() -> Result<Profile, Failure> {
 /// A server, and a store of it.
 pub(crate) struct Server {
     pub(crate) url: String,
-    token: String,
+    token: Tokens,
     store: Uuid,
     timeout: Duration,
     compresses: bool,
@@ -152,7 +231,9 @@ pub(crate) struct Server {
 impl Server {
     /// A connection of its own.
     pub(crate) fn open(&self) -> StoreClient {
-        let client = Client::builder(&self.url).token(&self.token).timeout(self.timeout);
+        let token = self.token.clone();
+        let client = Client::builder(&self.url).timeout(self.timeout);
+        let client = client.token_source(move || token.clone().next());
         let client = client.tls(self.tls.clone()).compression(self.compresses);
         client.build().store(self.store)
     }

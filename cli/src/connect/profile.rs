@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::folders;
 use crate::arguments::address;
 use crate::files;
 
@@ -85,7 +86,7 @@ impl Published {
     /// There is no such folder, or nothing can be written or locked there.
     pub(crate) fn new(profile: &Profile) -> std::io::Result<Self> {
         let dir = folder()?;
-        make(&dir).map_err(|error| during(&dir, &error))?;
+        folders::make(&dir).map_err(|error| during(&dir, &error))?;
         for left in files_in(&dir)?.into_iter().filter(|path| !is_running(path)) {
             remove(&left);
         }
@@ -164,26 +165,10 @@ fn files_in(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The folder of the user's profiles, in that of the user's state.
+/// The folder of the user's profiles.
 ///
 /// # Errors
 /// No variable says where that is.
 fn folder() -> std::io::Result<PathBuf> {
-    let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
-    let whole = |path: PathBuf| path.is_absolute().then_some(path);
-    let state = named("XDG_STATE_HOME").and_then(whole).or_else(|| match cfg!(windows) {
-        true => named("LOCALAPPDATA").and_then(whole),
-        false => Some(named("HOME").and_then(whole)?.join(".local/state")),
-    });
-    let state = state.ok_or_else(|| Error::other("neither HOME nor XDG_STATE_HOME names a folder"))?;
-    Ok(state.join("streamkit").join("dev"))
-}
-
-/// Makes a folder that is its owner's alone, and those above it.
-fn make(dir: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
+    Ok(folders::state()?.join("dev"))
 }

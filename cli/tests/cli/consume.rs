@@ -33,7 +33,7 @@ fn an_offset_file_lets_the_next_consume_go_on_where_the_last_ended() {
     let empty = served.run(&["consume", "s", "--offset-file", file]);
     assert_eq!(empty.status.code(), Some(1));
     for wrong in [
-        &["s/a", "--offset-file", file][..],
+        &["s/a", "--after", "00"][..],
         &["s", "--from", "1"],
         &["s", "--after", "0x"],
     ] {

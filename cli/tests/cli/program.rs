@@ -28,7 +28,7 @@ pub fn program(name: &str) -> Command {
         command.env_remove(name);
     }
     // Nor is a server found of whoever runs the tests.
-    for name in ["HOME", "LOCALAPPDATA", "XDG_STATE_HOME"] {
+    for name in ["APPDATA", "HOME", "LOCALAPPDATA", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
         command.env_remove(name);
     }
     command

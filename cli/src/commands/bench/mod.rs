@@ -68,13 +68,13 @@ impl Bench {
     /// `stop` ends it early; what was measured by then is printed.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         match &self.read {
-            Some(space) => read_back::run(&self.connect.open()?, space, self.json, stop).await,
+            Some(space) => read_back::run(&self.connect.open().await?, space, self.json, stop).await,
             None => self.write(stop).await,
         }
     }
 
     async fn write(&self, stop: CancellationToken) -> Result<(), Failure> {
-        let server = self.connect.server()?;
+        let server = self.connect.server().await?;
         let mut floors = Vec::new();
         self.measure_floor(&mut floors).await?;
         let segments = self.segments.unwrap_or(self.writers).clamp(1, self.writers.max(1));

@@ -13,7 +13,7 @@ use crate::output::{Out, json_lines};
 #[derive(clap::Args)]
 #[command(next_line_help = true)]
 pub(crate) struct Show {
-    /// The settings file; without it, variables and defaults
+    /// Settings file, beside variables
     #[arg(env = "STREAMKIT_CONFIG", hide_env_values = true)]
     file: Option<PathBuf>,
     /// Print JSON

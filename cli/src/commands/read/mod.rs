@@ -1,26 +1,30 @@
 //! `consume` and `peek`: entries, a line each.
 
 mod offset_file;
+mod peek;
+mod printer;
+mod source;
 
-use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use futures_util::StreamExt as _;
-use streamkit_client::{ConsumeSegment, ConsumeSpace, Entries, Entry, Error, LexKey, StoreClient};
+pub(crate) use peek::Peek;
+use printer::Printer;
+use source::{FromLog, Part, Source, Told};
+use streamkit_client::{ConsumeSegment, ConsumeSpace, Error, SpaceOffset, StoreClient};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::moment::moment;
-use crate::arguments::{path, space_or_path};
+use crate::arguments::{key_value, space_or_path};
 use crate::called::called;
 use crate::connect::Connect;
 use crate::connect::unknown;
 use crate::failure::Failure;
 use crate::output::format::{Format, format};
-use crate::output::{Out, is_closed, note};
+use crate::output::{is_closed, note};
 
-/// Most entries of a space that --last gives: they are held in memory while the space is read.
-const LAST_MAX: u64 = 100_000;
+/// Most entries that --last gives where they are held in memory while all is read.
+const LAST_MAX: usize = 100_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Consume {
@@ -43,15 +47,21 @@ pub(crate) struct Consume {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<i64>,
     /// Only what was committed up to this date, time, or this long ago
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "follow")]
     until: Option<i64>,
+    /// Only entries with this metadata; of several, with all
+    #[arg(long = "where", value_name = "KEY=VALUE", value_parser = key_value)]
+    wanted: Vec<(String, String)>,
+    /// Go on with what is committed from now on, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
     /// Most entries; 0 for all
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     limit: u64,
-    /// json, payload, or a template such as '{sequence} {payload}'
-    #[arg(long, value_name = "FORMAT", value_parser = format, conflicts_with = "json")]
+    /// json, table, raw, or a template such as '{sequence} {payload}'
+    #[arg(long = "output", alias = "format", value_name = "FORMAT", value_parser = format, conflicts_with = "json")]
     format: Option<Format>,
-    /// Print JSON lines (as without --format)
+    /// Print JSON lines (as without --output)
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -62,11 +72,22 @@ impl Consume {
     /// `stop` ends it early, with what was printed so far accounted for.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), Failure> {
         // Entries last no longer than their client.
-        let store = self.connect.open()?;
+        let store = self.connect.open().await?;
         let mut entries = self.open(&store).await?;
-        let mut printer = self.printer();
+        let file = self.offset_file.as_deref().map(|file| (file, store.id()));
+        let mut printer = Printer::new(self.format.clone().unwrap_or(Format::Json), self.hold(), file);
         let mut stopped = std::pin::pin!(stop.cancelled());
+        let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
         let end = loop {
+            if left == 0 {
+                break Ok(());
+            }
+            if self.follow && entries.waits() {
+                printer.hand_over(!entries.is_live())?;
+            }
+            if printer.out.is_gone() {
+                return Ok(());
+            }
             let entry = tokio::select! {
                 biased;
                 () = &mut stopped => break Err(Failure::interrupted()),
@@ -74,11 +95,10 @@ impl Consume {
             };
             match entry {
                 None => break Ok(()),
-                Some(Ok(entry)) => {
+                Some(Ok(Told::CaughtUp)) => {}
+                Some(Ok(Told::Entry(entry))) => {
+                    left -= 1;
                     printer.take(entry)?;
-                    if printer.out.is_gone() {
-                        return Ok(());
-                    }
                 }
                 Some(Err(error)) => break Err(broken_off(error, printer.last.is_some())),
             }
@@ -91,16 +111,11 @@ impl Consume {
         }
         let (space, segment) = &self.target;
         match (&printer.last, segment) {
-            (Some(last), None) => {
-                let offset = last.offset();
-                if let Some(file) = &self.offset_file {
-                    offset_file::write(file, store.id(), &offset)?;
-                } else if std::io::stderr().is_terminal() {
-                    let called = called();
-                    note(format_args!(
-                        "streamkit: go on with `{called} consume {space} --after {offset}`"
-                    ));
-                }
+            (Some(last), None) if self.offset_file.is_none() && std::io::stderr().is_terminal() => {
+                let (called, offset) = (called(), last.offset());
+                note(format_args!(
+                    "streamkit: go on with `{called} consume {space} --after {offset}`"
+                ));
             }
             (None, _) if end.is_ok() => unknown::tell(&store, space, segment.as_deref()).await?,
             _ => {}
@@ -108,108 +123,114 @@ impl Consume {
         end
     }
 
-    fn printer(&self) -> Printer {
-        let hold = match (&self.target, self.last) {
-            ((_, None), Some(last)) => Some((usize::try_from(last).unwrap_or(usize::MAX), VecDeque::new())),
-            _ => None,
-        };
-        Printer {
-            out: Out::new(),
-            format: self.format.clone().unwrap_or(Format::Json),
-            last: None,
-            hold,
-        }
+    /// How many of the last entries are held back until the end is known, if any.
+    fn hold(&self) -> Option<usize> {
+        let is_counted = self.target.1.is_some() && self.wanted.is_empty();
+        let last = self.last.filter(|_| !is_counted)?;
+        Some(usize::try_from(last).unwrap_or(usize::MAX))
     }
 
-    async fn open(&self, store: &StoreClient) -> Result<Entries, Failure> {
-        let (after_time, until_time) = (self.since.unwrap_or(0), self.until.unwrap_or(0));
-        if until_time != 0 && until_time <= after_time {
+    /// What excludes each other, beyond what clap knows.
+    fn check(&self) -> Result<(), Failure> {
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && until <= since
+        {
             return Err(Failure::arguments(
                 "nothing was committed after --since and up to --until: --until must be the later one",
             ));
         }
-        let (space, segment) = self.target.clone();
-        let Some(segment) = segment else {
-            if self.from.is_some() {
-                return Err(Failure::arguments(
-                    "--from is for a segment; a space is read --after an offset",
-                ));
-            }
-            if self.last.is_some_and(|last| last > LAST_MAX) {
-                return Err(Failure::arguments(format!(
-                    "--last {LAST_MAX} at most, of a space; read it --since a time"
-                )));
-            }
-            let after = match (&self.after, &self.offset_file) {
-                (Some(offset), _) => offset.clone().of(store.id(), &space)?,
-                (None, Some(_)) if is_closed() => {
-                    return Err(Failure::new(
-                        "standard output is closed: what is read would be lost, and passed over next time",
-                    )
-                    .hint("open it; >/dev/null throws entries away on purpose"));
-                }
-                (None, Some(file)) => offset_file::read(file, store.id(), &space)?.unwrap_or_default(),
-                (None, None) => LexKey::default(),
-            };
-            return Ok(store.consume_space(ConsumeSpace {
-                space,
-                after,
-                after_time,
-                until_time,
-                limit: self.limit,
-            }));
-        };
-        if self.after.is_some() || self.offset_file.is_some() {
+        if self.target.1.is_some() && self.after.is_some() {
             return Err(Failure::arguments(
-                "--after and --offset-file are for a space; a segment is read --from a sequence",
+                "--after is for a space; a segment is read --from a sequence",
             ));
         }
-        let from = match self.last {
-            Some(last) => {
-                let head = store.peek(&space, &segment).await?.map_or(0, |entry| entry.sequence);
-                head.saturating_sub(last - 1).max(1)
-            }
-            None => self.from.unwrap_or(0),
-        };
-        Ok(store.consume_segment(ConsumeSegment {
-            from,
-            after_time,
-            until_time,
-            limit: self.limit,
-            ..ConsumeSegment::all(space, segment)
-        }))
-    }
-}
-
-/// Prints entries as they come, or holds back the last ones.
-struct Printer {
-    out: Out,
-    format: Format,
-    last: Option<Entry>,
-    /// Entries to print at the end, at most so many.
-    hold: Option<(usize, VecDeque<Entry>)>,
-}
-
-impl Printer {
-    fn take(&mut self, entry: Entry) -> Result<(), Failure> {
-        match &mut self.hold {
-            None => self.format.print(&entry, &mut self.out)?,
-            Some((most, held)) => {
-                if held.len() == *most {
-                    held.pop_front();
-                }
-                held.push_back(entry.clone());
-            }
+        if self.target.1.is_none() && self.from.is_some() {
+            return Err(Failure::arguments(
+                "--from is for a segment; a space is read --after an offset",
+            ));
         }
-        self.last = Some(entry);
+        if self.hold().is_some_and(|last| last > LAST_MAX) {
+            return Err(Failure::arguments(format!(
+                "--last {LAST_MAX} at most, of a space or --where; read it --since a time"
+            )));
+        }
+        if self.follow && self.hold().is_some() {
+            return Err(Failure::arguments(
+                "--last of a space, or --where, knows only at the end what is last: --follow it --since a time",
+            ));
+        }
+        if self.offset_file.is_some() && is_closed() {
+            return Err(Failure::new(
+                "standard output is closed: what is read would be lost, and passed over next time",
+            )
+            .hint("open it; >/dev/null throws entries away on purpose"));
+        }
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
-        for entry in self.hold.take().into_iter().flat_map(|(_, held)| held) {
-            self.format.print(&entry, &mut self.out)?;
+    async fn open(&self, store: &StoreClient) -> Result<Source, Failure> {
+        self.check()?;
+        let (space, segment) = self.target.clone();
+        let after = match (&self.after, &self.offset_file) {
+            (Some(offset), _) => Some(offset.clone().of(store.id(), &space)?),
+            (None, Some(file)) => offset_file::read(file, store.id(), &space)?,
+            (None, None) => None,
+        };
+        let behind = after.as_ref().map(SpaceOffset::decode).transpose();
+        let behind = behind.map_err(|error| Failure::new(error.to_string()))?;
+        let from = match (&segment, self.last, &behind) {
+            (Some(segment), _, Some(behind)) if behind.segment != *segment => {
+                return Err(Failure::new(format!(
+                    "the offset is one of {space}/{}, not of {space}/{segment}",
+                    behind.segment
+                )));
+            }
+            (Some(_), _, Some(behind)) => behind.sequence.saturating_add(1),
+            (Some(segment), Some(last), None) if self.hold().is_none() => {
+                let head = store.peek(&space, segment).await?.map_or(0, |entry| entry.sequence);
+                head.saturating_sub(last - 1).max(1)
+            }
+            _ => self.from.unwrap_or(0),
+        };
+        let is_filtered = !self.wanted.is_empty();
+        let log = || {
+            let part = Part {
+                space: space.clone(),
+                segment: segment.clone(),
+                from,
+                behind: behind.clone().filter(|_| segment.is_none()),
+                after_time: self.since,
+                until_time: self.until,
+                wanted: self.wanted.clone(),
+            };
+            FromLog::new(store, part, self.follow).map(Box::new)
+        };
+        if self.follow {
+            return Ok(Source::Log(log()?, None));
         }
-        self.out.flush()
+        // What is left out does not count.
+        let limit = if is_filtered { 0 } else { self.limit };
+        let (after_time, until_time) = (self.since.unwrap_or(0), self.until.unwrap_or(0));
+        let entries = match &segment {
+            None => store.consume_space(ConsumeSpace {
+                space: space.clone(),
+                after: after.unwrap_or_default(),
+                after_time,
+                until_time,
+                limit,
+            }),
+            Some(segment) => store.consume_segment(ConsumeSegment {
+                from,
+                after_time,
+                until_time,
+                limit,
+                ..ConsumeSegment::all(space.clone(), segment)
+            }),
+        };
+        Ok(match is_filtered {
+            true => Source::Log(log()?, Some(entries)),
+            false => Source::Call(entries, Vec::new()),
+        })
     }
 }
 
@@ -224,37 +245,12 @@ fn broken_off(error: Error, began: bool) -> Failure {
             | Error::Tls { .. }
             | Error::Invalid(_)
     );
+    if let Error::NotInV1(_) = error {
+        let next = "without --follow, and with --offset-file, each run prints what is new";
+        return Failure::from(error).hint(next);
+    }
     match refused && !began {
         true => Failure::from(error),
         false => Failure::from(error).during("the stream broke off, there may be more entries"),
-    }
-}
-
-#[derive(clap::Args)]
-pub(crate) struct Peek {
-    /// The segment
-    #[arg(value_name = "SPACE/SEGMENT", value_parser = path)]
-    target: (String, String),
-    /// json, payload, or a template such as '{sequence} {payload}'
-    #[arg(long, value_name = "FORMAT", value_parser = format, conflicts_with = "json")]
-    format: Option<Format>,
-    /// Print a JSON line (as without --format)
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    connect: Connect,
-}
-
-impl Peek {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
-        let (space, segment) = &self.target;
-        match self.connect.open()?.peek(space, segment).await? {
-            Some(entry) => {
-                let mut out = Out::new();
-                self.format.unwrap_or(Format::Json).print(&entry, &mut out)?;
-                out.flush()
-            }
-            None => Err(Failure::new(format!("{space}/{segment} holds no entries"))),
-        }
     }
 }

@@ -1,0 +1,131 @@
+//! A program that prints a token: run before each dial, so that a token that expires is replaced. It is bounded in time and in what is read
+//! of it, and no shell stands between unless it is the program.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+/// How long it may take.
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Most bytes of a token.
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
+
+/// Bytes of standard error that are told.
+const SAID_BYTES_MAX: u64 = 2 << 10;
+
+/// How long its standard error is waited for once it has ended: a program that it left behind may hold it open.
+const SAID_WAIT: Duration = Duration::from_millis(200);
+
+/// Runs it, and returns what it prints without white space around it. Dropped before its end, the program is killed.
+///
+/// # Errors
+/// It does not start, fails, takes too long, or prints what is no token; with what it said.
+pub(crate) async fn token_of(words: &[String]) -> Result<String, String> {
+    within(TIME_MAX, words).await
+}
+
+async fn within(time: Duration, words: &[String]) -> Result<String, String> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err("the token command is empty".to_owned());
+    };
+    let told = |why: String| format!("the token command `{}` {why}", words.join(" "));
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let mut child = match command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => return Err(told(format!("does not start: {error}"))),
+    };
+    let (printing, saying) = (child.stdout.take(), child.stderr.take());
+    // What it says is read beside: a full pipe would hold the program up.
+    let saying = tokio::spawn(async move { first_bytes(saying, SAID_BYTES_MAX).await });
+    let work = async {
+        let printed = first_bytes(printing, TOKEN_BYTES_MAX + 1).await;
+        (printed, child.wait().await)
+    };
+    let Ok((printed, ended)) = tokio::time::timeout(time, work).await else {
+        return Err(told(format!("took longer than {time:?}, and was ended")));
+    };
+    let said = tokio::time::timeout(SAID_WAIT, saying).await;
+    let said = said.ok().and_then(Result::ok).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let said = match said.trim() {
+        "" => String::new(),
+        said => format!(": {}", said.replace('\n', " / ")),
+    };
+    match ended {
+        Ok(status) if status.success() => {}
+        Ok(status) => return Err(told(format!("failed with {status}{said}"))),
+        Err(error) => return Err(told(format!("cannot be waited for: {error}"))),
+    }
+    if printed.len() as u64 > TOKEN_BYTES_MAX {
+        return Err(told(format!(
+            "printed more than {TOKEN_BYTES_MAX} bytes, which is no token"
+        )));
+    }
+    let printed = String::from_utf8(printed).unwrap_or_default();
+    let token = printed.trim();
+    match token.is_empty() || token.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        true => Err(told(format!("printed no token, which is one word{said}"))),
+        false => Ok(token.to_owned()),
+    }
+}
+
+/// The first bytes, while all others are read too, and forgotten.
+async fn first_bytes(from: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut from) = from {
+        // What cannot be read is not there; that the program failed says its exit code.
+        let _ = (&mut from).take(most).read_to_end(&mut bytes).await;
+        let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
+    }
+    bytes
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Vec<String> {
+        ["sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    #[tokio::test]
+    async fn what_it_prints_is_the_token_and_what_goes_wrong_is_told_with_what_it_said() {
+        assert_eq!(token_of(&shell("echo; echo ' a.b.c '")).await.as_deref(), Ok("a.b.c"));
+        for (script, said) in [
+            (
+                "echo no such secret >&2; echo second >&2; exit 3",
+                "exit status: 3: no such secret / second",
+            ),
+            ("exit 1", "failed with exit status: 1"),
+            ("kill -9 $$", "signal: 9"),
+            (":", "printed no token"),
+            ("echo two words", "printed no token"),
+            ("echo token; echo why >&2; echo more", "one word: why"),
+            ("head -c 70000 /dev/zero", "more than 65536 bytes"),
+            ("yes error | head -c 9000000 >&2; exit 2", "exit status: 2"),
+        ] {
+            let why = token_of(&shell(script)).await.unwrap_err();
+            assert!(why.contains(said) && why.len() < 4096, "{script}: {why}");
+        }
+        let missing = token_of(&["/there/is/none".to_owned()]).await.unwrap_err();
+        assert!(missing.contains("does not start"), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn no_shell_reads_its_words() {
+        let words = ["printf", "%s", "$HOME;`x`"].map(str::to_owned);
+        assert_eq!(token_of(&words).await.as_deref(), Ok("$HOME;`x`"));
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_is_ended() {
+        let why = within(Duration::from_millis(50), &shell("sleep 600"))
+            .await
+            .unwrap_err();
+        assert!(why.contains("took longer than 50ms"), "{why}");
+    }
+}
