@@ -16,14 +16,44 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&fresh);
         return Err(error);
     }
-    // The name is durable only with its folder.
+    sync_folder_of(path)
+}
+
+/// A name is durable only with its folder.
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::fs::File::open(match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     })?
     .sync_all()?;
+    let _ = path;
     Ok(())
+}
+
+/// A file that gets its name when it is whole. Dropped before, it is removed.
+pub(crate) struct Fresh(PathBuf);
+
+impl Fresh {
+    /// Makes one beside the place where it goes.
+    pub(crate) fn beside(path: &Path) -> std::io::Result<(Self, std::fs::File)> {
+        let fresh = beside(path);
+        let file = OpenOptions::new().write(true).create_new(true).open(&fresh)?;
+        Ok((Self(fresh), file))
+    }
+
+    /// Gives it its name, durable.
+    pub(crate) fn keep_as(self, path: &Path) -> std::io::Result<()> {
+        std::fs::rename(&self.0, path)?;
+        sync_folder_of(path)
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        // Under its own name it is no more.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Whether everybody on this host may read or change a file.

@@ -119,17 +119,17 @@ impl Add {
             store: self.store,
             secret,
         };
-        let is_in_use = contexts::change(|contexts| {
+        let added = contexts::change(|contexts| {
             if contexts.contexts.contains_key(&name) && !self.replace {
                 return Err(Failure::arguments(format!("there is a context {name}"))
                     .hint("take another name, or add --replace to replace it"));
             }
-            let added = line(&name, &context, contexts);
+            let line = line(&name, &context, contexts);
             contexts.contexts.insert(name.clone(), context);
-            Ok(added)
+            Ok(line)
         })?;
         Out::new().result("it is kept", |out| match json_lines(self.json) {
-            true => out.json(&is_in_use),
+            true => out.json(&added),
             false => out.text(format_args!(
                 "kept {name}; `{} context use {name}` makes it the one in use",
                 called()

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::arguments::space;
 use crate::connect::Connect;
 use crate::failure::Failure;
-use crate::import::{Imported, Source, run, stored_now};
+use crate::import::{Imported, Source, entries, run, stored_now};
 use crate::input::{Format, check_packed};
 use crate::output::{Out, counted, json_lines, note};
 use crate::terminal::bar::Bar;
@@ -36,6 +36,18 @@ pub(crate) struct Import {
     /// Store rows once more that are stored under another name
     #[arg(long)]
     again: bool,
+    /// Lines of export, each at the sequence it had
+    #[arg(long, conflicts_with_all = ["segment_by", "format", "source", "ordered", "again"])]
+    entries: bool,
+    /// Metadata for an entry's time [original-timestamp]
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "entries",
+        default_value = "original-timestamp",
+        hide_default_value = true
+    )]
+    time_as: String,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -50,7 +62,7 @@ impl Import {
         let named = self.source.is_some();
         let name = match self.source {
             Some(name) => name,
-            None if is_stdin => {
+            None if is_stdin && !self.entries => {
                 return Err(
                     Failure::arguments("standard input has no name that a rerun could go on under")
                         .hint("give it one with --source NAME"),
@@ -95,9 +107,12 @@ impl Import {
             ordered: self.ordered,
             again: self.again,
         };
-        let one_segment = source.segment_by.is_none();
+        let one_segment = source.segment_by.is_none() && !self.entries;
         let bar = Bar::new(bytes);
-        let imported = run(&store, &self.space, source, input, &bar).await;
+        let imported = match self.entries {
+            true => entries::run(&store, &self.space, source.told_by, self.time_as, input, &bar).await,
+            false => run(&store, &self.space, source, input, &bar).await,
+        };
         bar.clear();
         let imported = imported?;
         let Imported {
@@ -130,7 +145,10 @@ impl Import {
                     rows - stored
                 ))?;
                 if !ordered && segments > 1 {
-                    out.text("each segment has the order of the file, the space has not (--ordered keeps it)")?;
+                    let how = if self.entries { "" } else { " (--ordered keeps it)" };
+                    out.text(format_args!(
+                        "each segment has the order of the file, the space has not{how}"
+                    ))?;
                 }
             }
             Ok(())

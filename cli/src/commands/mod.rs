@@ -8,6 +8,7 @@ mod copy;
 mod demo;
 mod dev;
 mod doctor;
+mod export;
 mod health;
 mod help;
 mod import;
@@ -20,7 +21,7 @@ mod serve;
 mod shells;
 mod token;
 
-use clap::Subcommand;
+use clap::{CommandFactory as _, Subcommand};
 use streamkit_engine::disk;
 
 use crate::arguments::log::LogOptions;
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     Segments(lists::Segments),
     /// Count what a store, a space or a segment holds
     Status(lists::Status),
+    /// Write entries to a file, which import --entries reads
+    Export(export::Export),
     /// Copy a store or spaces of it into another one; run again, what is new
     Copy(copy::Copy),
     /// Check every byte of a data directory that no server is using
@@ -138,6 +141,7 @@ impl Command {
             Self::Spaces(spaces) => interruptible(spaces.run()).await,
             Self::Segments(segments) => interruptible(segments.run()).await,
             Self::Status(status) => interruptible(status.run()).await,
+            Self::Export(export) => interruptible(export.run()).await,
             Self::Copy(copy) => interruptible(copy.run()).await.map_err(|failure| {
                 failure.hint_if_interrupted(
                     "what was copied stays: run the same command again, it goes on and adds nothing twice",
@@ -156,9 +160,9 @@ impl Command {
                 failure.hint_if_interrupted("the new directory is unfinished: run the same command, it begins anew")
             }),
             Self::Bench(bench) => stoppable(|stop| bench.run(stop)).await,
-            Self::Completions(completions) => completions.run(),
-            Self::Man(man) => man.run(),
-            Self::Help(help) => help.run(),
+            Self::Completions(completions) => completions.run(Arguments::command()),
+            Self::Man(man) => man.run(Arguments::command()),
+            Self::Help(help) => help.run(Arguments::command()),
             Self::BareEcho(echo) => Ok(echo.run()?),
         }
     }

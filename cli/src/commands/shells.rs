@@ -2,9 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory as _;
-
-use crate::commands::Arguments;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, path_text};
 
@@ -16,9 +13,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    /// Of commands so defined.
+    pub(crate) fn run(self, mut definition: clap::Command) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Arguments::command(), "streamkit", &mut script);
+        clap_complete::generate(self.shell, &mut definition, "streamkit", &mut script);
         let mut out = Out::new();
         out.prepared_line(script.trim_ascii_end())?;
         out.flush()
@@ -35,13 +33,13 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    /// Of commands so defined.
+    pub(crate) fn run(self, definition: clap::Command) -> Result<(), Failure> {
         let dir = &self.dir;
         let told = |error: std::io::Error| Failure::from(error).during(dir.display());
         std::fs::create_dir_all(dir).map_err(told)?;
-        let command = Arguments::command();
-        clap_mangen::generate_to(command.clone(), dir).map_err(told)?;
-        let pages = pages(&command);
+        clap_mangen::generate_to(definition.clone(), dir).map_err(told)?;
+        let pages = pages(&definition);
         Out::new().result("the pages are written", |out| match json_lines(self.json) {
             true => out.json(&serde_json::json!({ "dir": path_text(dir), "pages": pages })),
             false => out.text(format_args!("{} in {}", counted(pages, "page"), dir.display())),

@@ -26,7 +26,7 @@ pub(crate) struct Ends {
     /// Token that reads it
     #[arg(long, env = "STREAMKIT_FROM_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     from_token: Option<String>,
-    /// What is kept under this name has what is not given
+    /// Context for what is not given
     #[arg(long, value_name = "NAME", value_parser = contexts::name)]
     from_context: Option<String>,
     /// Server that is written to
@@ -38,7 +38,7 @@ pub(crate) struct Ends {
     /// Token that reads and writes it
     #[arg(long, env = "STREAMKIT_TO_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     to_token: Option<String>,
-    /// What is kept under this name has what is not given
+    /// Context for what is not given
     #[arg(long, value_name = "NAME", value_parser = contexts::name)]
     to_context: Option<String>,
     /// Longest silence in a call

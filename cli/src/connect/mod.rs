@@ -54,7 +54,7 @@ pub(crate) struct Connect {
         value_parser = store
     )]
     store: Option<Uuid>,
-    /// What is kept under this name has what is not given
+    /// Context for what is not given
     #[arg(
         long,
         env = "STREAMKIT_CONTEXT",

@@ -3,6 +3,8 @@
 //! digest of all rows up to it, so the head of a segment tells which of its rows are stored, and whether they are this
 //! file's. Nothing else needs to be remembered.
 
+pub(crate) mod entries;
+pub(crate) mod pieces;
 mod rows;
 mod standing;
 mod store;

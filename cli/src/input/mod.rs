@@ -3,6 +3,7 @@
 
 pub(crate) mod csv;
 mod encoding;
+pub(crate) mod entry_line;
 mod format;
 pub(crate) mod json;
 pub(crate) mod lines;

@@ -22,13 +22,13 @@ struct Line {
 }
 
 /// A text where there is a value: `null` is none.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(Some)
 }
 
 /// An object of texts, each under a key of its own.
 #[derive(Default)]
-struct Texts(HashMap<String, String>);
+pub(super) struct Texts(pub(super) HashMap<String, String>);
 
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -68,15 +68,7 @@ pub(crate) fn read(number: u64, line: &[u8]) -> Result<NewRecord, String> {
         return Err("not a JSON object".to_owned());
     }
     let line: Line = serde_json::from_slice(line).map_err(|error| fault(&error))?;
-    let payload = match (line.payload, line.payload_base64) {
-        (Some(text), None) => text.into_bytes(),
-        (None, Some(text)) => STANDARD
-            .decode(text)
-            .map_err(|error| format!("payload_base64: {error}"))?,
-        (None, None) => return Err("neither payload nor payload_base64".to_owned()),
-        (Some(_), Some(_)) => return Err("payload and payload_base64 exclude each other".to_owned()),
-    };
-    let record = NewRecord::new(payload);
+    let record = NewRecord::new(payload(line.payload, line.payload_base64)?);
     Ok(line
         .metadata
         .0
@@ -84,8 +76,20 @@ pub(crate) fn read(number: u64, line: &[u8]) -> Result<NewRecord, String> {
         .fold(record, |record, (key, value)| record.with(key, value)))
 }
 
+/// A payload, which is a text or stands in base64.
+pub(super) fn payload(as_text: Option<String>, as_base64: Option<String>) -> Result<Vec<u8>, String> {
+    match (as_text, as_base64) {
+        (Some(text), None) => Ok(text.into_bytes()),
+        (None, Some(text)) => STANDARD
+            .decode(text)
+            .map_err(|error| format!("payload_base64: {error}")),
+        (None, None) => Err("neither payload nor payload_base64".to_owned()),
+        (Some(_), Some(_)) => Err("payload and payload_base64 exclude each other".to_owned()),
+    }
+}
+
 /// Without the line that the parser counts, which is always the first.
-fn fault(error: &serde_json::Error) -> String {
+pub(super) fn fault(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     match text.strip_suffix(&place) {

@@ -81,7 +81,7 @@ fn failures_have_their_exit_codes_and_say_what_next() {
     assert_eq!(served.run(&["peek", "no-slash"]).status.code(), Some(2));
     assert_eq!(served.run(&["spaces", "--token", "forged"]).status.code(), Some(4));
     for wrong in [
-        &["consume", "o", "--since", "yesterday"][..],
+        &["consume", "o", "--since", "tomorrow"][..],
         &["spaces", "--url", "ftp://127.0.0.1:1"],
         &["bench", "--writers", "0"],
         &["serve", "--channel-inbound-bytes", "5"],

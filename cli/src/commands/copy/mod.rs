@@ -1,7 +1,6 @@
 //! `copy`: the entries of a store into another one, at the same sequences. It can be run again: what is there is compared, and what is
 //! missing is appended, so nothing is stored twice.
 
-mod pieces;
 mod segment;
 
 use std::collections::HashMap;

@@ -6,8 +6,8 @@ use serde::Serialize;
 use streamkit_client::{Entry, Error, NewRecord, StoreClient};
 use twox_hash::XxHash64;
 
-use super::pieces::Pieces;
 use crate::failure::Failure;
+use crate::import::pieces::Pieces;
 
 /// A segment of the source.
 pub(super) struct Segment {

@@ -4,10 +4,8 @@ mod errors;
 
 use std::io::Write as _;
 
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
-use crate::commands::Arguments;
 use crate::failure::Failure;
 use crate::output::Out;
 
@@ -51,20 +49,21 @@ pub(crate) struct Help {
 }
 
 impl Help {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    /// Of commands so defined.
+    pub(crate) fn run(self, definition: clap::Command) -> Result<(), Failure> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match &words[..] {
             ["errors", text @ ..] => errors::told(&text.join(" ")),
             ["quickstart"] => page(QUICKSTART),
-            words => of_command(words),
+            words => of_command(words, definition),
         }
     }
 }
 
 /// What `COMMAND --help` says.
-fn of_command(words: &[&str]) -> Result<(), Failure> {
+fn of_command(words: &[&str], definition: clap::Command) -> Result<(), Failure> {
     let called = ["streamkit"].iter().chain(words).chain(&["--help"]);
-    match Arguments::command().try_get_matches_from(called) {
+    match definition.try_get_matches_from(called) {
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp) => {
             let printed = help.print().and_then(|()| std::io::stdout().flush());
             match printed {

@@ -7,7 +7,7 @@ use streamkit_client::{ConsumeSegment, Entries, Entry, Error, StoreClient};
 const ENTRIES: u64 = 50_000;
 
 /// The entries of a range, in order and without a hole.
-pub(super) struct Pieces<'a> {
+pub(crate) struct Pieces<'a> {
     store: &'a StoreClient,
     path: (&'a str, &'a str),
     next: u64,
@@ -16,7 +16,7 @@ pub(super) struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    pub(super) fn new(store: &'a StoreClient, path: (&'a str, &'a str), first: u64, last: u64) -> Self {
+    pub(crate) fn new(store: &'a StoreClient, path: (&'a str, &'a str), first: u64, last: u64) -> Self {
         Self {
             store,
             path,
@@ -30,7 +30,7 @@ impl<'a> Pieces<'a> {
     ///
     /// # Errors
     /// The read failed, or an entry that was there is not any more.
-    pub(super) async fn next(&mut self) -> Result<Option<Entry>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Entry>, Error> {
         if self.next > self.last {
             return Ok(None);
         }
