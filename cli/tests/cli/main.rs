@@ -24,6 +24,7 @@ mod json_log;
 mod kill;
 mod limits;
 mod offline;
+mod pages;
 mod people;
 mod picked;
 mod pipes;
