@@ -38,6 +38,20 @@ impl Metadata {
         Self::is_encoded(&bytes).then_some(Self(bytes))
     }
 
+    /// Takes encoded bytes from a producer, which are to be as [`Metadata::from_pairs`] makes them: what is not in order, or has
+    /// a key twice, would be read as one thing here and as another there.
+    ///
+    /// # Errors
+    /// `None` unless the bytes are exactly a list of UTF-8 pairs, in byte order of keys that differ.
+    pub fn from_producer(bytes: Bytes) -> Option<Self> {
+        let taken = Self::from_encoded(bytes)?;
+        taken
+            .iter()
+            .map(|(key, _)| key)
+            .is_sorted_by(|a, b| a < b)
+            .then_some(taken)
+    }
+
     /// Whether bytes are exactly a list of UTF-8 pairs.
     pub(crate) fn is_encoded(bytes: &[u8]) -> bool {
         let mut rest = Some(bytes);

@@ -298,6 +298,7 @@ pub fn sections<'a>(
 }
 
 const BAD_METADATA: FormatError = FormatError::Invalid("metadata that is not a list of texts");
+const UNORDERED: FormatError = FormatError::Invalid("metadata that is not a list of texts in the order of its keys");
 
 /// Decodes the records of one section into entries that share `buffer`, in which the transaction starts at `start`.
 /// Only sequences in `wanted` are returned.
@@ -350,10 +351,10 @@ pub fn entries(
     Ok(())
 }
 
-/// The records of a section that was read from the front of `buffer`, and from nowhere else in it; they share its bytes.
+/// The records of a section that a producer put at the front of `buffer`; they share its bytes.
 ///
 /// # Errors
-/// [`FormatError`]: they do not fill it exactly, or have metadata that are none.
+/// [`FormatError`]: they do not fill it exactly, or have metadata that are none ([`Metadata::from_producer`]).
 pub fn records(buffer: &Bytes, section: &Section<'_>) -> Result<Vec<Record>, FormatError> {
     let mut cursor = Cursor::new(section.body);
     // What a count promises is believed as far as there are bytes for it.
@@ -367,7 +368,7 @@ pub fn records(buffer: &Bytes, section: &Section<'_>) -> Result<Vec<Record>, For
         cursor.slice(payload_bytes)?;
         let metadata = match metadata_bytes {
             0 => Metadata::default(),
-            _ => Metadata::from_encoded(buffer.slice(metadata_at..payload_at)).ok_or(BAD_METADATA)?,
+            _ => Metadata::from_producer(buffer.slice(metadata_at..payload_at)).ok_or(UNORDERED)?,
         };
         records.push(Record {
             payload: buffer.slice(payload_at..payload_at + payload_bytes),

@@ -233,6 +233,38 @@ async fn more_parts_than_may_be_are_invalid() {
 }
 
 #[tokio::test]
+async fn metadata_that_two_readers_could_read_in_two_ways_is_invalid() {
+    let host = Host::start().await;
+    let mut peer = Peer::connect(&host).await;
+    let mut first = 1;
+    for (keys, is_good) in [
+        ("ab", true),
+        ("ba", false),
+        ("aa", false),
+        ("abb", false),
+        ("abc", true),
+    ] {
+        let pairs = keys
+            .chars()
+            .zip(1..)
+            .map(|(key, value)| [key.to_string(), format!("{value}")]);
+        let encoded: Vec<u8> = pairs
+            .flat_map(|pair| Metadata::from_pairs([pair.into()]).encoded().to_vec())
+            .collect();
+        let mut append = append(first, &["x".into()]);
+        append.sections[0].records[0].metadata = Metadata::from_encoded(encoded.into()).unwrap();
+        let answer = peer.append(append).await;
+        assert_eq!(
+            answer.err().map(|error| error.code),
+            (!is_good).then_some(Code::Invalid),
+            "{keys}"
+        );
+        first += u64::from(is_good);
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn who_may_not_read_is_told_the_heads_of_a_conflict_alone() {
     let host = Host::start().await;
     let mut peer = Peer::connect(&host).await;
