@@ -38,13 +38,18 @@ impl FairBudget {
     pub(crate) fn try_take(self: &Arc<Self>, store: Uuid, bytes: usize) -> Option<FairShare> {
         let bytes = bytes.min((self.bytes / 2).max(1));
         let mut held = self.lock();
-        let own = held.get(&store).copied().unwrap_or(0) + bytes;
+        let before = held.get_mut(&store);
+        let own = before.as_ref().map_or(0, |own| **own) + bytes;
         // The only one there is has no half.
         if own > self.all.free().saturating_sub(bytes) && self.bytes > 1 {
             return None;
         }
         let share = self.all.try_take(bytes)?;
-        held.insert(store, own);
+        // Most often it holds something: each append of a busy store comes by here, and to find it is a hash.
+        match before {
+            Some(before) => *before = own,
+            None => _ = held.insert(store, own),
+        }
         Some(FairShare {
             bytes,
             store,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use streamkit_protocol::v2::{CallError, Class, Code, Kind, frame};
+use streamkit_protocol::v2::{CallError, Class, Code, HEAD_BYTES, Kind, frame};
 use tokio::time::timeout;
 
 use super::credit::{Both, Credit};
@@ -55,16 +55,18 @@ impl Answering {
     /// Ends the call with its result. Of a connection that is gone, does nothing.
     pub(super) async fn end(&self) {
         let result = std::mem::take(&mut *self.result.lock().unwrap_or_else(PoisonError::into_inner));
-        self.last(Kind::End, |out| out.extend_from_slice(&result)).await;
+        let body = |out: &mut Vec<u8>| out.extend_from_slice(&result);
+        self.last(Kind::End, result.len(), body).await;
     }
 
     /// Ends it with an error. Of a connection that is gone, does nothing.
     pub(super) async fn fail(&self, error: &CallError) {
-        self.last(Kind::Error, |out| error.put(out)).await;
+        self.last(Kind::Error, 0, |out| error.put(out)).await;
     }
 
-    async fn last(&self, kind: Kind, body: impl FnOnce(&mut Vec<u8>)) {
-        let mut out = Vec::new();
+    /// Sends the last frame, whose body has `bytes` at least.
+    async fn last(&self, kind: Kind, bytes: usize, body: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = Vec::with_capacity(HEAD_BYTES + bytes);
         frame(&mut out, (self.channel, kind), |_| {}, body);
         let _ = self.outbound.send(out.into()).await;
     }

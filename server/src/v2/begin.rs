@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::poll;
+use futures_util::{FutureExt as _, poll};
 use streamkit_engine::{StoreId, Timestamp};
 use streamkit_protocol::v2::{self, CallError, Class, Code, Frame, Kind, Malformed, TRACE, frame};
 use tokio::sync::watch;
@@ -128,10 +128,9 @@ impl Conversation {
     /// A call of so many bytes, served. In a box: it is large, and an idle connection is not to hold room for it.
     fn served(&self, call: Begun, asked: v2::Call, bytes: usize) -> ServedCall {
         let (window, outbound) = (self.window.clone(), self.outbound.clone());
-        Box::pin(async move {
-            call.serve(asked).await;
-            give_back(&window, bytes, &outbound);
-        })
+        // No block around it, which would hold room for the call a second time.
+        let served = call.serve(asked);
+        Box::pin(served.map(move |()| give_back(&window, bytes, &outbound)))
     }
 
     /// Ends a call with an error as soon as it begins, without a task of its own. It waits for refusals before it that the peer has not taken: while it

@@ -230,3 +230,19 @@ impl Endings {
 pub(super) fn read(body: &Bytes, verb: u8) -> Result<v2::Call, Failed> {
     v2::Call::decode(body)?.ok_or(Failed::UnknownVerb(verb))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_bytes<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A connection may have thousands of appends under way, and each is in a box of this size, or a few bytes more.
+    #[test]
+    fn an_append_holds_no_room_for_what_other_calls_need() {
+        let bytes = future_bytes(Begun::serve);
+        assert!(bytes <= 4608, "{bytes}");
+    }
+}

@@ -59,7 +59,9 @@ pub(super) async fn run<R: Records, A: Answers>(
             metrics.stores.append_failed(&error);
             let failure = failed(error);
             if let Failure::Conflicts(heads) = &failure {
-                tell_since(&known, heads, conflict_bytes.min(CONFLICT_BYTES_MAX), store, out).await?;
+                let bytes = conflict_bytes.min(CONFLICT_BYTES_MAX);
+                // In a box: it is rare, and needs more room than all the rest.
+                Box::pin(tell_since(&known, heads, bytes, store, out)).await?;
             }
             return Err(failure.into());
         }

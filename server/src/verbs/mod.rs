@@ -58,7 +58,8 @@ pub(crate) async fn run<R: Records, A: Answers>(
     }
     let work = async {
         match verb {
-            Verb::Append(path) => append::run(path, &*store, records, out, (live, metrics)).await,
+            // In a box, as all that is larger than a commit: of those there may be many, and each is not to hold room for the others.
+            Verb::Append(path) => Box::pin(append::run(path, &*store, records, out, (live, metrics))).await,
             Verb::Commit(asked) => commit::run(asked, &*store, records, out, (live, metrics)).await,
             Verb::Trim(path, first) => Ok(remove::trim(path, first, &*store, out).await?),
             Verb::Delete(path) => Ok(remove::delete(path, &*store).await?),
@@ -96,7 +97,7 @@ pub(crate) async fn run<R: Records, A: Answers>(
                 let id = store.id();
                 // Workers are of this process alone: nothing of the store is needed for them.
                 drop(store);
-                match workers::run(watched, id, live, records, out).await? {}
+                match Box::pin(workers::run(watched, id, live, records, out)).await? {}
             }
         }
     };
@@ -113,7 +114,7 @@ async fn until_ended<R: Records>(
     tokio::select! {
         biased;
         // What is complete is not given up, and its peer often ends its side just then.
-        done = work() => Ok(done.inspect_err(|failure| failure.count(metrics))?),
+        done = Box::pin(work()) => Ok(done.inspect_err(|failure| failure.count(metrics))?),
         failure = ended => Err(failure),
     }
 }

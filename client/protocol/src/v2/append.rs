@@ -134,9 +134,14 @@ fn condition(from: &mut Cursor<'_>) -> Result<Condition, Malformed> {
     Ok(Condition { path, expected })
 }
 
+/// Bytes of an [`Appended`] before its sections, and of each of them.
+const HEAD_BYTES: usize = 8 + 8 + 2 + 2;
+const SECTION_BYTES: usize = 2 * 8;
+
 impl Appended {
     /// Writes it.
     pub fn put(&self, out: &mut Vec<u8>) {
+        out.reserve(HEAD_BYTES + SECTION_BYTES * self.sections.len());
         out.extend_from_slice(&self.position.to_le_bytes());
         out.extend_from_slice(&self.timestamp.0.to_le_bytes());
         let durability = match self.durability {
