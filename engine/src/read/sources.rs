@@ -15,14 +15,29 @@ pub(crate) struct Sources(Vec<(Name, Part)>);
 pub(super) struct Part {
     is_all: bool,
     segments: HashSet<Vec<u8>>,
+    /// In order; none begins with another.
     prefixes: Vec<String>,
 }
 
 impl Part {
     /// Whether it is of this segment.
     pub(super) fn wants(&self, segment: &[u8]) -> bool {
-        let begins = |prefix: &String| segment.starts_with(prefix.as_bytes());
-        self.is_all || self.segments.contains(segment) || self.prefixes.iter().any(begins)
+        self.is_all || self.segments.contains(segment) || self.begins(segment)
+    }
+
+    /// Whether the segment begins with one of the prefixes. Whatever stands between a prefix and a name that begins with it begins with it,
+    /// too, so only the last one before the name can be it.
+    fn begins(&self, segment: &[u8]) -> bool {
+        let behind = self.prefixes.partition_point(|prefix| prefix.as_bytes() <= segment);
+        let last = behind.checked_sub(1).and_then(|at| self.prefixes.get(at));
+        last.is_some_and(|prefix| segment.starts_with(prefix.as_bytes()))
+    }
+
+    /// Drops prefixes that begin with others.
+    fn settle(&mut self) {
+        self.prefixes.sort_unstable();
+        self.prefixes
+            .dedup_by(|longer, prefix| longer.starts_with(prefix.as_str()));
     }
 
     /// The segments that it is of, those that begin with `prefix`, and of which an extent may hold entries that can be read; `None`: they
@@ -94,6 +109,7 @@ impl Sources {
                 Wanted::Prefix(space, prefix) => spaces.entry(space).or_default().prefixes.push(prefix),
             }
         }
+        spaces.values_mut().for_each(Part::settle);
         Self(spaces.into_iter().collect())
     }
 
@@ -123,5 +139,26 @@ impl Sources {
     /// What is wanted of the space at a place.
     pub(super) fn part(&self, space: usize) -> &Part {
         &self.0[space].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_segment_is_wanted_if_it_begins_with_any_prefix(
+            prefixes in proptest::collection::vec("[abé]{0,3}", 0..8),
+            name in "[abé]{1,5}",
+        ) {
+            let space = Name::new("s").unwrap();
+            let wanted = prefixes.iter().map(|prefix| Wanted::Prefix(space.clone(), prefix.clone()));
+            let sources = Sources::new(wanted.collect());
+            let found = sources.find(&space).is_some_and(|at| sources.part(at).wants(name.as_bytes()));
+            prop_assert_eq!(found, prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())));
+        }
     }
 }
