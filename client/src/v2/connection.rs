@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::breach::Breach;
+use super::doubt::{Doubt, Then};
 use super::fault::Fault;
 use super::route::Told;
 use super::state::{Phase, State};
@@ -23,6 +24,7 @@ pub(crate) struct Connection {
     state: Mutex<State>,
     /// When the server last took something.
     progress: Arc<Progress>,
+    doubt: Doubt,
     /// Why the connection ended, once it has.
     ended: watch::Sender<Option<String>>,
 }
@@ -39,6 +41,7 @@ impl Connection {
             trace,
             state: Mutex::new(state),
             progress,
+            doubt: Doubt::default(),
             ended: watch::Sender::new(None),
         })
     }
@@ -127,11 +130,21 @@ impl Connection {
         (!is_sent && self.progress.stalled_for() < longest).then(Instant::now)
     }
 
+    /// A call that began then waited in vain for the server.
+    pub(super) fn is_doubted(&self, began: Instant) {
+        match self.doubt.grows(began) {
+            Then::Ask => self.change(State::ping),
+            Then::Wait => {}
+            Then::Leave => self.retire(),
+        }
+    }
+
     /// Does what the frames of a message say.
     ///
     /// # Errors
     /// Why the connection ends.
     pub(super) fn hear(&self, mut message: Bytes, told: &mut Told) -> Result<(), String> {
+        self.doubt.dispel();
         let most = message.len();
         let mut state = self.state();
         let mut heard = Ok(());

@@ -10,6 +10,7 @@ mod begin;
 mod breach;
 mod channel;
 mod connection;
+mod doubt;
 mod duplex;
 mod fault;
 mod greeting;

@@ -54,20 +54,20 @@ impl Patience {
         heard_up_to: u64,
         done: impl Future<Output = T>,
     ) -> Result<T, Error> {
-        let mut done = pin!(done);
+        let (began, mut done) = (Instant::now(), pin!(done));
         let mut deadline = self.deadline;
         loop {
             if let Ok(done) = timeout_at(deadline, &mut done).await {
                 return Ok(done);
             }
-            let Some(since) = connection.still_sends(heard_up_to, self.timeout) else {
-                return Err(self.over());
-            };
-            let next = since + self.timeout;
-            if next <= deadline {
-                return Err(self.over());
+            let still_sends = connection.still_sends(heard_up_to, self.timeout);
+            match still_sends.map(|since| since + self.timeout) {
+                Some(next) if next > deadline => deadline = next,
+                _ => {
+                    connection.is_doubted(began);
+                    return Err(self.over());
+                }
             }
-            deadline = next;
         }
     }
 }

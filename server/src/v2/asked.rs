@@ -38,10 +38,10 @@ pub(super) fn credit(call: &Call) -> u32 {
     }
 }
 
-/// Bytes of memory that a call takes beside those in which it came: each of its parts has names of its own there, and of a follow stands twice;
-/// the shortest takes 7 bytes of a frame.
+/// Bytes of memory that a call takes beside those in which it came: each of its parts has names of its own there, and the shortest takes
+/// 7 bytes of a frame.
 pub(super) fn unfolded_bytes(call: &Call) -> usize {
-    const PART_BYTES: usize = 2 * (size_of::<Wanted>() + 2 * size_of::<[usize; 5]>());
+    const PART_BYTES: usize = size_of::<Wanted>() + 2 * size_of::<[usize; 5]>();
     let parts = match call {
         Call::Read(Read {
             source: ReadSource::Log(parts, _),

@@ -156,6 +156,7 @@ pub struct Relay {
     /// A client on the other side of it.
     pub client: Builder,
     cut: Arc<Notify>,
+    stun: Arc<Notify>,
 }
 
 impl Relay {
@@ -163,21 +164,26 @@ impl Relay {
         let (mut listener, client) = Listener::new(host.via).await;
         let (via, door) = (host.via, host.door.clone());
         let target = host.url.trim_start_matches("ws://").to_owned();
-        let cut = Arc::new(Notify::new());
-        let cutting = cut.clone();
+        let (cut, stun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let ends = [cut.clone(), stun.clone()];
         tokio::spawn(async move {
             loop {
                 let near = listener.accept().await;
-                let (target, door, cutting) = (target.clone(), door.clone(), cutting.clone());
+                let (target, door, ends) = (target.clone(), door.clone(), ends.clone());
                 tokio::spawn(async move {
                     match via {
-                        Via::Sockets | Via::V1 => relay(near, TcpStream::connect(target).await, &cutting).await,
-                        Via::InProcess => relay(near, through(&door), &cutting).await,
+                        Via::Sockets | Via::V1 => relay(near, TcpStream::connect(target).await, ends).await,
+                        Via::InProcess => relay(near, through(&door), ends).await,
                     }
                 });
             }
         });
-        Self { client, cut }
+        Self { client, cut, stun }
+    }
+
+    /// From now on the connections that it has carry nothing, and nobody closes them.
+    pub fn stun(&self) {
+        self.stun.notify_waiters();
     }
 
     pub fn cut(&self) {
@@ -185,13 +191,34 @@ impl Relay {
     }
 }
 
-async fn relay(mut near: Box<dyn Stream>, far: std::io::Result<impl Stream>, cut: &Notify) {
+async fn relay(mut near: Box<dyn Stream>, far: std::io::Result<impl Stream>, [cut, stun]: [Arc<Notify>; 2]) {
     if let Ok(mut far) = far {
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
             () = cut.notified() => {}
+            () = stun.notified() => cut.notified().await,
         }
     }
+}
+
+/// A connection that carries nothing any more, and that nobody closes, costs a few calls their time, not all that come.
+#[tokio::test]
+async fn a_connection_that_has_gone_silent_is_left() {
+    let host = Host::start().await;
+    let relay = Relay::start(&host).await;
+    let client = relay.client.clone().token(token(&["streamkit::*"]));
+    let client = client.timeout(Duration::from_millis(500)).build();
+    let store = client.store(STORE);
+    store.publish("s", "a", NewRecord::new("x")).await.unwrap();
+    relay.stun();
+    let mut silent = 0;
+    while let Err(error) = store.spaces().await {
+        assert!(matches!(error, Error::Timeout(_)), "{error}");
+        silent += 1;
+        assert!(silent < 10, "it is not left");
+    }
+    assert!(silent > 0, "it was not silent");
+    host.stop().await;
 }
 
 async fn calls_that_find_no_connection_share_one_dial(via: Via) {
