@@ -22,7 +22,7 @@ pub(crate) type WebSocket = WebSocketStream<Stream>;
 
 /// Buffer of the WebSocket reader, bytes. Every idle connection has one, and the library fills all of it with zeroes whenever it looks
 /// for more, as it does after each write. The library's default is 128 KiB.
-const READ_BUFFER_BYTES: usize = 4 << 10;
+const READ_BUFFER_BYTES: usize = 2 << 10;
 
 /// Bytes that the WebSocket writer gathers before it writes.
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
