@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamkit_protocol::Request;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use uuid::Uuid;
 
 use crate::channel::Channel;
 use crate::connected::Connected;
+use crate::connection::Connection;
 use crate::dial::Dialler;
 use crate::error::Error;
+use crate::hooks::{LiveEvent, LiveHook};
 use crate::link::Link;
 use crate::v2;
 
@@ -26,11 +28,28 @@ pub(crate) struct Shared {
     link: Arc<Link>,
     timeout: Duration,
     publishing: [Mutex<()>; PUBLISH_LANES],
+    live: Option<LiveHook>,
+    /// Whether the client is closed. Whoever works on its behalf hears of it, and is waited for.
+    closing: watch::Sender<bool>,
+}
+
+/// The close of a client, for one who works on its behalf until then.
+pub(crate) struct Closing(watch::Receiver<bool>);
+
+impl Closing {
+    /// Ready once the client is closed, or gone.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn begins(&mut self) {
+        let _ = self.0.wait_for(|closing| *closing).await;
+    }
 }
 
 impl Shared {
     pub(crate) fn new(dialler: Dialler, timeout: Duration) -> Self {
         Self {
+            live: dialler.hooks.live.clone(),
+            closing: watch::Sender::new(false),
             link: Arc::new(Link::new(dialler)),
             timeout,
             publishing: std::array::from_fn(|_| Mutex::new(())),
@@ -42,8 +61,10 @@ impl Shared {
         self.link.connection_within(self.timeout).await
     }
 
-    /// Ends the connection, and dialling, for good.
+    /// Ends what goes on for long, then the connection, and dialling, for good.
     pub(crate) async fn close(&self) {
+        self.closing.send_replace(true);
+        let _ = tokio::time::timeout(GOODBYE, self.closing.closed()).await;
         if let Some(connection) = self.link.close() {
             let _ = tokio::time::timeout(GOODBYE, connection.wait_ended()).await;
         }
@@ -86,6 +107,11 @@ impl Call {
         self.shared.connection().await
     }
 
+    /// The same within this time.
+    pub(crate) async fn connection_within(&self, longest: Duration) -> Result<Connected, Error> {
+        self.shared.link.connection_within(longest).await
+    }
+
     /// Whether the server speaks v2. Dials if there is no connection.
     pub(crate) async fn is_v2(&self) -> Result<bool, Error> {
         Ok(matches!(self.connection().await?, Connected::V2(_)))
@@ -98,9 +124,24 @@ impl Call {
 
     /// A fresh channel.
     pub(crate) async fn channel(&self) -> Result<Channel, Error> {
-        let connection = self.connection().await?.v1()?;
-        let link = self.shared.link.clone();
-        Ok(Channel::open(link, connection, self.store, self.timeout()))
+        Ok(self.channel_over(self.connection().await?.v1()?))
+    }
+
+    /// The same over this connection.
+    pub(crate) fn channel_over(&self, connection: Arc<Connection>) -> Channel {
+        Channel::open(self.shared.link.clone(), connection, self.store, self.timeout())
+    }
+
+    /// Tells the client's program what happens to something that goes on for long.
+    pub(crate) fn tell(&self, event: &LiveEvent) {
+        if let Some(hook) = &self.shared.live {
+            hook(event);
+        }
+    }
+
+    /// Hears when the client is closed, which waits a little for whoever has not dropped it.
+    pub(crate) fn closing(&self) -> Closing {
+        Closing(self.shared.closing.subscribe())
     }
 
     /// A channel opened with a request.

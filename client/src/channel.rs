@@ -217,22 +217,32 @@ impl Channel {
 
     /// A message that is already here, if any.
     pub(crate) fn try_receive(&mut self) -> Option<Result<Option<Bytes>, Error>> {
+        Some(self.try_next()?.and_then(message))
+    }
+
+    /// What is already here, if anything.
+    pub(crate) fn try_next(&mut self) -> Option<Result<Arrival, Error>> {
         if self.ended {
-            return Some(Ok(None));
+            return Some(Ok(Arrival::End));
         }
         if self.left {
             return None;
         }
         let inbound = self.inbox.try_recv()?;
-        let taken = self.take(inbound).transpose()?;
-        Some(taken.and_then(message))
+        self.take(inbound).transpose()
     }
 
     /// What comes next.
     ///
     /// Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Arrival, Error> {
-        let mut longest = self.timeout;
+        self.next_within(self.timeout).await
+    }
+
+    /// The same of a server that may be silent for this long.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn next_within(&mut self, mut longest: Duration) -> Result<Arrival, Error> {
         loop {
             if self.ended {
                 return Ok(Arrival::End);

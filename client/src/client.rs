@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::call::{Call, Shared};
 use crate::dial::{Dialler, TokenSource};
 use crate::error::Error;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, LiveEvent};
 use crate::retry::RetryPolicy;
 use crate::store::StoreClient;
 use crate::tls::Tls;
@@ -125,6 +125,13 @@ impl Builder {
         self
     }
 
+    /// Called with what happens to subscriptions, workers and leases.
+    #[must_use]
+    pub fn on_live(mut self, hook: impl Fn(&LiveEvent) + Send + Sync + 'static) -> Self {
+        self.hooks.live = Some(Arc::new(hook));
+        self
+    }
+
     /// Makes the client. It connects at its first call.
     pub fn build(self) -> Client {
         let dialler = Dialler {
@@ -176,8 +183,9 @@ impl Client {
         self.shared.connection().await.map(drop)
     }
 
-    /// Ends the connection, and any dialling. Calls in flight end with [`Error::ConnectionLost`] or [`Error::Closed`],
-    /// later ones with [`Error::Closed`].
+    /// Ends the connection, and any dialling. Before, for 2 s at most, handlers of subscriptions come to their end, workers leave, and
+    /// leases are given back. Calls in flight end with [`Error::ConnectionLost`] or [`Error::Closed`], later ones with
+    /// [`Error::Closed`].
     pub async fn close(&self) {
         self.shared.close().await;
     }

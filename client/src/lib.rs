@@ -52,6 +52,7 @@ mod found;
 mod handshake;
 mod hooks;
 mod link;
+mod live;
 mod lookup;
 mod model;
 mod outgoing;
@@ -83,11 +84,15 @@ pub use client::{Builder, Client};
 pub use consume::Entries;
 pub use dial::connect;
 pub use error::Error;
+pub use hooks::LiveEvent;
+pub use live::{
+    Handlers, LivePhase, NewWorker, Presence, Running, Subscribe, Subscription, SubscriptionState, Workers,
+};
 pub use model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 pub use producer::Producer;
 pub use retry::RetryPolicy;
 pub use store::StoreClient;
-pub use streamkit_protocol::v2::{Appended, Durability, Lease, LeaseChange, Leased, Trace};
+pub use streamkit_protocol::v2::{Appended, Durability, Lease, LeaseChange, Leased, Trace, Worker};
 pub use streamkit_protocol::{LexKey, Metadata, SegmentStatus, SpaceOffset, Status, Trx};
 pub use streamkit_record as record;
 pub use tls::Tls;

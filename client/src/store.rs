@@ -25,6 +25,10 @@ impl StoreClient {
         Self { call }
     }
 
+    pub(crate) fn call(&self) -> &Call {
+        &self.call
+    }
+
     /// Its identity.
     pub fn id(&self) -> Uuid {
         self.call.store()

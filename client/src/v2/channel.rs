@@ -82,14 +82,30 @@ impl Channel {
         if self.is_over {
             return Err(Fault::protocol("nothing comes behind the end"));
         }
-        let arrived = match self.arrives.try_recv() {
-            // What is here needs no timer.
-            Ok(arrived) => Some(arrived),
-            Err(_) => {
-                let comes = patience.wait(&self.connection, self.heard_up_to, self.arrives.recv());
-                comes.await.map_err(Fault::Silent)?
-            }
-        };
+        // What is here needs no timer.
+        if let Ok(arrived) = self.arrives.try_recv() {
+            return self.take(Some(arrived));
+        }
+        let comes = patience.wait(&self.connection, self.heard_up_to, self.arrives.recv());
+        let arrived = comes.await.map_err(Fault::Silent)?;
+        self.take(arrived)
+    }
+
+    /// What is here already, if anything.
+    ///
+    /// # Errors
+    /// [`Fault`]; the channel is then over.
+    pub(crate) fn try_next(&mut self) -> Option<Result<Heard, Fault>> {
+        let arrived = self.arrives.try_recv().ok()?;
+        Some(self.take(Some(arrived)))
+    }
+
+    /// Says something further, if the server has credit for it now; whether it had.
+    pub(crate) fn more(&self, put: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.connection.change(|state| state.more(self.number, put))
+    }
+
+    fn take(&mut self, arrived: Option<Arrived>) -> Result<Heard, Fault> {
         match arrived {
             Some(Arrived::Message(came)) => {
                 self.give_back(u32::try_from(came.bytes()).unwrap_or(u32::MAX));

@@ -181,6 +181,17 @@ impl State {
         }
     }
 
+    /// Queues a further message of a call that is open, if there is credit for it; whether there was.
+    pub(super) fn more(&mut self, channel: u32, body: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let may = self.credit > 0 && self.open.contains_key(&channel);
+        if may {
+            let before = self.out.len();
+            self.put(|out| frame(out, (channel, Kind::More), |_| {}, body));
+            self.credit -= (self.out.len() - before) as i64; // a few bytes
+        }
+        may
+    }
+
     /// Lets the server send more to a channel.
     pub(super) fn give_back(&mut self, channel: u32, bytes: u32) {
         if let Some(Route::Messages { credit, .. }) = self.open.get_mut(&channel) {

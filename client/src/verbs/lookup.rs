@@ -74,7 +74,7 @@ fn named(messages: &[Bytes]) -> Result<Vec<String>, Error> {
 }
 
 /// A segment's range, as v1 tells it.
-pub(super) fn range(status: &streamkit_record::SegmentStatus) -> SegmentStatus {
+pub(crate) fn range(status: &streamkit_record::SegmentStatus) -> SegmentStatus {
     SegmentStatus {
         space: status.path.space.to_string(),
         segment: status.path.segment.to_string(),

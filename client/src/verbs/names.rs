@@ -18,6 +18,6 @@ pub(crate) fn part(space: &str) -> Result<Wanted, Error> {
 }
 
 /// A name of such a thing.
-pub(super) fn name(text: &str, of: &str) -> Result<Name, Error> {
+pub(crate) fn name(text: &str, of: &str) -> Result<Name, Error> {
     Name::new(text).map_err(|error| Error::Invalid(format!("invalid {of}: {error}")))
 }

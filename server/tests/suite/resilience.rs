@@ -156,7 +156,7 @@ pub struct Relay {
     /// A client on the other side of it.
     pub client: Builder,
     cut: Arc<Notify>,
-    stun: Arc<Notify>,
+    stall: Arc<Notify>,
 }
 
 impl Relay {
@@ -164,26 +164,28 @@ impl Relay {
         let (mut listener, client) = Listener::new(host.via).await;
         let (via, door) = (host.via, host.door.clone());
         let target = host.url.trim_start_matches("ws://").to_owned();
-        let (cut, stun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let ends = [cut.clone(), stun.clone()];
+        let cut = Arc::new(Notify::new());
+        let stall = Arc::new(Notify::new());
+        let (cutting, stalling) = (cut.clone(), stall.clone());
         tokio::spawn(async move {
             loop {
                 let near = listener.accept().await;
-                let (target, door, ends) = (target.clone(), door.clone(), ends.clone());
+                let (target, door) = (target.clone(), door.clone());
+                let faults = (cutting.clone(), stalling.clone());
                 tokio::spawn(async move {
                     match via {
-                        Via::Sockets | Via::V1 => relay(near, TcpStream::connect(target).await, ends).await,
-                        Via::InProcess => relay(near, through(&door), ends).await,
+                        Via::Sockets | Via::V1 => relay(near, TcpStream::connect(target).await, faults).await,
+                        Via::InProcess => relay(near, through(&door), faults).await,
                     }
                 });
             }
         });
-        Self { client, cut, stun }
+        Self { client, cut, stall }
     }
 
-    /// From now on the connections that it has carry nothing, and nobody closes them.
-    pub fn stun(&self) {
-        self.stun.notify_waiters();
+    /// From now on nothing passes over the connections it has, and they stay.
+    pub fn stall(&self) {
+        self.stall.notify_waiters();
     }
 
     pub fn cut(&self) {
@@ -191,12 +193,13 @@ impl Relay {
     }
 }
 
-async fn relay(mut near: Box<dyn Stream>, far: std::io::Result<impl Stream>, [cut, stun]: [Arc<Notify>; 2]) {
+async fn relay(mut near: Box<dyn Stream>, far: std::io::Result<impl Stream>, faults: (Arc<Notify>, Arc<Notify>)) {
+    let (cut, stall) = faults;
     if let Ok(mut far) = far {
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
             () = cut.notified() => {}
-            () = stun.notified() => cut.notified().await,
+            () = stall.notified() => cut.notified().await,
         }
     }
 }
@@ -210,7 +213,7 @@ async fn a_connection_that_has_gone_silent_is_left() {
     let client = client.timeout(Duration::from_millis(500)).build();
     let store = client.store(STORE);
     store.publish("s", "a", NewRecord::new("x")).await.unwrap();
-    relay.stun();
+    relay.stall();
     let mut silent = 0;
     while let Err(error) = store.spaces().await {
         assert!(matches!(error, Error::Timeout(_)), "{error}");

@@ -1,0 +1,136 @@
+//! Subscriptions as streams.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream, StreamExt as _};
+use streamkit_protocol::SegmentStatus;
+
+use super::handlers::{Handlers, Running};
+use super::standing::{Standing, SubscriptionState};
+use super::statuses::{Statuses, failed_for_good};
+use crate::call::Call;
+use crate::error::Error;
+
+/// Whose statuses are told, and how long it may be without a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subscribe {
+    /// The space.
+    pub space: String,
+    /// One segment of it; `None`: all.
+    pub segment: Option<String>,
+    /// How often an idle server says that it is there, in whole seconds between one and 300. Zero: a third of the client's timeout. A server that
+    /// says nothing for three times as long is taken for dead.
+    pub heartbeat: Duration,
+    /// How long it may be without a server before it fails. Zero: as long as the client's timeout.
+    pub patience: Duration,
+}
+
+impl Subscribe {
+    /// To all segments of a space.
+    pub fn space(space: impl Into<String>) -> Self {
+        Self {
+            space: space.into(),
+            segment: None,
+            heartbeat: Duration::ZERO,
+            patience: Duration::ZERO,
+        }
+    }
+
+    /// To one segment, which need not exist yet.
+    pub fn segment(space: impl Into<String>, segment: impl Into<String>) -> Self {
+        Self {
+            segment: Some(segment.into()),
+            ..Self::space(space)
+        }
+    }
+}
+
+impl fmt::Display for Subscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.segment {
+            None => write!(f, "space {}", self.space),
+            Some(segment) => write!(f, "{}/{segment}", self.space),
+        }
+    }
+}
+
+/// The statuses of a segment, or of all segments of a space: first as they are, then as they change, for as long as it is polled. Whoever is
+/// slow is told the newest status of each segment, never an old one behind it; what waits is bounded. If its connection ends, it is made
+/// anew over the next one: then come the statuses as they are, so that nothing newer is missed, and a status may come twice. Trims and
+/// deletes are not told by themselves. Nothing is sent before it is polled, and no status is lost by waiting for the next again and again.
+/// It ends with an error alone. Dropping it ends it on the server.
+pub struct Subscription {
+    call: Call,
+    of: Subscribe,
+    standing: Arc<Standing>,
+    told: Pin<Box<dyn Stream<Item = Result<SegmentStatus, Error>> + Send>>,
+}
+
+impl Subscription {
+    pub(super) fn new(call: Call, of: Subscribe) -> Self {
+        let standing = Arc::new(Standing::new());
+        let statuses = Statuses::new(call.clone(), of.clone(), standing.clone());
+        let statuses = statuses.inspect_err(|error| failed_for_good(&call, &of, error, &standing));
+        let told = match statuses {
+            Ok(statuses) => stream::unfold(Some(statuses), next).boxed(),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        };
+        Self {
+            call,
+            of,
+            standing,
+            told: Box::pin(told.fuse()),
+        }
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> SubscriptionState {
+        self.standing.now()
+    }
+
+    /// Has a handler called for each status, in a task of its own. [`Subscription::handlers`] sets how many at a time, and more.
+    pub fn run<Handler, Handled>(self, handler: Handler) -> Running
+    where
+        Handler: Fn(SegmentStatus) -> Handled + Send + Sync + 'static,
+        Handled: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers().run(handler)
+    }
+
+    /// Settings for handlers.
+    pub fn handlers(self) -> Handlers {
+        Handlers::new(self)
+    }
+
+    pub(super) fn call(&self) -> &Call {
+        &self.call
+    }
+
+    pub(super) fn of(&self) -> &Subscribe {
+        &self.of
+    }
+
+    pub(super) fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+}
+
+async fn next(statuses: Option<Statuses>) -> Option<(Result<SegmentStatus, Error>, Option<Statuses>)> {
+    let mut statuses = statuses?;
+    match statuses.next().await {
+        Ok(status) => Some((Ok(status), Some(statuses))),
+        Err(error) => Some((Err(error), None)),
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<SegmentStatus, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.told.as_mut().poll_next(context)
+    }
+}
