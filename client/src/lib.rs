@@ -23,6 +23,7 @@
 //! ```
 //!
 //! On top of that stand [`es`], aggregates and their events, and [`projection`], handlers that are run over what is stored and what comes.
+//! What goes on for long, subscriptions and workers, is in `live/`, over either version.
 //!
 //! The server decides which version of the protocol is spoken. What v1 does not have is [`Error::NotInV1`].
 //!

@@ -156,8 +156,14 @@ impl Member {
         }
         // v2 would cut what is longer.
         let is_too_long = |text: &String| text.len() > METADATA_TEXT_MAX;
-        if metadata.len() > METADATA_TEXT_MAX || metadata.iter().any(|(key, value)| is_too_long(key) || is_too_long(value)) {
-            let why = format!("invalid worker: at most {METADATA_TEXT_MAX} pairs of metadata, and as many bytes of each text");
+        if metadata.len() > METADATA_TEXT_MAX
+            || metadata
+                .iter()
+                .any(|(key, value)| is_too_long(key) || is_too_long(value))
+        {
+            let why = format!(
+                "invalid worker: at most {METADATA_TEXT_MAX} pairs of metadata, and as many bytes of each text"
+            );
             return Err(Error::Invalid(why));
         }
         // v1 counts whole seconds.
