@@ -1,7 +1,8 @@
 //! The calls on a store that go on for long.
 
 use super::presence::{NewWorker, Presence};
-use super::subscription::{Subscribe, Subscription};
+use super::subscribe::Subscribe;
+use super::subscription::Subscription;
 use super::workers::Workers;
 use crate::error::Error;
 use crate::store::StoreClient;

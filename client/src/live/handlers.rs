@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::standing::{LivePhase, Standing, SubscriptionState};
-use super::subscription::{Subscribe, Subscription};
+use super::subscribe::Subscribe;
+use super::subscription::Subscription;
 use crate::call::Call;
 use crate::error::Error;
 use crate::hooks::LiveEvent;

@@ -15,11 +15,13 @@ mod presence;
 mod resuming;
 mod standing;
 mod statuses;
+mod subscribe;
 mod subscription;
 mod workers;
 
 pub use handlers::{Handlers, Running};
 pub use presence::{NewWorker, Presence};
 pub use standing::{LivePhase, SubscriptionState};
-pub use subscription::{Subscribe, Subscription};
+pub use subscribe::Subscribe;
+pub use subscription::Subscription;
 pub use workers::Workers;

@@ -10,7 +10,7 @@ use super::channel::{Ask, Came, LiveChannel, Stopped, WINDOW_BYTES};
 use super::pending::Pending;
 use super::resuming::Resuming;
 use super::standing::{LivePhase, Standing};
-use super::subscription::Subscribe;
+use super::subscribe::Subscribe;
 use crate::call::Call;
 use crate::error::Error;
 use crate::hooks::LiveEvent;

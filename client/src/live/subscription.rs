@@ -1,10 +1,8 @@
 //! Subscriptions as streams.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use streamkit_protocol::SegmentStatus;
@@ -12,51 +10,9 @@ use streamkit_protocol::SegmentStatus;
 use super::handlers::{Handlers, Running};
 use super::standing::{Standing, SubscriptionState};
 use super::statuses::{Statuses, failed_for_good};
+use super::subscribe::Subscribe;
 use crate::call::Call;
 use crate::error::Error;
-
-/// Whose statuses are told, and how long it may be without a server.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Subscribe {
-    /// The space.
-    pub space: String,
-    /// One segment of it; `None`: all.
-    pub segment: Option<String>,
-    /// How often an idle server says that it is there, in whole seconds between one and 300. Zero: a third of the client's timeout. A server that
-    /// says nothing for three times as long is taken for dead.
-    pub heartbeat: Duration,
-    /// How long it may be without a server before it fails. Zero: as long as the client's timeout.
-    pub patience: Duration,
-}
-
-impl Subscribe {
-    /// To all segments of a space.
-    pub fn space(space: impl Into<String>) -> Self {
-        Self {
-            space: space.into(),
-            segment: None,
-            heartbeat: Duration::ZERO,
-            patience: Duration::ZERO,
-        }
-    }
-
-    /// To one segment, which need not exist yet.
-    pub fn segment(space: impl Into<String>, segment: impl Into<String>) -> Self {
-        Self {
-            segment: Some(segment.into()),
-            ..Self::space(space)
-        }
-    }
-}
-
-impl fmt::Display for Subscribe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.segment {
-            None => write!(f, "space {}", self.space),
-            Some(segment) => write!(f, "{}/{segment}", self.space),
-        }
-    }
-}
 
 /// The statuses of a segment, or of all segments of a space: first as they are, then as they change, for as long as it is polled. Whoever is
 /// slow is told the newest status of each segment, never an old one behind it; what waits is bounded. If its connection ends, it is made
