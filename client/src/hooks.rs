@@ -84,32 +84,4 @@ pub enum LiveEvent {
         /// Why it failed.
         why: String,
     },
-    /// A lease was granted.
-    LeaseAcquired {
-        /// Its key.
-        key: String,
-        /// The fencing token of the grant.
-        token: u64,
-    },
-    /// A renewal of a lease failed. It is tried again for as long as the lease is certainly held.
-    LeaseNotRenewed {
-        /// Its key.
-        key: String,
-        /// Why it failed.
-        why: String,
-    },
-    /// A lease is not certainly held any more: the work under it was stopped.
-    LeaseLost {
-        /// Its key.
-        key: String,
-        /// Why it was lost.
-        why: String,
-    },
-    /// A lease was given back, or could not be, and runs out by itself.
-    LeaseReleased {
-        /// Its key.
-        key: String,
-        /// Why it could not be given back.
-        failed: Option<String>,
-    },
 }
