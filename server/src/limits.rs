@@ -72,7 +72,7 @@ pub struct Limits {
     /// Default 256 MiB; what one batch may cost at most, 19 MiB, if it is less.
     pub outgoing_bytes: usize,
     /// Bytes of frames that all connections together may have begun to send, and of those for which inboxes have no room, but
-    /// for 16 KiB that each may always have. Larger frames wait in turn, unread. Default 128 MiB, at least the largest frame (9 MiB).
+    /// for 16 KiB that each may always have. Larger frames wait in turn, unread; those of one tenant have half of it. Default 128 MiB, at least the largest frame (9 MiB).
     pub frames_bytes: usize,
     /// How long a peer may take less than 64 KiB of what waits for it, or send less of a frame, while others wait for the room
     /// of that: then its connection is closed. Default 5 s.

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::budget::Budget;
 use super::fair::FairBudget;
+use super::frames::FramesBudget;
 use super::heavy::Heavy;
 use super::inbound::Inbound;
 use crate::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, Limits};
@@ -16,7 +17,7 @@ const PROBES: usize = 4;
 /// All of them.
 pub(crate) struct Budgets {
     /// Messages that arrive, before all of them is here, and until there is room for them in an inbox.
-    pub(crate) frames: Arc<Budget>,
+    pub(crate) frames: Arc<FramesBudget>,
     /// Messages that are not stored yet.
     pub(crate) inbound: Arc<Inbound>,
     /// Requests at work, and open readers.
@@ -43,7 +44,7 @@ pub(crate) struct Held {
 impl Budgets {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            frames: Budget::new(limits.frames_bytes.max(FRAME_BYTES_MAX)),
+            frames: FramesBudget::new(limits.frames_bytes.max(FRAME_BYTES_MAX)),
             inbound: Inbound::new(limits.inbound_bytes),
             requests: FairBudget::new(limits.inbound_bytes / 2),
             outgoing: Budget::new(limits.outgoing_bytes.max(BATCH_BYTES_MAX)),
@@ -62,7 +63,11 @@ impl Budgets {
             waiting: of.waiting(),
         };
         [
-            of("frames", &self.frames),
+            Held {
+                budget: "frames",
+                bytes: self.frames.held(),
+                waiting: self.frames.waiting(),
+            },
             Held {
                 budget: "inbound",
                 bytes: self.inbound.held(),

@@ -10,7 +10,7 @@
 //! 2. *requests* are not waited for at all: there is room at once that the store may take ([`fair`]), or the request is
 //!    refused;
 //! 3. *inbound*: see [`inbound`]. Its holders wait for the disk, and for the answer to their peer: for outgoing;
-//! 4. *frames*: its holders wait for the rest of a frame, then for inbound.
+//! 4. *frames*: its holders wait for the rest of a frame, then for inbound. Tenants wait for it in lines of their own ([`frames`]).
 //!
 //! What waits for a peer alone, which may do nothing for ever, has a deadline ([`crate::websocket`]): while others wait for
 //! what it holds, a short one.
@@ -19,6 +19,7 @@ mod all;
 mod budget;
 mod ended;
 mod fair;
+mod frames;
 mod heavy;
 mod inbound;
 mod reads;
@@ -28,6 +29,7 @@ pub(crate) use all::{Budgets, Held};
 pub(crate) use budget::Share;
 pub(crate) use ended::Ended;
 pub(crate) use fair::{FairBudget, FairShare};
+pub(crate) use frames::{FramesRoom, TenantFrames};
 pub(crate) use heavy::HeavyTurn;
 pub(crate) use inbound::{ALWAYS_BYTES, CountedChannel, Inbound, ROOM_ENOUGH};
 pub(crate) use reads::{OpenReader, Reads, Turn};

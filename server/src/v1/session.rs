@@ -84,7 +84,7 @@ pub(crate) async fn run(
         expiry,
         in_order,
     } = peer;
-    let (mut wire, outbound) = Wire::open(upgraded, taken.clone(), shared.clone(), Form::Text).await;
+    let (mut wire, outbound) = Wire::open(upgraded, taken.clone(), shared.clone(), scopes.tenant(), Form::Text).await;
     let calls = TaskTracker::new();
     let mut term = Term::new(expiry, shared.limits.token_grace, calls.clone());
     let (inboxes, mut asked) = Inboxes::new(&shared.limits, shared.budgets.clone());

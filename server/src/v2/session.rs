@@ -47,7 +47,7 @@ pub(crate) async fn run(
     Peer { scopes, expiry, .. }: Peer,
     stopping: CancellationToken,
 ) {
-    let (mut wire, outbound) = Wire::open(upgraded, taken.clone(), shared.clone(), Form::Binary).await;
+    let (mut wire, outbound) = Wire::open(upgraded, taken.clone(), shared.clone(), scopes.tenant(), Form::Binary).await;
     let under_way = TaskTracker::new();
     let mut term = Term::new(expiry, shared.limits.token_grace, under_way.clone());
     let silence = shared.limits.silence;

@@ -14,7 +14,7 @@ use super::form::Form;
 use super::patience::{Over, Patience};
 use super::stream::{ALWAYS_BYTES, renewed};
 use super::wire::{Broken, Wire};
-use crate::budgets::Share;
+use crate::budgets::FramesRoom;
 use crate::metrics::PeerGaveWay;
 
 /// Pongs that may wait to be sent. The library makes one for each ping and keeps it without bound, so beyond, reading waits
@@ -25,8 +25,8 @@ const PONGS_MAX: usize = 16;
 #[derive(Default)]
 pub(super) struct Reading {
     /// The wait for its room.
-    room: Option<BoxFuture<'static, Share>>,
-    held: Option<Share>,
+    room: Option<BoxFuture<'static, FramesRoom>>,
+    held: Option<FramesRoom>,
     /// While it is not all here.
     patience: Option<Patience>,
     /// Whether it was handed on.
@@ -122,7 +122,7 @@ impl Wire {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrived>> {
         let read = self.bytes_read();
         let limits = &self.shared.limits;
-        let frames = &self.shared.budgets.frames;
+        let frames = &self.frames;
         let stream = self.socket.as_mut().expect("it is there").get_mut();
         self.has_part.store(!stream.is_between_messages(), Ordering::Relaxed);
         let Some(needs) = stream.needs() else {
@@ -152,7 +152,7 @@ impl Wire {
         // A message whose size is not known takes what it may have at most, so it waits here once only.
         let room = self.reading.room.get_or_insert_with(|| {
             let frames = frames.clone();
-            Box::pin(async move { frames.take(needs as usize).await })
+            Box::pin(frames.take(needs as usize))
         });
         self.reading.held = Some(ready!(room.as_mut().poll(cx)));
         self.reading.room = None;

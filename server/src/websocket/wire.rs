@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
+use streamkit_engine::StoreId;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
@@ -20,6 +21,7 @@ use super::outbound::{self, Outbound, Queue, Queued};
 use super::patience::{Over, Patience};
 use super::receiving::Reading;
 use super::stream::{ALWAYS_BYTES, Stream, WebSocket};
+use crate::budgets::TenantFrames;
 use crate::metrics::{Limit, PeerGaveWay};
 use crate::shared::Shared;
 
@@ -43,6 +45,8 @@ pub(crate) struct Wire {
     pub(super) pongs: usize,
     /// While the socket takes not all that is written.
     writing: Option<Patience>,
+    /// What its tenant may have of messages that arrive.
+    pub(super) frames: Arc<TenantFrames>,
     pub(super) reading: Reading,
     /// Whether a part of a message is here.
     pub(super) has_part: Arc<AtomicBool>,
@@ -56,17 +60,19 @@ pub(crate) struct Wire {
 pub(crate) struct Broken;
 
 impl Wire {
-    /// A WebSocket over an upgraded connection, and where its frames are queued. `taken` tells of the socket below, if it is one of
+    /// A WebSocket over an upgraded connection of a tenant, if it is one, and where its frames are queued. `taken` tells of the socket below, if it is one of
     /// ours.
     pub(crate) async fn open(
         upgraded: Upgraded,
         taken: Option<Taken>,
         shared: Arc<Shared>,
+        tenant: Option<StoreId>,
         form: Form,
     ) -> (Self, Outbound) {
         let socket = Stream::open(upgraded, form, shared.metrics.traffic.clone()).await;
         let (outbound, queue) = outbound::queue(&shared.limits, shared.budgets.clone());
         let wire = Self {
+            frames: shared.budgets.frames.of(tenant.map(|store| store.0)),
             shared,
             socket: Some(socket),
             form,

@@ -200,6 +200,32 @@ async fn peers_that_begin_large_frames_and_stop_give_way_to_those_that_go_on() {
     healthy.answers_ping().await;
 }
 
+/// However many of a tenant's peers send large frames byte by byte, and however long they may: others have room for theirs.
+#[tokio::test]
+async fn peers_of_one_tenant_that_send_large_frames_slowly_keep_no_other_waiting() {
+    const MOST: usize = 40 << 20;
+    let host = Host::with_limits(Limits {
+        frames_bytes: MOST,
+        give_way: LONG,
+        silence: LONG,
+        ..Limits::default()
+    });
+    let host = host.await;
+    let own = token(&["streamkit::00000000-0000-0000-0000-0000000000aa"]);
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut tcp = raw(&host, &own).await;
+        tcp.write_all(&begun(8 << 20, 1000)).await.unwrap();
+        slow.push(tcp);
+    }
+    until(&host, ("frames", MOST), async || waiting(&host, "frames").await == 18).await;
+    assert_eq!(held(&host, "frames").await, 16 << 20);
+    let mut healthy = host.connect().await;
+    let large = record_of(1, LARGE);
+    assert_eq!(healthy.produce("s", "a", &[&large]).await.1, Terminal::Close);
+    drop(slow);
+}
+
 #[tokio::test]
 async fn a_peer_that_stops_in_a_large_frame_while_nobody_waits_is_gone_and_gave_way_to_nobody() {
     let host = Host::with_limits(Limits {
