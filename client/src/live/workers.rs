@@ -24,6 +24,8 @@ impl Workers {
             resuming: Resuming::new(call.timeout()),
             call,
             channel: None,
+            is_told: false,
+            stopped: None,
         };
         let told = stream::unfold(Some(watching), async |watching| {
             let mut watching = watching?;
@@ -47,6 +49,10 @@ impl Stream for Workers {
 struct Watching {
     call: Call,
     channel: Option<LiveChannel>,
+    /// Whether something was told over this channel.
+    is_told: bool,
+    /// Why the channel is over, if that came right behind an inventory.
+    stopped: Option<Stopped>,
     resuming: Resuming,
 }
 
@@ -67,28 +73,37 @@ impl Watching {
 
     /// The newest inventory that is here, or the next.
     async fn newest(&mut self) -> Result<Vec<Worker>, Stopped> {
+        if let Some(stopped) = self.stopped.take() {
+            return Err(stopped);
+        }
         let channel = match &mut self.channel {
-            Some(channel) => {
-                self.resuming.went_on();
-                channel
-            }
+            Some(channel) => channel,
             None => {
                 let patience = self.resuming.patience();
                 // Whoever only looks is sent no heartbeats: that its connection lives is all there is to know.
                 let opened = LiveChannel::open(&self.call, &ask(), None, patience).await?;
+                self.is_told = false;
                 self.channel.insert(opened)
             }
         };
         loop {
             let mut newest = inventory(&channel.next().await?)?;
-            // An end behind it is heard next time.
+            match std::mem::replace(&mut self.is_told, true) {
+                true => self.resuming.went_on(),
+                false => self.resuming.has_begun(),
+            }
             while newest.is_some()
-                && let Some(Ok(came)) = channel.try_next()
+                && let Some(came) = channel.try_next()
             {
-                newest = inventory(&came)?.or(newest);
+                match came.and_then(|came| Ok(inventory(&came)?)) {
+                    Ok(came) => newest = came.or(newest),
+                    Err(stopped) => {
+                        self.stopped = Some(stopped);
+                        break;
+                    }
+                }
             }
             if let Some(workers) = newest {
-                self.resuming.has_begun();
                 return Ok(workers);
             }
         }

@@ -8,7 +8,7 @@ use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use streamkit_client::record::{self, Condition, Expected, Record, SegmentPath, Sequence, Timestamp};
 use streamkit_client::*;
 use streamkit_protocol::v2::{
-    self, Call, CallError, Class, Code, Details, Frame, GoAway, Hello, Kind, ReadDone, frame,
+    self, Call, CallError, Class, Code, Details, Frame, GoAway, Hello, Kind, ReadDone, WorkersTold, frame,
 };
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -533,7 +533,36 @@ async fn a_server_without_a_subprotocol_and_one_of_v1_are_spoken_to_in_v1(via: V
     }
 }
 
+async fn an_end_right_behind_an_inventory_is_heard_as_what_it_is_and_one_after_the_other_slows_it_down(via: Via) {
+    let (mut listener, client) = Listener::new(via).await;
+    let server = tokio::spawn(async move {
+        let mut peer = Peer::accept(&mut listener, CREDIT).await;
+        let mut full = CallError::new(Code::Overloaded, Class::Transient, "full");
+        full.retry_after = 3_600_000;
+        while let Some((channel, _)) = peer.call().await {
+            // In one message.
+            let inventory = WorkersTold::Inventory(Timestamp(1), Vec::new());
+            peer.say(|out| {
+                frame(out, (channel, Kind::Data), |_| {}, |out| inventory.put(out));
+                frame(out, (channel, Kind::Error), |_| {}, |out| full.put(out));
+            })
+            .await;
+        }
+    });
+    let client = client.timeout(Duration::from_secs(1)).build();
+    let mut workers = client.store(STORE).workers();
+    // It is asked again at once, and then when the server says: that is later than it waits.
+    for _ in 0..2 {
+        assert!(workers.next().await.unwrap().unwrap().is_empty());
+    }
+    let error = workers.next().await;
+    assert!(matches!(error, Some(Err(Error::TryLater { .. }))), "{error:?}");
+    drop(client);
+    server.abort();
+}
+
 over_v2! {
+    an_end_right_behind_an_inventory_is_heard_as_what_it_is_and_one_after_the_other_slows_it_down
     an_append_whose_answer_is_lost_is_made_again_under_its_id_and_succeeds_once
     an_append_that_nobody_answers_in_time_may_be_stored_or_not
     a_server_that_leaves_finishes_what_it_has_begun_and_the_rest_begins_anew
