@@ -67,6 +67,18 @@ fn entries(served: &Served, store: &str, path: &str) -> Vec<serde_json::Value> {
 }
 
 #[test]
+fn a_space_that_is_named_twice_is_copied_once() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (from, to) = (Served::start(one.path()), Served::start(two.path()));
+    produce(&from, STORE, "orders/a", &records(1..=300));
+    produce(&from, STORE, "other/x", &records(1..=2));
+    let done = copied(&from, &to, &["orders", "other", "orders"]);
+    let counts = ["spaces", "segments", "entries", "copied"].map(|field| done[field].as_u64().unwrap());
+    assert_eq!((counts, &done["verified"]), ([2, 2, 302, 302], &true.into()));
+    assert_eq!(entries(&to, OTHER_STORE, "orders/a"), entries(&from, STORE, "orders/a"));
+}
+
+#[test]
 fn entries_are_the_same_at_their_sequences_and_another_run_adds_what_is_new() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (from, to) = (Served::start(one.path()), Served::start(two.path()));

@@ -57,10 +57,13 @@ impl Copy {
         let (from, to) = self.ends.open().await?;
         let begun = Instant::now();
         let reading = |failure: streamkit_client::Error| Failure::from(failure).during("the source");
-        let spaces = match self.spaces.is_empty() {
+        let mut spaces = match self.spaces.is_empty() {
             true => from.spaces().await.map_err(reading)?,
             false => self.spaces.clone(),
         };
+        // One that is named twice would be a second producer of its own segments.
+        spaces.sort_unstable();
+        spaces.dedup();
         let mut segments = Vec::new();
         for space in &spaces {
             let listed = listed(&from, &to, space).await?;
