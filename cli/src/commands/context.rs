@@ -12,9 +12,6 @@ use crate::connect::contexts::{self, Context, Contexts, Secret};
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};
 
-/// Most bytes of a token on standard input.
-const TOKEN_BYTES_MAX: u64 = 64 << 10;
-
 #[derive(clap::Args)]
 pub(crate) struct Contextual {
     #[command(subcommand)]
@@ -111,7 +108,7 @@ impl Add {
         }
         let secret = match self.token {
             Some(token) if token == "-" => Secret::Token(token_of_input()?),
-            Some(token) => Secret::Token(token),
+            Some(token) => Secret::Token(one_word(&token, "--token")?),
             None => Secret::TokenCommand(self.token_command),
         };
         let context = Context {
@@ -141,13 +138,19 @@ impl Add {
 /// A token on standard input, which no list of processes shows.
 fn token_of_input() -> Result<String, Failure> {
     let mut text = String::new();
-    let read = std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
+    // One byte more than a token has: what is cut off is none.
+    let read = std::io::stdin()
+        .take(contexts::TOKEN_BYTES_MAX + 1)
+        .read_to_string(&mut text);
     read.map_err(|error| Failure::from(error).during("standard input"))?;
-    let token = text.trim();
-    match token.is_empty() || token.contains(char::is_whitespace) {
-        true => Err(Failure::arguments("standard input has no token, which is one word")),
-        false => Ok(token.to_owned()),
-    }
+    one_word(&text, "standard input")
+}
+
+/// The token in what was given. What is wrong with it is told without it: clap would show it.
+fn one_word(text: &str, from: &str) -> Result<String, Failure> {
+    let token = contexts::token(text);
+    let token = token.ok_or_else(|| Failure::arguments(format!("{from} has no token, which is one word")));
+    token.map(str::to_owned)
 }
 
 fn used(name: &str, json: bool) -> Result<(), Failure> {

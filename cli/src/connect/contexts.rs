@@ -20,6 +20,9 @@ const BYTES_MAX: u64 = 4 << 20;
 /// Most bytes of a name.
 const NAME_BYTES_MAX: usize = 64;
 
+/// Most bytes of a token.
+pub(crate) const TOKEN_BYTES_MAX: u64 = 64 << 10;
+
 /// The name that stands for the server of `dev`, which is found and not kept.
 pub(crate) const OF_DEV: &str = "dev";
 
@@ -61,6 +64,13 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
             "a context's name has 1 to {NAME_BYTES_MAX} letters, digits, '.', '_' and '-', and does not begin with '-'"
         )),
     }
+}
+
+/// The token in a text, without white space around it; none if that is not one word, or longer than a token.
+pub(crate) fn token(text: &str) -> Option<&str> {
+    let token = text.trim();
+    let is_one_word = !token.is_empty() && !token.contains(|c: char| c.is_whitespace() || c.is_control());
+    (is_one_word && token.len() as u64 <= TOKEN_BYTES_MAX).then_some(token)
 }
 
 impl Contexts {

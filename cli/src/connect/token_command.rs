@@ -7,11 +7,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
+use super::contexts::{TOKEN_BYTES_MAX, token};
+
 /// How long it may take.
 const TIME_MAX: Duration = Duration::from_secs(20);
-
-/// Most bytes of a token.
-const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// Bytes of standard error that are told.
 const SAID_BYTES_MAX: u64 = 2 << 10;
@@ -66,10 +65,9 @@ async fn within(time: Duration, words: &[String]) -> Result<String, String> {
         )));
     }
     let printed = String::from_utf8(printed).unwrap_or_default();
-    let token = printed.trim();
-    match token.is_empty() || token.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        true => Err(told(format!("printed no token, which is one word{said}"))),
-        false => Ok(token.to_owned()),
+    match token(&printed) {
+        None => Err(told(format!("printed no token, which is one word{said}"))),
+        Some(token) => Ok(token.to_owned()),
     }
 }
 

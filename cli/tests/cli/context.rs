@@ -265,6 +265,25 @@ fn a_token_may_come_from_standard_input_or_from_a_program_that_no_shell_reads() 
 }
 
 #[test]
+fn what_is_no_token_is_not_kept_and_not_shown() {
+    let user = User::new();
+    let add = ["context", "add", "one", "--url", "8080", "--store", STORE, "--token"];
+    for token in ["", " ", "secret words", "secret\u{7}"] {
+        let done = user.run(&[&add[..], &[token]].concat());
+        refused(&done, 2, &["--token has no token, which is one word"]);
+        assert!(!text(&done.stderr).contains("secret"), "{}", text(&done.stderr));
+    }
+    for token in [String::new(), "secret\u{7}".to_owned(), "x".repeat((64 << 10) + 1)] {
+        let given = user.dir.path().join("token");
+        std::fs::write(&given, token).unwrap();
+        let mut command = user.command(&[&add[..], &["-"]].concat());
+        let done = command.stdin(std::fs::File::open(given).unwrap()).output().unwrap();
+        refused(&done, 2, &["standard input has no token, which is one word"]);
+    }
+    assert!(user.done(&["context", "list"]).is_empty());
+}
+
+#[test]
 fn a_program_without_a_token_is_told_with_what_it_said() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(dir.path());
