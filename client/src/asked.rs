@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use streamkit_record::{
     Condition, Entry, Fence, Filter, LogCursor, ReadSource, Record, SegmentAppend, SegmentPath, Sequence, Timestamp,
-    Wanted,
+    Transaction, Wanted,
 };
 use uuid::Uuid;
+
+use crate::error::Error;
 
 /// One transaction: records for one or several segments, stored together or not at all.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,6 +60,20 @@ impl Append {
     pub fn fenced(mut self, fence: Fence) -> Self {
         self.fence = Some(fence);
         self
+    }
+
+    /// As one that a server could take, in either version of the protocol.
+    pub(crate) fn checked(self) -> Result<Transaction, Error> {
+        let transaction = Transaction {
+            id: self.id,
+            segments: self.sections,
+            fence: self.fence,
+            conditions: self.conditions,
+        };
+        match transaction.validate() {
+            Ok(()) => Ok(transaction),
+            Err(error) => Err(Error::Invalid(error.to_string())),
+        }
     }
 }
 

@@ -42,8 +42,8 @@ pub(crate) enum Found {
     All(SegmentStatus),
     /// So many of them, and nothing behind: chunks are stored one by one.
     First(usize),
-    /// Something else, up to this head.
-    Others(u64),
+    /// Something else behind so many of them, up to this head.
+    Others { ours: usize, head: u64 },
 }
 
 /// Compares what stands from a sequence on with so many records.
@@ -71,7 +71,8 @@ pub(crate) async fn found<'a>(
         };
         let is_there = entry.sequence == first + count as u64;
         if !is_there || entry.payload != record.payload || entry.metadata != record.metadata {
-            return Ok(Found::Others(head(call, (space, segment)).await?.max(entry.sequence)));
+            let head = head(call, (space, segment)).await?.max(entry.sequence);
+            return Ok(Found::Others { ours: count, head });
         }
         last = Some(entry);
     }

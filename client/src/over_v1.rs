@@ -14,13 +14,10 @@ use crate::v2::Patience;
 
 /// Appends a transaction that v1 can carry.
 pub(crate) async fn append(call: &Call, append: Append) -> Result<Appended, Error> {
-    let Append {
-        sections,
-        conditions,
-        fence,
-        ..
-    } = append;
-    let what = match (sections.len(), conditions.is_empty(), fence) {
+    // What one chunk does not hold would be stored in several, and could be stored in part.
+    let append = append.checked()?;
+    let sections = append.segments;
+    let what = match (sections.len(), append.conditions.is_empty(), append.fence) {
         (1, true, None) => None,
         (1, true, Some(_)) => Some("append tied to a lease"),
         (1, false, _) => Some("append with conditions"),

@@ -182,9 +182,7 @@ impl StoreClient {
     /// gives the answer up, not the append.
     ///
     /// A server that speaks v1 alone takes records of one segment, without conditions, lease or place in the log: the position is 0 then. It knows no ids: if
-    /// an answer is lost, the client looks whether the same records stand at their sequences, and sends them again if nothing does. More than
-    /// 10 000 records or 16 MiB are then stored in several chunks, in order; behind the head, if another producer comes between two of them, all are
-    /// sent again, and the first ones stand there twice.
+    /// an answer is lost, the client looks whether the same records stand at their sequences, and sends them again if nothing does.
     ///
     /// # Errors
     /// [`Error::Conflicts`], [`Error::OtherRecords`], [`Error::FencedOff`], [`Error::Invalid`]: nothing is stored.

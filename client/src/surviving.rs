@@ -132,11 +132,17 @@ impl Surviving {
             }
             // The rest may still come from before, and stand in the way of what is sent now.
             Found::First(count) => self.acknowledge(self.acknowledged + count as u64),
-            Found::Others(head) => {
-                // Whoever was first stays so.
-                let conflict = Error::Conflict { head, got: first };
-                self.failed = Some(conflict.clone());
-                return Err(conflict);
+            // Whoever was first stays so.
+            Found::Others { ours, head } => {
+                let why = match ours {
+                    0 => Error::Conflict { head, got: first },
+                    // A conflict would say that nothing of it is stored.
+                    ours => Error::Unknown(format!(
+                        "from sequence {first} on stand {ours} records as they were sent, and others behind them, up to {head}"
+                    )),
+                };
+                self.failed = Some(why.clone());
+                return Err(why);
             }
         }
         let (space, segment) = (self.space.as_str(), self.segment.as_str());

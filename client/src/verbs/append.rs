@@ -55,18 +55,11 @@ pub(crate) async fn append(call: &Call, connection: Arc<Connection>, append: App
 
 /// The call of an append that a server could take.
 fn checked(append: Append) -> Result<Asked, Error> {
-    let transaction = Transaction {
-        id: append.id,
-        segments: append.sections,
-        fence: append.fence,
-        conditions: append.conditions,
-    };
-    transaction
-        .validate()
-        .map_err(|error| Error::Invalid(error.to_string()))?;
+    let conflict_bytes = append.conflict_bytes;
+    let transaction = append.checked()?;
     Ok(Asked::Append(v2::Append {
         id: transaction.id,
-        conflict_bytes: append.conflict_bytes,
+        conflict_bytes,
         fence: transaction.fence,
         conditions: transaction.conditions,
         sections: transaction.segments,

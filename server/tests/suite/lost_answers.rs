@@ -8,8 +8,9 @@ use futures_util::TryStreamExt as _;
 use streamkit_client::record::{Record, SegmentAppend, SegmentPath, Sequence};
 use streamkit_client::*;
 
-use crate::peer::{Host, PATIENCE, STORE};
+use crate::peer::{Host, PATIENCE, STORE, token};
 use crate::projections::SOON;
+use crate::resilience::Relay;
 use crate::torn::Torn;
 use crate::via::{Via, over_both};
 
@@ -179,6 +180,58 @@ async fn a_stream_that_others_overtake_while_it_has_no_connection_is_told_their_
     host.stop().await;
 }
 
+/// Some of what was sent may be ours, with others behind it: a conflict would say that nothing is stored.
+async fn a_stream_of_which_some_may_be_stored_is_told_no_conflict(via: Via) {
+    const CHUNK: u64 = 10_000;
+    let host = Host::via(via).await;
+    let relay = Relay::start(&host).await;
+    let client = relay.client.clone().token(token(&["streamkit::*"]));
+    let client = client.timeout(PATIENCE).retry(SOON).build();
+    let mut producer = client.store(STORE).produce("s", "a", 1).await.unwrap();
+    for n in 1..=CHUNK + 2000 {
+        producer.send(&NewRecord::new(n.to_string())).await.unwrap();
+    }
+    let others = host.client().build().store(STORE);
+    while others
+        .peek("s", "a")
+        .await
+        .unwrap()
+        .is_none_or(|last| last.sequence < CHUNK)
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    relay.cut();
+    // Whose the first of these is, nobody can say.
+    let theirs = [(CHUNK + 1).to_string(), "theirs".to_owned()].map(NewRecord::new);
+    others.produce_all("s", "a", CHUNK + 1, theirs).await.unwrap();
+    match (host.via, producer.finish().await) {
+        (Via::V1, Err(Error::Unknown(_))) => {}
+        // A chunk has an id there, by which the server knows that none of it is its own.
+        (Via::Sockets | Via::InProcess, Err(Error::Conflict { head, got })) => {
+            assert_eq!((head, got), (CHUNK + 2, CHUNK + 1))
+        }
+        (via, told) => panic!("over {via:?}: {told:?}"),
+    }
+    host.stop().await;
+}
+
+/// A transaction is stored as a whole or not at all, in either version: what one chunk does not hold is refused.
+async fn an_append_of_more_than_a_transaction_holds_is_refused(via: Via) {
+    let host = Host::via(via).await;
+    let store = host.client().build().store(STORE);
+    let path = SegmentPath::new("s", "a").unwrap();
+    let (many, large) = (
+        vec![Record::new("x"); 10_001],
+        vec![Record::new(vec![b'x'; 1 << 20]); 17],
+    );
+    for records in [many, large] {
+        let told = store.append(Append::behind(path.clone(), records)).await;
+        assert!(matches!(told, Err(Error::Invalid(_))), "{told:?}");
+    }
+    assert!(stored(&host, "a").await.is_empty());
+    host.stop().await;
+}
+
 async fn what_is_decided_at_a_head_is_stored_behind_that_head(via: Via) {
     let host = Host::via(via).await;
     let torn = Torn::start(&host, 5).await;
@@ -220,4 +273,6 @@ over_both! {
     what_is_decided_at_a_head_is_stored_behind_that_head
     a_stream_of_records_survives_its_connections
     a_stream_that_others_overtake_while_it_has_no_connection_is_told_their_head
+    a_stream_of_which_some_may_be_stored_is_told_no_conflict
+    an_append_of_more_than_a_transaction_holds_is_refused
 }
