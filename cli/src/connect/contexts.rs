@@ -162,7 +162,7 @@ fn read(file: &Path) -> Result<Contexts, Failure> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(wrong("it is no JSON object".to_owned()));
     }
-    let mut contexts: Contexts = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    let mut contexts: Contexts = serde_json::from_slice(&text).map_err(|error| wrong(place(&error)))?;
     for (kept, context) in &mut contexts.contexts {
         name(kept).map_err(&wrong)?;
         context.url = address::url(&context.url).map_err(|why| wrong(format!("context {kept}: {why}")))?;
@@ -171,6 +171,18 @@ fn read(file: &Path) -> Result<Contexts, Failure> {
         }
     }
     Ok(contexts)
+}
+
+/// Where the file is wrong. What stands there instead may be a token, which only JSON that is not whole does not repeat.
+fn place(error: &serde_json::Error) -> String {
+    match error.is_data() {
+        true => format!(
+            "this is not what a context has, at line {} column {}",
+            error.line(),
+            error.column()
+        ),
+        false => error.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -265,6 +265,21 @@ fn a_token_may_come_from_standard_input_or_from_a_program_that_no_shell_reads() 
 }
 
 #[test]
+fn a_token_in_the_wrong_place_of_the_file_is_not_shown() {
+    let user = User::new();
+    let file = user.file();
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    for secret in [r#""hidden""#, r#"{"hidden":1}"#, r#"{"token_command":"hidden"}"#] {
+        let context = format!(r#"{{"url":"ws://h","store":"{STORE}","secret":{secret}}}"#);
+        std::fs::write(&file, format!(r#"{{"contexts":{{"a":{context}}}}}"#)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let done = user.run(&["context", "list"]);
+        refused(&done, 1, &["contexts.json: ", "line 1 column ", "mend it"]);
+        assert!(!text(&done.stderr).contains("hidden"), "{}", text(&done.stderr));
+    }
+}
+
+#[test]
 fn what_is_no_token_is_not_kept_and_not_shown() {
     let user = User::new();
     let add = ["context", "add", "one", "--url", "8080", "--store", STORE, "--token"];
