@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use streamkit_protocol::v2::{self, Appended, Batches, Call as Asked, Class, Code};
-use streamkit_record::{Entry, Record, SegmentAppend, SegmentPath, Sequence, StoreId, Transaction};
+use streamkit_record::{Entry, Record, SegmentAppend, SegmentPath, Sequence, StoreId};
 
 use super::again::{Missed, TIMES_MAX};
 use crate::asked::Append;
