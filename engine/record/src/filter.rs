@@ -3,7 +3,7 @@
 use crate::metadata::value_in;
 
 /// Which entries pass: those with a segment, and metadata, like this. The default passes all.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Filter {
     /// The names of their segments begin with this.
     pub prefix: String,

@@ -12,7 +12,7 @@ pub enum ReadSource {
 }
 
 /// A part of a store.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Wanted {
     /// A segment.
     Segment(SegmentPath),

@@ -26,7 +26,7 @@ mod reads;
 mod room;
 
 pub(crate) use all::{Budgets, Held};
-pub(crate) use budget::Share;
+pub(crate) use budget::{Budget, Share};
 pub(crate) use ended::Ended;
 pub(crate) use fair::{FairBudget, FairShare};
 pub(crate) use frames::{FramesRoom, TenantFrames};

@@ -133,6 +133,13 @@ impl Reads {
         })
     }
 
+    /// Waits for a share of what goes out, without a place among the reads of this connection.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn room(&self, bytes: usize) -> Share {
+        self.budgets.outgoing.take(bytes).await
+    }
+
     /// Whether a read of this connection asks, being large: so will another, most likely.
     pub(crate) fn is_asking(&self) -> bool {
         self.asks.available_permits() == 0
@@ -173,11 +180,11 @@ impl Look {
 }
 
 impl Asking {
-    /// Waits for a share of what goes out that suffices for the largest batch.
+    /// Waits for a share of what goes out for so many bytes: those of the largest batch, or of one that is known.
     ///
     /// Cancel safe.
-    pub(crate) async fn share(&self) -> Share {
-        self.budgets.outgoing.take(BATCH_BYTES_MAX).await
+    pub(crate) async fn share_of(&self, bytes: usize) -> Share {
+        self.budgets.outgoing.take(bytes).await
     }
 
     /// The turn that a share gives.

@@ -2,17 +2,22 @@
 //! asked for. So a commit costs as many lookups as it has segments, however many follow others.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use streamkit_engine::{Name, SegmentStatus, TailMark};
+use streamkit_engine::{Filter, Name, SegmentStatus, TailMark, Wanted};
 use tokio::sync::watch;
 
+use super::common::Common;
 use super::followed::FollowedStore;
 use super::mailbox::Mailbox;
 
-/// How long a round waits for the next commits at least: what is committed meanwhile is told together.
+/// How long a round waits for the next commits at least, and for each who was told of the same: what is committed meanwhile is told
+/// together. Who is told much later than others anyway is told more at once. The first commit after a pause waits for nothing.
 const PACE: Duration = Duration::from_millis(1);
+const PACE_OF_EACH: Duration = Duration::from_micros(10);
+const PACE_MAX: Duration = Duration::from_millis(10);
 
 /// How often it is looked whether the store changed though nobody told so, and whether anybody follows it still.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
@@ -21,6 +26,29 @@ pub(super) const LOOK: Duration = Duration::from_secs(5);
 pub(super) struct Follower {
     pub(super) store: FollowedStore,
     interests: Mutex<Interests>,
+    /// The newest transaction of which news may tell. It is there for whoever reads from then on.
+    position: AtomicU64,
+    /// What those who follow the same share, for as long as they do.
+    commons: Mutex<HashMap<Followed, Weak<Common>>>,
+}
+
+/// What somebody follows: those who follow the same may share it.
+pub(super) type Followed = (Vec<Wanted>, Filter);
+
+/// What a round of news came to.
+#[derive(Default)]
+struct Round {
+    /// Most who were told of the same.
+    told: u32,
+    /// Statuses that nobody will be told, as a newer one is.
+    coalesced: u64,
+}
+
+impl Round {
+    /// How long the next one waits at least.
+    fn pace(&self) -> Duration {
+        (PACE + PACE_OF_EACH * self.told).min(PACE_MAX)
+    }
 }
 
 #[derive(Default)]
@@ -52,7 +80,29 @@ impl Follower {
         Self {
             store,
             interests: Mutex::default(),
+            position: AtomicU64::new(0),
+            commons: Mutex::default(),
         }
+    }
+
+    /// The newest transaction of which news may tell.
+    pub(super) fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// What those who follow this share; `new` makes it for the first.
+    pub(super) fn common(&self, followed: Followed, new: impl FnOnce() -> Common) -> Arc<Common> {
+        let mut commons = self.commons.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(common) = commons.get(&followed).and_then(Weak::upgrade) {
+            return common;
+        }
+        // As many as there are at most doubles before all are looked through again.
+        if commons.len().is_power_of_two() {
+            commons.retain(|_, common| common.strong_count() > 0);
+        }
+        let common = Arc::new(new());
+        commons.insert(followed, Arc::downgrade(&common));
+        common
     }
 
     /// Adds an interest in a segment, or in all of a space. Returns its number.
@@ -104,8 +154,8 @@ impl Follower {
         self.interests.lock().unwrap_or_else(PoisonError::into_inner).is_lost
     }
 
-    /// Tells what changed; how many statuses nobody will be told, as a newer one is.
-    fn tell(&self, changed: Option<&[SegmentStatus]>) -> u64 {
+    /// Tells what changed.
+    fn tell(&self, changed: Option<&[SegmentStatus]>) -> Round {
         let interests = self.interests.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(changed) = changed else {
             for of_space in interests.spaces.values() {
@@ -114,19 +164,22 @@ impl Follower {
                     .chain(of_space.every.values())
                     .for_each(|mailbox| mailbox.put_any());
             }
-            return 0;
+            return Round::default();
         };
-        let mut coalesced = 0;
+        let mut round = Round::default();
         for status in changed {
             let Some(of_space) = interests.spaces.get(&status.path.space) else {
                 continue;
             };
             let exact = of_space.segments.get(&status.path.segment).into_iter().flatten();
+            let mut told = 0;
             for (_, mailbox) in exact.chain(&of_space.every) {
-                coalesced += u64::from(mailbox.put(&status.path.segment));
+                round.coalesced += u64::from(mailbox.put(&status.path.segment));
+                told += 1;
             }
+            round.told = round.told.max(told);
         }
-        coalesced
+        round
     }
 }
 
@@ -143,7 +196,7 @@ pub(super) async fn follow(
     loop {
         // Weak while it waits: the last follower leaves unnoticed, and at the next look there is nobody.
         let Some(own) = follower.upgrade() else { return };
-        let mut looked_at = None;
+        let (mut looked_at, mut pace) = (None, PACE);
         // A store that is closed does not change. To open it for a look now and then would keep it open.
         if is_hinted || mark < *tail.borrow_and_update() {
             let Ok(store) = own.store.open().await else {
@@ -152,7 +205,11 @@ pub(super) async fn follow(
             match store.changed_since(mark).await {
                 Ok(changes) => {
                     if mark < changes.until {
-                        coalesced(own.tell(changes.segments.as_deref()));
+                        // Before anybody hears of it, who then asks how far he has to read.
+                        own.position.fetch_max(store.position(), Ordering::Release);
+                        let round = own.tell(changes.segments.as_deref());
+                        coalesced(round.coalesced);
+                        pace = round.pace();
                     }
                     mark = mark.max(changes.until);
                     is_hinted = false;
@@ -165,7 +222,7 @@ pub(super) async fn follow(
             looked_at = Some(store);
         }
         drop(own);
-        tokio::time::sleep(PACE).await;
+        tokio::time::sleep(pace).await;
         // So far it stayed open for those who were told.
         drop(looked_at);
         tokio::select! {

@@ -2,6 +2,7 @@
 //! forgotten with its last follower.
 
 mod bus;
+mod common;
 mod followed;
 mod follower;
 mod mailbox;
@@ -9,7 +10,8 @@ mod presence;
 mod stores;
 
 pub use bus::{InProcess, MessageBus};
+pub(crate) use common::{Common, Looking, Member, NextCommon};
 pub(crate) use followed::StoreLost;
 pub(crate) use mailbox::News;
 pub(crate) use presence::{PresenceRefused, Present, StoreWorkers, WorkerMetadata};
-pub(crate) use stores::{Interest, Live};
+pub(crate) use stores::{Interest, Live, Subscription};

@@ -3,21 +3,28 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use streamkit_engine::{Name, Store, StoreId, Wanted};
+use streamkit_engine::{Filter, Name, Store, StoreId, Wanted};
 
 use super::bus::MessageBus;
+use super::common::Common;
 use super::followed::{FollowedStore, StoreLost};
 use super::follower::{Follower, follow};
 use super::mailbox::{Mailbox, News};
 use super::presence::Workers;
+use crate::budgets::Budget;
 use crate::metrics::Metrics;
 use crate::stores::OpenStores;
+
+/// Bytes of batches that several who follow the same have in common, of all stores. Without room for them, each reads on his own.
+const COMMON_BYTES_MAX: usize = 32 << 20;
 
 /// All that is live.
 pub(crate) struct Live {
     stores: Arc<OpenStores>,
     bus: Arc<dyn MessageBus>,
     metrics: Arc<Metrics>,
+    /// What batches take that several who follow the same have in common.
+    common: Arc<Budget>,
     followers: Mutex<HashMap<StoreId, Weak<Follower>>>,
     workers: Workers,
 }
@@ -37,6 +44,7 @@ pub(crate) struct Subscription {
     interests: Vec<(Interest, u64)>,
     mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
+    common: Arc<Budget>,
 }
 
 impl Live {
@@ -45,6 +53,7 @@ impl Live {
             stores,
             bus,
             metrics,
+            common: Budget::new(COMMON_BYTES_MAX),
             followers: Mutex::default(),
             workers: Workers::default(),
         }
@@ -92,6 +101,7 @@ impl Live {
         self.metrics.followers.subscriptions(1);
         Subscription {
             metrics: self.metrics.clone(),
+            common: self.common.clone(),
             follower,
             interests,
             mailbox,
@@ -157,6 +167,17 @@ impl Subscription {
             true => Err(StoreLost),
             false => Ok(()),
         }
+    }
+
+    /// The newest transaction of which news may tell. It, and all before, is there for whoever reads from now on.
+    pub(crate) fn position(&self) -> u64 {
+        self.follower.position()
+    }
+
+    /// What those who follow these parts through this filter share.
+    pub(crate) fn common(&self, parts: &[Wanted], filter: &Filter) -> Arc<Common> {
+        let new = || Common::new(self.common.clone());
+        self.follower.common((parts.to_vec(), filter.clone()), new)
     }
 
     /// What there is to tell.

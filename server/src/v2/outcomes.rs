@@ -1,9 +1,10 @@
 //! Outcomes of one call on their way out together, as `data` frames in one WebSocket message.
 
+use bytes::Bytes;
 use streamkit_engine::{Committed, Entry, Lease, Name, Piece, PieceBatch, SegmentPath, SegmentStatus, Timestamp};
 use streamkit_protocol::v2::{
-    self, Appended, Durability, Kind, Leased, ReadBatch, ReadDone, Told, Worker, WorkersTold, frame, pack_frame,
-    put_excerpt, put_name, put_status, put_whole,
+    self, Appended, Durability, HEAD_BYTES, Kind, Leased, ReadBatch, ReadDone, Told, Worker, WorkersTold, frame,
+    pack_frame, put_excerpt, put_name, put_status, put_whole,
 };
 use streamkit_record::transaction::{self, TransactionHeader, put_section};
 use streamkit_record::{Record, SegmentAppend, Sequence};
@@ -161,6 +162,13 @@ impl Batch for Outcomes {
 
     fn no_entry(&mut self, _: &SegmentPath) {}
 
+    fn common(batch: &PieceBatch) -> Bytes {
+        let mut out = Vec::with_capacity(batch.bytes() + BATCH_OVERHEAD_BYTES);
+        Told::put_batch(&mut out, &batch.cursor);
+        put_pieces(&mut out, batch);
+        out.into()
+    }
+
     fn portion(&mut self, portion: Portion<'_>) {
         match portion {
             Portion::Read(batch) => {
@@ -180,6 +188,10 @@ impl Batch for Outcomes {
                     Told::put_batch(out, &batch.cursor);
                     put_pieces(out, batch);
                 });
+            }
+            Portion::FollowedInCommon(bytes) => {
+                self.bytes.reserve_exact(HEAD_BYTES + bytes.len());
+                self.data(|out| out.extend_from_slice(bytes));
             }
             Portion::CaughtUp(at) => self.data(|out| Told::CaughtUp(at.clone()).put(out)),
             Portion::At(at) => self.data(|out| Told::At(at.clone()).put(out)),

@@ -1,5 +1,6 @@
 //! What a version of the protocol implements to be served: records in, batches out.
 
+use bytes::Bytes;
 use streamkit_engine::{
     Committed, Entry, Lease, LogCursor, Name, PieceBatch, Record, SegmentPath, SegmentStatus, Sequence, Timestamp,
 };
@@ -120,6 +121,11 @@ pub(crate) trait Batch: Send + 'static {
     /// Adds that a segment has no entry.
     fn no_entry(&mut self, path: &SegmentPath);
 
+    /// What is the same of a batch for all who follow it.
+    fn common(_: &PieceBatch) -> Bytes {
+        Bytes::new()
+    }
+
     /// Adds transactions, or how far a read of them is. A version of the protocol that asks for none has none to add.
     fn portion(&mut self, _: Portion<'_>) {}
 
@@ -177,6 +183,8 @@ pub(crate) enum Portion<'a> {
     Done(u64, &'a LogCursor),
     /// Some that are followed.
     Followed(&'a PieceBatch),
+    /// The same, as [`Batch::common`] made of it.
+    FollowedInCommon(&'a [u8]),
     /// All that was there is told.
     CaughtUp(&'a LogCursor),
     /// Nothing new up to here.

@@ -4,8 +4,8 @@ use streamkit_engine::StoreId;
 
 use super::boundary::{Answers, Batch as _};
 use super::failure::Failure;
-use crate::budgets::{HeavyTurn, OpenReader, Reads, Turn};
-use crate::limits::SMALL_BYTES;
+use crate::budgets::{HeavyTurn, OpenReader, Reads, Share, Turn};
+use crate::limits::{BATCH_BYTES_MAX, SMALL_BYTES};
 
 /// The sending half of a call.
 pub(crate) struct Outgoing<A> {
@@ -54,16 +54,31 @@ impl<A: Answers> Outgoing<A> {
     /// # Errors
     /// [`Failure::Ending`]: the connection is gone.
     pub(super) async fn turn(&self) -> Result<Turn, Failure> {
+        self.turn_of(BATCH_BYTES_MAX).await
+    }
+
+    /// The same of a read that knows how many bytes it will hold.
+    ///
+    /// # Errors
+    /// As [`Self::turn`].
+    pub(super) async fn turn_of(&self, bytes: usize) -> Result<Turn, Failure> {
         loop {
             // With nothing in hand: a peer may want other answers than this one.
             self.answers.has_room().await?;
             let asking = self.reads.ask().await?;
-            let share = asking.share().await;
+            let share = asking.share_of(bytes).await;
             // Another read of this connection may have taken the room meanwhile.
             if self.answers.is_roomy() {
                 return Ok(asking.turn(share));
             }
         }
+    }
+
+    /// Waits for room to read the largest batch for others too: for no peer, and for no other read of this connection.
+    ///
+    /// Cancel safe.
+    pub(super) async fn room(&self) -> Share {
+        self.reads.room(BATCH_BYTES_MAX).await
     }
 
     /// Waits until the peer would take something more, without being among those that read for it.

@@ -25,6 +25,7 @@ use crate::peer::*;
 
 mod answers;
 mod calls;
+mod common;
 mod compression;
 mod floods;
 mod live;
