@@ -19,6 +19,7 @@ mod read;
 mod remove;
 mod serve;
 mod shells;
+mod subscribe;
 mod token;
 
 use clap::{CommandFactory as _, Subcommand};
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Segments(lists::Segments),
     /// Count what a store, a space or a segment holds
     Status(lists::Status),
+    /// Print statuses of segments, as commits change them
+    Subscribe(subscribe::Subscribe),
     /// Write entries to a file, which import --entries reads
     Export(export::Export),
     /// Copy a store or spaces of it into another one; run again, what is new
@@ -141,6 +144,7 @@ impl Command {
             Self::Spaces(spaces) => interruptible(spaces.run()).await,
             Self::Segments(segments) => interruptible(segments.run()).await,
             Self::Status(status) => interruptible(status.run()).await,
+            Self::Subscribe(subscribe) => stoppable(|stop| subscribe.run(stop)).await,
             Self::Export(export) => interruptible(export.run()).await,
             Self::Copy(copy) => interruptible(copy.run()).await.map_err(|failure| {
                 failure.hint_if_interrupted(
