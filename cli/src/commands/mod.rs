@@ -21,6 +21,7 @@ mod serve;
 mod shells;
 mod subscribe;
 mod token;
+mod workers;
 
 use clap::{CommandFactory as _, Subcommand};
 use streamkit_engine::disk;
@@ -74,6 +75,8 @@ pub(crate) enum Command {
     Status(lists::Status),
     /// Print statuses of segments, as commits change them
     Subscribe(subscribe::Subscribe),
+    /// List the workers that are there, or be one
+    Workers(workers::Workers),
     /// Write entries to a file, which import --entries reads
     Export(export::Export),
     /// Copy a store or spaces of it into another one; run again, what is new
@@ -145,6 +148,7 @@ impl Command {
             Self::Segments(segments) => interruptible(segments.run()).await,
             Self::Status(status) => interruptible(status.run()).await,
             Self::Subscribe(subscribe) => stoppable(|stop| subscribe.run(stop)).await,
+            Self::Workers(workers) => stoppable(|stop| workers.run(stop)).await,
             Self::Export(export) => interruptible(export.run()).await,
             Self::Copy(copy) => interruptible(copy.run()).await.map_err(|failure| {
                 failure.hint_if_interrupted(

@@ -48,3 +48,4 @@ mod tokens;
 mod told;
 mod unread_log;
 mod v1;
+mod workers;
