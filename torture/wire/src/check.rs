@@ -4,6 +4,7 @@ use streamkit_client::record::{Entry, Sequence};
 use streamkit_torture::history::{Append, History};
 
 use crate::follower::FollowSeen;
+use crate::grants::Grants;
 use crate::truth::Truth;
 use crate::witness::{Attempt, Broken, Fate, ReadSeen, SEGMENTS, Witness, path, segment_of, written};
 
@@ -14,6 +15,8 @@ pub(crate) fn check(witness: &Witness, truth: &Truth, follows: &[FollowSeen]) ->
     broken.extend(attempts_of(&attempts, truth));
     broken.extend(demands(&attempts, truth));
     broken.extend(histories(witness, &attempts, truth));
+    broken.extend(witness.grants().broken());
+    broken.extend(fenced(&witness.grants(), &attempts, truth));
     for read in &*witness.reads() {
         broken.extend(read_of(read, &attempts, truth));
     }
@@ -93,6 +96,29 @@ fn demands(attempts: &[Attempt], truth: &Truth) -> Vec<Broken> {
             if let Some(segment) = segment_of(&entry.path) {
                 heads[segment] = entry.sequence;
             }
+        }
+    }
+    broken
+}
+
+/// Tokens go up in the log, and nothing is there whose token was known to be over before it was tried.
+fn fenced(grants: &Grants, attempts: &[Attempt], truth: &Truth) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    let mut newest = 0;
+    for transaction in truth.entries.chunk_by(|a, b| a.trx == b.trx) {
+        let Some((number, ..)) = transaction.first().and_then(|first| written(first, attempts)) else {
+            continue;
+        };
+        let attempt = &attempts[number];
+        let Some(token) = attempt.token else { continue };
+        if token < newest {
+            broken.push(format!(
+                "attempt {number} of token {token} stands behind one of {newest}"
+            ));
+        }
+        newest = newest.max(token);
+        if grants.was_over(token, attempt.called) {
+            broken.push(format!("attempt {number} of token {token}, which was over, is there"));
         }
     }
     broken

@@ -2,7 +2,7 @@
 //! cuts, stalls, trickles and repeats as a seed decides.
 //!
 //! ```text
-//!  seed ─▶ run ─┬─ writers, readers, followers (our client) ──▶ proxy ──▶ server ──▶ engine
+//!  seed ─▶ run ─┬─ writers, readers, followers, holders (our client) ──▶ proxy ──▶ server ──▶ engine
 //!               ├─ raw: a peer of its own, with little credit ──▶ ┘                     │
 //!               └─ witness: what each was told ──▶ check ◀── truth: what the engine has ┘
 //! ```
@@ -12,6 +12,8 @@
 pub mod bytes;
 mod check;
 mod follower;
+mod grants;
+mod holder;
 pub mod host;
 mod proxy;
 mod raw;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check::check;
 use crate::follower::{FollowSeen, Follower};
+use crate::holder::Holder;
 use crate::host::{Host, Trouble, client};
 use crate::proxy::{Fate, Proxy};
 use crate::raw::Raw;
@@ -22,6 +23,7 @@ const WRITERS: u64 = 3;
 const READERS: u64 = 2;
 const FOLLOWERS: u64 = 3;
 const RAW: u64 = 2;
+const HOLDERS: u64 = 3;
 
 /// What a run did.
 #[derive(Clone, Copy, Default, Debug)]
@@ -71,6 +73,16 @@ pub async fn run(seed: u64) -> Result<(Counts, Vec<Broken>), Trouble> {
             dice: dice(2, number),
         };
         workers.spawn(reader.work(25));
+    }
+    for number in 0..HOLDERS {
+        let holder = Holder {
+            store: client(proxy.address)?,
+            witness: witness.clone(),
+            dice: dice(5, number),
+            number,
+            gave_up: 0,
+        };
+        workers.spawn(holder.work(25));
     }
     while let Some(done) = workers.join_next().await {
         done?;

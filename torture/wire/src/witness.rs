@@ -10,6 +10,8 @@ use streamkit_torture::history::{Moment, Observation};
 use streamkit_torture::record::{Origin, origin, record};
 use uuid::Uuid;
 
+use crate::grants::Grants;
+
 /// Why a promise is broken.
 pub(crate) type Broken = String;
 
@@ -96,6 +98,8 @@ pub(crate) struct Attempt {
     /// When somebody was first told that it is there.
     pub answered: Option<Moment>,
     pub fate: Fate,
+    /// The token of the lease that its producer must hold, if it must.
+    pub token: Option<u64>,
     /// A call of it ended without an answer.
     pub was_unknown: bool,
     /// Somebody was told that it is new.
@@ -130,6 +134,7 @@ pub(crate) struct Witness {
     glimpses: Mutex<Vec<Entry>>,
     /// Cursors with the entry that they stand behind.
     places: Mutex<Vec<(LogCursor, (SegmentPath, Sequence))>>,
+    grants: Mutex<Grants>,
     broken: Mutex<Vec<Broken>>,
 }
 
@@ -163,6 +168,10 @@ impl Witness {
         locked(&self.places)
     }
 
+    pub fn grants(&self) -> MutexGuard<'_, Grants> {
+        locked(&self.grants)
+    }
+
     /// A promise is broken.
     pub fn breaks(&self, why: impl Into<String>) {
         locked(&self.broken).push(why.into());
@@ -190,6 +199,7 @@ impl Witness {
             called,
             answered: None,
             fate: Fate::Open,
+            token: None,
             was_unknown: false,
             was_new: false,
             calls: 0,

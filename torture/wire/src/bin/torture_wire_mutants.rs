@@ -158,6 +158,36 @@ const MUTANTS: &[Mutant] = &[
         "                    self.came.cursor = cursor;\n",
         "                    drop(cursor);\n",
     ),
+    mutant(
+        "a token counts though its lease is over",
+        "engine/src/commit/select.rs",
+        "(!log.catalog().leases.is_current(fence)).then(|| fence.clone())",
+        "(!log.catalog().leases.is_current(fence) && fence.token.0 == 0).then(|| fence.clone())",
+    ),
+    mutant(
+        "a lease is granted while another holds it",
+        "engine/src/index/leases.rs",
+        "Some(held) if !held.has_run_out(uptime) => Claim::IsHeld,",
+        "Some(held) if held.token.0 == 0 => Claim::IsHeld,",
+    ),
+    mutant(
+        "a lease runs out early",
+        "engine/src/commit/leases.rs",
+        "catalog.leases.counts_from(&lease.key, log.clock.uptime());",
+        "catalog.leases.counts_from(&lease.key, log.clock.uptime().saturating_sub(Duration::from_millis(40)));",
+    ),
+    mutant(
+        "who stored a transaction is fenced off from its answer",
+        "engine/src/commit/select.rs",
+        "answer_refused(log, append, Rejection::FencedOff(fence));",
+        "append.answer(Err(Rejection::FencedOff(fence).into()));",
+    ),
+    mutant(
+        "a fence is lost on its way",
+        "server/src/v2/asked.rs",
+        "fence: append.fence,",
+        "fence: append.fence.filter(|_| false),",
+    ),
 ];
 
 fn main() -> ExitCode {
