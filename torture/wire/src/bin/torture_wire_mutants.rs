@@ -61,20 +61,26 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "a follow goes on from where it began",
         "server/src/verbs/follow.rs",
-        "        asked.cursor = open.reader.cursor();\n",
+        "        self.asked.cursor = open.reader.cursor();\n",
         "",
     ),
     mutant(
         "a follow is caught up before it has told what is there",
         "server/src/verbs/follow.rs",
-        "    let mut looking = Some(look(&asked, store));\n    let mut is_caught_up = false;",
-        "    let mut looking = Some(look(&asked, store));\n    say(Portion::CaughtUp(&asked.cursor), out).await?;\n    let mut is_caught_up = true;",
+        "    let mut is_caught_up = false;\n    loop {\n        following.tell(out).await?;",
+        "    say(Portion::CaughtUp(&following.asked.cursor), out).await?;\n    let mut is_caught_up = true;\n    loop {\n        following.tell(out).await?;",
     ),
     mutant(
         "a follow is caught up twice",
         "server/src/verbs/follow.rs",
         "if !std::mem::replace(&mut is_caught_up, true) {",
         "if !std::mem::replace(&mut is_caught_up, false) {",
+    ),
+    mutant(
+        "who goes on in common is told the same again",
+        "server/src/verbs/follow.rs",
+        "        member.took();\n",
+        "",
     ),
     mutant(
         "what takes any sequence is stored again when it is sent again",
