@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use streamkit_protocol::v2::Trace;
+use streamkit_record::FencingToken;
 use uuid::Uuid;
 
 type Hook<T> = Option<Arc<dyn Fn(T) + Send + Sync>>;
@@ -82,6 +83,29 @@ pub enum LiveEvent {
         /// Its id.
         worker: Uuid,
         /// Why it failed.
+        why: String,
+    },
+    /// A lease is held, under this fencing token.
+    LeaseHeld {
+        /// Its key.
+        key: String,
+        /// The number of the grant; 0 from a Go server, which counts none.
+        token: FencingToken,
+    },
+    /// A lease is lost while it was needed.
+    LeaseLost {
+        /// Its key.
+        key: String,
+        /// The number of the grant.
+        token: FencingToken,
+        /// Why it is lost.
+        why: String,
+    },
+    /// A lease that is not needed any more could not be given back. It runs out by itself.
+    LeaseNotReleased {
+        /// Its key.
+        key: String,
+        /// Why the server could not be told.
         why: String,
     },
 }

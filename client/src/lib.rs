@@ -23,7 +23,7 @@
 //! ```
 //!
 //! On top of that stand [`es`], aggregates and their events, and [`projection`], handlers that are run over what is stored and what comes.
-//! What goes on for long, subscriptions and workers, is in `live/`, over either version.
+//! What goes on for long, subscriptions and workers, is in `live/`, and leases in `leases/`, over either version.
 //!
 //! The server decides which version of the protocol is spoken. What v1 does not have is [`Error::NotInV1`].
 //!
@@ -52,6 +52,7 @@ pub mod es;
 mod found;
 mod handshake;
 mod hooks;
+mod leases;
 mod link;
 mod live;
 mod lookup;
@@ -86,6 +87,7 @@ pub use consume::Entries;
 pub use dial::connect;
 pub use error::Error;
 pub use hooks::LiveEvent;
+pub use leases::{Held, HeldLease, LeaseError, LeaseLost, NewLease};
 pub use live::{
     Handlers, LivePhase, NewWorker, Presence, Running, Subscribe, Subscription, SubscriptionState, Workers,
 };

@@ -1,7 +1,7 @@
 //! The calls on one store.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use streamkit_protocol::v2::{Appended, Lease, Leased};
+use streamkit_protocol::v2::Appended;
 use streamkit_protocol::{Delete, GetSegments, Request, SegmentStatus, Status, Trim};
 use uuid::Uuid;
 
@@ -207,18 +207,6 @@ impl StoreClient {
     /// In the stream: [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
     pub fn follow(&self, follow: Follow) -> Follows {
         Follows::new(self.call.clone(), follow)
-    }
-
-    /// Acquires, renews or releases a lease. Dropping the future gives the answer up, not the change. After
-    /// [`Error::ConnectionLost`] and [`Error::Timeout`] the outcome is unknown; the same holder may ask for the same again.
-    ///
-    /// # Errors
-    /// [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
-    pub async fn lease(&self, lease: Lease) -> Result<Leased, Error> {
-        match self.call.is_v2().await? {
-            true => verbs::lease(&self.call, lease).await,
-            false => Err(Error::NotInV1("lease in this client")),
-        }
     }
 
     /// Opens a stream of records to a segment. The first gets `first_sequence`, which must be the head + 1.

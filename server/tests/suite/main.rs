@@ -31,6 +31,7 @@ mod issuers;
 mod key_files;
 mod keys;
 mod keys_hostile;
+mod leases;
 mod leaving;
 mod limits;
 mod live;

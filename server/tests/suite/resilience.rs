@@ -9,7 +9,7 @@ use streamkit_client::*;
 use streamkit_protocol::{Frame, Terminal};
 use streamkit_server::{Key, Limits};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{client, records};
@@ -157,6 +157,7 @@ pub struct Relay {
     pub client: Builder,
     cut: Arc<Notify>,
     stall: Arc<Notify>,
+    shut: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -166,13 +167,16 @@ impl Relay {
         let target = host.url.trim_start_matches("ws://").to_owned();
         let cut = Arc::new(Notify::new());
         let stall = Arc::new(Notify::new());
+        let (shut, shuts) = watch::channel(false);
         let (cutting, stalling) = (cut.clone(), stall.clone());
         tokio::spawn(async move {
             loop {
                 let near = listener.accept().await;
                 let (target, door) = (target.clone(), door.clone());
                 let faults = (cutting.clone(), stalling.clone());
+                let mut shuts = shuts.clone();
                 tokio::spawn(async move {
+                    let _ = shuts.wait_for(|shut| !shut).await;
                     match via {
                         Via::Sockets | Via::V1 => relay(near, TcpStream::connect(target).await, faults).await,
                         Via::InProcess => relay(near, through(&door), faults).await,
@@ -180,12 +184,28 @@ impl Relay {
                 });
             }
         });
-        Self { client, cut, stall }
+        Self {
+            client,
+            cut,
+            stall,
+            shut,
+        }
     }
 
     /// From now on nothing passes over the connections it has, and they stay.
     pub fn stall(&self) {
         self.stall.notify_waiters();
+    }
+
+    /// From now on nothing passes, over those it has nor over others, until it opens.
+    pub fn shut(&self) {
+        self.shut.send_replace(true);
+        self.stall();
+    }
+
+    /// Others pass from now on.
+    pub fn open(&self) {
+        self.shut.send_replace(false);
     }
 
     pub fn cut(&self) {
