@@ -1,6 +1,5 @@
 //! Followers of one space, while a producer commits at a steady rate: how long after a commit was acknowledged each of them has it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -260,17 +259,13 @@ fn compare(entries: &[Entry], had: u64, bytes: usize, all_bytes: bool) -> Outcom
 
 /// How long after the acknowledgement of its transaction each entry came; nothing, if it came first.
 fn record(entries: &[Entry], course: &Course, now: u64, latency: &Latency) {
-    let mut late: BTreeMap<u64, u64> = BTreeMap::new();
-    for entry in entries {
-        let transaction = (entry.sequence.0 - 1) / course.asked.batch;
-        *late.entry(transaction).or_default() += 1;
-    }
+    let transaction = |entry: &Entry| (entry.sequence.0 - 1) / course.asked.batch;
     let mut latency = latency.lock().unwrap_or_else(PoisonError::into_inner);
-    for (transaction, count) in late {
-        let at = course.acknowledged.get(transaction as usize);
+    for together in entries.chunk_by(|one, next| transaction(one) == transaction(next)) {
+        let at = course.acknowledged.get(transaction(&together[0]) as usize);
         let at = at.map_or(0, |at| at.load(Ordering::Acquire));
         let after = if at == 0 { 0 } else { now.saturating_sub(at) };
-        latency.saturating_record_n(after, count);
+        latency.saturating_record_n(after, together.len() as u64);
     }
 }
 

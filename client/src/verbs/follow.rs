@@ -107,7 +107,7 @@ impl Following {
     async fn told(&mut self, told: Told) -> Result<Followed, Error> {
         Ok(match told {
             Told::Batch(cursor, batch) => {
-                let mut entries = Vec::with_capacity(batch.len() / 512);
+                let mut entries = Vec::with_capacity(batch.len() / 256);
                 self.batches.read(&batch, &mut entries).map_err(Error::malformed)?;
                 self.follows(&entries).await?;
                 self.go_behind(&cursor)?;

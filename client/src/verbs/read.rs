@@ -100,7 +100,7 @@ impl Reading {
             }
             match heard {
                 Ok(Heard::Message(message)) => {
-                    let mut entries = Vec::with_capacity(message.len() / 512);
+                    let mut entries = Vec::with_capacity(message.len() / 256);
                     let ReadBatch { cursor, batch } = ReadBatch::decode(&message).map_err(Error::malformed)?;
                     self.batches.read(&batch, &mut entries).map_err(Error::malformed)?;
                     self.taken += entries.len() as u64;

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use crate::budgets::{Budget, Share};
 
 /// Batches that are kept for those who have not taken them yet, and their bytes.
-const BATCHES_MAX: usize = 16;
-const BYTES_MAX: usize = 1 << 20;
+const BATCHES_MAX: usize = 256;
+const BYTES_MAX: usize = 8 << 20;
 
 /// How often a batch that may be cut within a transaction is read on, and how many bytes it has then at most.
 const READ_ON_MAX: usize = 4;
