@@ -17,6 +17,8 @@ struct Step {
 fn steps(page: &str) -> Vec<Step> {
     let (mut steps, mut fence) = (Vec::<Step>::new(), None);
     for line in page.lines() {
+        // Within a list it is indented.
+        let line = line.trim_start();
         match (line.strip_prefix("```"), fence) {
             (Some(_), Some(_)) => fence = None,
             (Some("sh"), None) => {
@@ -54,6 +56,10 @@ fn is_like(line: &str, said: &str) -> bool {
 struct Newcomer {
     dir: tempfile::TempDir,
     server: Option<Child>,
+    /// Where it listens.
+    listens: String,
+    /// What the page has its reader set.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Newcomer {
@@ -62,7 +68,8 @@ impl Newcomer {
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut shell = program("sh");
         shell.args(["-c", command]).current_dir(self.dir.path());
-        shell.env("PATH", path).env("STREAMKIT_LISTEN", "127.0.0.1:0");
+        shell.env("PATH", path).env("STREAMKIT_LISTEN", &self.listens);
+        shell.envs(self.variables.clone());
         for (name, folder) in [("XDG_STATE_HOME", "state"), ("XDG_CONFIG_HOME", "config")] {
             shell.env(name, self.dir.path().join(folder));
         }
@@ -72,13 +79,12 @@ impl Newcomer {
     fn serve(&mut self, command: &str) {
         let mut shell = self.shell(&format!("exec {command}"));
         self.server = Some(shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let asks = match self.variables.is_empty() {
+            true => "streamkit spaces",
+            false => "streamkit health --url $NEW",
+        };
         until("commands find the server", || {
-            self.shell("streamkit spaces")
-                .output()
-                .unwrap()
-                .status
-                .success()
-                .then_some(())
+            self.shell(asks).output().unwrap().status.success().then_some(())
         });
     }
 
@@ -99,40 +105,82 @@ impl Drop for Newcomer {
     }
 }
 
-fn follow(page: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
-    let page = std::fs::read_to_string(path).unwrap();
-    let mut newcomer = Newcomer {
-        dir: tempfile::tempdir().unwrap(),
-        server: None,
-    };
-    let mut ran = 0;
-    for step in steps(&page) {
-        let mut printed = Vec::new();
-        for command in &step.commands {
-            if command.starts_with("cargo install") {
-                continue; // this binary is what it would install
-            }
-            if command == "streamkit dev" {
-                newcomer.serve(command);
-                continue;
-            }
-            ran += 1;
-            printed.extend(newcomer.run(command));
+impl Newcomer {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            server: None,
+            listens: "127.0.0.1:0".to_owned(),
+            variables: Vec::new(),
         }
-        let are_like = printed.len() == step.printed.len()
-            && printed
-                .iter()
-                .zip(&step.printed)
-                .all(|(line, said)| is_like(line, said));
-        assert!(are_like, "{:?} printed\n{}", step.commands, printed.join("\n"));
     }
-    assert!(ran > 5, "the page has commands");
+
+    /// Does what a page says. `before` is asked before each step, by its number.
+    fn follow(mut self, page: &str, mut before: impl FnMut(usize)) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+        let page = std::fs::read_to_string(path).unwrap();
+        let mut ran = 0;
+        for (number, step) in steps(&page).into_iter().enumerate() {
+            before(number);
+            let mut printed = Vec::new();
+            for command in &step.commands {
+                if command.starts_with("cargo install") || command.starts_with("export ") {
+                    continue; // this binary is what it would install, and the variables are set
+                }
+                if command == "streamkit dev" || command.starts_with("streamkit serve ") {
+                    self.serve(command);
+                    continue;
+                }
+                ran += 1;
+                printed.extend(self.run(command));
+            }
+            let are_like = printed.len() == step.printed.len()
+                && printed
+                    .iter()
+                    .zip(&step.printed)
+                    .all(|(line, said)| is_like(line, said));
+            assert!(are_like, "{:?} printed\n{}", step.commands, printed.join("\n"));
+        }
+        assert!(ran > 5, "the page has commands");
+    }
 }
 
 #[test]
 fn getting_started_is_as_the_page_says() {
-    follow("GETTING-STARTED.md");
+    Newcomer::new().follow("GETTING-STARTED.md", |_| {});
+}
+
+#[test]
+fn a_migration_is_as_the_page_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Served::start(dir.path());
+    let produce = |path, records| {
+        let done = old.run_with(&["produce", path], records);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    };
+    produce("orders/order-1", "placed\npaid\n");
+    produce("orders/order-2", "placed\n");
+    produce("stock/apples", "1\n2\n3\n");
+    // A port of which nobody else knows, as it was free just now.
+    let listens = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let secret = std::fs::read_to_string(dir.path().join("key")).unwrap();
+    let mut migrating = Newcomer::new();
+    migrating.listens = listens.to_string();
+    migrating.variables = vec![
+        ("OLD", old.url.clone()),
+        ("NEW", format!("ws://{listens}")),
+        ("STORE", STORE.to_owned()),
+        ("SECRET", secret.trim_end().to_owned()),
+    ];
+    // What is produced between the copies.
+    migrating.follow("MIGRATING.md", |step| {
+        if step == 6 {
+            produce("orders/order-2", "paid\n");
+        }
+    });
 }
 
 #[test]
