@@ -14,6 +14,7 @@ pub struct Mutant {
     file: &'static str,
     is: &'static str,
     becomes: &'static str,
+    way: Option<&'static str>,
 }
 
 /// A fault of this name: in a file below the root, what is there once and what it becomes.
@@ -23,10 +24,20 @@ pub const fn mutant(name: &'static str, file: &'static str, is: &'static str, be
         file,
         is,
         becomes,
+        way: None,
     }
 }
 
 impl Mutant {
+    /// The same, which shows only in this way.
+    pub const fn only_by(self, way: &'static str) -> Self {
+        Self { way: Some(way), ..self }
+    }
+
+    fn shows_by(&self, way: &Way<'_>) -> bool {
+        self.way.map_or(way.beside.is_none(), |word| word == way.word)
+    }
+
     /// In how many places it could be planted; one is right.
     pub fn places(&self, root: &Path) -> usize {
         fs::read_to_string(root.join(self.file)).map_or(0, |source| source.matches(self.is).count())
@@ -55,8 +66,36 @@ pub struct Search<'a> {
     pub dir: &'a Path,
     /// The package of the program, its name, and the profile that it is built with.
     pub program: (&'a str, &'a str, &'a str),
-    /// What it is run with, one after the other: a word for each way, and its arguments.
-    pub ways: Vec<(&'a str, Vec<String>)>,
+    /// How it is run, one after the other.
+    pub ways: Vec<Way<'a>>,
+}
+
+/// A way in which a fault may show.
+pub struct Way<'a> {
+    /// A word for it.
+    word: &'a str,
+    arguments: Vec<String>,
+    beside: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Way<'a> {
+    /// One of this name: what the program is run with.
+    pub fn new(word: &'a str, arguments: &str) -> Self {
+        Self {
+            word,
+            arguments: arguments.split(' ').map(str::to_owned).collect(),
+            beside: None,
+        }
+    }
+
+    /// The same, which needs another program, of a package and a name. Only faults that show in no other way are looked for in this one.
+    #[must_use]
+    pub fn beside(self, package: &'a str, program: &'a str) -> Self {
+        Self {
+            beside: Some((package, program)),
+            ..self
+        }
+    }
 }
 
 impl Search<'_> {
@@ -80,14 +119,15 @@ impl Search<'_> {
         for mutant in mutants.iter().filter(|mutant| mutant.name.contains(only)) {
             copy_sources(&root, &copy)?;
             mutant.plant(&copy)?;
-            match self.caught_by(&copy)? {
+            let ways: Vec<&Way<'_>> = self.ways.iter().filter(|way| mutant.shows_by(way)).collect();
+            match self.caught_by(&copy, &ways)? {
                 Some(which) => {
                     caught += 1;
                     println!("caught by {which:>12}: {}", mutant.name);
                 }
                 None => {
                     missed += 1;
-                    let ways = self.ways.iter().map(|(_, arguments)| arguments.join(" "));
+                    let ways = ways.iter().map(|way| way.arguments.join(" "));
                     let ways = ways.collect::<Vec<_>>().join(", nor with ");
                     println!("NOT CAUGHT with {ways}: {}", mutant.name);
                 }
@@ -98,20 +138,14 @@ impl Search<'_> {
     }
 
     /// Builds the copy and runs it.
-    fn caught_by(&self, copy: &Path) -> Outcome<Option<String>> {
+    fn caught_by(&self, copy: &Path, ways: &[&Way<'_>]) -> Outcome<Option<String>> {
         let target = copy.with_file_name("target");
         let (package, program, profile) = self.program;
+        let beside = ways.iter().filter_map(|way| way.beside);
+        let programs = beside.chain([(package, program)]);
         let build = Command::new("cargo")
-            .args([
-                "build",
-                "--locked",
-                "--profile",
-                profile,
-                "-p",
-                package,
-                "--bin",
-                program,
-            ])
+            .args(["build", "--locked", "--profile", profile])
+            .args(programs.flat_map(|(package, program)| ["-p", package, "--bin", program]))
             .env("CARGO_TARGET_DIR", &target)
             .current_dir(copy)
             .output()?;
@@ -120,16 +154,16 @@ impl Search<'_> {
         }
         // Cargo has another name for the folder of this one profile.
         let folder = if profile == "dev" { "debug" } else { profile };
-        for (way, arguments) in &self.ways {
+        for way in ways {
             let run = Command::new(target.join(folder).join(program))
-                .args(arguments)
+                .args(&way.arguments)
                 .output()?;
             let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
             let failed = text
                 .lines()
                 .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
             match failed {
-                Some((seed, _)) => return Ok(Some(format!("{way} {seed}"))),
+                Some((seed, _)) => return Ok(Some(format!("{} {seed}", way.word))),
                 None if run.status.success() => {}
                 None => return Err(text.into()),
             }

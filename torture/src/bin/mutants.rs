@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use streamkit_torture::planted::{Mutant, Search, mutant};
+use streamkit_torture::planted::{Mutant, Search, Way, mutant};
 
 /// Plants faults into a copy of the engine and shows that each is caught.
 #[derive(Parser)]
@@ -417,20 +417,13 @@ const MUTANTS: &[Mutant] = &[
 fn main() -> ExitCode {
     let options = Options::parse();
     // One thread, so that the number of seeds is the same each time.
-    let way = |arguments: &str| {
-        ["--threads 1", arguments]
-            .join(" ")
-            .split(' ')
-            .map(str::to_owned)
-            .collect()
-    };
     let search = Search {
         root: root(),
         dir: &options.dir,
         program: ("streamkit-torture", "torture", "quick"),
         ways: vec![
-            ("seed", way(&format!("--seeds {}", options.seeds))),
-            ("history", way("--exhaustive --seeds 60")),
+            Way::new("seed", &format!("--threads 1 --seeds {}", options.seeds)),
+            Way::new("history", "--threads 1 --exhaustive --seeds 60"),
         ],
     };
     search.run(MUTANTS, &options.only)

@@ -8,13 +8,14 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::record::{Entry, LogCursor, ReadSource, Record, SegmentAppend, SegmentPath, Sequence, Wanted};
 use streamkit_client::{Append, Appended, Batch, Follow, Followed, Follows, Read, StoreClient};
-use streamkit_engine::{LocalStore, SegmentRead, Store as _};
+use streamkit_engine::LocalStore;
 use streamkit_server::Limits;
 use uuid::Uuid;
 
 use crate::host::{Host, Trouble, client};
 use crate::proxy::{End, Fate, Proxy, Way};
 use crate::reader::is_of_the_network;
+use crate::truth::entries_of;
 use crate::witness::Broken;
 use crate::writer::{nobody_knows, nothing_was_done};
 
@@ -154,7 +155,7 @@ impl Talk {
         follows.until(3).await?;
         let four = self.append(Uuid::new_v4(), 4, 4, "four").await?;
         follows.until(4).await?;
-        let entries = self.truth(there).await?;
+        let entries = entries_of(there, &self.path).await?;
         let told = [one, two, three, four];
         if entries.len() != told.len() {
             return Err(format!("{} entries are there, and not {}", entries.len(), told.len()));
@@ -210,16 +211,6 @@ impl Talk {
             }
         }
         Err("nobody reads".to_owned())
-    }
-
-    /// What the engine has.
-    async fn truth(&self, there: &LocalStore) -> Result<Vec<Entry>, Broken> {
-        let mut reader = there.read_segment(SegmentRead::all(self.path.clone()));
-        let mut entries = Vec::new();
-        while let Some(batch) = reader.next_batch().await.map_err(|error| error.to_string())? {
-            entries.extend(batch);
-        }
-        Ok(entries)
     }
 }
 

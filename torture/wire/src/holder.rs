@@ -30,6 +30,8 @@ pub(crate) struct Holder {
     pub number: u64,
     /// Times that it gave a lease up. It then takes another name: a release names its holder alone, and may come late or twice.
     pub gave_up: u32,
+    /// An attempt that is there, and its token.
+    pub stored: Option<(usize, FencingToken)>,
 }
 
 impl Holder {
@@ -56,6 +58,12 @@ impl Holder {
             for _ in 0..self.dice.below(4) {
                 self.append(token).await?;
             }
+        }
+        // Once more: also when another holds the lease by then, it is there.
+        if let Some((attempt, token)) = self.stored
+            && self.dice.chance(1, 2)
+        {
+            self.send(attempt, token).await?;
         }
         tokio::time::sleep(Duration::from_millis(self.dice.below(30))).await;
         Ok(())
@@ -109,31 +117,38 @@ impl Holder {
         };
         let attempt = self.witness.attempt(vec![part], Vec::new());
         self.witness.attempts()[attempt].token = Some(token.0);
-        let mut left = RETRIES;
-        while left > 0 {
-            let append = Append {
-                id: self.witness.id(attempt),
-                fence: Some(Fence { key: name(KEY), token }),
-                ..Append::new(self.witness.sections(attempt, false))
-            };
-            match self.store.append(append).await {
-                Ok(appended) => {
-                    let firsts: Vec<u64> = appended.sections.iter().map(|(first, _)| first.0).collect();
-                    let told = (appended.position, appended.timestamp.0);
-                    self.witness.acknowledged(attempt, told, &firsts, appended.is_known);
-                    // Once more, now and then: also when another holds the lease by then, it is there.
-                    left = if self.dice.chance(1, 4) { left.min(2) } else { 1 };
-                }
-                Err(Error::FencedOff { .. }) => {
-                    self.witness.refused(attempt, "fenced off");
-                    return Ok(());
-                }
-                Err(error) if nothing_was_done(&error) => {}
-                Err(error) if nobody_knows(&error) => self.witness.unknown(attempt),
-                Err(error) => return Err(format!("attempt {attempt} fails for no reason: {error}")),
+        for _ in 0..RETRIES {
+            if self.send(attempt, token).await? {
+                break;
             }
-            left -= 1;
         }
         Ok(())
+    }
+
+    /// One call of it. Whether somebody said what became of it.
+    async fn send(&mut self, attempt: usize, token: FencingToken) -> Result<bool, Broken> {
+        let append = Append {
+            id: self.witness.id(attempt),
+            fence: Some(Fence { key: name(KEY), token }),
+            ..Append::new(self.witness.sections(attempt, false))
+        };
+        match self.store.append(append).await {
+            Ok(appended) => {
+                let firsts: Vec<u64> = appended.sections.iter().map(|(first, _)| first.0).collect();
+                let told = (appended.position, appended.timestamp.0);
+                self.witness.acknowledged(attempt, told, &firsts, appended.is_known);
+                if self.stored.is_none() || self.dice.chance(1, 3) {
+                    self.stored = Some((attempt, token));
+                }
+            }
+            Err(Error::FencedOff { .. }) => self.witness.refused(attempt, "fenced off"),
+            Err(error) if nothing_was_done(&error) => return Ok(false),
+            Err(error) if nobody_knows(&error) => {
+                self.witness.unknown(attempt);
+                return Ok(false);
+            }
+            Err(error) => return Err(format!("attempt {attempt} fails for no reason: {error}")),
+        }
+        Ok(true)
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// The store of all runs.
 pub const STORE: Uuid = Uuid::from_u128(0x7061_6964);
 
-const SECRET: &[u8] = b"a secret of the torture alone, of 32 bytes or more";
+pub(crate) const SECRET: &[u8] = b"a secret of the torture alone, of 32 bytes or more";
 
 /// Whatever goes wrong before anything was tried.
 pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
@@ -108,6 +108,11 @@ pub fn token() -> Result<String, Trouble> {
 /// # Errors
 /// None that is known.
 pub fn client(address: SocketAddr) -> Result<StoreClient, Trouble> {
+    client_within(address, Duration::from_secs(2))
+}
+
+/// The same, whose calls wait for so long.
+pub(crate) fn client_within(address: SocketAddr, timeout: Duration) -> Result<StoreClient, Trouble> {
     let retry = RetryPolicy {
         attempts: 6,
         first_pause: Duration::from_millis(5),
@@ -115,5 +120,5 @@ pub fn client(address: SocketAddr) -> Result<StoreClient, Trouble> {
         factor: 2.0,
     };
     let client = Client::builder(format!("ws://{address}")).token(token()?).retry(retry);
-    Ok(client.timeout(Duration::from_secs(2)).build().store(STORE))
+    Ok(client.timeout(timeout).build().store(STORE))
 }

@@ -7,18 +7,24 @@
 //!               └─ witness: what each was told ──▶ check ◀── truth: what the engine has ┘
 //! ```
 //!
+//! Beside such runs: one conversation that is cut everywhere; a server process that is killed.
+//!
 //! Threads and sockets are real, so a seed gives the same plan and not the same run.
 
 pub mod bytes;
 mod check;
+mod crew;
+mod dial;
 mod follower;
 mod grants;
 mod holder;
 pub mod host;
+pub mod killed;
+mod process;
 mod proxy;
 mod raw;
 mod reader;
 pub mod run;
 mod truth;
-mod witness;
+pub mod witness;
 mod writer;

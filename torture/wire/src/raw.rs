@@ -8,18 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_client::record::ReadSource;
-use streamkit_client::record::{LogCursor, StoreId, Wanted};
+use streamkit_client::record::{LogCursor, Wanted};
 use streamkit_engine::Dice;
 use streamkit_protocol::v2::{
-    Append, Appended, Call, CallError, Class, Code, Credit, Follow, Frame, GoAway, Hello, Kind, Read, SUBPROTOCOL,
-    frame,
+    Append, Appended, Call, CallError, Class, Code, Credit, Follow, Frame, GoAway, Kind, Read, frame,
 };
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::host::{STORE, Trouble, token};
+use crate::dial::{Socket, dial, put_call, put_hello};
+use crate::host::Trouble;
 use crate::witness::{Broken, Part, SEGMENTS, Witness, name};
 
 /// What is known of a channel.
@@ -31,7 +28,7 @@ struct Channel {
 
 /// The peer.
 pub(crate) struct Raw {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     witness: Arc<Witness>,
     dice: Dice,
     last: u32,
@@ -52,11 +49,7 @@ impl Raw {
     /// # Errors
     /// The server is not there.
     pub async fn connect(address: SocketAddr, witness: Arc<Witness>, dice: Dice) -> Result<Self, Trouble> {
-        let mut request = format!("ws://{address}/streamz").into_client_request()?;
-        let headers = request.headers_mut();
-        headers.insert("authorization", format!("Bearer {}", token()?).parse()?);
-        headers.insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
-        let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+        let socket = dial(address, None).await?;
         let mut raw = Self {
             socket,
             witness,
@@ -67,13 +60,7 @@ impl Raw {
             left_at: None,
             newest: [(0, 0); SEGMENTS.len()],
         };
-        let hello = Hello {
-            frame_bytes: 32 << 20,
-            channels: 0,
-            credit: FIRST_CREDIT,
-            features: Vec::new(),
-        };
-        raw.send(|out| hello.put(out)).await?;
+        raw.send(|out| put_hello(FIRST_CREDIT, out)).await?;
         Ok(raw)
     }
 
@@ -85,12 +72,7 @@ impl Raw {
 
     fn call(&mut self, out: &mut Vec<u8>, call: &Call, credit: u32, attempt: Option<usize>) {
         self.last += 1;
-        frame(
-            out,
-            (self.last, Kind::Call),
-            |_| {},
-            |out| call.put(StoreId(STORE), out),
-        );
+        put_call(self.last, call, out);
         let credit = credit.into();
         self.open.insert(self.last, Channel { credit, attempt });
     }

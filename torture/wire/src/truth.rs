@@ -64,3 +64,13 @@ impl Truth {
         self.at.get(&(path.clone(), sequence)).copied()
     }
 }
+
+/// All entries of a segment, as the engine has them.
+pub(crate) async fn entries_of(store: &LocalStore, path: &SegmentPath) -> Result<Vec<Entry>, Broken> {
+    let mut reader = store.read_segment(SegmentRead::all(path.clone()));
+    let mut entries = Vec::new();
+    while let Some(batch) = reader.next_batch().await.map_err(|error| error.to_string())? {
+        entries.extend(batch);
+    }
+    Ok(entries)
+}

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::grants::Grants;
 
 /// Why a promise is broken.
-pub(crate) type Broken = String;
+pub type Broken = String;
 
 /// Segments that everybody uses: of two spaces, some with one prefix.
 pub(crate) const SEGMENTS: [(&str, &str); 6] = [
@@ -283,6 +283,14 @@ impl Witness {
             // A later call of it, or one that is still on its way, may find that what it demands holds by then.
             _ if own.is_fickle() => {}
             _ => own.fate = Fate::Never(why.to_owned()),
+        }
+    }
+
+    /// An attempt is not made again: of one whose calls were all said not to be done, nothing is there.
+    pub fn given_up(&self, attempt: usize) {
+        let own = &mut self.attempts()[attempt];
+        if own.fate == Fate::Open && !own.was_unknown {
+            own.fate = Fate::Never("not done".to_owned());
         }
     }
 

@@ -17,15 +17,18 @@ pub(crate) struct Writer {
     pub stores: Vec<StoreClient>,
     pub witness: Arc<Witness>,
     pub dice: Dice,
+    /// Whether the network may bring what it sends twice: then what is not done of one may be of the other.
+    may_come_twice: bool,
     heads: [u64; SEGMENTS.len()],
 }
 
 impl Writer {
-    pub fn new(stores: Vec<StoreClient>, witness: Arc<Witness>, dice: Dice) -> Self {
+    pub fn new(stores: Vec<StoreClient>, witness: Arc<Witness>, dice: Dice, may_come_twice: bool) -> Self {
         Self {
             stores,
             witness,
             dice,
+            may_come_twice,
             heads: [0; SEGMENTS.len()],
         }
     }
@@ -99,6 +102,9 @@ impl Writer {
         }
         if self.dice.chance(1, 6) {
             self.call(attempt).await?;
+        }
+        if !self.may_come_twice {
+            self.witness.given_up(attempt);
         }
         if self.dice.chance(1, 10) {
             self.twisted(attempt).await?;

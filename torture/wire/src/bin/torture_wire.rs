@@ -1,12 +1,15 @@
 //! Runs many seeds over real sockets.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use streamkit_torture_wire::bytes::every_byte;
 use streamkit_torture_wire::host::Trouble;
-use streamkit_torture_wire::run::run;
+use streamkit_torture_wire::killed::killed;
+use streamkit_torture_wire::run::{Counts, run};
+use streamkit_torture_wire::witness::Broken;
 
 /// A run that takes longer hangs.
 const HANGS: Duration = Duration::from_secs(120);
@@ -24,9 +27,24 @@ struct Options {
     /// Goes on after a failure.
     #[arg(long)]
     keep_going: bool,
+    /// What a seed decides.
+    #[arg(long, value_enum, default_value_t)]
+    of: Of,
+    /// The server that is killed; the one beside this program, if none is given.
+    #[arg(long)]
+    server: Option<PathBuf>,
     /// Cuts one small conversation behind each of its bytes, instead.
     #[arg(long)]
     every_byte: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum, Default)]
+enum Of {
+    /// What becomes of each connection.
+    #[default]
+    Networks,
+    /// When a server process is killed; it is started again.
+    Kills,
 }
 
 #[tokio::main]
@@ -47,17 +65,15 @@ impl Options {
             return self.every_byte().await;
         }
         let began = Instant::now();
-        let (mut failed, mut attempts, mut entries, mut reads, mut bytes, mut done) = (0, 0, 0, 0, 0, 0);
+        let (mut failed, mut done) = (0, 0);
+        let mut all = Counts::default();
         for seed in self.start..self.start + self.seeds {
-            let (counts, broken) = match tokio::time::timeout(HANGS, run(seed)).await {
+            let (counts, broken) = match tokio::time::timeout(HANGS, self.one(seed)).await {
                 Ok(ran) => ran?,
                 Err(_) => (Default::default(), vec![format!("it hangs: no end after {HANGS:?}")]),
             };
             done += 1;
-            attempts += counts.attempts;
-            entries += counts.entries;
-            reads += counts.reads;
-            bytes += counts.bytes;
+            all.add(&counts);
             if !broken.is_empty() {
                 failed += 1;
                 println!("seed {seed} fails; again: --seeds 1 --start {seed}");
@@ -70,11 +86,24 @@ impl Options {
             }
         }
         println!(
-            "{done} seeds, {failed} failed, in {:.0} s: {attempts} attempts, {entries} entries, {reads} reads of the log, {} MB",
-            began.elapsed().as_secs_f64(),
-            bytes / 1_000_000
+            "{done} seeds, {failed} failed, in {:.0} s: {all}",
+            began.elapsed().as_secs_f64()
         );
         Ok(failed)
+    }
+
+    async fn one(&self, seed: u64) -> Result<(Counts, Vec<Broken>), Trouble> {
+        match self.of {
+            Of::Networks => run(seed).await,
+            Of::Kills => killed(seed, &self.server()?).await,
+        }
+    }
+
+    fn server(&self) -> Result<PathBuf, Trouble> {
+        match &self.server {
+            Some(server) => Ok(server.clone()),
+            None => Ok(std::env::current_exe()?.with_file_name("streamkit")),
+        }
     }
 
     async fn every_byte(&self) -> Result<u64, Trouble> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use streamkit_torture::planted::{Mutant, Search, mutant};
+use streamkit_torture::planted::{Mutant, Search, Way, mutant};
 
 /// Plants faults into a copy of server and engine and shows that each is caught.
 #[derive(Parser)]
@@ -194,6 +194,20 @@ const MUTANTS: &[Mutant] = &[
         "fence: append.fence,",
         "fence: append.fence.filter(|_| false),",
     ),
+    mutant(
+        "a server that starts again knows no ids",
+        "engine/src/log/recall.rs",
+        "if header.kind == Kind::Data {",
+        "if header.kind == Kind::Data && header.length == 0 {",
+    )
+    .only_by("kill"),
+    mutant(
+        "a server that starts again leaves out a transaction",
+        "engine/src/log/replay.rs",
+        "let taken = if here < self.from {",
+        "let taken = if here < self.from || numbers.trx_number % 16 == 15 {",
+    )
+    .only_by("kill"),
 ];
 
 fn main() -> ExitCode {
@@ -204,8 +218,9 @@ fn main() -> ExitCode {
         // Not optimised: it is built more often than it runs.
         program: ("streamkit-torture-wire", "torture_wire", "dev"),
         ways: vec![
-            ("seed", vec!["--seeds".to_owned(), options.seeds.to_string()]),
-            ("byte", vec!["--every-byte".to_owned()]),
+            Way::new("seed", &format!("--seeds {}", options.seeds)),
+            Way::new("byte", "--every-byte"),
+            Way::new("kill", &format!("--of kills --seeds {}", options.seeds)).beside("streamkit-cli", "streamkit"),
         ],
     };
     search.run(MUTANTS, &options.only)

@@ -1,0 +1,114 @@
+//! Those who work in a run, and the comparison of what they were told with what is there.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use streamkit_client::StoreClient;
+use streamkit_engine::{Dice, LocalStore};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::check::check;
+use crate::follower::{FollowSeen, Follower};
+use crate::holder::Holder;
+use crate::host::{Trouble, client};
+use crate::reader::Reader;
+use crate::truth::Truth;
+use crate::witness::{Broken, Witness};
+use crate::writer::Writer;
+
+const WRITERS: u64 = 3;
+const READERS: u64 = 2;
+const FOLLOWERS: u64 = 3;
+const HOLDERS: u64 = 3;
+
+/// All of them, each with connections and dice of its own.
+pub(crate) struct Crew {
+    pub witness: Arc<Witness>,
+    seed: u64,
+    workers: JoinSet<()>,
+    followers: JoinSet<FollowSeen>,
+    ending: CancellationToken,
+}
+
+impl Crew {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            witness: Arc::default(),
+            seed,
+            workers: JoinSet::new(),
+            followers: JoinSet::new(),
+            ending: CancellationToken::new(),
+        }
+    }
+
+    /// Dice of somebody.
+    pub fn dice(&self, kind: u64, number: u64) -> Dice {
+        Dice::new(self.seed.wrapping_mul(31) ^ (kind << 32) ^ number)
+    }
+
+    /// Followers begin at an address. They come to their ends over `last`, a server that is still there then.
+    pub fn follow(&mut self, at: SocketAddr, last: SocketAddr) -> Result<(), Trouble> {
+        for number in 0..FOLLOWERS {
+            let follower = Follower::new(client(at)?, self.witness.clone(), self.dice(3, number));
+            self.followers.spawn(follower.work(self.ending.clone(), client(last)?));
+        }
+        Ok(())
+    }
+
+    /// The others do, through a network that may bring what they send twice, or not.
+    pub fn work(&mut self, at: SocketAddr, may_come_twice: bool) -> Result<(), Trouble> {
+        for number in 0..WRITERS {
+            let stores: Vec<StoreClient> = vec![client(at)?, client(at)?];
+            let writer = Writer::new(stores, self.witness.clone(), self.dice(1, number), may_come_twice);
+            self.workers.spawn(writer.work(40));
+        }
+        for number in 0..READERS {
+            let reader = Reader {
+                store: client(at)?,
+                witness: self.witness.clone(),
+                dice: self.dice(2, number),
+            };
+            self.workers.spawn(reader.work(25));
+        }
+        for number in 0..HOLDERS {
+            let holder = Holder {
+                store: client(at)?,
+                witness: self.witness.clone(),
+                dice: self.dice(5, number),
+                number,
+                gave_up: 0,
+                stored: None,
+            };
+            self.workers.spawn(holder.work(25));
+        }
+        Ok(())
+    }
+
+    /// Waits for all but the followers.
+    pub async fn is_done(&mut self) -> Result<(), JoinError> {
+        while let Some(done) = self.workers.join_next().await {
+            done?;
+        }
+        Ok(())
+    }
+
+    /// Lets the followers come to their ends: nothing is written any more.
+    pub async fn follows(&mut self) -> Result<Vec<FollowSeen>, JoinError> {
+        self.ending.cancel();
+        let mut follows = Vec::new();
+        while let Some(done) = self.followers.join_next().await {
+            follows.push(done?);
+        }
+        Ok(follows)
+    }
+
+    /// Compares what everybody was told with what a store has: how many entries that are, and what was broken.
+    pub async fn judge(&self, store: &LocalStore, follows: &[FollowSeen]) -> Result<(usize, Vec<Broken>), Trouble> {
+        let attempts = self.witness.attempts().clone();
+        Ok(match Truth::read(store, &attempts).await? {
+            Ok(truth) => (truth.entries.len(), check(&self.witness, &truth, follows)),
+            Err(why) => (0, vec![why]),
+        })
+    }
+}
