@@ -21,6 +21,7 @@ mod serve;
 mod shells;
 mod subscribe;
 mod token;
+mod top;
 mod workers;
 
 use clap::{CommandFactory as _, Subcommand};
@@ -77,6 +78,8 @@ pub(crate) enum Command {
     Subscribe(subscribe::Subscribe),
     /// List the workers that are there, or be one
     Workers(workers::Workers),
+    /// Watch a server at work: rates, latencies, busiest segments
+    Top(top::Top),
     /// Write entries to a file, which import --entries reads
     Export(export::Export),
     /// Copy a store or spaces of it into another one; run again, what is new
@@ -149,6 +152,7 @@ impl Command {
             Self::Status(status) => interruptible(status.run()).await,
             Self::Subscribe(subscribe) => stoppable(|stop| subscribe.run(stop)).await,
             Self::Workers(workers) => stoppable(|stop| workers.run(stop)).await,
+            Self::Top(top) => top.run().await,
             Self::Export(export) => interruptible(export.run()).await,
             Self::Copy(copy) => interruptible(copy.run()).await.map_err(|failure| {
                 failure.hint_if_interrupted(

@@ -55,6 +55,14 @@ pub(crate) struct Answer {
 /// # Errors
 /// Why there is no answer, in words.
 pub(crate) async fn get(url: &str, tls: &Tls, path: &str) -> Result<Answer, String> {
+    get_up_to(BODY_BYTES_MAX, url, tls, path).await
+}
+
+/// The same, of an answer that may have so many bytes.
+///
+/// # Errors
+/// The same.
+pub(crate) async fn get_up_to(bytes_max: usize, url: &str, tls: &Tls, path: &str) -> Result<Answer, String> {
     let base: Uri = url.parse().map_err(|_| "it is no address".to_owned())?;
     let authority = base.authority().ok_or("it names no host")?;
     let stream = streamkit_client::connect(url, tls).await.map_err(why)?;
@@ -70,13 +78,13 @@ pub(crate) async fn get(url: &str, tls: &Tls, path: &str) -> Result<Answer, Stri
         let response = sender.send_request(request).await.map_err(broke)?;
         let (head, mut body) = response.into_parts();
         let mut bytes = Vec::new();
-        while bytes.len() < BODY_BYTES_MAX {
+        while bytes.len() < bytes_max {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
             let Some(frame) = frame else { break };
             let frame = frame.map_err(|error| error.to_string())?;
             bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
         }
-        bytes.truncate(BODY_BYTES_MAX);
+        bytes.truncate(bytes_max);
         Ok(Answer {
             status: head.status,
             headers: head.headers,

@@ -5,8 +5,8 @@
 //! no room are dropped and counted, and a line that repeats itself is written a few times and then counted.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
-use std::sync::atomic::Ordering;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -159,6 +159,15 @@ fn say_as(level: &str, line: &str) {
     }
 }
 
+/// Whether a terminal is drawn on, where lines of the log would stand amid what is drawn.
+static IS_MUTE: AtomicBool = AtomicBool::new(false);
+
+/// Writes no more of the log to a terminal, or does so again. What is drawn there says what there is to know. A log that is written
+/// elsewhere goes on.
+pub(crate) fn mute(is_mute: bool) {
+    IS_MUTE.store(is_mute && io::stderr().is_terminal(), Ordering::Relaxed);
+}
+
 /// Waits until all is written, but not for ever for whoever reads it.
 pub(crate) fn flush() {
     release();
@@ -188,7 +197,9 @@ impl Write for Log {
             CHANGED.notify_all();
         } else {
             drop(queue);
-            io::stderr().write_all(&line)?;
+            if !IS_MUTE.load(Ordering::Relaxed) {
+                io::stderr().write_all(&line)?;
+            }
         }
         Ok(bytes.len())
     }

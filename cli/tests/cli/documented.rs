@@ -158,6 +158,7 @@ fn the_fields_of_json_results_are_documented() {
             dir.path().to_str().unwrap(),
         ]),
         served.run(&["bench", "--read", "s", "--json"]),
+        served.run(&["top"]),
         served.run(&["backup", &served.url, dir.path().join("b").to_str().unwrap()]),
         streamkit()
             .args(["doctor", "--time", "10ms"])

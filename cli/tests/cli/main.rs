@@ -46,6 +46,7 @@ mod tls;
 mod tmux;
 mod tokens;
 mod told;
+mod top;
 mod unread_log;
 mod v1;
 mod workers;

@@ -23,7 +23,9 @@ impl Terminal {
         let words: Vec<String> = words
             .map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")))
             .collect();
-        let shell = format!("{}; echo exit=$?; exec cat", words.join(" "));
+        // Raw modes that are left are counted.
+        let raw = "stty -a | tr -s ' ;' '\\n' | grep -cxe -icanon -e -echo -e -isig";
+        let shell = format!("{}; echo exit=$? raw=$({raw}); exec cat", words.join(" "));
         let mut tmux = terminal.tmux();
         tmux.args(["-f", "/dev/null", "-u", "new-session", "-d"]);
         tmux.args(["-x", &columns.to_string(), "-y", &lines.to_string(), &shell]);
@@ -71,6 +73,21 @@ impl Terminal {
             assert!(begun.elapsed() < PATIENCE, "it never came that {what}: {shown}");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+    }
+
+    /// Once the command has ended with this exit code: the terminal is as it was before.
+    pub fn until_left_with(&self, code: i32) {
+        self.until_shows(&format!("exit={code} raw=0"));
+        let modes = self.ask(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
+        assert_eq!(modes.trim(), "0 1", "alternate screen, cursor");
+    }
+
+    /// The number of the command's process.
+    pub fn command(&self) -> u32 {
+        let shell = self.ask(&["display-message", "-p", "#{pane_pid}"]);
+        let shell = shell.trim();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        children.trim().parse().unwrap()
     }
 
     /// Presses keys, by tmux's names.
