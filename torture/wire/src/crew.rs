@@ -79,6 +79,7 @@ impl Crew {
                 number,
                 gave_up: 0,
                 stored: None,
+                heads: Default::default(),
             };
             self.workers.spawn(holder.work(25));
         }

@@ -9,7 +9,7 @@ use streamkit_engine::Dice;
 
 use crate::grants::Grant;
 use crate::reader::is_of_the_network;
-use crate::witness::{Broken, Part, SEGMENTS, Witness, name};
+use crate::witness::{Broken, Part, SEGMENTS, Witness, name, segment_of};
 use crate::writer::{nobody_knows, nothing_was_done};
 
 /// The lease of all.
@@ -32,6 +32,8 @@ pub(crate) struct Holder {
     pub gave_up: u32,
     /// An attempt that is there, and its token.
     pub stored: Option<(usize, FencingToken)>,
+    /// The heads that it knows.
+    pub heads: [u64; SEGMENTS.len()],
 }
 
 impl Holder {
@@ -109,9 +111,14 @@ impl Holder {
     }
 
     async fn append(&mut self, token: FencingToken) -> Result<(), Broken> {
+        let segment = self.dice.below(SEGMENTS.len() as u64) as usize;
         let part = Part {
-            segment: self.dice.below(SEGMENTS.len() as u64) as usize,
-            first: 0,
+            segment,
+            // What demands a sequence is known again by that, and not by its id.
+            first: match self.dice.chance(1, 2) {
+                true => 0,
+                false => self.heads[segment] + 1,
+            },
             count: 1,
             extra: self.dice.below(100) as u32,
         };
@@ -136,9 +143,19 @@ impl Holder {
             Ok(appended) => {
                 let firsts: Vec<u64> = appended.sections.iter().map(|(first, _)| first.0).collect();
                 let told = (appended.position, appended.timestamp.0);
+                let segment = self.witness.attempts()[attempt].parts[0].segment;
+                self.heads[segment] = self.heads[segment].max(firsts[0]);
                 self.witness.acknowledged(attempt, told, &firsts, appended.is_known);
                 if self.stored.is_none() || self.dice.chance(1, 3) {
                     self.stored = Some((attempt, token));
+                }
+            }
+            Err(Error::Conflicts { heads, .. }) => {
+                self.witness.refused(attempt, "conflict");
+                for (path, head) in heads {
+                    let segment =
+                        segment_of(&path).ok_or_else(|| format!("a conflict of {path}, which nobody uses"))?;
+                    self.heads[segment] = self.heads[segment].max(head.0);
                 }
             }
             Err(Error::FencedOff { .. }) => self.witness.refused(attempt, "fenced off"),
