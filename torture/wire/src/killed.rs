@@ -75,6 +75,7 @@ pub async fn killed(seed: u64, program: &Path) -> Result<(Counts, Vec<Broken>), 
         reads: crew.witness.reads().len(),
         bytes: 0,
         kills: kills as usize,
+        unanswered: 0,
     };
     tokio::task::spawn_blocking(move || drop((store, engine))).await?;
     Ok((counts, broken))

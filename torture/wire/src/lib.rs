@@ -7,10 +7,11 @@
 //!               └─ witness: what each was told ──▶ check ◀── truth: what the engine has ┘
 //! ```
 //!
-//! Beside such runs: one conversation that is cut everywhere; a server process that is killed.
+//! Beside such runs: one conversation that is cut everywhere; a server process that is killed; calls that nobody answers.
 //!
 //! Threads and sockets are real, so a seed gives the same plan and not the same run.
 
+mod asks;
 pub mod bytes;
 mod check;
 mod crew;
@@ -26,5 +27,6 @@ mod raw;
 mod reader;
 pub mod run;
 mod truth;
+pub mod unanswered;
 pub mod witness;
 mod writer;

@@ -27,6 +27,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Times that the server was killed.
     pub kills: usize,
+    /// Calls that ended without an answer.
+    pub unanswered: usize,
 }
 
 impl Counts {
@@ -37,6 +39,7 @@ impl Counts {
         self.reads += other.reads;
         self.bytes += other.bytes;
         self.kills += other.kills;
+        self.unanswered += other.unanswered;
     }
 }
 
@@ -48,15 +51,17 @@ impl std::fmt::Display for Counts {
             reads,
             bytes,
             kills,
+            unanswered,
         } = self;
         let megabytes = bytes / 1_000_000;
         write!(
             f,
             "{attempts} attempts, {entries} entries, {reads} reads of the log, {megabytes} MB"
         )?;
-        match kills {
-            0 => Ok(()),
-            kills => write!(f, ", {kills} kills"),
+        match (kills, unanswered) {
+            (0, 0) => Ok(()),
+            (kills, 0) => write!(f, ", {kills} kills"),
+            (_, unanswered) => write!(f, ", {unanswered} without an answer"),
         }
     }
 }
@@ -95,6 +100,7 @@ pub async fn run(seed: u64) -> Result<(Counts, Vec<Broken>), Trouble> {
         reads: crew.witness.reads().len(),
         bytes: up + down,
         kills: 0,
+        unanswered: 0,
     };
     drop(store);
     last.stop().await;

@@ -9,6 +9,7 @@ use streamkit_torture_wire::bytes::every_byte;
 use streamkit_torture_wire::host::Trouble;
 use streamkit_torture_wire::killed::killed;
 use streamkit_torture_wire::run::{Counts, run};
+use streamkit_torture_wire::unanswered::unanswered;
 use streamkit_torture_wire::witness::Broken;
 
 /// A run that takes longer hangs.
@@ -45,6 +46,8 @@ enum Of {
     Networks,
     /// When a server process is killed; it is started again.
     Kills,
+    /// Behind which byte calls are answered no longer.
+    Silence,
 }
 
 #[tokio::main]
@@ -96,6 +99,7 @@ impl Options {
         match self.of {
             Of::Networks => run(seed).await,
             Of::Kills => killed(seed, &self.server()?).await,
+            Of::Silence => unanswered(seed).await,
         }
     }
 

@@ -208,6 +208,39 @@ const MUTANTS: &[Mutant] = &[
         "let taken = if here < self.from || numbers.trx_number % 16 == 15 {",
     )
     .only_by("kill"),
+    mutant(
+        "a call waits for its answer for ever",
+        "client/src/v2/connection.rs",
+        "(!is_sent && self.progress.stalled_for() < longest).then(Instant::now)",
+        "(!is_sent || self.progress.stalled_for() < longest || longest > Duration::ZERO).then(Instant::now)",
+    )
+    .only_by("silence"),
+    mutant(
+        "a read of which nothing more comes is told as whole",
+        "client/src/verbs/read.rs",
+        "Some(Rest::Read(_)) => self.resuming.go_on(&self.call, missed).await?,",
+        "Some(Rest::Read(_)) => if self.resuming.go_on(&self.call, missed).await.is_err() {
+                            return Ok(None);
+                        },",
+    )
+    .only_by("silence"),
+    mutant(
+        "an append that nobody answers is told as not begun",
+        "client/src/verbs/append.rs",
+        "return Next::Failed(Error::Unknown(why.unwrap_or_else(|| error.to_string())));",
+        "return Next::Failed(Error::NotBegun(why.unwrap_or_else(|| error.to_string())));",
+    )
+    .only_by("silence"),
+    mutant(
+        "a follow of which nothing more comes is over",
+        "client/src/batches.rs",
+        "let mut following = following?;
+    match following.next().await {",
+        "let mut following = following?;
+    match following.next().await {
+        Err(Error::Timeout(_)) => None,",
+    )
+    .only_by("silence"),
 ];
 
 fn main() -> ExitCode {
@@ -220,6 +253,7 @@ fn main() -> ExitCode {
         ways: vec![
             Way::new("seed", &format!("--seeds {}", options.seeds)),
             Way::new("byte", "--every-byte"),
+            Way::new("silence", "--of silence --seeds 5"),
             Way::new("kill", &format!("--of kills --seeds {}", options.seeds)).beside("streamkit-cli", "streamkit"),
         ],
     };
