@@ -7,7 +7,7 @@
 //!               └─ witness: what each was told ──▶ check ◀── truth: what the engine has ┘
 //! ```
 //!
-//! Beside such runs: one conversation that is cut everywhere; a server process that is killed; calls that nobody answers.
+//! Beside such runs: one conversation that is cut everywhere; a server process that is killed; calls that nobody answers; peers that starve.
 //!
 //! Threads and sockets are real, so a seed gives the same plan and not the same run.
 
@@ -26,6 +26,8 @@ mod proxy;
 mod raw;
 mod reader;
 pub mod run;
+pub mod starved;
+mod starving;
 mod truth;
 pub mod unanswered;
 pub mod witness;

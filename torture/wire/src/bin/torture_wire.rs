@@ -9,6 +9,7 @@ use streamkit_torture_wire::bytes::every_byte;
 use streamkit_torture_wire::host::Trouble;
 use streamkit_torture_wire::killed::killed;
 use streamkit_torture_wire::run::{Counts, run};
+use streamkit_torture_wire::starved::starved;
 use streamkit_torture_wire::unanswered::unanswered;
 use streamkit_torture_wire::witness::Broken;
 
@@ -48,6 +49,8 @@ enum Of {
     Kills,
     /// Behind which byte calls are answered no longer.
     Silence,
+    /// How peers starve beside ordinary ones.
+    Starving,
 }
 
 #[tokio::main]
@@ -100,6 +103,7 @@ impl Options {
             Of::Networks => run(seed).await,
             Of::Kills => killed(seed, &self.server()?).await,
             Of::Silence => unanswered(seed).await,
+            Of::Starving => starved(seed).await,
         }
     }
 

@@ -241,6 +241,27 @@ const MUTANTS: &[Mutant] = &[
         Err(Error::Timeout(_)) => None,",
     )
     .only_by("silence"),
+    mutant(
+        "nobody gives way",
+        "server/src/websocket/patience.rs",
+        "if little < PACE_BYTES && is_in_the_way {",
+        "if little < PACE_BYTES && is_in_the_way && now < self.little.0 {",
+    )
+    .only_by("starving"),
+    mutant(
+        "what was read waits for credit for as long as it takes",
+        "server/src/v2/answering.rs",
+        "Some(_) => timeout(self.patience, takes)",
+        "Some(_) => timeout(Duration::from_secs(3600).max(self.patience), takes)",
+    )
+    .only_by("starving"),
+    mutant(
+        "who gives no credit is read for",
+        "server/src/v2/answering.rs",
+        "        self.credit.there().await?;\n        self.outbound.has_room().await",
+        "        self.outbound.has_room().await",
+    )
+    .only_by("starving"),
 ];
 
 fn main() -> ExitCode {
@@ -254,6 +275,7 @@ fn main() -> ExitCode {
             Way::new("seed", &format!("--seeds {}", options.seeds)),
             Way::new("byte", "--every-byte"),
             Way::new("silence", "--of silence --seeds 5"),
+            Way::new("starving", "--of starving --seeds 8"),
             Way::new("kill", &format!("--of kills --seeds {}", options.seeds)).beside("streamkit-cli", "streamkit"),
         ],
     };
