@@ -18,12 +18,14 @@ pub(crate) enum Exit {
     Token = 4,
     NoAnswer = 5,
     Damage = 6,
+    Held = 120,
+    Lost = 121,
     Interrupted = 130,
 }
 
 impl Exit {
     /// All of them, as help and documentation list them.
-    pub(crate) const ALL: [(Exit, &str); 8] = [
+    pub(crate) const ALL: [(Exit, &str); 10] = [
         (Exit::Done, "done"),
         (Exit::Failed, "failed, for another reason than those below"),
         (Exit::Arguments, "wrong arguments, nothing was done"),
@@ -31,6 +33,8 @@ impl Exit {
         (Exit::Token, "the token was refused, or does not allow this"),
         (Exit::NoAnswer, "no connection, or no answer"),
         (Exit::Damage, "damage found"),
+        (Exit::Held, "another holds the lease, nothing was done"),
+        (Exit::Lost, "the lease was lost, and what ran under it was ended"),
         (Exit::Interrupted, "interrupted by Ctrl-C"),
     ];
 }
@@ -43,15 +47,16 @@ pub(crate) fn exit_codes() -> String {
 
 /// A failure to report.
 pub(crate) struct Failure {
+    /// Empty: another has said it.
     message: String,
-    exit: Exit,
+    exit: u8,
 }
 
 impl Failure {
     fn of(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            exit,
+            exit: exit as u8,
         }
     }
 
@@ -85,6 +90,27 @@ impl Failure {
         Self::of(Exit::Damage, message)
     }
 
+    /// Another holds the lease.
+    #[cfg(unix)]
+    pub(crate) fn held(message: impl Into<String>) -> Self {
+        Self::of(Exit::Held, message)
+    }
+
+    /// The lease is held no longer.
+    #[cfg(unix)]
+    pub(crate) fn lost(message: impl Into<String>) -> Self {
+        Self::of(Exit::Lost, message)
+    }
+
+    /// The exit code of a command that was run, which has said what there is to say.
+    #[cfg(unix)]
+    pub(crate) fn passed_on(code: u8) -> Self {
+        Self {
+            message: String::new(),
+            exit: code,
+        }
+    }
+
     /// Ctrl-C.
     pub(crate) fn interrupted() -> Self {
         Self::of(Exit::Interrupted, "interrupted")
@@ -92,7 +118,7 @@ impl Failure {
 
     /// Whether it is Ctrl-C, or a second signal.
     pub(crate) fn is_interrupted(&self) -> bool {
-        self.exit == Exit::Interrupted
+        self.exit == Exit::Interrupted as u8 && !self.message.is_empty()
     }
 
     /// Standard output took no more, though somebody may read it.
@@ -128,18 +154,20 @@ impl Failure {
 
     pub(crate) fn report(self) -> ExitCode {
         self.say();
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.exit)
     }
 
     /// Reports it and ends the program at once, whatever its other threads wait for.
     pub(crate) fn exit(self) -> ! {
         self.say();
-        std::process::exit(i32::from(self.exit as u8))
+        std::process::exit(i32::from(self.exit))
     }
 
     fn say(&self) {
         crate::terminal::log::release();
-        crate::terminal::log::complain(&format!("streamkit: {}", crate::terminal::shown::shown(&self.message)));
+        if !self.message.is_empty() {
+            crate::terminal::log::complain(&format!("streamkit: {}", crate::terminal::shown::shown(&self.message)));
+        }
         crate::terminal::log::flush();
     }
 }

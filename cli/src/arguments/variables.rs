@@ -6,6 +6,9 @@ use std::ffi::OsString;
 /// How ours begin.
 const PREFIX: &str = "STREAMKIT_";
 
+/// What `lease` tells the command that it runs: a server may be one.
+pub(crate) const FENCING_TOKEN: &str = "STREAMKIT_FENCING_TOKEN";
+
 /// Changes by which a name may differ from one that is meant; of a short name a third of it.
 const CHANGES_MAX: usize = 3;
 
@@ -27,7 +30,7 @@ pub(crate) fn unknown_told(command: &clap::Command) -> Vec<String> {
 fn known(command: &clap::Command) -> BTreeSet<String> {
     let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
     let variables = arguments.filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
-    variables.collect()
+    variables.chain([FENCING_TOKEN.to_owned()]).collect()
 }
 
 fn unknown(known: &BTreeSet<String>, set: impl Iterator<Item = OsString>) -> Vec<String> {

@@ -12,6 +12,8 @@ mod export;
 mod health;
 mod help;
 mod import;
+#[cfg(unix)]
+mod lease;
 mod lists;
 mod offline;
 mod produce;
@@ -78,6 +80,9 @@ pub(crate) enum Command {
     Subscribe(subscribe::Subscribe),
     /// List the workers that are there, or be one
     Workers(workers::Workers),
+    /// Run a command while a lease is held, and no longer
+    #[cfg(unix)]
+    Lease(lease::Lease),
     /// Watch a server at work: rates, latencies, busiest segments
     Top(top::Top),
     /// Write entries to a file, which import --entries reads
@@ -152,6 +157,8 @@ impl Command {
             Self::Status(status) => interruptible(status.run()).await,
             Self::Subscribe(subscribe) => stoppable(|stop| subscribe.run(stop)).await,
             Self::Workers(workers) => stoppable(|stop| workers.run(stop)).await,
+            #[cfg(unix)]
+            Self::Lease(lease) => lease.run().await,
             Self::Top(top) => top.run().await,
             Self::Export(export) => interruptible(export.run()).await,
             Self::Copy(copy) => interruptible(copy.run()).await.map_err(|failure| {

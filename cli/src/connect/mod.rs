@@ -231,10 +231,17 @@ pub(crate) struct Server {
 impl Server {
     /// A connection of its own.
     pub(crate) fn open(&self) -> StoreClient {
+        self.open_client().1
+    }
+
+    /// The same, for whoever closes it in good order.
+    pub(crate) fn open_client(&self) -> (Client, StoreClient) {
         let token = self.token.clone();
         let client = Client::builder(&self.url).timeout(self.timeout);
         let client = client.token_source(move || token.clone().next());
         let client = client.tls(self.tls.clone()).compression(self.compresses);
-        client.build().store(self.store)
+        let client = client.build();
+        let store = client.store(self.store);
+        (client, store)
     }
 }

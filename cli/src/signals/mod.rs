@@ -1,5 +1,7 @@
 //! What asks a command to stop, and what must not end it.
 
+#[cfg(unix)]
+pub(crate) mod forwarded;
 pub(crate) mod interrupt;
 
 /// What a signal asks for.

@@ -22,6 +22,8 @@ mod import;
 mod interrupted;
 mod json_log;
 mod kill;
+#[cfg(target_os = "linux")]
+mod lease;
 mod limits;
 mod offline;
 mod pages;

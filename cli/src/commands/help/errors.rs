@@ -33,7 +33,9 @@ pub(super) fn told(text: &str) -> Result<(), Failure> {
              3     yes, after reading what the other producer has written\n  \
              4     with another token, or on another store\n  \
              5     yes. Of a produce, peek first: its last lines may be stored\n  \
-             6     no: verify and repair the data directory\n\n\
+             6     no: verify and repair the data directory\n  \
+             120   yes, later, or with --wait\n  \
+             121   yes, after looking what the command has done\n\n\
              `streamkit help errors TEXT` says what is known of an error, by its text or a\npart of it: `streamkit help errors store unavailable`",
         )?;
         return out.flush();
