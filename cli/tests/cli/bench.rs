@@ -1,6 +1,7 @@
 //! `bench` where something is in its way.
 
 use crate::program::*;
+use crate::tmux::Terminal;
 
 #[test]
 fn a_bench_that_breaks_off_prints_its_figures_and_says_why() {
@@ -34,4 +35,30 @@ fn a_bench_names_the_folder_and_the_space_that_are_not_there() {
     assert!(done.status.success());
     let said = text(&done.stderr);
     assert!(said.contains("there is no space nothing"), "{said}");
+}
+
+#[test]
+fn a_person_sees_how_many_calls_took_how_long_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    for columns in [80, 120] {
+        let Some(terminal) = Terminal::run(&served.command(&["bench", "--duration", "1h"]), columns, 24) else {
+            return;
+        };
+        let is_bar = |line: &&str| line.contains('█');
+        let bars = |shown: &str| shown.lines().filter(is_bar).count();
+        let shown = terminal.until("bars are shown below the rate", |shown| {
+            shown.contains(" calls/s, p50 ") && bars(shown) > 0
+        });
+        assert_eq!(shown.matches(" calls/s").count(), 1, "{shown}");
+        // Its bars go, and the figures stay.
+        terminal.press("C-c");
+        terminal.until_shows("every acknowledged record was found again");
+        terminal.until_left_with(130);
+        let shown = terminal.shown();
+        assert_eq!(bars(&shown), 0, "{shown}");
+    }
+    let piped = served.run(&["bench", "--calls", "3"]);
+    assert!(piped.status.success());
+    assert_eq!((lines(&piped.stdout).len(), text(&piped.stderr)), (1, String::new()));
 }

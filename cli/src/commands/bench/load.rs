@@ -12,7 +12,7 @@ use streamkit_client::{Append, ConsumeSpace, Error, NewRecord, StoreClient};
 use tokio_util::sync::CancellationToken;
 
 use super::floor;
-use super::progress::spinner;
+use super::progress::{histogram, spinner};
 use crate::failure::Failure;
 
 /// What writers did.
@@ -216,20 +216,27 @@ impl Load {
         Ok(appended.sections.first().map_or(0, |(_, last)| last.0))
     }
 
-    /// Shows each second's rate and latency.
+    /// Shows each second's rate and latency, and how many calls took how long by now.
     async fn report(self: Arc<Self>, progress: ProgressBar) {
+        let mut all = self.recent().clone();
+        all.reset();
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         seconds.tick().await;
         loop {
             seconds.tick().await;
             let mut recent = self.recent();
-            progress.set_message(format!(
+            let told = format!(
                 "{} calls/s, p50 {} µs, p99 {} µs",
                 recent.len(),
                 recent.value_at_quantile(0.5),
                 recent.value_at_quantile(0.99)
-            ));
+            );
+            // Both count up to the same.
+            let _ = all.add(&*recent);
             recent.reset();
+            drop(recent);
+            let lines: Vec<_> = std::iter::once(told).chain(histogram(&all)).collect();
+            progress.set_message(lines.join("\n"));
         }
     }
 
