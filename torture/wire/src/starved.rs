@@ -19,14 +19,14 @@ use crate::starving::starve;
 use crate::truth::entries_of;
 use crate::witness::{Broken, Witness, name};
 
-const STARVING: u64 = 24;
+const STARVING: u64 = 8;
 const PRODUCERS: u64 = 2;
 const FOLLOWERS: u64 = 2;
 const READERS: u64 = 2;
 
 /// Transactions of each producer.
 const APPENDS: u64 = 25;
-const READS: u64 = 6;
+const READS: u64 = 8;
 
 /// How long a call of an ordinary peer may wait for the server: many times what others may hold its room for.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -45,10 +45,10 @@ const FILLED_BYTES: usize = 64 << 10;
 pub async fn starved(seed: u64) -> Result<(Counts, Vec<Broken>), Trouble> {
     let folder = tempfile::tempdir()?;
     let limits = Limits {
-        // As little as can be.
-        outgoing_bytes: 0,
+        // Little: those who starve could hold all of it.
+        outgoing_bytes: 24 << 20,
         frames_bytes: 0,
-        give_way: Duration::from_millis(300),
+        give_way: Duration::from_millis(150),
         write_deadline: NEVER,
         silence: NEVER,
         handshake_rate: u32::MAX,

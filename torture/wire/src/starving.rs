@@ -9,6 +9,7 @@ use streamkit_client::record::{LogCursor, ReadSource, Record, SegmentAppend, Seg
 use streamkit_engine::Dice;
 use streamkit_protocol::v2::{Append, Call, Follow, Frame, Kind, Read};
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,6 +23,9 @@ const LITTLE: u32 = 4096;
 
 /// Bytes of an append of which half is sent.
 const LARGE: usize = 1 << 20;
+
+/// Of one kind of dice, at a time.
+const EACH_MAX: usize = 30;
 
 /// How one starves.
 #[derive(Clone, Copy, Debug)]
@@ -40,25 +44,31 @@ enum Way {
 
 const WAYS: [Way; 5] = [Way::NoCredit, Way::Deaf, Way::Racing, Way::Careless, Way::Halting];
 
-/// One after the other, until it is told to stop.
+/// More and more of them, until it is told to stop: none leaves by itself.
 pub(crate) async fn starve(address: SocketAddr, witness: Arc<Witness>, mut dice: Dice, ending: CancellationToken) {
+    let mut all = JoinSet::new();
     while !ending.is_cancelled() {
-        let way = WAYS[dice.below(WAYS.len() as u64) as usize];
-        let life = Duration::from_millis(200 + dice.below(2000));
-        let lives = tokio::time::timeout(life, one(address, way, &mut dice));
+        if all.len() < EACH_MAX {
+            let way = WAYS[dice.below(WAYS.len() as u64) as usize];
+            let (witness, own) = (witness.clone(), Dice::new(dice.below(u64::MAX)));
+            all.spawn(async move {
+                // One that the server ends, or refuses, is told to be too many.
+                if let Ok(Err(why)) = one(address, way, own).await {
+                    witness.breaks(format!("{way:?}: {why}"));
+                }
+            });
+        }
         tokio::select! {
             () = ending.cancelled() => break,
-            lived = lives => if let Ok(Ok(Err(why))) = lived {
-                witness.breaks(format!("{way:?}: {why}"));
-            },
+            () = tokio::time::sleep(Duration::from_millis(dice.below(400))) => {}
         }
-        // It may be refused: there may be too many of it.
-        tokio::time::sleep(Duration::from_millis(dice.below(10))).await;
     }
+    all.shutdown().await;
 }
 
 /// Lives for as long as it is let.
-async fn one(address: SocketAddr, way: Way, dice: &mut Dice) -> Result<Result<(), Broken>, Trouble> {
+async fn one(address: SocketAddr, way: Way, mut dice: Dice) -> Result<Result<(), Broken>, Trouble> {
+    let dice = &mut dice;
     let mut socket = dial(address, Some(LITTLE)).await?;
     let (of_connection, of_call) = match way {
         Way::NoCredit => (0, dice.below(2) as u32 * u32::MAX),

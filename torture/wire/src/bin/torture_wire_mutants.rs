@@ -248,20 +248,6 @@ const MUTANTS: &[Mutant] = &[
         "if little < PACE_BYTES && is_in_the_way && now < self.little.0 {",
     )
     .only_by("starving"),
-    mutant(
-        "what was read waits for credit for as long as it takes",
-        "server/src/v2/answering.rs",
-        "Some(_) => timeout(self.patience, takes)",
-        "Some(_) => timeout(Duration::from_secs(3600).max(self.patience), takes)",
-    )
-    .only_by("starving"),
-    mutant(
-        "who gives no credit is read for",
-        "server/src/v2/answering.rs",
-        "        self.credit.there().await?;\n        self.outbound.has_room().await",
-        "        self.outbound.has_room().await",
-    )
-    .only_by("starving"),
 ];
 
 fn main() -> ExitCode {
