@@ -178,6 +178,8 @@ fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
     for name in ["Cargo.toml", "Cargo.lock"] {
         copy(&from.join(name), &to.join(name))?;
     }
+    // The server's program has some pages in it.
+    copy(&from.join("docs"), &to.join("docs"))?;
     // Every member of the workspace, or its manifest does not load; `fuzz` is none.
     for entry in fs::read_dir(from)? {
         let entry = entry?;
