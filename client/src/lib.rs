@@ -103,3 +103,8 @@ pub use tls_error::TlsError;
 pub use token::refused as refused_token;
 pub use transport::Transport;
 pub use version::Protocol;
+
+/// The code of the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/LEASES.md")]
+struct LeasesGuide;

@@ -417,3 +417,19 @@ async fn a_server_that_counts_no_grants_has_no_tokens_and_may_forget_a_lease() {
         "{came:?}"
     );
 }
+
+#[path = "../../../client/examples/lease_guarded_worker.rs"]
+#[expect(dead_code, reason = "its `main` is for people")]
+mod lease_guarded_worker;
+
+#[tokio::test]
+async fn the_example_counts_on_whoever_counts() {
+    let host = Host::start().await;
+    let store = || host.client().build().store(STORE);
+    let (one, other) = tokio::join!(lease_guarded_worker::run(store()), lease_guarded_worker::run(store()));
+    let mut counted = [one.unwrap(), other.unwrap()];
+    counted.sort_unstable();
+    assert_eq!(counted, [5, 10]);
+    assert_eq!(store().peek("counters", "example").await.unwrap().unwrap().sequence, 10);
+    host.stop().await;
+}
