@@ -1,4 +1,4 @@
-//! Reads and follows as streams of batches: entries share the bytes in which they came.
+//! Reads as streams of batches: entries share the bytes in which they came.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use streamkit_record::{Entry, LogCursor};
 
-use crate::asked::{Follow, Followed, Read};
+use crate::asked::Read;
 use crate::call::Call;
 use crate::error::Error;
-use crate::verbs::{Following, Reading};
+use crate::verbs::Reading;
 
 type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
 
@@ -57,43 +57,6 @@ async fn batch(reading: Option<Reading>) -> Option<(Result<Batch, Error>, Option
 
 impl Stream for Batches {
     type Item = Result<Batch, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(context)
-    }
-}
-
-/// What a follow tells, for as long as it is polled. If its connection is lost, or the server leaves, it goes on behind its last cursor, for
-/// as long as the client's timeout: no entry is missing or comes twice, and that it has caught up is told once. It ends with an error
-/// alone, such as [`Error::OtherLog`] if the server has another log now, or [`Error::Removed`] if entries of a segment it had begun were
-/// trimmed before it came to them; whoever can do without those follows again from the last cursor. Dropping it ends the follow on
-/// the server. Whoever pauses costs the server nothing, and the client 4 MiB and one batch.
-pub struct Follows(Boxed<Followed>);
-
-impl Follows {
-    pub(crate) fn new(call: Call, follow: Follow) -> Self {
-        let begins = async move {
-            needs_v2(&call, "follow").await?;
-            Following::new(call, follow)
-        };
-        let told = stream::once(begins).flat_map(|following| match following {
-            Ok(following) => stream::unfold(Some(following), next).boxed(),
-            Err(error) => stream::iter([Err(error)]).boxed(),
-        });
-        Self(Box::pin(told.fuse()))
-    }
-}
-
-async fn next(following: Option<Following>) -> Option<(Result<Followed, Error>, Option<Following>)> {
-    let mut following = following?;
-    match following.next().await {
-        Ok(told) => Some((Ok(told), Some(following))),
-        Err(error) => Some((Err(error), None)),
-    }
-}
-
-impl Stream for Follows {
-    type Item = Result<Followed, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.as_mut().poll_next(context)

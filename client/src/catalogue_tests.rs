@@ -115,6 +115,7 @@ fn each_error_of_the_client_has_the_class_that_the_list_says() {
             why: text(),
         },
         Error::OtherLog,
+        Error::UnfitCursor("it is damaged"),
         Error::TooManyEntries { most: 1 },
         Error::NotInV1(""),
         Error::Refused(text()),

@@ -59,6 +59,7 @@ impl Error {
             Error::OtherRecords { .. }
             | Error::FencedOff { .. }
             | Error::OtherLog
+            | Error::UnfitCursor(_)
             | Error::TooManyEntries { .. }
             | Error::NotInV1(_)
             | Error::Unauthorized
@@ -117,6 +118,7 @@ impl Error {
             | Error::Removed { .. }
             | Error::Damaged { .. }
             | Error::OtherLog
+            | Error::UnfitCursor(_)
             | Error::TooManyEntries { .. }
             | Error::Protocol(_)
             | Error::Closed => false,

@@ -110,6 +110,10 @@ pub enum Error {
     /// A cursor is not of the log that the server has: the store was made anew, or is another.
     #[error("the cursor is of another log")]
     OtherLog,
+    /// A cursor is of another follow, such as one over the other version of the protocol, or it is damaged. Follow from one that fits, or from the
+    /// beginning.
+    #[error("the cursor does not fit: {0}")]
+    UnfitCursor(&'static str),
     /// A read has more entries than the server lets one have. Read on behind the last one.
     #[error("a read has at most {most} entries: read on behind the last one")]
     TooManyEntries {

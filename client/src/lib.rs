@@ -49,6 +49,7 @@ mod dial;
 mod duplex;
 mod error;
 pub mod es;
+mod follows;
 mod found;
 mod handshake;
 mod hooks;
@@ -80,12 +81,13 @@ mod version;
 mod wire;
 
 pub use asked::{Append, Follow, Followed, Read};
-pub use batches::{Batch, Batches, Follows};
+pub use batches::{Batch, Batches};
 pub use class::ErrorClass;
 pub use client::{Builder, Client};
 pub use consume::Entries;
 pub use dial::connect;
 pub use error::Error;
+pub use follows::Follows;
 pub use hooks::LiveEvent;
 pub use leases::{Held, HeldLease, LeaseError, LeaseLost, NewLease};
 pub use live::{

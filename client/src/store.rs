@@ -5,8 +5,8 @@ use streamkit_protocol::v2::Appended;
 use streamkit_protocol::{Delete, GetSegments, Request, SegmentStatus, Status, Trim};
 use uuid::Uuid;
 
-use crate::asked::{Append, Follow, Read};
-use crate::batches::{Batches, Follows};
+use crate::asked::{Append, Read};
+use crate::batches::Batches;
 use crate::call::Call;
 use crate::consume::Entries;
 use crate::error::Error;
@@ -198,15 +198,6 @@ impl StoreClient {
     /// In the stream: [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
     pub fn read(&self, read: Read) -> Batches {
         Batches::new(self.call.clone(), read)
-    }
-
-    /// Follows any mix of segments, prefixes and spaces: what is there, then what is committed, each entry once, in the order of
-    /// the log. As with [`StoreClient::read`], nothing is lost by waiting again.
-    ///
-    /// # Errors
-    /// In the stream: [`Error`]; [`Error::NotInV1`] if the server speaks v1 alone.
-    pub fn follow(&self, follow: Follow) -> Follows {
-        Follows::new(self.call.clone(), follow)
     }
 
     /// Opens a stream of records to a segment. The first gets `first_sequence`, which must be the head + 1.

@@ -21,6 +21,7 @@ mod workers;
 
 pub use handlers::{Handlers, Running};
 pub use presence::{NewWorker, Presence};
+pub(crate) use resuming::Resuming;
 pub use standing::{LivePhase, SubscriptionState};
 pub use subscribe::Subscribe;
 pub use subscription::Subscription;

@@ -10,7 +10,7 @@ use crate::v2::Patience;
 const TIMES_MAX: u32 = 5;
 
 /// What became of the connections of something so far.
-pub(super) struct Resuming {
+pub(crate) struct Resuming {
     /// How long it may be without a server.
     longest: Duration,
     has_begun: bool,
@@ -21,7 +21,7 @@ pub(super) struct Resuming {
 }
 
 impl Resuming {
-    pub(super) fn new(longest: Duration) -> Self {
+    pub(crate) fn new(longest: Duration) -> Self {
         Self {
             longest,
             has_begun: false,
@@ -32,18 +32,18 @@ impl Resuming {
     }
 
     /// For how long it may be tried to open it now.
-    pub(super) fn patience(&self) -> Patience {
+    pub(crate) fn patience(&self) -> Patience {
         self.patience.unwrap_or_else(|| Patience::new(self.longest))
     }
 
     /// The server answered: it has its time anew, and a server that ends it again and again has it ever more slowly.
-    pub(super) fn has_begun(&mut self) {
+    pub(crate) fn has_begun(&mut self) {
         self.patience = None;
         self.has_begun = true;
     }
 
     /// It went on for a while.
-    pub(super) fn went_on(&mut self) {
+    pub(crate) fn went_on(&mut self) {
         self.has_begun();
         self.times = 0;
     }
@@ -54,7 +54,7 @@ impl Resuming {
     ///
     /// # Errors
     /// That of the end, if it may not.
-    pub(super) async fn go_on(&mut self, error: Error) -> Result<(), Error> {
+    pub(crate) async fn go_on(&mut self, error: Error) -> Result<(), Error> {
         let patience = *self.patience.get_or_insert_with(|| Patience::new(self.longest));
         self.times = self.times.saturating_add(1);
         let may_pass = match &error {

@@ -18,9 +18,9 @@ use super::progress::Progress;
 use super::settings::{Settings, checksum};
 use super::standing::Standing;
 use crate::asked::{Follow, Followed};
-use crate::batches::Follows;
 use crate::class::ErrorClass;
 use crate::error::Error;
+use crate::follows::Follows;
 use crate::retry::RetryPolicy;
 use crate::store::StoreClient;
 
@@ -131,11 +131,14 @@ impl<K: Keeper> Run<K> {
         let mut breaks = Breaks::default();
         loop {
             let behind = self.standing.cursor().clone();
-            let mut told = self.store.follow(Follow {
-                from_now: self.follow.from_now && behind.bytes().is_empty(),
-                behind,
-                ..self.follow.clone()
-            });
+            let mut told = Follows::in_log_order(
+                self.store.clone(),
+                Follow {
+                    from_now: self.follow.from_now && behind.bytes().is_empty(),
+                    behind,
+                    ..self.follow.clone()
+                },
+            );
             loop {
                 match self.next(&mut told).await? {
                     Event::Told(followed) => {

@@ -41,6 +41,9 @@ impl Reading {
     /// Of what was asked for; nothing is sent yet.
     pub(crate) fn new(call: Call, read: Read) -> Result<Self, Error> {
         check(&read.filter)?;
+        if matches!(&read.source, ReadSource::Log(_, cursor) if cursor.is_of_places()) {
+            return Err(Error::UnfitCursor("it is of a follow over v1"));
+        }
         let order = Some(Order::of(&read));
         let asked = Reads {
             credit: WINDOW_BYTES,

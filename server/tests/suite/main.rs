@@ -21,6 +21,7 @@ mod failing;
 mod fair;
 mod faults;
 mod following;
+mod following_v1;
 mod handshake;
 mod hostile_bytes;
 mod hostile_floods;

@@ -526,10 +526,10 @@ async fn a_server_without_a_subprotocol_and_one_of_v1_are_spoken_to_in_v1(via: V
         let error = store.append(conditional).await.unwrap_err();
         assert!(matches!(error, Error::NotInV1("append with conditions")), "{error:?}");
         let error = store
-            .follow(Follow::new(Vec::new(), record::LogCursor::default()))
+            .read(Read::log(Vec::new(), record::LogCursor::default()))
             .next()
             .await;
-        assert!(matches!(error, Some(Err(Error::NotInV1("follow")))));
+        assert!(matches!(error, Some(Err(Error::NotInV1("read by batches")))));
     }
 }
 

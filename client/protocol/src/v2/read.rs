@@ -14,7 +14,8 @@ pub(super) fn put_cursor(out: &mut Vec<u8>, cursor: &LogCursor) {
 /// Reads one.
 pub(super) fn cursor(from: &mut Cursor<'_>) -> Result<LogCursor, Malformed> {
     let bytes = Bytes::copy_from_slice(bytes16(from)?);
-    LogCursor::new(bytes).ok_or(Malformed("a cursor that is too long"))
+    let cursor = LogCursor::new(bytes).filter(|cursor| cursor.bytes().len() <= LogCursor::BYTES_MAX);
+    cursor.ok_or(Malformed("a cursor that is too long"))
 }
 
 fn put_filter(out: &mut Vec<u8>, filter: &Filter) {
