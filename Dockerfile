@@ -9,7 +9,7 @@ FROM rust:1-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --package streamkit-cli
+RUN cargo build --release --locked --package streamkit-server
 
 FROM debian:bookworm-slim
 RUN groupadd --system --gid 10001 streamkit \

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use streamkit_server::{Algorithm, Key};
+use streamkit_server_core::{Algorithm, Key};
 
 fuzz_target!(|bytes: &[u8]| {
     let keys = Key::parse(bytes, &Algorithm::ALL).unwrap_or_default();

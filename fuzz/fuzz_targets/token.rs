@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use streamkit_server::{Algorithm, Key, TokenRules};
+use streamkit_server_core::{Algorithm, Key, TokenRules};
 
 fn keys() -> &'static [Key] {
     static KEYS: OnceLock<Vec<Key>> = OnceLock::new();

@@ -14,7 +14,7 @@ use streamkit_protocol::{
     Control, FRAMES_HEADER, FRAMES_IN_ORDER, Frame, FrameHead, Produce, Request, SegmentStatus,
     SubscribeToSegmentStatus, Terminal,
 };
-use streamkit_server::{Key, Limits, Server};
+use streamkit_server_core::{Key, Limits, Server};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::record::{LogCursor, Name, Record, SegmentAppend, SegmentPath, Sequence, Wanted};
 use streamkit_client::{Append, Batch, Client, ConsumeSpace, NewRecord, Protocol, Read, StoreClient};
-use streamkit_server::Key;
+use streamkit_server_core::Key;
 
 use super::{Connecting, Place, Server, Visit, Way, Writer};
 use crate::Outcome;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use streamkit_engine::{Engine, EngineConfig};
-use streamkit_server::{Key, Limits, Server};
+use streamkit_server_core::{Key, Limits, Server};
 
 use crate::Outcome;
 use crate::servers::install::Package;

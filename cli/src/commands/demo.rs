@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use streamkit_client::{Client, ConsumeSegment, ConsumeSpace, NewRecord, StoreClient};
 use streamkit_engine::doctor::{Finding, Severity, judge_ground};
 use streamkit_engine::{EngineConfig, disk};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use uuid::Uuid;
 
 use super::bench::floor;

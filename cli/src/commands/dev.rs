@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use streamkit_engine::EngineConfig;
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 
 use crate::arguments::log::LogOptions;
 use crate::called::called;

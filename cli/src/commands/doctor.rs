@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, ProgressBar};
 use streamkit_engine::EngineConfig;
 use streamkit_engine::doctor::{Diagnosis, Examination, Finding, Severity, clock_behind, examine};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 
 use crate::arguments::some_time;
 use crate::failure::Failure;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use streamkit_server::{Algorithm, Key, Minting};
+use streamkit_server_core::{Algorithm, Key, Minting};
 use uuid::Uuid;
 
 use crate::failure::Failure;

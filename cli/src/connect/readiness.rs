@@ -8,7 +8,7 @@ use hyper::client::conn::http1;
 use hyper::{HeaderMap, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use streamkit_client::{Error, Tls, TlsError};
-use streamkit_server::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
+use streamkit_server_core::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER};
 
 use crate::failure::Failure;
 

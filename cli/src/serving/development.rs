@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use streamkit_server::Key;
+use streamkit_server_core::Key;
 use uuid::Uuid;
 
 use crate::failure::Failure;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use ready::Ready;
 pub(crate) use reload::Reloads;
-use streamkit_server::{Algorithm, Key};
+use streamkit_server_core::{Algorithm, Key};
 
 use crate::arguments::address;
 use crate::failure::Failure;

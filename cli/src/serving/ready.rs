@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use streamkit_engine::doctor::judge_ground;
 use streamkit_engine::{Engine, EngineConfig, disk};
-use streamkit_server::{Authenticate, Certificates, Limits, Server};
+use streamkit_server_core::{Authenticate, Certificates, Limits, Server};
 use tokio::net::TcpListener;
 
 use super::running::Running;

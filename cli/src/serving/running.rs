@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use streamkit_engine::{Engine, Stores as _};
-use streamkit_server::Server;
+use streamkit_server_core::Server;
 
 use super::notify::Manager;
 use super::reload::Reloads;

@@ -20,7 +20,7 @@ mod unusable;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 
-use streamkit_server::Server;
+use streamkit_server_core::Server;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 

@@ -10,7 +10,7 @@ use opentelemetry::trace::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
-use streamkit_server::{CallerTrace, SPANS_DROPPED, continue_traces};
+use streamkit_server_core::{CallerTrace, SPANS_DROPPED, continue_traces};
 use tokio::sync::mpsc::Sender;
 use tracing::{Level, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
-use streamkit_server::with_current_call;
+use streamkit_server_core::with_current_call;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;

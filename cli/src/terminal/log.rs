@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use streamkit_server::LOG_LINES_DROPPED;
+use streamkit_server_core::LOG_LINES_DROPPED;
 
 use crate::terminal::lines;
 use crate::terminal::repeated::Repeated;

@@ -35,6 +35,7 @@ mod produce;
 mod profile;
 mod program;
 mod race;
+mod released;
 mod rerun;
 mod service;
 mod shared_files;

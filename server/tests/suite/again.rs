@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 use streamkit_protocol::{Control, FRAMES_HEADER, FRAMES_IN_ORDER, Frame, Request, Terminal};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request as Handshake, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 

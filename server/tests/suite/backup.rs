@@ -7,8 +7,8 @@ use streamkit_engine::backup::{BackupError, ExtentPrefix, LogPrefix, Pieces, Sou
 use streamkit_engine::{
     Engine, EngineConfig, OpenError, Record, SegmentPath, Sequence, StorageError, Store, StoreId, Stores, Transaction,
 };
-use streamkit_server::Limits;
-use streamkit_server::backup::{ExtentList, READS_MAX, StoreList};
+use streamkit_server_core::Limits;
+use streamkit_server_core::backup::{ExtentList, READS_MAX, StoreList};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::peer::*;

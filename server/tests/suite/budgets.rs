@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use streamkit_protocol::{Entry, FrameHead, GetSegments, Request, Terminal};
-use streamkit_server::{Key, Limits};
+use streamkit_server_core::{Key, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamkit_engine::{Engine, EngineConfig, OpenError, Store, StoreId, Stores};
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use uuid::Uuid;
 
 use crate::peer::*;

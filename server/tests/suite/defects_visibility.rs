@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use streamkit_client::{Entry as Read, NewRecord};
 use streamkit_engine::{Engine, EngineConfig, StoreId, Stores as _, TailMark};
 use streamkit_protocol::*;
-use streamkit_server::{Key, Limits, MessageBus, Server};
+use streamkit_server_core::{Key, Limits, MessageBus, Server};
 use tokio::sync::watch;
 use uuid::Uuid;
 

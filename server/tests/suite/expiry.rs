@@ -10,7 +10,7 @@ use futures_util::TryStreamExt as _;
 use streamkit_client::{Client, ConsumeSegment, NewRecord};
 use streamkit_engine::{Engine, EngineConfig};
 use streamkit_protocol::{Control, Request, SubscribeToSegmentStatus, Terminal};
-use streamkit_server::{Access, AccessError, Authenticate, Key, Limits, Scopes, Server};
+use streamkit_server_core::{Access, AccessError, Authenticate, Key, Limits, Scopes, Server};
 
 use crate::peer::*;
 

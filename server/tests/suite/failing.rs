@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use streamkit_engine::{Engine, EngineConfig, limits};
 use streamkit_protocol::{FrameHead, Request, Terminal};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use uuid::Uuid;
 
 use crate::handshake::get;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use streamkit_engine::*;
 use streamkit_protocol::{Control, GetStatus, Request, Terminal};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use tokio::sync::watch;
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamkit_engine::*;
 use streamkit_protocol::{Request, Terminal};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 
 use crate::peer::{Host, consume, refused};
 use crate::via::Via;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamkit_server::Key;
+use streamkit_server_core::Key;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::Error;
 
@@ -87,7 +87,7 @@ async fn two_authorization_headers_are_refused_whichever_of_them_is_right() {
 
 #[tokio::test]
 async fn without_grace_a_session_ends_when_its_token_expires() {
-    let limits = streamkit_server::Limits {
+    let limits = streamkit_server_core::Limits {
         token_grace: Duration::ZERO,
         ..Default::default()
     };
@@ -138,7 +138,7 @@ async fn closed(peers: &mut [tokio::net::TcpStream]) -> usize {
 
 #[tokio::test]
 async fn silent_peers_shut_nobody_out_of_the_handshake_and_the_oldest_give_way() {
-    let limits = streamkit_server::Limits {
+    let limits = streamkit_server_core::Limits {
         handshakes: 20,
         handshakes_per_address: 8,
         ..Default::default()

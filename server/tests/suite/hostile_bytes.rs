@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_engine::Dice;
 use streamkit_protocol::{FrameHead, Terminal};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_engine::{Engine, EngineConfig};
 use streamkit_protocol::*;
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use streamkit_protocol::{Control, Frame, FrameHead, Request, SubscribeToSegmentStatus, SubscribeWorkers, Terminal};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_client::{Client, ConsumeSegment, Error, NewRecord, RetryPolicy};
 use streamkit_protocol::{Frame, FrameHead, Produce, Request, Terminal};
-use streamkit_server::{Limits, Server};
+use streamkit_server_core::{Limits, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -129,7 +129,7 @@ async fn a_peer_that_reads_nothing_is_closed_and_harms_nobody() {
 async fn a_session_goes_on_though_every_handle_of_its_server_is_dropped() {
     let host = Host::start().await;
     let stores = std::sync::Arc::new(host.engine.clone());
-    let key = streamkit_server::Key::hs256(crate::peer::SECRET).unwrap();
+    let key = streamkit_server_core::Key::hs256(crate::peer::SECRET).unwrap();
     let server = Server::new(stores, key, Limits::default());
     let mut socket = websocket(server.in_process().unwrap()).await;
     drop(server);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamkit_server::{Algorithm, IssuerConfig, Key, Keys, KeysConfig, Minting};
+use streamkit_server_core::{Algorithm, IssuerConfig, Key, Keys, KeysConfig, Minting};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

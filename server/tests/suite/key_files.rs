@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::Request;
 use serde_json::{Value, json};
-use streamkit_server::{AccessError, Algorithm, Authenticate as _, Key, KeyError, Minting, TokenFault};
+use streamkit_server_core::{AccessError, Algorithm, Authenticate as _, Key, KeyError, Minting, TokenFault};
 
 use crate::issuers::{public, read_key};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use streamkit_server::{AccessError, Algorithm, Key, Keys, KeysConfig, Minting, TokenFault};
+use streamkit_server_core::{AccessError, Algorithm, Key, Keys, KeysConfig, Minting, TokenFault};
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 

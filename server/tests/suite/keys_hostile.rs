@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use streamkit_engine::StoreId;
 use streamkit_protocol::Terminal;
-use streamkit_server::{Algorithm, Key, Keys, KeysConfig};
+use streamkit_server_core::{Algorithm, Key, Keys, KeysConfig};
 use tokio_tungstenite::tungstenite::Error;
 use uuid::Uuid;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use streamkit_engine::{Engine, EngineConfig, OpenError, StorageError, Store, StoreId, Stores};
 use streamkit_protocol::{Request, SubscribeToSegmentStatus, SubscribeWorkers, Terminal};
-use streamkit_server::{Key, Limits, Server};
+use streamkit_server_core::{Key, Limits, Server};
 use uuid::Uuid;
 
 use crate::handshake::get;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use streamkit_engine::{SegmentAppend, SegmentPath, Sequence, StoreId, Stores as _, Transaction};
 use streamkit_protocol::*;
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use uuid::Uuid;
 
 use crate::peer::*;

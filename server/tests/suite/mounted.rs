@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::routing::get;
 use streamkit_engine::{Engine, EngineConfig, StoreId, Stores as _};
 use streamkit_protocol::Terminal;
-use streamkit_server::{Access, AccessError, Authenticate, Limits, Rights, Scopes, Server, TokenFault};
+use streamkit_server_core::{Access, AccessError, Authenticate, Limits, Rights, Scopes, Server, TokenFault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::peer::*;

@@ -7,7 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use streamkit_client::{Builder, Client};
 use streamkit_engine::{Engine, EngineConfig, Stores};
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
-use streamkit_server::{Authenticate, Key, Limits, Server};
+use streamkit_server_core::{Authenticate, Key, Limits, Server};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};

@@ -1,7 +1,7 @@
 //! Peers that want more of a connection than its limits allow: everybody is served, only later.
 
 use streamkit_protocol::{Consume, Entry, LexKey, Request, SegmentStatus, Terminal};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 
 use crate::peer::*;
 

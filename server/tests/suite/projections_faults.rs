@@ -14,7 +14,7 @@ use streamkit_client::projection::{
 };
 use streamkit_client::record::{Entry, Record, SegmentAppend};
 use streamkit_client::*;
-use streamkit_server::{Key, Limits};
+use streamkit_server_core::{Key, Limits};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 use streamkit_protocol::{Frame, Terminal};
-use streamkit_server::{Key, Limits};
+use streamkit_server_core::{Key, Limits};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio_tungstenite::tungstenite::Message;

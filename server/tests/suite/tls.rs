@@ -3,7 +3,7 @@
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use streamkit_protocol::{Request, Terminal};
-use streamkit_server::{CertificateError, ClientCertificates, Limits};
+use streamkit_server_core::{CertificateError, ClientCertificates, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::certificates::{Authority, BOTH, Folder, Pair, Secure, upgrade};

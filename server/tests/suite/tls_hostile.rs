@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::version::TLS12;
 use streamkit_protocol::Terminal;
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 

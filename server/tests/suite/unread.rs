@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use streamkit_protocol::FrameHead;
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
 use streamkit_client::{Builder, Client, Protocol};
-use streamkit_server::Server;
+use streamkit_server_core::Server;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::http::request::Parts;
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
-use streamkit_server::{Access, AccessError, Authenticate, CallerTrace, Scopes, continue_traces};
+use streamkit_server_core::{Access, AccessError, Authenticate, CallerTrace, Scopes, continue_traces};
 use tracing::Subscriber;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures_util::TryStreamExt as _;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use streamkit_client::{Builder, Client, ConsumeSegment, Entry, Error, RetryPolicy, Tls, TlsError};
-use streamkit_server::{ClientCertificates, Limits};
+use streamkit_server_core::{ClientCertificates, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::certificates::{Authority, Folder, Pair, Secure};

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::record::{Entry, LogCursor, ReadSource, Record, SegmentAppend, SegmentPath, Sequence, Wanted};
 use streamkit_client::{Append, Appended, Batch, Follow, Followed, Follows, Read, StoreClient};
 use streamkit_engine::LocalStore;
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use uuid::Uuid;
 
 use crate::host::{Host, Trouble, client};

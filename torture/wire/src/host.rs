@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use streamkit_client::{Client, RetryPolicy, StoreClient};
 use streamkit_engine::{Engine, EngineConfig, LocalStore, StoreId};
-use streamkit_server::{Key, Limits, Server};
+use streamkit_server_core::{Key, Limits, Server};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use streamkit_client::record::{Entry, LogCursor, ReadSource, Record, SegmentAppend, SegmentPath, Sequence, Wanted};
 use streamkit_client::{Append, Batch, Follow, Followed, Read, StoreClient};
 use streamkit_engine::{Dice, LocalStore, Store as _, Transaction};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use streamkit_client::{Error, Tls};
 use streamkit_engine::StoreId;
 use streamkit_engine::backup::{BackupError, ExtentPrefix, LogPrefix, Pieces, Source};
-use streamkit_server::backup::{CHECKSUM_BYTES, ExtentList, StoreList};
+use streamkit_server_core::backup::{CHECKSUM_BYTES, ExtentList, StoreList};
 use tokio::runtime::Handle;
 
 use crate::called::called;

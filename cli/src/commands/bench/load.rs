@@ -284,7 +284,7 @@ mod tests {
         let ready = ready.unwrap_or_else(|failure| panic!("{failure}"));
         let development = Development::open(&dir.path().join("data")).unwrap_or_else(|failure| panic!("{failure}"));
         let token = development.token().unwrap_or_else(|failure| panic!("{failure}"));
-        let running = ready.serve(development.key, streamkit_server::Limits::default(), None);
+        let running = ready.serve(development.key, streamkit_server_core::Limits::default(), None);
         let client = Client::builder(format!("ws://{}", running.address))
             .token(token)
             .build();

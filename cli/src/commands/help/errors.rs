@@ -3,8 +3,8 @@
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 
-/// The catalogue of all errors.
-const CATALOGUE: &str = include_str!("../../../../docs/ERRORS.md");
+/// The catalogue of all errors: docs/ERRORS.md, by a link, so that the package has it.
+const CATALOGUE: &str = include_str!("catalogue");
 
 /// Letters of a text that a row has to have before it is taken for that of a message.
 const LETTERS_MIN: usize = 6;

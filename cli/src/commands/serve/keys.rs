@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use streamkit_server::{Algorithm, IssuerConfig, Key, KeyError, Keys, KeysConfig};
+use streamkit_server_core::{Algorithm, IssuerConfig, Key, KeyError, Keys, KeysConfig};
 
 use super::found::Found;
 use crate::arguments::some_seconds;

@@ -1,6 +1,6 @@
 //! Those of the server's limits that an operator may want to change.
 
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 
 use crate::arguments::address::origin;
 use crate::arguments::{at_least, count, some_time};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use streamkit_server::{CertificateFiles, Certificates, ClientCertificates};
+use streamkit_server_core::{CertificateFiles, Certificates, ClientCertificates};
 
 use super::found::Found;
 use crate::failure::Failure;

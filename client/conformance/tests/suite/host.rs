@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use streamkit_client::Tls;
 use streamkit_engine::{Engine, EngineConfig, Stores as _};
-use streamkit_server::{Key, Limits, Server};
+use streamkit_server_core::{Key, Limits, Server};
 use streamkit_wire_conformance::dial;
 use streamkit_wire_conformance::run::Plan;
 use streamkit_wire_conformance::world::Restricted;

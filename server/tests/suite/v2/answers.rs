@@ -1,7 +1,7 @@
 //! What messages and results of protocol v2 hold, and who is told what.
 
 use streamkit_protocol::v2::{Segments, put_status, statuses};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 
 use super::*;
 

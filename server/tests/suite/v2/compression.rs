@@ -2,7 +2,7 @@
 
 use streamkit_client::{Batch, Client, Protocol};
 use streamkit_protocol::v2::{ZSTD, pack_frame};
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 
 use super::*;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use streamkit_server::Limits;
+use streamkit_server_core::Limits;
 
 use super::*;
 

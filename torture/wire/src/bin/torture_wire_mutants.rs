@@ -262,7 +262,7 @@ fn main() -> ExitCode {
             Way::new("byte", "--every-byte"),
             Way::new("silence", "--of silence --seeds 5"),
             Way::new("starving", "--of starving --seeds 8"),
-            Way::new("kill", &format!("--of kills --seeds {}", options.seeds)).beside("streamkit-cli", "streamkit"),
+            Way::new("kill", &format!("--of kills --seeds {}", options.seeds)).beside("streamkit-server", "streamkit"),
         ],
     };
     search.run(MUTANTS, &options.only)
