@@ -15,6 +15,7 @@ use crate::dial::Dialler;
 use crate::error::Error;
 use crate::hooks::{LiveEvent, LiveHook};
 use crate::link::Link;
+use crate::metrics::Metrics;
 use crate::v2;
 
 /// Publishes to one segment share a lane, in which one runs at a time; two segments share one by chance only.
@@ -59,6 +60,11 @@ impl Shared {
     /// The live connection, dialled if there is none.
     pub(crate) async fn connection(&self) -> Result<Connected, Error> {
         self.link.connection_within(self.timeout).await
+    }
+
+    /// What was counted so far.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.link.counters().snapshot()
     }
 
     /// Ends what goes on for long, then the connection, and dialling, for good.

@@ -12,6 +12,7 @@ use crate::again::Again;
 use crate::connection::{Connection, INBOX_BYTES, Inbound, Inbox};
 use crate::error::Error;
 use crate::link::Link;
+use crate::metrics::Counted;
 use crate::progress::Unsent;
 use crate::terminal::TOKEN_EXPIRED;
 
@@ -77,6 +78,8 @@ pub(crate) struct Channel {
     /// Whether the server may have heard of it.
     begun: bool,
     ended: bool,
+    /// The call of its last request.
+    counted: Option<Counted>,
 }
 
 impl Channel {
@@ -108,6 +111,7 @@ impl Channel {
             timeout,
             begun: false,
             ended: false,
+            counted: None,
         }
     }
 
@@ -145,6 +149,11 @@ impl Channel {
     ///
     /// Cancel safe: dropped early, none of it is sent and the batch stays as it is.
     pub(crate) async fn send(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        let sent = self.queue(batch).await;
+        sent.inspect_err(|error| self.doubted(error))
+    }
+
+    async fn queue(&mut self, batch: &mut Batch) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -153,7 +162,7 @@ impl Channel {
             if self.left {
                 self.begin_again(&mut longest).await?;
             }
-            match room_for(&self.connection, batch.frames.len(), self.timeout).await {
+            match self.connection.room_within(batch.frames.len(), self.timeout).await {
                 Err(Error::ConnectionLost(_)) if self.was_not_begun() && self.leaves() => {}
                 room => break room?,
             }
@@ -183,7 +192,7 @@ impl Channel {
             }
             let connection = self.link.connection_within(left).await?.v1()?;
             let bytes = self.again.as_ref().map_or(0, Again::bytes);
-            match room_for(&connection, bytes, left).await {
+            match connection.room_within(bytes, left).await {
                 Err(Error::ConnectionLost(_)) if self.leaves() => {}
                 room => break room.map(|()| connection)?,
             }
@@ -201,10 +210,19 @@ impl Channel {
         Ok(())
     }
 
-    /// Sends a request.
-    pub(crate) async fn request(&mut self, request: &Request) -> Result<(), Error> {
+    /// A batch that begins with a request, which is counted from now on.
+    pub(crate) fn asking(&mut self, request: &Request) -> Result<Batch, Error> {
         let mut batch = self.batch();
         batch.push(&request.encode())?;
+        let counters = &self.connection.terms().counters;
+        let begun = Counted::begin(counters, request.into(), self.head.store_id, Instant::now());
+        self.counted = Some(begun);
+        Ok(batch)
+    }
+
+    /// Sends a request.
+    pub(crate) async fn request(&mut self, request: &Request) -> Result<(), Error> {
+        let mut batch = self.asking(request)?;
         self.send(&mut batch).await
     }
 
@@ -242,7 +260,12 @@ impl Channel {
     /// The same of a server that may be silent for this long.
     ///
     /// Cancel safe.
-    pub(crate) async fn next_within(&mut self, mut longest: Duration) -> Result<Arrival, Error> {
+    pub(crate) async fn next_within(&mut self, longest: Duration) -> Result<Arrival, Error> {
+        let comes = self.comes_within(longest).await;
+        comes.inspect_err(|error| self.doubted(error))
+    }
+
+    async fn comes_within(&mut self, mut longest: Duration) -> Result<Arrival, Error> {
         loop {
             if self.ended {
                 return Ok(Arrival::End);
@@ -280,9 +303,12 @@ impl Channel {
 
     /// What arrived; `None` if the call is to begin again on another connection.
     fn take(&mut self, inbound: Option<Inbound>) -> Result<Option<Arrival>, Error> {
-        match inbound {
+        let taken = match inbound {
             Some(Inbound::Message(message)) => {
                 self.again = None;
+                if let Some(call) = &mut self.counted {
+                    call.answered();
+                }
                 return Ok(Some(Arrival::Message(message)));
             }
             Some(Inbound::End(Terminal::Error(why))) if why == TOKEN_EXPIRED => {
@@ -306,9 +332,23 @@ impl Channel {
                 let why = self.connection.ended().unwrap_or_else(|| "closed".to_owned());
                 Err(Error::ConnectionLost(why))
             }
+        };
+        self.ended = true;
+        if let Some(mut call) = self.counted.take() {
+            match &taken {
+                Ok(Some(Arrival::End)) => call.well(),
+                Ok(_) => {}
+                Err(error) => call.failed(error),
+            }
         }
-        .inspect(|_| self.ended = true)
-        .inspect_err(|_| self.ended = true)
+        taken
+    }
+
+    /// The call may have failed, unless what may still come says otherwise.
+    fn doubted(&mut self, error: &Error) {
+        if let Some(call) = &mut self.counted {
+            call.doubted(error);
+        }
     }
 
     /// Whether the connection is gone, and the server has certainly begun nothing of the call.
@@ -321,21 +361,6 @@ impl Channel {
         let has_to_learn = self.goes_on && self.connection.is_lost();
         self.left = !has_to_learn && self.again.as_mut().is_some_and(Again::once_more);
         self.left
-    }
-}
-
-/// Waits for room to queue so many bytes over a connection; the room is then taken.
-///
-/// Cancel safe.
-async fn room_for(connection: &Connection, bytes: usize, timeout: Duration) -> Result<(), Error> {
-    let mut room = std::pin::pin!(connection.room_for(bytes));
-    loop {
-        match tokio::time::timeout(timeout, &mut room).await {
-            Ok(room) => return room.map_err(Error::ConnectionLost),
-            // On a slow uplink it takes long until it is our turn: as long as the server takes something.
-            Err(_) if connection.progress().stalled_for() < timeout => {}
-            Err(_) => return Err(Error::Timeout(timeout)),
-        }
     }
 }
 

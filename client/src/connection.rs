@@ -3,14 +3,17 @@
 //! open channel; nobody waits for a dead link.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use streamkit_protocol::{Control, Frame, FrameHead, Terminal};
 use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 
+use crate::error::Error;
 use crate::progress::{Progress, Unsent};
 use crate::terms::Terms;
 
@@ -114,6 +117,8 @@ pub(crate) struct Connection {
     routes: Mutex<Routes>,
     /// Further calls go elsewhere, and it closes with its last channel.
     retired: AtomicBool,
+    /// We end it ourselves.
+    closes: AtomicBool,
     outbound: mpsc::UnboundedSender<Outgoing>,
     room: Semaphore,
     /// When the server last took something.
@@ -145,6 +150,7 @@ impl Connection {
             terms,
             routes: Mutex::default(),
             retired: AtomicBool::new(false),
+            closes: AtomicBool::new(false),
             outbound,
             room: Semaphore::new(OUTBOUND_BYTES),
             progress,
@@ -233,15 +239,26 @@ impl Connection {
         self.close_if_done(&mut routes);
     }
 
-    /// Waits for room to queue so many bytes of frames; the room is then taken.
+    /// Waits for room to queue so many bytes of frames, for as long as the server takes something within `timeout`; the room is then taken.
     ///
     /// Cancel safe: dropped early, no room is taken.
-    pub(crate) async fn room_for(&self, bytes: usize) -> Result<(), String> {
-        match self.room.acquire_many(permits(bytes)).await {
-            Ok(room) => room.forget(),
-            Err(_) => return Err(self.ended().unwrap_or_else(|| "closed".to_owned())),
+    pub(crate) async fn room_within(&self, bytes: usize, timeout: Duration) -> Result<(), Error> {
+        let mut room = pin!(self.room.acquire_many(permits(bytes)));
+        loop {
+            match tokio::time::timeout(timeout, &mut room).await {
+                Ok(Ok(room)) => {
+                    room.forget();
+                    return Ok(());
+                }
+                Ok(Err(_)) => {
+                    let why = self.ended().unwrap_or_else(|| "closed".to_owned());
+                    return Err(Error::ConnectionLost(why));
+                }
+                // On a slow uplink it takes long until it is our turn.
+                Err(_) if self.progress.stalled_for() < timeout => {}
+                Err(_) => return Err(Error::Timeout(timeout)),
+            }
         }
-        Ok(())
     }
 
     /// Queues frames that have their room.
@@ -287,6 +304,7 @@ impl Connection {
 
     /// Ends the connection after what is queued.
     pub(crate) fn close(&self) {
+        self.closes.store(true, Ordering::Relaxed);
         self.queue(Frame::connection(Control::Close).encode(), 0);
         let _ = self.outbound.send(Outgoing::Goodbye);
     }
@@ -305,6 +323,9 @@ impl Connection {
 
     pub(crate) fn end(&self, why: &str) {
         let mut routes = self.routes();
+        if routes.closed.is_none() && !self.closes.load(Ordering::Relaxed) {
+            self.terms.counters.connection_lost();
+        }
         routes.closed.get_or_insert(Closed::Lost);
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();

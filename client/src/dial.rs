@@ -18,6 +18,7 @@ use crate::connected::Connected;
 use crate::error::Error;
 use crate::handshake::shake;
 use crate::hooks::Hooks;
+use crate::metrics::Counters;
 use crate::progress::{Metered, Progress};
 use crate::retry::RetryPolicy;
 use crate::terms::Terms;
@@ -47,6 +48,8 @@ pub(crate) struct Dialler {
     pub(crate) token: TokenSource,
     pub(crate) retry: RetryPolicy,
     pub(crate) hooks: Hooks,
+    /// Where all is counted.
+    pub(crate) counters: Arc<Counters>,
     /// The newest version that is offered.
     pub(crate) protocol: Protocol,
     /// Whether frames may be compressed.
@@ -97,6 +100,7 @@ impl Dialler {
     }
 
     fn tell_failed(&self, why: &str) {
+        self.counters.dial_failed();
         tracing::debug!(url = self.url, why, "dialling failed");
         if let Some(hook) = &self.hooks.dial_failed {
             hook(why.to_owned());
@@ -125,10 +129,12 @@ impl Dialler {
         let bytes = self.way.connect(&target).await;
         let bytes = bytes.map_err(|failed| DialError::of(failed, &self.url))?;
         let progress = Progress::new();
-        let metered = Metered::new(bytes, progress.clone());
+        let metered = Metered::new(bytes, progress.clone(), self.counters.clone());
         match shake(request, metered, self.protocol, config).await {
             Ok((socket, answer, version)) => {
-                let terms = Terms::new(&token, &answer).compressing(self.compresses);
+                let terms = Terms::new(&token, &answer)
+                    .compressing(self.compresses)
+                    .counted(self.counters.clone());
                 match version {
                     Protocol::V1 => Ok(Connected::V1(duplex::start(socket, progress, terms))),
                     Protocol::V2 => {

@@ -25,6 +25,9 @@
 //! On top of that stand [`es`], aggregates and their events, and [`projection`], handlers that are run over what is stored and what comes.
 //! What goes on for long, subscriptions and workers, is in `live/`, and leases in `leases/`, over either version.
 //!
+//! [`Client::metrics`] tells what a client has counted: calls, bytes, connections. With a subscriber of `tracing` at level debug each call is a
+//! span `call`, with its kind, its store and its outcome.
+//!
 //! The server decides which version of the protocol is spoken. What v1 does not have is [`Error::NotInV1`].
 //!
 //! A connection is replaced before its token expires. A call of which the server has begun nothing when a connection ends, begins
@@ -57,6 +60,7 @@ mod leases;
 mod link;
 mod live;
 mod lookup;
+mod metrics;
 mod model;
 mod outgoing;
 mod over_v1;
@@ -93,6 +97,7 @@ pub use leases::{Held, HeldLease, LeaseError, LeaseLost, NewLease};
 pub use live::{
     Handlers, LivePhase, NewWorker, Presence, Running, Subscribe, Subscription, SubscriptionState, Workers,
 };
+pub use metrics::{CallKind, CallMetrics, FailedCalls, Latencies, Metrics};
 pub use model::{Consume, ConsumeSegment, ConsumeSpace, Entry, NewRecord};
 pub use producer::Producer;
 pub use retry::RetryPolicy;

@@ -1,8 +1,7 @@
 //! The one connection that all calls of a client share. A call that finds none begins to dial; calls that come
 //! meanwhile wait for the same dial and share its outcome. Nobody waits while holding a lock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,6 +10,7 @@ use tokio::task::AbortHandle;
 use crate::connected::Connected;
 use crate::dial::Dialler;
 use crate::error::Error;
+use crate::metrics::Counters;
 
 type Dialled = Result<Connected, Error>;
 
@@ -18,8 +18,6 @@ type Dialled = Result<Connected, Error>;
 pub(crate) struct Link {
     dialler: Dialler,
     state: Mutex<State>,
-    /// Connections there have been.
-    connected: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -82,7 +80,6 @@ impl Link {
         Self {
             dialler,
             state: Mutex::default(),
-            connected: Arc::default(),
         }
     }
 
@@ -192,11 +189,11 @@ impl Link {
 
     fn dial(&self) -> Dial {
         let (outcome, dialled) = watch::channel(None);
-        let (dialler, connected) = (self.dialler.clone(), self.connected.clone());
+        let dialler = self.dialler.clone();
         let task = tokio::spawn(async move {
             let dialled = dialler.dial_with_retries().await;
             if dialled.is_ok() {
-                let connections = connected.fetch_add(1, Ordering::Relaxed) + 1;
+                let connections = dialler.counters.connected();
                 if let Some(hook) = dialler.hooks.reconnected.as_ref().filter(|_| connections > 1) {
                     hook(connections);
                 }
@@ -210,6 +207,11 @@ impl Link {
             dialled,
             task: task.abort_handle(),
         }
+    }
+
+    /// What is counted of it.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.dialler.counters
     }
 
     /// Ends the connection or the dial for good; returns the connection, which ends after what is queued.

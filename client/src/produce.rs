@@ -32,8 +32,7 @@ impl Produced {
             space: space.to_owned(),
             segment: segment.to_owned(),
         });
-        let mut batch = channel.batch();
-        batch.push(&request.encode())?;
+        let batch = channel.asking(&request)?;
         Ok(Self {
             channel,
             batch,

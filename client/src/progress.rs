@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::metrics::Counters;
+
 /// When a socket last took bytes.
 pub(crate) struct Progress(Mutex<Instant>);
 
@@ -52,28 +54,41 @@ impl Unsent {
     }
 }
 
-/// A socket that notes when it takes bytes.
+/// A socket that notes when it takes bytes, and counts them in both directions.
 pub(crate) struct Metered<S> {
     socket: S,
     progress: Arc<Progress>,
+    counters: Arc<Counters>,
 }
 
 impl<S> Metered<S> {
-    pub(crate) fn new(socket: S, progress: Arc<Progress>) -> Self {
-        Self { socket, progress }
+    pub(crate) fn new(socket: S, progress: Arc<Progress>, counters: Arc<Counters>) -> Self {
+        Self {
+            socket,
+            progress,
+            counters,
+        }
+    }
+
+    fn took(&self, bytes: usize) {
+        self.progress.moved();
+        self.counters.sent(bytes);
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        self.counters.received(buffer.filled().len().saturating_sub(before));
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let taken = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
-        self.progress.moved();
+        self.took(taken);
         Poll::Ready(Ok(taken))
     }
 
@@ -83,7 +98,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let taken = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, bytes))?;
-        self.progress.moved();
+        self.took(taken);
         Poll::Ready(Ok(taken))
     }
 

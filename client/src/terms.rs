@@ -1,22 +1,26 @@
 //! What a connection was made with that matters when it ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use streamkit_protocol::{FRAMES_HEADER, FRAMES_IN_ORDER};
 use tokio_tungstenite::tungstenite::http::HeaderMap;
 
+use crate::metrics::Counters;
 use crate::token;
 
 /// So long before its token expires a connection is replaced, or a tenth of its time earlier if that is less.
 const AHEAD_MAX: Duration = Duration::from_secs(10);
 
 /// The terms of a connection.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Terms {
     /// Whether frames may be compressed, if the server may, too.
     pub(crate) compresses: bool,
     /// Whether the server ends each channel that it has begun before it says that the connection ends.
     pub(crate) ends_what_it_began: bool,
+    /// Where its calls are counted, and that it is lost.
+    pub(crate) counters: Arc<Counters>,
     /// When the token expires by its own claim, as Unix time.
     expires: Option<Duration>,
     /// When to look for a connection with a fresher token.
@@ -31,6 +35,7 @@ impl Terms {
         let left = expires.and_then(|expires| expires.checked_sub(now));
         Self {
             compresses: false,
+            counters: Arc::default(),
             ends_what_it_began: answer.get(FRAMES_HEADER).is_some_and(|value| value == FRAMES_IN_ORDER),
             expires,
             renew_at: left.and_then(|left| Instant::now().checked_add(left - (left / 10).min(AHEAD_MAX))),
@@ -40,6 +45,11 @@ impl Terms {
     /// The same, of a connection whose frames may be compressed.
     pub(crate) fn compressing(self, compresses: bool) -> Self {
         Self { compresses, ..self }
+    }
+
+    /// The same, of a connection that is counted here.
+    pub(crate) fn counted(self, counters: Arc<Counters>) -> Self {
+        Self { counters, ..self }
     }
 
     /// Whether the token expires soon.

@@ -172,7 +172,7 @@ pub(crate) mod tests {
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (far, _) = listener.accept().await.unwrap();
         let config = WebSocketConfig::default();
-        let metered = Metered::new(transport::Bytes::Tcp(near), progress);
+        let metered = Metered::new(transport::Bytes::Tcp(near), progress, Arc::default());
         (
             WebSocketStream::from_raw_socket(metered, Role::Client, Some(config)).await,
             far,

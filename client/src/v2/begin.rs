@@ -1,11 +1,13 @@
 //! How a call begins on a connection: in its turn, once the server has credit for it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use streamkit_protocol::v2::Call;
 use streamkit_record::StoreId;
 use tokio::sync::{mpsc, oneshot};
 
+use super::begun::Begun;
 use super::channel::Channel;
 use super::connection::Connection;
 use super::fault::Fault;
@@ -13,6 +15,7 @@ use super::patience::Patience;
 use super::pending::Pending;
 use super::route::Route;
 use super::state::{Begin, Opening, State};
+use crate::metrics::Counted;
 
 /// Why a call goes elsewhere.
 const ENDED_FIRST: &str = "the connection ended before the server began the call";
@@ -37,9 +40,9 @@ impl Connection {
             result = Some(receiver);
             Route::Result(sender)
         };
-        let (channel, heard_up_to) = self.begin(store, call, patience, route).await?;
+        let begun = self.begin(store, call, patience, route).await?;
         let result = result.ok_or_else(|| Fault::protocol("a call without a route"))?;
-        Ok(Pending::new(self.clone(), channel, heard_up_to, result, is_kept))
+        Ok(Pending::new(self.clone(), begun, result, is_kept))
     }
 
     /// Begins a call that has messages, of which the server may send so many bytes ahead.
@@ -61,8 +64,8 @@ impl Connection {
             credit: Channel::credit(window),
             any: false,
         };
-        let (channel, heard_up_to) = self.begin(store, call, patience, route).await?;
-        Ok(Channel::new(self.clone(), channel, heard_up_to, arrives, window))
+        let begun = self.begin(store, call, patience, route).await?;
+        Ok(Channel::new(self.clone(), begun, arrives, window))
     }
 
     async fn begin(
@@ -71,7 +74,8 @@ impl Connection {
         call: &Call,
         patience: Patience,
         route: impl FnOnce() -> Route,
-    ) -> Result<(u32, u64), Fault> {
+    ) -> Result<Begun, Fault> {
+        let since = Instant::now();
         let trace = self.trace();
         let opening = Opening { store, call, trace };
         let mut turn = None;
@@ -88,7 +92,13 @@ impl Connection {
                 begun
             });
             match begun {
-                Begin::Begun(channel, heard_up_to) => return Ok((channel, heard_up_to)),
+                Begin::Begun(channel, heard_up_to) => {
+                    return Ok(Begun {
+                        channel,
+                        heard_up_to,
+                        counted: Counted::begin(&self.terms().counters, call.into(), store.0, since),
+                    });
+                }
                 Begin::Elsewhere => return Err(Fault::NotBegun(ENDED_FIRST.to_owned())),
                 Begin::TooLarge(bytes) => {
                     let most = self.frame_bytes();

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::begun::Begun;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::patience::Patience;
 use super::route::Arrived;
+use crate::metrics::Counted;
 
 /// Bytes of messages that a server may send ahead to the consumer of a read. An inbox holds as much, and one frame.
 pub(crate) const WINDOW_BYTES: u32 = 4 << 20;
@@ -32,6 +34,7 @@ pub(crate) struct Channel {
     window: u32,
     /// Bytes that were taken, and that the server has no credit for yet.
     taken: u32,
+    counted: Counted,
     /// Whether it goes on though nobody hears of it.
     is_kept: bool,
     is_over: bool,
@@ -40,15 +43,15 @@ pub(crate) struct Channel {
 impl Channel {
     pub(super) fn new(
         connection: Arc<Connection>,
-        number: u32,
-        heard_up_to: u64,
+        begun: Begun,
         arrives: mpsc::UnboundedReceiver<Arrived>,
         window: u32,
     ) -> Self {
         Self {
             connection,
-            number,
-            heard_up_to,
+            number: begun.channel,
+            heard_up_to: begun.heard_up_to,
+            counted: begun.counted,
             arrives,
             window,
             taken: 0,
@@ -87,7 +90,8 @@ impl Channel {
             return self.take(Some(arrived));
         }
         let comes = patience.wait(&self.connection, self.heard_up_to, self.arrives.recv());
-        let arrived = comes.await.map_err(Fault::Silent)?;
+        let arrived = comes.await.inspect_err(|error| self.counted.doubted(error));
+        let arrived = arrived.map_err(Fault::Silent)?;
         self.take(arrived)
     }
 
@@ -106,7 +110,7 @@ impl Channel {
     }
 
     fn take(&mut self, arrived: Option<Arrived>) -> Result<Heard, Fault> {
-        match arrived {
+        let taken = match arrived {
             Some(Arrived::Message(came)) => {
                 self.give_back(u32::try_from(came.bytes()).unwrap_or(u32::MAX));
                 match came.unpack() {
@@ -119,9 +123,13 @@ impl Channel {
             }
             Some(Arrived::Over(outcome)) => outcome.map(Heard::End),
             None => Err(self.connection.lost()),
+        };
+        self.is_over = true;
+        match &taken {
+            Ok(_) => self.counted.well(),
+            Err(fault) => self.counted.failed(&fault.clone().into()),
         }
-        .inspect(|_| self.is_over = true)
-        .inspect_err(|_| self.is_over = true)
+        taken
     }
 
     /// Lets the server send more, a quarter of the window at a time.

@@ -99,14 +99,18 @@ impl Connection {
             Some(farewell) => format!("{why}: {farewell}"),
             None => why.to_owned(),
         };
-        self.ended.send_if_modified(|ended| {
+        let first = self.ended.send_if_modified(|ended| {
             let first = ended.is_none();
             if first {
                 *ended = Some(why);
             }
             first
         });
-        self.state().end();
+        let mut state = self.state();
+        if first && !state.is_closing() {
+            self.terms.counters.connection_lost();
+        }
+        state.end();
     }
 
     /// Resolves to why it ended.

@@ -7,6 +7,7 @@
 //! ```
 
 mod begin;
+mod begun;
 mod breach;
 mod channel;
 mod connection;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::begun::Begun;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::patience::Patience;
 use super::route::Outcome;
+use crate::metrics::Counted;
 
 /// A call that was begun. Dropped before its result, it is cancelled, unless it is kept: then it goes on, and nobody hears of it.
 pub(crate) struct Pending {
@@ -15,6 +17,7 @@ pub(crate) struct Pending {
     channel: u32,
     heard_up_to: u64,
     result: oneshot::Receiver<Outcome>,
+    counted: Counted,
     is_kept: bool,
     is_over: bool,
 }
@@ -22,16 +25,21 @@ pub(crate) struct Pending {
 impl Pending {
     pub(super) fn new(
         connection: Arc<Connection>,
-        channel: u32,
-        heard_up_to: u64,
+        begun: Begun,
         result: oneshot::Receiver<Outcome>,
         is_kept: bool,
     ) -> Self {
+        let Begun {
+            channel,
+            heard_up_to,
+            counted,
+        } = begun;
         Self {
             connection,
             channel,
             heard_up_to,
             result,
+            counted,
             is_kept,
             is_over: false,
         }
@@ -45,9 +53,15 @@ impl Pending {
     /// [`Fault`]; but for [`Fault::Silent`], the call is over.
     pub(crate) async fn result(&mut self, patience: Patience) -> Outcome {
         let comes = patience.wait(&self.connection, self.heard_up_to, &mut self.result);
-        let outcome = comes.await.map_err(Fault::Silent)?;
+        let outcome = comes.await.inspect_err(|error| self.counted.doubted(error));
+        let outcome = outcome.map_err(Fault::Silent)?;
         self.is_over = true;
-        outcome.unwrap_or_else(|_| Err(self.connection.lost()))
+        let outcome = outcome.unwrap_or_else(|_| Err(self.connection.lost()));
+        match &outcome {
+            Ok(_) => self.counted.well(),
+            Err(fault) => self.counted.failed(&fault.clone().into()),
+        }
+        outcome
     }
 
     /// Whether its result is here.

@@ -38,6 +38,7 @@ mod limits;
 mod live;
 mod lost_answers;
 mod members;
+mod metrics_of_clients;
 mod mounted;
 mod operations;
 mod overtaking;
