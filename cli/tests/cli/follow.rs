@@ -6,13 +6,13 @@ use std::process::{Child, ChildStdout, Stdio};
 use crate::program::*;
 
 /// A `consume` that goes on.
-struct Following {
+pub struct Following {
     child: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Following {
-    fn start(served: &Served, arguments: &[&str]) -> Self {
+    pub fn start(served: &Served, arguments: &[&str]) -> Self {
         let mut consume = served.command(&[&["consume", "--follow"], arguments].concat());
         let mut child = consume.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -20,7 +20,7 @@ impl Following {
     }
 
     /// The next payloads, which come or the test hangs until its end.
-    fn next(&mut self, count: usize) -> Vec<String> {
+    pub fn next(&mut self, count: usize) -> Vec<String> {
         (0..count)
             .map(|_| {
                 let mut line = String::new();
@@ -31,7 +31,7 @@ impl Following {
     }
 
     /// Ctrl-C. What it printed since, and its exit code.
-    fn stop(mut self) -> (String, Option<i32>) {
+    pub fn stop(mut self) -> (String, Option<i32>) {
         signal(self.child.id(), "INT");
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).unwrap();
@@ -46,16 +46,16 @@ impl Drop for Following {
     }
 }
 
-fn produce(served: &Served, path: &str, input: &str) {
+pub fn produce(served: &Served, path: &str, input: &str) {
     let done = served.run_with(&["produce", path], input);
     assert!(done.status.success(), "{}", text(&done.stderr));
 }
 
-fn numbers(range: std::ops::RangeInclusive<u32>) -> String {
+pub fn numbers(range: std::ops::RangeInclusive<u32>) -> String {
     range.map(|n| format!("{n}\n")).collect()
 }
 
-fn payloads(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
+pub fn payloads(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
 }
 

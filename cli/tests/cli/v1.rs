@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
+use crate::follow::{Following, numbers, payloads, produce};
 use crate::program::*;
 
 const OTHER_STORE: &str = "00000000-0000-4000-8000-000000000003";
@@ -39,7 +40,7 @@ fn without_v2(served: &Served) -> String {
 }
 
 #[test]
-fn what_needs_v2_says_so_and_all_else_works() {
+fn what_v2_filters_is_filtered_here() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(dir.path());
     let url = without_v2(&served);
@@ -53,13 +54,6 @@ fn what_needs_v2_says_so_and_all_else_works() {
         let done = served.run_with(&["produce", "s/a", "-H", &format!("by={by}")], line);
         assert!(done.status.success(), "{}", text(&done.stderr));
     }
-    let follow = run(&["consume", "s", "--follow"]);
-    assert_eq!(follow.status.code(), Some(1));
-    let said = text(&follow.stderr);
-    assert!(
-        said.contains("protocol v1 alone") && said.contains("without --follow"),
-        "{said}"
-    );
     for (arguments, printed) in [
         (&["consume", "s", "--where", "by=card"][..], "1\n3\n"),
         (&["consume", "s/a", "--where", "by=card", "--limit", "1"], "1\n"),
@@ -108,4 +102,66 @@ fn a_copy_goes_from_v1_to_v2_and_back() {
     assert_eq!(copy((&url, STORE), (&served.url, OTHER_STORE)), 25_000);
     assert_eq!(copy((&served.url, OTHER_STORE), (&url, third)), 25_000);
     assert_eq!(copy((&url, STORE), (&url, third)), 0);
+}
+
+#[test]
+fn a_follow_goes_from_what_was_there_to_what_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let url = without_v2(&served);
+    let follow = |arguments: &[&str]| Following::start(&served, &[arguments, &["--url", &url]].concat());
+    produce(&served, "s/a", &numbers(1..=3));
+    let mut space = follow(&["s"]);
+    let mut segment = follow(&["s/a", "--from", "3"]);
+    let mut last = follow(&["s/a", "--last", "2"]);
+    let mut none_yet = follow(&["t/new"]);
+    let mut filtered = follow(&["s", "--where", "by=card"]);
+    assert_eq!(space.next(3), payloads(1..=3));
+    assert_eq!(segment.next(1), payloads(3..=3));
+    assert_eq!(last.next(2), payloads(2..=3));
+    produce(&served, "s/a", &numbers(4..=5));
+    produce(&served, "t/new", "first\n");
+    let by_card = served.run_with(&["produce", "s/b", "-H", "by=card"], "card\n");
+    assert!(by_card.status.success(), "{}", text(&by_card.stderr));
+    let mut came = space.next(3);
+    came.sort();
+    assert_eq!(came, ["4", "5", "card"]);
+    assert_eq!(segment.next(2), payloads(4..=5));
+    assert_eq!(last.next(2), payloads(4..=5));
+    assert_eq!(none_yet.next(1), ["first"]);
+    assert_eq!(filtered.next(1), ["card"]);
+    for following in [space, segment, last, none_yet, filtered] {
+        assert_eq!(following.stop(), (String::new(), Some(130)));
+    }
+    let mut since = follow(&["s", "--since", "now"]);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    produce(&served, "s/a", &numbers(6..=6));
+    assert_eq!(since.next(1), payloads(6..=6));
+}
+
+#[test]
+fn a_follow_with_an_offset_file_goes_on_behind_the_one_before_in_either_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let url = without_v2(&served);
+    let mut head = 0;
+    for (target, file) in [("s", "of-space"), ("s/a", "of-segment")] {
+        let file = dir.path().join(file);
+        let arguments = [target, "--offset-file", file.to_str().unwrap()];
+        let over_v1 = [&arguments[..], &["--url", &url]].concat();
+        let mut printed = 0;
+        for arguments in [&over_v1[..], &over_v1, &arguments, &over_v1] {
+            produce(&served, "s/a", &numbers(head + 1..=head + 200));
+            let mut following = Following::start(&served, arguments);
+            assert_eq!(
+                following.next((head + 200 - printed) as usize),
+                payloads(printed + 1..=head + 200)
+            );
+            produce(&served, "s/a", &numbers(head + 201..=head + 203));
+            assert_eq!(following.next(3), payloads(head + 201..=head + 203));
+            assert_eq!(following.stop(), (String::new(), Some(130)));
+            head += 203;
+            printed = head;
+        }
+    }
 }

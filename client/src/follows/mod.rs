@@ -6,6 +6,7 @@
 //!                                          owed.rs: what was told of, and has not come yet
 //! ```
 
+mod begins;
 mod calls;
 mod composed;
 mod owed;

@@ -245,10 +245,6 @@ fn broken_off(error: Error, began: bool) -> Failure {
             | Error::Tls { .. }
             | Error::Invalid(_)
     );
-    if let Error::NotInV1(_) = error {
-        let next = "without --follow, and with --offset-file, each run prints what is new";
-        return Failure::from(error).hint(next);
-    }
     match refused && !began {
         true => Failure::from(error),
         false => Failure::from(error).during("the stream broke off, there may be more entries"),

@@ -19,7 +19,8 @@ pub(super) enum Told {
 pub(super) enum Source {
     /// Up to the head of when it began, with what of their metadata is looked for here.
     Call(Entries, Vec<(String, String)>),
-    /// Over protocol v2 alone. Where a server does not speak that, the call takes its place, if there is one.
+    /// In the order of the log over protocol v2. Where a server does not speak that, the call takes its place if there is one, or a follow that the client
+    /// composes.
     Log(Box<FromLog>, Option<Entries>),
 }
 
@@ -53,7 +54,7 @@ impl Source {
 
     /// Whether all that was there has come.
     pub(super) fn is_live(&self) -> bool {
-        matches!(self, Self::Log(log, _) if matches!(log.now, Now::Following(_)))
+        matches!(self, Self::Log(log, _) if log.is_live)
     }
 }
 
@@ -90,7 +91,9 @@ pub(super) struct FromLog {
     filter: Filter,
     follows: bool,
     from: u64,
+    after_time: Option<i64>,
     skip: Skip,
+    is_live: bool,
     ready: VecDeque<record::Entry>,
     now: Now,
 }
@@ -121,6 +124,8 @@ impl FromLog {
             filter,
             follows,
             from: part.from,
+            after_time: part.after_time,
+            is_live: false,
             skip: Skip {
                 behind: part.behind,
                 held: Vec::new(),
@@ -136,9 +141,12 @@ impl FromLog {
             }
             match &mut self.now {
                 Now::Over => return Ok(None),
-                Now::Reading(batches) => match batches.next().await.transpose()? {
-                    Some(Batch::Entries(entries)) => self.take(entries),
-                    Some(Batch::End(cursor)) => {
+                Now::Reading(batches) => match batches.next().await.transpose() {
+                    // Nothing was read: the first answer says so.
+                    Err(Error::NotInV1(_)) if self.follows => self.now = Now::Following(self.composed()?),
+                    Err(error) => return Err(error),
+                    Ok(Some(Batch::Entries(entries))) => self.take(entries),
+                    Ok(Some(Batch::End(cursor))) => {
                         self.skip.end(&mut self.ready);
                         if !self.follows {
                             self.now = Now::Over;
@@ -147,14 +155,19 @@ impl FromLog {
                         let mut follow = Follow::new(self.parts.clone(), cursor);
                         follow.filter = self.filter.clone();
                         self.now = Now::Following(self.store.follow(follow));
+                        self.is_live = true;
                         if self.ready.is_empty() {
                             return Ok(Some(Told::CaughtUp));
                         }
                     }
-                    None => return Err(Error::Protocol("a read ended without its end".to_owned())),
+                    Ok(None) => return Err(Error::Protocol("a read ended without its end".to_owned())),
                 },
                 Now::Following(follows) => match follows.next().await.transpose()? {
                     Some(Followed::Batch(entries, _)) => self.take(entries),
+                    Some(Followed::CaughtUp(_)) if !self.is_live => {
+                        self.is_live = true;
+                        return Ok(Some(Told::CaughtUp));
+                    }
                     Some(_) => {}
                     None => return Err(Error::Protocol("a follow ended without an error".to_owned())),
                 },
@@ -162,9 +175,23 @@ impl FromLog {
         }
     }
 
+    /// What was there and what comes since, from a server that speaks v1 alone.
+    fn composed(&mut self) -> Result<Follows, Error> {
+        let mut follow = Follow::new(self.parts.clone(), LogCursor::default());
+        follow.filter = self.filter.clone();
+        // Such a follow begins right behind an entry.
+        let follow = match self.skip.behind.take() {
+            Some(offset) => follow.behind_offset(offset)?,
+            None if self.from > 1 => follow.from_sequence(self.from)?,
+            None => follow,
+        };
+        Ok(self.store.follow(follow))
+    }
+
     fn take(&mut self, entries: Vec<record::Entry>) {
         for entry in entries {
-            if entry.sequence.0 >= self.from {
+            let is_late_enough = self.after_time.is_none_or(|after| entry.timestamp.0 > after);
+            if entry.sequence.0 >= self.from && is_late_enough {
                 self.skip.take(entry, &mut self.ready);
             }
         }
