@@ -55,6 +55,15 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
     };
     let address = format!("{scheme}://{rest}");
     match address.parse::<hyper::Uri>() {
+        Ok(uri)
+            if uri
+                .authority()
+                .is_some_and(|authority| authority.as_str().contains('@')) =>
+        {
+            Err(format!(
+                "a user or a password before the host would be shown, and no server is told it; {example}, and give a token"
+            ))
+        }
         Ok(uri) if !has_possible_port(&uri) => Err(format!("a port is a number up to 65535; {example}")),
         Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(address),
         Ok(_) => Err(format!("it names no host; {example}")),
@@ -159,6 +168,13 @@ mod tests {
         }
         for text in ["99999", "ws://127.0.0.1:99999", "[::1]:70000", "host:", "unix:/tmp/x"] {
             assert!(url(text).unwrap_err().contains("up to 65535"), "{text}");
+        }
+        for text in ["ws://user:password@host", "user@host:80", "wss://:x@[::1]:8080/base"] {
+            let said = url(text).unwrap_err();
+            assert!(
+                said.contains("give a token") && !said.contains("x@") && !said.contains("user:"),
+                "{said}"
+            );
         }
         for text in ["", "ftp://x", "ws://", "a b"] {
             assert!(url(text).unwrap_err().contains("ws://host:8080"), "{text}");

@@ -4,7 +4,8 @@ use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
 use futures_util::TryStreamExt as _;
-use streamkit_client::{ConsumeSegment, ConsumeSpace};
+use streamkit_client::{ConsumeSegment, ConsumeSpace, StoreClient};
+use tokio::task::coop::consume_budget;
 
 use crate::arguments::space_or_path;
 use crate::connect::{Connect, unknown};
@@ -46,8 +47,13 @@ impl Export {
                     return Ok(());
                 }
                 count += 1;
+                // Entries that are here already are taken without waiting, and Ctrl-C is heard only in between.
+                consume_budget().await;
             }
             out.flush()?;
+            if count == 0 {
+                is_there(&store, space, segment.as_deref()).await?;
+            }
         } else {
             let file = &self.file;
             let told = |error: std::io::Error| Failure::from(error).during(file.display());
@@ -62,13 +68,14 @@ impl Export {
                 serde_json::to_writer(&mut out, &EntryLine(&entry)).map_err(|error| told(error.into()))?;
                 out.write_all(b"\n").map_err(told)?;
                 count += 1;
+                consume_budget().await;
+            }
+            if count == 0 {
+                is_there(&store, space, segment.as_deref()).await?;
             }
             let written = out.into_inner().map_err(|error| told(error.into_error()))?;
             written.sync_all().map_err(told)?;
             fresh.keep_as(file).map_err(told)?;
-        }
-        if count == 0 {
-            unknown::tell(&store, space, segment.as_deref()).await?;
         }
         if self.file.as_os_str() == "-" {
             return Ok(());
@@ -78,5 +85,13 @@ impl Export {
             true => out.json(&serde_json::json!({ "file": path_text(file), "entries": count })),
             false => out.text(format_args!("{} in {}", counted(count, "entry"), file.display())),
         })
+    }
+}
+
+/// Whoever exports what is not there mistyped it, and is not to keep an empty file for a whole one.
+async fn is_there(store: &StoreClient, space: &str, segment: Option<&str>) -> Result<(), Failure> {
+    match unknown::is_there(store, space, segment).await? {
+        true => Ok(()),
+        false => Err(Failure::new(unknown::missing(space, segment))),
     }
 }

@@ -184,8 +184,9 @@ fn what_cannot_keep_its_sequences_is_told_and_the_rest_is_copied() {
     let said = text(&done.stderr);
     assert!(said.contains("s/trimmed: it begins at sequence 3"), "{said}");
     assert_eq!(entries(&served, OTHER_STORE, "s/whole").len(), 5);
-    // What was copied before it was trimmed goes on.
+    produce(&served, STORE, "other/x", &records(1..=2));
     assert!(copied(&served, &served, &["other"])["verified"].as_bool().unwrap());
+    // What was copied before it was trimmed goes on.
     produce(&served, OTHER_STORE, "s/trimmed", &records(1..=4));
     assert_eq!(copied(&served, &served, &["s"])["copied"], 1);
 }

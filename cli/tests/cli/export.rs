@@ -116,11 +116,72 @@ fn an_export_that_breaks_off_leaves_no_file() {
     let file = dir.path().join("s.ndjson");
     let done = served.run(&["export", "s", file.to_str().unwrap(), "--timeout", "1s"]);
     assert_eq!(done.status.code(), Some(5), "{}", text(&done.stderr));
-    let left = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    let left: Vec<_> = left
-        .filter(|name| name.to_string_lossy().starts_with("s.ndjson"))
-        .collect();
+    let left = left_of(dir.path());
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Files of an export to `s.ndjson`.
+fn left_of(dir: &std::path::Path) -> Vec<std::ffi::OsString> {
+    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_string_lossy().contains("s.ndjson"))
+        .collect()
+}
+
+#[test]
+fn an_export_that_is_interrupted_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let line = "x".repeat(20);
+    let produced = served.run_with(&["produce", "s/a"], &format!("{line}\n").repeat(100_000));
+    assert!(produced.status.success(), "{}", text(&produced.stderr));
+    let file = dir.path().join("s.ndjson");
+    let mut export = served.command(&["export", "s", file.to_str().unwrap()]);
+    let child = export.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    until("a file", || {
+        let grows =
+            |name: &std::ffi::OsString| std::fs::metadata(dir.path().join(name)).is_ok_and(|about| about.len() > 0);
+        left_of(dir.path()).iter().any(grows).then_some(())
+    });
+    signal(child.id(), "INT");
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(130), "{}", text(&done.stderr));
+    assert!(left_of(dir.path()).is_empty(), "{:?}", left_of(dir.path()));
+}
+
+#[test]
+fn what_is_not_there_is_neither_exported_nor_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = produced(dir.path());
+    let file = dir.path().join("s.ndjson");
+    let file = file.to_str().unwrap();
+    for (arguments, said) in [
+        (["export", "none", file], "there is no space none"),
+        (["export", "s/none", file], "there is no segment s/none"),
+        (["export", "none", "-"], "there is no space none"),
+    ] {
+        let done = served.run(&arguments);
+        assert_eq!(done.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&done.stderr).contains(said), "{}", text(&done.stderr));
+        assert!(done.stdout.is_empty() && left_of(dir.path()).is_empty());
+    }
+    let (from, to) = (["--from", &served.url], ["--to", &served.url]);
+    let stores = [
+        "--from-store",
+        STORE,
+        "--to-store",
+        "00000000-0000-4000-8000-000000000003",
+    ];
+    let tokens = ["--from-token", &served.token, "--to-token", &served.token];
+    for spaces in [&["none"][..], &["s", "none"]] {
+        let arguments = [&["copy"], spaces, &from, &to, &stores, &tokens].concat();
+        let done = streamkit().args(arguments).output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{spaces:?}");
+        assert!(
+            text(&done.stderr).contains("there is no space none in the source"),
+            "{}",
+            text(&done.stderr)
+        );
+        assert!(done.stdout.is_empty(), "{}", text(&done.stdout));
+    }
 }

@@ -14,7 +14,7 @@ use streamkit_client::StoreClient;
 use crate::arguments::space;
 use crate::connect::ends::Ends;
 use crate::failure::Failure;
-use crate::output::{Out, counted, json_lines, note};
+use crate::output::{Out, counted, json_lines};
 use crate::terminal::bar::Bar;
 
 /// Segments copied at a time: each holds a few chunks of its entries.
@@ -64,13 +64,18 @@ impl Copy {
         // One that is named twice would be a second producer of its own segments.
         spaces.sort_unstable();
         spaces.dedup();
-        let mut segments = Vec::new();
+        let (mut segments, mut missing) = (Vec::new(), Vec::new());
         for space in &spaces {
             let listed = listed(&from, &to, space).await?;
             if listed.is_empty() {
-                note(format_args!("streamkit: there is no space {space} in the source"));
+                // Of a store as a whole, it went since the spaces were listed.
+                missing.push(space.as_str());
             }
             segments.extend(listed);
+        }
+        if !missing.is_empty() && !self.spaces.is_empty() {
+            let message = format!("there is no space {} in the source", missing.join(", "));
+            return Err(Failure::new(message).hint("nothing was copied: name spaces that are there"));
         }
         let entries: u64 = segments.iter().map(Segment::entries).sum();
         let count = segments.len();
