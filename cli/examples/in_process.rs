@@ -1,5 +1,5 @@
 //! How an application tests itself: with the real server and the real client, without a socket. Its tests are run by
-//! `cargo test -p streamkit-server --example in_process`; `cargo run -p streamkit-server-core --example in_process` does what they do.
+//! `cargo test -p streamkit-server --example in_process`; `cargo run -p streamkit-server --example in_process` does what they do.
 
 use std::sync::Arc;
 use std::time::Duration;
