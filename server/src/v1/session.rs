@@ -205,21 +205,25 @@ pub(crate) async fn run(
         let routes = matches!(work, Work::Route(..));
         // What comes of it may have to wait for room: the connection may end meanwhile. Dropped, it takes with it only what
         // is then told as not stored.
-        tokio::select! {
-            biased;
-            done = wire.while_writing(session.work(work)) => match done {
-                Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => break Some(PEER_LEAVES),
-                Err(Broken) => break None,
-            },
-            () = stopping.cancelled() => break Some(SHUTTING_DOWN),
-            () = term.over() => break Some(TOKEN_EXPIRED),
+        {
+            let mut work = pin!(session.work(work));
+            tokio::select! {
+                biased;
+                done = wire.while_writing(work.as_mut()) => match done {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => break Some(PEER_LEAVES),
+                    Err(Broken) => break None,
+                },
+                () = stopping.cancelled() => break Some(SHUTTING_DOWN),
+                () = term.over() => break Some(TOKEN_EXPIRED),
+            }
         }
         if routes {
             session.unheard(heard.read_on());
         }
     };
-    session.end(goodbye, wire).await;
+    // Once for each connection, and larger than all that serves it.
+    Box::pin(session.end(goodbye, wire)).await;
 }
 
 fn ping_period(silence: Duration) -> Duration {
@@ -252,7 +256,7 @@ impl Session {
         self.ending.cancel();
         self.channels.close();
         self.tasks.close();
-        if wire.while_writing(self.tasks.wait()).await.is_err() {
+        if wire.while_writing(pin!(self.tasks.wait())).await.is_err() {
             // Nobody listens any more, but what was begun is brought to its end.
             self.tasks.wait().await;
         }

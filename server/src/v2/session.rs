@@ -95,11 +95,11 @@ pub(crate) async fn run(
         };
         heard.now();
         let pings = conversation.pings();
-        let mut dealing = pin!(wire.while_writing(conversation.message(message)));
+        let mut dealing = pin!(conversation.message(message));
         loop {
             tokio::select! {
                 biased;
-                done = &mut dealing => match done {
+                done = wire.while_writing(dealing.as_mut()) => match done {
                     Ok(Ok(())) => break,
                     Ok(Err(breach)) => break 'conversation Some(against_the_rules(&breach, &shared)),
                     Err(Broken) => break 'conversation None,
@@ -115,7 +115,8 @@ pub(crate) async fn run(
         }
         heard.read_on();
     };
-    end(parting, conversation, wire).await;
+    // Once for each connection, and larger than all that serves it.
+    Box::pin(end(parting, conversation, wire)).await;
 }
 
 /// Ends every call, then the connection. With a parting word the peer still listens and is told.

@@ -115,14 +115,16 @@ impl Wire {
         self.has_part.clone()
     }
 
-    /// Does `work`, which may wait for room in the queue, while what is queued is written.
+    /// Does `work`, which may wait for room in the queue, while what is queued is written. It is pinned elsewhere, so that a connection
+    /// has room for it once.
+    ///
+    /// Cancel safe, as far as `work` is.
     ///
     /// # Errors
-    /// [`Broken`]: the socket takes no more. `work` was dropped.
-    pub(crate) async fn while_writing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Broken> {
-        let mut work = pin!(work);
+    /// [`Broken`]: the socket takes no more, and `work` is not done.
+    pub(crate) async fn while_writing<T>(&mut self, mut work: impl Future<Output = T> + Unpin) -> Result<T, Broken> {
         poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            if let Poll::Ready(done) = pin!(&mut work).poll(cx) {
                 return Poll::Ready(Ok(done));
             }
             match self.poll_write(cx) {
