@@ -52,6 +52,9 @@ struct Wire {
     /// Bytes of an entry that the followers get
     #[arg(long, default_value_t = 256)]
     bytes: usize,
+    /// Segments that one follows by name
+    #[arg(long, default_value_t = 10_000)]
+    segments: usize,
     /// Idle connections, counted at each of these numbers
     #[arg(long, value_delimiter = ',', default_values_t = [1000, 10_000])]
     idle: Vec<usize>,
@@ -82,6 +85,8 @@ enum What {
     Read,
     /// Followers of one space
     Follow,
+    /// One follower of many segments
+    Scattered,
     /// Memory of idle connections
     Memory,
 }
@@ -169,6 +174,7 @@ impl Wire {
         Asked {
             plan,
             followers: self.does(What::Follow).then_some(followers),
+            scattered: self.does(What::Scattered).then(|| scaled(self.segments.max(1))),
             idle: self.does(What::Memory).then_some(idle),
         }
     }

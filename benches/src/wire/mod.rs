@@ -6,6 +6,7 @@ mod child;
 mod follow;
 mod memory;
 pub mod record;
+mod scattered;
 
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ pub struct Asked {
     pub plan: Plan,
     /// Followers; `None`: none.
     pub followers: Option<Followers>,
+    /// Segments that one follows by name; `None`: nobody does.
+    pub scattered: Option<usize>,
     /// Connections that do nothing; `None`: none.
     pub idle: Option<Idle>,
 }
@@ -58,6 +61,9 @@ pub fn measure(asked: &Asked) -> Outcome<Value> {
         }
         found["follow"] = figures::Figures::median(&rounds).to_json();
         found["follow"]["of"] = followers.to_string().into();
+    }
+    if let Some(segments) = asked.scattered {
+        found["scattered"] = scattered::measure(&runtime, plan, segments)?;
     }
     if let Some(idle) = &asked.idle {
         found["memory"] = memory::measure(&runtime, plan, idle)?;

@@ -8,6 +8,7 @@ mod certificates;
 mod channels;
 mod client;
 mod client_v2;
+mod cuts;
 mod datasets;
 mod defects_channels;
 mod defects_transport;
