@@ -233,11 +233,9 @@ const MUTANTS: &[Mutant] = &[
     .only_by("silence"),
     mutant(
         "a follow of which nothing more comes is over",
-        "client/src/batches.rs",
-        "let mut following = following?;
-    match following.next().await {",
-        "let mut following = following?;
-    match following.next().await {
+        "client/src/follows/stream.rs",
+        "match told {",
+        "match told {
         Err(Error::Timeout(_)) => None,",
     )
     .only_by("silence"),
