@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use streamkit_engine::{LogCursor, Piece, PieceBatch, PieceReader, ReadError, Store};
+use streamkit_engine::{Filter, LogCursor, Piece, PieceBatch, PieceReader, ReadError, Store, Wanted};
 use tokio::time::Instant;
 
 use crate::budgets::{Budget, Share};
@@ -26,8 +26,12 @@ pub(crate) struct Looking {
     pub(crate) store: Arc<dyn Store>,
 }
 
+/// What somebody follows: those who follow the same may share it.
+pub(super) type Followed = (Vec<Wanted>, Filter);
+
 /// What those who follow the same of a store share.
 pub(crate) struct Common {
+    followed: Followed,
     /// What all stores have for such batches.
     budget: Arc<Budget>,
     /// Held while somebody reads. `None`: whoever reads next opens one at the end.
@@ -85,12 +89,18 @@ pub(crate) enum NextCommon {
 }
 
 impl Common {
-    pub(super) fn new(budget: Arc<Budget>) -> Self {
+    pub(super) fn new(followed: Followed, budget: Arc<Budget>) -> Self {
         Self {
+            followed,
             budget,
             reader: tokio::sync::Mutex::default(),
             state: Mutex::default(),
         }
+    }
+
+    /// Whether those who share it follow this.
+    pub(super) fn is_of(&self, parts: &[Wanted], filter: &Filter) -> bool {
+        self.followed.0 == parts && self.followed.1 == *filter
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

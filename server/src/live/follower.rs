@@ -2,6 +2,7 @@
 //! asked for. So a commit costs as many lookups as it has segments, however many follow others.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -9,15 +10,19 @@ use std::time::Duration;
 use streamkit_engine::{Filter, Name, SegmentStatus, TailMark, Wanted};
 use tokio::sync::watch;
 
-use super::common::Common;
+use super::common::{Common, Followed};
 use super::followed::FollowedStore;
 use super::mailbox::Mailbox;
+use crate::budgets::Budget;
 
 /// How long a round waits for the next commits at least, and for each who was told of the same: what is committed meanwhile is told
 /// together. Who is told much later than others anyway is told more at once. The first commit after a pause waits for nothing.
 const PACE: Duration = Duration::from_millis(1);
 const PACE_OF_EACH: Duration = Duration::from_micros(10);
 const PACE_MAX: Duration = Duration::from_millis(10);
+
+/// Parts that those who share may follow: more are held once for each follow, where they are counted, and not a second time.
+const COMMON_PARTS_MAX: usize = 16;
 
 /// How often it is looked whether the store changed though nobody told so, and whether anybody follows it still.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
@@ -28,12 +33,10 @@ pub(super) struct Follower {
     interests: Mutex<Interests>,
     /// The newest transaction of which news may tell. It is there for whoever reads from then on.
     position: AtomicU64,
-    /// What those who follow the same share, for as long as they do.
-    commons: Mutex<HashMap<Followed, Weak<Common>>>,
+    /// What those who follow the same share, by a hash of that: what they follow is held with what they share, and no longer.
+    commons: Mutex<HashMap<u64, Weak<Common>>>,
+    hashes: RandomState,
 }
-
-/// What somebody follows: those who follow the same may share it.
-pub(super) type Followed = (Vec<Wanted>, Filter);
 
 /// What a round of news came to.
 #[derive(Default)]
@@ -82,6 +85,7 @@ impl Follower {
             interests: Mutex::default(),
             position: AtomicU64::new(0),
             commons: Mutex::default(),
+            hashes: RandomState::new(),
         }
     }
 
@@ -90,18 +94,23 @@ impl Follower {
         self.position.load(Ordering::Acquire)
     }
 
-    /// What those who follow this share; `new` makes it for the first.
-    pub(super) fn common(&self, followed: Followed, new: impl FnOnce() -> Common) -> Arc<Common> {
+    /// What those who follow the same share; `budget` is for what the first of them makes. Who follows many parts shares with nobody.
+    pub(super) fn common(&self, parts: &[Wanted], filter: &Filter, budget: &Arc<Budget>) -> Arc<Common> {
+        if parts.len() > COMMON_PARTS_MAX {
+            return Arc::new(Common::new(Followed::default(), budget.clone()));
+        }
+        let hash = self.hashes.hash_one((parts, filter));
         let mut commons = self.commons.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(common) = commons.get(&followed).and_then(Weak::upgrade) {
+        let known = commons.get(&hash).and_then(Weak::upgrade);
+        if let Some(common) = known.filter(|common| common.is_of(parts, filter)) {
             return common;
         }
         // As many as there are at most doubles before all are looked through again.
         if commons.len().is_power_of_two() {
             commons.retain(|_, common| common.strong_count() > 0);
         }
-        let common = Arc::new(new());
-        commons.insert(followed, Arc::downgrade(&common));
+        let common = Arc::new(Common::new((parts.to_vec(), filter.clone()), budget.clone()));
+        commons.insert(hash, Arc::downgrade(&common));
         common
     }
 
@@ -250,15 +259,40 @@ mod tests {
     use crate::limits::Limits;
     use crate::stores::OpenStores;
 
-    #[tokio::test]
-    async fn all_who_follow_a_store_that_is_lost_are_woken_also_those_who_come_just_then() {
+    async fn followed() -> (Follower, Engine, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let config = EngineConfig::new(dir.path());
         let engine = tokio::task::spawn_blocking(|| Engine::open(config)).await;
         let engine = engine.unwrap().unwrap();
         let store = engine.store(StoreId(uuid::Uuid::from_u128(1))).await.unwrap();
-        let stores = Arc::new(OpenStores::new(Arc::new(engine), &Limits::default()));
-        let follower = Follower::new(FollowedStore::new(stores, &store));
+        let stores = Arc::new(OpenStores::new(Arc::new(engine.clone()), &Limits::default()));
+        (Follower::new(FollowedStore::new(stores, &store)), engine, dir)
+    }
+
+    #[tokio::test]
+    async fn the_same_is_shared_and_nothing_is_held_of_it_behind_the_last() {
+        let (follower, _engine, _dir) = followed().await;
+        let space = |n: usize| Wanted::Space(Name::new(&format!("s{n}")).unwrap());
+        let (few, many): (Vec<_>, Vec<_>) = ((0..2).map(space).collect(), (0..=COMMON_PARTS_MAX).map(space).collect());
+        let budget = Budget::new(1);
+        let common = |parts: &[Wanted]| follower.common(parts, &Filter::default(), &budget);
+        let one = common(&few);
+        assert!(Arc::ptr_eq(&one, &common(&few)) && !Arc::ptr_eq(&one, &common(&few[..1])));
+        assert!(
+            !Arc::ptr_eq(&common(&many), &common(&many)),
+            "too many parts to hold them twice"
+        );
+        assert_eq!(Arc::strong_count(&one), 1);
+        for n in 0..1000 {
+            common(&[space(n)]);
+        }
+        // Of those who left, a number and a place without anything in it, and no more of those than of them who are here.
+        assert!(follower.commons.lock().unwrap().len() <= 2);
+    }
+
+    #[tokio::test]
+    async fn all_who_follow_a_store_that_is_lost_are_woken_also_those_who_come_just_then() {
+        let (follower, _engine, _dir) = followed().await;
         let (space, segment) = (Name::new("s").unwrap(), Name::new("a").unwrap());
         let follow = |segment| {
             let mailbox = Arc::new(Mailbox::new());

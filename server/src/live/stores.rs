@@ -176,8 +176,7 @@ impl Subscription {
 
     /// What those who follow these parts through this filter share.
     pub(crate) fn common(&self, parts: &[Wanted], filter: &Filter) -> Arc<Common> {
-        let new = || Common::new(self.common.clone());
-        self.follower.common((parts.to_vec(), filter.clone()), new)
+        self.follower.common(parts, filter, &self.common)
     }
 
     /// What there is to tell.

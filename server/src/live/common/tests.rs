@@ -31,7 +31,7 @@ impl Host {
         Self {
             _dir: dir,
             store: store.unwrap(),
-            common: Arc::new(Common::new(Budget::new(budget_bytes))),
+            common: Arc::new(Common::new(Followed::default(), Budget::new(budget_bytes))),
             opened: AtomicUsize::new(0),
         }
     }
