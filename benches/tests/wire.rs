@@ -26,8 +26,8 @@ fn all_is_measured_over_both_versions_and_read_back() {
     assert_eq!(run["memory"].as_array().map(Vec::len), Some(4), "{run}");
     assert_eq!(
         rows(&run).len(),
-        9,
-        "four works, followers, two versions at two numbers"
+        10,
+        "four works, many segments, followers, two versions at two numbers"
     );
 }
 
