@@ -1,0 +1,12 @@
+//! The log of one store that many hosts share over an Azure storage account. No host owns the store: each may write at any time, and
+//! the insert of a **slot** decides who was first.
+//!
+//! ```text
+//!  requests ─▶ log (a pure state machine) ─▶ medium ─▶ account
+//!              log/                          medium/
+//! ```
+//!
+//! Read [`medium`] first: what is asked of storage, and what each of its answers proves. Everything above stands on these proofs alone.
+#![forbid(unsafe_code)]
+
+pub mod medium;
