@@ -83,8 +83,10 @@ fn ping_period() -> std::time::Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
     use std::time::Duration;
 
+    use futures_util::StreamExt as _;
     use tokio::io::AsyncWriteExt as _;
     use tokio::sync::mpsc;
 
@@ -119,5 +121,40 @@ mod tests {
             }
         }
         assert!(bytes > 0 && bytes <= 4 << 20, "{bytes}");
+    }
+
+    /// What a Go client and a Go server said to each other.
+    const CONVERSATIONS: &str = include_str!("../protocol/tests/data/wire-v1/conversations.jsonl");
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_client_pings_as_recorded() {
+        let first = CONVERSATIONS.lines().next().unwrap();
+        let recorded: serde_json::Value = serde_json::from_str(first).unwrap();
+        assert_eq!(recorded["case"], "connection");
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let near = std::sync::Mutex::new(Some(near));
+        let client = crate::Client::builder("ws://in-process")
+            .transport(move || {
+                std::future::ready(near.lock().unwrap().take().ok_or(ErrorKind::ConnectionRefused.into()))
+            })
+            .protocol(crate::Protocol::V1)
+            .token("t")
+            .build();
+        let far = tokio::spawn(async move {
+            let mut socket = tokio_tungstenite::accept_async(far).await.unwrap();
+            loop {
+                let text = socket.next().await.unwrap().unwrap().into_text().unwrap();
+                let frame = Frame::decode(text.as_bytes()).unwrap();
+                if frame.control != Control::Data {
+                    return text.to_string();
+                }
+            }
+        });
+        let mut follows = client.store(uuid::Uuid::nil()).subscribe_space("orders");
+        tokio::select! {
+            biased;
+            said = far => assert_eq!(said.unwrap(), recorded["steps"][0]["frame"].as_str().unwrap()),
+            told = follows.next() => panic!("{told:?}"),
+        }
     }
 }

@@ -50,6 +50,7 @@ mod projections;
 mod projections_faults;
 mod readiness;
 mod recorded;
+mod recorded_client;
 mod refusing;
 mod removing;
 mod resilience;

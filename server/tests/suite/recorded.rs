@@ -15,16 +15,16 @@ const CONVERSATIONS: &str = include_str!("../../../client/protocol/tests/data/wi
 const TIMES: [&str; 4] = ["timestamp", "first_timestamp", "last_timestamp", "last_seen_at"];
 
 /// How one channel, or the connection itself, was recorded.
-struct Recorded {
-    case: String,
-    operation: String,
+pub struct Recorded {
+    pub case: String,
+    pub operation: String,
     /// The client's frames as they were sent.
-    sent: Vec<String>,
+    pub sent: Vec<String>,
     /// The server's messages, or its frames where they have none.
-    told: Vec<Value>,
+    pub told: Vec<Value>,
 }
 
-fn conversations() -> Vec<Recorded> {
+pub fn conversations() -> Vec<Recorded> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let recorded = CONVERSATIONS.lines().map(|line| {
         let conversation: Value = serde_json::from_str(line).unwrap();
