@@ -9,4 +9,5 @@
 //! Read [`medium`] first: what is asked of storage, and what each of its answers proves. Everything above stands on these proofs alone.
 #![forbid(unsafe_code)]
 
+pub mod log;
 pub mod medium;

@@ -1,0 +1,102 @@
+//! The durable state of a log at one host: everything up to a place.
+
+use bytes::Bytes;
+use streamkit_engine::Timestamp;
+
+use super::blobs::Checkpoint;
+use super::event::Failure;
+use super::group::{Group, GroupId};
+use super::ledger::Ledger;
+use super::place::Place;
+use crate::medium::SlotNumber;
+
+/// All valid groups before a place, applied.
+pub(crate) struct Tail<L> {
+    pub ledger: L,
+    pub place: Place,
+    /// The last valid group.
+    pub last: Option<GroupId>,
+    /// Its commit time.
+    pub time: Timestamp,
+    /// Bytes of groups in this extent, as far as this host saw them.
+    pub extent_bytes: u64,
+    /// Restored from a checkpoint, and the slot before its place was not seen yet.
+    pub is_unproven: bool,
+}
+
+impl<L: Ledger> Tail<L> {
+    /// The begin of a log.
+    pub fn begin(place: Place) -> Self {
+        Self {
+            ledger: L::empty(),
+            place,
+            last: None,
+            time: Timestamp(i64::MIN),
+            extent_bytes: 0,
+            is_unproven: false,
+        }
+    }
+
+    /// What a checkpoint says.
+    pub fn restore(checkpoint: Checkpoint) -> Result<Self, Failure> {
+        Ok(Self {
+            ledger: L::restore(&checkpoint.ledger).map_err(Failure::Damaged)?,
+            place: checkpoint.place,
+            last: checkpoint.last,
+            time: checkpoint.time,
+            extent_bytes: 0,
+            is_unproven: checkpoint.place.slot > SlotNumber::FIRST,
+        })
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            place: self.place,
+            last: self.last,
+            time: self.time,
+            ledger: self.ledger.checkpoint(),
+        }
+    }
+
+    /// Where a read begins: a checkpoint is proven by the slot before its place.
+    pub fn reads_from(&self) -> SlotNumber {
+        match self.is_unproven {
+            true => SlotNumber(self.place.slot.0 - 1),
+            false => self.place.slot,
+        }
+    }
+
+    /// Whether a group in the next slot counts.
+    pub fn is_valid(&self, group: &Group) -> bool {
+        group.predecessor == self.last
+    }
+
+    /// The next slot holds a group that does not count, whatever it says.
+    pub fn skip_void(&mut self, group: &Group) {
+        assert!(!self.is_valid(group) && self.is_next(group));
+        self.place = self.place.behind(None);
+    }
+
+    /// The next slot holds a valid group with this body.
+    pub fn apply(&mut self, group: &Group, body: &Bytes) -> Result<(), Failure> {
+        assert!(self.is_valid(group) && self.is_next(group), "only the next valid group");
+        if group.time < self.time {
+            let id = group.id;
+            return Err(Failure::Damaged(format!("the commit time of group {id} goes back")));
+        }
+        self.ledger
+            .apply(group.id, group.time, body)
+            .map_err(|why| Failure::Damaged(format!("group {}: {why}", group.id)))?;
+        (self.last, self.time) = (Some(group.id), group.time);
+        self.place = self.place.behind(group.seal);
+        match group.seal {
+            Some(_) => self.extent_bytes = 0,
+            None => self.extent_bytes += body.len() as u64,
+        }
+        Ok(())
+    }
+
+    fn is_next(&self, group: &Group) -> bool {
+        (group.extent, group.slot) == (self.place.extent, self.place.slot)
+    }
+}
