@@ -1,81 +1,15 @@
 //! Looks: reads from the place of this host on, up to the first missing slot, over seals. Everything that others stored becomes known by
 //! them.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use bytes::Bytes;
-
 use super::call::{Call, CallId, Said};
 use super::errand::Errand;
 use super::event::Failure;
 use super::group::{Group, GroupBody};
 use super::ledger::Ledger;
+use super::look::{Backlog, BacklogEnd, Read};
 use super::machine::{Phase, Purpose, SharedLog};
-use super::place::Place;
 use super::waiting::Turn;
-use crate::medium::{ExtentId, Rows, RowsEnd, SlotNumber, Unanswered};
-
-/// The look that is under way, and what its reads have found.
-#[derive(Default)]
-pub(crate) struct Looking {
-    /// Everything that was durable when the event of this turn happened is known.
-    pub known: Turn,
-    /// Everything that was durable at this turn must become known.
-    pub wanted: Turn,
-    /// Another host said that the log has come so far.
-    pub hinted: Option<Place>,
-    read: Option<Read>,
-    backlog: Option<Backlog>,
-}
-
-/// A read of an extent.
-struct Read {
-    errand: Errand,
-    /// When the last call was made.
-    began: Turn,
-    extent: ExtentId,
-}
-
-/// Rows that are not yet applied.
-struct Backlog {
-    extent: ExtentId,
-    rows: VecDeque<(SlotNumber, Bytes)>,
-    end: BacklogEnd,
-    body: Errand,
-    fetched: Option<Bytes>,
-}
-
-/// What is known behind the rows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum BacklogEnd {
-    /// What is missing was not there at this turn.
-    Tail(Turn),
-    /// Nothing.
-    Early,
-    /// The rows end with a seal.
-    History,
-}
-
-impl Looking {
-    pub fn is_on(&self) -> bool {
-        self.read.is_some() || self.backlog.is_some()
-    }
-
-    pub fn has_backlog(&self) -> bool {
-        self.backlog.is_some()
-    }
-
-    pub fn stop(&mut self) {
-        (self.read, self.backlog, self.hinted) = (None, None, None);
-    }
-
-    pub fn wakes(&self) -> Option<Duration> {
-        let read = self.read.as_ref().and_then(|read| read.errand.wakes());
-        let body = self.backlog.as_ref().and_then(|backlog| backlog.body.wakes());
-        read.into_iter().chain(body).min()
-    }
-}
+use crate::medium::{ExtentId, Rows, RowsEnd, Unanswered};
 
 impl<L: Ledger> SharedLog<L> {
     pub(super) fn pump_look(&mut self) {

@@ -10,54 +10,16 @@ use super::errand::Errand;
 use super::event::{Failure, Why};
 use super::group::first_slot;
 use super::ledger::Ledger;
-use super::looking::BacklogEnd;
+use super::look::BacklogEnd;
 use super::machine::{Phase, Purpose, SharedLog};
 use super::place::Place;
-use super::root::{CheckpointAt, HistoryExtent, ManifestPage, OlderHistory, StoreRoot, Whereabouts};
+use super::root::{CheckpointAt, HistoryExtent, ManifestPage, StoreRoot, Whereabouts};
+use super::stage::{Opening, Stage};
 use super::tail::Tail;
 use crate::medium::{ExtentId, Root, Rows, RowsEnd, SlotNumber, Swapped, Unanswered};
 
 /// How often in a row the root may name what is not there, before those who wait are told.
 const ROUNDS_MOST: u32 = 8;
-
-/// How far an open has come.
-pub(crate) struct Opening {
-    stage: Stage,
-    pub errand: Errand,
-    rounds: u32,
-}
-
-enum Stage {
-    /// The root is read.
-    Root,
-    /// There is none: the first extent is made,
-    Extent(ExtentId),
-    /// then the root that names it.
-    First(ExtentId, StoreRoot),
-    /// Somebody else made the root: the extent is not needed.
-    Abandon(ExtentId),
-    /// The checkpoint is read.
-    Checkpoint(StoreRoot, CheckpointAt),
-    /// A page of the manifest is read.
-    Page(StoreRoot, OlderHistory),
-    /// An extent of the history is read,
-    Replay(StoreRoot, HistoryExtent),
-    /// and applied.
-    Replaying(StoreRoot),
-    /// The place of this host is in an extent that the root says is live: a look confirms it.
-    Live,
-}
-
-impl Opening {
-    fn new(stage: Stage, rounds: u32) -> Self {
-        let errand = Errand::default();
-        Self { stage, errand, rounds }
-    }
-
-    pub fn is_live(&self) -> bool {
-        matches!(self.stage, Stage::Live)
-    }
-}
 
 impl<L: Ledger> SharedLog<L> {
     pub(super) fn open(&mut self) {
