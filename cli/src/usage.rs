@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::arguments::settings;
+use crate::arguments::{address, settings};
 use crate::called::called;
 use crate::failure::Exit;
 use crate::terminal::log;
@@ -29,6 +29,9 @@ pub(crate) fn with_next_step(
     command: &clap::Command,
     origins: &settings::Origins,
 ) -> clap::Error {
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg] {
+        hide_user(&mut error, kind);
+    }
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(origin) = origins.of(argument, command)
     {
@@ -50,4 +53,18 @@ pub(crate) fn with_next_step(
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![next.into()]));
     }
     error
+}
+
+/// An address that is refused, or stands where none belongs, is told without the password in it.
+fn hide_user(error: &mut clap::Error, kind: ContextKind) {
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.clone(),
+        _ => String::new(),
+    };
+    if let Some(ContextValue::String(told)) = error.get(kind)
+        && (told.contains("://") || argument.contains("<URL>"))
+    {
+        let hidden = address::without_user(told);
+        error.insert(kind, ContextValue::String(hidden));
+    }
 }

@@ -71,6 +71,18 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// A text that may be an address, without a user and a password in it: what is refused or broken may be told, and these may not.
+pub(crate) fn without_user(text: &str) -> String {
+    let (scheme, rest) = text
+        .split_once("://")
+        .map_or(("", text), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, place)) if scheme.is_empty() => format!("…@{place}"),
+        Some((_, place)) => format!("{scheme}://…@{place}"),
+        None => text.to_owned(),
+    }
+}
+
 /// The origin of pages as browsers write it: in lower case, without the port that its scheme has anyway, and without a path.
 ///
 /// # Errors
@@ -180,6 +192,20 @@ mod tests {
             assert!(url(text).unwrap_err().contains("ws://host:8080"), "{text}");
         }
     }
+
+    #[test]
+    fn who_comes_is_hidden_and_where_to_is_not() {
+        for (text, told) in [
+            ("ws://user:password@host:1", "ws://…@host:1"),
+            ("user:password@host", "…@host"),
+            ("ws://user:p/ss@w@rd@host", "ws://…@host"),
+            ("ws://host:8080/base", "ws://host:8080/base"),
+            ("99999", "99999"),
+        ] {
+            assert_eq!(without_user(text), told);
+        }
+    }
+
     #[test]
     fn an_origin_is_taken_as_browsers_write_it() {
         for (text, sent) in [

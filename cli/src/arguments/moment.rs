@@ -10,6 +10,9 @@ use jiff::tz::TimeZone;
 /// reach to the year 5138.
 const MILLISECONDS_MIN: i64 = 100_000_000_000;
 
+/// Bare numbers above this are no milliseconds that anybody means, but a finer count: the end of the year 9999.
+const MILLISECONDS_MAX: i64 = 253_402_300_799_999;
+
 /// A day in UTC, which has no other length.
 const DAY_MILLISECONDS: i64 = 24 * 60 * 60 * 1000;
 
@@ -23,6 +26,9 @@ pub(crate) const HOW: &str = "write 2013-01-31, 2013-01-31T18:00 (UTC), 2013-01-
 /// What is wrong, and how to write it.
 pub(crate) fn moment(text: &str) -> Result<i64, String> {
     parse(text).ok_or_else(|| match text.parse::<i64>() {
+        Ok(later) if later > MILLISECONDS_MAX => {
+            format!("{later} lies behind the year 9999; Unix milliseconds have 13 digits now")
+        }
         Ok(seconds) => {
             format!("{seconds} looks like Unix seconds: write @{seconds}, or Unix milliseconds as {seconds}000")
         }
@@ -36,7 +42,8 @@ fn parse(text: &str) -> Option<i64> {
         return Timestamp::from_second(seconds).ok().map(Timestamp::as_millisecond);
     }
     if let Ok(milliseconds) = text.parse::<i64>() {
-        return (milliseconds == 0 || milliseconds >= MILLISECONDS_MIN).then_some(milliseconds);
+        return (milliseconds == 0 || (MILLISECONDS_MIN..=MILLISECONDS_MAX).contains(&milliseconds))
+            .then_some(milliseconds);
     }
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time.as_millisecond());
@@ -111,6 +118,9 @@ mod tests {
             "{why}"
         );
         assert!(moment("-5").is_err());
+        for finer in ["1359655200000000", "1359655200000000000"] {
+            assert!(moment(finer).unwrap_err().contains("13 digits"), "{finer}");
+        }
     }
 
     #[test]

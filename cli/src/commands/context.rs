@@ -157,7 +157,7 @@ fn used(name: &str, json: bool) -> Result<(), Failure> {
     contexts::change(|contexts| {
         contexts.in_use = match name {
             contexts::OF_DEV => None,
-            name => contexts.named(name).map(|_| Some(name.to_owned()))?,
+            name => contexts.usable(name).map(|_| Some(name.to_owned()))?,
         };
         Ok(())
     })?;
@@ -200,7 +200,7 @@ fn listed(json: bool) -> Result<(), Failure> {
         let used = if is_in_use { "in use" } else { "" };
         vec![
             name.clone(),
-            context.url.clone(),
+            context.shown_url(),
             context.store.to_string(),
             used.to_owned(),
         ]
@@ -230,7 +230,7 @@ fn shown(show: Show) -> Result<(), Failure> {
     };
     let row = |what: &str, value: String| vec![what.to_owned(), value];
     let mut rows = vec![
-        row("url", context.url.clone()),
+        row("url", context.shown_url()),
         row("store", context.store.to_string()),
         row("token", token),
     ];
@@ -249,7 +249,7 @@ fn line(name: &str, context: &Context, contexts: &Contexts) -> Value {
     };
     json!({
         "name": name,
-        "url": context.url,
+        "url": context.shown_url(),
         "store": context.store,
         "token_command": token_command,
         "in_use": contexts.in_use.as_deref() == Some(name),

@@ -100,6 +100,36 @@ impl Contexts {
             Failure::arguments(format!("there is no context {name}")).hint(next)
         })
     }
+
+    /// The one with a name, to be used.
+    ///
+    /// # Errors
+    /// There is none, or what is kept of it leads nowhere.
+    pub(crate) fn usable(&self, name: &str) -> Result<&Context, Failure> {
+        let context = self.named(name)?;
+        match context.fault() {
+            None => Ok(context),
+            Some(why) => Err(Failure::new(format!("context {name}: {why}")).hint(format_args!(
+                "`{} context add {name} --replace` keeps it anew",
+                called()
+            ))),
+        }
+    }
+}
+
+impl Context {
+    /// Its address, without what nobody may see of one that cannot be used.
+    pub(crate) fn shown_url(&self) -> String {
+        address::without_user(&self.url)
+    }
+
+    /// Why it cannot be used.
+    fn fault(&self) -> Option<String> {
+        match &self.secret {
+            Secret::TokenCommand(words) if words.is_empty() => Some("a token command without a program".to_owned()),
+            _ => address::url(&self.url).err(),
+        }
+    }
 }
 
 /// Changes what is kept, as one: whoever does so at the same time waits.
@@ -165,9 +195,9 @@ fn read(file: &Path) -> Result<Contexts, Failure> {
     let mut contexts: Contexts = serde_json::from_slice(&text).map_err(|error| wrong(place(&error)))?;
     for (kept, context) in &mut contexts.contexts {
         name(kept).map_err(&wrong)?;
-        context.url = address::url(&context.url).map_err(|why| wrong(format!("context {kept}: {why}")))?;
-        if matches!(&context.secret, Secret::TokenCommand(words) if words.is_empty()) {
-            return Err(wrong(format!("context {kept}: a token command without a program")));
+        // One that cannot be used says so when it is to be, and leaves the others alone.
+        if let Ok(url) = address::url(&context.url) {
+            context.url = url;
         }
     }
     Ok(contexts)

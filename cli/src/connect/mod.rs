@@ -166,7 +166,7 @@ struct Found {
 /// What is given, and of the context what is not.
 fn of_context(name: &str, url: Option<String>, token: Option<String>, store: Option<Uuid>) -> Result<Found, Failure> {
     let contexts = Contexts::find()?;
-    let context = contexts.named(name)?.clone();
+    let context = contexts.usable(name)?.clone();
     if token.is_none() && url.as_ref().is_some_and(|url| *url != context.url) {
         return Err(Failure::arguments(format!(
             "the token of context {name} is for {}, and goes to no other server",

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use streamkit_client::{Error, NewRecord, StoreClient};
 use streamkit_engine::Name;
 use tokio::sync::mpsc;
@@ -64,27 +64,39 @@ pub(crate) async fn run(
     let (mut rows, mut stored, mut read_before) = (0, 0, 0);
     while let Some(window) = windows.recv().await {
         let window: Window = window;
-        let done = AtomicU64::new(0);
+        let (done, failed) = (AtomicU64::new(0), AtomicBool::new(false));
         let work = window.segments.into_iter().map(|(segment, run)| {
             let (head, done, count) = (heads.get(&segment).copied(), &done, run.records.len() as u64);
+            let failed = &failed;
             async move {
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
                 let new = append(store, (space, &segment), head, &run).await?;
                 let there = done.fetch_add(count, Ordering::Relaxed) + count;
                 bar.stored((read_before, window.read), there, window.entries);
-                Ok::<_, Failure>((segment, run.first + count - 1, new))
+                Ok(Some((segment, run.first + count - 1, new)))
             }
         });
         let mut appended = stream::iter(work.collect::<Vec<_>>()).buffer_unordered(SEGMENTS_AT_ONCE);
-        loop {
-            let next = appended.try_next().await;
-            match next.map_err(|failure| failure.hint(stored_now(stored)))? {
-                Some((segment, last, new)) => {
+        let mut first: Option<Failure> = None;
+        // Where one segment fails, those under way are waited for, and no others begun: what is told to be stored is all of it.
+        while let Some(next) = appended.next().await {
+            match next {
+                Ok(Some((segment, last, new))) => {
                     let head = heads.entry(segment).or_default();
                     *head = last.max(*head);
                     stored += new;
                 }
-                None => break,
+                Ok(None) => {}
+                Err(failure) => {
+                    failed.store(true, Ordering::Relaxed);
+                    first.get_or_insert(failure);
+                }
             }
+        }
+        if let Some(failure) = first {
+            return Err(failure.hint(stored_now(stored)));
         }
         rows += window.entries;
         read_before = window.read;

@@ -247,7 +247,7 @@ fn what_is_refused_has_its_exit_code_and_says_what_next() {
         2,
         "token",
     );
-    fails(served.run(&["backup", "ftp://h", target_name]), 2, "ws://HOST:PORT");
+    fails(served.run(&["backup", "ftp://h", target_name]), 2, "ws://host:8080");
     fails(served.run(&["backup", "ws://127.0.0.1:1", target_name]), 5, "no answer");
     fails(
         served.run(&["backup", &served.url, target_name, "--token", "forged"]),

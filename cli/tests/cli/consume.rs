@@ -5,6 +5,23 @@ use std::process::Stdio;
 use crate::program::*;
 
 #[test]
+fn a_time_up_to_which_nothing_was_committed_is_not_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    assert!(served.run_with(&["produce", "s/a"], "1\n").status.success());
+    for until in ["1970-01-01", "@0", "0", "@-5"] {
+        let read = served.run(&["consume", "s/a", &format!("--until={until}")]);
+        assert_eq!(text(&read.stdout), "", "{until}");
+        assert_eq!(read.status.code(), Some(2), "{until}");
+        assert!(
+            text(&read.stderr).contains("nothing was committed up to --until"),
+            "{}",
+            text(&read.stderr)
+        );
+    }
+}
+
+#[test]
 fn an_offset_file_lets_the_next_consume_go_on_where_the_last_ended() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(dir.path());

@@ -225,6 +225,63 @@ fn a_file_that_others_may_read_or_that_is_not_whole_is_refused_with_what_to_do()
 }
 
 #[test]
+fn a_context_that_leads_nowhere_is_told_without_its_password_and_leaves_the_others_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let user = User::new();
+    user.add("prod", &served);
+    user.add("bad", &served);
+    let kept = std::fs::read_to_string(user.file()).unwrap();
+    let (before, behind) = kept.split_once(&served.url).unwrap();
+    std::fs::write(user.file(), format!("{before}ws://me:hidden@host{behind}")).unwrap();
+    user.done(&["spaces", "--context", "prod"]);
+    user.done(&["context", "use", "prod"]);
+    for arguments in [&["spaces", "--context", "bad"][..], &["context", "use", "bad"]] {
+        refused(&user.run(arguments), 1, &["context bad", "--replace"]);
+    }
+    let listed = user.done(&["context", "list"]);
+    assert_eq!(listed[0]["url"], "ws://…@host");
+    assert_eq!(user.done(&["context", "show", "bad"])[0]["url"], "ws://…@host");
+    user.done(&["context", "remove", "bad"]);
+    for (arguments, code) in [
+        (&["spaces", "--url", "ws://me:hidden@host"][..], 2),
+        (&["spaces", "--url", "me:hidden@host"], 2),
+        (&["spaces", "ws://me:hidden@host"], 2),
+        (
+            &[
+                "context",
+                "add",
+                "c",
+                "--url",
+                "wss://me:hidden@host",
+                "--store",
+                STORE,
+                "--token",
+                "t",
+            ],
+            2,
+        ),
+        (&["copy", "--from", "ws://me:hidden@host", "--to-context", "prod"], 2),
+        (&["health", "--url", "http://me:hidden@host"], 2),
+        (&["backup", "ws://me:hidden@host", "b", "--token", "t"], 2),
+    ] {
+        let done = user.run(arguments);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(
+            said.contains("host") && !said.contains("hidden"),
+            "{arguments:?}: {said}"
+        );
+    }
+    let mut by_variable = user.command(&["spaces"]);
+    let said = by_variable
+        .env("STREAMKIT_URL", "ws://me:hidden@host")
+        .output()
+        .unwrap();
+    assert!(!text(&said.stderr).contains("hidden"), "{}", text(&said.stderr));
+}
+
+#[test]
 fn a_token_may_come_from_standard_input_or_from_a_program_that_no_shell_reads() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(dir.path());

@@ -109,6 +109,32 @@ fn what_does_not_fit_behind_what_is_there_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn where_one_segment_conflicts_all_that_is_stored_of_the_others_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    assert!(served.run_with(&["produce", "s/n7"], "other\n").status.success());
+    let mut input = String::new();
+    for sequence in 1..=500 {
+        for segment in 0..40 {
+            let payload = "x".repeat(200);
+            input += &format!(
+                "{{\"segment\":\"n{segment}\",\"sequence\":{sequence},\"timestamp\":0,\"payload\":\"{payload}\"}}\n"
+            );
+        }
+    }
+    let done = served.run_with(&["import", "s", "-", "--entries"], &input);
+    let told = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(3), "{told}");
+    let status = lines(&served.run(&["status", "s"]).stdout).remove(0);
+    let stored = status["entry_count"].as_u64().unwrap() - 1;
+    let counted = match stored {
+        0 => "no row was stored now".to_owned(),
+        stored => format!("{stored} rows were stored now"),
+    };
+    assert!(told.contains(&counted), "{counted}: {told}");
+}
+
+#[test]
 fn an_export_that_breaks_off_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut served = produced(dir.path());

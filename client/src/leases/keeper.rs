@@ -31,6 +31,9 @@ const WAITING: RetryPolicy = RetryPolicy {
     factor: 1.5,
 };
 
+/// An attempt to acquire it has this time for its answer, however short one waits.
+const ASKED_FOR: Duration = Duration::from_secs(1);
+
 /// Keeps one lease.
 pub(super) struct Keeper {
     call: Call,
@@ -100,7 +103,7 @@ impl Keeper {
         let (mut times, mut since) = (0, None);
         loop {
             let asked = Instant::now();
-            let answer = change(&self.call, self.wanted.ask(LeaseChange::Acquire)).await;
+            let answer = self.acquire_once(deadline).await;
             let (error, may_pass) = match answer {
                 Ok(Leased { token: Some(token), .. }) if asked + self.wanted.counts() > Instant::now() => {
                     let kept = Kept { token, since: asked };
@@ -137,6 +140,17 @@ impl Keeper {
         }
     }
 
+    /// Asks once: for as long as the client waits for an answer, or, where there is a time to wait, not beyond that.
+    async fn acquire_once(&self, deadline: Instant) -> Result<Leased, Error> {
+        match self.wanted.wait {
+            Duration::ZERO => change(&self.call, self.wanted.ask(LeaseChange::Acquire)).await,
+            _ => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.ask_within(LeaseChange::Acquire, left.max(ASKED_FOR)).await
+            }
+        }
+    }
+
     fn held_by_another(&self) -> LeaseError {
         let key = self.wanted.key.to_string();
         match self.wanted.wait {
@@ -157,8 +171,8 @@ impl Keeper {
             let renewed = tokio::time::timeout_at(until, async {
                 loop {
                     let asked = Instant::now();
-                    match self.renew(ttl / ANSWERED_WITHIN).await {
-                        Ok(Some(token)) if token == kept.token => return Some(asked),
+                    match self.ask_within(LeaseChange::Renew, ttl / ANSWERED_WITHIN).await {
+                        Ok(Leased { token: Some(token), .. }) if token == kept.token => return Some(asked),
                         Ok(_) => return None,
                         Err(error) => {
                             self.counts(kept, Some(error.clone()));
@@ -182,11 +196,11 @@ impl Keeper {
         }
     }
 
-    /// Renews it once. A connection over which no answer comes is left.
-    async fn renew(&self, longest: Duration) -> Result<Option<FencingToken>, Error> {
+    /// Asks for a change once. A connection over which no answer comes is left.
+    async fn ask_within(&self, asked: LeaseChange, longest: Duration) -> Result<Leased, Error> {
         let connection = self.call.connection_within(longest).await?;
-        match timeout(longest, change(&self.call, self.wanted.ask(LeaseChange::Renew))).await {
-            Ok(answer) => Ok(answer?.token),
+        match timeout(longest, change(&self.call, self.wanted.ask(asked))).await {
+            Ok(answer) => answer,
             Err(_) => {
                 connection.retire();
                 Err(Error::Timeout(longest))

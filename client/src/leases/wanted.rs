@@ -20,7 +20,8 @@ pub struct NewLease {
     /// How long it lasts without being renewed, between a millisecond and a day; v1 rounds it up to seconds. It is renewed after a third, and
     /// counts as lost by this process once nine tenths are over. So whoever waits for a holder that died waits for as long.
     pub ttl: Duration,
-    /// How long to wait for it while another holds it, or the server cannot be asked. Zero: it is asked for once.
+    /// How long to wait for it while another holds it, or the server cannot be asked. Zero: it is asked for once, for as long as the
+    /// client's timeout. An attempt under way gets a second for its answer in any case.
     pub wait: Duration,
 }
 

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use crate::peer::{Host, PATIENCE, STORE, token};
 use crate::resilience::Relay;
-use crate::scripts::{head, scripted};
-use crate::via::{Via, over_both};
+use crate::scripts::{head, next, scripted};
+use crate::via::{Listener, Via, over_both};
 
 /// One that nobody loses by a slow machine.
 fn long() -> NewLease {
@@ -363,6 +363,7 @@ over_both! {
     given_up_at_any_moment_it_is_given_back
     closing_the_client_drops_the_work_and_gives_the_lease_back
     two_never_work_at_the_same_time
+    a_server_without_an_answer_is_waited_for_no_longer_than_was_said
 }
 
 /// Whoever works on after it lost its lease, such as in a thread of its own, is told by the store.
@@ -416,6 +417,30 @@ async fn a_server_that_counts_no_grants_has_no_tokens_and_may_forget_a_lease() {
         ),
         "{came:?}"
     );
+}
+
+/// Neither a server that takes a connection and says nothing, nor one that answers no lease.
+async fn a_server_without_an_answer_is_waited_for_no_longer_than_was_said(via: Via) {
+    let is_over = async |client: Builder| {
+        let store = client.timeout(Duration::from_secs(3600)).build().store(STORE);
+        let wanted = NewLease::new("k").wait(Duration::from_millis(50));
+        let came = tokio::time::timeout(PATIENCE, store.hold_lease(wanted)).await;
+        let error = came.expect("it waits on").unwrap_err();
+        assert!(matches!(error, LeaseError::NotAsked(_)), "{error:?}");
+    };
+    let (mut listener, client) = Listener::new(via).await;
+    let server = tokio::spawn(async move {
+        let _silent = listener.accept().await;
+        std::future::pending::<()>().await
+    });
+    is_over(client).await;
+    server.abort();
+    let (mut listener, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        let mut socket = tokio_tungstenite::accept_async(listener.accept().await).await.unwrap();
+        while next(&mut socket).await.is_some() {}
+    });
+    is_over(client).await;
 }
 
 #[path = "../../../client/examples/lease_guarded_worker.rs"]

@@ -12,6 +12,7 @@ use streamkit_engine::StoreId;
 use streamkit_engine::backup::{self, BackupError, BackupReport, CopyProgress, FolderSource, Recheck, Source, Stage};
 use streamkit_engine::disk::best;
 
+use crate::arguments::address;
 use crate::connect::trust::Trust;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, path_text};
@@ -63,6 +64,11 @@ impl Backup {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let runtime = tokio::runtime::Handle::current();
         let url = self.from.to_str().filter(|from| from.contains("://"));
+        let url = url.map(|url| {
+            let wrong = |why| Failure::arguments(format!("bad address {:?}: {why}", address::without_user(url)));
+            address::url(url).map_err(wrong)
+        });
+        let url = url.transpose()?;
         let is_server = url.is_some();
         let token = match (is_server, self.token) {
             (true, None) => {
@@ -75,7 +81,7 @@ impl Backup {
         let remote = match is_server {
             true => {
                 let remote = Remote::new(
-                    url.unwrap_or_default(),
+                    url.as_deref().unwrap_or_default(),
                     token,
                     self.timeout.into(),
                     self.trust.open()?,

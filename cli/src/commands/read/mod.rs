@@ -139,6 +139,12 @@ impl Consume {
                 "nothing was committed after --since and up to --until: --until must be the later one",
             ));
         }
+        // To a server, no time and that of 1970 are the same.
+        if self.until.is_some_and(|until| until <= 0) {
+            return Err(Failure::arguments(
+                "nothing was committed up to --until: it lies before 1970-01-01T00:00:00.001",
+            ));
+        }
         if self.target.1.is_some() && self.after.is_some() {
             return Err(Failure::arguments(
                 "--after is for a space; a segment is read --from a sequence",
