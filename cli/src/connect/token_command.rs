@@ -1,6 +1,7 @@
 //! A program that prints a token: run before each dial, so that a token that expires is replaced. It is bounded in time and in what is read
 //! of it, and no shell stands between unless it is the program.
 
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const TIME_MAX: Duration = Duration::from_secs(20);
 /// Bytes of standard error that are told.
 const SAID_BYTES_MAX: u64 = 2 << 10;
 
-/// How long its standard error is waited for once it has ended: a program that it left behind may hold it open.
+/// How long the end of its output is waited for once it has ended: a program that it left behind may hold it open.
 const SAID_WAIT: Duration = Duration::from_millis(200);
 
 /// Runs it, and returns what it prints without white space around it. Dropped before its end, the program is killed.
@@ -38,17 +39,24 @@ async fn within(time: Duration, words: &[String]) -> Result<String, String> {
         Err(error) => return Err(told(format!("does not start: {error}"))),
     };
     let (printing, saying) = (child.stdout.take(), child.stderr.take());
-    // What it says is read beside: a full pipe would hold the program up.
-    let saying = tokio::spawn(async move { first_bytes(saying, SAID_BYTES_MAX).await });
+    let (mut printed, mut said) = (Vec::new(), Vec::new());
     let work = async {
-        let printed = first_bytes(printing, TOKEN_BYTES_MAX + 1).await;
-        (printed, child.wait().await)
+        // Both are read while it runs: a full pipe would hold the program up.
+        let mut reading = pin!(async {
+            let printed = first_bytes(printing, TOKEN_BYTES_MAX + 1, &mut printed);
+            tokio::join!(printed, first_bytes(saying, SAID_BYTES_MAX, &mut said));
+        });
+        tokio::select! {
+            ended = child.wait() => {
+                let _ = tokio::time::timeout(SAID_WAIT, reading).await;
+                ended
+            }
+            () = &mut reading => child.wait().await,
+        }
     };
-    let Ok((printed, ended)) = tokio::time::timeout(time, work).await else {
+    let Ok(ended) = tokio::time::timeout(time, work).await else {
         return Err(told(format!("took longer than {time:?}, and was ended")));
     };
-    let said = tokio::time::timeout(SAID_WAIT, saying).await;
-    let said = said.ok().and_then(Result::ok).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let said = match said.trim() {
         "" => String::new(),
@@ -71,15 +79,14 @@ async fn within(time: Duration, words: &[String]) -> Result<String, String> {
     }
 }
 
-/// The first bytes, while all others are read too, and forgotten.
-async fn first_bytes(from: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
+/// Takes the first bytes, while all others are read too, and forgotten. What has come counts though it does not end.
+async fn first_bytes(from: Option<impl AsyncRead + Unpin>, most: u64, bytes: &mut Vec<u8>) {
     if let Some(mut from) = from {
+        let mut first = (&mut from).take(most);
         // What cannot be read is not there; that the program failed says its exit code.
-        let _ = (&mut from).take(most).read_to_end(&mut bytes).await;
+        while first.read_buf(bytes).await.is_ok_and(|count| count > 0) {}
         let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     }
-    bytes
 }
 
 #[cfg(all(test, unix))]
@@ -109,6 +116,9 @@ mod tests {
             let why = token_of(&shell(script)).await.unwrap_err();
             assert!(why.contains(said) && why.len() < 4096, "{script}: {why}");
         }
+        let left = within(Duration::from_secs(600), &shell("sleep 3600 & echo $!; exit 0")).await;
+        let left = left.expect("one that leaves a program behind has printed its token all the same");
+        assert!(Command::new("kill").arg(left).status().await.unwrap().success());
         let missing = token_of(&["/there/is/none".to_owned()]).await.unwrap_err();
         assert!(missing.contains("does not start"), "{missing}");
     }
