@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Parser;
 use streamkit_benches::servers::kinds::KINDS;
 use streamkit_benches::servers::{install, programs::Programs};
+use streamkit_benches::side_by_side::floors::OtherSide;
 use streamkit_benches::side_by_side::run::{ENGINE, measure};
-use streamkit_benches::side_by_side::{Plan, Work, floors, record, table};
+use streamkit_benches::side_by_side::{Plan, Work, record, table};
 use streamkit_benches::{Outcome, history, machine, report};
 
 /// Measures our server beside others, each as a process of its own
@@ -43,14 +44,14 @@ struct Peers {
     /// Put the newest recorded result into docs/PERFORMANCE.md, and measure nothing
     #[arg(long)]
     render: bool,
-    #[arg(long, hide = true, value_name = "CORE")]
-    echo: Option<usize>,
+    #[command(flatten)]
+    other_side: OtherSide,
 }
 
 fn main() -> Outcome {
     let peers = Peers::parse();
-    if let Some(core) = peers.echo {
-        return floors::echo(core);
+    if peers.other_side.is_it() {
+        return peers.other_side.run();
     }
     if let Some(folder) = &peers.install {
         return install::install(folder);

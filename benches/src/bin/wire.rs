@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use streamkit_benches::side_by_side::{Plan, Work, floors};
+use streamkit_benches::side_by_side::floors::OtherSide;
+use streamkit_benches::side_by_side::{Plan, Work};
 use streamkit_benches::wire::{Asked, Followers, Idle, cells, measure, record, rows, serve};
 use streamkit_benches::{Outcome, history, machine, raise_open_files, report};
 
@@ -67,8 +68,8 @@ struct Wire {
     /// Put the newest recorded results into docs/PERFORMANCE.md, and measure nothing
     #[arg(long)]
     render: bool,
-    #[arg(long, hide = true, value_name = "CORE")]
-    echo: Option<usize>,
+    #[command(flatten)]
+    other_side: OtherSide,
     #[arg(long, hide = true, value_name = "FOLDER", requires = "port")]
     serve: Option<PathBuf>,
     #[arg(long, hide = true)]
@@ -94,8 +95,8 @@ enum What {
 fn main() -> Outcome {
     raise_open_files();
     let wire = Wire::parse();
-    if let Some(core) = wire.echo {
-        return floors::echo(core);
+    if wire.other_side.is_it() {
+        return wire.other_side.run();
     }
     if let (Some(data), Some(port)) = (&wire.serve, wire.port) {
         return serve(data, port);

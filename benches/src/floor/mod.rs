@@ -49,6 +49,39 @@ pub fn one_at_a_time(dir: &Path, bytes: usize, rounds: usize) -> Outcome<Figures
         .with("direct_p50_us", with_dsync))
 }
 
+/// Durable writes of one block, for a loop that does something else between them.
+pub struct OneBlock {
+    prepared: Prepared,
+    content: Aligned,
+    blocks: u64,
+    written: u64,
+}
+
+impl OneBlock {
+    /// A file of so many blocks; behind the last comes the first again.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn new(dir: &Path, blocks: usize) -> Outcome<Self> {
+        Ok(Self {
+            prepared: Prepared::direct(dir, 1, blocks * BLOCK_BYTES)?,
+            content: Aligned::new(BLOCK_BYTES),
+            blocks: blocks as u64,
+            written: 0,
+        })
+    }
+
+    /// Writes the next one.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn write(&mut self) -> std::io::Result<()> {
+        let at = self.written % self.blocks * BLOCK_BYTES as u64;
+        self.written += 1;
+        self.prepared.files[0].write_all_at(self.content.bytes(), at)
+    }
+}
+
 /// Durable sequential writes of 1 MiB, one at a time or four: the faster.
 ///
 /// # Errors

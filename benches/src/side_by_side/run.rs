@@ -69,17 +69,23 @@ pub fn measure(plan: &Plan, kinds: &'static [Kind], programs: &Programs) -> Outc
 struct Floors {
     disk: Vec<Figures>,
     loopback: Vec<Figures>,
+    both: Vec<Figures>,
 }
 
 impl Floors {
     fn measure(&mut self, plan: &Plan) -> Outcome {
         self.disk.push(floors::disk(plan)?);
         self.loopback.push(floors::loopback(plan)?);
+        self.both.push(floors::both(plan)?);
         Ok(())
     }
 
     fn to_json(&self) -> Value {
-        json!({"disk": Figures::floor(&self.disk).to_json(), "loopback": Figures::floor(&self.loopback).to_json()})
+        json!({
+            "disk": Figures::floor(&self.disk).to_json(),
+            "loopback": Figures::floor(&self.loopback).to_json(),
+            "both": Figures::floor(&self.both).to_json(),
+        })
     }
 }
 

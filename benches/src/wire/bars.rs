@@ -59,9 +59,18 @@ fn one(run: &Value) -> Option<Value> {
     let loopback = |name: &str| run["floors"]["loopback"][name].as_f64();
     let (on_one, on_two) = (loopback("one_core_p50_us")?, loopback("two_cores_p50_us")?);
     let over = reached - disk - on_two;
+    let both = |name: &str| run["floors"]["both"][name].as_f64();
+    let in_one = match (both("p50_us"), both("anywhere_p50_us")) {
+        (Some(two), Some(anywhere)) => format!(
+            "; both in one program: {} µs (where the kernel puts it: {})",
+            short(two),
+            short(anywhere)
+        ),
+        _ => String::new(),
+    };
     Some(json!({
         "work": format!("{}, p50/p99", Work::One.word()),
-        "floor": format!("disk {} + loopback {} (one core: {}) µs", short(disk), short(on_two), short(on_one)),
+        "floor": format!("disk {} + loopback {} (one core: {}) µs{in_one}", short(disk), short(on_two), short(on_one)),
         "in_process": latency(engine),
         "v1": latency(v1),
         "v2": latency(v2),

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use streamkit_engine::{Engine, EngineConfig};
-use streamkit_server_core::{Key, Limits, Server};
+use streamkit_server_core::{Key, Limits, Server, network_threads};
+use tokio::runtime::Builder;
 
 use crate::Outcome;
 use crate::servers::install::Package;
@@ -61,7 +62,10 @@ pub(super) fn start(plan: &Plan, name: &str) -> Outcome<Process> {
 /// # Errors
 /// Of the engine and the socket.
 pub fn serve(data: &Path, port: u16) -> Outcome {
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(network_threads())
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let engine = Engine::open(EngineConfig::new(data))?;
         let server = Server::new(Arc::new(engine), Key::hs256(streamkit::SECRET.as_bytes())?, settings());

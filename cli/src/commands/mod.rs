@@ -28,6 +28,7 @@ mod workers;
 
 use clap::{CommandFactory as _, Subcommand};
 use streamkit_engine::disk;
+use streamkit_server_core::network_threads;
 
 use crate::arguments::log::LogOptions;
 use crate::failure::{Failure, exit_codes};
@@ -117,6 +118,15 @@ impl Command {
     /// Whether it serves until it is stopped.
     pub(crate) fn is_server(&self) -> bool {
         matches!(self, Self::Serve(_) | Self::Dev(_))
+    }
+
+    /// Threads for its tasks; `None`: as many as there are processors.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        match self {
+            Self::Serve(serve) => Some(serve.network_threads.map_or_else(network_threads, usize::from)),
+            Self::Dev(_) => Some(network_threads()),
+            _ => None,
+        }
     }
 
     /// How it logs.

@@ -64,6 +64,9 @@ pub(crate) struct Serve {
         default_value_t
     )]
     commit_method: Method,
+    /// Threads for connections, if not all processors but one
+    #[arg(long, env = "STREAMKIT_NETWORK_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "COUNT")]
+    pub(super) network_threads: Option<u16>,
     /// Time a producer waits for room in a store's queue
     #[arg(long, env = "STREAMKIT_QUEUE_DEADLINE", hide_env = true, value_parser = queue_deadline, value_name = "TIME", default_value = "20s")]
     queue_deadline: humantime::Duration,
