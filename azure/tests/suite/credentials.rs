@@ -83,22 +83,24 @@ impl TokenCredential for Tokens {
             let kind = azure_core::error::ErrorKind::Io;
             return Err(azure_core::Error::with_message(kind, "nobody is logged in"));
         }
-        let now = OffsetDateTime::now_utc().unix_timestamp();
-        let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
-        let claims = json!({
-            "aud": "https://storage.azure.com", "iss": "https://sts.windows.net/00000000-0000-0000-0000-000000000000/",
-            "nbf": now - 60, "iat": now - 60, "exp": now + 3600,
-        });
-        let token = format!("{}.{}.x", part(json!({"alg": "none", "typ": "JWT"})), part(claims));
-        Ok(AccessToken::new(
-            token,
-            OffsetDateTime::now_utc() + Duration::from_secs(3600),
-        ))
+        let until = OffsetDateTime::now_utc() + Duration::from_secs(3600);
+        Ok(AccessToken::new(token(), until))
     }
 }
 
+/// A token as Entra ID gives it, but for the signature.
+pub fn token() -> String {
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let claims = json!({
+        "aud": "https://storage.azure.com", "iss": "https://sts.windows.net/00000000-0000-0000-0000-000000000000/",
+        "nbf": now - 60, "iat": now - 60, "exp": now + 3600,
+    });
+    format!("{}.{}.x", part(json!({"alg": "none", "typ": "JWT"})), part(claims))
+}
+
 /// An emulator with TLS, and what to trust for that.
-fn with_tls() -> (Emulator, Vec<u8>) {
+pub fn with_tls() -> (Emulator, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (cert, secret) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));

@@ -108,11 +108,10 @@ async fn an_answer_that_is_cut_anywhere_is_unknown() {
 
 #[tokio::test]
 async fn no_answer_is_waited_for_longer_than_the_deadline() {
-    let on = Proxied::new().await;
+    let on = Proxied::with_deadline(Duration::from_millis(100)).await;
     let medium = medium(&on);
     on.tables.next([Fate::Silence]);
     is_unknown(medium.create_extent(ExtentId(Uuid::new_v4()), slot("0")).await);
-    assert_eq!(medium.read_root().await, Ok(None));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod blobs;
 mod credentials;
 mod emulator;
+mod identities;
 mod lost;
 mod medium;
 mod probe;

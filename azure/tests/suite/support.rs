@@ -1,6 +1,7 @@
 //! Accounts on an emulator, each with a table and a container of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use streamkit_azure::account::table::{Cell, Cells, TableKey};
@@ -41,9 +42,17 @@ pub struct Proxied {
 
 impl Proxied {
     pub async fn new() -> Self {
+        Self::with_deadline(Duration::from_secs(60)).await
+    }
+
+    /// With so much time for each call on the table.
+    pub async fn with_deadline(table_deadline: Duration) -> Self {
         let emulator = Emulator::shared();
         let (tables, blobs) = (Proxy::start(emulator.tables).await, Proxy::start(emulator.blobs).await);
-        let through = settings(blobs.port, tables.port);
+        let through = AccountSettings {
+            table_deadline,
+            ..settings(blobs.port, tables.port)
+        };
         let mut direct = settings(emulator.blobs, emulator.tables);
         (direct.table, direct.container) = (through.table.clone(), through.container.clone());
         let direct = Account::new(&direct).unwrap();
@@ -68,6 +77,9 @@ pub fn settings(blobs: u16, tables: u16) -> AccountSettings {
     let name = format!("t{}", Uuid::new_v4().simple());
     AccountSettings {
         plaintext: Plaintext::ToEmulator,
+        // A machine that is busy with other tests is slow, which is no failure.
+        table_deadline: Duration::from_secs(60),
+        blob_deadline: Duration::from_secs(60),
         table: name.clone(),
         container: name,
         ..AccountSettings::from_connection_string(&Secret::new(text)).unwrap()
