@@ -7,7 +7,7 @@ use azure_core::time::parse_rfc7231;
 
 /// When a service answered, by its own clock and by this machine's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Told {
+pub struct ServiceDate {
     /// The answer's `Date`, to the second: the service's clock was there or up to a second later.
     pub date: SystemTime,
     /// When the request was sent, by this machine's clock.
@@ -16,7 +16,7 @@ pub struct Told {
     pub received: SystemTime,
 }
 
-impl Told {
+impl ServiceDate {
     /// How far this machine's clock is certainly off the service's: zero unless no moment of the call explains the date.
     pub fn skew(&self) -> Duration {
         let latest = self.date + Duration::from_secs(1);
@@ -28,18 +28,18 @@ impl Told {
 
 /// The last that the service told of its time.
 #[derive(Debug, Default)]
-pub struct ServiceClock(Mutex<Option<Told>>);
+pub struct ServiceClock(Mutex<Option<ServiceDate>>);
 
 impl ServiceClock {
     /// Notes an answer's `Date`; what is no date is left out.
     pub(super) fn note(&self, date: &str, sent: SystemTime, received: SystemTime) {
         let Some(date) = read(date) else { return };
         let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *last = Some(Told { date, sent, received });
+        *last = Some(ServiceDate { date, sent, received });
     }
 
     /// The last that was told, by any call; `None` before the first.
-    pub fn last(&self) -> Option<Told> {
+    pub fn last(&self) -> Option<ServiceDate> {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_clock_is_off_only_if_no_moment_of_the_call_explains_the_date() {
         let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-        let told = |sent, received| Told {
+        let told = |sent, received| ServiceDate {
             date: at(100_000),
             sent: at(sent),
             received: at(received),

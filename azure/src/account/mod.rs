@@ -27,7 +27,7 @@ use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 
 pub use answer::{CallError, Conditional, Refusal};
 pub use blobs::{BLOB_MAX, Blobs};
-pub use clock::{ServiceClock, Told};
+pub use clock::{ServiceClock, ServiceDate};
 pub use credential::{Credential, Identity};
 pub use endpoints::{Endpoints, Plaintext};
 pub use key::AccountKey;
@@ -37,7 +37,7 @@ pub use secret::Secret;
 pub use settings::AccountSettings;
 pub use settings_error::SettingsError;
 use shared_key::Service;
-use table::Table;
+use table::AccountTable;
 
 /// The version of the interface for blobs: the newest that emulators know, so that what is tested is what runs.
 const BLOB_VERSION: &str = "2025-11-05";
@@ -49,7 +49,7 @@ const BLOB_ANSWER_MAX: usize = 8 * 1024 * 1024;
 /// An account that is ready to be asked.
 #[derive(Clone, Debug)]
 pub struct Account {
-    table: Table,
+    table: AccountTable,
     blobs: Blobs,
     clock: Arc<ServiceClock>,
 }
@@ -85,7 +85,7 @@ impl Account {
             Vec::new(),
             None,
         );
-        let table = Table::new(&settings.endpoints.tables, &settings.table, pipeline);
+        let table = AccountTable::new(&settings.endpoints.tables, &settings.table, pipeline);
 
         let mut address = settings.endpoints.blobs.clone();
         if let Ok(mut path) = address.path_segments_mut() {
@@ -105,7 +105,7 @@ impl Account {
     }
 
     /// The table.
-    pub fn table(&self) -> &Table {
+    pub fn table(&self) -> &AccountTable {
         &self.table
     }
 

@@ -90,6 +90,25 @@ impl AccountSettings {
         Ok(Self::new(endpoints, credential))
     }
 
+    /// What the address of an account's blobs says, `https://ACCOUNT.blob.core.windows.net`, with a shared access signature behind a `?` or
+    /// another credential.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if it is none; nothing of it is told.
+    pub fn from_address(text: &Secret, credential: Option<Credential>) -> Result<Self, SettingsError> {
+        let (address, query) = text.expose().trim().split_once('?').unwrap_or((text.expose(), ""));
+        let endpoints = Endpoints::of_blobs(address)?;
+        let sas = match query {
+            "" => None,
+            query => Some(Credential::Sas(Sas::new(Secret::new(query.to_owned()))?)),
+        };
+        match (sas, credential) {
+            (Some(_), Some(_)) => Err(SettingsError::TwoCredentials),
+            (Some(credential), None) | (None, Some(credential)) => Ok(Self::new(endpoints, credential)),
+            (None, None) => Err(SettingsError::NoCredential),
+        }
+    }
+
     /// Whether these settings can be used at all, without asking the account.
     ///
     /// # Errors
@@ -181,7 +200,7 @@ mod tests {
             ("".to_owned(), "AccountKey"),
             ("AccountName=orders1".to_owned(), "AccountKey"),
             (format!("AccountKey={KEY}"), "AccountName"),
-            (format!("AccountKey={KEY};SharedAccessSignature=sig=s"), "both"),
+            (format!("AccountKey={KEY};SharedAccessSignature=sig=s"), "more than one"),
             (
                 format!("AccountKey={KEY};TableEndpoint=https://a.example"),
                 "BlobEndpoint",
@@ -194,6 +213,34 @@ mod tests {
         ] {
             let error = read(&text).unwrap_err().to_string();
             assert!(error.contains(said) && !error.contains("c2Vjc"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn settings_are_read_from_an_address() {
+        let of = |text: &str, has_key: bool| {
+            let key = || Credential::Key(AccountKey::new(&Secret::new(KEY.to_owned())).unwrap());
+            AccountSettings::from_address(&Secret::new(text.to_owned()), has_key.then(key))
+        };
+        let plain = "https://orders1.blob.core.windows.net";
+        let signed = "https://orders1.blob.core.windows.net/?sv=1&sig=s3cr3t";
+        let found = of(signed, false).unwrap();
+        assert_eq!(
+            found.endpoints.tables.as_str(),
+            "https://orders1.table.core.windows.net/"
+        );
+        assert!(matches!(found.credential, Credential::Sas(_)));
+        assert!(matches!(of(plain, true).unwrap().credential, Credential::Key(_)));
+        assert_eq!(of(signed, true).unwrap_err(), SettingsError::TwoCredentials);
+        assert_eq!(of(plain, false).unwrap_err(), SettingsError::NoCredential);
+        for wrong in [
+            "",
+            "orders1?sig=s3cr3t",
+            "https://orders1.blob.core.windows.net/c?sig=s3cr3t",
+            "https://me:s3cr3t@a.blob.b",
+        ] {
+            let error = of(wrong, false).unwrap_err().to_string();
+            assert!(!error.contains("s3cr3t"), "{error}");
         }
     }
 

@@ -18,8 +18,13 @@ pub enum SettingsError {
     #[error("the connection string does not say {0}; copy the whole string again from the account's access keys")]
     Missing(&'static str),
     /// More than one credential is given.
-    #[error("both an account key and a shared access signature are given; leave one of them out")]
+    #[error(
+        "more than one credential is given, such as an account key and a shared access signature; leave one of them out"
+    )]
     TwoCredentials,
+    /// None is.
+    #[error("no credential is given; add a shared access signature, an account key, or an identity")]
+    NoCredential,
     /// The key is none.
     #[error("the account key cannot be one: {0}; copy it again from the account's access keys")]
     Key(&'static str),

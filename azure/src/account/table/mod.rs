@@ -15,7 +15,7 @@ use azure_core::http::{Context, Method, Pipeline, PipelineSendOptions, RawRespon
 use bytes::Bytes;
 
 use super::answer::{CallError, Conditional, Refusal, failed, judge, retry_after};
-use super::clock::{Told, read as read_date};
+use super::clock::{ServiceDate, read as read_date};
 
 pub use batch::Transacted;
 pub use key::{Condition, RowVersion, TableKey};
@@ -37,14 +37,14 @@ pub fn read_transaction(content_type: &str, body: &[u8], writes: usize) -> Resul
 
 /// One table of an account.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct AccountTable {
     /// Without a `/` at its end.
     address: String,
     name: String,
     pipeline: Pipeline,
 }
 
-impl Table {
+impl AccountTable {
     pub(super) fn new(endpoint: &Url, name: &str, pipeline: Pipeline) -> Self {
         Self {
             address: endpoint.as_str().trim_end_matches('/').to_owned(),
@@ -171,7 +171,7 @@ impl Table {
     }
 
     /// The service's time at some moment of this call.
-    pub async fn time(&self, partition: &TableKey, key: &TableKey) -> Result<Told, CallError> {
+    pub async fn time(&self, partition: &TableKey, key: &TableKey) -> Result<ServiceDate, CallError> {
         let path = transaction::row_path(&self.name, partition, key);
         let sent = std::time::SystemTime::now();
         let answer = self.send(self.request(Method::Get, &path, None)?).await?;
@@ -182,7 +182,7 @@ impl Table {
         }
         let date = header(answer.headers(), "date").and_then(read_date);
         let date = date.ok_or_else(|| CallError::unreadable("it has no date"))?;
-        Ok(Told { date, sent, received })
+        Ok(ServiceDate { date, sent, received })
     }
 
     fn request(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Request, CallError> {

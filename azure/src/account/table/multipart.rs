@@ -7,12 +7,12 @@ const HEADERS_MAX: usize = 64;
 
 /// A part: its headers, and what is behind them.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub struct BodyPart<'a> {
     head: &'a str,
     pub body: &'a [u8],
 }
 
-impl<'a> Part<'a> {
+impl<'a> BodyPart<'a> {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         header(self.head, name)
@@ -62,7 +62,7 @@ pub fn boundary(content_type: &str) -> Option<&str> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn parts<'a>(body: &'a [u8], boundary: &str, most: usize) -> Result<Vec<Part<'a>>, &'static str> {
+pub fn parts<'a>(body: &'a [u8], boundary: &str, most: usize) -> Result<Vec<BodyPart<'a>>, &'static str> {
     let mut parts = Vec::new();
     let mut begun: Option<usize> = None;
     let mut at = 0;
@@ -103,9 +103,9 @@ fn line(body: &[u8], at: usize) -> (&[u8], usize) {
     (line.strip_suffix(b"\r").unwrap_or(line), next)
 }
 
-fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
+fn part(bytes: &[u8]) -> Result<BodyPart<'_>, &'static str> {
     let (head, body) = head(bytes)?;
-    Ok(Part { head, body })
+    Ok(BodyPart { head, body })
 }
 
 /// Headers up to an empty line, and what is behind it.
@@ -130,7 +130,7 @@ fn head(bytes: &[u8]) -> Result<(&str, &[u8]), &'static str> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn http_part<'a>(part: &Part<'a>) -> Result<HttpPart<'a>, &'static str> {
+pub fn http_part<'a>(part: &BodyPart<'a>) -> Result<HttpPart<'a>, &'static str> {
     let kind = part.header("content-type").unwrap_or_default();
     if !kind.trim().eq_ignore_ascii_case("application/http") {
         return Err("a part that is no answer");
