@@ -13,3 +13,5 @@ pub mod account;
 pub mod collector;
 pub mod log;
 pub mod medium;
+#[cfg(feature = "simulation")]
+pub mod simulation;

@@ -150,16 +150,18 @@ impl<L: Ledger> SharedLog<L> {
     /// At which uptime the log has to be told that it is time, if nothing else happens before.
     pub fn wakes(&self) -> Option<Duration> {
         let is_throttled = self.is_throttled();
+        let (opening, flight) = match &self.phase {
+            Phase::Closed | Phase::Failed(_) | Phase::Left => return None,
+            Phase::Opening(opening) => (opening.errand.wakes(), None),
+            Phase::Open => (None, self.flight.wakes(is_throttled)),
+        };
         let each = [
             self.waiting.first_deadline(),
-            self.flight.wakes(is_throttled),
+            opening,
+            flight,
             self.looking.wakes(),
-            self.watch.errand.wakes(),
+            self.watch.errand.wakes().filter(|_| self.wants_clock()),
             self.spare.wakes(),
-            match &self.phase {
-                Phase::Opening(opening) => opening.errand.wakes(),
-                _ => None,
-            },
             is_throttled.then_some(self.throttled),
         ];
         each.into_iter().flatten().min()
@@ -287,14 +289,18 @@ impl<L: Ledger> SharedLog<L> {
             self.pump_look();
         }
         self.pump_spare();
-        let is_wanted = !self.is_leaving && self.watch.wants_check(self.now);
-        let is_asked = !self.waiting.queue.is_empty() || matches!(self.phase, Phase::Opening(_));
-        if is_wanted && is_asked && self.watch.errand.is_due(self.now.uptime) {
+        if self.wants_clock() && self.watch.errand.is_due(self.now.uptime) {
             self.watch.begins(self.now);
             let call = self.call(Purpose::Clock, Call::ServiceTime);
             self.watch.errand.made(call);
         }
         self.leave_if_done();
+    }
+
+    /// Whether the clock should be checked: soon, or now, a group is to be given a commit time.
+    fn wants_clock(&self) -> bool {
+        let is_asked = !self.waiting.queue.is_empty() || matches!(self.phase, Phase::Opening(_));
+        is_asked && !self.is_leaving && self.watch.wants_check(self.now)
     }
 
     pub(super) fn call(&mut self, purpose: Purpose, call: Call) -> CallId {

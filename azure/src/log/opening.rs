@@ -66,7 +66,7 @@ impl<L: Ledger> SharedLog<L> {
             return;
         }
         let call = match &opening.stage {
-            Stage::Root => Call::ReadRoot,
+            Stage::Root | Stage::Beaten(_) => Call::ReadRoot,
             Stage::Extent(extent) => Call::CreateExtent(*extent, first_slot(self.boot)),
             Stage::First(_, root) => Call::SwapRoot(None, root.encode()),
             Stage::Abandon(extent) => Call::RetireExtent(*extent),
@@ -101,8 +101,8 @@ impl<L: Ledger> SharedLog<L> {
                 Ok(Stage::First(extent, root))
             }
             (Stage::First(_, root), Said::Swapped(Swapped::Done(_))) => self.route(root),
-            // Perhaps an earlier call of ours: the root tells.
-            (Stage::First(extent, _), Said::Swapped(Swapped::Lost)) => Ok(Stage::Abandon(extent)),
+            (Stage::First(extent, _), Said::Swapped(Swapped::Lost)) => Ok(Stage::Beaten(extent)),
+            (Stage::Beaten(extent), Said::Root(root)) => beaten(extent, root),
             (Stage::Abandon(_), Said::Retired) => Ok(Stage::Root),
             (Stage::Checkpoint(root, at), Said::Blob(blob)) => self.checkpoint_read(root, at, blob),
             (Stage::Page(root, _), Said::Blob(blob)) => self.page_read(root, blob),
@@ -226,6 +226,17 @@ impl<L: Ledger> SharedLog<L> {
         };
         self.go_on(next);
         self.pump_opening();
+    }
+}
+
+/// Who made the first root. Once it is there, no late call can make another.
+fn beaten(extent: ExtentId, root: Option<Root>) -> Result<Stage, Failure> {
+    let root = root.ok_or(Failure::NoStore)?;
+    let root = StoreRoot::decode(&root.bytes).map_err(damaged)?;
+    match root.live.extent == extent {
+        true => Ok(Stage::Root),
+        // If it was ours after all, it is history by now, and to be retired anyway.
+        false => Ok(Stage::Abandon(extent)),
     }
 }
 

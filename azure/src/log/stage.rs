@@ -18,6 +18,8 @@ pub(super) enum Stage {
     Extent(ExtentId),
     /// then the root that names it.
     First(ExtentId, StoreRoot),
+    /// There is a root now, which the last call did not make: an earlier one of ours may have. The root is read again.
+    Beaten(ExtentId),
     /// Somebody else made the root: the extent is not needed.
     Abandon(ExtentId),
     /// The checkpoint is read.
