@@ -86,12 +86,17 @@ impl<L: Ledger> SharedLog<L> {
         for caller in std::mem::take(&mut self.waiting.looks) {
             self.looked(caller, Err(Why::Closed));
         }
+        self.turn_away();
+        if matches!(self.phase, Phase::Closed | Phase::Failed(_)) {
+            self.left();
+        }
+    }
+
+    /// Nothing that is not pinned will be.
+    pub(super) fn turn_away(&mut self) {
         for asked in std::mem::take(&mut self.waiting.queue) {
             self.waiting.forgets(asked.bytes);
             self.answer(asked.caller, Outcome::NotStored(Why::Closed));
-        }
-        if matches!(self.phase, Phase::Closed | Phase::Failed(_)) {
-            self.left();
         }
     }
 

@@ -62,11 +62,11 @@ pub(crate) enum Send {
 }
 
 impl Inserting {
-    /// What should be done at this time. No hedge while the service asks to wait.
-    pub fn wants(&self, now: Duration, is_throttled: bool) -> Send {
+    /// What should be done at this time.
+    pub fn wants(&self, now: Duration) -> Send {
         match (self.calls.len(), self.hedge) {
             (0, _) if self.due.is_none_or(|due| due <= now) => Send::Again,
-            (1, Some(hedge)) if hedge <= now && !is_throttled => Send::Hedge,
+            (1, Some(hedge)) if hedge <= now => Send::Hedge,
             _ => Send::Nothing,
         }
     }
@@ -91,10 +91,10 @@ impl Inserting {
         }
     }
 
-    fn wakes(&self, is_throttled: bool) -> Option<Duration> {
+    fn wakes(&self) -> Option<Duration> {
         match self.calls.len() {
             0 => self.due,
-            1 => self.hedge.filter(|_| !is_throttled),
+            1 => self.hedge,
             _ => None,
         }
     }
@@ -105,10 +105,10 @@ pub(crate) struct Flight<R>(pub VecDeque<Pinned<R>>);
 
 impl<R> Flight<R> {
     /// When one has to be looked at again.
-    pub fn wakes(&self, is_throttled: bool) -> Option<Duration> {
+    pub fn wakes(&self) -> Option<Duration> {
         let each = self.0.iter().filter_map(|pinned| match &pinned.standing {
             Standing::Storing(errand) => errand.wakes(),
-            Standing::Inserting(inserting) => inserting.wakes(is_throttled),
+            Standing::Inserting(inserting) => inserting.wakes(),
             Standing::Taken(_) | Standing::Landed => None,
         });
         each.min()

@@ -153,7 +153,8 @@ impl<L: Ledger> SharedLog<L> {
         let (opening, flight) = match &self.phase {
             Phase::Closed | Phase::Failed(_) | Phase::Left => return None,
             Phase::Opening(opening) => (opening.errand.wakes(), None),
-            Phase::Open => (None, self.flight.wakes(is_throttled)),
+            // Nothing is sent while the service asks to wait.
+            Phase::Open => (None, self.flight.wakes().filter(|_| !is_throttled)),
         };
         let each = [
             self.waiting.first_deadline(),

@@ -150,9 +150,12 @@ impl<L: Ledger> SharedLog<L> {
         });
     }
 
-    /// Sends what is pinned and not under way, the same bytes to the same slot.
+    /// Sends what is pinned and not under way, or late, the same bytes to the same slot; nothing while the service asks to wait.
     pub(super) fn send(&mut self) {
-        let (now, is_throttled) = (self.now.uptime, self.is_throttled());
+        let now = self.now.uptime;
+        if self.is_throttled() {
+            return;
+        }
         for at in 0..self.flight.0.len() {
             let pinned = &self.flight.0[at];
             let number = pinned.group.id.number;
@@ -168,7 +171,7 @@ impl<L: Ledger> SharedLog<L> {
                     }
                 }
                 Standing::Inserting(inserting) => {
-                    let hedge = match inserting.wants(now, is_throttled) {
+                    let hedge = match inserting.wants(now) {
                         Send::Again => Some(now + self.pace.most()),
                         Send::Hedge => None,
                         Send::Nothing => continue,

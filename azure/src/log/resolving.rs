@@ -115,5 +115,8 @@ impl<L: Ledger> SharedLog<L> {
                 self.call(Purpose::Tidy, Call::DeleteBlob(GroupBody::blob_name(id)));
             }
         }
+        if self.is_leaving {
+            self.turn_away();
+        }
     }
 }

@@ -79,7 +79,7 @@ impl World {
             (Some(entry), Some(attempt)) => (Waiter::Attempt(attempt, who), Event::Ask(caller, entry, deadline)),
             _ => (Waiter::Sight(now, who), Event::Look(caller, deadline)),
         };
-        running.callers.insert(caller, waiter);
+        running.callers.insert(caller, (waiter, deadline));
         self.log_event(host, event);
     }
 

@@ -44,6 +44,13 @@ impl World {
                 brief(&said)
             )
         });
+        if let Err(Unanswered::Throttled { after: Some(after) }) = &said
+            && to.part == Part::Log
+        {
+            let until = self.hosts[to.host].now(self.now).uptime + *after;
+            let running = self.hosts[to.host].running.as_mut().expect("it is");
+            running.throttled = running.throttled.max(until);
+        }
         match to.part {
             Part::Log => self.log_event(to.host, Event::Said(to.call, said)),
             Part::Collector => self.collector_event(to.host, CollectorEvent::Said(to.call, said)),
@@ -84,6 +91,7 @@ impl World {
         let Some(running) = &mut self.hosts[host].running else {
             return;
         };
+        running.is_leaving |= matches!(event, Event::Leave);
         let was = running.log.state();
         let actions = running.log.step(now, event);
         let is = running.log.state();
@@ -138,21 +146,36 @@ impl World {
                 }
                 Action::Looked(caller, result) => self.answer(host, caller, None, sight.filter(|_| result.is_ok())),
                 Action::Hint(place) => self.hint(host, place),
-                Action::Left => {
-                    let running = self.hosts[host].running.as_mut().expect("it runs");
-                    running.has_left = true;
-                    if !running.callers.is_empty() {
-                        self.witness.broken.push("a host left without an answer".to_owned());
-                    }
-                }
+                Action::Left => self.left(host),
             }
+        }
+        if let Some(running) = &self.hosts[host].running
+            && running.callers.values().any(|(_, deadline)| *deadline <= now.uptime)
+        {
+            self.witness
+                .broken
+                .push("a deadline passes, and nobody is told".to_owned());
         }
         self.wake_later(host, Part::Log);
     }
 
+    /// A host is stopped in good order. It comes again if others still have something to do.
+    fn left(&mut self, host: usize) {
+        let running = self.hosts[host].running.as_mut().expect("it runs");
+        running.has_left = true;
+        if !running.callers.is_empty() {
+            self.witness.broken.push("a host left without an answer".to_owned());
+        }
+        if !self.is_ending {
+            self.hosts[host].running = None;
+            let again = self.now + 1 + self.dice.below(1_000_000);
+            self.at(again, Happening::Start(host));
+        }
+    }
+
     fn answer(&mut self, host: usize, caller: CallerId, told: Option<Told>, sight: Option<(u64, u64)>) {
         let running = self.hosts[host].running.as_mut().expect("it runs");
-        let Some(waiter) = running.callers.remove(&caller) else {
+        let Some((waiter, _)) = running.callers.remove(&caller) else {
             self.witness.broken.push("a caller is answered twice".to_owned());
             return;
         };
@@ -260,7 +283,7 @@ impl World {
         let running = self.hosts[host].running.take().expect("it runs");
         let again = self.now + 1 + self.dice.below(3_000_000);
         self.at(again, Happening::Start(host));
-        for waiter in running.callers.into_values() {
+        for (waiter, _) in running.callers.into_values() {
             let (Waiter::Attempt(_, who) | Waiter::Sight(_, who)) = waiter;
             if let Waiter::Attempt(attempt, _) = waiter {
                 self.witness.tells(attempt, self.now, Told::Unknown);

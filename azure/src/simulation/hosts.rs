@@ -33,10 +33,14 @@ pub struct Running {
     pub log: SharedLog<Heads>,
     pub collector: Collector,
     pub calls: BTreeSet<(Part, CallId)>,
-    pub callers: BTreeMap<CallerId, Waiter>,
+    /// Who waits, and until when by its own time.
+    pub callers: BTreeMap<CallerId, (Waiter, Duration)>,
+    /// Until when the storage asked it to wait, by its own time.
+    pub throttled: Duration,
     pub last_caller: u64,
     /// When it is going to be woken.
     pub wakes: Option<Micros>,
+    pub is_leaving: bool,
     pub has_left: bool,
 }
 
@@ -85,8 +89,10 @@ impl Host {
             collector: Collector::new(collector, of_collector, dice.any()),
             calls: BTreeSet::new(),
             callers: BTreeMap::new(),
+            throttled: Duration::ZERO,
             last_caller: 0,
             wakes: None,
+            is_leaving: false,
             has_left: false,
         });
         if plan.skews {

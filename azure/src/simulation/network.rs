@@ -100,6 +100,16 @@ impl World {
         let Call::InsertAt(extent, slot, bytes) = call else {
             return;
         };
+        let at = self.hosts[to.host].now(self.now).uptime;
+        if self.hosts[to.host]
+            .running
+            .as_ref()
+            .is_some_and(|running| at < running.throttled)
+        {
+            self.witness
+                .broken
+                .push(format!("host {} inserts while the storage asks to wait", to.host));
+        }
         let Ok(group) = Group::decode(bytes, *extent, *slot) else {
             self.witness
                 .broken

@@ -47,7 +47,11 @@ impl World {
         if !self.is_done() {
             return Err("a client waits for ever".to_owned());
         }
+        let is_ready =
+            |world: &Self| world.running().filter(|running| !running.is_leaving).count() == world.hosts.len();
+        self.go_until(end, is_ready)?;
         self.probe_all()?;
+        self.is_ending = true;
         for host in 0..self.hosts.len() {
             self.log_event(host, Event::Leave);
         }

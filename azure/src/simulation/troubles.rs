@@ -1,6 +1,7 @@
 //! Now and then something large goes wrong.
 
 use super::world::World;
+use crate::log::Event;
 
 impl World {
     /// Now and then something large goes wrong.
@@ -12,7 +13,7 @@ impl World {
         let long = [200_000, 3_000_000, 30_000_000][self.dice.below(3) as usize];
         let until = self.now + self.dice.below(long);
         let other = self.dice.below(self.hosts.len() as u64) as usize;
-        let kind = self.dice.below(6);
+        let kind = self.dice.below(7);
         self.say(|| format!("trouble {kind} of host {host} until {until}"));
         match kind {
             0 => self.faults.out = until,
@@ -20,6 +21,7 @@ impl World {
             2 => self.faults.deaf[host] = until,
             3 => self.faults.parted[host][other] = until,
             4 if self.plan.skews => self.hosts[host].skew = self.dice.below(40_000) as i64 - 20_000,
+            5 => self.log_event(host, Event::Leave),
             _ => self.hosts[host].stalled = until,
         }
     }

@@ -31,6 +31,8 @@ pub struct World {
     pub sent: BTreeMap<GroupId, (ExtentId, SlotNumber, Bytes)>,
     /// Which group each slot got from each start of a host.
     pub slots: BTreeMap<(usize, u64, ExtentId, SlotNumber), GroupId>,
+    /// Hosts that leave do not come again.
+    pub is_ending: bool,
     queue: BTreeMap<(Micros, u64), Happening>,
     queued: u64,
     trace: bool,
@@ -63,6 +65,7 @@ impl World {
             counts: Counts::default(),
             sent: BTreeMap::new(),
             slots: BTreeMap::new(),
+            is_ending: false,
             queue: BTreeMap::new(),
             queued: 0,
             trace,
