@@ -13,5 +13,5 @@ pub mod account;
 pub mod collector;
 pub mod log;
 pub mod medium;
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
 pub mod simulation;

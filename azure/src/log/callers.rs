@@ -17,10 +17,10 @@ impl<L: Ledger> SharedLog<L> {
         self.act(Action::Looked(caller.id, result));
     }
 
-    /// Answers the looks that came before what is known.
+    /// Answers the looks that are no newer than what is known.
     pub(super) fn answer_looks(&mut self) {
         while let Some(caller) = self.waiting.looks.front().copied() {
-            if caller.came >= self.looking.known {
+            if caller.came > self.looking.known {
                 break;
             }
             self.waiting.looks.pop_front();

@@ -13,7 +13,7 @@ use crate::medium::{ExtentId, SlotNumber};
 /// The look that is under way, and what its reads have found.
 #[derive(Default)]
 pub(crate) struct Looking {
-    /// Everything that was durable when the event of this turn happened is known.
+    /// Everything that was durable when the event of this turn happened is known. What is sent in a turn is sent after its event.
     pub known: Turn,
     /// Everything that was durable at this turn must become known.
     pub wanted: Turn,

@@ -28,12 +28,12 @@ impl<L: Ledger> SharedLog<L> {
         let is_wanted = !matches!(self.phase, Phase::Open)
             || self.looking.read.is_some()
             || self.flight.taken().is_some()
-            || self.looking.wanted >= self.looking.known && self.looking.wanted > 0
+            || self.looking.wanted > self.looking.known
             || self
                 .waiting
                 .looks
                 .back()
-                .is_some_and(|look| look.came >= self.looking.known)
+                .is_some_and(|look| look.came > self.looking.known)
             || self.looking.hinted.is_some_and(|hinted| hinted > place);
         let read = self.looking.read.get_or_insert_with(|| Read {
             errand: Errand::default(),

@@ -48,7 +48,7 @@ mod watch;
 pub use blobs::{Checkpoint, SealedExtent};
 pub use call::{CALL_TIMEOUT, Call, CallId, Said};
 pub use codec::Malformed;
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use codec::{FieldReader, FieldWriter};
 pub(crate) use errand::Errand;
 pub use event::{Action, CallerId, Event, Failure, Now, Outcome, Why};

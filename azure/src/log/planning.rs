@@ -82,7 +82,7 @@ impl<L: Ledger> SharedLog<L> {
             match tail.ledger.rule(&ahead, &asked.request) {
                 Ruling::Known(answer) => answers.push((asked, Outcome::Durable(answer))),
                 // Somebody may have stored more before this one came, which is not known here yet.
-                Ruling::Refused(refusal) if asked.caller.came < self.looking.known => {
+                Ruling::Refused(refusal) if asked.caller.came <= self.looking.known => {
                     answers.push((asked, Outcome::Refused(refusal)));
                 }
                 Ruling::Fits if !is_full => {

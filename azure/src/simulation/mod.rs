@@ -23,6 +23,8 @@ mod network;
 mod plan;
 mod run;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod troubles;
 mod truth;
 mod witness;

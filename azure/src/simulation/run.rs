@@ -171,3 +171,17 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_makes_the_same_run_and_promises_hold() {
+        for seed in 1..=40 {
+            let counts = run(seed, None, false);
+            assert_eq!(counts, run(seed, None, false), "seed {seed}");
+            assert!(counts.is_ok(), "seed {seed}: {counts:?}");
+        }
+    }
+}
