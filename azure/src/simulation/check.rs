@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::happening::Micros;
 use super::heads::Stored;
+use super::time::Micros;
 use super::truth::Truth;
-use super::witness::{Attempt, Told, Witness};
+use super::witness::{Attempt, Heard, Witness};
 
 /// A group's commit time and the time when it was sent differ by no more: 5 s that a clock may be off, a second that the service does not tell, a second that
 /// a clock may be set without being noticed, and the time of a check.
@@ -68,9 +68,9 @@ impl Known {
         let mut told: Vec<(Micros, u64)> = Vec::new();
         for attempt in &witness.attempts {
             match &attempt.told {
-                Some((at, Told::Durable(stored))) => told.push((*at, stored.number)),
-                Some((at, Told::Refused(misfit))) => told.push((*at, misfit.behind)),
-                Some((_, Told::NotStored | Told::Unknown)) | None => {}
+                Some((at, Heard::Durable(stored))) => told.push((*at, stored.number)),
+                Some((at, Heard::Refused(misfit))) => told.push((*at, misfit.behind)),
+                Some((_, Heard::NotStored | Heard::Unknown)) | None => {}
             }
         }
         told.extend(witness.sights.iter().map(|sight| (sight.told, sight.count)));
@@ -98,10 +98,10 @@ fn check_attempt(
 ) -> Result<(), String> {
     let stored = there.get(&attempt.entry.id);
     match &attempt.told {
-        Some((_, Told::Durable(told))) if stored != Some(told) => {
+        Some((_, Heard::Durable(told))) if stored != Some(told) => {
             Err(format!("acknowledged, and the log has it at {stored:?}: {attempt:?}"))
         }
-        Some((_, Told::Refused(misfit))) => {
+        Some((_, Heard::Refused(misfit))) => {
             let heads = truth.heads.get(misfit.behind as usize);
             let head = heads.map(|heads| heads[attempt.entry.segment as usize]);
             if head != Some(misfit.head) {
@@ -124,7 +124,7 @@ fn check_attempt(
                 Some(_) | None => Ok(()),
             }
         }
-        Some((_, Told::Durable(_) | Told::NotStored | Told::Unknown)) => Ok(()),
+        Some((_, Heard::Durable(_) | Heard::NotStored | Heard::Unknown)) => Ok(()),
         None => Err(format!("never told anything: {attempt:?}")),
     }
 }
@@ -133,7 +133,7 @@ fn check_attempt(
 fn check_ids(witness: &Witness, there: &BTreeMap<Uuid, Stored>) -> Result<(), String> {
     let mut may_be: BTreeMap<Uuid, bool> = BTreeMap::new();
     for attempt in &witness.attempts {
-        let may = matches!(&attempt.told, Some((_, Told::Durable(_) | Told::Unknown)));
+        let may = matches!(&attempt.told, Some((_, Heard::Durable(_) | Heard::Unknown)));
         *may_be.entry(attempt.entry.id).or_default() |= may;
     }
     for (id, stored) in there {

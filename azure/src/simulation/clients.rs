@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::client::Doing;
-use super::happening::{Happening, Micros};
+use super::happening::Happening;
 use super::heads::Entry;
 use super::hosts::Waiter;
-use super::witness::Told;
+use super::time::Micros;
+use super::witness::Heard;
 use super::world::World;
 use crate::log::{CallerId, Event};
 
@@ -65,10 +66,10 @@ impl World {
         let at_host = self.hosts[host].now(now);
         let Some(running) = self.hosts[host].running.as_mut().filter(|running| !running.has_left) else {
             if let Some(attempt) = attempt {
-                self.witness.tells(attempt, now, Told::NotStored);
+                self.witness.tells(attempt, now, Heard::NotStored);
             }
             if let Some((client, turn)) = who {
-                self.told(client, turn, Told::NotStored);
+                self.told(client, turn, Heard::NotStored);
             }
             return;
         };
@@ -106,23 +107,23 @@ impl World {
     }
 
     /// A client hears what came of what it did.
-    pub fn told(&mut self, client: usize, turn: u64, told: Told) {
+    pub fn told(&mut self, client: usize, turn: u64, told: Heard) {
         let of_client = &mut self.clients[client];
         if of_client.turn != turn {
             return;
         }
         let Some(doing) = &of_client.doing else { return };
         let is_over = match (&told, &doing.entry) {
-            (Told::Durable(stored), _) => {
+            (Heard::Durable(stored), _) => {
                 of_client.known[stored.segment as usize] = stored.sequence;
                 true
             }
-            (Told::Refused(misfit), Some(entry)) => {
+            (Heard::Refused(misfit), Some(entry)) => {
                 of_client.known[entry.segment as usize] = misfit.head;
                 true
             }
-            (Told::Refused(_), None) => true,
-            (Told::NotStored | Told::Unknown, _) => doing.tries >= TRIES,
+            (Heard::Refused(_), None) => true,
+            (Heard::NotStored | Heard::Unknown, _) => doing.tries >= TRIES,
         };
         of_client.turn += 1;
         if is_over {
@@ -142,9 +143,9 @@ impl World {
             return;
         }
         if let Some(attempt) = self.clients[client].doing.as_ref().and_then(|doing| doing.attempt) {
-            self.witness.tells(attempt, self.now, Told::Unknown);
+            self.witness.tells(attempt, self.now, Heard::Unknown);
         }
-        self.told(client, turn, Told::Unknown);
+        self.told(client, turn, Heard::Unknown);
     }
 
     /// Whether all clients have done everything.

@@ -2,8 +2,8 @@
 
 use streamkit_engine::Dice;
 
-use super::happening::Micros;
 use super::plan::Plan;
+use super::time::Micros;
 
 /// Until when each thing is wrong.
 pub struct Faults {

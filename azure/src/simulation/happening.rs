@@ -1,13 +1,10 @@
 //! What happens in a run, at some time.
 
 use super::faults::Fate;
-use super::hosts::Part;
+use super::hosts::Machine;
 use super::storage::Work;
 use crate::log::{CallId, Place, Said};
 use crate::medium::Unanswered;
-
-/// Simulated time since the begin of a run, in microseconds.
-pub type Micros = u64;
 
 /// What happens.
 pub enum Happening {
@@ -35,6 +32,6 @@ pub struct ReplyTo {
     pub host: usize,
     /// Which start of it.
     pub boot: u64,
-    pub part: Part,
+    pub machine: Machine,
     pub call: CallId,
 }

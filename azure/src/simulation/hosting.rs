@@ -1,10 +1,11 @@
 //! What happens at hosts: events go into the real log and the real collector, and what they want to be done is done, unless the host crashes
 //! before.
 
-use super::happening::{Happening, Micros, ReplyTo};
+use super::happening::{Happening, ReplyTo};
 use super::heads::{Entry, Heads, Misfit};
-use super::hosts::{Part, Waiter};
-use super::witness::{Sight, Told};
+use super::hosts::{Machine, Waiter};
+use super::time::Micros;
+use super::witness::{Heard, Sight};
 use super::world::World;
 use crate::collector::{CollectorAction, CollectorEvent};
 use crate::log::{Action, CallerId, Event, LogState, Outcome, Place, Said, Why};
@@ -32,28 +33,28 @@ impl World {
         }
         let running = self.hosts[to.host].running.as_mut().expect("it is");
         // The first answer counts; the timeout of a call that was answered is none.
-        if !running.calls.remove(&(to.part, to.call)) {
+        if !running.calls.remove(&(to.machine, to.call)) {
             return;
         }
         self.say(|| {
             format!(
                 "host {} hears of {:?} {}: {}",
                 to.host,
-                to.part,
+                to.machine,
                 to.call.0,
                 brief(&said)
             )
         });
         if let Err(Unanswered::Throttled { after: Some(after) }) = &said
-            && to.part == Part::Log
+            && to.machine == Machine::Log
         {
             let until = self.hosts[to.host].now(self.now).uptime + *after;
             let running = self.hosts[to.host].running.as_mut().expect("it is");
             running.throttled = running.throttled.max(until);
         }
-        match to.part {
-            Part::Log => self.log_event(to.host, Event::Said(to.call, said)),
-            Part::Collector => self.collector_event(to.host, CollectorEvent::Said(to.call, said)),
+        match to.machine {
+            Machine::Log => self.log_event(to.host, Event::Said(to.call, said)),
+            Machine::Collector => self.collector_event(to.host, CollectorEvent::Said(to.call, said)),
         }
     }
 
@@ -120,27 +121,35 @@ impl World {
             match action {
                 Action::Call(call, what) => {
                     self.say(|| format!("host {host} calls {}: {}", call.0, brief(&what)));
-                    let part = Part::Log;
+                    let machine = Machine::Log;
                     self.hosts[host]
                         .running
                         .as_mut()
                         .expect("it runs")
                         .calls
-                        .insert((part, call));
-                    self.send(ReplyTo { host, boot, part, call }, what);
+                        .insert((machine, call));
+                    self.send(
+                        ReplyTo {
+                            host,
+                            boot,
+                            machine,
+                            call,
+                        },
+                        what,
+                    );
                 }
                 Action::Answer(caller, outcome) => {
                     let told = match outcome {
-                        Outcome::Durable(stored) => Told::Durable(stored),
-                        Outcome::Refused(misfit) => Told::Refused(misfit),
+                        Outcome::Durable(stored) => Heard::Durable(stored),
+                        Outcome::Refused(misfit) => Heard::Refused(misfit),
                         Outcome::NotStored(why) => {
                             self.say(|| format!("not stored: {why}"));
                             self.counts.late += u64::from(why == Why::Late);
                             self.counts.full += u64::from(matches!(why, Why::Full { .. }));
                             self.counts.clock_off += u64::from(matches!(why, Why::ClockOff(_)));
-                            Told::NotStored
+                            Heard::NotStored
                         }
-                        Outcome::Unknown(..) => Told::Unknown,
+                        Outcome::Unknown(..) => Heard::Unknown,
                     };
                     self.answer(host, caller, Some(told), sight);
                 }
@@ -156,7 +165,7 @@ impl World {
                 .broken
                 .push("a deadline passes, and nobody is told".to_owned());
         }
-        self.wake_later(host, Part::Log);
+        self.wake_later(host, Machine::Log);
     }
 
     /// A host is stopped in good order. It comes again if others still have something to do.
@@ -173,7 +182,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, host: usize, caller: CallerId, told: Option<Told>, sight: Option<(u64, u64)>) {
+    fn answer(&mut self, host: usize, caller: CallerId, told: Option<Heard>, sight: Option<(u64, u64)>) {
         let running = self.hosts[host].running.as_mut().expect("it runs");
         let Some((waiter, _)) = running.callers.remove(&caller) else {
             self.witness.broken.push("a caller is answered twice".to_owned());
@@ -195,9 +204,9 @@ impl World {
                     digest,
                 });
                 // What the client then knows of heads is its own affair; it does nothing twice.
-                (who, Told::Refused(Misfit { head: 0, behind: count }))
+                (who, Heard::Refused(Misfit { head: 0, behind: count }))
             }
-            (Waiter::Sight(_, who), None, None) => (who, Told::NotStored),
+            (Waiter::Sight(_, who), None, None) => (who, Heard::NotStored),
             (Waiter::Attempt(..), None, _) | (Waiter::Sight(..), Some(_), _) => {
                 self.witness.broken.push("an answer of another kind".to_owned());
                 return;
@@ -221,20 +230,28 @@ impl World {
             match action {
                 CollectorAction::Call(call, what) => {
                     self.say(|| format!("the collector of host {host} calls {}: {}", call.0, brief(&what)));
-                    let part = Part::Collector;
+                    let machine = Machine::Collector;
                     self.hosts[host]
                         .running
                         .as_mut()
                         .expect("it runs")
                         .calls
-                        .insert((part, call));
-                    self.send(ReplyTo { host, boot, part, call }, what);
+                        .insert((machine, call));
+                    self.send(
+                        ReplyTo {
+                            host,
+                            boot,
+                            machine,
+                            call,
+                        },
+                        what,
+                    );
                 }
                 CollectorAction::Over(Ok(())) => {}
                 CollectorAction::Over(Err(why)) => self.witness.broken.push(format!("a collector finds: {why}")),
             }
         }
-        self.wake_later(host, Part::Collector);
+        self.wake_later(host, Machine::Collector);
     }
 
     fn hint(&mut self, from: usize, place: Place) {
@@ -247,22 +264,22 @@ impl World {
         }
     }
 
-    /// A part of a host did all that it can do now, and may have to be woken.
-    fn wake_later(&mut self, host: usize, part: Part) {
+    /// A machine of a host did all that it can do now, and may have to be woken.
+    fn wake_later(&mut self, host: usize, machine: Machine) {
         let (now, boot) = (self.now, self.hosts[host].boots);
         let Some(running) = &mut self.hosts[host].running else {
             return;
         };
-        let wakes = match part {
-            Part::Log => running.log.wakes(),
-            Part::Collector => running.collector.wakes(),
+        let wakes = match machine {
+            Machine::Log => running.log.wakes(),
+            Machine::Collector => running.collector.wakes(),
         };
         let Some(wakes) = wakes.map(|wakes| running.started + wakes.as_micros() as Micros) else {
             return;
         };
         if wakes <= now {
             let state = running.log.state();
-            let broken = format!("host {host} wants to be woken at once, and did nothing: {part:?}, {state:?}");
+            let broken = format!("host {host} wants to be woken at once, and did nothing: {machine:?}, {state:?}");
             self.witness.broken.push(broken);
         } else if running.wakes.is_none_or(|before| wakes < before) {
             running.wakes = Some(wakes);
@@ -286,10 +303,10 @@ impl World {
         for (waiter, _) in running.callers.into_values() {
             let (Waiter::Attempt(_, who) | Waiter::Sight(_, who)) = waiter;
             if let Waiter::Attempt(attempt, _) = waiter {
-                self.witness.tells(attempt, self.now, Told::Unknown);
+                self.witness.tells(attempt, self.now, Heard::Unknown);
             }
             if let Some((client, turn)) = who {
-                self.told(client, turn, Told::Unknown);
+                self.told(client, turn, Heard::Unknown);
             }
         }
         true

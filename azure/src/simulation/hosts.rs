@@ -6,9 +6,9 @@ use std::time::Duration;
 use streamkit_engine::{Dice, Timestamp};
 use uuid::Uuid;
 
-use super::happening::Micros;
 use super::heads::Heads;
 use super::plan::Plan;
+use super::time::Micros;
 use crate::collector::{Collector, CollectorSettings};
 use crate::log::{Boot, CallId, CallerId, Now, Settings, SharedLog};
 
@@ -32,7 +32,7 @@ pub struct Running {
     pub started: Micros,
     pub log: SharedLog<Heads>,
     pub collector: Collector,
-    pub calls: BTreeSet<(Part, CallId)>,
+    pub calls: BTreeSet<(Machine, CallId)>,
     /// Who waits, and until when by its own time.
     pub callers: BTreeMap<CallerId, (Waiter, Duration)>,
     /// Until when the storage asked it to wait, by its own time.
@@ -46,7 +46,7 @@ pub struct Running {
 
 /// Which part of a host made a call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Part {
+pub enum Machine {
     Log,
     Collector,
 }

@@ -25,6 +25,7 @@ mod run;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod time;
 mod troubles;
 mod truth;
 mod witness;

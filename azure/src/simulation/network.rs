@@ -5,9 +5,10 @@ use std::time::Duration;
 use streamkit_engine::Timestamp;
 
 use super::faults::Fate;
-use super::happening::{Happening, Micros, ReplyTo};
+use super::happening::{Happening, ReplyTo};
 use super::hosts::BEGIN_MILLIS;
 use super::storage::{Step, Work};
+use super::time::Micros;
 use super::witness::Sent;
 use super::world::World;
 use crate::log::{CALL_TIMEOUT, Call, Group, Said};

@@ -4,11 +4,12 @@ use streamkit_engine::Dice;
 
 use super::check::check;
 use super::counts::Counts;
-use super::happening::{Happening, Micros};
+use super::happening::Happening;
 use super::heads::Entry;
 use super::plan::Plan;
+use super::time::Micros;
 use super::truth::truth;
-use super::witness::Told;
+use super::witness::Heard;
 use super::world::World;
 use crate::log::Event;
 
@@ -72,10 +73,10 @@ impl World {
         (self.counts.orphans, self.counts.blobs) = (truth.orphans, truth.blobs);
         for attempt in &self.witness.attempts {
             match &attempt.told {
-                Some((_, Told::Durable(_))) => self.counts.durable += 1,
-                Some((_, Told::Refused(_))) => self.counts.refused += 1,
-                Some((_, Told::NotStored)) => self.counts.not_stored += 1,
-                Some((_, Told::Unknown)) | None => self.counts.unknown += 1,
+                Some((_, Heard::Durable(_))) => self.counts.durable += 1,
+                Some((_, Heard::Refused(_))) => self.counts.refused += 1,
+                Some((_, Heard::NotStored)) => self.counts.not_stored += 1,
+                Some((_, Heard::Unknown)) | None => self.counts.unknown += 1,
             }
         }
         self.counts.looks = self.witness.sights.len() as u64;
@@ -106,7 +107,7 @@ impl World {
             self.ask(host, Some(entry), Some(attempt), None, CALM_MOST / 2);
             let end = self.now + CALM_MOST;
             self.go_until(end, |world| world.witness.attempts[attempt].told.is_some())?;
-            if !matches!(self.witness.attempts[attempt].told, Some((_, Told::Durable(_)))) {
+            if !matches!(self.witness.attempts[attempt].told, Some((_, Heard::Durable(_)))) {
                 return Err(format!("nothing goes wrong, and {:?}", self.witness.attempts[attempt]));
             }
         }

@@ -13,7 +13,7 @@ use crate::medium::{
 
 /// An extent as it stands in the table.
 #[derive(Default)]
-pub struct Table {
+pub struct ExtentRows {
     pub header: bool,
     pub slots: BTreeMap<SlotNumber, Bytes>,
 }
@@ -22,7 +22,7 @@ pub struct Table {
 #[derive(Default)]
 pub struct Storage {
     pub root: Option<Root>,
-    pub extents: BTreeMap<ExtentId, Table>,
+    pub extents: BTreeMap<ExtentId, ExtentRows>,
     pub blobs: BTreeMap<BlobName, Bytes>,
     versions: u64,
 }

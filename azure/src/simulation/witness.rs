@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::happening::Micros;
 use super::heads::{Entry, Misfit, Stored};
+use super::time::Micros;
 use crate::log::GroupId;
 
 /// Someone asked for a transaction.
@@ -11,12 +11,12 @@ use crate::log::GroupId;
 pub struct Attempt {
     pub entry: Entry,
     pub asked: Micros,
-    pub told: Option<(Micros, Told)>,
+    pub told: Option<(Micros, Heard)>,
 }
 
 /// What was said of it.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum Heard {
     Durable(Stored),
     Refused(Misfit),
     /// Not stored by this call.
@@ -69,11 +69,11 @@ impl Witness {
     }
 
     /// Tells of an attempt. Only the first counts: whoever was told waits no longer.
-    pub fn tells(&mut self, attempt: usize, at: Micros, told: Told) {
+    pub fn tells(&mut self, attempt: usize, at: Micros, told: Heard) {
         let attempt = &mut self.attempts[attempt];
         // One who has given up and is told after all has the truth of both.
         match (&attempt.told, &told) {
-            (None, _) | (Some((_, Told::Unknown)), Told::Durable(_) | Told::Refused(_) | Told::NotStored) => {
+            (None, _) | (Some((_, Heard::Unknown)), Heard::Durable(_) | Heard::Refused(_) | Heard::NotStored) => {
                 attempt.told = Some((at, told));
             }
             (Some(_), _) => {}
