@@ -20,7 +20,8 @@
 //! writes those that fit as one group, with one durable write. Then it makes the group visible and answers its
 //! producers. Transactions queued meanwhile form the next groups; a few groups may be under way at a time. A producer
 //! that loses a conflict learns a head only once that head is durable. The committer is an I/O thread that keeps
-//! writes of many stores under way, a commit thread, or the caller of [`LocalStore::append_blocking`] itself.
+//! writes of many stores under way, a commit thread, or the caller of [`LocalStore::append_blocking`] itself. Where a log
+//! elsewhere orders the transactions, a [`Replica`] lands them as they are.
 //!
 //! **Read path.** A reader looks up runs (the places of a segment's or space's sections), reads them in large pieces
 //! where they stand close together, checks each transaction's checksum, and hands out entries that share the bytes
@@ -98,6 +99,7 @@ pub use offline::{Damage, OfflineProgress, SequenceRange};
 pub use runtime::dice::Dice;
 pub use runtime::stepper::Stepper;
 pub use store::LocalStore;
+pub use store::replica::{LastTransaction, Replica};
 pub use streamkit_record::{
     Committed, Condition, Entry, Expected, Fence, FencingToken, Filter, InvalidLease, InvalidTransaction, Lease,
     LogCursor, LogPosition, Metadata, Name, NameError, ReadSource, Record, SegmentAppend, SegmentPath, SegmentStatus,

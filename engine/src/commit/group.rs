@@ -9,7 +9,7 @@ use super::retry::committed;
 use crate::disk::blocks::Blocks;
 use crate::error::{AppendError, Rejection, StorageError};
 use crate::format::group::GROUP_HEADER_BYTES;
-use crate::format::transaction::{Encoded, take_transaction};
+use crate::format::transaction::{Encoded, TransactionHeader, take_transaction};
 use crate::log::opened::StoreLog;
 use crate::log::shown::Newest;
 use crate::log::writer::{LogWriter, PendingWrite};
@@ -48,10 +48,37 @@ impl Group {
             blocks.extend_from_slice(encoded.commit(number, timestamp));
             number += 1;
         }
-        let body = start..blocks.len();
         let count = u32::try_from(number - first_number).expect("a group has fewer than 2^32 transactions");
         writer.state.trx_number = number - 1;
         writer.state.last_timestamp = timestamp;
+        Self::sealed(writer, blocks, start, (first_number, count), timestamp)
+    }
+
+    /// Makes a group of transactions that are numbered and timed already: so many, whose last one is this. They follow the log's last one, and
+    /// must fit the open extent.
+    pub(crate) fn of_others(
+        writer: &mut LogWriter,
+        mut blocks: Blocks,
+        transactions: &[u8],
+        last: &TransactionHeader,
+        count: u32,
+    ) -> Self {
+        let first_number = writer.state.trx_number + 1;
+        let start = writer.start_group(&mut blocks);
+        blocks.extend_from_slice(transactions);
+        writer.state.trx_number = last.number;
+        writer.state.last_timestamp = last.timestamp;
+        Self::sealed(writer, blocks, start, (first_number, count), last.timestamp)
+    }
+
+    fn sealed(
+        writer: &mut LogWriter,
+        mut blocks: Blocks,
+        start: usize,
+        (first_number, count): (u64, u32),
+        timestamp: Timestamp,
+    ) -> Self {
+        let body = start..blocks.len();
         let pending = writer.seal(&mut blocks, count);
         Self {
             blocks,
@@ -59,7 +86,7 @@ impl Group {
             pending,
             first_number,
             timestamp,
-            transactions: number - first_number,
+            transactions: count.into(),
             made: Instant::now(),
         }
     }
@@ -111,7 +138,7 @@ pub(crate) fn earliest(log: &StoreLog, writer: &LogWriter, accepted: &[Append]) 
 }
 
 /// Writes a group on a thread that may block, and lands it.
-pub(super) fn write(log: &Arc<StoreLog>, writer: &mut LogWriter, group: &Group) -> Result<(), StorageError> {
+pub(crate) fn write(log: &Arc<StoreLog>, writer: &mut LogWriter, group: &Group) -> Result<(), StorageError> {
     let pending = &group.pending;
     let written = pending.file.write(pending.offset, &group.blocks);
     group.confirm(log, writer, written)?;

@@ -10,6 +10,6 @@ mod leases;
 pub(crate) mod line;
 pub mod order;
 pub(crate) mod queue;
-mod ready;
+pub(crate) mod ready;
 mod retry;
 mod select;

@@ -51,7 +51,15 @@ fn open_for_writing(committer: &StoreCommitter, writer: &mut LogWriter) -> Resul
     Ok(())
 }
 
-fn make_room(committer: &StoreCommitter, writer: &mut LogWriter, group_bytes: usize) -> Result<(), StorageError> {
+/// Makes room for a group of this size, in a new extent if it has to be.
+///
+/// # Errors
+/// Nothing was written.
+pub(crate) fn make_room(
+    committer: &StoreCommitter,
+    writer: &mut LogWriter,
+    group_bytes: usize,
+) -> Result<(), StorageError> {
     if writer.fits(group_bytes) {
         return Ok(());
     }

@@ -18,7 +18,7 @@ use crate::directory::folder::Folder;
 use crate::index::catalog::Catalog;
 use crate::runtime::pools::Pools;
 use crate::runtime::sync::atomic::AtomicBool;
-use crate::runtime::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::runtime::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use streamkit_record::{LogPosition, StoreId};
 
 /// The log of an open store.
@@ -56,8 +56,12 @@ impl StoreLog {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
+    pub(crate) fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
         self.catalog.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn writer(&self) -> MutexGuard<'_, LogWriter> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps durable transactions in memory for those who follow the durable tail; to be called before they are published.

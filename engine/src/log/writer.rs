@@ -36,6 +36,8 @@ pub(crate) struct LogWriter {
     pub(crate) log_bytes: u64,
     /// Whether the last extent wished for found no room.
     pub(crate) disk_is_full: bool,
+    /// Whether extents have the sizes that others of this log have, or there are none: places are the same then.
+    pub(crate) keeps_sizes: bool,
     /// When it was last checked that the open extent is in its place.
     pub(crate) looked_at: Cell<Option<Instant>>,
     /// The open extent, unless the store was never written to.
@@ -226,7 +228,7 @@ impl LogWriter {
     /// larger is tried: that would fill all the remaining space with zeros each time.
     fn prepare_now(&mut self, needed: u64) -> Result<Filled, StorageError> {
         let smallest = needed.max(EXTENT_BYTES_MIN);
-        let wished = if self.disk_is_full {
+        let wished = if self.disk_is_full && !self.keeps_sizes {
             smallest
         } else {
             smallest.max(self.next_capacity())
@@ -236,7 +238,7 @@ impl LogWriter {
             StorageError::Io { source, .. } => error.is_full() || source.kind() == io::ErrorKind::FileTooLarge,
             _ => false,
         };
-        if wished > smallest && made.as_ref().is_err_and(too_large) {
+        if wished > smallest && !self.keeps_sizes && made.as_ref().is_err_and(too_large) {
             made = prepare(&self.folder, self.next_shape(smallest));
         }
         let was_full = std::mem::replace(&mut self.disk_is_full, made.as_ref().is_err_and(StorageError::is_full));

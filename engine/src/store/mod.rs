@@ -1,5 +1,7 @@
 //! A store on a local disk: a façade over queue, log and index. It makes no decisions.
 
+mod blocking;
+pub(crate) mod replica;
 pub(crate) mod threads;
 
 use std::ops::Bound;
@@ -18,7 +20,6 @@ use crate::boundary::pieces::{PieceReader, PiecesRead};
 use crate::boundary::{Changes, EntryReader, SegmentRead, SpacesRead, Store};
 use crate::commit::budget::{QueueBudget, QueuePermit};
 use crate::commit::committer::StoreCommitter;
-use crate::commit::drive::threads::{QueueLeft, work};
 use crate::commit::line::Line;
 use crate::commit::order::SequenceClaim;
 use crate::commit::queue::{Answered, Append, LeaseChange, LeaseRequest, Needs, Request, answer};
@@ -37,9 +38,9 @@ use crate::read::segment::SegmentScan;
 use crate::read::sources::Sources;
 use crate::read::spaces::SpacesScan;
 use crate::read::spaces::stretches::LogStretches;
+use crate::runtime::poll_once::poll_once;
 use crate::runtime::sync::Instant;
 use crate::runtime::sync::atomic::Ordering;
-use crate::runtime::{blocking, poll_once::poll_once};
 use streamkit_record::{
     Committed, Condition, Entry, InvalidLease, Lease, LogCursor, Name, ReadSource, SegmentPath, SegmentStatus,
     Sequence, StoreId, StoreStatus, TailMark, Transaction,
@@ -59,30 +60,6 @@ pub struct LocalStore {
 impl LocalStore {
     pub(crate) fn log(&self) -> &Arc<StoreLog> {
         &self.committer.log
-    }
-
-    /// Commits a transaction and blocks this thread. If nobody else commits to the store, this thread itself writes to
-    /// the disk, which saves two thread switches, a third of the time.
-    ///
-    /// # Durability, errors
-    /// As [`Store::append`].
-    ///
-    /// # Panics
-    /// Never by itself. Within an async runtime it blocks the thread's other tasks.
-    pub fn append_blocking(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        let bytes = self.admit(&transaction)?;
-        if self.has_to_recall(&transaction) {
-            recall(self.log())?;
-        }
-        let room = blocking::wait(self.threads.stepper.as_ref(), self.room.take(bytes))?;
-        let (request, receive) = append_request(transaction, room);
-        if self.push(request)? {
-            let answered = || !receive.is_empty() || receive.is_terminated();
-            if let QueueLeft::Work = work(&self.committer, || !answered()) {
-                self.threads.commit.start(Arc::clone(&self.committer));
-            }
-        }
-        self.outcome(blocking::wait(self.threads.stepper.as_ref(), receive).ok())
     }
 
     /// Checks a transaction before an append; returns the bytes it needs in the queue.

@@ -14,3 +14,5 @@ mod leases;
 mod opening;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod replica;
