@@ -6,6 +6,19 @@ use std::process::{Child, ChildStdin, Stdio};
 use crate::program::*;
 
 #[test]
+fn what_the_server_can_never_store_is_in_no_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let done = served.run_with(&["produce", "s/*"], "1\n");
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("not named `*`") && said.contains("nothing was stored"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_conflict_between_chunks_tells_which_line_to_go_on_with() {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(dir.path());

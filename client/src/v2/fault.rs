@@ -82,8 +82,13 @@ fn by_class(error: CallError) -> Error {
 }
 
 impl Fault {
-    /// The same of an append, of which a transient error says that nothing is stored.
+    /// The same of an append, of which a transient error says that nothing is stored, and so does that it can never be made.
     pub(crate) fn of_append(self) -> Error {
+        if let Self::Failed(error) = &self
+            && (error.code, error.class) == (Code::Invalid, Class::Permanent)
+        {
+            return Error::Invalid(error.text.clone());
+        }
         match Error::from(self) {
             Error::Unavailable(why) => Error::Unavailable(format!("{NOT_COMMITTED}{why}")),
             error => error,

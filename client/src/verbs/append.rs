@@ -251,6 +251,8 @@ mod tests {
             after_loss(failed(Code::Overloaded, Class::Transient)).await,
             Next::Again
         ));
+        let invalid = after_loss(failed(Code::Invalid, Class::Permanent)).await;
+        assert!(matches!(invalid, Next::Failed(Error::Unknown(_))));
         let denied = after_loss(failed(Code::AccessDenied, Class::Permanent)).await;
         assert!(matches!(denied, Next::Failed(Error::Unknown(why)) if why == "cut"));
         let unmade = after_loss(Err(Missed::Unmade(Error::Unauthorized))).await;
@@ -262,6 +264,8 @@ mod tests {
         let mut attempts = Attempts::new(Duration::from_secs(60));
         let full = attempts.next(failed(Code::DiskFull, Class::Transient)).await;
         assert!(matches!(full, Next::Failed(error) if error.is_transient() && error.is_not_stored()));
+        let invalid = attempts.next(failed(Code::Invalid, Class::Permanent)).await;
+        assert!(matches!(invalid, Next::Failed(error) if error.is_not_stored()));
         let denied = attempts.next(failed(Code::AccessDenied, Class::Permanent)).await;
         assert!(matches!(denied, Next::Failed(Error::AccessDenied)));
         let unknown = attempts.next(failed(Code::UnknownOutcome, Class::Unknown)).await;
