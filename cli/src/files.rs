@@ -1,7 +1,7 @@
 //! Small files that are whole or not there.
 
 use std::fs::OpenOptions;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -42,9 +42,19 @@ impl Fresh {
         Ok((Self(fresh), file))
     }
 
-    /// Gives it its name, durable.
+    /// Gives it its name, durable. What came there meanwhile stays.
+    ///
+    /// # Errors
+    /// Something is there.
     pub(crate) fn keep_as(self, path: &Path) -> std::io::Result<()> {
-        std::fs::rename(&self.0, path)?;
+        match std::fs::hard_link(&self.0, path) {
+            Ok(()) => {}
+            // A file system without links.
+            Err(error) if error.kind() != ErrorKind::AlreadyExists && path.symlink_metadata().is_err() => {
+                std::fs::rename(&self.0, path)?;
+            }
+            Err(error) => return Err(error),
+        }
         sync_folder_of(path)
     }
 }
@@ -158,6 +168,21 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn what_came_while_a_new_file_was_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders");
+        let (fresh, _) = Fresh::beside(&path).unwrap();
+        std::fs::write(&path, "came").unwrap();
+        let refused = fresh.keep_as(&path).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"came");
+        assert_eq!(names(dir.path()), ["orders"]);
+        let other = dir.path().join("other");
+        Fresh::beside(&other).unwrap().0.keep_as(&other).unwrap();
+        assert_eq!(names(dir.path()), ["orders", "other"]);
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Export {
             let file = &self.file;
             let told = |error: std::io::Error| Failure::from(error).during(file.display());
             if file.symlink_metadata().is_ok() {
-                return Err(Failure::arguments(format!("there is a {} already", file.display()))
+                return Err(Failure::arguments(format!("{} is there already", file.display()))
                     .hint("remove it, or name another file"));
             }
             // Until it is whole, nothing has its name.
