@@ -50,7 +50,9 @@ pub enum CallError {
         after: Option<Duration>,
     },
     /// The service does not accept the credential, or there is none. The call was not carried out.
-    #[error("the storage refuses the credential: {0}; look at the account's keys, roles and firewall")]
+    #[error(
+        "the storage refuses the credential: {0}; look at the account's keys, roles and firewall, and at this machine's clock"
+    )]
     Denied(String),
     /// The service does not accept the request. The call was not carried out.
     #[error("the storage refuses the request: {status} {code}")]

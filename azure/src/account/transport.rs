@@ -17,6 +17,8 @@ use super::settings_error::SettingsError;
 const CONNECT: Duration = Duration::from_secs(2);
 /// Idle connections that are kept for the next calls.
 const IDLE: usize = 64;
+/// How long they are kept: less than a load balancer keeps them, which would lose the request that comes then.
+const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// One pool of connections for all services of an account.
 ///
@@ -27,6 +29,7 @@ pub fn connections(trusted: Option<&[u8]>) -> std::result::Result<reqwest::Clien
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         .pool_max_idle_per_host(IDLE)
+        .pool_idle_timeout(IDLE_TIME)
         .tcp_nodelay(true)
         // A redirected write could reach what it was not meant for, and a credential whom it was not meant for.
         .redirect(Policy::none());
@@ -70,8 +73,9 @@ impl Transport {
         for (name, value) in request.headers().iter() {
             own = own.header(name.as_str(), value.as_str());
         }
-        // The address may have a signature in it.
-        let failed = |error: reqwest::Error| io(chain(&error.without_url()));
+        // Its host alone: the address may have a signature in it.
+        let host = request.url().host_str().unwrap_or_default();
+        let failed = |error: reqwest::Error| io(format!("{host}: {}", chain(&error.without_url())));
         let sent = SystemTime::now();
         let mut answer = own.body(body.clone()).send().await.map_err(failed)?;
         let received = SystemTime::now();
