@@ -13,6 +13,8 @@
 mod check;
 mod client;
 mod clients;
+#[cfg(test)]
+mod conforming;
 mod counts;
 mod faults;
 mod happening;
