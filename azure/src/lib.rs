@@ -9,6 +9,7 @@
 //! Read [`medium`] first: what is asked of storage, and what each of its answers proves. Everything above stands on these proofs alone.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "account")]
 pub mod account;
 pub mod collector;
 pub mod log;

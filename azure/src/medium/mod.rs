@@ -13,6 +13,7 @@
 //! - No call is repeated by an implementation. Each ends by itself within seconds: an answer that does not come is [`Unanswered::Unknown`].
 //! - Dropping the future of a call leaves its outcome unknown, as if the answer was lost.
 
+#[cfg(feature = "account")]
 pub mod azure;
 pub mod conformance;
 mod names;
