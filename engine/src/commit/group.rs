@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
+use super::order::SequenceClaim;
 use super::queue::Append;
 use super::retry::committed;
 use crate::disk::blocks::Blocks;
@@ -125,8 +126,16 @@ impl Group {
 /// The earliest commit time of a group: never before the last one, and after the deletion of any segment that begins
 /// anew.
 pub(crate) fn earliest(log: &StoreLog, writer: &LogWriter, accepted: &[Append]) -> Timestamp {
+    earliest_of(log, writer, accepted.iter().flat_map(|append| &append.claims))
+}
+
+/// The same of what transactions claim.
+pub(crate) fn earliest_of<'a>(
+    log: &StoreLog,
+    writer: &LogWriter,
+    claims: impl Iterator<Item = &'a SequenceClaim>,
+) -> Timestamp {
     let last = writer.state.last_timestamp;
-    let claims = accepted.iter().flat_map(|append| &append.claims);
     let mut begun = claims.filter(|claim| claim.first == Sequence::FIRST).peekable();
     match begun.peek() {
         None => last,

@@ -11,5 +11,5 @@ pub(crate) mod line;
 pub mod order;
 pub(crate) mod queue;
 pub(crate) mod ready;
-mod retry;
-mod select;
+pub(crate) mod retry;
+pub(crate) mod select;

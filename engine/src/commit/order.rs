@@ -64,6 +64,15 @@ struct PendingHead {
 }
 
 impl SequenceClaim {
+    /// What one part of a transaction claims.
+    pub fn of(part: &SegmentAppend) -> Self {
+        Self {
+            path: part.path.clone(),
+            first: part.first_sequence,
+            count: part.records.len() as u64,
+        }
+    }
+
     fn takes_next(&self) -> bool {
         self.first == SegmentAppend::NEXT
     }

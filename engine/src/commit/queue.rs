@@ -90,7 +90,23 @@ pub(crate) struct Answered {
     _spent: (Transaction, Encoded, Vec<SequenceClaim>),
 }
 
+/// What a producer wants in the log.
+pub(crate) struct Proposed<'a> {
+    pub(crate) transaction: &'a Transaction,
+    pub(crate) encoded: &'a mut Encoded,
+    pub(crate) claims: &'a mut [SequenceClaim],
+}
+
 impl Append {
+    /// What it is of.
+    pub(crate) fn proposed(&mut self) -> Proposed<'_> {
+        Proposed {
+            transaction: &self.transaction,
+            encoded: &mut self.encoded,
+            claims: &mut self.claims,
+        }
+    }
+
     pub(crate) fn answer(self, outcome: Result<Committed, AppendError>) {
         self.answer_in(outcome, 0);
     }

@@ -2,7 +2,7 @@
 //! the first commit.
 
 use super::order::SequenceClaim;
-use super::queue::Append;
+use super::queue::Proposed;
 use crate::error::{Rejection, StorageError};
 use crate::format::transaction::sections;
 use crate::log::opened::StoreLog;
@@ -39,10 +39,10 @@ pub(crate) fn committed(log: &StoreLog, trx: Trx, timestamp: Timestamp, claims: 
 /// other records is the reason to refuse it.
 pub(crate) fn committed_before(
     log: &StoreLog,
-    append: &mut Append,
+    mut proposed: Proposed<'_>,
 ) -> Result<Option<Result<Committed, Rejection>>, StorageError> {
-    match place_of(log, append)? {
-        Some(at) => stored_at(log, append, at),
+    match place_of(log, &proposed)? {
+        Some(at) => stored_at(log, &mut proposed, at),
         None => Ok(None),
     }
 }
@@ -50,32 +50,32 @@ pub(crate) fn committed_before(
 /// The same, of the transaction at this place.
 pub(crate) fn stored_at(
     log: &StoreLog,
-    append: &mut Append,
+    proposed: &mut Proposed<'_>,
     at: LogPosition,
 ) -> Result<Option<Result<Committed, Rejection>>, StorageError> {
     let mut window = Window::new(log.id, at.extent);
     let located = window.transaction(&log.extents, at.byte, || 0)?;
     let header = located.header;
-    if header.id != append.transaction.id {
+    if header.id != proposed.transaction.id {
         return Ok(None);
     }
-    let is_same = is_same(append, &located).map_err(|error| window.damage(at.byte, error))?;
+    let is_same = is_same(proposed, &located).map_err(|error| window.damage(at.byte, error))?;
     Ok(Some(match is_same {
         true => Ok(Committed {
             was_there: true,
-            ..committed(log, header.trx(), header.timestamp, &append.claims)
+            ..committed(log, header.trx(), header.timestamp, proposed.claims)
         }),
         false => Err(Rejection::OtherRecords { number: header.number }),
     }))
 }
 
 /// Where the transaction stands if it was committed: by its id, where that is known, or by its sequences.
-fn place_of(log: &StoreLog, append: &Append) -> Result<Option<LogPosition>, StorageError> {
-    let by_id = log.catalog().place_of(append.transaction.id);
+fn place_of(log: &StoreLog, proposed: &Proposed<'_>) -> Result<Option<LogPosition>, StorageError> {
+    let by_id = log.catalog().place_of(proposed.transaction.id);
     if by_id.is_some() {
         return Ok(by_id);
     }
-    let placed = append.transaction.segments.iter();
+    let placed = proposed.transaction.segments.iter();
     for part in placed.filter(|part| part.first_sequence != SegmentAppend::NEXT) {
         // One that is not there may have been deleted since.
         if let Some((extent, run)) = log.locate(&part.path, part.first_sequence)? {
@@ -87,17 +87,17 @@ fn place_of(log: &StoreLog, append: &Append) -> Result<Option<LogPosition>, Stor
 }
 
 /// Whether a transaction in the log is this one. Fills in the sequences that it got.
-fn is_same(append: &mut Append, located: &Located) -> Result<bool, crate::format::FormatError> {
+fn is_same(proposed: &mut Proposed<'_>, located: &Located) -> Result<bool, crate::format::FormatError> {
     let transaction = &located.bytes()[..located.header.length as usize];
-    if located.header.section_count as usize != append.claims.len() {
+    if located.header.section_count as usize != proposed.claims.len() {
         return Ok(false);
     }
-    for (claim, section) in append.claims.iter_mut().zip(sections(&located.header, transaction)) {
+    for (claim, section) in proposed.claims.iter_mut().zip(sections(&located.header, transaction)) {
         let section = section?;
         if claim.first == SegmentAppend::NEXT {
             claim.first = section.first_sequence;
         }
     }
-    append.encoded.place(append.claims.iter().map(|claim| claim.first));
-    Ok(append.encoded.has_sections_of(transaction))
+    proposed.encoded.place(proposed.claims.iter().map(|claim| claim.first));
+    Ok(proposed.encoded.has_sections_of(transaction))
 }

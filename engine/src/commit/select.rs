@@ -107,7 +107,7 @@ fn fenced_off(log: &StoreLog, append: &Append) -> Option<Fence> {
 }
 
 /// Why a transaction that does not fit is refused. Where only a sequence is wrong, there is no more to tell than that.
-fn conflict(mut failed: Vec<Conflict>) -> Rejection {
+pub(crate) fn conflict(mut failed: Vec<Conflict>) -> Rejection {
     match failed.pop() {
         Some(Conflict {
             path,
@@ -124,7 +124,7 @@ fn conflict(mut failed: Vec<Conflict>) -> Rejection {
 /// A refused transaction may be the retry of a committed one, and then gets the answer of its first commit.
 fn answer_refused(log: &Arc<StoreLog>, append: Append, why: Rejection) {
     answer_stored(log, append, move |log, append| {
-        Ok(committed_before(log, append)?.unwrap_or(Err(why)))
+        Ok(committed_before(log, append.proposed())?.unwrap_or(Err(why)))
     });
 }
 
@@ -139,7 +139,7 @@ fn answer_known(log: &Arc<StoreLog>, append: Append, at: LogPosition) {
                 "another transaction than the one read here before",
             )
         };
-        stored_at(log, append, at)?.ok_or_else(another)
+        stored_at(log, &mut append.proposed(), at)?.ok_or_else(another)
     });
 }
 

@@ -1,6 +1,7 @@
 //! A store on a local disk: a façade over queue, log and index. It makes no decisions.
 
 mod blocking;
+pub(crate) mod proposal;
 pub(crate) mod replica;
 pub(crate) mod threads;
 
@@ -178,12 +179,7 @@ fn recall(log: &StoreLog) -> Result<(), AppendError> {
 fn append_request(transaction: Transaction, room: QueuePermit) -> (Request, oneshot::Receiver<Answered>) {
     let encoded = Encoded::data(&transaction);
     let takes_next = transaction.takes_next();
-    let claims = transaction.segments.iter().map(|part| SequenceClaim {
-        path: part.path.clone(),
-        first: part.first_sequence,
-        count: part.records.len() as u64,
-    });
-    let claims = claims.collect();
+    let claims = transaction.segments.iter().map(SequenceClaim::of).collect();
     let (reply, receive) = oneshot::channel();
     let request = Request::Append(Append {
         transaction,

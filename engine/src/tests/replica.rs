@@ -226,3 +226,140 @@ async fn bytes_that_are_no_transactions_or_do_not_follow_are_refused_and_land_no
     assert_eq!(one.store().peek(&path("a")).await.unwrap().unwrap().payload, "z");
     one.land(append("a", 4, &[b"w"]).commit(3, Timestamp(12))).unwrap_err();
 }
+
+fn proposal(segment: &str, first: Sequence, payload: &'static str) -> Proposal {
+    let record = Record::new(payload);
+    Proposal::new(Transaction::single(path(segment), first, vec![record])).unwrap()
+}
+
+/// Plans what fits of some proposals on one host, and lands it on all. Returns what was planned.
+fn commit(hosts: &[&Replica], mut proposals: Vec<Proposal>) -> Vec<(u64, Timestamp, Proposal)> {
+    let (mut plan, first) = (Plan::default(), hosts[0].last().number + 1);
+    let mut planned = Vec::new();
+    for mut proposal in proposals.drain(..) {
+        let admitted = hosts[0].admit(&mut plan, &mut proposal).unwrap();
+        if matches!(admitted, Admission::Fits) {
+            planned.push(proposal);
+        }
+    }
+    let time = hosts[0].earliest(&planned).max(Timestamp(5_000));
+    let bytes = hosts[0].transactions(&mut planned, time);
+    hosts.iter().for_each(|host| host.land(&bytes).unwrap());
+    (first..)
+        .zip(planned)
+        .map(|(number, proposal)| (number, time, proposal))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_host_planned_every_host_answers_alike() {
+    let (here, there) = (Simulated::default(), Simulated::new(5));
+    let (one_engine, other_engine) = (open(&here), open(&there));
+    let (one, other) = (replica(&one_engine), replica(&other_engine));
+    let next = SegmentAppend::NEXT;
+    let placed = proposal("a", Sequence(1), "first");
+    let unplaced = proposal("a", next, "second");
+    let conflicting = proposal("a", Sequence(7), "no");
+    let twice = unplaced.clone();
+    let all = vec![
+        placed,
+        unplaced,
+        conflicting.clone(),
+        twice,
+        proposal("b", next, "third"),
+    ];
+    let committed = commit(&[&one, &other], all);
+    assert_eq!(
+        committed.len(),
+        3,
+        "a repeated one waits, as one does that does not fit what is planned"
+    );
+    for (number, time, proposal) in &committed {
+        let answer = one.committed(proposal, *number, *time);
+        for host in [&one, &other] {
+            // As its producer sends it again, without the sequences that it got.
+            let mut again = Proposal::new(proposal.transaction().clone()).unwrap();
+            let Admission::Stored(found) = host.admit(&mut Plan::default(), &mut again).unwrap() else {
+                panic!("it is landed");
+            };
+            assert!(found.was_there);
+            assert_eq!(
+                (found.trx.number, found.timestamp),
+                (answer.trx.number, answer.timestamp)
+            );
+            assert_eq!(found.segments[0].last_sequence, answer.segments[0].last_sequence);
+            let mut other_records = proposal.transaction().clone();
+            other_records.segments[0].records = vec![Record::new("other")];
+            let mut other_records = Proposal::new(other_records).unwrap();
+            let admitted = host.admit(&mut Plan::default(), &mut other_records).unwrap();
+            assert!(
+                matches!(admitted, Admission::Refused(Rejection::OtherRecords { .. })),
+                "{admitted:?}"
+            );
+            let admitted = host.admit(&mut Plan::default(), &mut conflicting.clone()).unwrap();
+            let head = Sequence(2);
+            assert!(
+                matches!(admitted, Admission::Refused(Rejection::Conflict { head: found, .. }) if found == head),
+                "{admitted:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_another_host_overtook_is_made_anew_behind_what_that_one_landed() {
+    let disk = Simulated::default();
+    let engine = open(&disk);
+    let one = replica(&engine);
+    let (mut any, mut exact) = (
+        proposal("a", SegmentAppend::NEXT, "any"),
+        proposal("a", Sequence(2), "exact"),
+    );
+    let mut plan = Plan::default();
+    assert!(matches!(one.admit(&mut plan, &mut any).unwrap(), Admission::Fits));
+    assert!(matches!(one.admit(&mut plan, &mut exact).unwrap(), Admission::Fits));
+    let lost = one.transactions([&mut any, &mut exact], Timestamp(5_000));
+    one.land(append("a", 1, &[b"another's"]).commit(1, Timestamp(5_001)))
+        .unwrap();
+    one.land(&lost).unwrap_err();
+    let again = commit(&[&one], vec![any, exact]);
+    let firsts: Vec<_> = again
+        .iter()
+        .map(|(number, time, proposal)| {
+            let answer = one.committed(proposal, *number, *time);
+            (answer.segments[0].last_sequence, answer.timestamp)
+        })
+        .collect();
+    // What takes any sequence was asked for first, and the other one's sequence is taken now.
+    assert_eq!(firsts, [(Sequence(2), Timestamp(5_001))]);
+    let entries = read(one.store(), LogCursor::default()).await.0;
+    let payloads: Vec<_> = entries.iter().map(|entry| &entry.payload[..]).collect();
+    assert_eq!(payloads, [&b"another's"[..], b"any"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_begins_anew_behind_its_deletion_and_a_fence_holds_as_the_log_says() {
+    let disk = Simulated::default();
+    let engine = open(&disk);
+    let one = replica(&engine);
+    one.land(append("a", 1, &[b"x"]).commit(1, Timestamp(5_000))).unwrap();
+    one.land(Encoded::delete(&path("a")).commit(2, Timestamp(5_000)))
+        .unwrap();
+    let (_, time, _) = &commit(&[&one], vec![proposal("a", Sequence(1), "anew")])[0];
+    assert_eq!(*time, Timestamp(5_001));
+    let number = one.last().number;
+    one.land(Encoded::lease(&lease(10)).commit(number + 1, Timestamp(6_000)))
+        .unwrap();
+    for (token, holds) in [(10, true), (9, false)] {
+        let mut fenced = Transaction::single(path("a"), SegmentAppend::NEXT, vec![Record::new("fenced")]);
+        fenced.fence = Some(Fence {
+            key: name("key"),
+            token: FencingToken(token),
+        });
+        let admitted = one
+            .admit(&mut Plan::default(), &mut Proposal::new(fenced).unwrap())
+            .unwrap();
+        let refused = matches!(admitted, Admission::Refused(Rejection::FencedOff(_)));
+        assert_eq!(!refused, holds, "{admitted:?}");
+    }
+}
