@@ -188,6 +188,7 @@ impl Collector {
     fn copied(&mut self, seen: Seen, mut copied: Copied, rows: Rows) -> Next {
         let live = seen.root.live;
         for (slot, bytes) in rows.rows {
+            // None is missing before the seal that the host has read; whatever stands behind it is no history.
             if slot != SlotNumber(copied.slots.len() as u64 + 1) {
                 break;
             }

@@ -11,8 +11,8 @@ use super::storage::{Step, Work};
 use super::time::Micros;
 use super::witness::Sent;
 use super::world::World;
-use crate::log::{CALL_TIMEOUT, Call, Group, Said};
-use crate::medium::Unanswered;
+use crate::log::{CALL_TIMEOUT, Call, Group, Said, StoreRoot};
+use crate::medium::{Swapped, Unanswered};
 
 impl World {
     /// A host makes a call.
@@ -68,15 +68,20 @@ impl World {
                 let next = self.now + 200 + self.dice.below(5_000);
                 self.at(next, Happening::Step(work, to, fate));
             }
-            Step::Done(said) => match fate {
-                Fate::Unheard | Fate::Lost => {}
-                Fate::Failed => self.reply(to, Err(Unanswered::Unknown("500".to_owned()))),
-                Fate::Throttled => {
-                    let throttled = self.throttled();
-                    self.reply(to, Err(throttled));
+            Step::Done(said) => {
+                if let Said::Swapped(Swapped::Done(_)) = &said {
+                    self.watch_root();
                 }
-                Fate::Answered | Fate::Denied => self.reply(to, Ok(said)),
-            },
+                match fate {
+                    Fate::Unheard | Fate::Lost => {}
+                    Fate::Failed => self.reply(to, Err(Unanswered::Unknown("500".to_owned()))),
+                    Fate::Throttled => {
+                        let throttled = self.throttled();
+                        self.reply(to, Err(throttled));
+                    }
+                    Fate::Answered | Fate::Denied => self.reply(to, Ok(said)),
+                }
+            }
         }
     }
 
@@ -94,6 +99,22 @@ impl World {
             let arrives = self.now + self.way();
             self.at(arrives, Happening::Answer(to, said));
         }
+    }
+
+    /// The root only goes on: its checkpoint, and where the log is live.
+    fn watch_root(&mut self) {
+        let root = self.storage.root.as_ref().map(|root| StoreRoot::decode(&root.bytes));
+        let Some(Ok(root)) = root else {
+            self.witness.broken.push("the root is none".to_owned());
+            return;
+        };
+        let came = (root.live.ordinal, root.checkpoint.map(|at| at.place));
+        if came.0 < self.came.0 || came.1 < self.came.1 {
+            self.witness
+                .broken
+                .push(format!("the root goes back from {:?} to {came:?}", self.came));
+        }
+        self.came = came;
     }
 
     /// A group has one content and one slot for ever; at depth 1, so has a slot of a host.

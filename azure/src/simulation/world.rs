@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::storage::Storage;
 use super::time::Micros;
 use super::witness::Witness;
-use crate::log::GroupId;
+use crate::log::{GroupId, Place};
 use crate::medium::{ExtentId, SlotNumber};
 
 /// Everything that there is in a run.
@@ -32,6 +32,8 @@ pub struct World {
     pub sent: BTreeMap<GroupId, (ExtentId, SlotNumber, Bytes)>,
     /// Which group each slot got from each start of a host.
     pub slots: BTreeMap<(usize, u64, ExtentId, SlotNumber), GroupId>,
+    /// How far the root has come: its first live extent, and its checkpoint.
+    pub came: (u64, Option<Place>),
     /// Hosts that leave do not come again.
     pub is_ending: bool,
     queue: BTreeMap<(Micros, u64), Happening>,
@@ -66,6 +68,7 @@ impl World {
             counts: Counts::default(),
             sent: BTreeMap::new(),
             slots: BTreeMap::new(),
+            came: (0, None),
             is_ending: false,
             queue: BTreeMap::new(),
             queued: 0,

@@ -272,12 +272,6 @@ const MUTANTS: &[Mutant] = &[
         "",
     ),
     mutant(
-        "the collector copies over a missing slot",
-        "azure/src/collector/round.rs",
-        "if slot != SlotNumber(copied.slots.len() as u64 + 1) {",
-        "if slot < SlotNumber(copied.slots.len() as u64 + 1) {",
-    ),
-    mutant(
         "the collector believes that a swap without an answer is lost",
         "azure/src/collector/round.rs",
         "Err(why) => self.errand.failed(now.uptime, &why, &mut self.dice),",
