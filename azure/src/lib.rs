@@ -2,8 +2,8 @@
 //! the insert of a **slot** decides who was first.
 //!
 //! ```text
-//!  requests ─▶ log (a pure state machine) ─▶ medium ─▶ account
-//!              log/                          medium/
+//!  requests ─▶ driver ─▶ log (a pure state machine) ─▶ medium ─▶ account
+//!              driver/   log/                          medium/   account/
 //! ```
 //!
 //! Read [`medium`] first: what is asked of storage, and what each of its answers proves. Everything above stands on these proofs alone.
@@ -12,6 +12,8 @@
 #[cfg(feature = "account")]
 pub mod account;
 pub mod collector;
+#[cfg(feature = "account")]
+pub mod driver;
 pub mod log;
 pub mod medium;
 #[cfg(any(test, feature = "simulation"))]

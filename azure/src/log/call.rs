@@ -66,7 +66,27 @@ pub enum Said {
     Time(Timestamp),
 }
 
+/// Bytes a second that a call may move at least, beside its [`CALL_TIMEOUT`].
+const BYTES_A_SECOND: usize = 4 << 20;
+
+/// The most that a blob may have whose size nobody knows before it is read.
+const BLOB_BYTES: usize = 64 << 20;
+
 impl Call {
+    /// How long its answer is waited for. An attempt that can never end in time would be made for ever.
+    pub fn patience(&self) -> Duration {
+        let bytes = match self {
+            Self::CreateExtent(_, bytes)
+            | Self::InsertAt(_, _, bytes)
+            | Self::SwapRoot(_, bytes)
+            | Self::PutBlob(_, bytes) => bytes.len(),
+            Self::ReadFrom(_, _, most) => *most,
+            Self::GetBlob(_) => BLOB_BYTES,
+            Self::RetireExtent(_) | Self::ReadRoot | Self::DeleteBlob(_) | Self::ServiceTime => 0,
+        };
+        CALL_TIMEOUT + Duration::from_millis((bytes as u64).saturating_mul(1000) / BYTES_A_SECOND as u64)
+    }
+
     /// Makes the call. It ends when the medium's does.
     ///
     /// # Errors

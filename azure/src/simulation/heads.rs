@@ -15,7 +15,9 @@ const STATE: [u8; 4] = *b"sims";
 /// A transaction of one entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
+    /// Of the transaction.
     pub id: Uuid,
+    /// Where it goes.
     pub segment: u64,
     /// The sequence that it must get; `None`: any.
     pub sequence: Option<u64>,
@@ -26,7 +28,9 @@ pub struct Entry {
 /// Where a transaction stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stored {
+    /// Its segment.
     pub segment: u64,
+    /// Its place in that, from 1.
     pub sequence: u64,
     /// Which transaction of the store it is, from 1.
     pub number: u64,
@@ -35,7 +39,9 @@ pub struct Stored {
 /// What did not fit, and behind how many transactions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Misfit {
+    /// The head of its segment.
     pub head: u64,
+    /// How many transactions there were.
     pub behind: u64,
 }
 
@@ -58,6 +64,7 @@ pub struct AheadHeads {
 }
 
 impl Heads {
+    /// The last sequence of a segment, 0 before there is one.
     pub fn head(&self, segment: u64) -> u64 {
         self.heads.get(&segment).copied().unwrap_or_default()
     }

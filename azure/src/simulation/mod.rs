@@ -18,7 +18,7 @@ mod conforming;
 mod counts;
 mod faults;
 mod happening;
-mod heads;
+pub mod heads;
 mod hosting;
 mod hosts;
 mod network;

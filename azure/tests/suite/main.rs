@@ -2,6 +2,7 @@
 
 mod blobs;
 mod credentials;
+mod driver;
 mod emulator;
 mod identities;
 mod lost;
