@@ -223,14 +223,14 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "a retry is told of a conflict",
         "engine/src/commit/select.rs",
-        "Ok(committed_before(log, append)?.unwrap_or(Err(why)))",
-        "committed_before(log, append).map(|_| Err(why))",
+        "Ok(committed_before(log, append.proposed())?.unwrap_or(Err(why)))",
+        "committed_before(log, append.proposed()).map(|_| Err(why))",
     ),
     mutant(
         "a loser is told that it won, as if it retried what is committed",
         "engine/src/commit/retry.rs",
-        "    if header.id != append.transaction.id {\n        return Ok(None);\n    }\n    let is_same = is_same(append, &located)",
-        "    let is_same = is_same(append, &located).map(|_| true)",
+        "    if header.id != proposed.transaction.id {\n        return Ok(None);\n    }\n    let is_same = is_same(proposed, &located)",
+        "    let is_same = is_same(proposed, &located).map(|_| true)",
     ),
     mutant(
         "a loser is told a head that is not durable",
