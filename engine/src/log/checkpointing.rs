@@ -143,7 +143,7 @@ impl StoreLog {
     /// Writes a checkpoint of the log as it stands, unless that is where the last one stands. It tells the next open how far
     /// the log was durable, too.
     pub(crate) fn leave_checkpoint(&self) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer();
         if writer.open.is_none() || writer.folder.latch.check().is_err() {
             return;
         }

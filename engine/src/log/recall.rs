@@ -29,7 +29,7 @@ impl StoreLog {
         }
         let tail = {
             // Nothing becomes visible meanwhile: what comes after the tail, the catalog notes.
-            let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let writer = self.writer();
             self.catalog_mut().ids = Some(RecentIds::default());
             writer.open.is_some().then(|| writer.tail())
         };

@@ -132,7 +132,7 @@ impl LocalStore {
         }
         log.leave_checkpoint();
         if log.has_begun.load(Ordering::Acquire) {
-            let writer = log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let writer = log.writer();
             writer.spare.abandon(&writer.folder);
         }
         log.extents.close();

@@ -1,8 +1,8 @@
 //! One store on the I/O thread: its groups under way, which land in the order they were made, and the next one.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use crate::commit::committer::StoreCommitter;
 use crate::commit::group::{self, Group};
@@ -111,7 +111,7 @@ impl Pipeline {
         if !self.under_way.is_empty() && !self.is_time() {
             return Next::Wait;
         }
-        let mut writer = committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = committer.log.writer();
         let at_once = committer.log.has_begun.load(Ordering::Acquire)
             && !committer.by_threads.load(Ordering::Relaxed)
             && writer.folder.latch.check().is_ok();
@@ -190,7 +190,7 @@ impl Pipeline {
 
     /// Nothing of it is under way or half made, so another driver can take it.
     pub(super) fn is_settled(&self) -> bool {
-        let writer = self.committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.committer.log.writer();
         self.under_way.is_empty() && writer.is_settled()
     }
 
@@ -238,7 +238,7 @@ impl Pipeline {
         let committer = &self.committer;
         let _halting = HaltOnPanic::new(committer);
         let written = pending.written.expect("only groups that are written land");
-        let mut writer = committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = committer.log.writer();
         // After a failure no later group counts, written or not; the latch says so.
         let durable = match written {
             WriteOutcome::Made(written) => {

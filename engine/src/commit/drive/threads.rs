@@ -1,7 +1,7 @@
 //! Commits a store's queue on a thread that may block: one group after the other.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::commit::committer::StoreCommitter;
 use crate::commit::control::commit_control;
@@ -38,7 +38,7 @@ pub(crate) fn run(committer: Arc<StoreCommitter>, turn: &Turn<'_>) {
 pub(crate) fn work(committer: &StoreCommitter, goes_on: impl Fn() -> bool) -> QueueLeft {
     let mut taken = GiveUpOnPanic::new(committer);
     let waiting = &mut taken.waiting;
-    let mut writer = committer.log.writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut writer = committer.log.writer();
     loop {
         if !committer.take_queued(waiting) {
             return QueueLeft::Nothing;
