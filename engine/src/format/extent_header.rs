@@ -145,6 +145,16 @@ impl ExtentHeader {
     }
 }
 
+/// The salt of an extent that other hosts make, too, each by itself: it follows from what stands before. Whoever knows all of that
+/// could write what passes for a group of the extent into an entry, and make a host that loses its power at the wrong time take a torn write for damage;
+/// what is acknowledged stands elsewhere, too.
+pub(crate) fn common_salt(store: StoreId, extent: u64, state: &LogState) -> u32 {
+    let mut known = store.0.as_bytes().to_vec();
+    known.extend_from_slice(&extent.to_le_bytes());
+    state.encode(&mut known);
+    crc32fast::hash(&known)
+}
+
 impl LogState {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.chain.to_le_bytes());

@@ -309,7 +309,7 @@ pub(crate) fn unwritten(folder: LogFolder, extent_bytes: u64) -> LogWriter {
         extent_bytes,
         log_bytes: 0,
         disk_is_full: false,
-        keeps_sizes: false,
+        is_replica: false,
         looked_at: std::cell::Cell::default(),
         open: None,
         state: LogState::default(),

@@ -13,7 +13,7 @@ use crate::directory::names::FileName;
 use crate::disk::blocks::Blocks;
 use crate::disk::{LogFile, STEP_BYTES};
 use crate::error::StorageError;
-use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState};
+use crate::format::extent_header::{EXTENT_HEADER_BYTES, ExtentHeader, LogState, common_salt};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::log_start::LogStart;
 use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MIN};
@@ -36,8 +36,9 @@ pub(crate) struct LogWriter {
     pub(crate) log_bytes: u64,
     /// Whether the last extent wished for found no room.
     pub(crate) disk_is_full: bool,
-    /// Whether extents have the sizes that others of this log have, or there are none: places are the same then.
-    pub(crate) keeps_sizes: bool,
+    /// Whether other hosts write the same log: extents have the sizes and salts that they have there, or there are none. Then
+    /// places are the same, and so are the files of what is sealed.
+    pub(crate) is_replica: bool,
     /// When it was last checked that the open extent is in its place.
     pub(crate) looked_at: Cell<Option<Instant>>,
     /// The open extent, unless the store was never written to.
@@ -201,7 +202,10 @@ impl LogWriter {
             first_extent: LogStart::WHOLE.extent(),
             capacity: spare.capacity,
             previous_end: self.open.as_ref().map_or(0, |open| open.durable),
-            salt: self.folder.disk.random(),
+            salt: match self.is_replica {
+                true => common_salt(self.folder.store, number, &self.state),
+                false => self.folder.disk.random(),
+            },
             state: self.state,
             durable: 0,
         };
@@ -228,7 +232,7 @@ impl LogWriter {
     /// larger is tried: that would fill all the remaining space with zeros each time.
     fn prepare_now(&mut self, needed: u64) -> Result<Filled, StorageError> {
         let smallest = needed.max(EXTENT_BYTES_MIN);
-        let wished = if self.disk_is_full && !self.keeps_sizes {
+        let wished = if self.disk_is_full && !self.is_replica {
             smallest
         } else {
             smallest.max(self.next_capacity())
@@ -238,7 +242,7 @@ impl LogWriter {
             StorageError::Io { source, .. } => error.is_full() || source.kind() == io::ErrorKind::FileTooLarge,
             _ => false,
         };
-        if wished > smallest && !self.keeps_sizes && made.as_ref().is_err_and(too_large) {
+        if wished > smallest && !self.is_replica && made.as_ref().is_err_and(too_large) {
             made = prepare(&self.folder, self.next_shape(smallest));
         }
         let was_full = std::mem::replace(&mut self.disk_is_full, made.as_ref().is_err_and(StorageError::is_full));

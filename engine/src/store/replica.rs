@@ -15,7 +15,7 @@ use crate::format::transaction::{Kind, TransactionHeader, check_structure, open_
 use streamkit_record::{StoreId, Timestamp};
 
 /// A copy of a log on this host. Two that landed the same transactions in the same pieces have them at the same places: the cursors of one
-/// are good on the other, as long as both have the same limits.
+/// are good on the other, and the files of what is sealed are equal, byte for byte, as long as both have the same limits.
 pub struct Replica {
     store: LocalStore,
 }
@@ -34,7 +34,7 @@ impl Replica {
     /// fail with [`StorageError::Closed`].
     pub fn of(store: LocalStore) -> Self {
         store.committer.queue().closed = true;
-        store.log().writer().keeps_sizes = true;
+        store.log().writer().is_replica = true;
         Self { store }
     }
 

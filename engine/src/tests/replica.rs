@@ -1,6 +1,6 @@
 //! Replicas: what they land, what they refuse, and that two of them are the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,6 +180,59 @@ async fn a_cursor_of_one_replica_is_good_on_every_other_however_they_came_to_be(
         assert_eq!(read(other.store(), cursor).await.0, rest);
         assert!(all.ends_with(&rest));
     }
+}
+
+/// The files of what is sealed, by name.
+fn sealed(disk: &Simulated) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<_> = disk.files().into_iter().collect();
+    files.retain(|(path, _)| path.extension().is_some_and(|kind| kind == "extent" || kind == "index"));
+    let of = |kind: &str| {
+        let all = files.iter().map(|(path, _)| path);
+        all.filter(|path| path.extension().is_some_and(|found| found == kind))
+            .count()
+    };
+    // One index file for each sealed extent.
+    let count = of("index");
+    assert!(count >= 3 && of("extent") > count, "{files:?}");
+    let number = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().parse::<usize>().unwrap();
+    files.retain(|(path, _)| number(path) <= count);
+    files
+}
+
+/// One begins anew in the middle, once after power loss, and makes some of its index files from the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sealed_files_of_all_replicas_of_a_log_are_equal() {
+    let log = Elsewhere::of_all_kinds();
+    let (steady, mut restless) = (Simulated::new(1), Simulated::new(2));
+    let engine = open(&steady);
+    let one = replica(&engine);
+    log.land_all(&one);
+    let mut other_engine = open(&restless);
+    let mut other = replica(&other_engine);
+    for (at, piece) in log.0.iter().enumerate() {
+        if at % 7 == 3 {
+            drop(other);
+            if at % 2 == 0 {
+                other_engine.close().await;
+                let indexes = restless
+                    .files()
+                    .into_keys()
+                    .filter(|path| path.extension().is_some_and(|kind| kind == "index"));
+                indexes.for_each(|path| restless.remove(&path).unwrap());
+            } else {
+                drop(other_engine);
+                restless = restless.after_power_loss();
+            }
+            other_engine = open(&restless);
+            other = replica(&other_engine);
+        }
+        other.land(piece).unwrap();
+    }
+    assert_eq!(other.last(), one.last());
+    drop((one, other));
+    engine.close().await;
+    other_engine.close().await;
+    assert!(sealed(&steady) == sealed(&restless));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
