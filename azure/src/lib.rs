@@ -14,7 +14,10 @@ pub mod account;
 pub mod collector;
 #[cfg(feature = "account")]
 pub mod driver;
+pub mod ledger;
 pub mod log;
 pub mod medium;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
+#[cfg(feature = "account")]
+pub mod store;

@@ -71,6 +71,9 @@ pub enum StorageError {
     /// restored or repaired to less.
     #[error("the cursor is of another log: its transaction is not in this one")]
     OtherLog,
+    /// The storage that several hosts share has not answered in time.
+    #[error("the shared storage has not answered: {0}")]
+    Unanswered(String),
     /// A read was cancelled before it was done, so its result is missing. Start a new one.
     #[error("the read was interrupted; start it again")]
     Interrupted,

@@ -99,7 +99,8 @@ pub use offline::{Damage, OfflineProgress, SequenceRange};
 pub use runtime::dice::Dice;
 pub use runtime::stepper::Stepper;
 pub use store::LocalStore;
-pub use store::proposal::{Admission, Plan, Proposal};
+pub use store::admission::{Admission, Landed, Plan};
+pub use store::proposal::Proposal;
 pub use store::replica::{LastTransaction, Replica};
 pub use streamkit_record::{
     Committed, Condition, Entry, Expected, Fence, FencingToken, Filter, InvalidLease, InvalidTransaction, Lease,

@@ -9,7 +9,16 @@ use streamkit_tidy::root;
 /// Crates whose rooms stand in an order: each imports only from those below it.
 const ORDERS: &[(&str, &[&str])] = &[("azure", AZURE), ("engine", ENGINE), ("server", SERVER), ("cli", CLI)];
 
-const AZURE: &[&str] = &["simulation", "driver", "collector", "log", "medium", "account"];
+const AZURE: &[&str] = &[
+    "store",
+    "simulation",
+    "driver",
+    "collector",
+    "ledger",
+    "log",
+    "medium",
+    "account",
+];
 
 const ENGINE: &[&str] = &[
     "engine",

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use streamkit_engine::clock::Clock;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
@@ -31,7 +32,10 @@ enum Waits<L: Ledger> {
     ForLook(oneshot::Sender<Result<(), Why>>),
 }
 
-impl<L: Ledger + Send> AtWork<L> {
+impl<L: Ledger + Send> AtWork<L>
+where
+    L::Home: Send,
+{
     pub(super) fn new(
         log: SharedLog<L>,
         medium: Arc<dyn Medium>,
@@ -82,7 +86,7 @@ impl<L: Ledger + Send> AtWork<L> {
             wall: self.clock.now(),
         };
         let mut is_left = false;
-        for action in self.log.step(now, event) {
+        for action in may_wait(|| self.log.step(now, event)) {
             match action {
                 Action::Call(id, call) => self.begin(id, call),
                 Action::Answer(caller, outcome) => {
@@ -131,5 +135,13 @@ impl<L: Ledger + Send> AtWork<L> {
             Command::Hint(place) => Event::Hint(place),
             Command::Leave => Event::Leave,
         }
+    }
+}
+
+/// Does what may wait for a disk. The other tasks of this thread go on elsewhere meanwhile, where there is an elsewhere.
+fn may_wait<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
     }
 }

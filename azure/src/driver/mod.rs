@@ -28,6 +28,7 @@ pub struct Driver<L: Ledger> {
 impl<L> Driver<L>
 where
     L: Ledger + Send + 'static,
+    L::Home: Send,
     L::Request: Send,
     L::Answer: Send,
     L::Refusal: Send,
@@ -36,11 +37,23 @@ where
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(medium: Arc<dyn Medium>, settings: Settings, boot: Boot, seed: u64, clock: Arc<dyn Clock>) -> Self {
+    pub fn start(
+        medium: Arc<dyn Medium>,
+        settings: Settings,
+        home: L::Home,
+        boot: Boot,
+        seed: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let (tells_place, place) = watch::channel(None);
         let (tells_end, ended) = watch::channel(false);
-        let task = AtWork::new(SharedLog::new(settings, boot, seed), medium, clock.clone(), tells_place);
+        let task = AtWork::new(
+            SharedLog::new(settings, home, boot, seed),
+            medium,
+            clock.clone(),
+            tells_place,
+        );
         tokio::spawn(async move {
             task.run(received).await;
             tells_end.send_replace(true);

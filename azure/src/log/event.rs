@@ -88,6 +88,9 @@ pub enum Why {
     /// The root names extents that are not there, again and again. Transient.
     #[error("the log cannot be followed to its tail now")]
     Elusive,
+    /// This host cannot say whether it is stored already.
+    #[error("what is stored already cannot be read here now: {0}")]
+    Unclear(String),
     /// The log is being left, or is not open.
     #[error("the log is closed")]
     Closed,
@@ -108,6 +111,9 @@ pub enum Failure {
     /// The log ends before a checkpoint of it: the storage lost what was acknowledged.
     #[error("the shared log ends before its checkpoint: the storage has gone back")]
     WentBack,
+    /// This host cannot keep what it has to.
+    #[error("this host cannot keep its copy of the log: {0}")]
+    Host(String),
     /// There is no such store.
     #[error("there is no such store")]
     NoStore,

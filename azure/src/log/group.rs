@@ -102,7 +102,7 @@ impl FieldWriter {
         self.boot(id.by).u64(id.number)
     }
 
-    pub(super) fn predecessor(&mut self, id: Option<GroupId>) -> &mut Self {
+    pub(crate) fn predecessor(&mut self, id: Option<GroupId>) -> &mut Self {
         self.option(id, |fields, id| _ = fields.group_id(id))
     }
 }
@@ -122,7 +122,7 @@ impl FieldReader<'_> {
         })
     }
 
-    pub(super) fn predecessor(&mut self) -> Result<Option<GroupId>, Malformed> {
+    pub(crate) fn predecessor(&mut self) -> Result<Option<GroupId>, Malformed> {
         self.option(Self::group_id)
     }
 }

@@ -212,6 +212,9 @@ impl<L: Ledger> SharedLog<L> {
             let why = "a slot is taken, and not there".to_owned();
             return self.fail(Failure::Damaged(why));
         }
+        if !self.tail.as_ref().is_some_and(|tail| tail.ledger.is_whole()) {
+            return self.fail(Failure::WentBack);
+        }
         self.looking.known = self.looking.known.max(began);
         self.looking.hinted = None;
         self.looking.read = None;

@@ -30,6 +30,7 @@ use crate::medium::Unanswered;
 /// The log of a store at a host.
 pub struct SharedLog<L: Ledger> {
     pub(super) settings: Settings,
+    pub(super) home: L::Home,
     pub(super) boot: Boot,
     pub(super) dice: Dice,
     pub(super) now: Now,
@@ -47,6 +48,8 @@ pub struct SharedLog<L: Ledger> {
     /// Until when the service asked to wait.
     pub(super) throttled: Duration,
     pub(super) groups: u64,
+    /// What was known when all that wait were ruled on last, and until which event they had come.
+    pub(super) ruled: Option<(Option<Place>, Turn, Turn)>,
     names: u128,
     calls: BTreeMap<CallId, Purpose>,
     last_call: u64,
@@ -102,9 +105,10 @@ pub(super) enum Purpose {
 
 impl<L: Ledger> SharedLog<L> {
     /// A log that is closed. `boot` is another one for each log and each start; `seed` decides pauses.
-    pub fn new(settings: Settings, boot: Boot, seed: u64) -> Self {
+    pub fn new(settings: Settings, home: L::Home, boot: Boot, seed: u64) -> Self {
         Self {
             settings,
+            home,
             boot,
             dice: Dice::new(seed),
             now: Now::default(),
@@ -120,6 +124,7 @@ impl<L: Ledger> SharedLog<L> {
             pace: Pace::default(),
             throttled: Duration::ZERO,
             groups: 0,
+            ruled: None,
             names: 0,
             calls: BTreeMap::new(),
             last_call: 0,

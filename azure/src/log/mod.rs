@@ -48,12 +48,11 @@ mod watch;
 pub use blobs::{Checkpoint, SealedExtent};
 pub use call::{CALL_TIMEOUT, Call, CallId, Said};
 pub use codec::Malformed;
-#[cfg(any(test, feature = "simulation"))]
 pub(crate) use codec::{FieldReader, FieldWriter};
 pub(crate) use errand::Errand;
 pub use event::{Action, CallerId, Event, Failure, Now, Outcome, Why};
 pub use group::{Boot, Group, GroupBody, GroupId, first_slot};
-pub use ledger::{Ledger, Ruling};
+pub use ledger::{Found, Ledger, Ruling};
 pub use machine::{LogState, SharedLog};
 pub use place::Place;
 pub use root::{CheckpointAt, HistoryExtent, LiveExtent, ManifestPage, OlderHistory, StoreRoot, Whereabouts};

@@ -130,6 +130,9 @@ impl<L: Ledger> SharedLog<L> {
             };
         };
         let root = StoreRoot::decode(&root.bytes).map_err(damaged)?;
+        if self.tail.is_none() {
+            self.tail = Tail::found(&self.home)?;
+        }
         match (&self.tail, root.checkpoint) {
             (None, Some(at)) => Ok(Stage::Checkpoint(root, at)),
             (None, None) | (Some(_), _) => self.route(root),
@@ -142,7 +145,7 @@ impl<L: Ledger> SharedLog<L> {
         match root.whereabouts(ordinal) {
             Whereabouts::Live => {
                 let begin = Place::begin(root.live.ordinal, root.live.extent);
-                let place = self.tail.get_or_insert_with(|| Tail::begin(begin)).place;
+                let place = self.tail_or_begin(begin)?.place;
                 match place.ordinal > begin.ordinal || place.extent == begin.extent {
                     true => Ok(Stage::Live),
                     false => Err(Failure::Damaged("the root names another extent".to_owned())),
@@ -154,6 +157,13 @@ impl<L: Ledger> SharedLog<L> {
                 "the root does not say where extent {ordinal} is"
             ))),
         }
+    }
+
+    fn tail_or_begin(&mut self, begin: Place) -> Result<&mut Tail<L>, Failure> {
+        if self.tail.is_none() {
+            self.tail = Some(Tail::begin(&self.home, begin)?);
+        }
+        Ok(self.tail.as_mut().expect("it is there now"))
     }
 
     fn checkpoint_read(
@@ -170,7 +180,7 @@ impl<L: Ledger> SharedLog<L> {
         if checkpoint.place != at.place {
             return Err(Failure::Damaged("the checkpoint is of another place".to_owned()));
         }
-        self.tail = Some(Tail::restore(checkpoint)?);
+        self.tail = Some(Tail::restore(&self.home, checkpoint)?);
         self.route(root)
     }
 
@@ -197,7 +207,10 @@ impl<L: Ledger> SharedLog<L> {
             Err(failure) => return self.fail(failure),
         };
         let begin = Place::begin(extent.ordinal, extent.extent);
-        let tail = self.tail.get_or_insert_with(|| Tail::begin(begin));
+        let tail = match self.tail_or_begin(begin) {
+            Ok(tail) => tail,
+            Err(failure) => return self.fail(failure),
+        };
         if tail.place.extent != extent.extent {
             return self.fail(Failure::Damaged("the history is of another extent".to_owned()));
         }

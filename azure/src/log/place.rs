@@ -35,13 +35,13 @@ impl Place {
 }
 
 impl FieldWriter {
-    pub(super) fn place(&mut self, place: Place) -> &mut Self {
+    pub(crate) fn place(&mut self, place: Place) -> &mut Self {
         self.u64(place.ordinal).u64(place.slot.0).uuid(place.extent.0)
     }
 }
 
 impl FieldReader<'_> {
-    pub(super) fn place(&mut self) -> Result<Place, Malformed> {
+    pub(crate) fn place(&mut self) -> Result<Place, Malformed> {
         Ok(Place {
             ordinal: self.u64()?,
             slot: SlotNumber(self.u64()?),

@@ -32,6 +32,9 @@ impl<L: Ledger> SharedLog<L> {
         }
         while !self.waiting.queue.is_empty() {
             let next = self.next();
+            if next.is_none() && !self.rules_anew() {
+                return;
+            }
             let chosen = self.choose(next.is_some());
             let Some(next) = next.filter(|_| !chosen.is_empty()) else {
                 return;
@@ -69,6 +72,18 @@ impl<L: Ledger> SharedLog<L> {
         })
     }
 
+    /// Whether more is known, or more were asked for, than when all that wait were ruled on last. While groups are under way nobody who comes
+    /// can be answered before more is known.
+    fn rules_anew(&mut self) -> bool {
+        let place = self.tail.as_ref().map(|tail| tail.place);
+        let came = match self.flight.0.is_empty() {
+            true => self.waiting.queue.back().map_or(0, |asked| asked.caller.came),
+            false => 0,
+        };
+        let now = Some((place, self.looking.known, came));
+        std::mem::replace(&mut self.ruled, now) != now
+    }
+
     /// Rules on all that wait. Returns those of the next group, if one may be made; others that fit wait on.
     fn choose(&mut self, may_pin: bool) -> Vec<Asked<L::Request>> {
         let tail = self.tail.as_ref().expect("an open log has one");
@@ -78,9 +93,13 @@ impl<L: Ledger> SharedLog<L> {
         }
         let (mut chosen, mut bytes, mut is_full) = (Vec::new(), 0, !may_pin);
         let (mut kept, mut answers) = (std::collections::VecDeque::new(), Vec::new());
-        for asked in std::mem::take(&mut self.waiting.queue) {
-            match tail.ledger.rule(&ahead, &asked.request) {
+        for mut asked in std::mem::take(&mut self.waiting.queue) {
+            match tail.ledger.rule(&mut ahead, &mut asked.request) {
                 Ruling::Known(answer) => answers.push((asked, Outcome::Durable(answer))),
+                Ruling::Unclear(why) => {
+                    let id = L::id(&asked.request);
+                    answers.push((asked, Outcome::Unknown(id, Why::Unclear(why))));
+                }
                 // Somebody may have stored more before this one came, which is not known here yet.
                 Ruling::Refused(refusal) if asked.caller.came <= self.looking.known => {
                     answers.push((asked, Outcome::Refused(refusal)));
@@ -92,7 +111,6 @@ impl<L: Ledger> SharedLog<L> {
                         continue;
                     }
                     bytes += asked.bytes;
-                    tail.ledger.claim(&mut ahead, &asked.request);
                     chosen.push(asked);
                 }
                 Ruling::Refused(_) => {
@@ -111,11 +129,14 @@ impl<L: Ledger> SharedLog<L> {
     }
 
     /// From here on the slot and the bytes of this group never change.
-    fn pin(&mut self, next: Next, chosen: Vec<Asked<L::Request>>) {
+    fn pin(&mut self, next: Next, mut chosen: Vec<Asked<L::Request>>) {
         let tail = self.tail.as_ref().expect("an open log has one");
-        let requests: Vec<&L::Request> = chosen.iter().map(|asked| &asked.request).collect();
-        let body = tail.ledger.body(&requests);
+        let ahead = self.flight.0.iter().map(|pinned| pinned.requests.len()).sum();
         let before = self.flight.0.back().map_or(tail.time, |pinned| pinned.group.time);
+        let requests: Vec<&L::Request> = chosen.iter().map(|asked| &asked.request).collect();
+        let time = self.now.wall.max(before).max(tail.ledger.earliest(&requests));
+        let mut requests: Vec<&mut L::Request> = chosen.iter_mut().map(|asked| &mut asked.request).collect();
+        let body = tail.ledger.body(ahead, &mut requests, time);
         let is_inline = self.settings.fits_slot(body.len());
         self.groups += 1;
         let group = Group {
@@ -126,7 +147,7 @@ impl<L: Ledger> SharedLog<L> {
             extent: next.extent,
             slot: next.slot,
             predecessor: next.predecessor,
-            time: self.now.wall.max(before),
+            time,
             seal: next.seal,
             body: match is_inline {
                 true => GroupBody::Inline(body.clone()),

@@ -87,12 +87,12 @@ impl<L: Ledger> SharedLog<L> {
         {
             self.spare = Spare::None;
         }
-        for request in pinned.requests {
+        let requests: Vec<_> = pinned.requests.iter().map(|pinned| &pinned.asked.request).collect();
+        let answers = tail.ledger.answers(&requests);
+        assert_eq!(answers.len(), requests.len(), "each request has its answer");
+        for (request, answer) in pinned.requests.into_iter().zip(answers) {
             self.waiting.forgets(request.asked.bytes);
             if request.is_awaited {
-                let tail = self.tail.as_ref().expect("as before");
-                let answer = tail.ledger.find(L::id(&request.asked.request));
-                let answer = answer.expect("a durable group has its transactions");
                 self.answer(request.asked.caller, Outcome::Durable(answer));
             }
         }

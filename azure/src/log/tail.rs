@@ -26,21 +26,34 @@ pub(crate) struct Tail<L> {
 
 impl<L: Ledger> Tail<L> {
     /// The begin of a log.
-    pub fn begin(place: Place) -> Self {
-        Self {
-            ledger: L::empty(),
+    pub fn begin(home: &L::Home, place: Place) -> Result<Self, Failure> {
+        Ok(Self {
+            ledger: L::begin(home).map_err(Failure::Host)?,
             place,
             last: None,
             time: Timestamp(i64::MIN),
             extent_bytes: 0,
             is_unproven: false,
-        }
+        })
+    }
+
+    /// What this host knows by itself.
+    pub fn found(home: &L::Home) -> Result<Option<Self>, Failure> {
+        let found = L::found(home).map_err(Failure::Host)?;
+        Ok(found.map(|found| Self {
+            ledger: found.ledger,
+            place: found.place,
+            last: found.last,
+            time: found.time,
+            extent_bytes: 0,
+            is_unproven: found.place.slot > SlotNumber::FIRST,
+        }))
     }
 
     /// What a checkpoint says.
-    pub fn restore(checkpoint: Checkpoint) -> Result<Self, Failure> {
+    pub fn restore(home: &L::Home, checkpoint: Checkpoint) -> Result<Self, Failure> {
         Ok(Self {
-            ledger: L::restore(&checkpoint.ledger).map_err(Failure::Damaged)?,
+            ledger: L::restore(home, &checkpoint.ledger).map_err(Failure::Damaged)?,
             place: checkpoint.place,
             last: checkpoint.last,
             time: checkpoint.time,
@@ -93,6 +106,7 @@ impl<L: Ledger> Tail<L> {
             Some(_) => self.extent_bytes = 0,
             None => self.extent_bytes += body.len() as u64,
         }
+        self.ledger.reached(self.place, self.last, self.time);
         Ok(())
     }
 

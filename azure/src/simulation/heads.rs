@@ -7,7 +7,7 @@ use bytes::Bytes;
 use streamkit_engine::Timestamp;
 use uuid::Uuid;
 
-use crate::log::{FieldReader, FieldWriter, GroupId, Ledger, Malformed, Ruling};
+use crate::log::{FieldReader, FieldWriter, Found, GroupId, Ledger, Malformed, Ruling};
 
 const BODY: [u8; 4] = *b"simb";
 const STATE: [u8; 4] = *b"sims";
@@ -119,16 +119,21 @@ impl Entry {
 }
 
 impl Ledger for Heads {
+    type Home = ();
     type Request = Entry;
     type Answer = Stored;
     type Refusal = Misfit;
     type Ahead = AheadHeads;
 
-    fn empty() -> Self {
-        Self::default()
+    fn begin((): &()) -> Result<Self, String> {
+        Ok(Self::default())
     }
 
-    fn restore(bytes: &Bytes) -> Result<Self, String> {
+    fn found((): &()) -> Result<Option<Found<Self>>, String> {
+        Ok(None)
+    }
+
+    fn restore((): &(), bytes: &Bytes) -> Result<Self, String> {
         let read = || -> Result<Self, Malformed> {
             let mut fields = FieldReader::new(bytes, STATE, "simulated state")?;
             let count = fields.u64()?;
@@ -179,7 +184,52 @@ impl Ledger for Heads {
         entry.padding + 48
     }
 
-    fn rule(&self, ahead: &AheadHeads, entry: &Entry) -> Ruling<Self> {
+    fn rule(&self, ahead: &mut AheadHeads, entry: &mut Entry) -> Ruling<Self> {
+        let ruling = self.ruling(ahead, entry);
+        if let Ruling::Fits = ruling {
+            self.claim(ahead, entry);
+        }
+        ruling
+    }
+
+    fn claim(&self, ahead: &mut AheadHeads, entry: &Entry) {
+        let head = self.head(entry.segment);
+        *ahead.heads.entry(entry.segment).or_insert(head) += 1;
+        ahead.ids.push(entry.id);
+    }
+
+    fn earliest(&self, _: &[&Entry]) -> Timestamp {
+        Timestamp(i64::MIN)
+    }
+
+    fn body(&self, _: usize, entries: &mut [&mut Entry], _: Timestamp) -> Bytes {
+        let mut fields = FieldWriter::new(BODY);
+        fields.list(entries, |fields, entry| entry.put(fields));
+        fields.done()
+    }
+
+    fn apply(&mut self, _: GroupId, _: Timestamp, body: &Bytes) -> Result<(), String> {
+        for entry in Entry::all(body).map_err(|why| why.to_string())? {
+            self.add(&entry)?;
+        }
+        Ok(())
+    }
+
+    fn answers(&self, entries: &[&Entry]) -> Vec<Stored> {
+        let found = entries.iter().map(|entry| self.find(entry.id));
+        found
+            .map(|found| found.expect("a durable group has its transactions"))
+            .collect()
+    }
+}
+
+impl Heads {
+    /// Where a transaction stands.
+    pub fn find(&self, id: Uuid) -> Option<Stored> {
+        self.ids.get(&id).copied()
+    }
+
+    fn ruling(&self, ahead: &AheadHeads, entry: &Entry) -> Ruling<Self> {
         if let Some(stored) = self.find(entry.id) {
             return Ruling::Known(stored);
         }
@@ -201,31 +251,6 @@ impl Ledger for Heads {
         }
     }
 
-    fn claim(&self, ahead: &mut AheadHeads, entry: &Entry) {
-        let head = self.head(entry.segment);
-        *ahead.heads.entry(entry.segment).or_insert(head) += 1;
-        ahead.ids.push(entry.id);
-    }
-
-    fn body(&self, entries: &[&Entry]) -> Bytes {
-        let mut fields = FieldWriter::new(BODY);
-        fields.list(entries, |fields, entry| entry.put(fields));
-        fields.done()
-    }
-
-    fn apply(&mut self, _: GroupId, _: Timestamp, body: &Bytes) -> Result<(), String> {
-        for entry in Entry::all(body).map_err(|why| why.to_string())? {
-            self.add(&entry)?;
-        }
-        Ok(())
-    }
-
-    fn find(&self, id: Uuid) -> Option<Stored> {
-        self.ids.get(&id).copied()
-    }
-}
-
-impl Heads {
     fn misfit(&self, head: u64) -> Ruling<Self> {
         let behind = self.count;
         Ruling::Refused(Misfit { head, behind })

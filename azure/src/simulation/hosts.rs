@@ -85,7 +85,7 @@ impl Host {
         self.boots += 1;
         self.running = Some(Running {
             started: now,
-            log: SharedLog::new(settings, of_log, dice.any()),
+            log: SharedLog::new(settings, (), of_log, dice.any()),
             collector: Collector::new(collector, of_collector, dice.any()),
             calls: BTreeSet::new(),
             callers: BTreeMap::new(),

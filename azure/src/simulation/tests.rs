@@ -41,7 +41,7 @@ impl Rig {
             boot: Uuid::from_u128(1 << 64),
         };
         Self {
-            log: SharedLog::new(settings, boot, 1),
+            log: SharedLog::new(settings, (), boot, 1),
             storage: Storage::default(),
             millis: 0,
             calls: Vec::new(),

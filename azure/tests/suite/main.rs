@@ -1,9 +1,11 @@
 //! Access to a storage account, tried on a real emulator: what it answers, what it does when answers are lost, and what no answer proves.
 
 mod blobs;
+mod conformance;
 mod credentials;
 mod driver;
 mod emulator;
+mod hosts;
 mod identities;
 mod lost;
 mod medium;
@@ -11,5 +13,6 @@ mod probe;
 mod proxy;
 mod races;
 mod rows;
+mod stores;
 mod support;
 mod transactions;

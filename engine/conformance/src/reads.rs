@@ -329,14 +329,14 @@ pub async fn a_read_that_ends_at_the_head_tells_nothing_of_what_comes_later(f: F
     let mut reader = ending(LogCursor::default());
     let mut seen = Vec::new();
     for n in 7.. {
-        // Whatever is committed between two batches.
-        append(&*store, &path("s", "a"), n, &[&large]).await.unwrap();
         let Some(batch) = reader.next_batch().await.unwrap() else {
             break;
         };
         for piece in &batch.pieces {
             piece.entries(&mut seen).unwrap();
         }
+        // Whatever is committed between two batches.
+        append(&*store, &path("s", "a"), n, &[&large]).await.unwrap();
     }
     assert!(seen.iter().map(|entry| entry.sequence.0).eq(1..=6));
     let (rest, _) = drain_pieces(&mut *ending(reader.cursor())).await;

@@ -93,7 +93,7 @@ pub struct SpacesRead {
     pub limit: u64,
 }
 
-/// A running read of a snapshot. It ends at the head (for spaces, the tail) of the moment it began.
+/// A running read of a snapshot. It ends at the head (for spaces, the tail) of one moment between when it was made and its first batch.
 #[async_trait]
 pub trait EntryReader: Send {
     /// The next entries in order, never an empty batch; `None` at the end. A batch holds about 256 KiB, or one

@@ -117,7 +117,7 @@ pub struct PiecesRead {
     pub entries: u64,
     /// No further ones once they have so many bytes of payload and metadata: the last one may go beyond.
     pub bytes: u64,
-    /// A read of the log ends at its head of when it was made, instead of going on with what is committed later.
+    /// A read of the log ends at its head of a moment between when it was made and its first batch, instead of going on with what is committed later.
     pub ends_at_head: bool,
 }
 

@@ -9,6 +9,7 @@ use crate::disk::blocks::Blocks;
 use crate::error::{AppendError, Rejection};
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::Encoded;
+use crate::log::opened::StoreLog;
 use crate::log::writer::LogWriter;
 use streamkit_record::{SegmentPath, Sequence};
 
@@ -27,10 +28,7 @@ pub(super) fn commit_control(committer: &StoreCommitter, writer: &mut LogWriter,
             answer(reply, status);
         }
         Request::Delete { path, reply, .. } => {
-            let outcome = match committer.log.catalog().find(&path).is_some() {
-                false => Err(Rejection::NoSuchSequence(path).into()),
-                true => Ok(Encoded::delete(&path)),
-            };
+            let outcome = deletion_of(&committer.log, &path).map_err(AppendError::from);
             answer(
                 reply,
                 outcome.and_then(|encoded| commit_alone(committer, writer, encoded)),
@@ -46,18 +44,33 @@ fn trim(
     path: &SegmentPath,
     first: Sequence,
 ) -> Result<(), AppendError> {
-    let status = committer
-        .log
+    match trim_of(&committer.log, path, first)? {
+        Some(encoded) => commit_alone(committer, writer, encoded),
+        None => Ok(()),
+    }
+}
+
+/// The transaction that trims a segment; `None`: nothing below `first` is readable already.
+pub(crate) fn trim_of(log: &StoreLog, path: &SegmentPath, first: Sequence) -> Result<Option<Encoded>, Rejection> {
+    let status = log
         .catalog()
         .status(path)
         .filter(|status| first <= status.last_sequence);
     let status = status.ok_or_else(|| Rejection::NoSuchSequence(path.clone()))?;
     if first <= status.first_sequence {
-        return Ok(());
+        return Ok(None);
     }
-    let run = committer.log.locate(path, first).map_err(Rejection::Storage)?;
+    let run = log.locate(path, first).map_err(Rejection::Storage)?;
     let (_, run) = run.ok_or_else(|| Rejection::NoSuchSequence(path.clone()))?;
-    commit_alone(committer, writer, Encoded::trim(path, first, run.timestamp))
+    Ok(Some(Encoded::trim(path, first, run.timestamp)))
+}
+
+/// The transaction that deletes a segment.
+pub(crate) fn deletion_of(log: &StoreLog, path: &SegmentPath) -> Result<Encoded, Rejection> {
+    match log.catalog().find(path).is_some() {
+        true => Ok(Encoded::delete(path)),
+        false => Err(Rejection::NoSuchSequence(path.clone())),
+    }
 }
 
 pub(super) fn commit_alone(

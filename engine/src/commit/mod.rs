@@ -3,10 +3,10 @@
 
 pub(crate) mod budget;
 pub(crate) mod committer;
-mod control;
+pub(crate) mod control;
 pub(crate) mod drive;
 pub(crate) mod group;
-mod leases;
+pub(crate) mod leases;
 pub(crate) mod line;
 pub mod order;
 pub(crate) mod queue;

@@ -50,6 +50,7 @@ pub(crate) enum Request {
 }
 
 /// A request about a lease.
+#[derive(Clone, Debug)]
 pub(crate) struct LeaseRequest {
     pub(crate) key: Name,
     pub(crate) holder: Name,
@@ -57,7 +58,7 @@ pub(crate) struct LeaseRequest {
 }
 
 /// The requested change.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum LeaseChange {
     /// Grant for this long, or renew if its holder asks.
     Acquire(Duration),

@@ -1,5 +1,6 @@
 //! A store on a local disk: a façade over queue, log and index. It makes no decisions.
 
+pub(crate) mod admission;
 mod blocking;
 pub(crate) mod proposal;
 pub(crate) mod replica;
@@ -100,6 +101,16 @@ impl LocalStore {
             self.threads.commit.start(Arc::clone(&self.committer));
         }
         Ok(())
+    }
+
+    /// Whether somebody follows its durable tail.
+    pub fn is_followed(&self) -> bool {
+        self.log().tail.receiver_count() > 0
+    }
+
+    /// Whether nothing was ever stored in it.
+    pub fn is_new(&self) -> bool {
+        self.log().writer().state.trx_number == 0
     }
 
     /// Whether nobody else holds this store and nothing runs for it in the background. A halted store never counts as

@@ -280,28 +280,39 @@ async fn bytes_that_are_no_transactions_or_do_not_follow_are_refused_and_land_no
     one.land(append("a", 4, &[b"w"]).commit(3, Timestamp(12))).unwrap_err();
 }
 
-fn proposal(segment: &str, first: Sequence, payload: &'static str) -> Proposal {
-    let record = Record::new(payload);
-    Proposal::new(Transaction::single(path(segment), first, vec![record])).unwrap()
+fn transaction(segment: &str, first: Sequence, payload: &'static str) -> Transaction {
+    Transaction::single(path(segment), first, vec![Record::new(payload)])
 }
 
-/// Plans what fits of some proposals on one host, and lands it on all. Returns what was planned.
-fn commit(hosts: &[&Replica], mut proposals: Vec<Proposal>) -> Vec<(u64, Timestamp, Proposal)> {
-    let (mut plan, first) = (Plan::default(), hosts[0].last().number + 1);
-    let mut planned = Vec::new();
-    for mut proposal in proposals.drain(..) {
+fn proposal(transaction: &Transaction) -> Proposal {
+    Proposal::append(transaction.clone()).unwrap()
+}
+
+/// Plans what fits of some transactions on one host, and lands it on all. Returns what was planned, and its answer.
+fn commit(hosts: &[&Replica], transactions: &[Transaction]) -> Vec<(Transaction, Committed)> {
+    let (mut plan, mut planned, mut fit) = (Plan::default(), Vec::new(), Vec::new());
+    for transaction in transactions {
+        let mut proposal = proposal(transaction);
         let admitted = hosts[0].admit(&mut plan, &mut proposal).unwrap();
         if matches!(admitted, Admission::Fits) {
             planned.push(proposal);
+            fit.push(transaction.clone());
         }
     }
     let time = hosts[0].earliest(&planned).max(Timestamp(5_000));
-    let bytes = hosts[0].transactions(&mut planned, time);
+    let bytes = hosts[0].transactions(0, &mut planned, time);
     hosts.iter().for_each(|host| host.land(&bytes).unwrap());
-    (first..)
-        .zip(planned)
-        .map(|(number, proposal)| (number, time, proposal))
+    let planned: Vec<&Proposal> = planned.iter().collect();
+    fit.into_iter()
+        .zip(hosts[0].landed(&planned).into_iter().map(of_append))
         .collect()
+}
+
+fn of_append(landed: Landed) -> Committed {
+    match landed {
+        Landed::Append(committed) => committed,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -310,28 +321,27 @@ async fn what_one_host_planned_every_host_answers_alike() {
     let (one_engine, other_engine) = (open(&here), open(&there));
     let (one, other) = (replica(&one_engine), replica(&other_engine));
     let next = SegmentAppend::NEXT;
-    let placed = proposal("a", Sequence(1), "first");
-    let unplaced = proposal("a", next, "second");
-    let conflicting = proposal("a", Sequence(7), "no");
+    let placed = transaction("a", Sequence(1), "first");
+    let unplaced = transaction("a", next, "second");
+    let conflicting = transaction("a", Sequence(7), "no");
     let twice = unplaced.clone();
     let all = vec![
         placed,
         unplaced,
         conflicting.clone(),
         twice,
-        proposal("b", next, "third"),
+        transaction("b", next, "third"),
     ];
-    let committed = commit(&[&one, &other], all);
+    let committed = commit(&[&one, &other], &all);
     assert_eq!(
         committed.len(),
         3,
         "a repeated one waits, as one does that does not fit what is planned"
     );
-    for (number, time, proposal) in &committed {
-        let answer = one.committed(proposal, *number, *time);
+    for (transaction, answer) in &committed {
         for host in [&one, &other] {
             // As its producer sends it again, without the sequences that it got.
-            let mut again = Proposal::new(proposal.transaction().clone()).unwrap();
+            let mut again = proposal(transaction);
             let Admission::Stored(found) = host.admit(&mut Plan::default(), &mut again).unwrap() else {
                 panic!("it is landed");
             };
@@ -341,15 +351,14 @@ async fn what_one_host_planned_every_host_answers_alike() {
                 (answer.trx.number, answer.timestamp)
             );
             assert_eq!(found.segments[0].last_sequence, answer.segments[0].last_sequence);
-            let mut other_records = proposal.transaction().clone();
+            let mut other_records = transaction.clone();
             other_records.segments[0].records = vec![Record::new("other")];
-            let mut other_records = Proposal::new(other_records).unwrap();
-            let admitted = host.admit(&mut Plan::default(), &mut other_records).unwrap();
+            let admitted = host.admit(&mut Plan::default(), &mut proposal(&other_records)).unwrap();
             assert!(
                 matches!(admitted, Admission::Refused(Rejection::OtherRecords { .. })),
                 "{admitted:?}"
             );
-            let admitted = host.admit(&mut Plan::default(), &mut conflicting.clone()).unwrap();
+            let admitted = host.admit(&mut Plan::default(), &mut proposal(&conflicting)).unwrap();
             let head = Sequence(2);
             assert!(
                 matches!(admitted, Admission::Refused(Rejection::Conflict { head: found, .. }) if found == head),
@@ -364,24 +373,22 @@ async fn a_plan_that_another_host_overtook_is_made_anew_behind_what_that_one_lan
     let disk = Simulated::default();
     let engine = open(&disk);
     let one = replica(&engine);
-    let (mut any, mut exact) = (
-        proposal("a", SegmentAppend::NEXT, "any"),
-        proposal("a", Sequence(2), "exact"),
-    );
+    let wanted = [
+        transaction("a", SegmentAppend::NEXT, "any"),
+        transaction("a", Sequence(2), "exact"),
+    ];
+    let [mut any, mut exact] = wanted.each_ref().map(proposal);
     let mut plan = Plan::default();
     assert!(matches!(one.admit(&mut plan, &mut any).unwrap(), Admission::Fits));
     assert!(matches!(one.admit(&mut plan, &mut exact).unwrap(), Admission::Fits));
-    let lost = one.transactions([&mut any, &mut exact], Timestamp(5_000));
+    let lost = one.transactions(0, [&mut any, &mut exact], Timestamp(5_000));
     one.land(append("a", 1, &[b"another's"]).commit(1, Timestamp(5_001)))
         .unwrap();
     one.land(&lost).unwrap_err();
-    let again = commit(&[&one], vec![any, exact]);
+    let again = commit(&[&one], &wanted);
     let firsts: Vec<_> = again
         .iter()
-        .map(|(number, time, proposal)| {
-            let answer = one.committed(proposal, *number, *time);
-            (answer.segments[0].last_sequence, answer.timestamp)
-        })
+        .map(|(_, answer)| (answer.segments[0].last_sequence, answer.timestamp))
         .collect();
     // What takes any sequence was asked for first, and the other one's sequence is taken now.
     assert_eq!(firsts, [(Sequence(2), Timestamp(5_001))]);
@@ -398,8 +405,8 @@ async fn a_segment_begins_anew_behind_its_deletion_and_a_fence_holds_as_the_log_
     one.land(append("a", 1, &[b"x"]).commit(1, Timestamp(5_000))).unwrap();
     one.land(Encoded::delete(&path("a")).commit(2, Timestamp(5_000)))
         .unwrap();
-    let (_, time, _) = &commit(&[&one], vec![proposal("a", Sequence(1), "anew")])[0];
-    assert_eq!(*time, Timestamp(5_001));
+    let (_, anew) = &commit(&[&one], &[transaction("a", Sequence(1), "anew")])[0];
+    assert_eq!(anew.timestamp, Timestamp(5_001));
     let number = one.last().number;
     one.land(Encoded::lease(&lease(10)).commit(number + 1, Timestamp(6_000)))
         .unwrap();
@@ -409,10 +416,76 @@ async fn a_segment_begins_anew_behind_its_deletion_and_a_fence_holds_as_the_log_
             key: name("key"),
             token: FencingToken(token),
         });
-        let admitted = one
-            .admit(&mut Plan::default(), &mut Proposal::new(fenced).unwrap())
-            .unwrap();
+        let admitted = one.admit(&mut Plan::default(), &mut proposal(&fenced)).unwrap();
         let refused = matches!(admitted, Admission::Refused(Rejection::FencedOff(_)));
         assert_eq!(!refused, holds, "{admitted:?}");
     }
+}
+
+/// Rules on one proposal alone, lands what it makes on all, and returns its answer.
+fn change(hosts: &[&Replica], mut proposal: Proposal) -> Landed {
+    let admitted = hosts[0].admit(&mut Plan::default(), &mut proposal).unwrap();
+    assert!(matches!(admitted, Admission::Fits), "{admitted:?}");
+    let bytes = hosts[0].transactions(0, [&mut proposal], Timestamp(5_000));
+    hosts.iter().for_each(|host| host.land(&bytes).unwrap());
+    hosts[0].landed(&[&proposal]).remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trims_deletions_and_leases_are_ruled_on_as_by_a_store_of_its_own_and_go_alone() {
+    let (here, there) = (Simulated::default(), Simulated::new(5));
+    let (one_engine, other_engine) = (open(&here), open(&there));
+    let (one, other) = (replica(&one_engine), replica(&other_engine));
+    let hosts = [&one, &other];
+    let next = SegmentAppend::NEXT;
+    commit(&hosts, &[transaction("a", next, "1"), transaction("a", next, "2")]);
+    let mut plan = Plan::default();
+    let admits = |plan: &mut Plan, mut proposal| one.admit(plan, &mut proposal).unwrap();
+    // Behind what is planned it waits, and nothing overtakes it.
+    let appended = proposal(&transaction("a", next, "3"));
+    assert!(matches!(admits(&mut plan, appended.clone()), Admission::Fits));
+    assert!(matches!(
+        admits(&mut plan, Proposal::trim(path("a"), Sequence(2))),
+        Admission::Waits
+    ));
+    assert!(matches!(admits(&mut plan, appended), Admission::Waits));
+    let Landed::Trim(Some(status)) = change(&hosts, Proposal::trim(path("a"), Sequence(2))) else {
+        panic!("it is trimmed");
+    };
+    assert_eq!(status.first_sequence, Sequence(2));
+    let again = admits(&mut Plan::default(), Proposal::trim(path("a"), Sequence(2)));
+    assert!(matches!(again, Admission::Stands(Landed::Trim(Some(_)))), "{again:?}");
+    let beyond = admits(&mut Plan::default(), Proposal::trim(path("a"), Sequence(9)));
+    assert!(
+        matches!(beyond, Admission::Refused(Rejection::NoSuchSequence(_))),
+        "{beyond:?}"
+    );
+
+    let acquire = |holder| Proposal::acquire_lease(name("key"), name(holder), Duration::from_secs(60)).unwrap();
+    let Landed::Lease(Some(granted)) = change(&hosts, acquire("a")) else {
+        panic!("it is granted");
+    };
+    for host in hosts {
+        assert_eq!(host.store().lease(&name("key")).await.unwrap(), Some(granted.clone()));
+        let taken = host.admit(&mut Plan::default(), &mut acquire("b")).unwrap();
+        assert!(matches!(taken, Admission::Stands(Landed::Lease(None))), "{taken:?}");
+    }
+    // Its holder asks another host.
+    assert_eq!(
+        change(&[&other, &one], acquire("a")),
+        Landed::Lease(Some(granted.clone()))
+    );
+    let released = change(&[&other, &one], Proposal::release_lease(name("key"), name("a")));
+    assert_eq!(released, Landed::Lease(Some(granted.clone())));
+    let Landed::Lease(Some(later)) = change(&hosts, acquire("b")) else {
+        panic!("it is free");
+    };
+    assert!(later.token > granted.token);
+
+    assert_eq!(change(&hosts, Proposal::delete(path("a"))), Landed::Delete);
+    let gone = admits(&mut Plan::default(), Proposal::delete(path("a")));
+    assert!(
+        matches!(gone, Admission::Refused(Rejection::NoSuchSequence(_))),
+        "{gone:?}"
+    );
 }

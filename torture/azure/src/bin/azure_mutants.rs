@@ -239,7 +239,7 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "a commit time is what the clock says",
         "azure/src/log/planning.rs",
-        "time: self.now.wall.max(before),",
+        "self.now.wall.max(before).max(tail.ledger.earliest(&requests))",
         "time: { _ = before; self.now.wall },",
     ),
     mutant(

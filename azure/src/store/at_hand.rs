@@ -1,0 +1,174 @@
+//! The log of one store at this host, begun when somebody needs it, and begun anew after it failed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use streamkit_engine::clock::Clock;
+use streamkit_engine::{AppendError, Landed, Proposal, ReadError, StoreId};
+use uuid::Uuid;
+
+use super::told;
+use crate::driver::Driver;
+use crate::ledger::{CopyHome, ReplicaLedger};
+use crate::log::{Boot, Failure, Outcome, Settings, Why};
+use crate::medium::Medium;
+
+/// A log that failed is begun anew after so long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The log of a store.
+pub(super) struct AtHand {
+    pub store: StoreId,
+    pub host: Uuid,
+    pub medium: Arc<dyn Medium>,
+    pub settings: Settings,
+    pub home: CopyHome,
+    pub clock: Arc<dyn Clock>,
+    /// How long whoever appends, and whoever reads, waits.
+    pub patience: (Duration, Duration),
+    at_work: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    driver: Option<Arc<Driver<ReplicaLedger>>>,
+    /// Whether it makes a store that is not there.
+    creates: bool,
+    failed: Option<(Duration, Failure)>,
+    is_closed: bool,
+}
+
+impl AtHand {
+    pub(super) fn new(
+        store: StoreId,
+        host: Uuid,
+        medium: Arc<dyn Medium>,
+        settings: Settings,
+        home: CopyHome,
+        clock: Arc<dyn Clock>,
+        patience: (Duration, Duration),
+    ) -> Self {
+        Self {
+            store,
+            host,
+            medium,
+            settings,
+            home,
+            clock,
+            patience,
+            at_work: Mutex::default(),
+        }
+    }
+
+    /// The log at work. `creates`: it makes the store if it is not there.
+    fn driver(&self, creates: bool) -> Result<Arc<Driver<ReplicaLedger>>, Why> {
+        let mut state = self.state();
+        if state.is_closed {
+            return Err(Why::Closed);
+        }
+        if let Some((since, failure)) = &state.failed {
+            // That nobody had made the store is over as soon as somebody does.
+            let is_over = *failure == Failure::NoStore || self.clock.uptime() >= *since + PAUSE;
+            if !is_over {
+                return Err(Why::Failed(failure.clone()));
+            }
+            (state.failed, state.driver) = (None, None);
+        }
+        if creates && !state.creates {
+            // What the other one has under way are looks, which fail and begin again here.
+            (state.creates, state.driver) = (true, None);
+        }
+        let driver = state.driver.get_or_insert_with(|| {
+            let settings = Settings {
+                creates,
+                slot_bytes: self.medium.slot_bytes_max(),
+                ..self.settings
+            };
+            let boot = Boot {
+                host: self.host,
+                boot: Uuid::new_v4(),
+            };
+            let seed = boot.boot.as_u64_pair().0;
+            let (medium, home, clock) = (self.medium.clone(), self.home.clone(), self.clock.clone());
+            Arc::new(Driver::start(medium, settings, home, boot, seed, clock))
+        });
+        Ok(driver.clone())
+    }
+
+    /// Stores what a proposal wants.
+    pub(super) async fn ask(&self, proposal: Proposal) -> Result<Landed, AppendError> {
+        let outcome = match self.driver(true) {
+            Ok(driver) => {
+                let outcome = driver.ask(proposal, self.patience.0).await;
+                if let Outcome::NotStored(Why::Failed(failure)) | Outcome::Unknown(_, Why::Failed(failure)) = &outcome {
+                    self.has_failed(&driver, failure);
+                }
+                outcome
+            }
+            Err(why) => Outcome::NotStored(why),
+        };
+        told::outcome(self.store, outcome)
+    }
+
+    /// Waits until the copy has everything that was durable when this was called.
+    pub(super) async fn look(&self) -> Result<(), ReadError> {
+        let looked = self.try_look().await;
+        looked.map_err(|why| told::not_read(self.store, &why))
+    }
+
+    async fn try_look(&self) -> Result<(), Why> {
+        let creates = self.state().creates;
+        let driver = self.driver(creates)?;
+        match driver.look(self.patience.1).await {
+            // Nobody ever wrote to it.
+            Err(Why::Failed(Failure::NoStore)) if self.home.copy.is_new() => {
+                self.has_failed(&driver, &Failure::NoStore);
+                Ok(())
+            }
+            Err(Why::Failed(failure)) => {
+                self.has_failed(&driver, &failure);
+                Err(Why::Failed(failure))
+            }
+            // Another log took its place meanwhile.
+            Err(Why::Closed) if !self.state().is_closed && !self.is_at_work(&driver) => Box::pin(self.try_look()).await,
+            looked => looked,
+        }
+    }
+
+    fn is_at_work(&self, driver: &Arc<Driver<ReplicaLedger>>) -> bool {
+        let state = self.state();
+        state.driver.as_ref().is_some_and(|own| Arc::ptr_eq(own, driver))
+    }
+
+    fn has_failed(&self, driver: &Arc<Driver<ReplicaLedger>>, failure: &Failure) {
+        let mut state = self.state();
+        if state.driver.as_ref().is_some_and(|own| Arc::ptr_eq(own, driver)) && state.failed.is_none() {
+            if *failure != Failure::NoStore {
+                tracing::error!(store = %self.store, %failure, "the shared log of a store cannot go on");
+            }
+            state.failed = Some((self.clock.uptime(), failure.clone()));
+        }
+    }
+
+    /// Why it takes no writes now.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let failed = self.state().failed.as_ref().map(|(_, failure)| failure.clone());
+        failed.filter(|failure| *failure != Failure::NoStore)
+    }
+
+    /// Leaves the log: what is pinned is resolved, and nothing else is taken.
+    pub(super) async fn close(&self) {
+        let driver = {
+            let mut state = self.state();
+            state.is_closed = true;
+            state.driver.take()
+        };
+        if let Some(driver) = driver {
+            driver.leave().await;
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

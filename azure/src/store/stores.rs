@@ -1,0 +1,256 @@
+//! All stores of an account at this host.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use streamkit_engine::boundary::figures::Figures;
+use streamkit_engine::clock::{Clock, SystemClock};
+use streamkit_engine::{Engine, OpenError, StorageError, Store, StoreId, Stores};
+use uuid::Uuid;
+
+use super::at_hand::AtHand;
+use super::health::Health;
+use super::shared::SharedStore;
+use crate::ledger::CopyHome;
+use crate::log::Settings;
+use crate::medium::Medium;
+
+/// How often a store that somebody follows is looked at, beside what others tell of it.
+const LOOK: Duration = Duration::from_secs(1);
+/// A log that is not left by then is left behind: the storage is away.
+const LEAVE: Duration = Duration::from_secs(20);
+
+/// What keeps the bytes of each store.
+pub type Media = Arc<dyn Fn(StoreId) -> Arc<dyn Medium> + Send + Sync>;
+
+/// What may be chosen.
+#[derive(Clone)]
+pub struct SharedConfig {
+    /// This host: the same at each start.
+    pub host: Uuid,
+    /// The bounds of each log.
+    pub log: Settings,
+    /// How long an append waits for its answer.
+    pub append_patience: Duration,
+    /// How long a read waits until it begins.
+    pub read_patience: Duration,
+    /// Stores open at a time, if nobody follows more.
+    pub open_stores: usize,
+    /// The clock of this host.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl SharedConfig {
+    /// The defaults.
+    pub fn new(host: Uuid) -> Self {
+        Self {
+            host,
+            log: Settings::default(),
+            append_patience: Duration::from_secs(20),
+            read_patience: Duration::from_secs(10),
+            open_stores: 1_000,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Stores whose logs several hosts share. Cheap to clone.
+#[derive(Clone)]
+pub struct SharedStores {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: SharedConfig,
+    /// Keeps the copies.
+    engine: Engine,
+    bookmarks: PathBuf,
+    media: Media,
+    health: Arc<Health>,
+    open: Mutex<Open>,
+    /// Openings, one after the other for each store, as they share no name of a file before.
+    opening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Open {
+    stores: HashMap<StoreId, Opened>,
+    uses: u64,
+    is_closed: bool,
+}
+
+struct Opened {
+    store: Arc<SharedStore>,
+    last_used: u64,
+}
+
+impl SharedStores {
+    /// Over an account. `engine` keeps the copies and nothing else; `bookmarks` is a folder of this host beside it.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(config: SharedConfig, engine: Engine, bookmarks: PathBuf, media: Media) -> std::io::Result<Self> {
+        std::fs::create_dir_all(&bookmarks)?;
+        let health = Health::new();
+        health.watch(media(StoreId(Uuid::nil())));
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                engine,
+                bookmarks,
+                media,
+                health,
+                open: Mutex::default(),
+                opening: tokio::sync::Mutex::default(),
+            }),
+        })
+    }
+
+    fn opened(&self, id: StoreId) -> Result<Option<Arc<SharedStore>>, OpenError> {
+        let mut open = self.open();
+        if open.is_closed {
+            return Err(StorageError::Closed.into());
+        }
+        open.uses += 1;
+        let uses = open.uses;
+        Ok(open.stores.get_mut(&id).map(|opened| {
+            opened.last_used = uses;
+            opened.store.clone()
+        }))
+    }
+
+    async fn open_store(&self, id: StoreId) -> Result<Arc<SharedStore>, OpenError> {
+        if let Some(store) = self.opened(id)? {
+            return Ok(store);
+        }
+        let _one = self.inner.opening.lock().await;
+        if let Some(store) = self.opened(id)? {
+            return Ok(store);
+        }
+        self.make_room().await?;
+        let engine = self.inner.engine.clone();
+        let copy = tokio::task::spawn_blocking(move || engine.open_store(id));
+        let copy = copy.await.unwrap_or(Err(StorageError::Interrupted.into()))?;
+        let config = &self.inner.config;
+        let home = CopyHome {
+            copy: copy.clone(),
+            bookmarks: self.inner.bookmarks.clone(),
+        };
+        let log = AtHand::new(
+            id,
+            config.host,
+            (self.inner.media)(id),
+            config.log,
+            home,
+            config.clock.clone(),
+            (config.append_patience, config.read_patience),
+        );
+        let store = Arc::new(SharedStore {
+            log: Arc::new(log),
+            copy,
+        });
+        let mut open = self.open();
+        if open.is_closed {
+            return Err(StorageError::Closed.into());
+        }
+        let last_used = open.uses;
+        let opened = Opened {
+            store: store.clone(),
+            last_used,
+        };
+        open.stores.insert(id, opened);
+        drop(open);
+        watch(&store);
+        Ok(store)
+    }
+
+    /// Closes the store that nobody has used for the longest time, if as many are open as may be.
+    async fn make_room(&self) -> Result<(), OpenError> {
+        let most = self.inner.config.open_stores;
+        let gone = {
+            let mut open = self.open();
+            if open.stores.len() < most {
+                return Ok(());
+            }
+            let idle = open.stores.iter().filter(|(_, opened)| is_idle(&opened.store));
+            let oldest = idle.min_by_key(|(_, opened)| opened.last_used).map(|(id, _)| *id);
+            let oldest = oldest.ok_or(OpenError::TooManyStores(most))?;
+            open.stores.remove(&oldest)
+        };
+        if let Some(gone) = gone {
+            let _ = tokio::time::timeout(LEAVE, gone.store.log.close()).await;
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nobody holds it, or follows it.
+fn is_idle(store: &Arc<SharedStore>) -> bool {
+    Arc::strong_count(store) == 1 && Arc::strong_count(&store.log) == 1 && !store.copy.is_followed()
+}
+
+/// Looks at a store for as long as somebody follows it: what others tell of it may be lost.
+fn watch(store: &Arc<SharedStore>) {
+    let store = Arc::downgrade(store);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Some(store) = store.upgrade() else { return };
+            if store.copy.is_followed()
+                && let Err(error) = store.look().await
+            {
+                tracing::debug!(%error, "a look at a shared log failed");
+            }
+        }
+    });
+}
+
+#[async_trait]
+impl Stores for SharedStores {
+    async fn store(&self, id: StoreId) -> Result<Arc<dyn Store>, OpenError> {
+        let store = self.open_store(id).await?;
+        Ok(store)
+    }
+
+    fn commit_method(&self) -> Option<&'static str> {
+        Some("shared")
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.inner.engine.figures()
+    }
+
+    fn ready(&self) -> Result<(), StorageError> {
+        if self.open().is_closed {
+            return Err(StorageError::Closed);
+        }
+        self.inner.health.check()
+    }
+
+    async fn close(&self) {
+        let stores: Vec<_> = {
+            let mut open = self.open();
+            open.is_closed = true;
+            open.stores.drain().map(|(_, opened)| opened.store).collect()
+        };
+        let leave = stores.iter().map(|store| store.log.close());
+        if tokio::time::timeout(LEAVE, futures_util::future::join_all(leave))
+            .await
+            .is_err()
+        {
+            tracing::warn!("the storage did not answer: what was under way is known when it is asked for again");
+        }
+        drop(stores);
+        self.inner.engine.close().await;
+    }
+}

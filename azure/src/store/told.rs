@@ -1,0 +1,63 @@
+//! What the log says, in the words of the boundary.
+
+use std::time::Duration;
+
+use streamkit_engine::{
+    AppendError, Busy, DamagedPlace, Landed, ReadError, Rejection, SegmentsHit, StorageError, StoreId,
+};
+
+use crate::ledger::ReplicaLedger;
+use crate::log::{Failure, Outcome, Why};
+
+/// How long whoever is refused for a while should wait, if the storage says nothing.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The answer to a proposal.
+pub(super) fn outcome(store: StoreId, outcome: Outcome<ReplicaLedger>) -> Result<Landed, AppendError> {
+    match outcome {
+        Outcome::Durable(landed) | Outcome::Refused(Ok(landed)) => Ok(landed),
+        Outcome::Refused(Err(why)) => Err(why.into()),
+        Outcome::NotStored(Why::Failed(failure)) => Err(Rejection::Storage(failed(store, &failure)).into()),
+        Outcome::NotStored(Why::Closed) => Err(Rejection::Storage(StorageError::Closed).into()),
+        Outcome::NotStored(why) => Err(Rejection::Busy(busy(&why)).into()),
+        Outcome::Unknown(_, Why::Failed(failure)) => Err(AppendError::Indeterminate(failed(store, &failure))),
+        Outcome::Unknown(_, Why::Closed) => Err(AppendError::Indeterminate(StorageError::Closed)),
+        Outcome::Unknown(_, why) => Err(AppendError::Indeterminate(StorageError::Unanswered(why.to_string()))),
+    }
+}
+
+/// Why a read does not begin.
+pub(super) fn not_read(store: StoreId, why: &Why) -> ReadError {
+    match why {
+        Why::Failed(failure) => failed(store, failure).into(),
+        Why::Closed => StorageError::Closed.into(),
+        why => ReadError::Busy(busy(why)),
+    }
+}
+
+/// Why a log cannot go on.
+pub(super) fn failed(store: StoreId, failure: &Failure) -> StorageError {
+    match failure {
+        Failure::Damaged(_) | Failure::WentBack => StorageError::Corrupt {
+            store,
+            place: DamagedPlace::Named("its log in the storage account".to_owned()),
+            found: failure.to_string(),
+            segments: SegmentsHit::Unknown,
+        },
+        Failure::Refused(_) | Failure::Host(_) | Failure::NoStore => StorageError::Halted {
+            store,
+            cause: failure.to_string(),
+        },
+    }
+}
+
+fn busy(why: &Why) -> Busy {
+    let retry_after = match why {
+        Why::Full { after: Some(after) } => *after,
+        _ => RETRY_AFTER,
+    };
+    Busy {
+        why: why.to_string(),
+        retry_after,
+    }
+}
