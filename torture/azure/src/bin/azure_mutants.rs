@@ -240,7 +240,7 @@ const MUTANTS: &[Mutant] = &[
         "a commit time is what the clock says",
         "azure/src/log/planning.rs",
         "self.now.wall.max(before).max(tail.ledger.earliest(&requests))",
-        "time: { _ = before; self.now.wall },",
+        "{ _ = before; self.now.wall }",
     ),
     mutant(
         "nobody waits when the storage asks to",
