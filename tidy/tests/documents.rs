@@ -8,7 +8,7 @@ fn cited(text: &str) -> Vec<&str> {
     let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     let words = text.split(|c| !is_path(c)).map(|word| word.trim_matches('.'));
     let roots = [
-        "azure/", "benches/", "cli/", "client/", "docs/", "engine/", "fuzz/", "server/", "tidy/", "torture/",
+        "azure/", "benches/", "cli/", "client/", "docs/", "engine/", "fuzz/", "hosts/", "server/", "tidy/", "torture/",
     ];
     let ends = [".rs", ".md"];
     words

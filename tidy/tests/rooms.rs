@@ -7,7 +7,13 @@ use streamkit_tidy::imports::{Imports, circles, imports};
 use streamkit_tidy::root;
 
 /// Crates whose rooms stand in an order: each imports only from those below it.
-const ORDERS: &[(&str, &[&str])] = &[("azure", AZURE), ("engine", ENGINE), ("server", SERVER), ("cli", CLI)];
+const ORDERS: &[(&str, &[&str])] = &[
+    ("azure", AZURE),
+    ("engine", ENGINE),
+    ("hosts", HOSTS),
+    ("server", SERVER),
+    ("cli", CLI),
+];
 
 const AZURE: &[&str] = &[
     "store",
@@ -41,6 +47,8 @@ const ENGINE: &[&str] = &[
     "error",
     "limits",
 ];
+
+const HOSTS: &[&str] = &["forwarding", "link", "presence", "choose", "bus", "host"];
 
 const SERVER: &[&str] = &[
     "http",
@@ -89,6 +97,7 @@ const CRATES: &[&str] = &[
     "engine/record",
     "client",
     "client/protocol",
+    "hosts",
     "server",
     "cli",
 ];

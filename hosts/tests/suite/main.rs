@@ -1,0 +1,5 @@
+//! Hosts that know each other: over a real emulator of a storage account, real servers of NATS and Redis, and real sockets.
+
+#[path = "../../../azure/tests/suite/emulator.rs"]
+mod emulator;
+mod presence;
