@@ -10,5 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod choose;
+pub mod forwarding;
 pub mod host;
+pub mod link;
 pub mod presence;

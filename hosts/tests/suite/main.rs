@@ -2,4 +2,6 @@
 
 #[path = "../../../azure/tests/suite/emulator.rs"]
 mod emulator;
+mod forwarding;
+mod pair;
 mod presence;
