@@ -21,3 +21,5 @@ pub mod medium;
 pub mod simulation;
 #[cfg(feature = "account")]
 pub mod store;
+#[cfg(feature = "account")]
+pub mod tools;

@@ -18,6 +18,7 @@ const ORDERS: &[(&str, &[&str])] = &[
 const AZURE: &[&str] = &[
     "store",
     "simulation",
+    "tools",
     "driver",
     "collector",
     "ledger",

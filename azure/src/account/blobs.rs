@@ -147,6 +147,12 @@ impl Blobs {
     /// The names of at most so many blobs that begin like this, in their order. A hint: it proves neither that a blob is there nor that
     /// none is.
     pub async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, CallError> {
+        let sizes = self.sizes(prefix, most).await?;
+        Ok(sizes.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The same, each with its bytes.
+    pub async fn sizes(&self, prefix: &str, most: usize) -> Result<Vec<(String, u64)>, CallError> {
         let options = BlobContainerClientListBlobsOptions {
             // An empty one would be signed here and not there.
             prefix: Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty()),
@@ -165,13 +171,16 @@ impl Blobs {
                 break;
             };
             let page = page.into_model().map_err(|_| CallError::unreadable("it is no list"))?;
-            names.extend(page.blob_items.into_iter().filter_map(|item| item.name));
+            names.extend(page.blob_items.into_iter().filter_map(|item| {
+                let bytes = item.properties.and_then(|properties| properties.content_length);
+                Some((item.name?, bytes.unwrap_or(0)))
+            }));
             if names.len() >= most {
                 break;
             }
         }
         names.truncate(most);
-        match names.iter().all(|name| name.starts_with(prefix)) {
+        match names.iter().all(|(name, _)| name.starts_with(prefix)) {
             true => Ok(names),
             false => Err(CallError::unreadable("it has names that were not asked for")),
         }

@@ -16,6 +16,7 @@
 #[cfg(feature = "account")]
 pub mod azure;
 pub mod conformance;
+mod metered;
 mod names;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use streamkit_engine::Timestamp;
 
+pub use metered::{CallFigures, MediumCall, MediumFigures, MediumMeter, MeteredMedium};
 pub use names::{BlobKind, BlobName, ExtentId, SlotNumber};
 
 /// What keeps the bytes of one store for all hosts. Every call is linearizable with those of all hosts.

@@ -5,6 +5,7 @@
 mod batch;
 mod key;
 mod multipart;
+mod partitions;
 mod query;
 mod row;
 mod transaction;

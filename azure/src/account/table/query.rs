@@ -51,10 +51,7 @@ impl Range {
             query.push_str("&$select=PartitionKey,RowKey");
         }
         if let Some(place) = place {
-            query.push_str(&format!("&NextPartitionKey={}", percent(&place.partition)));
-            if let Some(row) = &place.row {
-                query.push_str(&format!("&NextRowKey={}", percent(row)));
-            }
+            place.go_on(&mut query);
         }
         query
     }
@@ -75,22 +72,38 @@ impl Range {
         if !is_in_order || !is_inside {
             return Err(CallError::unreadable("its rows are not those asked for"));
         }
-        let header = |name| {
-            headers
-                .get_optional_str(&HeaderName::from_static(name))
-                .map(str::to_owned)
-        };
-        let next = header("x-ms-continuation-nextpartitionkey").map(|partition| PlaceOfPage {
-            partition,
-            row: header("x-ms-continuation-nextrowkey"),
-        });
-        let is_long = |text: &String| text.len() > PLACE_MAX;
-        match &next {
-            Some(place) if is_long(&place.partition) || place.row.as_ref().is_some_and(is_long) => {
-                Err(CallError::unreadable("its next page has too long a name"))
-            }
-            _ => Ok(Page { rows, next }),
+        let next = place_of_page(headers)?;
+        Ok(Page { rows, next })
+    }
+}
+
+impl PlaceOfPage {
+    /// Adds to a query that it begins here.
+    pub(super) fn go_on(&self, query: &mut String) {
+        query.push_str(&format!("&NextPartitionKey={}", percent(&self.partition)));
+        if let Some(row) = &self.row {
+            query.push_str(&format!("&NextRowKey={}", percent(row)));
         }
+    }
+}
+
+/// Where an answer says that the next page begins.
+pub(super) fn place_of_page(headers: &Headers) -> Result<Option<PlaceOfPage>, CallError> {
+    let header = |name| {
+        headers
+            .get_optional_str(&HeaderName::from_static(name))
+            .map(str::to_owned)
+    };
+    let next = header("x-ms-continuation-nextpartitionkey").map(|partition| PlaceOfPage {
+        partition,
+        row: header("x-ms-continuation-nextrowkey"),
+    });
+    let is_long = |text: &String| text.len() > PLACE_MAX;
+    match &next {
+        Some(place) if is_long(&place.partition) || place.row.as_ref().is_some_and(is_long) => {
+            Err(CallError::unreadable("its next page has too long a name"))
+        }
+        _ => Ok(next),
     }
 }
 
@@ -135,7 +148,7 @@ impl Keyed for TableKey {
 }
 
 /// Encodes a text for a query. A space becomes `%20`, which means one to everybody.
-fn percent(text: &str) -> String {
+pub(super) fn percent(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

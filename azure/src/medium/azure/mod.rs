@@ -19,7 +19,8 @@ use streamkit_engine::{StoreId, Timestamp};
 use self::gathered::Gathered;
 use self::rows::{BEHIND_SLOTS, Begun, HEADER, ROW_BYTES, SLOT_BYTES, slot_key, write};
 use super::{
-    BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotNumber, Swapped, Unanswered,
+    BlobKind, BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotNumber, Swapped,
+    Unanswered,
 };
 use crate::account::table::{
     Cell, Cells, Condition, Range, RowTransaction, RowVersion, TableKey, Transacted, WRITES_MAX, Write,
@@ -51,6 +52,11 @@ impl AzureMedium {
         Self { account, store }
     }
 
+    /// How the names of all blobs of a kind begin.
+    pub fn blob_prefix(&self, kind: BlobKind) -> String {
+        format!("{}.{}.", self.store, kind.word())
+    }
+
     fn key(&self, text: impl Into<String>) -> Result<TableKey, Unanswered> {
         TableKey::new(text).ok_or_else(|| Unanswered::Refused("a key that no table takes".to_owned()))
     }
@@ -60,7 +66,7 @@ impl AzureMedium {
     }
 
     fn blob(&self, name: BlobName) -> String {
-        format!("{}.{}.{}", self.store, name.kind.word(), name.id)
+        format!("{}{}", self.blob_prefix(name.kind), name.id)
     }
 
     /// A transaction that inserts a slot, behind another write.
@@ -86,6 +92,25 @@ impl AzureMedium {
         match bytes <= PAGE_SMALL {
             true => (rows * 4).min(PAGE_MOST),
             false => PAGE_FIRST,
+        }
+    }
+
+    /// Removes the root of a store that nobody uses.
+    pub(crate) async fn forget_root(&self) -> Result<(), Unanswered> {
+        self.forget(self.key(self.store.clone())?, self.key(ROOT)?).await
+    }
+
+    /// Removes what is left of a retired extent, which nobody will ever create again.
+    pub(crate) async fn forget_tombstone(&self, extent: ExtentId) -> Result<(), Unanswered> {
+        self.forget(self.partition(extent)?, self.key(slot_key(SlotNumber::ZERO))?)
+            .await
+    }
+
+    async fn forget(&self, partition: TableKey, key: TableKey) -> Result<(), Unanswered> {
+        let delete = Write::Delete(key, Condition::Exists);
+        match self.account.table().write(&partition, &delete).await? {
+            Conditional::Applied(_) | Conditional::Not(Refusal::Missing) => Ok(()),
+            Conditional::Not(refusal) => Err(strange(refusal)),
         }
     }
 

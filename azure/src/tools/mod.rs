@@ -1,0 +1,24 @@
+//! Tools beside the log of a store: they look at an account and at what stands in it, and change nothing there but what they made
+//! themselves. They share no code with the log's own reader beyond the codecs of what is stored.
+
+mod cost;
+mod damage;
+mod history;
+mod latency;
+mod patience;
+mod recent;
+mod report;
+mod standing;
+mod stores;
+mod verify;
+mod walk;
+
+pub use cost::{CostEstimate, CostItem, CostSample, Prices, Workload, estimate, sample};
+pub use damage::{LogDamage, LogPlace};
+pub use latency::{LatencyRow, Trial, measure};
+use patience::patiently;
+pub use recent::HostSeen;
+pub use report::{Bodies, BodyCount, LogReport, LogUnread, VerifyProgress};
+pub use standing::{BlobCount, Standing, standing};
+pub use stores::{FoundStore, FoundStores, stores};
+pub use verify::verify;
