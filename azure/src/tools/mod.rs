@@ -10,6 +10,7 @@ mod recent;
 mod report;
 mod standing;
 mod stores;
+mod transactions;
 mod verify;
 mod walk;
 
@@ -21,4 +22,5 @@ pub use recent::HostSeen;
 pub use report::{Bodies, BodyCount, LogReport, LogUnread, VerifyProgress};
 pub use standing::{BlobCount, Standing, standing};
 pub use stores::{FoundStore, FoundStores, stores};
+pub use transactions::Transactions;
 pub use verify::verify;

@@ -1,5 +1,6 @@
 //! How values are written: on the command line, in variables, in the settings file.
 
+pub(crate) mod account;
 pub(crate) mod address;
 pub(crate) mod given;
 pub(crate) mod log;

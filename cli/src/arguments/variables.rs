@@ -28,8 +28,11 @@ pub(crate) fn unknown_told(command: &clap::Command) -> Vec<String> {
 
 /// The variables of all commands.
 fn known(command: &clap::Command) -> BTreeSet<String> {
-    let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
-    let variables = arguments.filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
+    let commands = command.get_subcommands();
+    let commands = commands.flat_map(|command| std::iter::once(command).chain(command.get_subcommands()));
+    let variables = commands
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
     variables.chain([FENCING_TOKEN.to_owned()]).collect()
 }
 

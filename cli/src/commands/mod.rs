@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod azure;
 mod backup;
 mod bench;
 mod config;
@@ -102,6 +103,8 @@ pub(crate) enum Command {
     Restore(backup::Restore),
     /// Check a disk: is it safe, how will it be written to, how fast
     Doctor(doctor::Doctor),
+    /// Look after an Azure storage account and the stores in it
+    Azure(azure::Azure),
     /// Load a server and print throughput and latency
     Bench(bench::Bench),
     /// Print what makes a shell complete these commands
@@ -188,6 +191,7 @@ impl Command {
             Self::Repair(repair) => interruptible(repair.run()).await.map_err(|failure| {
                 failure.hint_if_interrupted("the new directory is unfinished: run the same command, it begins anew")
             }),
+            Self::Azure(azure) => interruptible(azure.run()).await,
             Self::Bench(bench) => stoppable(|stop| bench.run(stop)).await,
             Self::Completions(completions) => completions.run(Arguments::command()),
             Self::Man(man) => man.run(Arguments::command()),

@@ -1,5 +1,6 @@
 //! The real binary: commands, exit codes, and what survives SIGKILL.
 
+mod azure;
 mod backup;
 mod bench;
 mod catalogue;
@@ -12,6 +13,8 @@ mod copy;
 mod development;
 mod doctor;
 mod documented;
+#[path = "../../../azure/tests/suite/emulator.rs"]
+mod emulator;
 mod export;
 mod file_systems;
 mod folders;
