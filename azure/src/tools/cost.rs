@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use streamkit_engine::{StoreId, Timestamp};
 
+use super::patience::patiently;
 use super::recent::{recent, root};
 use super::report::LogUnread;
 use super::standing::blobs;
@@ -130,7 +131,7 @@ pub async fn sample(account: &Arc<Account>, store: StoreId, most: usize) -> Resu
     let medium = AzureMedium::new(Arc::clone(account), store);
     let root = root(&medium).await?;
     let recent = recent(&medium, &root).await?;
-    let now = super::patiently(|| medium.service_time()).await?;
+    let now = patiently(|| medium.service_time()).await?;
     let groups = &recent.groups[recent.groups.len().saturating_sub(most)..];
     let counts = blobs(account, &medium).await?;
     Ok(CostSample {

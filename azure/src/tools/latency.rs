@@ -7,6 +7,7 @@ use bytes::Bytes;
 use streamkit_engine::StoreId;
 use uuid::Uuid;
 
+use super::patience::patiently;
 use crate::account::Account;
 use crate::medium::azure::AzureMedium;
 use crate::medium::{
@@ -85,13 +86,13 @@ pub async fn measure(
     } = measuring;
     let mut removed = Ok(());
     for extent in extents {
-        removed = removed.and(super::patiently(|| medium.retire_extent(extent)).await);
-        removed = removed.and(super::patiently(|| medium.forget_tombstone(extent)).await);
+        removed = removed.and(patiently(|| medium.retire_extent(extent)).await);
+        removed = removed.and(patiently(|| medium.forget_tombstone(extent)).await);
     }
     for blob in blobs {
-        removed = removed.and(super::patiently(|| medium.delete_blob(blob)).await);
+        removed = removed.and(patiently(|| medium.delete_blob(blob)).await);
     }
-    removed = removed.and(super::patiently(|| medium.forget_root()).await);
+    removed = removed.and(patiently(|| medium.forget_root()).await);
     done.and(removed).map(|()| rows)
 }
 
@@ -118,7 +119,7 @@ impl Measuring<'_> {
         for size in slots {
             let extent = ExtentId(Uuid::new_v4());
             self.extents.push(extent);
-            let made = super::patiently(|| medium.create_extent(extent, Bytes::from_static(b"probe"))).await?;
+            let made = patiently(|| medium.create_extent(extent, Bytes::from_static(b"probe"))).await?;
             if made != Created::Done {
                 return Err(Unanswered::Unknown("an extent of a fresh name is there".to_owned()));
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use streamkit_engine::{StoreId, Timestamp};
 
+use super::patience::patiently;
 use super::recent::{HostSeen, recent, root};
 use super::report::LogUnread;
 use crate::account::Account;
@@ -16,7 +17,7 @@ const BLOBS_MAX: usize = 100_000;
 
 /// A store as it stood.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Standing {
+pub struct StoreStanding {
     /// The number of the first live extent: as many less one are history.
     pub live_ordinal: u64,
     /// Extents that are not history yet.
@@ -62,11 +63,11 @@ pub struct BlobCount {
 ///
 /// # Errors
 /// [`LogUnread`].
-pub async fn standing(account: &Arc<Account>, store: StoreId) -> Result<Standing, LogUnread> {
+pub async fn standing(account: &Arc<Account>, store: StoreId) -> Result<StoreStanding, LogUnread> {
     let medium = AzureMedium::new(Arc::clone(account), store);
     let root = root(&medium).await?;
     let recent = recent(&medium, &root).await?;
-    Ok(Standing {
+    Ok(StoreStanding {
         live_ordinal: root.live.ordinal,
         live_extents: recent.extents,
         live_slots: recent.slots,
@@ -79,7 +80,7 @@ pub async fn standing(account: &Arc<Account>, store: StoreId) -> Result<Standing
         checkpoint: root.checkpoint,
         blobs: blobs(account, &medium).await?,
         hosts: recent.hosts(),
-        now: super::patiently(|| medium.service_time()).await?,
+        now: patiently(|| medium.service_time()).await?,
     })
 }
 

@@ -3,6 +3,7 @@
 use streamkit_engine::Timestamp;
 
 use super::damage::{LogDamage, LogPlace};
+use super::patience::patiently;
 use super::report::{Bodies, LogReport};
 use crate::log::{Group, GroupBody, GroupId};
 use crate::medium::{ExtentId, Medium, SlotNumber, Unanswered};
@@ -123,7 +124,7 @@ impl Walk<'_> {
             GroupBody::Blob { id, length, checksum } => {
                 self.report.body_blobs += 1;
                 let name = GroupBody::blob_name(*id);
-                let found = super::patiently(|| self.medium.get_blob(name)).await?;
+                let found = patiently(|| self.medium.get_blob(name)).await?;
                 match found {
                     None => {
                         self.damage(place, format!("its body, blob {id}, is not there"));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::account;
+use super::reached::account;
 use crate::arguments::account::AccountOptions;
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use streamkit_azure::tools::{LatencyRow, Trial, measure};
 
-use super::account;
+use super::reached::account;
 use crate::arguments::account::AccountOptions;
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};

@@ -1,11 +1,11 @@
 //! `azure status`: which stores an account has, and how one stands.
 
 use serde_json::json;
-use streamkit_azure::tools::{Standing, standing, stores};
+use streamkit_azure::tools::{StoreStanding, standing, stores};
 use streamkit_engine::StoreId;
 use uuid::Uuid;
 
-use super::account;
+use super::reached::account;
 use crate::arguments::account::AccountOptions;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, note, time};
@@ -62,7 +62,7 @@ impl Status {
     }
 }
 
-fn as_json(store: Uuid, found: &Standing) -> serde_json::Value {
+fn as_json(store: Uuid, found: &StoreStanding) -> serde_json::Value {
     let blobs: serde_json::Map<_, _> = found
         .blobs
         .iter()
@@ -101,7 +101,7 @@ fn as_json(store: Uuid, found: &Standing) -> serde_json::Value {
     })
 }
 
-fn print(out: &mut Out, store: Uuid, found: &Standing) -> Result<(), Failure> {
+fn print(out: &mut Out, store: Uuid, found: &StoreStanding) -> Result<(), Failure> {
     out.text(format_args!("store {store}"))?;
     out.text(format_args!(
         "  history     {}, of which {} not retired yet",

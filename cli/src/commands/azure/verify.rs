@@ -9,7 +9,7 @@ use streamkit_azure::tools::{LogReport, Transactions, verify};
 use streamkit_engine::StoreId;
 use uuid::Uuid;
 
-use super::account;
+use super::reached::account;
 use crate::arguments::account::AccountOptions;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, time};
