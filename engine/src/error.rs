@@ -74,6 +74,9 @@ pub enum StorageError {
     /// The storage that several hosts share has not answered in time.
     #[error("the shared storage has not answered: {0}")]
     Unanswered(String),
+    /// A file that an archive has, and the disk has not, could not be fetched. Transient.
+    #[error(transparent)]
+    NotFetched(Busy),
     /// A read was cancelled before it was done, so its result is missing. Start a new one.
     #[error("the read was interrupted; start it again")]
     Interrupted,
@@ -177,6 +180,9 @@ impl StorageError {
         if let Some(gone) = source.get_ref().and_then(|inner| inner.downcast_ref::<Gone>()) {
             return Self::Gone(gone.clone());
         }
+        if let Some(own) = source.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return own.clone();
+        }
         Self::Io {
             operation,
             path: path.into(),
@@ -266,7 +272,16 @@ pub enum OpenError {
     Config(String),
     /// The disk refused, or is damaged.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
+}
+
+impl From<StorageError> for OpenError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NotFetched(busy) => Self::Busy(busy),
+            other => Self::Storage(other),
+        }
+    }
 }
 
 impl OpenError {

@@ -49,6 +49,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+/// Sealed files of stores that stand in an archive, and are on the disk as a cache.
+pub mod archive {
+    pub use crate::directory::archived::{Archive, ArchivedDisk, CacheFigures, FetchError};
+    pub use crate::format::archive::{ArchivedExtent, ArchivedFile, FilePart, Snapshot};
+}
 pub mod backup;
 pub mod boundary;
 /// Facts that tools of other crates read from a checkpoint's bytes.

@@ -179,7 +179,7 @@ pub(crate) fn rejection(error: StorageError) -> AppendError {
     let why = match error {
         full if full.is_full() => Rejection::DiskFull,
         failed @ StorageError::Io { .. } => Rejection::NotReady(failed),
-        other => Rejection::Storage(other),
+        other => other.into(),
     };
     why.into()
 }

@@ -152,7 +152,7 @@ fn answer_stored(
     let own = Arc::clone(log);
     log.on_read_threads(move || {
         let outcome = read(&own, &mut append);
-        let outcome = outcome.unwrap_or_else(|error| Err(Rejection::Storage(own.naming_segments(error, None))));
+        let outcome = outcome.unwrap_or_else(|error| Err(Rejection::from(own.naming_segments(error, None))));
         append.answer(outcome.map_err(AppendError::from));
     });
 }

@@ -1,5 +1,6 @@
 //! The data directory: its format file, and the stores in it.
 
+pub mod archived;
 pub(crate) mod descriptors;
 pub(crate) mod extent_file;
 pub(crate) mod folder;

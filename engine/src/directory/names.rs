@@ -19,6 +19,8 @@ pub enum FileName {
     Spare(u64),
     /// The catalog at a position.
     Checkpoint,
+    /// Which sealed extents an archive has, so that their files need not be here.
+    Archived,
 }
 
 impl FileName {
@@ -29,6 +31,7 @@ impl FileName {
             FileName::Index(number) => format!("{number:020}.index"),
             FileName::Spare(number) => format!("{number:020}.spare"),
             FileName::Checkpoint => "checkpoint".to_owned(),
+            FileName::Archived => "archived".to_owned(),
         })
     }
 
@@ -36,6 +39,9 @@ impl FileName {
     pub fn parse(name: &str) -> Option<Self> {
         if name == "checkpoint" {
             return Some(FileName::Checkpoint);
+        }
+        if name == "archived" {
+            return Some(FileName::Archived);
         }
         let (number, kind) = name.split_once('.')?;
         if number.len() != 20 || !number.bytes().all(|b| b.is_ascii_digit()) {
@@ -62,6 +68,7 @@ mod tests {
             FileName::Index(42),
             FileName::Spare(u64::MAX),
             FileName::Checkpoint,
+            FileName::Archived,
         ] {
             let path = name.in_dir(Path::new("d"));
             assert_eq!(FileName::parse(path.file_name().unwrap().to_str().unwrap()), Some(name));

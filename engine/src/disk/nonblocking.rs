@@ -41,6 +41,11 @@ pub(crate) fn without_waiting<T>(reads: impl FnOnce() -> Result<T, StorageError>
     }
 }
 
+/// Whether the calling thread must wait for nothing.
+pub(crate) fn must_not_wait() -> bool {
+    LEFT.get().is_some()
+}
+
 /// Whether the calling thread may wait; if not, that one read of so many bytes is made at once, or none.
 pub(super) fn may_wait(bytes: usize) -> io::Result<bool> {
     match LEFT.get() {

@@ -1,6 +1,7 @@
 //! Many stores in one folder. They open on first use and share threads.
 
 mod backup_source;
+mod installing;
 mod lease_times;
 mod looking;
 mod open_stores;

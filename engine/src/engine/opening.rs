@@ -183,7 +183,7 @@ impl Inner {
     }
 
     /// Whether anything of a store is on the disk.
-    fn is_there(&self, id: StoreId) -> Result<bool, StorageError> {
+    pub(super) fn is_there(&self, id: StoreId) -> Result<bool, StorageError> {
         let dir = store_dir(&self.config.dir, id);
         let names = self
             .config

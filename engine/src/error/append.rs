@@ -121,6 +121,15 @@ pub enum Rejection {
     Storage(StorageError),
 }
 
+impl From<StorageError> for Rejection {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NotFetched(busy) => Self::Busy(busy),
+            other => Self::Storage(other),
+        }
+    }
+}
+
 /// Why a read ended early. An end of stream is never an error, and an error never an end of stream.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -130,5 +139,14 @@ pub enum ReadError {
     Busy(Busy),
     /// The disk refused, or is damaged.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(StorageError),
+}
+
+impl From<StorageError> for ReadError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NotFetched(busy) => Self::Busy(busy),
+            other => Self::Storage(other),
+        }
+    }
 }

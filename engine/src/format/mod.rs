@@ -1,6 +1,7 @@
 //! Bytes ↔ values of format version 1 (docs/FORMAT.md). Pure: no I/O, no clock. All numbers are little-endian, all
 //! checksums CRC-32 (IEEE 802.3). Decoders take any bytes, never panic, and never allocate past their input.
 
+pub(crate) mod archive;
 pub(crate) mod checkpoint;
 pub mod extent_header;
 pub mod group;

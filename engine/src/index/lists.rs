@@ -11,7 +11,7 @@ const CHUNK_NUMBERS: u32 = 4096;
 const BEFORE_LARGEST: u32 = CHUNK_NUMBERS - FIRST_NUMBERS;
 
 /// Lists, each named by where it starts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Lists {
     words: Vec<u32>,
 }

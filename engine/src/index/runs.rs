@@ -60,7 +60,7 @@ struct SegmentRuns {
 const PAGE_SEGMENTS: usize = 64;
 
 /// The runs of one extent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ExtentRuns {
     pub(crate) extent: u64,
     runs: Rows<PackedRun>,

@@ -85,7 +85,7 @@ impl StoreLog {
 
     /// Writes the index files of extents before `open` that are not there yet, oldest first: those of before may have
     /// failed.
-    fn write_indexes(&self, disk: &dyn Disk, open: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_indexes(&self, disk: &dyn Disk, open: u64) -> Result<(), StorageError> {
         let _one_at_a_time = self
             .checkpointing
             .indexing

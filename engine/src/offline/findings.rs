@@ -93,7 +93,7 @@ impl Findings {
         let (extent, is_log) = match name {
             FileName::Extent(number) => (number, true),
             FileName::Index(number) | FileName::Spare(number) => (number, false),
-            FileName::Checkpoint => (0, false),
+            FileName::Checkpoint | FileName::Archived => (0, false),
         };
         let within = |damage: &Damage| damage.byte < to && from < damage.end.max(damage.byte + BLOCK_BYTES as u64);
         let mut known = self.damage.iter_mut().filter(|damage| damage.path == path);

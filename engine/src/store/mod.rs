@@ -4,6 +4,7 @@ pub(crate) mod admission;
 mod blocking;
 pub(crate) mod proposal;
 pub(crate) mod replica;
+mod snapshot;
 pub(crate) mod threads;
 
 use std::ops::Bound;
@@ -184,7 +185,7 @@ fn whole_ttl(ttl: Duration) -> Result<Duration, Rejection> {
 
 fn recall(log: &StoreLog) -> Result<(), AppendError> {
     let recalled = log.recall_ids();
-    recalled.map_err(|error| Rejection::Storage(log.naming_segments(error, None)).into())
+    recalled.map_err(|error| Rejection::from(log.naming_segments(error, None)).into())
 }
 
 fn append_request(transaction: Transaction, room: QueuePermit) -> (Request, oneshot::Receiver<Answered>) {

@@ -17,7 +17,7 @@ use streamkit_record::{StoreId, Timestamp};
 /// A copy of a log on this host. Two that landed the same transactions in the same pieces have them at the same places: the cursors of one
 /// are good on the other, and the files of what is sealed are equal, byte for byte, as long as both have the same limits.
 pub struct Replica {
-    store: LocalStore,
+    pub(super) store: LocalStore,
 }
 
 /// The last transaction of a log.

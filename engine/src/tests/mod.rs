@@ -1,6 +1,8 @@
 //! Tests of the whole engine, with access to its internals.
 
 #[cfg(test)]
+mod archived;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod failure;
@@ -14,5 +16,4 @@ mod leases;
 mod opening;
 #[cfg(test)]
 mod refused;
-#[cfg(test)]
 mod replica;

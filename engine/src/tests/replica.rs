@@ -11,14 +11,14 @@ use crate::format::transaction::Encoded;
 use crate::simulation::Simulated;
 use crate::*;
 
-const DIR: &str = "/data";
-const STORE: StoreId = StoreId(Uuid::from_u128(7));
+pub(super) const DIR: &str = "/data";
+pub(super) const STORE: StoreId = StoreId(Uuid::from_u128(7));
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn path(segment: &str) -> SegmentPath {
+pub(super) fn path(segment: &str) -> SegmentPath {
     SegmentPath::new("orders", segment).unwrap()
 }
 
@@ -31,16 +31,16 @@ fn open(disk: &Simulated) -> Engine {
     .unwrap()
 }
 
-fn replica(engine: &Engine) -> Replica {
+pub(super) fn replica(engine: &Engine) -> Replica {
     Replica::of(engine.open_store(STORE).unwrap())
 }
 
 /// A log as it comes from elsewhere: transactions in pieces.
-struct Elsewhere(Vec<Vec<u8>>);
+pub(super) struct Elsewhere(pub(super) Vec<Vec<u8>>);
 
 impl Elsewhere {
     /// Appends, trims, deletes and leases, over some extents.
-    fn of_all_kinds() -> Self {
+    pub(super) fn of_all_kinds() -> Self {
         let mut all = vec![
             append("a", 1, &[b"first", b"second"]),
             append("b", 1, &[b"gone"]),
@@ -77,7 +77,7 @@ impl Elsewhere {
     }
 }
 
-fn append(segment: &str, first: u64, payloads: &[&[u8]]) -> Encoded {
+pub(super) fn append(segment: &str, first: u64, payloads: &[&[u8]]) -> Encoded {
     let records = payloads.iter().map(|payload| Record::new(payload.to_vec())).collect();
     Encoded::data(&Transaction::single(path(segment), Sequence(first), records))
 }
@@ -92,7 +92,7 @@ fn lease(token: u64) -> Lease {
 }
 
 /// All entries in log order, and the cursor behind the last.
-async fn read(store: &dyn Store, behind: LogCursor) -> (Vec<Entry>, LogCursor) {
+pub(super) async fn read(store: &dyn Store, behind: LogCursor) -> (Vec<Entry>, LogCursor) {
     let wanted = vec![Wanted::Space(name("orders"))];
     let mut reader = store.read_pieces(PiecesRead::all(ReadSource::Log(wanted, behind.clone())));
     let (mut entries, mut cursor) = (Vec::new(), behind);
