@@ -11,6 +11,8 @@
 
 #[cfg(feature = "account")]
 pub mod account;
+#[cfg(feature = "account")]
+pub mod archive;
 pub mod collector;
 #[cfg(feature = "account")]
 pub mod driver;

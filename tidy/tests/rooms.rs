@@ -17,6 +17,7 @@ const ORDERS: &[(&str, &[&str])] = &[
 
 const AZURE: &[&str] = &[
     "store",
+    "archive",
     "simulation",
     "tools",
     "driver",

@@ -12,7 +12,7 @@ use crate::log::{FieldReader, FieldWriter, GroupId, Malformed, Place};
 const BOOKMARK: [u8; 4] = *b"SKb1";
 
 /// A place of the log, behind which the copy holds all transactions up to a number.
-pub(super) struct Bookmark {
+pub(crate) struct Bookmark {
     pub place: Place,
     /// The last valid group before it.
     pub last: Option<GroupId>,

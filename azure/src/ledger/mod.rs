@@ -2,6 +2,7 @@
 //! reads. The rules are the engine's; what is here translates.
 
 mod bookmark;
+mod content;
 
 use std::path::PathBuf;
 
@@ -10,7 +11,8 @@ use streamkit_engine::format::transaction::open_transaction;
 use streamkit_engine::{Admission, Landed, LocalStore, Plan, Proposal, Rejection, Replica, Store as _, Timestamp};
 use uuid::Uuid;
 
-use self::bookmark::Bookmark;
+pub(crate) use self::bookmark::Bookmark;
+pub(crate) use self::content::Content;
 use crate::log::{Found, GroupId, Ledger, Place, Ruling};
 
 /// Groups between two bookmarks: what is read again at most by a host that was killed.
@@ -103,12 +105,23 @@ impl Ledger for ReplicaLedger {
         }))
     }
 
-    fn restore(_: &CopyHome, _: &Bytes) -> Result<Self, String> {
-        Err("a checkpoint of another version".to_owned())
+    /// Copies begin with a checkpoint before they are open. One that is open, and behind it, cannot.
+    fn restore(home: &CopyHome, bytes: &Bytes) -> Result<Option<Self>, String> {
+        let Content { applied, .. } = Content::decode(bytes).map_err(|why| why.to_string())?;
+        let ledger = Self::open(home, applied);
+        Ok((ledger.replica.last().number >= applied).then_some(ledger))
     }
 
-    fn checkpoint(&self) -> Bytes {
-        Bytes::new()
+    fn checkpoint(&self) -> Option<Bytes> {
+        let snapshot = match self.replica.snapshot() {
+            Ok(snapshot) => snapshot?,
+            Err(error) => {
+                tracing::warn!(%error, "there can be no checkpoint of a copy now");
+                return None;
+            }
+        };
+        let applied = self.applied;
+        Some(Content { applied, snapshot }.encode())
     }
 
     fn id(proposal: &Proposal) -> Uuid {

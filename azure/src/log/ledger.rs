@@ -29,14 +29,14 @@ pub trait Ledger: Sized {
     /// What this host has by itself from an earlier start; `None`: nothing.
     fn found(home: &Self::Home) -> Result<Option<Found<Self>>, String>;
 
-    /// The state that a checkpoint holds.
+    /// The state that a checkpoint holds. `None`: this host cannot begin with it now, and takes the log from its begin.
     ///
     /// # Errors
     /// These bytes are none.
-    fn restore(home: &Self::Home, bytes: &Bytes) -> Result<Self, String>;
+    fn restore(home: &Self::Home, bytes: &Bytes) -> Result<Option<Self>, String>;
 
-    /// This state, for a checkpoint.
-    fn checkpoint(&self) -> Bytes;
+    /// This state, for a checkpoint; `None`: there can be none now.
+    fn checkpoint(&self) -> Option<Bytes>;
 
     /// The id of a request's transaction. The same id means the same transaction, wherever and how often it is asked for.
     fn id(request: &Self::Request) -> Uuid;

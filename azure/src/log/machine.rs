@@ -186,7 +186,7 @@ impl<L: Ledger> SharedLog<L> {
     /// The same as a checkpoint.
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         let tail = self.tail.as_ref().filter(|tail| !tail.is_unproven);
-        tail.map(Tail::checkpoint)
+        tail.and_then(Tail::checkpoint)
     }
 
     /// What it does now.

@@ -180,7 +180,7 @@ impl<L: Ledger> SharedLog<L> {
         if checkpoint.place != at.place {
             return Err(Failure::Damaged("the checkpoint is of another place".to_owned()));
         }
-        self.tail = Some(Tail::restore(&self.home, checkpoint)?);
+        self.tail = Tail::restore(&self.home, checkpoint)?;
         self.route(root)
     }
 

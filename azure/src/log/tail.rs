@@ -51,24 +51,25 @@ impl<L: Ledger> Tail<L> {
     }
 
     /// What a checkpoint says.
-    pub fn restore(home: &L::Home, checkpoint: Checkpoint) -> Result<Self, Failure> {
-        Ok(Self {
-            ledger: L::restore(home, &checkpoint.ledger).map_err(Failure::Damaged)?,
+    pub fn restore(home: &L::Home, checkpoint: Checkpoint) -> Result<Option<Self>, Failure> {
+        let restored = L::restore(home, &checkpoint.ledger).map_err(Failure::Damaged)?;
+        Ok(restored.map(|ledger| Self {
+            ledger,
             place: checkpoint.place,
             last: checkpoint.last,
             time: checkpoint.time,
             extent_bytes: 0,
             is_unproven: checkpoint.place.slot > SlotNumber::FIRST,
-        })
+        }))
     }
 
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        Some(Checkpoint {
             place: self.place,
             last: self.last,
             time: self.time,
-            ledger: self.ledger.checkpoint(),
-        }
+            ledger: self.ledger.checkpoint()?,
+        })
     }
 
     /// Where a read begins: a checkpoint is proven by the slot before its place.

@@ -19,11 +19,12 @@ pub mod conformance;
 mod metered;
 mod names;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use streamkit_engine::Timestamp;
+use streamkit_engine::{StoreId, Timestamp};
 
 pub use metered::{CallFigures, MediumCall, MediumFigures, MediumMeter, MeteredMedium};
 pub use names::{BlobKind, BlobName, ExtentId, SlotNumber};
@@ -72,6 +73,9 @@ pub trait Medium: Send + Sync + 'static {
     /// The service's own time, to the second, at some moment of the call.
     async fn service_time(&self) -> Result<Timestamp, Unanswered>;
 }
+
+/// What keeps the bytes of each store.
+pub type Media = Arc<dyn Fn(StoreId) -> Arc<dyn Medium> + Send + Sync>;
 
 /// What became of a create.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -66,6 +66,10 @@ pub enum BlobKind {
     Manifest,
     /// The body of a group that is too large for a slot.
     Body,
+    /// A sealed extent of the copies.
+    Extent,
+    /// Its index file.
+    Index,
 }
 
 impl BlobKind {
@@ -76,6 +80,8 @@ impl BlobKind {
             Self::History => "history",
             Self::Manifest => "manifest",
             Self::Body => "body",
+            Self::Extent => "extent",
+            Self::Index => "index",
         }
     }
 }

@@ -133,7 +133,7 @@ impl Ledger for Heads {
         Ok(None)
     }
 
-    fn restore((): &(), bytes: &Bytes) -> Result<Self, String> {
+    fn restore((): &(), bytes: &Bytes) -> Result<Option<Self>, String> {
         let read = || -> Result<Self, Malformed> {
             let mut fields = FieldReader::new(bytes, STATE, "simulated state")?;
             let count = fields.u64()?;
@@ -157,10 +157,10 @@ impl Ledger for Heads {
                 digest,
             })
         };
-        read().map_err(|why| why.to_string())
+        read().map(Some).map_err(|why| why.to_string())
     }
 
-    fn checkpoint(&self) -> Bytes {
+    fn checkpoint(&self) -> Option<Bytes> {
         let mut fields = FieldWriter::new(STATE);
         fields.u64(self.count).u64(self.digest);
         let heads: Vec<_> = self.heads.iter().collect();
@@ -173,7 +173,7 @@ impl Ledger for Heads {
                 .u64(stored.sequence)
                 .u64(stored.number);
         });
-        fields.done()
+        Some(fields.done())
     }
 
     fn id(entry: &Entry) -> Uuid {

@@ -14,5 +14,6 @@ mod shared;
 mod stores;
 mod told;
 
+pub use crate::medium::Media;
 pub use shared::SharedStore;
-pub use stores::{Media, SharedConfig, SharedStores};
+pub use stores::{SharedConfig, SharedStores};

@@ -8,23 +8,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use streamkit_engine::boundary::figures::Figures;
 use streamkit_engine::clock::{Clock, SystemClock};
-use streamkit_engine::{Engine, OpenError, StorageError, Store, StoreId, Stores};
+use streamkit_engine::{Dice, Engine, OpenError, StorageError, Store, StoreId, Stores};
 use uuid::Uuid;
 
 use super::at_hand::AtHand;
 use super::health::Health;
 use super::shared::SharedStore;
+use crate::archive::{Archiver, Archiving, begin};
 use crate::ledger::CopyHome;
 use crate::log::Settings;
-use crate::medium::Medium;
+use crate::medium::Media;
 
 /// How often a store that somebody follows is looked at, beside what others tell of it.
 const LOOK: Duration = Duration::from_secs(1);
 /// A log that is not left by then is left behind: the storage is away.
 const LEAVE: Duration = Duration::from_secs(20);
-
-/// What keeps the bytes of each store.
-pub type Media = Arc<dyn Fn(StoreId) -> Arc<dyn Medium> + Send + Sync>;
 
 /// What may be chosen.
 #[derive(Clone)]
@@ -39,6 +37,9 @@ pub struct SharedConfig {
     pub read_patience: Duration,
     /// Stores open at a time, if nobody follows more.
     pub open_stores: usize,
+    /// When what is sealed is archived. The engine then needs a disk that is a [cache](crate::archive::cache) of the archive, and every host has to archive, or
+    /// none. `None`: never; then each host keeps whole copies.
+    pub archive: Option<Archiving>,
     /// The clock of this host.
     pub clock: Arc<dyn Clock>,
 }
@@ -52,6 +53,7 @@ impl SharedConfig {
             append_patience: Duration::from_secs(20),
             read_patience: Duration::from_secs(10),
             open_stores: 1_000,
+            archive: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -135,6 +137,9 @@ impl SharedStores {
         }
         self.make_room().await?;
         let engine = self.inner.engine.clone();
+        if self.inner.config.archive.is_some() {
+            begin(&engine, &self.inner.bookmarks, &*(self.inner.media)(id), id).await?;
+        }
         let copy = tokio::task::spawn_blocking(move || engine.open_store(id));
         let copy = copy.await.unwrap_or(Err(StorageError::Interrupted.into()))?;
         let config = &self.inner.config;
@@ -167,7 +172,28 @@ impl SharedStores {
         open.stores.insert(id, opened);
         drop(open);
         watch(&store);
+        if let Some(archiver) = self.archiver() {
+            archive(&store, archiver);
+        }
         Ok(store)
+    }
+
+    fn archiver(&self) -> Option<Archiver> {
+        let (config, bookmarks) = (&self.inner.config, self.inner.bookmarks.clone());
+        let archiving = config.archive?;
+        Some(Archiver::new(config.host, bookmarks, archiving, config.clock.clone()))
+    }
+
+    /// Archives what there is to archive of a store, now. Whether that was anything.
+    ///
+    /// # Errors
+    /// Why it is not done, in words; what is done stays.
+    pub async fn archive(&self, id: StoreId) -> Result<bool, String> {
+        let Some(mut archiver) = self.archiver() else {
+            return Ok(false);
+        };
+        let store = self.open_store(id).await.map_err(|error| error.to_string())?;
+        archiver.round(&store.copy, &*store.log.medium).await
     }
 
     /// Closes the store that nobody has used for the longest time, if as many are open as may be.
@@ -210,6 +236,22 @@ fn watch(store: &Arc<SharedStore>) {
                 && let Err(error) = store.look().await
             {
                 tracing::debug!(%error, "a look at a shared log failed");
+            }
+        }
+    });
+}
+
+/// Archives what is new in a store now and then, as long as it is open. Other hosts do the same, at other times.
+fn archive(store: &Arc<SharedStore>, mut archiver: Archiver) {
+    let (store, mut dice) = (Arc::downgrade(store), Dice::new(Uuid::new_v4().as_u64_pair().0));
+    let period = archiver.settings.period;
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(period / 2 + period.mul_f64(dice.below(1_000) as f64 / 1_000.0)).await;
+            let Some(store) = store.upgrade() else { return };
+            let round = archiver.round(&store.copy, &*store.log.medium).await;
+            if let Err(error) = round {
+                tracing::warn!(store = %store.log.store, %error, "a shared store could not be archived; it is tried again");
             }
         }
     });

@@ -1,5 +1,6 @@
 //! Access to a storage account, tried on a real emulator: what it answers, what it does when answers are lost, and what no answer proves.
 
+mod archive;
 mod blobs;
 mod conformance;
 mod credentials;

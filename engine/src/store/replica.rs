@@ -12,7 +12,7 @@ use crate::format::FormatError;
 use crate::format::extent_header::LogState;
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::{Kind, TransactionHeader, check_structure, open_transaction};
-use streamkit_record::{StoreId, Timestamp};
+use streamkit_record::{LogPosition, StoreId, Timestamp};
 
 /// A copy of a log on this host. Two that landed the same transactions in the same pieces have them at the same places: the cursors of one
 /// are good on the other, and the files of what is sealed are equal, byte for byte, as long as both have the same limits.
@@ -50,6 +50,11 @@ impl Replica {
             number: writer.state.trx_number,
             timestamp: writer.state.last_timestamp,
         }
+    }
+
+    /// Where the copy ends.
+    pub fn tail(&self) -> LogPosition {
+        self.store.log().writer().tail()
     }
 
     /// Lands transactions that follow the last one, as one group: they become durable here, then visible as a whole. Blocks while the disk

@@ -4,7 +4,7 @@
 //! A store's folder has a list of what is archived of it ([`FileName::Archived`]). Whoever looks into the folder finds the files of that list, with their
 //! sizes and first blocks, wherever their bytes are. Only files of the list are ever removed.
 
-mod kept;
+mod cache_file;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use self::kept::{Kept, KeptFile, Shared};
+use self::cache_file::{CacheFile, OpenCacheFile, Shared};
 use super::list_stores;
 use super::names::FileName;
 use super::store_dir;
@@ -47,11 +47,11 @@ pub enum FetchError {
 /// What a cache of archived files has done, and holds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CacheFigures {
-    /// Files fetched.
+    /// KnownFiles fetched.
     pub fetched: u64,
     /// Bytes of them.
     pub fetched_bytes: u64,
-    /// Files removed, to make room.
+    /// KnownFiles removed, to make room.
     pub removed: u64,
     /// Bytes of archived files on the disk now.
     pub bytes: u64,
@@ -61,18 +61,18 @@ pub struct CacheFigures {
 #[derive(Clone)]
 pub struct ArchivedDisk {
     shared: Arc<Shared>,
-    files: Arc<Mutex<Files>>,
+    files: Arc<Mutex<KnownFiles>>,
 }
 
 /// The archived files of the stores that somebody looked at.
 #[derive(Default)]
-struct Files {
-    by_path: BTreeMap<PathBuf, Arc<Kept>>,
+struct KnownFiles {
+    by_path: BTreeMap<PathBuf, Arc<CacheFile>>,
     /// The folders whose lists were read.
     listed: HashSet<PathBuf>,
 }
 
-impl Files {
+impl KnownFiles {
     fn forget(&mut self, dir: &Path) {
         self.by_path.retain(|path, _| !path.starts_with(dir));
         self.listed.remove(dir);
@@ -119,11 +119,11 @@ impl ArchivedDisk {
         }
     }
 
-    fn files(&self) -> MutexGuard<'_, Files> {
+    fn files(&self) -> MutexGuard<'_, KnownFiles> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn on_disk(&self) -> Vec<Arc<Kept>> {
+    fn on_disk(&self) -> Vec<Arc<CacheFile>> {
         let files = self.files();
         files
             .by_path
@@ -173,7 +173,7 @@ impl ArchivedDisk {
                 let file = extent.file(part);
                 if files.by_path.get(&path).is_none_or(|kept| kept.file != file) {
                     let head = extent.head(part);
-                    let kept = Kept::new(path.clone(), file, extent.file_bytes(part), head, is_on_disk);
+                    let kept = CacheFile::new(path.clone(), file, extent.file_bytes(part), head, is_on_disk);
                     files.by_path.insert(path, Arc::new(kept));
                 }
             }
@@ -183,14 +183,14 @@ impl ArchivedDisk {
     }
 
     /// An archived file, if it is one.
-    fn kept(&self, path: &Path) -> io::Result<Option<Arc<Kept>>> {
+    fn kept(&self, path: &Path) -> io::Result<Option<Arc<CacheFile>>> {
         let Some(dir) = path.parent() else { return Ok(None) };
         self.look(dir)?;
         Ok(self.files().by_path.get(path).cloned())
     }
 
     /// Removes those files that were used longest ago until there is room for so many more bytes; they are taken for `taker`.
-    fn make_room(&self, bytes: u64, taker: Option<&Arc<Kept>>) {
+    fn make_room(&self, bytes: u64, taker: Option<&Arc<CacheFile>>) {
         let shared = &self.shared;
         let _one_at_a_time = shared.making_room.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.on_disk();
@@ -258,7 +258,7 @@ impl Disk for ArchivedDisk {
         match self.kept(path)? {
             Some(kept) => {
                 kept.open(&*self.shared.disk)?;
-                Ok(Arc::new(KeptFile::new(kept, self.clone())))
+                Ok(Arc::new(OpenCacheFile::new(kept, self.clone())))
             }
             None => self.shared.disk.open(path, mode),
         }

@@ -28,7 +28,7 @@ pub(super) struct Shared {
 }
 
 /// One file.
-pub(super) struct Kept {
+pub(super) struct CacheFile {
     path: PathBuf,
     pub(super) file: ArchivedFile,
     /// On the disk.
@@ -45,7 +45,7 @@ pub(super) struct Kept {
     attempts: AtomicU64,
 }
 
-impl Kept {
+impl CacheFile {
     pub(super) fn new(path: PathBuf, file: ArchivedFile, bytes: u64, head: Vec<u8>, is_on_disk: bool) -> Self {
         Self {
             path,
@@ -121,13 +121,13 @@ impl Kept {
 }
 
 /// An archived file that somebody has open: its bytes come when they are first read.
-pub(super) struct KeptFile {
-    kept: Arc<Kept>,
+pub(super) struct OpenCacheFile {
+    kept: Arc<CacheFile>,
     disk: ArchivedDisk,
 }
 
-impl KeptFile {
-    pub(super) fn new(kept: Arc<Kept>, disk: ArchivedDisk) -> Self {
+impl OpenCacheFile {
+    pub(super) fn new(kept: Arc<CacheFile>, disk: ArchivedDisk) -> Self {
         Self { kept, disk }
     }
 
@@ -222,7 +222,7 @@ impl KeptFile {
     }
 }
 
-impl DiskFile for KeptFile {
+impl DiskFile for OpenCacheFile {
     fn path(&self) -> &PathBuf {
         &self.kept.path
     }

@@ -1,0 +1,233 @@
+//! Hosts with a bounded disk: what is sealed is archived for all, and fetched when it is read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use streamkit_azure::account::Account;
+use streamkit_azure::archive::{Archiving, cache};
+use streamkit_azure::log::Settings;
+use streamkit_azure::medium::azure::AzureMedium;
+use streamkit_azure::medium::{Media, Medium as _};
+use streamkit_azure::store::{SharedConfig, SharedStores};
+use streamkit_engine::archive::ArchivedDisk;
+use streamkit_engine::limits::EXTENT_BYTES_MIN;
+use streamkit_engine::*;
+use uuid::Uuid;
+
+use crate::proxy::Fate;
+use crate::support::{OnEmulator, Proxied};
+
+const STORE: StoreId = StoreId(Uuid::from_u128(11));
+
+/// A host whose disk is a cache.
+struct Host {
+    stores: SharedStores,
+    cache: ArchivedDisk,
+    dir: tempfile::TempDir,
+}
+
+impl Host {
+    fn new(account: &Arc<Account>, most: u64) -> Self {
+        Self::again(account, most, tempfile::tempdir().unwrap())
+    }
+
+    fn again(account: &Arc<Account>, most: u64, dir: tempfile::TempDir) -> Self {
+        let account = account.clone();
+        let media: Media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
+        let copies = dir.path().join("copies");
+        let cache = cache(disk::best(), &copies, media.clone(), most).unwrap();
+        let engine = Engine::open(EngineConfig {
+            disk: Arc::new(cache.clone()),
+            extent_bytes: 4 * EXTENT_BYTES_MIN,
+            ..EngineConfig::new(&copies)
+        });
+        let log = Settings {
+            extent_slots: 40,
+            ..Settings::default()
+        };
+        let config = SharedConfig {
+            log,
+            archive: Some(Archiving {
+                groups: 1,
+                ..Archiving::default()
+            }),
+            ..SharedConfig::new(Uuid::new_v4())
+        };
+        let stores = SharedStores::new(config, engine.unwrap(), dir.path().join("bookmarks"), media).unwrap();
+        Self { stores, cache, dir }
+    }
+
+    async fn store(&self) -> Arc<dyn Store> {
+        self.stores.store(STORE).await.unwrap()
+    }
+
+    /// It starts again, which leaves a bookmark.
+    async fn restarted(self, account: &Arc<Account>, most: u64) -> Self {
+        let Self { stores, cache, dir } = self;
+        stores.close().await;
+        drop((stores, cache));
+        Self::again(account, most, dir)
+    }
+
+    fn index_files(&self) -> usize {
+        let folder = self.dir.path().join("copies").join("stores").join(STORE.to_string());
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        names
+            .filter(|path| Path::new(path).extension().is_some_and(|kind| kind == "index"))
+            .count()
+    }
+}
+
+fn path() -> SegmentPath {
+    SegmentPath::new("orders", "one").unwrap()
+}
+
+/// Appends so many entries, each of which takes a tenth of an extent.
+async fn fill(host: &Host, count: usize) {
+    let store = host.store().await;
+    for number in 0..count {
+        let payload = vec![number as u8; 26_000];
+        store.publish(&path(), vec![Record::new(payload)]).await.unwrap();
+    }
+}
+
+async fn all(host: &Host) -> Vec<Bytes> {
+    let mut reader = host.store().await.read_segment(SegmentRead::all(path()));
+    let mut all = Vec::new();
+    while let Some(batch) = reader.next_batch().await.unwrap() {
+        all.extend(batch.into_iter().map(|entry| entry.payload));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_with_an_empty_disk_opens_a_store_of_many_extents_with_a_few_requests() {
+    let proxied = Proxied::new().await;
+    let one = Host::new(&proxied.direct, u64::MAX);
+    fill(&one, 120).await;
+    let one = one.restarted(&proxied.direct, u64::MAX).await;
+    let store = one.store().await;
+    store.status().await.unwrap();
+    assert!(one.index_files() >= 10);
+    assert_eq!(one.stores.archive(STORE).await, Ok(true));
+    assert_eq!(one.stores.archive(STORE).await, Ok(false), "there is nothing new");
+    fill(&one, 5).await;
+    let wanted = all(&one).await;
+    assert_eq!(wanted.len(), 125);
+    let two = Host::new(&proxied.account, u64::MAX);
+    let before = proxied.tables.seen() + proxied.blobs.seen();
+    let status = two.store().await.status().await.unwrap();
+    let requests = proxied.tables.seen() + proxied.blobs.seen() - before;
+    assert_eq!(status.entry_count, 125);
+    assert!(requests <= 12, "{requests} requests");
+    assert_eq!(two.cache.figures().fetched, 0);
+    assert_eq!(all(&two).await, wanted);
+    assert!(two.cache.figures().fetched >= 20);
+    // It writes, and its files go on as those of others.
+    fill(&two, 30).await;
+    let two = two.restarted(&proxied.account, u64::MAX).await;
+    two.store().await.status().await.unwrap();
+    assert_eq!(two.stores.archive(STORE).await, Ok(true));
+    assert_eq!(all(&two).await, all(&one).await);
+    let three = Host::new(&proxied.account, u64::MAX);
+    assert_eq!(all(&three).await, all(&one).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_hosts_archive_at_once_and_the_disk_of_each_stays_within_its_bound() {
+    let emulator = OnEmulator::new().await;
+    let most = 10 * EXTENT_BYTES_MIN;
+    let one = Host::new(&emulator.account, most);
+    let two = Host::new(&emulator.account, most);
+    for _ in 0..4 {
+        fill(&one, 15).await;
+        fill(&two, 15).await;
+    }
+    let one = one.restarted(&emulator.account, most).await;
+    let two = two.restarted(&emulator.account, most).await;
+    let wanted = all(&one).await;
+    assert_eq!((wanted.len(), all(&two).await == wanted), (120, true));
+    let (first, second) = tokio::join!(one.stores.archive(STORE), two.stores.archive(STORE));
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    for host in [&one, &two] {
+        assert!(host.cache.figures().removed > 0);
+        for _ in 0..2 {
+            let mut reader = host.store().await.read_segment(SegmentRead::all(path()));
+            let mut count = 0;
+            while let Some(batch) = reader.next_batch().await.unwrap() {
+                count += batch.len();
+                let figures = host.cache.figures();
+                assert!(figures.bytes <= most, "{figures:?}");
+            }
+            assert_eq!(count, 120);
+        }
+        assert!(host.cache.figures().fetched > 0);
+    }
+    // A host that lost its bookmark begins with the checkpoint.
+    let Host { stores, cache, dir } = one;
+    stores.close().await;
+    drop((stores, cache));
+    std::fs::remove_dir_all(dir.path().join("bookmarks")).unwrap();
+    let one = Host::again(&emulator.account, most, dir);
+    assert_eq!(all(&one).await, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_that_is_damaged_is_named_and_one_that_does_not_come_may_be_asked_for_again() {
+    let proxied = Proxied::new().await;
+    let one = Host::new(&proxied.direct, u64::MAX);
+    fill(&one, 60).await;
+    let one = one.restarted(&proxied.direct, u64::MAX).await;
+    one.store().await.status().await.unwrap();
+    one.stores.archive(STORE).await.unwrap();
+    let wanted = all(&one).await;
+    let two = Host::new(&proxied.account, u64::MAX);
+    let store = two.store().await;
+    store.status().await.unwrap();
+    proxied.blobs.next(vec![Fate::LoseRequest; 4]);
+    let refused = store.read_segment(SegmentRead::all(path())).next_batch().await;
+    assert!(matches!(refused, Err(ReadError::Busy(_))), "{refused:?}");
+    // The second extent.
+    let blobs = proxied.direct.blobs();
+    let names = blobs.list("", 1000).await.unwrap();
+    let second = "00000000-0000-0002-";
+    let name = names
+        .into_iter()
+        .find(|name| name.contains(&format!("extent.{second}")))
+        .unwrap();
+    let good = blobs.get(&name).await.unwrap().unwrap();
+    let mut bad = good.to_vec();
+    bad[5000] ^= 1;
+    blobs.delete(&name).await.unwrap();
+    blobs.put(&name, bad.into()).await.unwrap();
+    let mut reader = store.read_segment(SegmentRead::all(path()));
+    let error = loop {
+        match reader.next_batch().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("damage is not the end"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains(second), "{error}");
+    blobs.delete(&name).await.unwrap();
+    blobs.put(&name, good).await.unwrap();
+    assert_eq!(all(&two).await, wanted);
+}
+
+/// Opened while nobody had made the store: the copy is there, and empty, when the log has a checkpoint already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_was_there_before_the_store_reads_it_from_its_begin() {
+    let emulator = OnEmulator::new().await;
+    let early = Host::new(&emulator.account, u64::MAX);
+    let store = early.store().await;
+    assert_eq!(store.status().await.unwrap().segment_count, 0);
+    let one = Host::new(&emulator.account, u64::MAX);
+    fill(&one, 60).await;
+    let one = one.restarted(&emulator.account, u64::MAX).await;
+    one.store().await.status().await.unwrap();
+    one.stores.archive(STORE).await.unwrap();
+    let medium = AzureMedium::new(emulator.account.clone(), STORE);
+    assert!(medium.read_root().await.unwrap().is_some());
+    assert_eq!(all(&early).await, all(&one).await);
+}
