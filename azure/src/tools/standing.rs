@@ -91,6 +91,8 @@ pub(super) async fn blobs(account: &Account, medium: &AzureMedium) -> Result<Vec
         BlobKind::Manifest,
         BlobKind::Checkpoint,
         BlobKind::Body,
+        BlobKind::Extent,
+        BlobKind::Index,
     ];
     let mut counts = Vec::with_capacity(kinds.len());
     for kind in kinds {
