@@ -9,6 +9,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod bus;
 pub mod choose;
 pub mod forwarding;
 pub mod host;

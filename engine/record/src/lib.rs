@@ -87,6 +87,11 @@ impl TailMark {
     pub fn new(mark: u128) -> Self {
         Self(mark)
     }
+
+    /// The number that it was made of. Only hosts of one store have the same of the same.
+    pub fn get(self) -> u128 {
+        self.0
+    }
 }
 
 impl From<LogPosition> for TailMark {

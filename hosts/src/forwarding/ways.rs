@@ -30,7 +30,8 @@ pub struct ForwardingSettings {
     pub secret: HostSecret,
     /// Whom to trust, and what to show, at links with TLS.
     pub tls: Tls,
-    /// How long another host may take for an append, before it is appended here. 2 s by default.
+    /// How long another host may take for an append, before it is appended here. 1.5 s by default: whoever
+    /// waits is to be answered within two.
     pub patience: Duration,
 }
 
@@ -41,7 +42,7 @@ impl ForwardingSettings {
             own,
             secret,
             tls: Tls::default(),
-            patience: Duration::from_secs(2),
+            patience: Duration::from_millis(1500),
         }
     }
 }

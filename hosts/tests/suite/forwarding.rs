@@ -244,6 +244,40 @@ async fn another_host_at_that_address_or_another_secret_is_noticed_and_sent_noth
     assert_eq!(pair.appended_there(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_has_to_include_what_another_host_stored_has_the_store_look() {
+    use futures_util::TryStreamExt as _;
+    let pair = Pair::new().await;
+    pair.here_only_looks();
+    let key = streamkit_server_core::Key::hs256(&[7; 32]).unwrap();
+    let token = key
+        .mint(&["streamkit::*".to_owned()], Duration::from_secs(600))
+        .unwrap();
+    let limits = streamkit_server_core::Limits::default();
+    let server = streamkit_server_core::Server::new(Arc::new(pair.forwarding.clone()), key, limits);
+    let client = streamkit_client::Client::builder("ws://in-process")
+        .transport(move || std::future::ready(server.in_process()))
+        .token(token)
+        .build();
+    let store = client.store(store_of(&pair.there).0);
+    let behind = streamkit_client::Append::behind(path("a"), vec![Record::new("x")]);
+    let appended = store.append(behind).await.unwrap();
+    assert_eq!(pair.appended_there(), 1);
+    let read = |at_least| streamkit_client::Read {
+        at_least,
+        ..streamkit_client::Read::segment(path("a"))
+    };
+    let batches: Vec<_> = store.read(read(appended.position)).try_collect().await.unwrap();
+    assert!(
+        matches!(&batches[..], [streamkit_client::Batch::Entries(entries), streamkit_client::Batch::End(_)] if entries.len() == 1)
+    );
+    let beyond = store.read(read(appended.position + 1)).try_collect::<Vec<_>>().await;
+    assert!(
+        matches!(beyond, Err(streamkit_client::Error::NotThereYet { .. })),
+        "{beyond:?}"
+    );
+}
+
 /// A log in which the other host is always faster.
 struct AlwaysLost(HostId);
 

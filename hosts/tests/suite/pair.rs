@@ -108,6 +108,11 @@ impl Pair {
         Forwarding::new(self.own.clone(), settings, others, None)
     }
 
+    /// From now on this host knows how far a store has come only when it looks.
+    pub fn here_only_looks(&self) {
+        *self.own.knows.lock().unwrap() = Some(0);
+    }
+
     pub fn appended_here(&self) -> usize {
         self.own.count.load(Ordering::SeqCst)
     }
@@ -201,6 +206,8 @@ impl Pair {
 pub struct Counted {
     stores: Engine,
     count: AtomicUsize,
+    /// What this host knows of how far stores have come, if it does not hear at once.
+    knows: std::sync::Mutex<Option<u64>>,
     waits: Arc<watch::Sender<bool>>,
     under_way: Arc<watch::Sender<usize>>,
     own: std::sync::Weak<Counted>,
@@ -211,6 +218,7 @@ impl Counted {
         Arc::new_cyclic(|own| Self {
             stores: engine.clone(),
             count: AtomicUsize::new(0),
+            knows: std::sync::Mutex::default(),
             waits: Arc::new(watch::Sender::new(false)),
             under_way: Arc::new(watch::Sender::new(0)),
             own: own.clone(),
@@ -299,11 +307,14 @@ impl Store for CountedStore {
     }
 
     async fn tail_cursor(&self) -> Result<LogCursor, ReadError> {
+        if let Some(known) = &mut *self.host.knows.lock().unwrap() {
+            *known = self.store.position();
+        }
         self.store.tail_cursor().await
     }
 
     fn position(&self) -> u64 {
-        self.store.position()
+        self.host.knows.lock().unwrap().unwrap_or_else(|| self.store.position())
     }
 
     async fn spaces(&self) -> Result<Vec<Name>, ReadError> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use streamkit_engine::{Filter, Name, SegmentStatus, TailMark, Wanted};
 use tokio::sync::watch;
 
+use super::bus::Hint;
 use super::common::{Common, Followed};
 use super::followed::FollowedStore;
 use super::mailbox::Mailbox;
@@ -197,11 +198,12 @@ impl Follower {
 pub(super) async fn follow(
     follower: Weak<Follower>,
     mut tail: watch::Receiver<TailMark>,
-    mut hints: watch::Receiver<TailMark>,
+    mut hints: watch::Receiver<Hint>,
     coalesced: impl Fn(u64) + Send,
 ) {
     let mut mark = *tail.borrow_and_update();
-    let mut is_hinted = false;
+    // What was said before may be behind what this task finds: it looks once too often rather than not at all.
+    let (mut is_hinted, mut looks) = (false, 0);
     loop {
         // Weak while it waits: the last follower leaves unnoticed, and at the next look there is nobody.
         let Some(own) = follower.upgrade() else { return };
@@ -242,7 +244,11 @@ pub(super) async fn follow(
                 return;
             },
             // A bus that is dead says nothing.
-            Ok(()) = hints.changed() => is_hinted = mark < *hints.borrow_and_update(),
+            Ok(()) = hints.changed() => {
+                let hint = *hints.borrow_and_update();
+                is_hinted |= mark < hint.tail || looks != hint.looks;
+                looks = hint.looks;
+            }
             () = tokio::time::sleep(LOOK) => {}
         }
     }

@@ -9,7 +9,7 @@ mod mailbox;
 mod presence;
 mod stores;
 
-pub use bus::{InProcess, MessageBus};
+pub use bus::{Hint, InProcess, MessageBus};
 pub(crate) use common::{Common, Looking, Member, NextCommon};
 pub(crate) use followed::StoreLost;
 pub(crate) use mailbox::News;

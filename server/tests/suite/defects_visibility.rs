@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use streamkit_client::{Entry as Read, NewRecord};
 use streamkit_engine::{Engine, EngineConfig, StoreId, Stores as _, TailMark};
 use streamkit_protocol::*;
-use streamkit_server_core::{Key, Limits, MessageBus, Server};
+use streamkit_server_core::{Hint, Key, Limits, MessageBus, Server};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -320,8 +320,8 @@ struct DeadBus;
 
 impl MessageBus for DeadBus {
     fn announce(&self, _: StoreId, _: TailMark) {}
-    fn listen(&self, _: StoreId) -> watch::Receiver<TailMark> {
-        watch::Sender::new(TailMark::default()).subscribe()
+    fn listen(&self, _: StoreId) -> watch::Receiver<Hint> {
+        watch::Sender::new(Hint::default()).subscribe()
     }
 }
 
