@@ -17,6 +17,8 @@ use crate::log::{Found, GroupId, Ledger, Place, Ruling};
 
 /// Groups between two bookmarks: what is read again at most by a host that was killed.
 const GROUPS_A_BOOKMARK: u32 = 256;
+/// The same in bytes.
+const BYTES_A_BOOKMARK: usize = 4 << 20;
 
 /// Where the copy of a store is kept on this host.
 #[derive(Clone)]
@@ -37,6 +39,7 @@ pub struct ReplicaLedger {
     /// The place that was reached last, and is in no bookmark.
     unmarked: Option<Bookmark>,
     groups: u32,
+    bytes: usize,
 }
 
 /// What somebody is told whose request did not change anything, or did not fit.
@@ -50,11 +53,12 @@ impl ReplicaLedger {
             applied,
             unmarked: None,
             groups: 0,
+            bytes: 0,
         }
     }
 
     fn mark(&mut self) {
-        self.groups = 0;
+        (self.groups, self.bytes) = (0, 0);
         let Some(bookmark) = self.unmarked.take() else { return };
         if let Err(error) = bookmark.write(&self.bookmarks, self.replica.store().id()) {
             tracing::debug!(%error, "a bookmark could not be written");
@@ -157,6 +161,7 @@ impl Ledger for ReplicaLedger {
     }
 
     fn apply(&mut self, _: GroupId, time: Timestamp, body: &Bytes) -> Result<(), String> {
+        self.bytes = self.bytes.saturating_add(body.len());
         if self.is_ahead() {
             let (last, stamped) = last_of(body).ok_or("a group without transactions")?;
             return match stamped == time {
@@ -177,7 +182,7 @@ impl Ledger for ReplicaLedger {
             applied: self.applied,
         });
         self.groups += 1;
-        if self.groups >= GROUPS_A_BOOKMARK {
+        if self.groups >= GROUPS_A_BOOKMARK || self.bytes >= BYTES_A_BOOKMARK {
             self.mark();
         }
     }

@@ -231,3 +231,28 @@ async fn a_host_that_was_there_before_the_store_reads_it_from_its_begin() {
     assert!(medium.read_root().await.unwrap().is_some());
     assert_eq!(all(&early).await, all(&one).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_archives_while_others_and_itself_write() {
+    let emulator = OnEmulator::new().await;
+    let most = 10 * EXTENT_BYTES_MIN;
+    let (one, two) = (
+        Host::new(&emulator.account, most),
+        Host::new(&emulator.account, u64::MAX),
+    );
+    let mut rounds = 0;
+    let archives = async {
+        while rounds < 2 {
+            rounds += usize::from(one.stores.archive(STORE).await.unwrap());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    // Enough for two bookmarks at least.
+    tokio::join!(fill(&one, 200), fill(&two, 200), archives);
+    let wanted = all(&two).await;
+    assert_eq!(wanted.len(), 400);
+    assert!(one.cache.figures().removed > 0);
+    assert_eq!(all(&one).await, wanted);
+    let three = Host::new(&emulator.account, most);
+    assert_eq!(all(&three).await, wanted);
+}
