@@ -19,6 +19,8 @@ const MONTH_HOURS: f64 = 730.0;
 const GB: f64 = 1_073_741_824.0;
 /// Bytes that one call on a blob moves.
 const PIECE: f64 = 4_194_304.0;
+/// Bytes of a sealed file of the copies.
+const ARCHIVED_EXTENT: f64 = 16_777_216.0;
 /// Rows that one call deletes or lists.
 const ROWS_DELETED: f64 = 100.0;
 /// Bytes of rows that one call reads.
@@ -172,7 +174,9 @@ pub fn estimate(sample: &CostSample, workload: &Workload, prices: &Prices) -> Co
         cost: quantity / per * price,
     };
     let calls = |what, quantity, price| of(what, quantity, "calls", price, 10_000.0);
-    let grown = month_bytes / GB;
+    // As history, and as sealed files of the copies.
+    let grown = 2.0 * month_bytes / GB;
+    let archived = month_bytes / ARCHIVED_EXTENT;
     let items = vec![
         calls("commits", month_groups, prices.table_calls),
         calls(
@@ -194,6 +198,17 @@ pub fn estimate(sample: &CostSample, workload: &Workload, prices: &Prices) -> Co
         calls(
             "moves to the history, read back",
             row_bytes / PIECE + extents,
+            prices.blob_reads,
+        ),
+        // Each file, its index, and the list of its pieces.
+        calls(
+            "archive of the copies, written blobs",
+            month_bytes / PIECE + archived * 2.0,
+            prices.blob_writes,
+        ),
+        calls(
+            "archive of the copies, read back",
+            month_bytes / PIECE + archived,
             prices.blob_reads,
         ),
         calls(
@@ -256,8 +271,8 @@ mod tests {
         assert_eq!(commits.quantity, 26_280_000.0);
         assert!((commits.cost - 0.946_08).abs() < 1e-9, "{commits:?}");
         assert!((found.total - found.items.iter().map(|item| item.cost).sum::<f64>()).abs() < 1e-9);
-        // 24.5 GB a month.
-        assert!((found.growth - 26_280_000_000.0 / GB * 0.0184).abs() < 1e-9);
+        // 24.5 GB a month, twice.
+        assert!((found.growth - 2.0 * 26_280_000_000.0 / GB * 0.0184).abs() < 1e-9);
     }
 
     #[test]

@@ -55,9 +55,10 @@ fn amount(text: &str) -> Result<f64, String> {
 }
 
 /// What an estimate leaves out and takes for granted.
-const ASSUMED: [&str; 4] = [
+const ASSUMED: [&str; 5] = [
     "list prices of 2025 in US dollars, general purpose v2, LRS, hot, East US, unless --price-… says otherwise",
     "each other host reads the tail once for each group, which many groups at a time make fewer",
+    "hosts archive the sealed files of their copies, so that blobs hold everything twice",
     "reads of the history by clients and traffic out of the region are not in it",
     "extents are sealed after 50 000 groups or 64 MiB; a month has 730 hours",
 ];
