@@ -56,7 +56,8 @@ impl Presence {
         self.others.clone()
     }
 
-    /// Leaves: removes the own row, so that others know at once. Returns when that is done, or has failed.
+    /// Leaves: removes the own row, so that others know within seconds. Returns when that is done, or has failed. Until they know, which takes two
+    /// beats, four seconds, they send what this host is to write: it had better serve its link for so long.
     ///
     /// Cancel safe.
     pub async fn leave(&self) {

@@ -7,3 +7,4 @@ mod emulator;
 mod forwarding;
 mod pair;
 mod presence;
+mod tls;

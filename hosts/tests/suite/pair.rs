@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-const SECRET: &[u8] = b"a secret of thirty-two bytes, or more";
+pub const SECRET: &[u8] = b"a secret of thirty-two bytes, or more";
 
 pub fn secret(secret: &[u8]) -> HostSecret {
     HostSecret::new(secret).unwrap()
@@ -94,6 +94,10 @@ impl Pair {
 
     pub fn stores_here(&self) -> Arc<dyn Stores> {
         self.own.clone()
+    }
+
+    pub fn stores_there(&self) -> Arc<dyn Stores> {
+        self.theirs.clone()
     }
 
     pub fn host_there(&self) -> Host {
