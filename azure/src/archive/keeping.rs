@@ -115,11 +115,11 @@ impl Archiver {
     /// Whether the checkpoint is far behind the copy, or an extent is sealed that is not history yet.
     fn is_due(&mut self, root: &StoreRoot, place: Place, tail: LogPosition) -> bool {
         let Some(at) = root.checkpoint else { return true };
-        let (_, was) = *self.seen.get_or_insert((at.place, tail));
-        if self.seen.is_some_and(|(seen, _)| seen != at.place) {
-            self.seen = Some((at.place, tail));
-        }
-        let is_far = (place.ordinal == at.place.ordinal && place.slot.0 >= at.place.slot.0 + self.settings.groups)
+        // One of another host stands about where this copy is now.
+        let seen = self.seen.filter(|(seen, _)| *seen == at.place);
+        let (_, was) = *self.seen.insert(seen.unwrap_or((at.place, tail)));
+        let is_far = place.ordinal > at.place.ordinal
+            || place.slot.0 >= at.place.slot.0.saturating_add(self.settings.groups)
             || tail.extent > was.extent
             || u64::from(tail.byte.saturating_sub(was.byte)) >= self.settings.bytes;
         root.live.ordinal < place.ordinal || !root.retiring.is_empty() || is_far && at.place < place
