@@ -3,8 +3,9 @@
 //! `limits` prints the table of P1 to P12 ([`rows`]); docs/PERFORMANCE.md says what each row measures. Floors are bare loops
 //! ([`floor`]), loads are closed loops of writers ([`load`]) on ours ([`ours`]) or a peer ([`peers`]), and what a load was
 //! told is durable is read back afterwards ([`verify`]). `peers` measures our server beside others ([`servers`], [`side_by_side`]), `wire`
-//! what the network costs ([`wire`]).
+//! what the network costs ([`wire`]), `azure` what several hosts over a storage account do ([`azure`]).
 
+pub mod azure;
 pub mod child;
 pub mod figures;
 pub mod floor;

@@ -86,7 +86,12 @@ where
             wall: self.clock.now(),
         };
         let mut is_left = false;
-        for action in may_wait(|| self.log.step(now, event)) {
+        // Only what the medium said makes the ledger wait for its disk.
+        let actions = match matches!(event, Event::Said(..)) {
+            true => may_wait(|| self.log.step(now, event)),
+            false => self.log.step(now, event),
+        };
+        for action in actions {
             match action {
                 Action::Call(id, call) => self.begin(id, call),
                 Action::Answer(caller, outcome) => {

@@ -24,11 +24,6 @@ pub struct SharedStore {
 }
 
 impl SharedStore {
-    /// Looks at the tail of the log now: another host may have come further.
-    pub async fn look(&self) -> Result<(), ReadError> {
-        self.log.look().await
-    }
-
     async fn lease_change(&self, proposal: Proposal) -> Result<Option<Lease>, AppendError> {
         match self.log.ask(proposal).await? {
             Landed::Lease(lease) => Ok(lease),
@@ -89,12 +84,12 @@ impl Store for SharedStore {
     }
 
     async fn lease(&self, key: &Name) -> Result<Option<Lease>, ReadError> {
-        self.look().await?;
+        self.log.look().await?;
         self.copy.lease(key).await
     }
 
     async fn peek(&self, path: &SegmentPath) -> Result<Option<Entry>, ReadError> {
-        self.look().await?;
+        self.log.look().await?;
         self.copy.peek(path).await
     }
 
@@ -112,8 +107,12 @@ impl Store for SharedStore {
         Box::new(LookingPieces::new(self.log.clone(), self.copy.clone(), read))
     }
 
+    async fn catch_up(&self) -> Result<(), ReadError> {
+        self.log.look().await
+    }
+
     async fn tail_cursor(&self) -> Result<LogCursor, ReadError> {
-        self.look().await?;
+        self.log.look().await?;
         self.copy.tail_cursor().await
     }
 
@@ -122,22 +121,22 @@ impl Store for SharedStore {
     }
 
     async fn spaces(&self) -> Result<Vec<Name>, ReadError> {
-        self.look().await?;
+        self.log.look().await?;
         self.copy.spaces().await
     }
 
     async fn segments(&self, space: &Name, after: Bound<Name>, limit: usize) -> Result<Vec<SegmentStatus>, ReadError> {
-        self.look().await?;
+        self.log.look().await?;
         self.copy.segments(space, after, limit).await
     }
 
     async fn segment_status(&self, path: &SegmentPath) -> Result<Option<SegmentStatus>, ReadError> {
-        self.look().await?;
+        self.log.look().await?;
         self.copy.segment_status(path).await
     }
 
     async fn status(&self) -> Result<StoreStatus, ReadError> {
-        self.look().await?;
+        self.log.look().await?;
         self.copy.status().await
     }
 
@@ -149,7 +148,7 @@ impl Store for SharedStore {
         // Whoever asks at the tail has heard from elsewhere that there is more.
         let is_at_tail = *self.copy.durable_tail().borrow() <= mark;
         if is_at_tail {
-            self.look().await?;
+            self.log.look().await?;
         }
         self.copy.changed_since(mark).await
     }

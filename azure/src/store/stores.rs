@@ -215,6 +215,20 @@ impl SharedStores {
         Ok(())
     }
 
+    /// Leaves all logs: what is pinned is resolved, and nothing else is taken. Waits for so long as a storage that answers takes.
+    pub async fn leave(&self) {
+        let stores: Vec<_> = {
+            let mut open = self.open();
+            open.is_closed = true;
+            open.stores.drain().map(|(_, opened)| opened.store).collect()
+        };
+        let leave = stores.iter().map(|store| store.log.close());
+        let left = tokio::time::timeout(LEAVE, futures_util::future::join_all(leave)).await;
+        if left.is_err() {
+            tracing::warn!("the storage did not answer: what was under way is known when it is asked for again");
+        }
+    }
+
     fn open(&self) -> std::sync::MutexGuard<'_, Open> {
         self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -233,7 +247,7 @@ fn watch(store: &Arc<SharedStore>) {
             tokio::time::sleep(LOOK).await;
             let Some(store) = store.upgrade() else { return };
             if store.copy.is_followed()
-                && let Err(error) = store.look().await
+                && let Err(error) = store.catch_up().await
             {
                 tracing::debug!(%error, "a look at a shared log failed");
             }
@@ -280,19 +294,7 @@ impl Stores for SharedStores {
     }
 
     async fn close(&self) {
-        let stores: Vec<_> = {
-            let mut open = self.open();
-            open.is_closed = true;
-            open.stores.drain().map(|(_, opened)| opened.store).collect()
-        };
-        let leave = stores.iter().map(|store| store.log.close());
-        if tokio::time::timeout(LEAVE, futures_util::future::join_all(leave))
-            .await
-            .is_err()
-        {
-            tracing::warn!("the storage did not answer: what was under way is known when it is asked for again");
-        }
-        drop(stores);
+        self.leave().await;
         self.inner.engine.close().await;
     }
 }

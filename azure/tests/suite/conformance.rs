@@ -142,6 +142,10 @@ impl Store for StoreInTurn {
         self.next().read_pieces(read)
     }
 
+    async fn catch_up(&self) -> Result<(), ReadError> {
+        self.next().catch_up().await
+    }
+
     async fn tail_cursor(&self) -> Result<LogCursor, ReadError> {
         self.next().tail_cursor().await
     }

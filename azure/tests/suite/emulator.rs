@@ -1,7 +1,7 @@
 //! The emulator as a child process: on free ports of the loopback address, in a fresh folder, stopped by its own number.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -16,12 +16,15 @@ const RUN: &str = "
 
 /// The account and key that each emulator has, as its documentation publishes them.
 pub const ACCOUNT: &str = "devstoreaccount1";
+/// Its key.
 pub const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// A running emulator. It is stopped when dropped.
 pub struct Emulator {
     child: Child,
+    /// Where it serves blobs.
     pub blobs: u16,
+    /// Where it serves tables.
     pub tables: u16,
     /// Its data, and whatever a test puts there.
     _folder: tempfile::TempDir,
@@ -90,12 +93,14 @@ impl Emulator {
     }
 }
 
-/// Where `azure/emulator/install` puts it.
+/// Where `azure/emulator/install` puts it: beside what was built.
 fn program() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("the target folder");
-    target.join("azurite/node_modules/azurite/dist/src/azurite.js")
+    const WITHIN: &str = "azurite/node_modules/azurite/dist/src/azurite.js";
+    let own = std::env::current_exe().expect("the program that runs");
+    let places = || own.ancestors().map(|folder| folder.join(WITHIN));
+    let found = places().find(|place| place.is_file());
+    // An installed one is there; this is where it is missed.
+    found.unwrap_or_else(|| places().nth(3).expect("an absolute path"))
 }
 
 impl Drop for Emulator {

@@ -5,6 +5,7 @@ mod notify;
 mod ready;
 mod reload;
 mod running;
+mod served;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

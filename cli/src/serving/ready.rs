@@ -1,21 +1,22 @@
 //! What a server takes before it serves: a data folder and an address.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
+use streamkit_azure::store::SharedStores;
 use streamkit_engine::doctor::judge_ground;
 use streamkit_engine::{Engine, EngineConfig, disk};
 use streamkit_server_core::{Authenticate, Certificates, Limits, Server};
 use tokio::net::TcpListener;
 
 use super::running::Running;
+use super::served::Served;
 use crate::called::called;
 use crate::failure::Failure;
 use crate::telemetry;
 
 /// A data folder that is ours and an address that is ours, not yet served.
 pub(crate) struct Ready {
-    engine: Engine,
+    served: Served,
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -53,9 +54,19 @@ impl Ready {
         })?;
         let address = listener.local_addr()?;
         Ok(Self {
-            engine,
+            served: Served::local(engine),
             listener,
             address,
+        })
+    }
+
+    /// Serves what several hosts share, of which the folder keeps copies.
+    pub(crate) fn shared(self, share: impl FnOnce(Engine) -> Result<SharedStores, Failure>) -> Result<Self, Failure> {
+        let engine = self.served.engine.clone();
+        let shared = share(engine.clone())?;
+        Ok(Self {
+            served: Served::shared(engine, shared),
+            ..self
         })
     }
 
@@ -66,7 +77,7 @@ impl Ready {
 
     /// Serves from now on; over TLS, if there are certificates.
     pub(crate) fn serve(self, auth: impl Authenticate, limits: Limits, certificates: Option<Certificates>) -> Running {
-        let server = Server::new(Arc::new(self.engine.clone()), auth, limits);
+        let server = Server::new(self.served.stores(), auth, limits);
         telemetry::watch(server.clone());
         let (accepting, listener) = (server.clone(), self.listener);
         tokio::spawn(async move {
@@ -75,6 +86,6 @@ impl Ready {
                 None => accepting.serve(listener).await,
             }
         });
-        Running::new(self.address, self.engine, server)
+        Running::new(self.address, self.served, server)
     }
 }

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use streamkit_engine::{Engine, Stores as _};
+use streamkit_engine::Stores as _;
 use streamkit_server_core::Server;
 
 use super::notify::Manager;
 use super::reload::Reloads;
+use super::served::Served;
 use crate::failure::Failure;
 use crate::output::note;
 use crate::signals::{Asked, StopSignals};
@@ -15,15 +16,15 @@ use crate::signals::{Asked, StopSignals};
 /// A server at work.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    engine: Engine,
+    served: Served,
     server: Server,
 }
 
 impl Running {
-    pub(super) fn new(address: SocketAddr, engine: Engine, server: Server) -> Self {
+    pub(super) fn new(address: SocketAddr, served: Served, server: Server) -> Self {
         Self {
             address,
-            engine,
+            served,
             server,
         }
     }
@@ -40,7 +41,7 @@ impl Running {
         let manager = Manager::of_environment();
         let status = format!("serving on {}", self.address);
         manager.ready(&status);
-        let watched = manager.watched(self.engine.clone());
+        let watched = manager.watched(self.served.engine.clone());
         let asked = async {
             let mut asked = signals.asked().await?;
             while asked == Asked::Reload {
@@ -59,7 +60,7 @@ impl Running {
             () = watched => {}
         }
         manager.stopping();
-        let watched = manager.watched(self.engine.clone());
+        let watched = manager.watched(self.served.engine.clone());
         tokio::select! {
             left = self.leave(signals, drain) => left,
             () = watched => Ok(()),
@@ -69,13 +70,14 @@ impl Running {
     /// The same, when the first signal is here.
     pub(crate) async fn leave(self, mut signals: StopSignals, drain: Duration) -> Result<(), Failure> {
         note("streamkit: stopping");
-        let engine = self.engine.clone();
+        let served = self.served.clone();
         let deadline = self.server.shutdown_deadline();
         let in_order = async {
             self.server.drain();
             tokio::time::sleep(drain).await;
             self.server.shutdown().await;
-            closed(&self.engine, deadline).await
+            self.served.leave().await;
+            closed(&self.served, deadline).await
         };
         let stopped = tokio::select! {
             stopped = in_order => stopped,
@@ -83,7 +85,7 @@ impl Running {
         };
         if stopped.is_err() {
             // Dropped for the last time, an engine waits for its threads, and they for the disk.
-            std::mem::forget(engine);
+            std::mem::forget(served);
         }
         stopped
     }
@@ -91,7 +93,8 @@ impl Running {
     /// Ends sessions, then closes the stores.
     pub(crate) async fn stop(self) {
         self.server.shutdown().await;
-        self.engine.close().await;
+        self.served.leave().await;
+        self.served.engine.close().await;
     }
 }
 
@@ -113,8 +116,9 @@ async fn reload(reloads: &Reloads, signals: &mut StopSignals) -> std::io::Result
 
 /// Closes the stores, as long as they go on closing: what they hold is synced long before, and a disk that hangs would keep us
 /// for ever.
-async fn closed(engine: &Engine, deadline: Duration) -> Result<(), Failure> {
+async fn closed(served: &Served, deadline: Duration) -> Result<(), Failure> {
     const NAMED: usize = 5;
+    let engine = &served.engine;
     let mut closing = std::pin::pin!(engine.close());
     let mut left = engine.unfinished();
     // Some time without sessions, too.

@@ -220,6 +220,14 @@ pub trait Store: Send + Sync + 'static {
     /// there before [`Store::durable_tail`] tells of that transaction. Waits for nothing.
     fn position(&self) -> u64;
 
+    /// Waits until all is here that was durable when this was called, by whichever process. A store of one process alone has it at all times.
+    ///
+    /// # Errors
+    /// [`ReadError`]: it may not be.
+    async fn catch_up(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
+
     /// The spaces with at least one segment, sorted by bytes.
     ///
     /// # Errors

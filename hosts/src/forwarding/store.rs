@@ -200,6 +200,10 @@ impl Store for ForwardingStore {
         self.direct.durable_tail()
     }
 
+    async fn catch_up(&self) -> Result<(), ReadError> {
+        self.direct.catch_up().await
+    }
+
     async fn changed_since(&self, mark: TailMark) -> Result<Changes, ReadError> {
         self.direct.changed_since(mark).await
     }

@@ -17,13 +17,13 @@ struct Progress {
 }
 
 pub(super) async fn run<A: Answers>(asked: &Read, store: &dyn Store, out: &Outgoing<A>) -> Result<(), Failure> {
-    if store.position() < asked.at_least {
-        // Another host may have stored it: a store of several hosts looks how far it has come.
-        store.tail_cursor().await?;
-        let newest = store.position();
-        if newest < asked.at_least {
-            return Err(Failure::NotThereYet(newest));
-        }
+    let mut newest = store.position();
+    if newest < asked.at_least {
+        store.catch_up().await?;
+        newest = store.position();
+    }
+    if newest < asked.at_least {
+        return Err(Failure::NotThereYet(newest));
     }
     let most = out.entries_max();
     let mut read = asked.read.clone();

@@ -106,7 +106,7 @@ impl Asks {
     }
 
     async fn now(&self) -> Result<Vec<Entry>, Broken> {
-        entries_of(&self.there, &self.own).await
+        entries_of(&*self.there, &self.own).await
     }
 
     /// A section behind this sequence.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use streamkit_client::StoreClient;
-use streamkit_engine::{Dice, LocalStore};
+use streamkit_engine::{Dice, Store};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use crate::holder::Holder;
 use crate::host::{Trouble, client};
 use crate::reader::Reader;
 use crate::truth::Truth;
-use crate::witness::{Broken, Witness};
+use crate::witness::{Broken, Fate, Witness};
 use crate::writer::Writer;
 
 const WRITERS: u64 = 3;
@@ -23,23 +23,36 @@ const FOLLOWERS: u64 = 3;
 const HOLDERS: u64 = 3;
 
 /// All of them, each with connections and dice of its own.
-pub(crate) struct Crew {
-    pub witness: Arc<Witness>,
+pub struct Crew {
+    pub(crate) witness: Arc<Witness>,
     seed: u64,
+    /// Of those that there are already.
+    numbers: u64,
     workers: JoinSet<()>,
     followers: JoinSet<FollowSeen>,
     ending: CancellationToken,
 }
 
 impl Crew {
+    /// Nobody yet.
     pub fn new(seed: u64) -> Self {
         Self {
             witness: Arc::default(),
             seed,
+            numbers: 0,
             workers: JoinSet::new(),
             followers: JoinSet::new(),
             ending: CancellationToken::new(),
         }
+    }
+
+    /// Transactions that somebody tried to append, those of them that were acknowledged, and reads.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let attempts = self.witness.attempts();
+        let there = attempts
+            .iter()
+            .filter(|attempt| matches!(attempt.fate, Fate::There(..)));
+        (attempts.len(), there.count(), self.witness.reads().len())
     }
 
     /// Dice of somebody.
@@ -48,30 +61,48 @@ impl Crew {
     }
 
     /// Followers begin at an address. They come to their ends over `last`, a server that is still there then.
+    ///
+    /// # Errors
+    /// None that is known; likewise below.
     pub fn follow(&mut self, at: SocketAddr, last: SocketAddr) -> Result<(), Trouble> {
-        for number in 0..FOLLOWERS {
-            let follower = Follower::new(client(at)?, self.witness.clone(), self.dice(3, number));
+        for _ in 0..FOLLOWERS {
+            self.numbers += 1;
+            let follower = Follower::new(client(at)?, self.witness.clone(), self.dice(3, self.numbers));
             self.followers.spawn(follower.work(self.ending.clone(), client(last)?));
         }
         Ok(())
     }
 
     /// The others do, through a network that may bring what they send twice, or not.
+    ///
+    /// # Errors
+    /// None that is known.
     pub fn work(&mut self, at: SocketAddr, may_come_twice: bool) -> Result<(), Trouble> {
-        for number in 0..WRITERS {
+        self.work_for(at, may_come_twice, 40)
+    }
+
+    /// The same, for so many attempts of each writer.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn work_for(&mut self, at: SocketAddr, may_come_twice: bool, attempts: u32) -> Result<(), Trouble> {
+        let others = attempts * 5 / 8;
+        let from = self.numbers + 1;
+        self.numbers += WRITERS.max(READERS).max(HOLDERS);
+        for number in from..from + WRITERS {
             let stores: Vec<StoreClient> = vec![client(at)?, client(at)?];
             let writer = Writer::new(stores, self.witness.clone(), self.dice(1, number), may_come_twice);
-            self.workers.spawn(writer.work(40));
+            self.workers.spawn(writer.work(attempts));
         }
-        for number in 0..READERS {
+        for number in from..from + READERS {
             let reader = Reader {
                 store: client(at)?,
                 witness: self.witness.clone(),
                 dice: self.dice(2, number),
             };
-            self.workers.spawn(reader.work(25));
+            self.workers.spawn(reader.work(others));
         }
-        for number in 0..HOLDERS {
+        for number in from..from + HOLDERS {
             let holder = Holder {
                 store: client(at)?,
                 witness: self.witness.clone(),
@@ -81,12 +112,15 @@ impl Crew {
                 stored: None,
                 heads: Default::default(),
             };
-            self.workers.spawn(holder.work(25));
+            self.workers.spawn(holder.work(others));
         }
         Ok(())
     }
 
     /// Waits for all but the followers.
+    ///
+    /// # Errors
+    /// One of them ended by a bug.
     pub async fn is_done(&mut self) -> Result<(), JoinError> {
         while let Some(done) = self.workers.join_next().await {
             done?;
@@ -95,6 +129,9 @@ impl Crew {
     }
 
     /// Lets the followers come to their ends: nothing is written any more.
+    ///
+    /// # Errors
+    /// One of them ended by a bug.
     pub async fn follows(&mut self) -> Result<Vec<FollowSeen>, JoinError> {
         self.ending.cancel();
         let mut follows = Vec::new();
@@ -105,7 +142,10 @@ impl Crew {
     }
 
     /// Compares what everybody was told with what a store has: how many entries that are, and what was broken.
-    pub async fn judge(&self, store: &LocalStore, follows: &[FollowSeen]) -> Result<(usize, Vec<Broken>), Trouble> {
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn judge(&self, store: &dyn Store, follows: &[FollowSeen]) -> Result<(usize, Vec<Broken>), Trouble> {
         let attempts = self.witness.attempts().clone();
         Ok(match Truth::read(store, &attempts).await? {
             Ok(truth) => (truth.entries.len(), check(&self.witness, &truth, follows)),

@@ -25,9 +25,9 @@ pub(crate) struct Follower {
 }
 
 /// What a follower has seen at the end.
-pub(crate) struct FollowSeen {
-    pub mix: Mix,
-    pub seen: Vec<Entry>,
+pub struct FollowSeen {
+    pub(crate) mix: Mix,
+    pub(crate) seen: Vec<Entry>,
 }
 
 impl Follower {

@@ -14,14 +14,14 @@
 mod asks;
 pub mod bytes;
 mod check;
-mod crew;
+pub mod crew;
 mod dial;
 mod follower;
 mod grants;
 mod holder;
 pub mod host;
 pub mod killed;
-mod process;
+pub mod process;
 mod proxy;
 mod raw;
 mod reader;

@@ -14,10 +14,11 @@ use crate::host::{SECRET, Trouble};
 const STARTS_MAX: u32 = 20;
 
 /// A server.
-pub(crate) struct Process {
+pub struct Process {
     program: PathBuf,
     folder: PathBuf,
-    options: &'static [&'static str],
+    options: Vec<String>,
+    variables: Vec<(String, String)>,
     /// Where it listens, also after it was started again.
     pub address: SocketAddr,
     child: Child,
@@ -28,16 +29,68 @@ impl Process {
     ///
     /// # Errors
     /// It does not start.
-    pub async fn start(program: &Path, folder: &Path, options: &'static [&'static str]) -> Result<Self, Trouble> {
+    pub async fn start(program: &Path, folder: &Path, options: &[&str]) -> Result<Self, Trouble> {
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Self::with(program, folder, options, Vec::new()).await
+    }
+
+    /// The same, with variables of the environment.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn with(
+        program: &Path,
+        folder: &Path,
+        options: Vec<String>,
+        variables: Vec<(String, String)>,
+    ) -> Result<Self, Trouble> {
         std::fs::write(key(folder), SECRET)?;
-        let (child, address) = launch(program, folder, options, SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (child, address) = launch(program, folder, &options, &variables, any).await?;
         Ok(Self {
             program: program.to_owned(),
             folder: folder.to_owned(),
             options,
+            variables,
             address,
             child,
         })
+    }
+
+    /// SIGSTOP.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn stop(&self) -> Result<(), Trouble> {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn go_on(&self) -> Result<(), Trouble> {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    /// SIGTERM; waits until it has left.
+    ///
+    /// # Errors
+    /// It has ended before, or with an error.
+    pub async fn leave(&mut self) -> Result<(), Trouble> {
+        self.signal(rustix::process::Signal::TERM)?;
+        match self.child.wait().await? {
+            status if status.success() => Ok(()),
+            status => Err(format!("the server left with {status}").into()),
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> Result<(), Trouble> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid
+            .and_then(rustix::process::Pid::from_raw)
+            .ok_or("the server has ended")?;
+        Ok(rustix::process::kill_process(pid, signal)?)
     }
 
     /// SIGKILL.
@@ -58,7 +111,15 @@ impl Process {
     pub async fn start_again(&mut self) -> Result<(), Trouble> {
         let mut starts = 1;
         loop {
-            match launch(&self.program, &self.folder, self.options, self.address).await {
+            match launch(
+                &self.program,
+                &self.folder,
+                &self.options,
+                &self.variables,
+                self.address,
+            )
+            .await
+            {
                 Ok((child, _)) => self.child = child,
                 Err(why) if starts < STARTS_MAX && why.to_string().contains("in use") => {
                     starts += 1;
@@ -89,13 +150,15 @@ fn data(folder: &Path) -> PathBuf {
 async fn launch(
     program: &Path,
     folder: &Path,
-    options: &[&str],
+    options: &[String],
+    variables: &[(String, String)],
     address: SocketAddr,
 ) -> Result<(Child, SocketAddr), Trouble> {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STREAMKIT_")) {
         command.env_remove(name);
     }
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.args(["serve", "--listen", &address.to_string()]);
     command.arg("--data").arg(data(folder));
     command.arg("--jwt-key-file").arg(key(folder)).args(options);

@@ -64,7 +64,7 @@ pub async fn starved(seed: u64) -> Result<(Counts, Vec<Broken>), Trouble> {
         let transaction = Transaction::single(full.clone(), Sequence(sequence), vec![record]);
         store.append(transaction).await?;
     }
-    let filled: Arc<[Entry]> = entries_of(&store, &full).await?.into();
+    let filled: Arc<[Entry]> = entries_of(&*store, &full).await?.into();
     let witness = Arc::new(Witness::default());
     let dice = |kind: u64, number: u64| Dice::new(seed.wrapping_mul(31) ^ (kind << 32) ^ number);
     let ending = CancellationToken::new();

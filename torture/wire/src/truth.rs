@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use streamkit_client::record::{Entry, SegmentPath, Sequence};
-use streamkit_engine::{LocalStore, SegmentRead, Store as _};
+use streamkit_engine::{SegmentRead, Store};
 
 use crate::host::Trouble;
 use crate::witness::{Attempt, Broken, SEGMENTS, path, written};
@@ -20,7 +20,7 @@ impl Truth {
     ///
     /// # Errors
     /// It cannot be read, or holds what nobody wrote.
-    pub async fn read(store: &LocalStore, attempts: &[Attempt]) -> Result<Result<Self, Broken>, Trouble> {
+    pub async fn read(store: &dyn Store, attempts: &[Attempt]) -> Result<Result<Self, Broken>, Trouble> {
         let mut entries = Vec::new();
         for segment in 0..SEGMENTS.len() {
             let mut reader = store.read_segment(SegmentRead::all(path(segment)));
@@ -66,7 +66,7 @@ impl Truth {
 }
 
 /// All entries of a segment, as the engine has them.
-pub(crate) async fn entries_of(store: &LocalStore, path: &SegmentPath) -> Result<Vec<Entry>, Broken> {
+pub(crate) async fn entries_of(store: &dyn Store, path: &SegmentPath) -> Result<Vec<Entry>, Broken> {
     let mut reader = store.read_segment(SegmentRead::all(path.clone()));
     let mut entries = Vec::new();
     while let Some(batch) = reader.next_batch().await.map_err(|error| error.to_string())? {

@@ -166,7 +166,7 @@ async fn false_error(asks: &Asks, error: &Error) -> Option<Broken> {
     if !nothing_was_done(error) || asks.kind == Kind::Produce {
         return None;
     }
-    match entries_of(&asks.there, &asks.own).await {
+    match entries_of(&*asks.there, &asks.own).await {
         Ok(entries) if entries == asks.before => None,
         Ok(_) => Some(format!("it is said not to be done, and is: {error}")),
         Err(why) => Some(why),

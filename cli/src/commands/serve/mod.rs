@@ -5,6 +5,7 @@ mod keys;
 mod limits;
 pub(crate) mod log;
 mod look;
+mod storage;
 mod tls;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ pub(crate) use keys::ANY_KEY;
 use keys::KeyOptions;
 use limits::LimitOptions;
 use log::LogFilter;
+use storage::StorageOptions;
 use streamkit_engine::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use streamkit_engine::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
 use tls::TlsOptions;
@@ -38,6 +40,8 @@ pub(crate) struct Serve {
     place: Place,
     #[command(flatten)]
     pub(super) log: LogOptions,
+    #[command(flatten)]
+    storage: StorageOptions,
     #[command(flatten)]
     keys: KeyOptions,
     /// Stores open at a time
@@ -127,7 +131,15 @@ impl Serve {
             queue_deadline: self.queue_deadline.into(),
             queues_bytes: self.queues_bytes,
             keep_free_bytes: self.keep_free_bytes,
-            ..EngineConfig::new(&self.place.data)
+            ..EngineConfig::new(self.stores_dir())
+        }
+    }
+
+    /// Where its stores are, or the copies of them.
+    fn stores_dir(&self) -> PathBuf {
+        match self.storage.is_shared() {
+            true => self.place.data.join("copies"),
+            false => self.place.data.clone(),
         }
     }
 
@@ -142,7 +154,11 @@ impl Serve {
         reloads.add("log filter", move || filter.reload());
         let config = self.engine();
         let certificates = self.tls.open()?;
-        let ready = Ready::open(self.place.listen, config).await?;
+        let mut ready = Ready::open(self.place.listen, config).await?;
+        if self.storage.is_shared() {
+            let data = &self.place.data;
+            ready = self.storage.share(ready, data, self.open_stores).await?;
+        }
         // Whoever reads the address may stop the server at once, and connect to it at once.
         let signals = StopSignals::with_reload()?;
         let again = keys.clone();

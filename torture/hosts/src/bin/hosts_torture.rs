@@ -1,0 +1,86 @@
+//! Runs seeds against hosts of a program.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use streamkit_torture_hosts::chaos::Longest;
+use streamkit_torture_hosts::run::{Plan, run};
+
+/// Lets hosts that share a store over an emulated storage account be killed, stopped and cut off while everybody is at work at
+/// all of them, and checks every promise that was made.
+#[derive(Parser)]
+struct Options {
+    /// How many seeds.
+    #[arg(long, default_value_t = 10)]
+    seeds: u64,
+    /// The first one.
+    #[arg(long, default_value_t = 1)]
+    start: u64,
+    /// The program.
+    #[arg(long)]
+    server: PathBuf,
+    /// Hosts.
+    #[arg(long, default_value_t = 3)]
+    hosts: usize,
+    /// Things that happen in a run.
+    #[arg(long, default_value_t = 10)]
+    tricks: usize,
+    /// Longest time that a process is stopped.
+    #[arg(long, default_value_t = 3_000)]
+    stop_millis: u64,
+    /// Longest time that a way is cut, or a process is away.
+    #[arg(long, default_value_t = 1_000)]
+    cut_millis: u64,
+    /// Attempts of each writer.
+    #[arg(long, default_value_t = 40)]
+    attempts: u32,
+    /// Goes on after a failure.
+    #[arg(long)]
+    keep_going: bool,
+    /// Options of `serve`.
+    #[arg(last = true)]
+    options: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let plan = Plan {
+        program: options.server,
+        hosts: options.hosts,
+        tricks: options.tricks,
+        longest: Longest {
+            stop: Duration::from_millis(options.stop_millis),
+            cut: Duration::from_millis(options.cut_millis),
+        },
+        attempts: options.attempts,
+        options: options.options,
+    };
+    let mut failed = 0;
+    for seed in options.start..options.start + options.seeds {
+        let began = Instant::now();
+        match run(seed, &plan).await {
+            Ok((counts, broken)) => {
+                println!("seed {seed}: {counts:?}, {:.1?}", began.elapsed());
+                for why in &broken {
+                    println!("  BROKEN: {why}");
+                }
+                failed += u64::from(!broken.is_empty());
+            }
+            Err(why) => {
+                println!("seed {seed}: {why}");
+                failed += 1;
+            }
+        }
+        if failed > 0 && !options.keep_going {
+            break;
+        }
+    }
+    println!("{failed} of {} seeds failed", options.seeds);
+    match failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}

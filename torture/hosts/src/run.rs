@@ -1,0 +1,107 @@
+//! One seed: hosts over an account, everybody at work at all of them, and what happens meanwhile.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use streamkit_engine::{StoreId, Stores as _};
+use streamkit_torture_wire::crew::Crew;
+use streamkit_torture_wire::host::{STORE, Trouble};
+use streamkit_torture_wire::process::Process;
+use streamkit_torture_wire::witness::Broken;
+
+use crate::account::{Ways, fresh_host};
+use crate::chaos::{Longest, Trick, Victim};
+use crate::emulator::Emulator;
+
+/// What a run is like.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The program.
+    pub program: PathBuf,
+    /// Hosts.
+    pub hosts: usize,
+    /// Things that happen.
+    pub tricks: usize,
+    /// How long they take.
+    pub longest: Longest,
+    /// Attempts of each writer, and as many calls of the others in their way.
+    pub attempts: u32,
+    /// Options of `serve` beside those that it needs.
+    pub options: Vec<String>,
+}
+
+/// What a run came to.
+#[derive(Default, Debug)]
+pub struct Counts {
+    /// Transactions that somebody tried to append.
+    pub attempts: usize,
+    /// Of them, acknowledged.
+    pub acknowledged: usize,
+    /// Entries at the end.
+    pub entries: usize,
+    /// Reads.
+    pub reads: usize,
+    /// What happened, by name.
+    pub tricks: Vec<Trick>,
+}
+
+/// Runs a seed. Returns what it did, and which promises were broken.
+///
+/// # Errors
+/// Nothing could be tried.
+pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Trouble> {
+    let emulator = tokio::task::spawn_blocking(|| Emulator::start(&[])).await?;
+    let folder = tempfile::tempdir()?;
+    let mut crew = Crew::new(seed);
+    let mut dice = crew.dice(7, 0);
+    let mut hosts = Vec::new();
+    for number in 0..plan.hosts {
+        let ways = Ways::to(&emulator).await?;
+        let own = folder.path().join(number.to_string());
+        std::fs::create_dir_all(&own)?;
+        let mut options: Vec<String> = ["--storage", "azure", "--azure-allow-http"].map(String::from).into();
+        options.extend(plan.options.iter().cloned());
+        let variables = vec![("AZURE_STORAGE_CONNECTION_STRING".to_owned(), ways.connection_string())];
+        let process = Process::with(&plan.program, &own, options, variables).await?;
+        hosts.push(Victim { process, ways });
+    }
+    let addresses: Vec<_> = hosts.iter().map(|host| host.process.address).collect();
+    for at in &addresses {
+        crew.follow(*at, *at)?;
+        crew.work_for(*at, false, plan.attempts)?;
+    }
+    let mut counts = Counts::default();
+    let acknowledged = |crew: &Crew| crew.counts().1;
+    let mut is_done = false;
+    while counts.tricks.len() < plan.tricks && !is_done {
+        let enough = acknowledged(&crew) + 1 + dice.below(20) as usize;
+        while acknowledged(&crew) < enough && !is_done {
+            is_done = match tokio::time::timeout(Duration::from_millis(20), crew.is_done()).await {
+                Ok(done) => done.map(|()| true)?,
+                Err(_) => false,
+            };
+        }
+        let trick = Trick::any(&mut dice);
+        let victim = dice.below(hosts.len() as u64) as usize;
+        hosts[victim].suffers(trick, &mut dice, plan.longest).await?;
+        counts.tricks.push(trick);
+    }
+    if !is_done {
+        crew.is_done().await?;
+    }
+    let follows = crew.follows().await?;
+    for host in &mut hosts {
+        host.process.kill().await?;
+    }
+    // What stands in the account, for one who knows nothing else.
+    let fresh = folder.path().join("fresh");
+    std::fs::create_dir_all(&fresh)?;
+    let stores = fresh_host(&emulator, &fresh)?;
+    let store = stores.store(StoreId(STORE)).await?;
+    (counts.attempts, counts.acknowledged, counts.reads) = crew.counts();
+    let (entries, broken) = crew.judge(&*store, &follows).await?;
+    counts.entries = entries;
+    drop(store);
+    stores.close().await;
+    Ok((counts, broken))
+}
