@@ -3,6 +3,7 @@
 
 mod bookmark;
 mod content;
+mod turns;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,8 @@ use uuid::Uuid;
 
 pub(crate) use self::bookmark::Bookmark;
 pub(crate) use self::content::Content;
+use self::turns::Turn;
+pub use self::turns::Turns;
 use crate::log::{Found, GroupId, Ledger, Place, Ruling};
 
 /// Groups between two bookmarks: what is read again at most by a host that was killed.
@@ -27,6 +30,8 @@ pub struct CopyHome {
     pub copy: LocalStore,
     /// The folder of the bookmarks, which is there.
     pub bookmarks: PathBuf,
+    /// Who lands now, of all copies of this host.
+    pub turns: Turns,
 }
 
 /// The copy of a store's log on this host, and how far it is applied.
@@ -40,21 +45,26 @@ pub struct ReplicaLedger {
     unmarked: Option<Bookmark>,
     groups: u32,
     bytes: usize,
+    /// Nobody else lands in this copy.
+    _turn: Turn,
 }
 
 /// What somebody is told whose request did not change anything, or did not fit.
 pub type Told = Result<Landed, Rejection>;
 
 impl ReplicaLedger {
-    fn open(home: &CopyHome, applied: u64) -> Self {
-        Self {
+    fn open(home: &CopyHome, applied: u64) -> Result<Self, String> {
+        let turn = home.turns.take(home.copy.id());
+        let turn = turn.ok_or("an earlier log of this store is still at work here")?;
+        Ok(Self {
             replica: Replica::of(home.copy.clone()),
             bookmarks: home.bookmarks.clone(),
             applied,
             unmarked: None,
             groups: 0,
             bytes: 0,
-        }
+            _turn: turn,
+        })
     }
 
     fn mark(&mut self) {
@@ -90,14 +100,14 @@ impl Ledger for ReplicaLedger {
     type Ahead = Plan;
 
     fn begin(home: &CopyHome) -> Result<Self, String> {
-        Ok(Self::open(home, 0))
+        Self::open(home, 0)
     }
 
     fn found(home: &CopyHome) -> Result<Option<Found<Self>>, String> {
         let Some(bookmark) = Bookmark::read(&home.bookmarks, home.copy.id()) else {
             return Ok(None);
         };
-        let ledger = Self::open(home, bookmark.applied);
+        let ledger = Self::open(home, bookmark.applied)?;
         // One that lost its end begins anew with the log, and skips what it has.
         let holds_it = ledger.replica.last().number >= bookmark.applied;
         let Bookmark { place, last, time, .. } = bookmark;

@@ -27,6 +27,8 @@ pub(super) struct AtHand {
     /// How long whoever appends, and whoever reads, waits.
     pub patience: (Duration, Duration),
     at_work: Mutex<State>,
+    /// One log takes the place of another at a time.
+    changing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -57,47 +59,69 @@ impl AtHand {
             clock,
             patience,
             at_work: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
         }
     }
 
     /// The log at work. `creates`: it makes the store if it is not there.
-    fn driver(&self, creates: bool) -> Result<Arc<Driver<ReplicaLedger>>, Why> {
+    async fn driver(&self, creates: bool) -> Result<Arc<Driver<ReplicaLedger>>, Why> {
+        if let Some(driver) = self.at_work(creates)? {
+            return Ok(driver);
+        }
+        let _one = self.changing.lock().await;
+        if let Some(driver) = self.at_work(creates)? {
+            return Ok(driver);
+        }
+        let before = {
+            let mut state = self.state();
+            state.failed = None;
+            state.creates |= creates;
+            state.driver.take()
+        };
+        if let Some(before) = before {
+            // It failed, or has nothing but looks under way, which begin again here.
+            before.leave().await;
+        }
         let mut state = self.state();
+        if state.is_closed {
+            return Err(Why::Closed);
+        }
+        let settings = Settings {
+            creates: state.creates,
+            slot_bytes: self.medium.slot_bytes_max(),
+            ..self.settings
+        };
+        let boot = Boot {
+            host: self.host,
+            boot: Uuid::new_v4(),
+        };
+        let seed = boot.boot.as_u64_pair().0;
+        let (medium, home, clock) = (self.medium.clone(), self.home.clone(), self.clock.clone());
+        let driver = Arc::new(Driver::start(medium, settings, home, boot, seed, clock));
+        state.driver = Some(driver.clone());
+        Ok(driver)
+    }
+
+    /// The log that is at work; `None`: another one has to take its place.
+    fn at_work(&self, creates: bool) -> Result<Option<Arc<Driver<ReplicaLedger>>>, Why> {
+        let state = self.state();
         if state.is_closed {
             return Err(Why::Closed);
         }
         if let Some((since, failure)) = &state.failed {
             // That nobody had made the store is over as soon as somebody does.
             let is_over = *failure == Failure::NoStore || self.clock.uptime() >= *since + PAUSE;
-            if !is_over {
-                return Err(Why::Failed(failure.clone()));
-            }
-            (state.failed, state.driver) = (None, None);
-        }
-        if creates && !state.creates {
-            // What the other one has under way are looks, which fail and begin again here.
-            (state.creates, state.driver) = (true, None);
-        }
-        let driver = state.driver.get_or_insert_with(|| {
-            let settings = Settings {
-                creates,
-                slot_bytes: self.medium.slot_bytes_max(),
-                ..self.settings
+            return match is_over {
+                true => Ok(None),
+                false => Err(Why::Failed(failure.clone())),
             };
-            let boot = Boot {
-                host: self.host,
-                boot: Uuid::new_v4(),
-            };
-            let seed = boot.boot.as_u64_pair().0;
-            let (medium, home, clock) = (self.medium.clone(), self.home.clone(), self.clock.clone());
-            Arc::new(Driver::start(medium, settings, home, boot, seed, clock))
-        });
-        Ok(driver.clone())
+        }
+        Ok(state.driver.clone().filter(|_| state.creates || !creates))
     }
 
     /// Stores what a proposal wants.
     pub(super) async fn ask(&self, proposal: Proposal) -> Result<Landed, AppendError> {
-        let outcome = match self.driver(true) {
+        let outcome = match self.driver(true).await {
             Ok(driver) => {
                 let outcome = driver.ask(proposal, self.patience.0).await;
                 if let Outcome::NotStored(Why::Failed(failure)) | Outcome::Unknown(_, Why::Failed(failure)) = &outcome {
@@ -118,7 +142,7 @@ impl AtHand {
 
     async fn try_look(&self) -> Result<(), Why> {
         let creates = self.state().creates;
-        let driver = self.driver(creates)?;
+        let driver = self.driver(creates).await?;
         match driver.look(self.patience.1).await {
             // Nobody ever wrote to it.
             Err(Why::Failed(Failure::NoStore)) if self.home.copy.is_new() => {
@@ -158,11 +182,9 @@ impl AtHand {
 
     /// Leaves the log: what is pinned is resolved, and nothing else is taken.
     pub(super) async fn close(&self) {
-        let driver = {
-            let mut state = self.state();
-            state.is_closed = true;
-            state.driver.take()
-        };
+        self.state().is_closed = true;
+        let _one = self.changing.lock().await;
+        let driver = self.state().driver.clone();
         if let Some(driver) = driver {
             driver.leave().await;
         }

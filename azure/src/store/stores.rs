@@ -15,7 +15,7 @@ use super::at_hand::AtHand;
 use super::health::Health;
 use super::shared::SharedStore;
 use crate::archive::{Archiver, Archiving, begin};
-use crate::ledger::CopyHome;
+use crate::ledger::{CopyHome, Turns};
 use crate::log::Settings;
 use crate::medium::Media;
 
@@ -71,6 +71,7 @@ struct Inner {
     engine: Engine,
     bookmarks: PathBuf,
     media: Media,
+    turns: Turns,
     health: Arc<Health>,
     open: Mutex<Open>,
     /// Openings, one after the other for each store, as they share no name of a file before.
@@ -107,6 +108,7 @@ impl SharedStores {
                 engine,
                 bookmarks,
                 media,
+                turns: Turns::default(),
                 health,
                 open: Mutex::default(),
                 opening: tokio::sync::Mutex::default(),
@@ -146,6 +148,7 @@ impl SharedStores {
         let home = CopyHome {
             copy: copy.clone(),
             bookmarks: self.inner.bookmarks.clone(),
+            turns: self.inner.turns.clone(),
         };
         let log = AtHand::new(
             id,

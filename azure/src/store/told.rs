@@ -17,6 +17,7 @@ pub(super) fn outcome(store: StoreId, outcome: Outcome<ReplicaLedger>) -> Result
     match outcome {
         Outcome::Durable(landed) | Outcome::Refused(Ok(landed)) => Ok(landed),
         Outcome::Refused(Err(why)) => Err(why.into()),
+        Outcome::NotStored(why @ Why::Failed(Failure::Host(_))) => Err(Rejection::Busy(busy(&why)).into()),
         Outcome::NotStored(Why::Failed(failure)) => Err(Rejection::Storage(failed(store, &failure)).into()),
         Outcome::NotStored(Why::Closed) => Err(Rejection::Storage(StorageError::Closed).into()),
         Outcome::NotStored(why) => Err(Rejection::Busy(busy(&why)).into()),
@@ -29,6 +30,8 @@ pub(super) fn outcome(store: StoreId, outcome: Outcome<ReplicaLedger>) -> Result
 /// Why a read does not begin.
 pub(super) fn not_read(store: StoreId, why: &Why) -> ReadError {
     match why {
+        // This host may be able to later, and others are now.
+        Why::Failed(Failure::Host(_)) => ReadError::Busy(busy(why)),
         Why::Failed(failure) => failed(store, failure).into(),
         Why::Closed => StorageError::Closed.into(),
         why => ReadError::Busy(busy(why)),
