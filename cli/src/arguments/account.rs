@@ -14,6 +14,16 @@ const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";
 /// Most bytes of a file with a secret.
 const SECRET_MAX: u64 = 64 << 10;
 
+/// Whether a value of an option opens an account for whoever sees it.
+pub(crate) fn opens_an_account(option: &str, value: &str) -> bool {
+    match option {
+        "azure-connection-string" => true,
+        // An address with a signature.
+        "azure-account" => value.contains('?'),
+        _ => false,
+    }
+}
+
 /// The options. None of what they hold is shown.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Storage account")]
@@ -95,6 +105,11 @@ enum CredentialKind {
 }
 
 impl AccountOptions {
+    /// Whether they name an account.
+    pub(crate) fn names_one(&self) -> bool {
+        self.azure_account.is_some() || self.azure_connection_string.is_some()
+    }
+
     /// The settings that they make.
     ///
     /// # Errors

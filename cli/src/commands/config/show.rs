@@ -6,6 +6,7 @@ use clap::parser::ValueSource;
 
 use super::super::serve::ANY_KEY;
 use super::called_with::{arguments, serve, text, told};
+use crate::arguments::account::opens_an_account;
 use crate::arguments::settings::file::{known, read};
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};
@@ -45,7 +46,7 @@ impl Show {
             let option = argument.get_long().unwrap_or_default();
             let variable = argument.get_env().map(|name| name.to_string_lossy());
             let values = matches.get_raw(id).into_iter().flatten();
-            let values: Vec<_> = values.map(|value| value.to_string_lossy().into_owned()).collect();
+            let values: Vec<_> = values.map(|value| shown(option, &value.to_string_lossy())).collect();
             let source = match matches.value_source(id) {
                 Some(ValueSource::DefaultValue) => "default",
                 Some(ValueSource::EnvVariable) => "variable",
@@ -69,5 +70,13 @@ impl Show {
             out.table(&["option", "value", "from"], &rows)?;
         }
         out.flush()
+    }
+}
+
+/// A value as it may be shown.
+fn shown(option: &str, value: &str) -> String {
+    match opens_an_account(option, value) {
+        true => "(a secret)".to_owned(),
+        false => value.to_owned(),
     }
 }

@@ -41,8 +41,6 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(super) log: LogOptions,
     #[command(flatten)]
-    storage: StorageOptions,
-    #[command(flatten)]
     keys: KeyOptions,
     /// Stores open at a time
     #[arg(
@@ -93,6 +91,8 @@ pub(crate) struct Serve {
     tls: TlsOptions,
     #[command(flatten)]
     limits: LimitOptions,
+    #[command(flatten)]
+    storage: StorageOptions,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Default)]
@@ -145,6 +145,7 @@ impl Serve {
 
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let keys = self.keys.open(self.limits.origins.clone())?;
+        self.storage.check()?;
         if let Some(file) = &self.config {
             tracing::debug!(file = %file.display(), "settings were read");
         }

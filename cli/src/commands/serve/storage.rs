@@ -20,6 +20,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// The options.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Storage")]
 pub(super) struct StorageOptions {
     /// local: this disk; azure: an account that several hosts share
     #[arg(
@@ -47,6 +48,17 @@ impl StorageOptions {
     /// Whether several hosts share the stores.
     pub(super) fn is_shared(&self) -> bool {
         self.storage == Kind::Azure
+    }
+
+    /// # Errors
+    /// Some of them have no effect.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        match !self.is_shared() && self.account.names_one() {
+            true => Err(Failure::arguments(
+                "an account is named, and nothing is stored there; add --storage azure",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Serves what stands in the account. `data` is the folder of this host.
