@@ -122,7 +122,10 @@ impl Ledger for ReplicaLedger {
     /// Copies begin with a checkpoint before they are open. One that is open, and behind it, cannot.
     fn restore(home: &CopyHome, bytes: &Bytes) -> Result<Option<Self>, String> {
         let Content { applied, .. } = Content::decode(bytes).map_err(|why| why.to_string())?;
-        let ledger = Self::open(home, applied);
+        // Whoever begins without one is told the same.
+        let Ok(ledger) = Self::open(home, applied) else {
+            return Ok(None);
+        };
         Ok((ledger.replica.last().number >= applied).then_some(ledger))
     }
 

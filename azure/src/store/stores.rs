@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -74,8 +74,8 @@ struct Inner {
     turns: Turns,
     health: Arc<Health>,
     open: Mutex<Open>,
-    /// Openings, one after the other for each store, as they share no name of a file before.
-    opening: tokio::sync::Mutex<()>,
+    /// Openings under way: one after the other of each store.
+    opening: Mutex<HashMap<StoreId, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 #[derive(Default)]
@@ -111,7 +111,7 @@ impl SharedStores {
                 turns: Turns::default(),
                 health,
                 open: Mutex::default(),
-                opening: tokio::sync::Mutex::default(),
+                opening: Mutex::default(),
             }),
         })
     }
@@ -133,7 +133,8 @@ impl SharedStores {
         if let Some(store) = self.opened(id)? {
             return Ok(store);
         }
-        let _one = self.inner.opening.lock().await;
+        let turn = self.opening(id);
+        let _one = turn.lock().await;
         if let Some(store) = self.opened(id)? {
             return Ok(store);
         }
@@ -179,6 +180,18 @@ impl SharedStores {
             archive(&store, archiver);
         }
         Ok(store)
+    }
+
+    /// The turn of those who open a store.
+    fn opening(&self, id: StoreId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut opening = self.inner.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = opening.get(&id).and_then(Weak::upgrade) {
+            return turn;
+        }
+        opening.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        opening.insert(id, Arc::downgrade(&turn));
+        turn
     }
 
     fn archiver(&self) -> Option<Archiver> {
