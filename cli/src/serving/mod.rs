@@ -6,13 +6,16 @@ mod ready;
 mod reload;
 mod running;
 mod served;
+mod together;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub(crate) use ready::Ready;
 pub(crate) use reload::Reloads;
+pub(crate) use served::Served;
 use streamkit_server_core::{Algorithm, Key};
+pub(crate) use together::{LinkPlace, Together};
 
 use crate::arguments::address;
 use crate::failure::Failure;

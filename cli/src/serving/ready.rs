@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use streamkit_azure::store::SharedStores;
 use streamkit_engine::doctor::judge_ground;
 use streamkit_engine::{Engine, EngineConfig, disk};
 use streamkit_server_core::{Authenticate, Certificates, Limits, Server};
@@ -60,14 +59,10 @@ impl Ready {
         })
     }
 
-    /// Serves what several hosts share, of which the folder keeps copies.
-    pub(crate) fn shared(self, share: impl FnOnce(Engine) -> Result<SharedStores, Failure>) -> Result<Self, Failure> {
-        let engine = self.served.engine.clone();
-        let shared = share(engine.clone())?;
-        Ok(Self {
-            served: Served::shared(engine, shared),
-            ..self
-        })
+    /// The same with other stores, of which the folder keeps copies.
+    pub(crate) fn with(self, serve: impl FnOnce(Engine) -> Result<Served, Failure>) -> Result<Self, Failure> {
+        let served = serve(self.served.engine.clone())?;
+        Ok(Self { served, ..self })
     }
 
     /// Where it listens.
@@ -77,7 +72,7 @@ impl Ready {
 
     /// Serves from now on; over TLS, if there are certificates.
     pub(crate) fn serve(self, auth: impl Authenticate, limits: Limits, certificates: Option<Certificates>) -> Running {
-        let server = Server::new(self.served.stores(), auth, limits);
+        let server = Server::on_bus(self.served.stores(), auth, limits, self.served.bus.clone());
         telemetry::watch(server.clone());
         let (accepting, listener) = (server.clone(), self.listener);
         tokio::spawn(async move {

@@ -74,9 +74,9 @@ impl Running {
         let deadline = self.server.shutdown_deadline();
         let in_order = async {
             self.server.drain();
-            tokio::time::sleep(drain).await;
+            let (known, ()) = tokio::join!(self.served.retire(), tokio::time::sleep(drain));
             self.server.shutdown().await;
-            self.served.leave().await;
+            self.served.leave(known).await;
             closed(&self.served, deadline).await
         };
         let stopped = tokio::select! {
@@ -93,7 +93,7 @@ impl Running {
     /// Ends sessions, then closes the stores.
     pub(crate) async fn stop(self) {
         self.server.shutdown().await;
-        self.served.leave().await;
+        self.served.leave(None).await;
         self.served.engine.close().await;
     }
 }

@@ -13,6 +13,9 @@ use crate::account::{Ways, fresh_host};
 use crate::chaos::{Longest, Trick, Victim};
 use crate::emulator::Emulator;
 
+/// What the hosts have in common.
+const SECRET: &str = "what all hosts of a torture have in common, and nobody else";
+
 /// What a run is like.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -60,6 +63,22 @@ pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Troubl
         let own = folder.path().join(number.to_string());
         std::fs::create_dir_all(&own)?;
         let mut options: Vec<String> = ["--storage", "azure", "--azure-allow-http"].map(String::from).into();
+        let secret = own.join("secret");
+        std::fs::write(&secret, SECRET)?;
+        options.extend(["--host-listen", "127.0.0.1:0", "--host-secret-file"].map(String::from));
+        options.push(secret.display().to_string());
+        // Small ones, so that much is sealed, archived and retired meanwhile.
+        options.extend(
+            [
+                "--archive-period",
+                "2s",
+                "--archive-groups",
+                "8",
+                "--extent-groups",
+                "16",
+            ]
+            .map(String::from),
+        );
         options.extend(plan.options.iter().cloned());
         let variables = vec![("AZURE_STORAGE_CONNECTION_STRING".to_owned(), ways.connection_string())];
         let process = Process::with(&plan.program, &own, options, variables).await?;

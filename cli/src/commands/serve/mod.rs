@@ -1,6 +1,7 @@
 //! `serve`: open the engine, listen, and leave in good order on SIGINT or SIGTERM.
 
 mod found;
+mod hosts;
 mod keys;
 mod limits;
 pub(crate) mod log;
@@ -17,6 +18,7 @@ use log::LogFilter;
 use storage::StorageOptions;
 use streamkit_engine::limits::TRANSACTION_ENCODED_BYTES_MAX;
 use streamkit_engine::{CommitMethod, EngineConfig, QUEUE_DEADLINE_MAX, QUEUE_DEADLINE_MIN};
+use streamkit_server_core::Limits;
 use tls::TlsOptions;
 
 use crate::arguments::log::LogOptions;
@@ -131,21 +133,12 @@ impl Serve {
             queue_deadline: self.queue_deadline.into(),
             queues_bytes: self.queues_bytes,
             keep_free_bytes: self.keep_free_bytes,
-            ..EngineConfig::new(self.stores_dir())
-        }
-    }
-
-    /// Where its stores are, or the copies of them.
-    fn stores_dir(&self) -> PathBuf {
-        match self.storage.is_shared() {
-            true => self.place.data.join("copies"),
-            false => self.place.data.clone(),
+            ..EngineConfig::new(&self.place.data)
         }
     }
 
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let keys = self.keys.open(self.limits.origins.clone())?;
-        self.storage.check()?;
         if let Some(file) = &self.config {
             tracing::debug!(file = %file.display(), "settings were read");
         }
@@ -155,11 +148,15 @@ impl Serve {
         reloads.add("log filter", move || filter.reload());
         let config = self.engine();
         let certificates = self.tls.open()?;
-        let mut ready = Ready::open(self.place.listen, config).await?;
-        if self.storage.is_shared() {
-            let data = &self.place.data;
-            ready = self.storage.share(ready, data, self.open_stores).await?;
-        }
+        let limits: Limits = self.limits.into();
+        let ready = match self.storage.reach().await? {
+            Some(reached) => {
+                let ready = Ready::open(self.place.listen, reached.copies(config)?).await?;
+                let data = &self.place.data;
+                reached.serve(ready, data, self.open_stores, limits.clone()).await?
+            }
+            None => Ready::open(self.place.listen, config).await?,
+        };
         // Whoever reads the address may stop the server at once, and connect to it at once.
         let signals = StopSignals::with_reload()?;
         let again = keys.clone();
@@ -177,7 +174,7 @@ impl Serve {
             tls::warn_without(ready.address());
         }
         ready
-            .serve(keys, self.limits.into(), certificates)
+            .serve(keys, limits, certificates)
             .until_stopped(signals, reloads, self.drain.into())
             .await
     }

@@ -5,13 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamkit_azure::account::{Account, ProbeError};
+use streamkit_azure::archive::{self, Archiving};
+use streamkit_azure::log::Settings;
+use streamkit_azure::medium::Media;
 use streamkit_azure::medium::azure::AzureMedium;
 use streamkit_azure::store::{SharedConfig, SharedStores};
+use streamkit_engine::EngineConfig;
+use streamkit_hosts::presence::TableRegister;
+use streamkit_server_core::{Limits, MessageBus};
 use uuid::Uuid;
 
+use super::hosts::HostOptions;
 use crate::arguments::account::AccountOptions;
+use crate::arguments::{count, some_time};
 use crate::failure::Failure;
-use crate::serving::Ready;
+use crate::serving::{Ready, Served, Together};
 
 /// How long an account is tried that does not answer.
 const TRIED_FOR: Duration = Duration::from_secs(30);
@@ -33,8 +41,34 @@ pub(super) struct StorageOptions {
         default_value_t
     )]
     storage: Kind,
+    /// Bytes of history kept on this disk, of all stores
+    #[arg(long, env = "STREAMKIT_CACHE_BYTES", hide_env = true, value_name = "BYTES", default_value_t = 16 << 30)]
+    cache_bytes: u64,
+    /// Time between two looks for history to archive
+    #[arg(long, env = "STREAMKIT_ARCHIVE_PERIOD", hide_env = true, value_parser = some_time, value_name = "TIME", default_value = "1m")]
+    archive_period: humantime::Duration,
+    /// Groups of a log after which it is looked at whether to archive
+    #[arg(long, env = "STREAMKIT_ARCHIVE_GROUPS", hide_env = true, value_name = "COUNT", value_parser = count, default_value_t = Archiving::default().groups as usize)]
+    archive_groups: usize,
+    /// Groups of a log that stand in the table before they become history
+    #[arg(long, env = "STREAMKIT_EXTENT_GROUPS", hide_env = true, value_name = "COUNT", value_parser = count, default_value_t = Settings::default().extent_slots as usize)]
+    extent_groups: usize,
     #[command(flatten)]
     account: AccountOptions,
+    #[command(flatten)]
+    hosts: HostOptions,
+}
+
+/// An account that was tried, and a host of it that does not serve yet.
+pub(super) struct Reached {
+    account: Arc<Account>,
+    media: Media,
+    own: Uuid,
+    bus: Arc<dyn MessageBus>,
+    cache_bytes: u64,
+    archiving: Archiving,
+    log: Settings,
+    hosts: HostOptions,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,39 +79,100 @@ enum Kind {
 }
 
 impl StorageOptions {
-    /// Whether several hosts share the stores.
-    pub(super) fn is_shared(&self) -> bool {
-        self.storage == Kind::Azure
-    }
-
+    /// Reaches the account, if that is where stores are.
+    ///
     /// # Errors
-    /// Some of them have no effect.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        match !self.is_shared() && self.account.names_one() {
-            true => Err(Failure::arguments(
-                "an account is named, and nothing is stored there; add --storage azure",
-            )),
-            false => Ok(()),
+    /// The options are wrong, or the account is none that can be trusted.
+    pub(super) async fn reach(self) -> Result<Option<Reached>, Failure> {
+        if self.storage == Kind::Local {
+            let has_effect = !self.account.names_one() && !self.hosts.are_given();
+            return match has_effect {
+                true => Ok(None),
+                false => Err(Failure::arguments(
+                    "options of a storage account and of several hosts have no effect without it; add --storage azure",
+                )),
+            };
         }
+        let settings = self.account.settings()?;
+        let account = Account::new(&settings).map_err(|error| Failure::arguments(error.to_string()))?;
+        let bus = self.hosts.bus()?;
+        try_out(&account).await?;
+        let account = Arc::new(account);
+        let of_media = account.clone();
+        Ok(Some(Reached {
+            account,
+            media: Arc::new(move |store| Arc::new(AzureMedium::new(of_media.clone(), store)) as Arc<_>),
+            own: Uuid::new_v4(),
+            bus,
+            cache_bytes: self.cache_bytes,
+            archiving: Archiving {
+                period: self.archive_period.into(),
+                groups: self.archive_groups as u64,
+                ..Archiving::default()
+            },
+            log: Settings {
+                extent_slots: self.extent_groups as u64,
+                ..Settings::default()
+            },
+            hosts: self.hosts,
+        }))
+    }
+}
+
+impl Reached {
+    /// What the engine needs that keeps the copies, in the folder of this host.
+    ///
+    /// # Errors
+    /// The folder cannot be used.
+    pub(super) fn copies(&self, config: EngineConfig) -> Result<EngineConfig, Failure> {
+        let dir = config.dir.join("copies");
+        let disk = archive::cache(config.disk.clone(), &dir, self.media.clone(), self.cache_bytes)?;
+        Ok(EngineConfig {
+            disk: Arc::new(disk),
+            extent_bytes: archive::EXTENT_BYTES,
+            // Some are closing while others open.
+            open_stores: config.open_stores.saturating_add(64),
+            dir,
+            ..config
+        })
     }
 
     /// Serves what stands in the account. `data` is the folder of this host.
     ///
     /// # Errors
-    /// The options are wrong, or the account is none that can be trusted.
-    pub(super) async fn share(self, ready: Ready, data: &Path, open_stores: usize) -> Result<Ready, Failure> {
-        let settings = self.account.settings()?;
-        let account = Account::new(&settings).map_err(|error| Failure::arguments(error.to_string()))?;
-        try_out(&account).await?;
-        let account = Arc::new(account);
-        let host = host(data)?;
-        let media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
+    /// The options are wrong, or a place is taken.
+    pub(super) async fn serve(
+        self,
+        ready: Ready,
+        data: &Path,
+        open_stores: usize,
+        limits: Limits,
+    ) -> Result<Ready, Failure> {
+        let Self {
+            account,
+            media,
+            own,
+            bus,
+            archiving,
+            log,
+            hosts,
+            ..
+        } = self;
         let config = SharedConfig {
             open_stores,
-            ..SharedConfig::new(host)
+            archive: Some(archiving),
+            log,
+            ..SharedConfig::new(own)
         };
+        let register = TableRegister::new(account.table().clone());
+        let link = hosts.link(own, register).await?;
         let bookmarks = data.join("bookmarks");
-        ready.shared(|engine| Ok(SharedStores::new(config, engine, bookmarks, media)?))
+        ready.with(|engine| {
+            let shared = SharedStores::new(config, engine.clone(), bookmarks, media)?;
+            let direct = Arc::new(shared.clone());
+            let together = link.map(|link| Together::begin(link, direct, limits, bus.clone()));
+            Ok(Served::shared(engine, bus, shared, together))
+        })
     }
 }
 
@@ -93,26 +188,5 @@ async fn try_out(account: &Account) -> Result<(), Failure> {
             }
             Err(error) => return Err(Failure::new(format!("the storage account cannot be used: {error}"))),
         }
-    }
-}
-
-/// The name of this host, the same at each start: it stands in the folder.
-fn host(data: &Path) -> Result<Uuid, Failure> {
-    let path = data.join("host");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse().map_err(|_| {
-            Failure::new(format!(
-                "{} holds no name of a host; remove it, and a new one is made",
-                path.display()
-            ))
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let host = Uuid::new_v4();
-            let temporary = path.with_extension("new");
-            std::fs::write(&temporary, format!("{host}\n"))?;
-            std::fs::rename(&temporary, &path)?;
-            Ok(host)
-        }
-        Err(error) => Err(Failure::from(error).during(format!("cannot read {}", path.display()))),
     }
 }
