@@ -79,7 +79,7 @@ fn crates_depend_on_each_other_only_as_the_architecture_says() {
         ("client/conformance", "client", "engine server-core"),
         ("hosts", "azure client engine server-core", "conformance"),
         ("server", "engine protocol record", "client"),
-        ("cli", "azure client engine server-core", "protocol"),
+        ("cli", "azure client engine hosts server-core", "protocol"),
         ("torture", "engine", ""),
         ("torture/azure", "azure torture", ""),
         ("torture/hosts", "azure engine torture-wire", ""),

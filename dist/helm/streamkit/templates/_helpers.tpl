@@ -98,6 +98,23 @@ spec:
           value: {{ .Values.azure.table | quote }}
         - name: STREAMKIT_AZURE_CONTAINER
           value: {{ .Values.azure.container | quote }}
+        # Less than the volume: open extents and what is fetched come on top.
+        - name: STREAMKIT_CACHE_BYTES
+          value: {{ .Values.azure.cacheBytes | quote }}
+        - name: POD_ADDRESS
+          valueFrom:
+            fieldRef:
+              fieldPath: status.podIP
+        - name: STREAMKIT_HOST_LISTEN
+          value: 0.0.0.0:7400
+        - name: STREAMKIT_HOST_ADDRESS
+          value: ws://$(POD_ADDRESS):7400
+        - name: STREAMKIT_HOST_SECRET_FILE
+          value: /etc/streamkit/keys/host-key
+        {{- with .Values.azure.bus }}
+        - name: STREAMKIT_BUS
+          value: {{ . | quote }}
+        {{- end }}
         {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
@@ -105,6 +122,10 @@ spec:
       ports:
         - name: http
           containerPort: 8080
+        {{- if eq .Values.storage "azure" }}
+        - name: hosts
+          containerPort: 7400
+        {{- end }}
       # The first start of a large store reads its log.
       startupProbe:
         httpGet: {path: /healthz, port: http}
@@ -146,7 +167,7 @@ spec:
           - {key: host-key, path: host-key}
           {{- end }}
     {{- if eq .Values.storage "azure" }}
-    # A copy of what stands in the account, and the name of this host: lost with the pod, and made anew.
+    # A copy of what stands in the account: lost with the pod, and made anew.
     - name: data
       emptyDir:
         sizeLimit: {{ .Values.azure.cache }}
