@@ -28,9 +28,9 @@ pub(crate) fn opens_an_account(option: &str, value: &str) -> bool {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Storage account")]
 pub(crate) struct AccountOptions {
-    /// Its name, or https://NAME.blob.core.windows.net
     #[arg(
         long,
+        help = "Its name, or https://NAME.blob.core.windows.net",
         value_name = "ACCOUNT",
         env = "STREAMKIT_AZURE_ACCOUNT",
         hide_env_values = true
