@@ -8,9 +8,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use streamkit_azure::account::{Account, AccountSettings, Plaintext, Secret};
+use streamkit_azure::archive::{self, Archiving};
+use streamkit_azure::medium::Media;
 use streamkit_azure::medium::azure::AzureMedium;
 use streamkit_azure::store::{SharedConfig, SharedStores};
 use streamkit_engine::{Engine, EngineConfig, Record, SegmentPath, Store, StoreId, Stores as _};
+use streamkit_hosts::forwarding::{Forwarding, ForwardingSettings};
+use streamkit_hosts::host::{self as hosts, HostId};
+use streamkit_hosts::link::{self, HostSecret};
+use streamkit_hosts::presence::{Presence, TableRegister};
+use streamkit_server_core::{InProcess, Limits};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::delayed::Delayed;
@@ -58,18 +66,85 @@ impl Far {
         self.tables.requests() + self.blobs.requests()
     }
 
-    /// A host of this account.
+    /// A host of this account. `forwards`: it knows the others, and forwards to them.
     ///
     /// # Errors
-    /// Its folder cannot be used.
-    pub fn host(&self, dir: &Path) -> Outcome<SharedStores> {
-        let engine = Engine::open(EngineConfig::new(dir.join("copies")))?;
+    /// Its folder cannot be used, or no port is free.
+    pub async fn host(&self, dir: &Path, forwards: bool) -> Outcome<Host> {
         let account = self.account.clone();
-        let media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
-        let config = SharedConfig::new(Uuid::new_v4());
-        Ok(SharedStores::new(config, engine, dir.join("bookmarks"), media)?)
+        let media: Media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
+        let folder = dir.join("copies");
+        let plain = EngineConfig::new(&folder);
+        let engine = Engine::open(EngineConfig {
+            disk: Arc::new(archive::cache(plain.disk.clone(), &folder, media.clone(), 16 << 30)?),
+            extent_bytes: archive::EXTENT_BYTES,
+            ..plain
+        })?;
+        let own = Uuid::new_v4();
+        let config = SharedConfig {
+            archive: Some(Archiving::default()),
+            ..SharedConfig::new(own)
+        };
+        let direct = SharedStores::new(config, engine, dir.join("bookmarks"), media)?;
+        let others = match forwards {
+            true => Some(self.among_others(own, &direct).await?),
+            false => None,
+        };
+        Ok(Host { direct, others })
+    }
+
+    async fn among_others(&self, own: Uuid, direct: &SharedStores) -> Outcome<(Forwarding, Presence)> {
+        let (id, secret) = (HostId(own), HostSecret::new(SECRET)?);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = format!("ws://{}", listener.local_addr()?);
+        let bus = Arc::new(InProcess::default());
+        let link = link::server(Arc::new(direct.clone()), &secret, id, Limits::default(), bus);
+        tokio::spawn(async move { link.serve(listener).await });
+        let host = hosts::Host::new(id, own, &address, "bench").ok_or("an address")?;
+        let register = TableRegister::new(self.account.table().clone());
+        let presence = Presence::begin(Arc::new(register), host);
+        let settings = ForwardingSettings::new(id, secret);
+        let forwarding = Forwarding::new(Arc::new(direct.clone()), settings, presence.others(), None);
+        Ok((forwarding, presence))
     }
 }
+
+/// A host.
+pub struct Host {
+    direct: SharedStores,
+    others: Option<(Forwarding, Presence)>,
+}
+
+impl Host {
+    /// How many other hosts it knows.
+    pub fn knows(&self) -> usize {
+        self.others
+            .as_ref()
+            .map_or(0, |(_, presence)| presence.others().borrow().len())
+    }
+
+    /// A store as its clients are served it.
+    ///
+    /// # Errors
+    /// It does not open.
+    pub async fn store(&self, id: StoreId) -> Outcome<Arc<dyn Store>> {
+        Ok(match &self.others {
+            Some((forwarding, _)) => forwarding.store(id).await?,
+            None => self.direct.store(id).await?,
+        })
+    }
+
+    /// Leaves.
+    pub async fn close(self) {
+        if let Some((_, presence)) = &self.others {
+            presence.leave().await;
+        }
+        self.direct.close().await;
+    }
+}
+
+/// What hosts have in common.
+const SECRET: &[u8] = b"what the hosts of a measurement have in common";
 
 /// What came of a load.
 pub struct Came {
@@ -130,7 +205,7 @@ pub async fn produce(stores: &[Arc<dyn Store>], producers: usize, time: Duration
 ///
 /// # Errors
 /// It does not open.
-pub async fn opened(hosts: &[SharedStores], id: StoreId) -> Outcome<Vec<Arc<dyn Store>>> {
+pub async fn opened(hosts: &[Host], id: StoreId) -> Outcome<Vec<Arc<dyn Store>>> {
     let mut stores = Vec::new();
     for host in hosts {
         stores.push(host.store(id).await?);

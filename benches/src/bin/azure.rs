@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use clap::Parser;
-use streamkit_azure::store::SharedStores;
 use streamkit_benches::Outcome;
 use streamkit_benches::azure::hosts::{Came, Far, opened, produce};
-use streamkit_engine::{StoreId, Stores as _};
+use streamkit_engine::StoreId;
 use uuid::Uuid;
 
 /// The allocator of the server's own program.
@@ -23,8 +22,8 @@ struct Azure {
     /// How long each request takes to the account, in milliseconds
     #[arg(long, default_value_t = 8)]
     delay: u64,
-    /// Loads, each as HOSTS x PRODUCERS
-    #[arg(long, value_delimiter = ',', default_value = "1x1,1x64,4x64,8x8")]
+    /// Loads, each as HOSTS x PRODUCERS; with an f, the hosts forward to each other
+    #[arg(long, value_delimiter = ',', default_value = "1x1,1x64,4x64,4x64f,8x8,8x8f")]
     loads: Vec<String>,
 }
 
@@ -40,11 +39,19 @@ async fn measure(options: &Azure) -> Outcome {
     let mut one = None;
     println!("  load       appends/s   ratio   p50 ms   p99 ms   requests per 1 000");
     for (number, load) in options.loads.iter().enumerate() {
-        let (count, producers) = load.split_once('x').ok_or("a load is HOSTSxPRODUCERS")?;
+        let forwards = load.ends_with('f');
+        let (count, producers) = load
+            .trim_end_matches('f')
+            .split_once('x')
+            .ok_or("a load is HOSTSxPRODUCERS")?;
         let (count, producers): (usize, usize) = (count.parse()?, producers.parse()?);
-        let hosts: Vec<SharedStores> = (0..count)
-            .map(|host| far.host(&dir.path().join(format!("{number}-{host}"))))
-            .collect::<Outcome<_>>()?;
+        let mut hosts = Vec::new();
+        for host in 0..count {
+            hosts.push(far.host(&dir.path().join(format!("{number}-{host}")), forwards).await?);
+        }
+        while forwards && hosts.iter().any(|host| host.knows() + 1 < count) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let stores = opened(&hosts, StoreId(Uuid::new_v4())).await?;
         // The store is made, and everybody has opened it.
         produce(&stores, 1, Duration::from_millis(200)).await?;

@@ -29,6 +29,8 @@ pub struct Plan {
     pub longest: Longest,
     /// Attempts of each writer, and as many calls of the others in their way.
     pub attempts: u32,
+    /// Crews at each host: three writers each, two readers, three holders of leases.
+    pub crews: usize,
     /// Options of `serve` beside those that it needs.
     pub options: Vec<String>,
 }
@@ -87,7 +89,9 @@ pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Troubl
     let addresses: Vec<_> = hosts.iter().map(|host| host.process.address).collect();
     for at in &addresses {
         crew.follow(*at, *at)?;
-        crew.work_for(*at, false, plan.attempts)?;
+        for _ in 0..plan.crews {
+            crew.work_for(*at, false, plan.attempts)?;
+        }
     }
     let mut counts = Counts::default();
     let acknowledged = |crew: &Crew| crew.counts().1;

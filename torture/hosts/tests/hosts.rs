@@ -27,6 +27,7 @@ async fn hosts_that_are_killed_stopped_and_cut_off_lose_nothing_and_agree() {
             cut: Duration::from_secs(1),
         },
         attempts: 30,
+        crews: 1,
         options: Vec::new(),
     };
     let (counts, broken) = run(1, &plan).await.unwrap();

@@ -36,6 +36,9 @@ struct Options {
     /// Attempts of each writer.
     #[arg(long, default_value_t = 40)]
     attempts: u32,
+    /// Crews at each host: three writers each, two readers, three holders of leases.
+    #[arg(long, default_value_t = 1)]
+    crews: usize,
     /// Goes on after a failure.
     #[arg(long)]
     keep_going: bool,
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
             cut: Duration::from_millis(options.cut_millis),
         },
         attempts: options.attempts,
+        crews: options.crews,
         options: options.options,
     };
     let mut failed = 0;
