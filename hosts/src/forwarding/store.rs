@@ -82,11 +82,7 @@ impl ForwardingStore {
 
 /// What is told where nobody knows what became of an append on another host.
 fn unknown(why: String) -> AppendError {
-    AppendError::Indeterminate(StorageError::Io {
-        operation: "wait for",
-        path: "another host".into(),
-        source: Arc::new(std::io::Error::other(why)),
-    })
+    AppendError::Indeterminate(StorageError::Unanswered(format!("another host was to store it: {why}")))
 }
 
 #[async_trait]

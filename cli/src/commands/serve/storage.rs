@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::serving::{Ready, Served, Together};
 
 /// How long an account is tried that does not answer.
-const TRIED_FOR: Duration = Duration::from_secs(30);
+const TRIED_FOR: Duration = Duration::from_secs(300);
 /// How long it is left alone between two trials.
 const PAUSE: Duration = Duration::from_secs(2);
 
