@@ -35,12 +35,18 @@ pub(crate) async fn begin(
     if may_wait(is_here).await? {
         return Ok(());
     }
+    let mut missing = None;
     for _ in 0..ROUNDS {
         let Some(at) = last_checkpoint(medium, store).await? else {
             return Ok(());
         };
         if let Some(bytes) = blob(medium, at).await? {
             return install(engine, bookmarks.to_owned(), at, bytes, store).await;
+        }
+        // Another one took its place, or the root says the same again.
+        if missing.replace(at.blob) == Some(at.blob) {
+            let place = format!("blob {} of store {store}", at.blob_name());
+            return Err(damaged(store, place, "it is not there, and the root names it"));
         }
     }
     Err(away("its checkpoint is replaced again and again"))

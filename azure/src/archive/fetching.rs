@@ -79,6 +79,7 @@ async fn fetch(medium: &dyn Medium, file: &ArchivedFile) -> Result<Vec<u8>, Fetc
             Ok(Ok(Some(bytes))) => return Ok(bytes.into()),
             Ok(Ok(None)) => return Err(FetchError::Damaged("nothing: the blob is gone".to_owned())),
             Ok(Err(Unanswered::Refused(why))) => return Err(FetchError::Away(why)),
+            Ok(Err(Unanswered::Damaged(why))) => return Err(FetchError::Damaged(why)),
             Ok(Err(error)) => {
                 why = error.to_string();
                 match error {

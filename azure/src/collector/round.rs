@@ -103,7 +103,7 @@ impl Collector {
                         Err(why) => over = Some(Err(why)),
                     }
                 }
-                Err(Unanswered::Refused(why)) => {
+                Err(Unanswered::Refused(why) | Unanswered::Damaged(why)) => {
                     (self.task, self.errand) = (Task::Over, Errand::default());
                     over = Some(Err(why));
                 }

@@ -119,6 +119,10 @@ impl Ledger for ReplicaLedger {
         }))
     }
 
+    fn is_kept(home: &CopyHome) -> bool {
+        !home.copy.is_new()
+    }
+
     /// Copies begin with a checkpoint before they are open. One that is open, and behind it, cannot.
     fn restore(home: &CopyHome, bytes: &Bytes) -> Result<Option<Self>, String> {
         let Content { applied, .. } = Content::decode(bytes).map_err(|why| why.to_string())?;

@@ -85,9 +85,6 @@ pub enum Why {
     /// This host's clock and the service's differ too much. Transient; other hosts may take the request.
     #[error("this host's clock is off by {0} ms")]
     ClockOff(i64),
-    /// The root names extents that are not there, again and again. Transient.
-    #[error("the log cannot be followed to its tail now")]
-    Elusive,
     /// This host cannot say whether it is stored already.
     #[error("what is stored already cannot be read here now: {0}")]
     Unclear(String),

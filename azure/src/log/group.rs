@@ -131,6 +131,13 @@ impl Group {
     /// Most bytes that a group has beside its body.
     pub const OVERHEAD: usize = 256;
 
+    /// Whether a group that does not follow the last valid one before its slot is void, and no proof of damage, where hosts have so many groups pinned at a
+    /// time. Whoever makes a group knows all slots before it, but for those that its own pinned groups are to take: only behind one of these that lost its
+    /// slot is it void.
+    pub fn may_be_void(&self, depth: usize) -> bool {
+        depth > 1 && self.predecessor.is_some_and(|before| before.by == self.id.by)
+    }
+
     /// Its bytes.
     pub fn encode(&self) -> Bytes {
         let mut fields = FieldWriter::new(GROUP);

@@ -29,6 +29,9 @@ pub trait Ledger: Sized {
     /// What this host has by itself from an earlier start; `None`: nothing.
     fn found(home: &Self::Home) -> Result<Option<Found<Self>>, String>;
 
+    /// Whether this host has the begin of a log at least: there has to be one.
+    fn is_kept(home: &Self::Home) -> bool;
+
     /// The state that a checkpoint holds. `None`: this host cannot begin with it now, and takes the log from its begin.
     ///
     /// # Errors

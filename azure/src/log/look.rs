@@ -19,6 +19,8 @@ pub(crate) struct Looking {
     pub wanted: Turn,
     /// Another host said that the log has come so far.
     pub hinted: Option<Place>,
+    /// A slot that was not there, and later ones were.
+    pub hole: Option<Place>,
     pub(super) read: Option<Read>,
     pub(super) backlog: Option<Backlog>,
 }
@@ -49,6 +51,13 @@ pub(super) enum BacklogEnd {
     Early,
     /// The rows end with a seal.
     History,
+}
+
+impl Backlog {
+    /// Whether there is a row of this slot or a later one.
+    pub fn reaches(&self, slot: u64) -> bool {
+        self.rows.back().is_some_and(|(last, _)| last.0 >= slot)
+    }
 }
 
 impl Looking {

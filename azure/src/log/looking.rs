@@ -8,6 +8,7 @@ use super::group::{Group, GroupBody};
 use super::ledger::Ledger;
 use super::look::{Backlog, BacklogEnd, Read};
 use super::machine::{Phase, Purpose, SharedLog};
+use super::place::Place;
 use super::waiting::Turn;
 use crate::medium::{ExtentId, Rows, RowsEnd, Unanswered};
 
@@ -110,7 +111,12 @@ impl<L: Ledger> SharedLog<L> {
                     continue;
                 }
                 Some((slot, bytes)) if *slot == tail.place.slot => (*slot, bytes),
-                // The first missing slot: nothing behind it counts yet.
+                // The first missing slot. So far behind it, nobody has pinned anything before it was there.
+                Some(_) if backlog.reaches(tail.place.slot.0 + self.settings.depth as u64) => {
+                    let place = tail.place;
+                    return self.hole(place);
+                }
+                // Nothing behind it counts yet.
                 Some(_) | None => return self.worked_off(),
             };
             let group = match Group::decode(bytes, backlog.extent, slot) {
@@ -131,12 +137,28 @@ impl<L: Ledger> SharedLog<L> {
         }
     }
 
+    /// A slot is missing that has to be there. A read that begins now finds it, or nobody ever will.
+    fn hole(&mut self, place: Place) {
+        if self.looking.hole.replace(place) == Some(place) {
+            let (slot, extent) = (place.slot, place.extent);
+            let what = format!("slot {slot} of extent {extent} is not there, and later ones are");
+            return self.fail(Failure::Damaged(what));
+        }
+        self.looking.backlog = None;
+    }
+
     /// The group of another host, or of an earlier start or plan of this one. Returns whether the rows go on.
     fn apply_other(&mut self, group: &Group) -> bool {
         let (Some(backlog), Some(tail)) = (&mut self.looking.backlog, &mut self.tail) else {
             return false;
         };
         if !tail.is_valid(group) {
+            if !group.may_be_void(self.settings.depth) {
+                let (slot, id) = (group.slot, group.id);
+                let what = format!("slot {slot}: group {id} was made behind a group that is not there any more");
+                self.fail(Failure::Damaged(what));
+                return false;
+            }
             tail.skip_void(group);
             return true;
         }

@@ -41,6 +41,8 @@ pub struct SharedLog<L: Ledger> {
     pub(super) tail: Option<Tail<L>>,
     pub(super) waiting: Waiting<L::Request>,
     pub(super) flight: Flight<L::Request>,
+    /// The checkpoint that was not there when it was looked for.
+    pub(super) missing: Option<Uuid>,
     pub(super) looking: Looking,
     pub(super) spare: Spare,
     pub(super) watch: Watch,
@@ -118,6 +120,7 @@ impl<L: Ledger> SharedLog<L> {
             tail: None,
             waiting: Waiting::new(),
             flight: Flight(Default::default()),
+            missing: None,
             looking: Looking::default(),
             spare: Spare::None,
             watch: Watch::default(),
@@ -253,6 +256,9 @@ impl<L: Ledger> SharedLog<L> {
             && purpose != Purpose::Tidy
         {
             return self.fail(Failure::Refused(why.clone()));
+        }
+        if let Err(Unanswered::Damaged(why)) = said {
+            return self.fail(Failure::Damaged(why));
         }
         match purpose {
             Purpose::Open => self.opening_said(call, said),

@@ -7,7 +7,7 @@ use super::blobs::{Checkpoint, SealedExtent};
 use super::call::{Call, CallId, Said};
 use super::codec::Malformed;
 use super::errand::Errand;
-use super::event::{Failure, Why};
+use super::event::Failure;
 use super::group::first_slot;
 use super::ledger::Ledger;
 use super::look::BacklogEnd;
@@ -18,7 +18,7 @@ use super::stage::{Opening, Stage};
 use super::tail::Tail;
 use crate::medium::{ExtentId, Root, Rows, RowsEnd, SlotNumber, Swapped, Unanswered};
 
-/// How often in a row the root may name what is not there, before those who wait are told.
+/// How often in a row the root may name an extent without a header. A collector names another one before it takes the header away.
 const ROUNDS_MOST: u32 = 8;
 
 impl<L: Ledger> SharedLog<L> {
@@ -46,8 +46,15 @@ impl<L: Ledger> SharedLog<L> {
             }
         }
         self.phase = Phase::Opening(Box::new(opening));
-        if rounds % ROUNDS_MOST == ROUNDS_MOST - 1 {
-            self.gone(|_| true, Some(Why::Elusive));
+        if rounds == ROUNDS_MOST {
+            let extent = self
+                .tail
+                .as_ref()
+                .map(|tail| tail.place.extent.to_string())
+                .unwrap_or_default();
+            self.fail(Failure::Damaged(format!(
+                "the header of extent {extent} is not there, and the root does not say that it is history"
+            )));
         }
     }
 
@@ -124,9 +131,10 @@ impl<L: Ledger> SharedLog<L> {
 
     fn root_read(&mut self, root: Option<Root>) -> Result<Stage, Failure> {
         let Some(root) = root else {
-            return match self.settings.creates && self.tail.is_none() {
-                true => Ok(Stage::Extent(ExtentId(self.name()))),
-                false => Err(Failure::NoStore),
+            return match (self.tail.is_some() || L::is_kept(&self.home), self.settings.creates) {
+                (true, _) => Err(Failure::WentBack),
+                (false, true) => Ok(Stage::Extent(ExtentId(self.name()))),
+                (false, false) => Err(Failure::NoStore),
             };
         };
         let root = StoreRoot::decode(&root.bytes).map_err(damaged)?;
@@ -172,9 +180,12 @@ impl<L: Ledger> SharedLog<L> {
         at: CheckpointAt,
         blob: Option<bytes::Bytes>,
     ) -> Result<Stage, Failure> {
-        // Another one took its place meanwhile.
         let Some(blob) = blob else {
-            return Ok(Stage::Root);
+            // Another one took its place meanwhile, or the root says the same again.
+            return match self.missing.replace(at.blob) {
+                Some(missing) if missing == at.blob => Err(gone("checkpoint")),
+                _ => Ok(Stage::Root),
+            };
         };
         let checkpoint = Checkpoint::decode(&blob).map_err(damaged)?;
         if checkpoint.place != at.place {

@@ -32,7 +32,7 @@ impl Default for Settings {
             extent_bytes: 64 << 20,
             group_bytes: 2 << 20,
             slot_bytes: 900 << 10,
-            depth: 1,
+            depth: Self::DEPTH,
             waiting_bytes: 64 << 20,
             waiting_callers: 16_384,
             read_bytes: 8 << 20,
@@ -42,6 +42,9 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Groups that hosts have pinned at a time, unless they say otherwise.
+    pub(crate) const DEPTH: usize = 1;
+
     /// Whether a body of so many bytes fits into a slot.
     pub(super) fn fits_slot(&self, body: usize) -> bool {
         body + Group::OVERHEAD <= self.slot_bytes

@@ -203,7 +203,7 @@ impl UnderWay<'_> {
             Err(Unanswered::Unknown(_)) => CallEnd::Unknown,
             Err(Unanswered::Throttled { .. }) => CallEnd::Throttled,
             Err(Unanswered::Denied(_)) => CallEnd::Denied,
-            Err(Unanswered::Refused(_)) => CallEnd::Refused,
+            Err(Unanswered::Refused(_) | Unanswered::Damaged(_)) => CallEnd::Refused,
         };
         answer
     }

@@ -169,4 +169,7 @@ pub enum Unanswered {
     /// The service will never accept this call (400, 413 and the like): a fault of ours. This call was not carried out.
     #[error("the storage refuses the call: {0}")]
     Refused(String),
+    /// What it keeps is not what was written, or part of it is gone.
+    #[error("damage in the storage: {0}")]
+    Damaged(String),
 }

@@ -133,6 +133,10 @@ impl Ledger for Heads {
         Ok(None)
     }
 
+    fn is_kept((): &()) -> bool {
+        false
+    }
+
     fn restore((): &(), bytes: &Bytes) -> Result<Option<Self>, String> {
         let read = || -> Result<Self, Malformed> {
             let mut fields = FieldReader::new(bytes, STATE, "simulated state")?;

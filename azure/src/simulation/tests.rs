@@ -87,7 +87,16 @@ impl Rig {
 
     /// The storage answers, until nothing is asked.
     fn serve(&mut self) {
-        while !self.calls.is_empty() {
+        self.serve_calls(10_000);
+        assert!(self.calls.is_empty(), "it asks without end");
+    }
+
+    /// The storage answers, so often at most.
+    fn serve_calls(&mut self, most: usize) {
+        for _ in 0..most {
+            if self.calls.is_empty() {
+                return;
+            }
             let (id, call) = self.calls.remove(0);
             let said = self.carry_out(call);
             self.step(Event::Said(id, Ok(said)));
@@ -311,26 +320,77 @@ fn bytes_that_are_no_group_end_the_log_and_not_the_stream() {
     );
 }
 
+/// Serves, and lets time pass, until the log has failed with damage.
+fn assert_damaged(rig: &mut Rig) -> String {
+    for _ in 0..100 {
+        rig.serve_calls(1000);
+        rig.millis = rig.log.wakes().map_or(rig.millis, |wakes| wakes.as_millis() as u64 + 1);
+        rig.step(Event::Tick);
+    }
+    match rig.told.pop() {
+        Some((_, Told::Looked(Err(Why::Failed(Failure::Damaged(what)))))) => what,
+        told => panic!("{told:?}"),
+    }
+}
+
 #[test]
-fn a_root_that_leads_nowhere_is_told_after_some_rounds_and_asked_again() {
+fn a_root_that_leads_nowhere_is_damage_after_some_rounds() {
     let mut rig = Rig::open(Settings::default());
     let extent = *rig.storage.extents.keys().next().expect("an extent");
     rig.storage.extents.get_mut(&extent).expect("it is there").header = false;
     rig.step(Event::Look(CallerId(1), Duration::from_secs(1000)));
-    for _ in 0..100 {
-        rig.serve();
-        rig.millis = rig.log.wakes().map_or(rig.millis, |wakes| wakes.as_millis() as u64 + 1);
-        rig.step(Event::Tick);
+    assert!(assert_damaged(&mut rig).contains("header"));
+}
+
+#[test]
+fn a_checkpoint_that_is_not_there_is_damage_unless_another_one_took_its_place() {
+    let mut rig = Rig::open(Settings::default());
+    let at = CheckpointAt {
+        blob: Uuid::from_u128(77),
+        place: rig.log.place().expect("it is open"),
+    };
+    let storage_root = rig.storage.root.as_mut().expect("it is there");
+    let mut root = StoreRoot::decode(&storage_root.bytes).expect("a root");
+    root.checkpoint = Some(at);
+    storage_root.bytes = root.encode();
+    let mut fresh = Rig::new(Settings::default());
+    fresh.storage = std::mem::take(&mut rig.storage);
+    fresh.step(Event::Open);
+    fresh.step(Event::Look(CallerId(1), Duration::from_secs(1000)));
+    assert!(assert_damaged(&mut fresh).contains("checkpoint"));
+}
+
+#[test]
+fn a_slot_that_is_not_there_is_damage_as_soon_as_later_ones_prove_that_it_was() {
+    for depth in [1, 3] {
+        let settings = Settings {
+            depth,
+            ..Settings::default()
+        };
+        let mut rig = Rig::open(settings);
+        for caller in 1..=6 {
+            rig.ask(caller, 10_000);
+            rig.serve();
+        }
+        // Of as many as may be pinned at a time, the first may be the last to come.
+        let table = rig.storage.extents.values_mut().next().expect("an extent");
+        let last = *table.slots.keys().next_back().expect("slots");
+        let (lost, proof) = (
+            SlotNumber(last.0 - depth as u64),
+            table.slots.remove(&last).expect("it is"),
+        );
+        table.slots.remove(&lost);
+        let mut fresh = Rig::new(settings);
+        fresh.storage = std::mem::take(&mut rig.storage);
+        fresh.step(Event::Open);
+        fresh.step(Event::Look(CallerId(1), Duration::from_secs(1000)));
+        fresh.serve();
+        assert_eq!(fresh.told.pop(), Some((CallerId(1), Told::Looked(Ok(())))), "{depth}");
+        let table = fresh.storage.extents.values_mut().next().expect("an extent");
+        table.slots.insert(last, proof);
+        fresh.step(Event::Look(CallerId(2), Duration::from_secs(1000)));
+        assert!(assert_damaged(&mut fresh).contains(&format!("slot {lost}")));
     }
-    assert_eq!(rig.told, [(CallerId(1), Told::Looked(Err(Why::Elusive)))]);
-    rig.storage.extents.get_mut(&extent).expect("it is there").header = true;
-    rig.step(Event::Look(CallerId(2), Duration::from_secs(1000)));
-    for _ in 0..3 {
-        rig.serve();
-        rig.millis = rig.log.wakes().map_or(rig.millis, |wakes| wakes.as_millis() as u64 + 1);
-        rig.step(Event::Tick);
-    }
-    assert_eq!(rig.told[1], (CallerId(2), Told::Looked(Ok(()))));
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub struct HostSeen {
 /// Reads the root.
 pub(super) async fn root(medium: &dyn Medium) -> Result<StoreRoot, LogUnread> {
     let root = match patiently(|| medium.read_root()).await {
-        Err(Unanswered::Refused(why)) => return Err(LogUnread::Damaged(why)),
+        Err(Unanswered::Refused(why) | Unanswered::Damaged(why)) => return Err(LogUnread::Damaged(why)),
         root => root?.ok_or(LogUnread::NoStore)?,
     };
     StoreRoot::decode(&root.bytes).map_err(|why| LogUnread::Damaged(why.to_string()))
@@ -74,7 +74,7 @@ pub(super) async fn recent(medium: &dyn Medium, root: &StoreRoot) -> Result<Rece
                 return Ok(found);
             }
             let rows = match patiently(|| medium.read_from(extent, next, READ)).await {
-                Err(Unanswered::Refused(_)) => return Ok(found),
+                Err(Unanswered::Refused(_) | Unanswered::Damaged(_)) => return Ok(found),
                 rows => rows?,
             };
             let before = next;

@@ -9,13 +9,15 @@ use super::history::whole_history;
 use super::patience::patiently;
 use super::report::{Bodies, LogReport, LogUnread, VerifyProgress};
 use super::walk::{Last, SlotSays, Walk};
-use crate::log::{Checkpoint, CheckpointAt, HistoryExtent, Place, SealedExtent, StoreRoot};
+use crate::log::{Checkpoint, CheckpointAt, HistoryExtent, Place, SealedExtent, Settings, StoreRoot};
 use crate::medium::{ExtentId, Medium, RowsEnd, SlotNumber, Unanswered};
 
 /// Bytes that a read of an extent asks for.
 const READ: usize = 4 << 20;
 /// Slots behind one that cannot be read at which reading is tried again.
 const SKIPS: u64 = 64;
+/// Groups that a host has pinned at a time.
+const DEPTH: u64 = Settings::DEPTH as u64;
 /// How often collectors may move the extent that is being read to the history.
 const MOVES: u32 = 16;
 
@@ -77,7 +79,7 @@ impl Walk<'_> {
     async fn root(&mut self) -> Result<Option<StoreRoot>, LogUnread> {
         let root = match patiently(|| self.medium.read_root()).await {
             Ok(root) => root.ok_or(LogUnread::NoStore)?,
-            Err(Unanswered::Refused(why)) => {
+            Err(Unanswered::Refused(why) | Unanswered::Damaged(why)) => {
                 self.damage(LogPlace::Root, why);
                 return Ok(None);
             }
@@ -303,12 +305,12 @@ impl Walk<'_> {
         wanted: &mut Option<Wanted>,
     ) -> Result<Behind, Unanswered> {
         let place = |slot| LogPlace::Live { ordinal, extent, slot };
-        let (mut next, mut skipped, mut perhaps) = (from, 0, None);
+        let (mut next, mut skipped, mut perhaps, mut hole) = (from, 0, None, None);
         loop {
             let rows = match patiently(|| self.medium.read_from(extent, next, READ)).await {
                 Ok(rows) => rows,
                 // What is damaged is told by the storage's own checks; reading goes on behind it.
-                Err(Unanswered::Refused(why)) => {
+                Err(Unanswered::Refused(why) | Unanswered::Damaged(why)) => {
                     if skipped == 0 {
                         self.hide(place(Some(next)), why);
                     }
@@ -327,10 +329,21 @@ impl Walk<'_> {
             }
             skipped = 0;
             let before = next;
+            let mut is_missed = false;
             for (slot, bytes) in rows.rows {
-                // What stands behind a missing slot is not part of the log yet.
-                if slot != next {
+                // So few slots behind a missing one are not part of the log yet; more are never sent before it is there.
+                if slot != next && slot.0 - next.0 < DEPTH {
                     break;
+                }
+                if slot != next {
+                    is_missed = true;
+                    // A read that begins now finds it, or nobody ever will.
+                    if hole.replace(next) != Some(next) {
+                        break;
+                    }
+                    self.hide(place(Some(next)), format!("it is not there, and slot {slot} is"));
+                    next = slot;
+                    is_missed = false;
                 }
                 self.meet(ordinal, extent, slot, wanted);
                 next = next.next();
@@ -342,6 +355,7 @@ impl Walk<'_> {
                 }
             }
             match rows.end {
+                _ if is_missed => {}
                 RowsEnd::Early if next > before => {}
                 RowsEnd::Nothing => return Ok(Behind::Gone(extent, next)),
                 RowsEnd::Header | RowsEnd::Early => {

@@ -86,6 +86,10 @@ impl Walk<'_> {
         let is_certain = match self.last {
             Last::Known(last) if group.predecessor != last => {
                 self.report.void_groups += 1;
+                // How many groups hosts had pinned at a time is written nowhere.
+                if !group.may_be_void(usize::MAX) {
+                    self.damage(place, "it was made behind a group that is not there any more");
+                }
                 return Ok(SlotSays::GoOn);
             }
             Last::Known(_) => true,

@@ -6,6 +6,7 @@ mod conformance;
 mod credentials;
 mod driver;
 mod emulator;
+mod gone;
 mod hosts;
 mod identities;
 mod laid_out;

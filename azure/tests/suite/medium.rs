@@ -31,9 +31,9 @@ async fn stores_of_one_account_share_nothing() {
     assert_eq!(a.create_extent(id, Bytes::from_static(b"a")).await, Ok(Created::Done));
     assert_eq!(b.create_extent(id, Bytes::from_static(b"b")).await, Ok(Created::Done));
     a.retire_extent(id).await.unwrap();
-    assert_eq!(b.insert_at(id, SlotNumber(1), Bytes::new()).await, Ok(Inserted::Done));
     a.swap_root(None, Bytes::from_static(b"root")).await.unwrap();
     assert_eq!(b.read_root().await, Ok(None));
+    assert_eq!(b.insert_at(id, SlotNumber(1), Bytes::new()).await, Ok(Inserted::Done));
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn damage_in_a_live_extent_is_told_and_not_taken_for_its_end() {
     change(Write::Delete(key("s00000000000000000002.1"), Condition::Exists)).await;
     let error = medium.read_from(id, SlotNumber(1), usize::MAX).await.unwrap_err();
     assert!(
-        matches!(&error, Unanswered::Refused(why) if why.contains("slot 2")),
+        matches!(&error, Unanswered::Damaged(why) if why.contains("slot 2")),
         "{error}"
     );
     // Its checksum is another one.
@@ -64,7 +64,7 @@ async fn damage_in_a_live_extent_is_told_and_not_taken_for_its_end() {
     change(Write::Merge(key("s00000000000000000003"), cells, Condition::Exists)).await;
     let error = medium.read_from(id, SlotNumber(3), usize::MAX).await.unwrap_err();
     assert!(
-        matches!(&error, Unanswered::Refused(why) if why.contains("slot 3")),
+        matches!(&error, Unanswered::Damaged(why) if why.contains("slot 3")),
         "{error}"
     );
     // In an extent that is being retired, rows go one after the other.

@@ -19,10 +19,35 @@ impl AccountTable {
     /// # Errors
     /// [`CallError`].
     pub async fn partition_behind(&self, behind: Option<&TableKey>) -> Result<Option<TableKey>, CallError> {
+        let filter = behind.map(|behind| format!("PartitionKey gt '{behind}'"));
+        self.first(behind, filter.as_deref()).await
+    }
+
+    /// The first partition behind `behind`, and before `before`, that has a row with a key of this range: the first of the two is part of it, the last
+    /// is not.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn partition_with(
+        &self,
+        (behind, before): (&TableKey, &TableKey),
+        (from, to): (&TableKey, &TableKey),
+    ) -> Result<Option<TableKey>, CallError> {
+        let filter = format!(
+            "PartitionKey gt '{behind}' and PartitionKey lt '{before}' and RowKey ge '{from}' and RowKey lt '{to}'"
+        );
+        let found = self.first(Some(behind), Some(&filter)).await?;
+        match found.as_ref().is_none_or(|found| found < before) {
+            true => Ok(found),
+            false => Err(CallError::unreadable("its rows are not those asked for")),
+        }
+    }
+
+    async fn first(&self, behind: Option<&TableKey>, filter: Option<&str>) -> Result<Option<TableKey>, CallError> {
         let mut place: Option<PlaceOfPage> = None;
         for _ in 0..PAGES_MAX {
             let mut request = self.request(Method::Get, &format!("{}()", self.name), None)?;
-            request.url_mut().set_query(Some(&query(behind, place.as_ref())));
+            request.url_mut().set_query(Some(&query(filter, place.as_ref())));
             let answer = self.send(request).await?;
             if u16::from(answer.status()) != 200 {
                 self.refusal(&answer)?;
@@ -38,11 +63,10 @@ impl AccountTable {
     }
 }
 
-fn query(behind: Option<&TableKey>, place: Option<&PlaceOfPage>) -> String {
+fn query(filter: Option<&str>, place: Option<&PlaceOfPage>) -> String {
     let mut query = "$top=1&$select=PartitionKey,RowKey".to_owned();
-    if let Some(behind) = behind {
-        let filter = format!("PartitionKey gt '{behind}'");
-        query = format!("$filter={}&{query}", percent(&filter));
+    if let Some(filter) = filter {
+        query = format!("$filter={}&{query}", percent(filter));
     }
     if let Some(place) = place {
         place.go_on(&mut query);
@@ -97,9 +121,8 @@ mod tests {
     #[test]
     fn a_query_has_no_filter_at_the_begin() {
         assert_eq!(query(None, None), "$top=1&$select=PartitionKey,RowKey");
-        let key = TableKey::new("a!b").unwrap();
         assert_eq!(
-            query(Some(&key), None),
+            query(Some("PartitionKey gt 'a!b'"), None),
             "$filter=PartitionKey%20gt%20%27a%21b%27&$top=1&$select=PartitionKey,RowKey"
         );
     }

@@ -106,6 +106,20 @@ impl AzureMedium {
             .await
     }
 
+    /// Something that only a store with a root has: a slot with a group, or a blob. What hosts leave that lost the race for the first root is none.
+    async fn remains(&self) -> Result<Option<String>, Unanswered> {
+        let partitions = (
+            &self.key(format!("{}!", self.store))?,
+            &self.key(format!("{}~", self.store))?,
+        );
+        let slots = (&self.key(slot_key(SlotNumber::FIRST))?, &self.key(BEHIND_SLOTS)?);
+        if let Some(partition) = self.account.table().partition_with(partitions, slots).await? {
+            return Ok(Some(format!("a slot in {partition}")));
+        }
+        let blobs = self.account.blobs().list(&format!("{}.", self.store), 1).await?;
+        Ok(blobs.into_iter().next().map(|blob| format!("the blob {blob}")))
+    }
+
     async fn forget(&self, partition: TableKey, key: TableKey) -> Result<(), Unanswered> {
         let delete = Write::Delete(key, Condition::Exists);
         match self.account.table().write(&partition, &delete).await? {
@@ -234,8 +248,18 @@ impl Medium for AzureMedium {
 
     async fn read_root(&self) -> Result<Option<Root>, Unanswered> {
         let (partition, key) = (self.key(self.store.clone())?, self.key(ROOT)?);
-        let Some(row) = self.account.table().get(&partition, &key).await? else {
-            return Ok(None);
+        let table = self.account.table();
+        let row = match table.get(&partition, &key).await? {
+            Some(row) => row,
+            None => match self.remains().await? {
+                None => return Ok(None),
+                // Whatever is written is written behind the root, so it is there by now if it ever was.
+                Some(remains) => table.get(&partition, &key).await?.ok_or_else(|| {
+                    damaged(format!(
+                        "the root of {partition} is not there, but {remains} is; put the root back, or remove what is left of the store"
+                    ))
+                })?,
+            },
         };
         let bytes = Begun::new(&row).and_then(|begun| begun.finish(partition.as_str()));
         let bytes = bytes.map_err(|why| damaged(format!("the root of {partition}: {why}")))?;
@@ -307,7 +331,7 @@ fn strange(refusal: Refusal) -> Unanswered {
 }
 
 fn damaged(what: String) -> Unanswered {
-    Unanswered::Refused(format!("damage in the storage: {what}"))
+    Unanswered::Damaged(what)
 }
 
 impl From<CallError> for Unanswered {

@@ -1,0 +1,146 @@
+//! An account from which something was taken: no host, old or fresh, takes what is left for a whole store, and `verify` finds it.
+
+use std::sync::Arc;
+
+use streamkit_azure::account::table::{Condition, TableKey, Write};
+use streamkit_azure::log::Settings;
+use streamkit_azure::medium::Medium as _;
+use streamkit_azure::medium::azure::AzureMedium;
+use streamkit_azure::tools::{Transactions, verify};
+use streamkit_engine::*;
+use uuid::Uuid;
+
+use crate::hosts::Host;
+use crate::support::OnEmulator;
+
+const STORE: StoreId = StoreId(Uuid::from_u128(9));
+
+fn path() -> SegmentPath {
+    SegmentPath::new("orders", "one").unwrap()
+}
+
+async fn read(host: &Host) -> Result<usize, String> {
+    let store = host.stores.store(STORE).await.map_err(|error| error.to_string())?;
+    let mut reader = store.read_segment(SegmentRead::all(path()));
+    let mut count = 0;
+    while let Some(batch) = reader.next_batch().await.map_err(|error| error.to_string())? {
+        count += batch.len();
+    }
+    Ok(count)
+}
+
+async fn append(host: &Host, payload: String) -> Result<(), String> {
+    let store = host.stores.store(STORE).await.map_err(|error| error.to_string())?;
+    let appended = store.publish(&path(), vec![Record::new(payload)]).await;
+    appended.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// An account with a store of some entries, and the host that wrote them and left.
+async fn written(settings: Settings) -> (OnEmulator, tempfile::TempDir) {
+    let emulator = OnEmulator::new().await;
+    let host = Host::start(&emulator.account, settings);
+    for number in 0..10 {
+        append(&host, number.to_string()).await.unwrap();
+    }
+    host.stores.close().await;
+    (emulator, host.dir)
+}
+
+/// The partition of the only extent.
+async fn extent(emulator: &OnEmulator) -> TableKey {
+    let root = TableKey::new(STORE.0.to_string()).unwrap();
+    let behind = emulator.account.table().partition_behind(Some(&root)).await.unwrap();
+    behind.expect("an extent")
+}
+
+async fn take(emulator: &OnEmulator, partition: &TableKey, key: &str) {
+    let delete = Write::Delete(TableKey::new(key).unwrap(), Condition::Exists);
+    emulator.account.table().write(partition, &delete).await.unwrap();
+}
+
+/// Neither reads nor writes, and says what is wrong.
+async fn refuses(host: &Host) -> String {
+    let said = read(host).await.expect_err("a read");
+    append(host, "lost".to_owned()).await.expect_err("an append");
+    said
+}
+
+async fn verify_finds(emulator: &OnEmulator) {
+    let medium = AzureMedium::new(Arc::clone(&emulator.account), STORE);
+    let report = verify(&medium, &mut Transactions::default(), &mut |_| {})
+        .await
+        .unwrap();
+    assert!(report.damaged > 0, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_slot_before_others_is_damage_and_not_the_end() {
+    let (emulator, old) = written(Settings::default()).await;
+    let fresh = Host::start(&emulator.account, Settings::default());
+    take(&emulator, &extent(&emulator).await, "s00000000000000000004").await;
+    verify_finds(&emulator).await;
+    let said = refuses(&fresh).await;
+    assert!(said.contains("slot 4"), "{said}");
+    // Who has all of it goes on.
+    let old = Host::again(&emulator.account, Settings::default(), old);
+    append(&old, "more".to_owned()).await.unwrap();
+    assert_eq!(read(&old).await, Ok(11));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_without_its_root_is_damage_and_not_an_empty_store() {
+    let (emulator, old) = written(Settings::default()).await;
+    let root = TableKey::new(STORE.0.to_string()).unwrap();
+    take(&emulator, &root, "root").await;
+    verify_finds(&emulator).await;
+    for host in [
+        Host::start(&emulator.account, Settings::default()),
+        Host::again(&emulator.account, Settings::default(), old),
+    ] {
+        let said = refuses(&host).await;
+        assert!(said.contains("root"), "{said}");
+    }
+    let medium = AzureMedium::new(emulator.account.clone(), STORE);
+    assert!(medium.read_root().await.is_err(), "nobody made another");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_has_a_copy_makes_no_store_in_an_account_that_has_none() {
+    let (_emulator, old) = written(Settings::default()).await;
+    let other = OnEmulator::new().await;
+    let old = Host::again(&other.account, Settings::default(), old);
+    append(&old, "lost".to_owned()).await.expect_err("an append");
+    refuses(&old).await;
+    let medium = AzureMedium::new(other.account.clone(), STORE);
+    assert_eq!(medium.read_root().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_extent_without_its_header_is_damage_and_nobody_waits_for_it() {
+    let (emulator, old) = written(Settings::default()).await;
+    take(&emulator, &extent(&emulator).await, "z").await;
+    verify_finds(&emulator).await;
+    for host in [
+        Host::start(&emulator.account, Settings::default()),
+        Host::again(&emulator.account, Settings::default(), old),
+    ] {
+        let said = refuses(&host).await;
+        assert!(said.contains("header"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_that_went_on_from_two_ends_of_a_log_are_told_as_soon_as_one_sees_the_other() {
+    let emulator = OnEmulator::new().await;
+    let one = Host::start(&emulator.account, Settings::default());
+    for number in 0..10 {
+        append(&one, number.to_string()).await.unwrap();
+    }
+    // Who knows nothing else takes the slot before for the last one.
+    take(&emulator, &extent(&emulator).await, "s00000000000000000010").await;
+    let two = Host::start(&emulator.account, Settings::default());
+    append(&two, "again".to_owned()).await.unwrap();
+    append(&one, "behind what is gone".to_owned()).await.unwrap();
+    let said = refuses(&two).await;
+    assert!(said.contains("slot 11"), "{said}");
+}
