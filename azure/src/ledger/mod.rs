@@ -9,14 +9,16 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use streamkit_engine::format::transaction::open_transaction;
-use streamkit_engine::{Admission, Landed, LocalStore, Plan, Proposal, Rejection, Replica, Store as _, Timestamp};
+use streamkit_engine::{
+    Admission, Landed, LocalStore, Plan, Proposal, Rejection, Replica, StorageError, Store as _, Timestamp,
+};
 use uuid::Uuid;
 
 pub(crate) use self::bookmark::Bookmark;
 pub(crate) use self::content::Content;
 use self::turns::Turn;
 pub use self::turns::Turns;
-use crate::log::{Found, GroupId, Ledger, Place, Ruling};
+use crate::log::{Found, GroupId, Ledger, NotApplied, Place, Ruling};
 
 /// Groups between two bookmarks: what is read again at most by a host that was killed.
 const GROUPS_A_BOOKMARK: u32 = 256;
@@ -177,16 +179,22 @@ impl Ledger for ReplicaLedger {
         self.replica.transactions(ahead as u64, proposals, time).into()
     }
 
-    fn apply(&mut self, _: GroupId, time: Timestamp, body: &Bytes) -> Result<(), String> {
+    fn apply(&mut self, _: GroupId, time: Timestamp, body: &Bytes) -> Result<(), NotApplied> {
         self.bytes = self.bytes.saturating_add(body.len());
         if self.is_ahead() {
-            let (last, stamped) = last_of(body).ok_or("a group without transactions")?;
+            let (last, stamped) = last_of(body).ok_or_else(|| "a group without transactions".to_owned())?;
             return match stamped == time {
-                true => self.skip(last, time),
-                false => Err("a transaction with another commit time than its group's".to_owned()),
+                true => Ok(self.skip(last, time)?),
+                false => Err("a transaction with another commit time than its group's"
+                    .to_owned()
+                    .into()),
             };
         }
-        self.replica.land(body).map_err(|error| error.to_string())?;
+        self.replica.land(body).map_err(|error| match error {
+            StorageError::Corrupt { .. } => NotApplied::Damaged(error.to_string()),
+            // A full disk here is no damage there.
+            _ => NotApplied::Host(error.to_string()),
+        })?;
         self.applied = self.replica.last().number;
         Ok(())
     }

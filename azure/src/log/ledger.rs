@@ -62,8 +62,8 @@ pub trait Ledger: Sized {
     /// A group is durable, behind all groups before it.
     ///
     /// # Errors
-    /// Its body is none, or does not fit: the log is damaged, or what is kept of it on this host.
-    fn apply(&mut self, id: GroupId, time: Timestamp, body: &Bytes) -> Result<(), String>;
+    /// Its body is none, or does not fit: the log is damaged, or what is kept of it on this host. Or this host cannot keep it now.
+    fn apply(&mut self, id: GroupId, time: Timestamp, body: &Bytes) -> Result<(), NotApplied>;
 
     /// All groups before this place are applied.
     fn reached(&mut self, _place: Place, _last: Option<GroupId>, _time: Timestamp) {}
@@ -88,6 +88,21 @@ pub struct Found<L> {
     pub time: Timestamp,
     /// The state.
     pub ledger: L,
+}
+
+/// Why a durable group is not applied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotApplied {
+    /// It does not fit behind those before it.
+    Damaged(String),
+    /// This host cannot: its disk is full, say. Others can.
+    Host(String),
+}
+
+impl From<String> for NotApplied {
+    fn from(why: String) -> Self {
+        Self::Damaged(why)
+    }
 }
 
 /// What becomes of a request.

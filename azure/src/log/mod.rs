@@ -52,7 +52,7 @@ pub(crate) use codec::{FieldReader, FieldWriter};
 pub(crate) use errand::Errand;
 pub use event::{Action, CallerId, Event, Failure, Now, Outcome, Why};
 pub use group::{Boot, Group, GroupBody, GroupId, first_slot};
-pub use ledger::{Found, Ledger, Ruling};
+pub use ledger::{Found, Ledger, NotApplied, Ruling};
 pub use machine::{LogState, SharedLog};
 pub use place::Place;
 pub use root::{CheckpointAt, HistoryExtent, LiveExtent, ManifestPage, OlderHistory, StoreRoot, Whereabouts};

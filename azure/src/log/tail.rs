@@ -6,7 +6,7 @@ use streamkit_engine::Timestamp;
 use super::blobs::Checkpoint;
 use super::event::Failure;
 use super::group::{Group, GroupId};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, NotApplied};
 use super::place::Place;
 use crate::medium::SlotNumber;
 
@@ -98,9 +98,10 @@ impl<L: Ledger> Tail<L> {
             let id = group.id;
             return Err(Failure::Damaged(format!("the commit time of group {id} goes back")));
         }
-        self.ledger
-            .apply(group.id, group.time, body)
-            .map_err(|why| Failure::Damaged(format!("group {}: {why}", group.id)))?;
+        self.ledger.apply(group.id, group.time, body).map_err(|why| match why {
+            NotApplied::Damaged(why) => Failure::Damaged(format!("group {}: {why}", group.id)),
+            NotApplied::Host(why) => Failure::Host(why),
+        })?;
         (self.last, self.time) = (Some(group.id), group.time);
         self.place = self.place.behind(group.seal);
         match group.seal {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use streamkit_engine::Timestamp;
 use uuid::Uuid;
 
-use crate::log::{FieldReader, FieldWriter, Found, GroupId, Ledger, Malformed, Ruling};
+use crate::log::{FieldReader, FieldWriter, Found, GroupId, Ledger, Malformed, NotApplied, Ruling};
 
 const BODY: [u8; 4] = *b"simb";
 const STATE: [u8; 4] = *b"sims";
@@ -212,7 +212,7 @@ impl Ledger for Heads {
         fields.done()
     }
 
-    fn apply(&mut self, _: GroupId, _: Timestamp, body: &Bytes) -> Result<(), String> {
+    fn apply(&mut self, _: GroupId, _: Timestamp, body: &Bytes) -> Result<(), NotApplied> {
         for entry in Entry::all(body).map_err(|why| why.to_string())? {
             self.add(&entry)?;
         }

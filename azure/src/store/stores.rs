@@ -306,7 +306,8 @@ impl Stores for SharedStores {
         if self.open().is_closed {
             return Err(StorageError::Closed);
         }
-        self.inner.health.check()
+        self.inner.health.check()?;
+        self.inner.engine.ready()
     }
 
     async fn close(&self) {

@@ -21,6 +21,10 @@ pub(super) fn outcome(store: StoreId, outcome: Outcome<ReplicaLedger>) -> Result
         Outcome::NotStored(Why::Failed(failure)) => Err(Rejection::Storage(failed(store, &failure)).into()),
         Outcome::NotStored(Why::Closed) => Err(Rejection::Storage(StorageError::Closed).into()),
         Outcome::NotStored(why) => Err(Rejection::Busy(busy(&why)).into()),
+        // The log will tell, here or at another host.
+        Outcome::Unknown(_, Why::Failed(Failure::Host(why))) => {
+            Err(AppendError::Indeterminate(StorageError::Unanswered(why)))
+        }
         Outcome::Unknown(_, Why::Failed(failure)) => Err(AppendError::Indeterminate(failed(store, &failure))),
         Outcome::Unknown(_, Why::Closed) => Err(AppendError::Indeterminate(StorageError::Closed)),
         Outcome::Unknown(_, why) => Err(AppendError::Indeterminate(StorageError::Unanswered(why.to_string()))),

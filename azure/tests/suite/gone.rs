@@ -144,3 +144,25 @@ async fn hosts_that_went_on_from_two_ends_of_a_log_are_told_as_soon_as_one_sees_
     let said = refuses(&two).await;
     assert!(said.contains("slot 11"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_whose_disk_is_full_says_so_and_does_not_call_the_log_damaged() {
+    let (emulator, _old) = written(Settings::default()).await;
+    let full = Host::with(&emulator.account, tempfile::tempdir().unwrap(), |engine| {
+        engine.keep_free_bytes = u64::MAX / 2;
+    });
+    let store = full.stores.store(STORE).await.unwrap();
+    let read = store.read_segment(SegmentRead::all(path())).next_batch().await;
+    assert!(matches!(read, Err(ReadError::Busy(_))), "{read:?}");
+    let appended = store.publish(&path(), vec![Record::new("more")]).await;
+    assert!(
+        matches!(appended, Err(AppendError::Rejected(Rejection::Busy(_)))),
+        "{appended:?}"
+    );
+    append(
+        &Host::start(&emulator.account, Settings::default()),
+        "elsewhere".to_owned(),
+    )
+    .await
+    .unwrap();
+}

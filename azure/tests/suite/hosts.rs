@@ -23,7 +23,23 @@ impl Host {
 
     /// A host that was there before.
     pub fn again(account: &Arc<Account>, log: Settings, dir: tempfile::TempDir) -> Self {
-        let engine = Engine::open(EngineConfig::new(dir.path().join("copies"))).unwrap();
+        Self::on(account, log, dir, |_| {})
+    }
+
+    /// A host with an engine of its own kind.
+    pub fn with(account: &Arc<Account>, dir: tempfile::TempDir, change: impl FnOnce(&mut EngineConfig)) -> Self {
+        Self::on(account, Settings::default(), dir, change)
+    }
+
+    fn on(
+        account: &Arc<Account>,
+        log: Settings,
+        dir: tempfile::TempDir,
+        change: impl FnOnce(&mut EngineConfig),
+    ) -> Self {
+        let mut engine = EngineConfig::new(dir.path().join("copies"));
+        change(&mut engine);
+        let engine = Engine::open(engine).unwrap();
         let account = account.clone();
         let media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
         let config = SharedConfig {
