@@ -37,6 +37,7 @@ impl From<Unanswered> for Failure {
                 Failure::new(said).hint("is the table there? `streamkit azure init` makes it and the container")
             }
             Unanswered::Refused(_) => Failure::new(said),
+            Unanswered::Damaged(_) => Failure::damage(said),
             Unanswered::Unknown(_) | Unanswered::Throttled { .. } => {
                 Failure::no_answer(said).hint("is the account's address right? try again")
             }
