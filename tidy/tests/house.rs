@@ -82,7 +82,7 @@ fn crates_depend_on_each_other_only_as_the_architecture_says() {
         ("cli", "azure client engine hosts server-core", "protocol"),
         ("torture", "engine", ""),
         ("torture/azure", "azure torture", ""),
-        ("torture/hosts", "azure engine torture-wire", ""),
+        ("torture/hosts", "azure client engine torture-wire", ""),
         ("torture/wire", "client engine protocol server-core torture", ""),
     ];
     for (folder, of_crate, of_tests) in allowed {

@@ -1,4 +1,4 @@
-//! The account that hosts share, and the ways to it.
+//! The account that hosts share, the ways to it, and hosts that use it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,10 +8,14 @@ use streamkit_azure::medium::azure::AzureMedium;
 use streamkit_azure::store::{SharedConfig, SharedStores};
 use streamkit_engine::{Engine, EngineConfig};
 use streamkit_torture_wire::host::Trouble;
+use streamkit_torture_wire::process::Process;
 use uuid::Uuid;
 
 use crate::emulator::{ACCOUNT, Emulator, KEY};
 use crate::gate::Gate;
+
+/// What the hosts have in common.
+const SECRET: &str = "what all hosts of a torture have in common, and nobody else";
 
 /// The ways of one host to the account.
 pub struct Ways {
@@ -39,6 +43,11 @@ impl Ways {
     }
 }
 
+/// What a host is told to use that nothing is to happen to.
+pub fn past_no_gate(emulator: &Emulator) -> String {
+    connection_string(emulator.blobs, emulator.tables)
+}
+
 fn connection_string(blobs: u16, tables: u16) -> String {
     format!(
         "AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{blobs}/{ACCOUNT};\
@@ -46,12 +55,40 @@ fn connection_string(blobs: u16, tables: u16) -> String {
     )
 }
 
+/// Starts the program as a host that uses an account, in a folder that this makes.
+///
+/// # Errors
+/// It does not start.
+pub async fn host(program: &Path, folder: &Path, account: String, more: &[String]) -> Result<Process, Trouble> {
+    std::fs::create_dir_all(folder)?;
+    let mut options: Vec<String> = ["--storage", "azure", "--azure-allow-http"].map(String::from).into();
+    let secret = folder.join("secret");
+    std::fs::write(&secret, SECRET)?;
+    options.extend(["--host-listen", "127.0.0.1:0", "--host-secret-file"].map(String::from));
+    options.push(secret.display().to_string());
+    // Small ones, so that much is sealed, archived and retired meanwhile.
+    options.extend(
+        [
+            "--archive-period",
+            "2s",
+            "--archive-groups",
+            "8",
+            "--extent-groups",
+            "16",
+        ]
+        .map(String::from),
+    );
+    options.extend(more.iter().cloned());
+    let variables = vec![("AZURE_STORAGE_CONNECTION_STRING".to_owned(), account)];
+    Process::with(program, folder, options, variables).await
+}
+
 /// A host in this process, which has nothing but what stands in the account.
 ///
 /// # Errors
 /// The folder cannot be used.
 pub fn fresh_host(emulator: &Emulator, folder: &Path) -> Result<SharedStores, Trouble> {
-    let text = connection_string(emulator.blobs, emulator.tables);
+    let text = past_no_gate(emulator);
     let settings = AccountSettings {
         plaintext: Plaintext::ToEmulator,
         ..AccountSettings::from_connection_string(&Secret::new(text))?

@@ -6,8 +6,12 @@
 //!               ├─ chaos: SIGKILL, SIGSTOP, gates that cut or go silent ─┘       │
 //!               └─ witness ──▶ check ◀── truth: what a fresh host reads ─────────┘
 //! ```
+//!
+//! Beside such runs: clients behind a balancer, while one host after the other goes and comes again.
 
 pub mod account;
+pub mod balanced;
+pub mod balancer;
 pub mod chaos;
 #[path = "../../../azure/tests/suite/emulator.rs"]
 pub mod emulator;

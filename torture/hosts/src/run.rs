@@ -6,15 +6,11 @@ use std::time::Duration;
 use streamkit_engine::{StoreId, Stores as _};
 use streamkit_torture_wire::crew::Crew;
 use streamkit_torture_wire::host::{STORE, Trouble};
-use streamkit_torture_wire::process::Process;
 use streamkit_torture_wire::witness::Broken;
 
-use crate::account::{Ways, fresh_host};
+use crate::account::{Ways, fresh_host, host};
 use crate::chaos::{Longest, Trick, Victim};
 use crate::emulator::Emulator;
-
-/// What the hosts have in common.
-const SECRET: &str = "what all hosts of a torture have in common, and nobody else";
 
 /// What a run is like.
 #[derive(Clone, Debug)]
@@ -63,27 +59,7 @@ pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Troubl
     for number in 0..plan.hosts {
         let ways = Ways::to(&emulator).await?;
         let own = folder.path().join(number.to_string());
-        std::fs::create_dir_all(&own)?;
-        let mut options: Vec<String> = ["--storage", "azure", "--azure-allow-http"].map(String::from).into();
-        let secret = own.join("secret");
-        std::fs::write(&secret, SECRET)?;
-        options.extend(["--host-listen", "127.0.0.1:0", "--host-secret-file"].map(String::from));
-        options.push(secret.display().to_string());
-        // Small ones, so that much is sealed, archived and retired meanwhile.
-        options.extend(
-            [
-                "--archive-period",
-                "2s",
-                "--archive-groups",
-                "8",
-                "--extent-groups",
-                "16",
-            ]
-            .map(String::from),
-        );
-        options.extend(plan.options.iter().cloned());
-        let variables = vec![("AZURE_STORAGE_CONNECTION_STRING".to_owned(), ways.connection_string())];
-        let process = Process::with(&plan.program, &own, options, variables).await?;
+        let process = host(&plan.program, &own, ways.connection_string(), &plan.options).await?;
         hosts.push(Victim { process, ways });
     }
     let addresses: Vec<_> = hosts.iter().map(|host| host.process.address).collect();
