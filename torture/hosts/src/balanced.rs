@@ -196,7 +196,9 @@ async fn some_more(
     while everybody.acknowledged() < enough {
         tokio::time::sleep(Duration::from_millis(5)).await;
         if let Some(done) = at_work.try_join_next() {
-            return Ok(Some(done?.err().unwrap_or_else(|| "somebody stopped working".to_owned())));
+            return Ok(Some(
+                done?.err().unwrap_or_else(|| "somebody stopped working".to_owned()),
+            ));
         }
         match everybody.acknowledged() {
             now if now > last.0 => last = (now, Instant::now()),
@@ -230,7 +232,10 @@ async fn produce(client: Client, number: usize, everybody: Arc<Everybody>) -> Re
         let done = store.append(Append::behind(path(number), vec![record])).await;
         let done = done.map_err(|error| format!("append {sequence} of producer {number} fails: {error}"))?;
         if done.sections.first().map(|(first, _)| first.0) != Some(sequence) {
-            return Err(format!("append {sequence} of producer {number} stands at {:?}", done.sections));
+            return Err(format!(
+                "append {sequence} of producer {number} stands at {:?}",
+                done.sections
+            ));
         }
         everybody.heads[number].store(sequence, Ordering::Release);
         let mut times = everybody.times[number].lock().unwrap_or_else(PoisonError::into_inner);
@@ -248,7 +253,9 @@ async fn read(client: Client, number: usize, everybody: Arc<Everybody>) -> Resul
         let last = last.map_err(|error| format!("a read of segment {number} fails: {error}"))?;
         let head = last.map_or(0, |entry| entry.sequence);
         if head < before {
-            return Err(format!("segment {number} ends at {head} for a reader, and {before} was acknowledged"));
+            return Err(format!(
+                "segment {number} ends at {head} for a reader, and {before} was acknowledged"
+            ));
         }
         everybody.reads.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(PAUSE).await;
@@ -258,7 +265,9 @@ async fn read(client: Client, number: usize, everybody: Arc<Everybody>) -> Resul
 
 /// Follows the space, and keeps all that it is told.
 async fn follow(client: Client, followed: Arc<Mutex<Vec<Entry>>>) -> Broken {
-    let mut told = client.store(STORE).follow(Follow::new(vec![space()], LogCursor::default()));
+    let mut told = client
+        .store(STORE)
+        .follow(Follow::new(vec![space()], LogCursor::default()));
     while let Some(next) = told.next().await {
         match next {
             Ok(Followed::Batch(entries, _)) => {
@@ -293,7 +302,11 @@ async fn judge(
                 entries.extend(more);
             }
         }
-        broken.extend(missing(&entries, everybody).into_iter().map(|why| format!("{address}: {why}")));
+        broken.extend(
+            missing(&entries, everybody)
+                .into_iter()
+                .map(|why| format!("{address}: {why}")),
+        );
         all.push(entries);
     }
     if all.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -312,7 +325,9 @@ async fn judge(
     if *told != all[0] {
         let at = told.iter().zip(&all[0]).position(|(one, other)| one != other);
         let (told, there) = (told.len(), all[0].len());
-        broken.push(format!("the follow told of {told} entries, {there} are there; first difference: {at:?}"));
+        broken.push(format!(
+            "the follow told of {told} entries, {there} are there; first difference: {at:?}"
+        ));
     }
     Ok(broken)
 }
@@ -329,7 +344,9 @@ fn missing(entries: &[Entry], everybody: &Everybody) -> Vec<Broken> {
         };
         if stored.len() as u64 != *wanted.end() || !stored.iter().zip(wanted.clone()).all(is_as) {
             let count = stored.len();
-            broken.push(format!("segment {number} has {count} entries, of {wanted:?} that were acknowledged"));
+            broken.push(format!(
+                "segment {number} has {count} entries, of {wanted:?} that were acknowledged"
+            ));
         }
     }
     broken

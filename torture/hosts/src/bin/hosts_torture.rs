@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use streamkit_torture_hosts::balanced::{BalancedPlan, End, balanced};
 use streamkit_torture_hosts::chaos::Longest;
 use streamkit_torture_hosts::run::{Plan, run};
 
@@ -12,6 +13,9 @@ use streamkit_torture_hosts::run::{Plan, run};
 /// all of them, and checks every promise that was made.
 #[derive(Parser)]
 struct Options {
+    /// Of what.
+    #[arg(long, value_enum, default_value_t)]
+    of: Of,
     /// How many seeds.
     #[arg(long, default_value_t = 10)]
     seeds: u64,
@@ -39,6 +43,12 @@ struct Options {
     /// Crews at each host: three writers each, two readers, three holders of leases.
     #[arg(long, default_value_t = 1)]
     crews: usize,
+    /// Producers behind the balancer.
+    #[arg(long, default_value_t = 16)]
+    producers: usize,
+    /// How often each host behind the balancer is killed, and then restarted.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Goes on after a failure.
     #[arg(long)]
     keep_going: bool,
@@ -47,9 +57,53 @@ struct Options {
     options: Vec<String>,
 }
 
+/// What is tried.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default)]
+enum Of {
+    /// Everybody at all hosts, and whatever can happen to them.
+    #[default]
+    Turmoil,
+    /// Clients with one address for all hosts, which are killed and restarted in turn. Prints how long producers wait for it.
+    Balancer,
+}
+
+impl Options {
+    /// The hosts behind a balancer are killed in turn, and then restarted in turn.
+    fn balanced(&self) -> BalancedPlan {
+        let ends = [End::Killed, End::Asked];
+        BalancedPlan {
+            program: self.server.clone(),
+            hosts: self.hosts,
+            rounds: ends.into_iter().flat_map(|end| vec![end; self.rounds]).collect(),
+            producers: self.producers,
+            appends: self.attempts as usize,
+            away: Duration::from_millis(self.cut_millis),
+            options: self.options.clone(),
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
+    if options.of == Of::Balancer {
+        return match balanced(&options.balanced()).await {
+            Ok((counts, broken)) => {
+                println!("{counts:#?}");
+                for why in &broken {
+                    println!("BROKEN: {why}");
+                }
+                match broken.is_empty() {
+                    true => ExitCode::SUCCESS,
+                    false => ExitCode::FAILURE,
+                }
+            }
+            Err(why) => {
+                println!("{why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let plan = Plan {
         program: options.server,
         hosts: options.hosts,
