@@ -310,10 +310,15 @@ impl Store for CountedStore {
         self.store.read_pieces(read)
     }
 
-    async fn tail_cursor(&self) -> Result<LogCursor, ReadError> {
+    async fn catch_up(&self) -> Result<(), ReadError> {
         if let Some(known) = &mut *self.host.knows.lock().unwrap() {
             *known = self.store.position();
         }
+        Ok(())
+    }
+
+    async fn tail_cursor(&self) -> Result<LogCursor, ReadError> {
+        self.catch_up().await?;
         self.store.tail_cursor().await
     }
 
