@@ -24,8 +24,12 @@ pub struct SharedStore {
 }
 
 impl SharedStore {
+    async fn change(&self, change: Proposal) -> Result<Landed, AppendError> {
+        self.log.ask(self.copy.propose_change(change).await?).await
+    }
+
     async fn lease_change(&self, proposal: Proposal) -> Result<Option<Lease>, AppendError> {
-        match self.log.ask(proposal).await? {
+        match self.change(proposal).await? {
             Landed::Lease(lease) => Ok(lease),
             other => unreachable!("the answer to a change of a lease: {other:?}"),
         }
@@ -46,7 +50,7 @@ impl Store for SharedStore {
     }
 
     async fn append(&self, transaction: Transaction) -> Result<Committed, AppendError> {
-        match self.log.ask(Proposal::append(transaction)?).await? {
+        match self.log.ask(self.copy.propose(transaction).await?).await? {
             Landed::Append(committed) => Ok(committed),
             other => unreachable!("the answer to an append: {other:?}"),
         }
@@ -58,14 +62,14 @@ impl Store for SharedStore {
     }
 
     async fn trim(&self, path: &SegmentPath, first: Sequence) -> Result<SegmentStatus, AppendError> {
-        match self.log.ask(Proposal::trim(path.clone(), first)).await? {
+        match self.change(Proposal::trim(path.clone(), first)).await? {
             Landed::Trim(status) => status.ok_or_else(|| Rejection::NoSuchSequence(path.clone()).into()),
             other => unreachable!("the answer to a trim: {other:?}"),
         }
     }
 
     async fn delete(&self, path: &SegmentPath) -> Result<(), AppendError> {
-        self.log.ask(Proposal::delete(path.clone())).await.map(|_| ())
+        self.change(Proposal::delete(path.clone())).await.map(|_| ())
     }
 
     async fn acquire_lease(&self, key: &Name, holder: &Name, ttl: Duration) -> Result<Option<Lease>, AppendError> {

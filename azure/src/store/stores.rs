@@ -298,6 +298,10 @@ impl Stores for SharedStores {
         Some("shared")
     }
 
+    fn queued_bytes(&self) -> Option<usize> {
+        self.inner.engine.queued_bytes()
+    }
+
     fn figures(&self) -> Option<Figures> {
         self.inner.engine.figures()
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use streamkit_azure::account::Account;
 use streamkit_azure::log::Settings;
 use streamkit_engine::*;
 use uuid::Uuid;
@@ -119,4 +120,32 @@ async fn a_store_that_nobody_wrote_to_reads_as_empty_and_leaves_nothing_in_the_a
     let two = Host::start(&emulator.account, small());
     append(&two.stores.store(STORE).await.unwrap(), "first".to_owned()).await;
     assert_eq!(payloads(&store).await, ["first"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_an_account_that_is_away_is_bounded_over_all_stores() {
+    // It takes connections, and answers nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let account = Account::new(&crate::support::settings(port, port)).unwrap();
+    let most = limits::TRANSACTION_ENCODED_BYTES_MAX;
+    let host = Host::with(&Arc::new(account), tempfile::tempdir().unwrap(), |engine| {
+        engine.queues_bytes = most;
+        engine.queue_deadline = std::time::Duration::from_secs(1);
+    });
+    let payload = bytes::Bytes::from(vec![7; limits::RECORD_BYTES_MAX / 2]);
+    let records = (4 << 20) / payload.len() + 1;
+    let mut waiting = tokio::task::JoinSet::new();
+    let offered = most / (payload.len() * records) + 8;
+    for number in 0..offered {
+        let id = StoreId(Uuid::from_u128(1 + number as u128 % 4));
+        let (store, payload) = (host.stores.store(id).await.unwrap(), payload.clone());
+        waiting.spawn(async move { store.publish(&path(), vec![Record::new(payload); records]).await });
+    }
+    let refused = waiting.join_next().await.unwrap().unwrap();
+    let is_full = matches!(refused, Err(AppendError::Rejected(Rejection::QueueFull { .. })));
+    assert!(is_full, "{refused:?}");
+    let queued = host.stores.queued_bytes().unwrap();
+    assert!(queued > most / 4 && queued <= most, "{queued} of {most}");
+    waiting.shutdown().await;
 }

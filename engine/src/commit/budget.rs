@@ -93,6 +93,12 @@ pub(crate) struct QueuePermit {
     in_queue: Option<OwnedSemaphorePermit>,
 }
 
+impl std::fmt::Debug for QueuePermit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "room for {} bytes", self.bytes)
+    }
+}
+
 impl Drop for QueuePermit {
     fn drop(&mut self) {
         self.budget.queued.fetch_sub(self.bytes, Ordering::Relaxed);

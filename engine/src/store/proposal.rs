@@ -1,10 +1,12 @@
 //! What somebody wants in a log that several hosts share: it is ruled on by what is landed here, and may have to be ruled on again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::whole_ttl;
+use crate::commit::budget::QueuePermit;
 use crate::commit::order::SequenceClaim;
 use crate::commit::queue::{LeaseChange, LeaseRequest, Proposed};
 use crate::error::Rejection;
@@ -19,6 +21,8 @@ const CONTROL_BYTES_MAX: usize = 4 << 10;
 pub struct Proposal {
     id: Uuid,
     pub(super) wants: Wants,
+    /// Its share of the bytes that may wait in all stores, for as long as it is there.
+    _room: Option<Arc<QueuePermit>>,
 }
 
 /// What it wants.
@@ -62,6 +66,7 @@ impl Proposal {
         transaction.validate().map_err(Rejection::Invalid)?;
         Ok(Self {
             id: transaction.id,
+            _room: None,
             wants: Wants::Append(ProposedAppend {
                 encoded: Encoded::data(&transaction),
                 claims: transaction.segments.iter().map(SequenceClaim::of).collect(),
@@ -107,11 +112,20 @@ impl Proposal {
     fn control(control: Control) -> Self {
         Self {
             id: Uuid::new_v4(),
+            _room: None,
             wants: Wants::Control(ProposedControl {
                 control,
                 transactions: Vec::new(),
                 lease: None,
             }),
+        }
+    }
+
+    /// It has room among what waits.
+    pub(super) fn in_room(self, room: QueuePermit) -> Self {
+        Self {
+            _room: Some(Arc::new(room)),
+            ..self
         }
     }
 

@@ -4,15 +4,16 @@
 use std::sync::atomic::Ordering;
 
 use super::LocalStore;
+use super::proposal::Proposal;
 use crate::commit::group::{Group, write};
 use crate::commit::ready::make_room;
 use crate::disk::blocks::Blocks;
-use crate::error::{StorageError, corrupt};
+use crate::error::{AppendError, StorageError, corrupt};
 use crate::format::FormatError;
 use crate::format::extent_header::LogState;
 use crate::format::group::GROUP_HEADER_BYTES;
 use crate::format::transaction::{Kind, TransactionHeader, check_structure, open_transaction};
-use streamkit_record::{LogPosition, StoreId, Timestamp};
+use streamkit_record::{LogPosition, StoreId, Timestamp, Transaction};
 
 /// A copy of a log on this host. Two that landed the same transactions in the same pieces have them at the same places: the cursors of one
 /// are good on the other, and the files of what is sealed are equal, byte for byte, as long as both have the same limits.
@@ -27,6 +28,31 @@ pub struct LastTransaction {
     pub number: u64,
     /// Its commit time. The next one's is not before it.
     pub timestamp: Timestamp,
+}
+
+impl LocalStore {
+    /// Proposes a transaction to the log of which this store is a copy. Waits for room among what waits in all stores, which it has until it is dropped:
+    /// a storage that is away holds no more than that.
+    ///
+    /// # Errors
+    /// Nothing was proposed: the transaction is none, there was no room in time, or the copy takes nothing.
+    ///
+    /// # Cancel safety
+    /// Nothing is proposed by a future that was dropped.
+    pub async fn propose(&self, transaction: Transaction) -> Result<Proposal, AppendError> {
+        let bytes = self.admit(&transaction)?;
+        let room = self.room.take(bytes).await?;
+        Ok(Proposal::append(transaction)?.in_room(room))
+    }
+
+    /// The same of a trim, a deletion, or a change of a lease.
+    ///
+    /// # Errors
+    /// As [`LocalStore::propose`].
+    pub async fn propose_change(&self, change: Proposal) -> Result<Proposal, AppendError> {
+        let room = self.room.take(0).await?;
+        Ok(change.in_room(room))
+    }
 }
 
 impl Replica {
