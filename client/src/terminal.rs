@@ -26,6 +26,9 @@ const NOT_NOW: [&str; 4] = [
     "nothing was written, the log could not be made ready: ",
 ];
 
+/// Begins a text about a storage of several hosts that may have done what was asked of it, or not.
+const UNANSWERED: &str = "the shared storage has not answered: ";
+
 /// Stands in texts of a medium that asks to wait; the reason goes before it, and the time follows.
 const WAIT: &str = "; try again in ";
 
@@ -78,6 +81,9 @@ impl Error {
         let storage = text.strip_prefix(NOT_COMMITTED).unwrap_or(text);
         if let Some(why) = storage.strip_prefix("the outcome is unknown: ") {
             return Error::Unknown(why.to_owned());
+        }
+        if storage.starts_with(UNANSWERED) {
+            return Error::Unknown(storage.to_owned());
         }
         match storage {
             "access denied" => Error::AccessDenied,
