@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 use streamkit_engine::Timestamp;
-use streamkit_engine::boundary::figures::{Distribution, Histogram};
+use streamkit_engine::boundary::figures::{CallFigures, Histogram};
 
 use super::{
     BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotNumber, Swapped, Unanswered,
@@ -71,29 +71,6 @@ impl MediumCall {
     }
 }
 
-/// What came of the calls of one kind since the meter was made.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct CallFigures {
-    /// Nanoseconds of each call that ended, however it ended.
-    pub nanos: Distribution,
-    /// Calls that did what they were made for, or read what is there.
-    pub done: u64,
-    /// Calls that another call was faster than: a slot or name that was taken, a root of another version, an extent that is retired.
-    pub conflicts: u64,
-    /// Calls whose outcome nobody knows, those that were given up, too.
-    pub unknown: u64,
-    /// Calls that the service asked to make later.
-    pub throttled: u64,
-    /// Calls whose credential it refused.
-    pub denied: u64,
-    /// Calls that it will never take, and reads that found damage.
-    pub refused: u64,
-    /// Bytes of slots, roots and blobs that calls took along, as often as they were sent.
-    pub sent_bytes: u64,
-    /// Bytes of these that answers brought.
-    pub received_bytes: u64,
-}
-
 /// Figures of a medium.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MediumFigures {
@@ -126,9 +103,11 @@ impl Default for MediumMeter {
 impl MediumMeter {
     /// What was counted so far. Of calls that end meanwhile, one number may be there and another not yet.
     pub fn now(&self) -> MediumFigures {
-        let of = |meter: &CallMeter| {
+        let of = |call: MediumCall| {
+            let meter = &self.0[call as usize];
             let end = |end: CallEnd| meter.ends[end as usize].load(Ordering::Relaxed);
             CallFigures {
+                call: call.word(),
                 nanos: meter.nanos.now(),
                 done: end(CallEnd::Done),
                 conflicts: end(CallEnd::Conflict),
@@ -141,7 +120,7 @@ impl MediumMeter {
             }
         };
         MediumFigures {
-            calls: std::array::from_fn(|at| of(&self.0[at])),
+            calls: MediumCall::ALL.map(of),
         }
     }
 

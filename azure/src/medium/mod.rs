@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use streamkit_engine::{StoreId, Timestamp};
 
-pub use metered::{CallFigures, MediumCall, MediumFigures, MediumMeter, MeteredMedium};
+pub use metered::{MediumCall, MediumFigures, MediumMeter, MeteredMedium};
 pub use names::{BlobKind, BlobName, ExtentId, SlotNumber};
 
 /// What keeps the bytes of one store for all hosts. Every call is linearizable with those of all hosts.

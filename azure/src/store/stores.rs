@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use streamkit_engine::boundary::figures::Figures;
+use streamkit_engine::boundary::figures::{Figures, SharedFigures};
 use streamkit_engine::clock::{Clock, SystemClock};
 use streamkit_engine::{Dice, Engine, OpenError, StorageError, Store, StoreId, Stores};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use super::shared::SharedStore;
 use crate::archive::{Archiver, Archiving, begin};
 use crate::ledger::{CopyHome, Turns};
 use crate::log::Settings;
-use crate::medium::Media;
+use crate::medium::{Media, MediumMeter};
 
 /// How often a store that somebody follows is looked at, beside what others tell of it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -40,6 +40,8 @@ pub struct SharedConfig {
     /// When what is sealed is archived. The engine then needs a disk that is a [cache](crate::archive::cache) of the archive, and every host has to archive, or
     /// none. `None`: never; then each host keeps whole copies.
     pub archive: Option<Archiving>,
+    /// What counts the calls of the media, if anything does: a [`MeteredMedium`](crate::medium::MeteredMedium) has it, too.
+    pub meter: Arc<MediumMeter>,
     /// The clock of this host.
     pub clock: Arc<dyn Clock>,
 }
@@ -54,6 +56,7 @@ impl SharedConfig {
             read_patience: Duration::from_secs(10),
             open_stores: 1_000,
             archive: None,
+            meter: Arc::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -245,6 +248,12 @@ impl SharedStores {
         }
     }
 
+    fn shared_figures(&self) -> SharedFigures {
+        SharedFigures {
+            calls: self.inner.config.meter.now().calls.into(),
+        }
+    }
+
     fn open(&self) -> std::sync::MutexGuard<'_, Open> {
         self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -303,7 +312,10 @@ impl Stores for SharedStores {
     }
 
     fn figures(&self) -> Option<Figures> {
-        self.inner.engine.figures()
+        Some(Figures {
+            shared: Some(self.shared_figures()),
+            ..self.inner.engine.figures()?
+        })
     }
 
     fn ready(&self) -> Result<(), StorageError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use streamkit_engine::boundary::figures::Figures;
+use streamkit_engine::boundary::figures::{CallFigures, Figures, SharedFigures};
 
 use super::{Metrics, Moment};
 use crate::auth::KeysStanding;
@@ -32,6 +32,9 @@ fn moment() -> Moment {
         budgets: crate::budgets::Budgets::new(&crate::Limits::default()).held(),
         figures: Some(Figures {
             free_bytes: Some(1),
+            shared: Some(SharedFigures {
+                calls: vec![CallFigures::default()],
+            }),
             ..Figures::default()
         }),
         keys: Some(KeysStanding {

@@ -9,7 +9,8 @@
 //! peers.rs       connections that gave way, were refused   families.rs, distributions.rs
 //! followers.rs   who follows what                                      how labels and histograms are written
 //! traffic.rs     bytes                                     tls.rs      handshakes, certificates
-//! keys.rs        what tokens are checked with
+//! keys.rs        what tokens are checked with             shared.rs   what is told of stores that several hosts share
+//! told.rs        how what is told is written
 //! ```
 
 mod arrivals;
@@ -23,9 +24,11 @@ mod log;
 mod moment;
 mod operations;
 mod peers;
+mod shared;
 mod storage;
 mod stores;
 mod tls;
+mod told;
 mod traffic;
 
 use prometheus_client::encoding::text;
@@ -53,6 +56,7 @@ pub(crate) struct Metrics {
     pub(crate) operations: operations::OperationCounters,
     pub(crate) traffic: Traffic,
     storage: storage::StorageFigures,
+    shared: shared::SharedMetrics,
     log: log::LogCounters,
 }
 
@@ -70,6 +74,7 @@ impl Metrics {
             operations: operations::OperationCounters::new(&mut registry),
             traffic: Traffic::new(&mut registry),
             storage: storage::StorageFigures::new(&mut registry),
+            shared: shared::SharedMetrics::new(&mut registry),
             log: log::LogCounters::new(&mut registry),
             registry,
         }
@@ -77,7 +82,8 @@ impl Metrics {
 
     /// Everything as text, with what is true now.
     pub(crate) fn text(&self, mut now: Moment) -> String {
-        if let Some(figures) = now.figures.take() {
+        if let Some(mut figures) = now.figures.take() {
+            self.shared.set(figures.shared.take());
             self.storage.set(figures);
         }
         self.keys.set(now.keys);

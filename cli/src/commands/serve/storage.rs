@@ -7,8 +7,8 @@ use std::time::Duration;
 use streamkit_azure::account::{Account, ProbeError};
 use streamkit_azure::archive::{self, Archiving};
 use streamkit_azure::log::Settings;
-use streamkit_azure::medium::Media;
 use streamkit_azure::medium::azure::AzureMedium;
+use streamkit_azure::medium::{Media, MediumMeter, MeteredMedium};
 use streamkit_azure::store::{SharedConfig, SharedStores};
 use streamkit_engine::EngineConfig;
 use streamkit_hosts::presence::TableRegister;
@@ -63,6 +63,7 @@ pub(super) struct StorageOptions {
 pub(super) struct Reached {
     account: Arc<Account>,
     media: Media,
+    meter: Arc<MediumMeter>,
     own: Uuid,
     bus: Arc<dyn MessageBus>,
     cache_bytes: u64,
@@ -98,10 +99,16 @@ impl StorageOptions {
         let bus = self.hosts.bus()?;
         try_out(&account).await?;
         let account = Arc::new(account);
-        let of_media = account.clone();
+        let meter = Arc::<MediumMeter>::default();
+        let of_media = (account.clone(), meter.clone());
+        let medium = move |store| {
+            let (account, meter) = of_media.clone();
+            Arc::new(MeteredMedium::new(AzureMedium::new(account, store), meter)) as Arc<_>
+        };
         Ok(Some(Reached {
             account,
-            media: Arc::new(move |store| Arc::new(AzureMedium::new(of_media.clone(), store)) as Arc<_>),
+            media: Arc::new(medium),
+            meter,
             own: Uuid::new_v4(),
             bus,
             cache_bytes: self.cache_bytes,
@@ -151,6 +158,7 @@ impl Reached {
         let Self {
             account,
             media,
+            meter,
             own,
             bus,
             archiving,
@@ -161,6 +169,7 @@ impl Reached {
         let config = SharedConfig {
             open_stores,
             archive: Some(archiving),
+            meter,
             log,
             ..SharedConfig::new(own)
         };

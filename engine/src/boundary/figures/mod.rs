@@ -1,8 +1,12 @@
 //! Figures of a storage, for whoever watches it: what it counted since it was opened, and what is so now. They are of all its
 //! stores together, and cost nothing for an entry.
 
+mod shared;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+pub use shared::{CallFigures, SharedFigures};
 
 /// Counted values by size. Counting is a few atomic additions and takes no lock, so that writers may count.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct Figures {
     pub log_bytes: u64,
     /// Bytes that are free on the medium, some seconds ago at most. `None`: nobody can tell.
     pub free_bytes: Option<u64>,
+    /// Of a storage that several hosts share. `None`: it is this host's own.
+    pub shared: Option<SharedFigures>,
 }
 
 impl Histogram {
