@@ -51,7 +51,7 @@
 
 /// Sealed files of stores that stand in an archive, and are on the disk as a cache.
 pub mod archive {
-    pub use crate::directory::archived::{Archive, ArchivedDisk, CacheFigures, FetchError};
+    pub use crate::directory::archived::{Archive, ArchivedDisk, FetchError};
     pub use crate::format::archive::{ArchivedExtent, ArchivedFile, FilePart, Snapshot};
 }
 pub mod backup;

@@ -43,6 +43,6 @@ pub use calls::{Call, CallerTrace, continue_traces, with_current_call};
 pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server, backup};
 pub use limits::Limits;
 pub use live::{Hint, InProcess, MessageBus};
-pub use metrics::{LOG_LINES_DROPPED, SPANS_DROPPED};
+pub use metrics::{BusFigures, LOG_LINES_DROPPED, SPANS_DROPPED};
 pub use threads::network_threads;
 pub use tls::{CertificateError, CertificateFiles, Certificates, ClientCertificates};

@@ -17,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) live: Live,
+    pub(crate) bus: Arc<dyn MessageBus>,
     pub(crate) budgets: Arc<Budgets>,
     /// Cancelled when the server is to be sent nobody any more, though it serves whoever comes.
     pub(crate) draining: CancellationToken,
@@ -34,7 +35,8 @@ impl Shared {
         let metrics = Arc::new(Metrics::new());
         let stores = Arc::new(OpenStores::new(stores, &limits));
         Self {
-            live: Live::new(stores.clone(), bus, metrics.clone()),
+            live: Live::new(stores.clone(), bus.clone(), metrics.clone()),
+            bus,
             stores,
             budgets: Arc::new(Budgets::new(&limits)),
             metrics,

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use super::meter::ArchiveMeter;
 use super::naming::blob_name;
 use crate::collector::{Collector, CollectorAction, CollectorEvent, CollectorSettings};
 use crate::ledger::{Bookmark, Content};
@@ -47,6 +48,7 @@ pub(crate) struct Archiver {
     pub bookmarks: PathBuf,
     pub settings: Archiving,
     pub clock: Arc<dyn Clock>,
+    pub meter: Arc<ArchiveMeter>,
     /// The place that the copy had at the last round.
     last: Option<Place>,
     /// A checkpoint of the log, and how far the copy was when this host saw it first.
@@ -54,12 +56,19 @@ pub(crate) struct Archiver {
 }
 
 impl Archiver {
-    pub(crate) fn new(host: Uuid, bookmarks: PathBuf, settings: Archiving, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        host: Uuid,
+        bookmarks: PathBuf,
+        settings: Archiving,
+        clock: Arc<dyn Clock>,
+        meter: Arc<ArchiveMeter>,
+    ) -> Self {
         Self {
             host,
             bookmarks,
             settings,
             clock,
+            meter,
             last: None,
             seen: None,
         }
@@ -71,7 +80,9 @@ impl Archiver {
     /// Why it is not done, in words; what is done stays.
     pub(crate) async fn round(&mut self, copy: &LocalStore, medium: &dyn Medium) -> Result<bool, String> {
         let done = timeout(ROUND, self.archive(copy, medium)).await;
-        done.unwrap_or_else(|_| Err(format!("not done within {} s", ROUND.as_secs())))
+        let done = done.unwrap_or_else(|_| Err(format!("not done within {} s", ROUND.as_secs())));
+        self.meter.ended(&done);
+        done
     }
 
     async fn archive(&mut self, copy: &LocalStore, medium: &dyn Medium) -> Result<bool, String> {
@@ -96,7 +107,8 @@ impl Archiver {
             return Ok(false);
         };
         for file in files {
-            put(&replica, medium, file).await?;
+            let bytes = put(&replica, medium, file).await?;
+            self.meter.put(bytes);
         }
         let (own, archived) = (replica, snapshot.clone());
         may_wait(move || own.archived(&archived)).await?;
@@ -138,7 +150,9 @@ impl Archiver {
                 wall: self.clock.now(),
             };
             let mut next = None;
-            for action in collector.step(now, event) {
+            let actions = collector.step(now, event);
+            self.meter.changed(collector.take_done());
+            for action in actions {
                 match action {
                     CollectorAction::Call(id, call) => next = Some((id, call)),
                     CollectorAction::Over(result) => return result,
@@ -165,14 +179,14 @@ fn snapshot(replica: &Replica) -> Result<Option<(Snapshot, Vec<ArchivedFile>)>, 
     Ok(Some((snapshot, files)))
 }
 
-/// Writes a file's blob and reads it back; whoever wrote it.
-async fn put(replica: &Arc<Replica>, medium: &dyn Medium, file: ArchivedFile) -> Result<(), String> {
+/// Writes a file's blob and reads it back; whoever wrote it. Returns its size.
+async fn put(replica: &Arc<Replica>, medium: &dyn Medium, file: ArchivedFile) -> Result<usize, String> {
     let own = replica.clone();
     let bytes: bytes::Bytes = may_wait(move || own.archive_bytes(&file)).await?.into();
     let name = blob_name(&file);
     call(medium, Call::PutBlob(name, bytes.clone())).await?;
     match call(medium, Call::GetBlob(name)).await? {
-        Said::Blob(Some(found)) if found == bytes => Ok(()),
+        Said::Blob(Some(found)) if found == bytes => Ok(bytes.len()),
         _ => Err(format!("blob {name} is not as it was written")),
     }
 }

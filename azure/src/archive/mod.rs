@@ -10,12 +10,14 @@
 mod begin;
 mod fetching;
 mod keeping;
+mod meter;
 mod naming;
 
 pub(crate) use begin::begin;
 pub use fetching::{BlobArchive, cache};
 pub(crate) use keeping::Archiver;
 pub use keeping::Archiving;
+pub use meter::ArchiveMeter;
 
 /// Bytes to which extents of the copies grow, on all hosts alike ([`EngineConfig::extent_bytes`](streamkit_engine::EngineConfig)). A checkpoint
 /// holds all of the open one, and a read fetches one at a time.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use streamkit_engine::Dice;
+use streamkit_engine::boundary::figures::CollectorFigures;
 use uuid::Uuid;
 
 use super::task::{Change, Copied, Seen, Task, Written};
@@ -60,6 +61,7 @@ pub struct Collector {
     checkpoint: Option<Checkpoint>,
     /// How far the host's log is.
     ordinal: u64,
+    done: CollectorFigures,
 }
 
 /// What comes next, or that the round is over.
@@ -78,6 +80,7 @@ impl Collector {
             errand: Errand::default(),
             checkpoint: None,
             ordinal: 0,
+            done: CollectorFigures::default(),
         }
     }
 
@@ -134,6 +137,11 @@ impl Collector {
     /// Whether no round is under way.
     pub fn rests(&self) -> bool {
         matches!(self.task, Task::Over)
+    }
+
+    /// The changes of the root that it has made since this was asked for last.
+    pub fn take_done(&mut self) -> CollectorFigures {
+        std::mem::take(&mut self.done)
     }
 
     fn next(&mut self, task: Task, said: Said) -> Next {
@@ -222,6 +230,13 @@ impl Collector {
     }
 
     fn changed(&mut self, before: Seen, root: StoreRoot, change: Change, version: RootVersion) -> Task {
+        let done = &mut self.done;
+        match &change {
+            Change::History(..) => done.history += 1,
+            Change::Retired(extents) => done.retired += extents.len() as u64,
+            Change::Checkpoint(_) => done.checkpoints += 1,
+            Change::Page(_) => {}
+        }
         let seen = Seen { root, version };
         match (change, before.root.checkpoint) {
             (Change::Checkpoint(_), Some(old)) => Task::Remove(old.blob_name(), Some(seen)),

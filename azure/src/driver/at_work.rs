@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::commands::Command;
-use crate::log::{Action, Call, CallId, CallerId, Event, Ledger, Now, Outcome, Place, Said, SharedLog, Why};
+use crate::log::{Action, Call, CallId, CallerId, Event, Ledger, LogMeter, Now, Outcome, Place, Said, SharedLog, Why};
 use crate::medium::{Medium, Unanswered};
 
 /// A log at work.
@@ -24,6 +24,7 @@ pub(super) struct AtWork<L: Ledger> {
     place: watch::Sender<Option<Place>>,
     calls: FuturesUnordered<BoxFuture<'static, (CallId, Result<Said, Unanswered>)>>,
     waits: HashMap<CallerId, Waits<L>>,
+    meter: Arc<LogMeter>,
 }
 
 /// One who waits for an answer.
@@ -41,6 +42,7 @@ where
         medium: Arc<dyn Medium>,
         clock: Arc<dyn Clock>,
         place: watch::Sender<Option<Place>>,
+        meter: Arc<LogMeter>,
     ) -> Self {
         Self {
             log,
@@ -49,6 +51,7 @@ where
             place,
             calls: FuturesUnordered::new(),
             waits: HashMap::new(),
+            meter,
         }
     }
 
@@ -108,6 +111,7 @@ where
                 Action::Left => is_left = true,
             }
         }
+        self.meter.did(&self.log.take_done());
         let place = self.log.place();
         self.place
             .send_if_modified(|told| std::mem::replace(told, place) != place);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use streamkit_engine::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::log::{Boot, CallerId, Ledger, Outcome, Place, Settings, SharedLog, Why};
+use crate::log::{Boot, CallerId, Ledger, LogMeter, Outcome, Place, Settings, SharedLog, Why};
 use crate::medium::Medium;
 use at_work::AtWork;
 use commands::{Command, Leaves};
@@ -33,7 +33,7 @@ where
     L::Answer: Send,
     L::Refusal: Send,
 {
-    /// Opens the log, in the background. `boot` is another one for each start; `seed` decides pauses.
+    /// Opens the log, in the background. `boot` is another one for each start; `seed` decides pauses; `meter` counts what it does.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -44,6 +44,7 @@ where
         boot: Boot,
         seed: u64,
         clock: Arc<dyn Clock>,
+        meter: Arc<LogMeter>,
     ) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let (tells_place, place) = watch::channel(None);
@@ -53,6 +54,7 @@ where
             medium,
             clock.clone(),
             tells_place,
+            meter,
         );
         tokio::spawn(async move {
             task.run(received).await;

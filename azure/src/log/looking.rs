@@ -46,6 +46,7 @@ impl<L: Ledger> SharedLog<L> {
         } else if read.errand.is_due(self.now.uptime) {
             (read.began, read.extent) = (self.turn, place.extent);
             let ask = Call::ReadFrom(place.extent, from, self.settings.read_bytes);
+            self.done.tail_reads += 1;
             let call = self.call(Purpose::Look, ask);
             if let Some(read) = &mut self.looking.read {
                 read.errand.made(call);
@@ -160,6 +161,7 @@ impl<L: Ledger> SharedLog<L> {
                 return false;
             }
             tail.skip_void(group);
+            self.done.void_groups += 1;
             return true;
         }
         let body = match (&group.body, &mut backlog.fetched) {
@@ -186,6 +188,7 @@ impl<L: Ledger> SharedLog<L> {
             self.fail(failure);
             return false;
         }
+        self.done.other_groups += 1;
         self.progressed();
         true
     }

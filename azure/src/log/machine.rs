@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use streamkit_engine::Dice;
+use streamkit_engine::boundary::figures::LogFigures;
 use uuid::Uuid;
 
 use super::blobs::Checkpoint;
@@ -50,6 +51,8 @@ pub struct SharedLog<L: Ledger> {
     /// Until when the service asked to wait.
     pub(super) throttled: Duration,
     pub(super) groups: u64,
+    /// What was done and is not yet told.
+    pub(super) done: LogFigures,
     /// What was known when all that wait were ruled on last, and until which event they had come.
     pub(super) ruled: Option<(Option<Place>, Turn, Turn)>,
     names: u128,
@@ -127,6 +130,7 @@ impl<L: Ledger> SharedLog<L> {
             pace: Pace::default(),
             throttled: Duration::ZERO,
             groups: 0,
+            done: LogFigures::default(),
             ruled: None,
             names: 0,
             calls: BTreeMap::new(),
@@ -205,6 +209,11 @@ impl<L: Ledger> SharedLog<L> {
         }
     }
 
+    /// What it did since this was asked for last.
+    pub fn take_done(&mut self) -> LogFigures {
+        std::mem::take(&mut self.done)
+    }
+
     fn caller(&self, id: CallerId, deadline: Duration) -> Caller {
         let came = self.turn;
         Caller { id, came, deadline }
@@ -223,7 +232,10 @@ impl<L: Ledger> SharedLog<L> {
         let refused = self.is_shut().or_else(|| self.is_full(0));
         match refused {
             Some(why) => self.actions.push(Action::Looked(caller.id, Err(why))),
-            None => self.waiting.look(caller),
+            None => {
+                self.done.looks += 1;
+                self.waiting.look(caller);
+            }
         }
     }
 

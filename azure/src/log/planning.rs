@@ -193,8 +193,14 @@ impl<L: Ledger> SharedLog<L> {
                 }
                 Standing::Inserting(inserting) => {
                     let hedge = match inserting.wants(now) {
-                        Send::Again => Some(now + self.pace.most()),
-                        Send::Hedge => None,
+                        Send::Again => {
+                            self.done.repeats += u64::from(pinned.sent.is_some());
+                            Some(now + self.pace.most())
+                        }
+                        Send::Hedge => {
+                            self.done.hedges += 1;
+                            None
+                        }
                         Send::Nothing => continue,
                     };
                     let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone());

@@ -80,6 +80,7 @@ impl<L: Ledger> SharedLog<L> {
             return false;
         }
         let place = tail.place;
+        self.done.own_groups += 1;
         // The first send came before it was in its slot, and with that all before it is known.
         self.looking.known = self.looking.known.max(sent);
         if let (Spare::Ready(spare), Some(next)) = (&self.spare, pinned.group.seal)
@@ -104,6 +105,7 @@ impl<L: Ledger> SharedLog<L> {
     /// land. Whoever still waits for their requests waits for another group.
     pub(super) fn lose_all(&mut self) {
         let lost: Vec<Pinned<L::Request>> = self.flight.0.drain(..).collect();
+        self.done.lost_groups += lost.len() as u64;
         for pinned in lost.into_iter().rev() {
             for request in pinned.requests.into_iter().rev() {
                 match request.is_awaited {

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use streamkit_engine::clock::Clock;
-use streamkit_engine::{AppendError, Landed, Proposal, ReadError, StoreId};
+use streamkit_engine::{AppendError, Landed, Proposal, ReadError, Store as _, StoreId};
 use uuid::Uuid;
 
 use super::told;
 use crate::driver::Driver;
 use crate::ledger::{CopyHome, ReplicaLedger};
-use crate::log::{Boot, Failure, Outcome, Settings, Why};
+use crate::log::{Boot, Failure, LogMeter, Outcome, Settings, Why};
 use crate::medium::Medium;
 
 /// A log that failed is begun anew after so long.
@@ -26,6 +26,7 @@ pub(super) struct AtHand {
     pub clock: Arc<dyn Clock>,
     /// How long whoever appends, and whoever reads, waits.
     pub patience: (Duration, Duration),
+    meter: Arc<LogMeter>,
     at_work: Mutex<State>,
     /// One log takes the place of another at a time.
     changing: tokio::sync::Mutex<()>,
@@ -42,22 +43,23 @@ struct State {
 
 impl AtHand {
     pub(super) fn new(
-        store: StoreId,
         host: Uuid,
         medium: Arc<dyn Medium>,
         settings: Settings,
         home: CopyHome,
         clock: Arc<dyn Clock>,
         patience: (Duration, Duration),
+        meter: Arc<LogMeter>,
     ) -> Self {
         Self {
-            store,
+            store: home.copy.id(),
             host,
             medium,
             settings,
             home,
             clock,
             patience,
+            meter,
             at_work: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         }
@@ -97,7 +99,8 @@ impl AtHand {
         };
         let seed = boot.boot.as_u64_pair().0;
         let (medium, home, clock) = (self.medium.clone(), self.home.clone(), self.clock.clone());
-        let driver = Arc::new(Driver::start(medium, settings, home, boot, seed, clock));
+        let meter = self.meter.clone();
+        let driver = Arc::new(Driver::start(medium, settings, home, boot, seed, clock, meter));
         state.driver = Some(driver.clone());
         Ok(driver)
     }
@@ -121,6 +124,7 @@ impl AtHand {
 
     /// Stores what a proposal wants.
     pub(super) async fn ask(&self, proposal: Proposal) -> Result<Landed, AppendError> {
+        let began = self.clock.uptime();
         let outcome = match self.driver(true).await {
             Ok(driver) => {
                 let outcome = driver.ask(proposal, self.patience.0).await;
@@ -131,6 +135,9 @@ impl AtHand {
             }
             Err(why) => Outcome::NotStored(why),
         };
+        if let Outcome::Durable(_) = outcome {
+            self.meter.committed(self.clock.uptime().saturating_sub(began));
+        }
         told::outcome(self.store, outcome)
     }
 
@@ -167,6 +174,7 @@ impl AtHand {
     fn has_failed(&self, driver: &Arc<Driver<ReplicaLedger>>, failure: &Failure) {
         let mut state = self.state();
         if state.driver.as_ref().is_some_and(|own| Arc::ptr_eq(own, driver)) && state.failed.is_none() {
+            self.meter.failed(failure);
             if *failure != Failure::NoStore {
                 tracing::error!(store = %self.store, %failure, "the shared log of a store cannot go on");
             }

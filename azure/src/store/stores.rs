@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::at_hand::AtHand;
 use super::health::Health;
 use super::shared::SharedStore;
-use crate::archive::{Archiver, Archiving, begin};
+use crate::archive::{ArchiveMeter, Archiver, Archiving, begin};
 use crate::ledger::{CopyHome, Turns};
-use crate::log::Settings;
+use crate::log::{LogMeter, Settings};
 use crate::medium::{Media, MediumMeter};
 
 /// How often a store that somebody follows is looked at, beside what others tell of it.
@@ -76,6 +76,8 @@ struct Inner {
     media: Media,
     turns: Turns,
     health: Arc<Health>,
+    logs: Arc<LogMeter>,
+    archive: Arc<ArchiveMeter>,
     open: Mutex<Open>,
     /// Openings under way: one after the other of each store.
     opening: Mutex<HashMap<StoreId, Weak<tokio::sync::Mutex<()>>>>,
@@ -86,6 +88,7 @@ struct Open {
     stores: HashMap<StoreId, Opened>,
     uses: u64,
     is_closed: bool,
+    evicted: u64,
 }
 
 struct Opened {
@@ -113,6 +116,8 @@ impl SharedStores {
                 media,
                 turns: Turns::default(),
                 health,
+                logs: Arc::default(),
+                archive: Arc::default(),
                 open: Mutex::default(),
                 opening: Mutex::default(),
             }),
@@ -155,13 +160,13 @@ impl SharedStores {
             turns: self.inner.turns.clone(),
         };
         let log = AtHand::new(
-            id,
             config.host,
             (self.inner.media)(id),
             config.log,
             home,
             config.clock.clone(),
             (config.append_patience, config.read_patience),
+            self.inner.logs.clone(),
         );
         let store = Arc::new(SharedStore {
             log: Arc::new(log),
@@ -200,7 +205,14 @@ impl SharedStores {
     fn archiver(&self) -> Option<Archiver> {
         let (config, bookmarks) = (&self.inner.config, self.inner.bookmarks.clone());
         let archiving = config.archive?;
-        Some(Archiver::new(config.host, bookmarks, archiving, config.clock.clone()))
+        let meter = self.inner.archive.clone();
+        Some(Archiver::new(
+            config.host,
+            bookmarks,
+            archiving,
+            config.clock.clone(),
+            meter,
+        ))
     }
 
     /// Archives what there is to archive of a store, now. Whether that was anything.
@@ -226,6 +238,7 @@ impl SharedStores {
             let idle = open.stores.iter().filter(|(_, opened)| is_idle(&opened.store));
             let oldest = idle.min_by_key(|(_, opened)| opened.last_used).map(|(id, _)| *id);
             let oldest = oldest.ok_or(OpenError::TooManyStores(most))?;
+            open.evicted += 1;
             open.stores.remove(&oldest)
         };
         if let Some(gone) = gone {
@@ -249,8 +262,13 @@ impl SharedStores {
     }
 
     fn shared_figures(&self) -> SharedFigures {
+        let config = &self.inner.config;
         SharedFigures {
-            calls: self.inner.config.meter.now().calls.into(),
+            calls: config.meter.now().calls.into(),
+            logs: self.inner.logs.now(),
+            archive: config.archive.map(|_| self.inner.archive.now(config.clock.uptime())),
+            // Whoever forwards stands above.
+            forwarding: None,
         }
     }
 
@@ -284,13 +302,16 @@ fn watch(store: &Arc<SharedStore>) {
 fn archive(store: &Arc<SharedStore>, mut archiver: Archiver) {
     let (store, mut dice) = (Arc::downgrade(store), Dice::new(Uuid::new_v4().as_u64_pair().0));
     let period = archiver.settings.period;
+    let archived = archiver.meter.begins(archiver.clock.uptime());
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(period / 2 + period.mul_f64(dice.below(1_000) as f64 / 1_000.0)).await;
             let Some(store) = store.upgrade() else { return };
-            let round = archiver.round(&store.copy, &*store.log.medium).await;
-            if let Err(error) = round {
-                tracing::warn!(store = %store.log.store, %error, "a shared store could not be archived; it is tried again");
+            match archiver.round(&store.copy, &*store.log.medium).await {
+                Ok(_) => archived.is_well(archiver.clock.uptime()),
+                Err(error) => {
+                    tracing::warn!(store = %store.log.store, %error, "a shared store could not be archived; it is tried again");
+                }
             }
         }
     });
@@ -312,7 +333,15 @@ impl Stores for SharedStores {
     }
 
     fn figures(&self) -> Option<Figures> {
+        let (open_stores, evicted_stores) = {
+            let open = self.open();
+            (open.stores.len(), open.evicted)
+        };
+        // The copies have all that the log has, and nobody waits for them alone.
         Some(Figures {
+            commit_nanos: self.inner.logs.commits(),
+            open_stores,
+            evicted_stores,
             shared: Some(self.shared_figures()),
             ..self.inner.engine.figures()?
         })

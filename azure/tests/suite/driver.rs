@@ -28,7 +28,15 @@ fn host(medium: Arc<dyn Medium>) -> Arc<Driver<Heads>> {
         slot_bytes: medium.slot_bytes_max(),
         ..Settings::default()
     };
-    Arc::new(Driver::start(medium, settings, (), boot, 7, Arc::new(SystemClock)))
+    Arc::new(Driver::start(
+        medium,
+        settings,
+        (),
+        boot,
+        7,
+        Arc::new(SystemClock),
+        Arc::default(),
+    ))
 }
 
 fn entry(segment: u64, sequence: Option<u64>) -> Entry {

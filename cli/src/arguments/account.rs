@@ -154,9 +154,7 @@ impl AccountOptions {
             return AccountSettings::from_address(&Secret::new(account.to_owned()), credential).map_err(wrong);
         }
         let endpoints = Endpoints::of_account(account, "https", "core.windows.net").map_err(wrong)?;
-        let credential = credential.ok_or_else(|| {
-            Failure::arguments("nothing opens the account; say what does with --azure-credential managed, for example")
-        })?;
+        let credential = credential.ok_or_else(|| wrong(SettingsError::NoCredential))?;
         Ok(AccountSettings::new(endpoints, credential))
     }
 
@@ -199,5 +197,11 @@ impl AccountOptions {
 }
 
 fn wrong(error: SettingsError) -> Failure {
-    Failure::arguments(error.to_string())
+    Failure::arguments(match error {
+        SettingsError::NoCredential => format!(
+            "nothing opens the account; give --azure-credential managed, workload or cli, or key or sas with --azure-secret-file; or, in \
+             place of a name, its address with a signature behind a `?`, or a connection string in {CONNECTION_STRING}"
+        ),
+        error => error.to_string(),
+    })
 }

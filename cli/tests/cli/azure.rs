@@ -218,7 +218,21 @@ fn what_is_wrong_with_an_account_is_told_with_what_to_do_and_without_its_key() {
         command
     };
     said(&mut bare(), 2, "AZURE_STORAGE_CONNECTION_STRING");
-    said(bare().args(["--azure-account", "orders1"]), 2, "--azure-credential");
+    // Each way to open one.
+    for way in [
+        "managed",
+        "workload",
+        "cli",
+        "key",
+        "sas",
+        "--azure-secret-file",
+        "signature",
+        "AZURE_STORAGE_CONNECTION_STRING",
+    ] {
+        for account in ["orders1", "https://orders1.blob.core.windows.net"] {
+            said(bare().args(["--azure-account", account]), 2, way);
+        }
+    }
     said(
         bare().args(["--azure-account", "Orders_1", "--azure-credential", "cli"]),
         2,

@@ -41,6 +41,7 @@ mod race;
 mod released;
 mod rerun;
 mod service;
+mod several_hosts;
 mod shared_files;
 mod soak;
 mod stopped;

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use super::descriptors::Descriptors;
 use super::folder::Folder;
 use super::reserve::Reserve;
+use crate::boundary::figures::CacheFigures;
 use crate::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue};
 use crate::error::is_out_of_descriptors;
 
@@ -107,6 +108,10 @@ impl Disk for Guarded {
 
     fn can_read_without_waiting(&self) -> bool {
         self.disk.can_read_without_waiting()
+    }
+
+    fn cache(&self) -> Option<CacheFigures> {
+        self.disk.cache()
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::blocks::Blocks;
 use super::write_queue::WriteQueue;
+use crate::boundary::figures::CacheFigures;
 
 /// How to open a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +68,10 @@ pub trait Disk: Send + Sync + 'static {
     fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
         let _ = path;
         Ok(None)
+    }
+    /// What it holds of an archive, if it is a cache of one. Waits for nothing.
+    fn cache(&self) -> Option<CacheFigures> {
+        None
     }
     /// Renames a file over an existing name, or a folder to a new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

@@ -50,6 +50,7 @@ impl Inner {
             queued_transactions: self.budget.queued_transactions(),
             evicted_stores: stores.evicted(),
             free_bytes: (free != UNKNOWN).then_some(free),
+            cache: self.config.disk.cache(),
             ..self.counts.figures()
         };
         for (_, store) in stores.open() {

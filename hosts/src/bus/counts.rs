@@ -2,22 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counted since the start, and what is so now.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct BusFigures {
-    /// Hints sent.
-    pub sent: u64,
-    /// Hints heard, our own among them.
-    pub heard: u64,
-    /// Messages heard that are none of ours.
-    pub malformed: u64,
-    /// Connections made; the first one counts.
-    pub connections: u64,
-    /// Whether it is connected.
-    pub is_connected: bool,
-}
+use streamkit_server_core::BusFigures;
 
-/// The same while it is counted.
+/// What is counted, and what is so now.
 #[derive(Debug, Default)]
 pub(super) struct BusCounts {
     pub(super) sent: AtomicU64,
@@ -25,6 +12,8 @@ pub(super) struct BusCounts {
     pub(super) malformed: AtomicU64,
     connections: AtomicU64,
     is_connected: AtomicBool,
+    /// It was said that it is not there.
+    is_told_lost: AtomicBool,
 }
 
 impl BusCounts {
@@ -35,21 +24,25 @@ impl BusCounts {
     /// Says so, if that is new.
     pub(super) fn connected(&self, to: &str) {
         Self::add(&self.connections, 1);
-        if !self.is_connected.swap(true, Ordering::Relaxed) {
-            tracing::info!(bus = to, "the message bus is connected");
+        let was_told = self.is_told_lost.swap(false, Ordering::Relaxed);
+        match (self.is_connected.swap(true, Ordering::Relaxed), was_told) {
+            (true, _) => {}
+            (false, true) => tracing::info!(bus = to, "the message bus is there again"),
+            (false, false) => tracing::info!(bus = to, "the message bus is connected"),
         }
     }
 
-    /// Says so, if that is new.
+    /// Says so, if that is new: also of one that was never there.
     pub(super) fn lost(&self, to: &str, why: &str) {
-        if self.is_connected.swap(false, Ordering::Relaxed) {
+        self.is_connected.store(false, Ordering::Relaxed);
+        if self.is_told_lost.swap(true, Ordering::Relaxed) {
+            tracing::debug!(bus = to, why, "the message bus is not there");
+        } else {
             tracing::warn!(
                 bus = to,
                 why,
-                "the message bus is lost: those who follow stores hear of other hosts some seconds late"
+                "the message bus is not there: those who follow stores hear of other hosts some seconds late"
             );
-        } else {
-            tracing::debug!(bus = to, why, "the message bus is not there");
         }
     }
 

@@ -16,11 +16,10 @@ mod settings;
 use std::sync::Arc;
 
 use streamkit_engine::{StoreId, TailMark};
-use streamkit_server_core::{Hint, MessageBus};
+use streamkit_server_core::{BusFigures, Hint, MessageBus};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use counts::BusFigures;
 use exchange::Exchange;
 use settings::BusKind;
 pub use settings::{BusSettings, BusSettingsError};
@@ -71,5 +70,9 @@ impl MessageBus for SharedBus {
 
     fn listen(&self, store: StoreId) -> watch::Receiver<Hint> {
         self.exchange.own.listen(store)
+    }
+
+    fn figures(&self) -> Option<BusFigures> {
+        Some(self.figures())
     }
 }

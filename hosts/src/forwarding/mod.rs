@@ -5,6 +5,6 @@ mod store;
 mod stores;
 mod ways;
 
-pub use counts::{ForwardingCounts, ForwardingFigures};
+pub use counts::ForwardingCounts;
 pub use stores::Forwarding;
 pub use ways::{Contended, ForwardingSettings};

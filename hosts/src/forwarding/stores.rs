@@ -6,11 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use streamkit_engine::boundary::backup::Source;
 
-use streamkit_engine::boundary::figures::Figures;
+use streamkit_engine::boundary::figures::{Figures, ForwardingFigures};
 use streamkit_engine::{OpenError, StorageError, Store, StoreId, Stores};
 use tokio::sync::watch;
 
-use super::counts::ForwardingFigures;
 use super::store::ForwardingStore;
 use super::ways::{Contended, ForwardingSettings, Ways};
 use crate::host::Host;
@@ -69,7 +68,9 @@ impl Stores for Forwarding {
     }
 
     fn figures(&self) -> Option<Figures> {
-        self.direct.figures()
+        let mut figures = self.direct.figures()?;
+        figures.shared.get_or_insert_default().forwarding = Some(self.forwarding());
+        Some(figures)
     }
 
     fn clock_behind(&self) -> Option<(StoreId, Duration)> {

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use streamkit_client::Tls;
 use streamkit_engine::StoreId;
+use streamkit_engine::boundary::figures::ForwardingFigures;
 use tokio::sync::watch;
 
-use super::counts::{ForwardingCounts, ForwardingFigures};
+use super::counts::ForwardingCounts;
 use crate::choose::preferred;
 use crate::host::{Host, HostId};
 use crate::link::{HostSecret, Peer};

@@ -86,6 +86,7 @@ pub(super) fn metrics_text(shared: &Shared, auth: &dyn Authenticate, sessions: &
         queued_bytes: stores.queued_bytes().unwrap_or(0),
         budgets: shared.budgets.held(),
         figures: stores.figures(),
+        bus: shared.bus.figures(),
         keys,
     })
 }

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use streamkit_engine::{StoreId, TailMark};
 use tokio::sync::watch;
 
+use crate::metrics::BusFigures;
+
 /// What was told of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Hint {
@@ -25,6 +27,11 @@ pub trait MessageBus: Send + Sync + 'static {
 
     /// Hears what is told of a store from now on. The newest hint is enough.
     fn listen(&self, store: StoreId) -> watch::Receiver<Hint>;
+
+    /// What was counted, and what is so now; `/metrics` shows it. Waits for nothing. `None`: it carries nothing to other hosts.
+    fn figures(&self) -> Option<BusFigures> {
+        None
+    }
 }
 
 /// The bus of one process. A bus between hosts has one for those who listen on its own.

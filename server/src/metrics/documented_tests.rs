@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use streamkit_engine::boundary::figures::{CallFigures, Figures, SharedFigures};
+use streamkit_engine::boundary::figures::{
+    ArchiveFigures, CacheFigures, CallFigures, Figures, ForwardingFigures, SharedFigures,
+};
 
-use super::{Metrics, Moment};
+use super::{BusFigures, Metrics, Moment};
 use crate::auth::KeysStanding;
 
 /// The names that queries use, each with its labels.
@@ -32,11 +34,16 @@ fn moment() -> Moment {
         budgets: crate::budgets::Budgets::new(&crate::Limits::default()).held(),
         figures: Some(Figures {
             free_bytes: Some(1),
+            cache: Some(CacheFigures::default()),
             shared: Some(SharedFigures {
                 calls: vec![CallFigures::default()],
+                archive: Some(ArchiveFigures::default()),
+                forwarding: Some(ForwardingFigures::default()),
+                ..SharedFigures::default()
             }),
             ..Figures::default()
         }),
+        bus: Some(BusFigures::default()),
         keys: Some(KeysStanding {
             set_age: Some(Duration::ZERO),
             ..KeysStanding::default()
@@ -88,6 +95,20 @@ fn every_metric_is_documented_and_every_documented_one_is_there() {
     let (real, text) = real();
     assert!(real.len() > 15, "{text}");
     assert_eq!(documented(), real);
+}
+
+#[test]
+fn a_server_whose_stores_are_its_own_tells_nothing_of_several_hosts() {
+    let text = Metrics::new().text(Moment {
+        figures: Some(Figures::default()),
+        bus: None,
+        ..moment()
+    });
+    for part in [
+        "medium", "shared", "archive", "root", "cache", "forwards", "hosts", "bus",
+    ] {
+        assert!(!text.contains(&format!("streamkit_{part}")), "{text}");
+    }
 }
 
 /// The values of a label that a server which just began has.

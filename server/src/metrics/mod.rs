@@ -10,10 +10,13 @@
 //! followers.rs   who follows what                                      how labels and histograms are written
 //! traffic.rs     bytes                                     tls.rs      handshakes, certificates
 //! keys.rs        what tokens are checked with             shared.rs   what is told of stores that several hosts share
+//! cache.rs       the archive's part on the disk            bus.rs      the bus between hosts
 //! told.rs        how what is told is written
 //! ```
 
 mod arrivals;
+mod bus;
+mod cache;
 mod distributions;
 #[cfg(test)]
 mod documented_tests;
@@ -33,12 +36,16 @@ mod traffic;
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
+use streamkit_engine::boundary::figures::{CacheFigures, SharedFigures};
 
+pub use bus::BusFigures;
 pub use log::{LOG_LINES_DROPPED, SPANS_DROPPED};
 pub(crate) use moment::Moment;
 pub(crate) use operations::{Operation, Outcome};
 pub(crate) use peers::{GaveWay, Limit, PeerGaveWay};
 pub(crate) use traffic::Traffic;
+
+use told::LastTold;
 
 /// The media type of what [`Metrics::text`] returns.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -56,7 +63,9 @@ pub(crate) struct Metrics {
     pub(crate) operations: operations::OperationCounters,
     pub(crate) traffic: Traffic,
     storage: storage::StorageFigures,
-    shared: shared::SharedMetrics,
+    shared: LastTold<SharedFigures>,
+    cache: LastTold<CacheFigures>,
+    bus: LastTold<BusFigures>,
     log: log::LogCounters,
 }
 
@@ -74,7 +83,9 @@ impl Metrics {
             operations: operations::OperationCounters::new(&mut registry),
             traffic: Traffic::new(&mut registry),
             storage: storage::StorageFigures::new(&mut registry),
-            shared: shared::SharedMetrics::new(&mut registry),
+            shared: LastTold::new(&mut registry),
+            cache: LastTold::new(&mut registry),
+            bus: LastTold::new(&mut registry),
             log: log::LogCounters::new(&mut registry),
             registry,
         }
@@ -84,8 +95,10 @@ impl Metrics {
     pub(crate) fn text(&self, mut now: Moment) -> String {
         if let Some(mut figures) = now.figures.take() {
             self.shared.set(figures.shared.take());
+            self.cache.set(figures.cache.take());
             self.storage.set(figures);
         }
+        self.bus.set(now.bus);
         self.keys.set(now.keys);
         self.moment.set(now);
         self.log.take();

@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use streamkit_engine::boundary::figures::Figures;
 
+use super::bus::BusFigures;
 use crate::auth::KeysStanding;
 use crate::budgets::Held;
 
@@ -24,6 +25,8 @@ pub(crate) struct Moment {
     pub(crate) budgets: [Held; 4],
     /// What storage tells of itself, if it does.
     pub(crate) figures: Option<Figures>,
+    /// What the bus between hosts tells, if there is one.
+    pub(crate) bus: Option<BusFigures>,
     /// How keys stand, where there may be some.
     pub(crate) keys: Option<KeysStanding>,
 }

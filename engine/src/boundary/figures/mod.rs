@@ -6,7 +6,10 @@ mod shared;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use shared::{CallFigures, SharedFigures};
+pub use shared::{
+    ArchiveFigures, CacheFigures, CallFigures, CollectorFigures, FailureFigures, ForwardingFigures, LogFigures,
+    SharedFigures,
+};
 
 /// Counted values by size. Counting is a few atomic additions and takes no lock, so that writers may count.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub struct Figures {
     pub log_bytes: u64,
     /// Bytes that are free on the medium, some seconds ago at most. `None`: nobody can tell.
     pub free_bytes: Option<u64>,
+    /// Sealed files that an archive has, too. `None`: all files are on the disk alone.
+    pub cache: Option<CacheFigures>,
     /// Of a storage that several hosts share. `None`: it is this host's own.
     pub shared: Option<SharedFigures>,
 }

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     pub(super) fetched: AtomicU64,
     pub(super) fetched_bytes: AtomicU64,
     pub(super) removed: AtomicU64,
+    /// Those on the disk when they were counted last.
+    pub(super) bytes: AtomicU64,
     pub(super) making_room: Mutex<()>,
 }
 

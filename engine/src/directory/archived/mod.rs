@@ -16,6 +16,7 @@ use self::cache_file::{CacheFile, OpenCacheFile, Shared};
 use super::list_stores;
 use super::names::FileName;
 use super::store_dir;
+use crate::boundary::figures::CacheFigures;
 use crate::disk::{Disk, DiskFile, DiskLock, LogFile, OpenMode, WriteQueue, read_all};
 use crate::error::{DamagedPlace, SegmentsHit, StorageError};
 use crate::format::archive::{ArchivedFile, FilePart, decode_list};
@@ -42,19 +43,6 @@ pub enum FetchError {
     Away(String),
     /// The archive does not have them, or has others; the text says what it has.
     Damaged(String),
-}
-
-/// What a cache of archived files has done, and holds.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct CacheFigures {
-    /// KnownFiles fetched.
-    pub fetched: u64,
-    /// Bytes of them.
-    pub fetched_bytes: u64,
-    /// KnownFiles removed, to make room.
-    pub removed: u64,
-    /// Bytes of archived files on the disk now.
-    pub bytes: u64,
 }
 
 /// The disk. All clones are the same.
@@ -95,6 +83,7 @@ impl ArchivedDisk {
             fetched: AtomicU64::new(0),
             fetched_bytes: AtomicU64::new(0),
             removed: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             making_room: Mutex::default(),
         };
         let all = Self {
@@ -108,14 +97,22 @@ impl ArchivedDisk {
         Ok(all)
     }
 
-    /// What it has done and holds.
+    /// What it has done and holds. Waits for nothing: while somebody looks into a folder, it holds what it held before.
     pub fn figures(&self) -> CacheFigures {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let shared = &self.shared;
+        if let Ok(files) = self.files.try_lock() {
+            let on_disk = files.by_path.values().filter(|kept| kept.is_on_disk());
+            shared
+                .bytes
+                .store(on_disk.map(|kept| kept.bytes).sum(), Ordering::Relaxed);
+        }
         CacheFigures {
-            fetched: of(&self.shared.fetched),
-            fetched_bytes: of(&self.shared.fetched_bytes),
-            removed: of(&self.shared.removed),
-            bytes: self.on_disk().iter().map(|kept| kept.bytes).sum(),
+            fetched: of(&shared.fetched),
+            fetched_bytes: of(&shared.fetched_bytes),
+            removed: of(&shared.removed),
+            bytes: of(&shared.bytes),
+            most: shared.most,
         }
     }
 
@@ -282,6 +279,10 @@ impl Disk for ArchivedDisk {
 
     fn free_bytes(&self, path: &Path) -> io::Result<Option<u64>> {
         self.shared.disk.free_bytes(path)
+    }
+
+    fn cache(&self) -> Option<CacheFigures> {
+        Some(self.figures())
     }
 
     /// A new list, or a new folder of a store, is read when somebody looks there next.
