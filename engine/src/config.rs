@@ -35,6 +35,9 @@ pub enum CommitMethod {
 pub struct EngineConfig {
     /// The folder that holds the stores.
     pub dir: PathBuf,
+    /// The stores are copies of logs that stand elsewhere, each behind a [`Replica`](crate::Replica). Default `false`. A folder is one or the
+    /// other from its first opening on: what a caller appends to a copy, no other host would see.
+    pub copies: bool,
     /// Bytes to which extents grow. Default 256 MiB; range [`EXTENT_BYTES_MIN`]..=[`EXTENT_BYTES_MAX`], a multiple of
     /// 4096. A store starts with the smallest; each extent is at most four times as large as the one before and, from
     /// 4 MiB on, a sixth of the log. Larger: fewer files. Smaller: shorter recovery.
@@ -87,6 +90,7 @@ impl EngineConfig {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            copies: false,
             extent_bytes: 256 << 20,
             queue_bytes: 64 << 20,
             queues_bytes: 256 << 20,

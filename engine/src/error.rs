@@ -240,6 +240,16 @@ pub enum OpenError {
         /// `backup`, `restore` or `repair`.
         what: &'static str,
     },
+    /// The stores of this folder are copies of shared ones, and were to be opened as stores of its own.
+    #[error(
+        "{} holds copies of stores that several hosts share, and what is written to a copy nobody else sees; serve it with --storage azure, or \
+         choose another directory",
+        .0.display()
+    )]
+    HoldsCopies(PathBuf),
+    /// This folder has stores of its own, and was to be opened for copies of shared ones.
+    #[error("{} holds stores of its own, and never copies of shared ones beside them; choose another directory", .0.display())]
+    HoldsStores(PathBuf),
     /// The limit of open stores is reached, and all of them were in use for
     /// [`EngineConfig::open_deadline`](crate::EngineConfig::open_deadline). Transient.
     #[error("{0} stores are open and in use, and no more may be; raise open_stores, or release some")]

@@ -39,8 +39,8 @@ pub enum SettingsError {
     Endpoint(&'static str, &'static str),
     /// The connection would go without TLS.
     #[error(
-        "the {0} endpoint has no TLS, so that keys and entries could be read on the way; write https, or allow plain http if it is an \
-         emulator"
+        "the {0} endpoint has no TLS, so that keys and entries could be read on the way; write https, or allow plain http \
+         (--azure-allow-http) if it is an emulator"
     )]
     Plaintext(&'static str),
     /// Tokens of Entra ID go over TLS alone, also to an emulator.

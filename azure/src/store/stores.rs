@@ -100,11 +100,15 @@ impl SharedStores {
     /// Over an account. `engine` keeps the copies and nothing else; `bookmarks` is a folder of this host beside it.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be made, or the engine is not one for copies ([`EngineConfig::copies`](streamkit_engine::EngineConfig)).
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(config: SharedConfig, engine: Engine, bookmarks: PathBuf, media: Media) -> std::io::Result<Self> {
+        if !engine.holds_copies() {
+            let why = "the engine is not one for copies: set EngineConfig::copies";
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
+        }
         std::fs::create_dir_all(&bookmarks)?;
         let health = Health::new();
         health.watch(media(StoreId(Uuid::nil())));

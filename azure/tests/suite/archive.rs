@@ -38,6 +38,7 @@ impl Host {
         let copies = dir.path().join("copies");
         let cache = cache(disk::best(), &copies, media.clone(), most).unwrap();
         let engine = Engine::open(EngineConfig {
+            copies: true,
             disk: Arc::new(cache.clone()),
             extent_bytes: 4 * EXTENT_BYTES_MIN,
             ..EngineConfig::new(&copies)

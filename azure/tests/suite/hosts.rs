@@ -37,7 +37,10 @@ impl Host {
         dir: tempfile::TempDir,
         change: impl FnOnce(&mut EngineConfig),
     ) -> Self {
-        let mut engine = EngineConfig::new(dir.path().join("copies"));
+        let mut engine = EngineConfig {
+            copies: true,
+            ..EngineConfig::new(dir.path().join("copies"))
+        };
         change(&mut engine);
         let engine = Engine::open(engine).unwrap();
         let account = account.clone();

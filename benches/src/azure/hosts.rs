@@ -76,6 +76,7 @@ impl Far {
         let folder = dir.join("copies");
         let plain = EngineConfig::new(&folder);
         let engine = Engine::open(EngineConfig {
+            copies: true,
             disk: Arc::new(archive::cache(plain.disk.clone(), &folder, media.clone(), 16 << 30)?),
             extent_bytes: archive::EXTENT_BYTES,
             ..plain

@@ -1,6 +1,7 @@
 //! A server of one's own: its place on the network and on the disk, its key, and how it leaves.
 
 pub(crate) mod development;
+pub(crate) mod folder;
 mod notify;
 mod ready;
 mod reload;

@@ -7,6 +7,7 @@ use streamkit_engine::{Engine, EngineConfig, disk};
 use streamkit_server_core::{Authenticate, Certificates, Limits, Server};
 use tokio::net::TcpListener;
 
+use super::folder;
 use super::running::Running;
 use super::served::Served;
 use crate::called::called;
@@ -23,6 +24,9 @@ pub(crate) struct Ready {
 impl Ready {
     /// Takes both. Nothing is written into a folder that another process has, or that is of a newer format.
     pub(crate) async fn open(listen: SocketAddr, config: EngineConfig) -> Result<Self, Failure> {
+        if !config.copies {
+            folder::refuse_copies(&config.dir)?;
+        }
         let data = config.dir.clone();
         let dir = config.dir.clone();
         let opened = tokio::task::spawn_blocking(move || {

@@ -17,20 +17,20 @@ use crate::emulator::{ACCOUNT, Emulator, KEY};
 use crate::program::*;
 
 /// An account on the emulator, with a table and a container of its own that nobody has made yet.
-struct OnEmulator {
+pub struct OnEmulator {
     emulator: Arc<Emulator>,
-    name: String,
+    pub name: String,
 }
 
 impl OnEmulator {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             emulator: Emulator::shared(),
             name: format!("t{}", Uuid::new_v4().simple()),
         }
     }
 
-    fn connection_string(&self) -> String {
+    pub fn connection_string(&self) -> String {
         let Emulator { blobs, tables, .. } = &*self.emulator;
         format!(
             "AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{blobs}/{ACCOUNT};\

@@ -47,6 +47,8 @@ fn a_failed_opening_that_passes_is_told_as_such() {
             found: String::new(),
         },
         OpenError::StoresGone(dir()),
+        OpenError::HoldsCopies(dir()),
+        OpenError::HoldsStores(dir()),
         OpenError::Unfinished {
             dir: dir(),
             what: "backup",

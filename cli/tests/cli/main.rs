@@ -40,6 +40,7 @@ mod program;
 mod race;
 mod released;
 mod rerun;
+mod serve_azure;
 mod service;
 mod several_hosts;
 mod shared_files;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use self::extent_file::open_extent;
 use self::manifest::Manifest;
 use self::names::FileName;
-use self::names::{MANIFEST, OPENED};
+use self::names::{COPIES, MANIFEST, OPENED};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{OpenError, StorageError};
 use crate::limits::FORMAT_VERSION;
@@ -197,6 +197,22 @@ pub(crate) fn is_unused(disk: &dyn Disk, dir: &Path) -> Result<bool, StorageErro
 pub(crate) fn replace_format(disk: &dyn Disk, dir: &Path, text: &str) -> Result<(), StorageError> {
     let path = dir.join("format");
     crate::disk::replace(disk, &path, text.as_bytes()).map_err(|e| StorageError::io("write", path, e))
+}
+
+/// Makes sure that a folder of copies is opened for copies only, and one of stores never is. `is_new`: it does not yet say that it is one
+/// of ours, and does so after this, so that no folder is one of ours without saying what it holds.
+pub(crate) fn agree_on_copies(disk: &dyn Disk, dir: &Path, wanted: bool, is_new: bool) -> Result<(), OpenError> {
+    let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;
+    match (names.iter().any(|name| name == COPIES), wanted) {
+        (true, true) | (false, false) => Ok(()),
+        (true, false) => Err(OpenError::HoldsCopies(dir.to_owned())),
+        (false, true) if is_new => {
+            let path = dir.join(COPIES);
+            let written = crate::disk::replace(disk, &path, b"");
+            Ok(written.map_err(|e| StorageError::io("write", path, e))?)
+        }
+        (false, true) => Err(OpenError::HoldsStores(dir.to_owned())),
+    }
 }
 
 /// Where the folder holds a backup, says durably that it was opened: what is written from now on no backup may replace.

@@ -8,6 +8,9 @@ pub const MANIFEST: &str = "backup.json";
 /// A file that says of a backup's folder that an engine opened it.
 pub(crate) const OPENED: &str = "opened";
 
+/// A file that says of a data directory that its stores are copies of logs that stand elsewhere.
+pub(crate) const COPIES: &str = "holds-copies";
+
 /// What a file in a store's folder is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FileName {

@@ -28,7 +28,7 @@ use crate::config::EngineConfig;
 use crate::directory::descriptors::Descriptors;
 use crate::directory::folder::{Folder, lock_dir};
 use crate::directory::guarded::Guarded;
-use crate::directory::{has_known_format, mark_opened, store_dir, write_format};
+use crate::directory::{agree_on_copies, has_known_format, mark_opened, store_dir, write_format};
 use crate::disk::Disk;
 use crate::error::{OpenError, StorageError};
 use crate::index::catalog::Catalog;
@@ -91,7 +91,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`OpenError::InUse`] while another process has it; [`OpenError::NewerFormat`]; [`OpenError::DamagedFormat`];
-    /// [`OpenError::StoresGone`]; [`OpenError::Unfinished`]; [`OpenError::Config`]; [`OpenError::Storage`].
+    /// [`OpenError::StoresGone`]; [`OpenError::Unfinished`]; [`OpenError::HoldsCopies`]; [`OpenError::HoldsStores`];
+    /// [`OpenError::Config`]; [`OpenError::Storage`].
     pub fn open(mut config: EngineConfig) -> Result<Self, OpenError> {
         config.validate()?;
         config
@@ -105,7 +106,9 @@ impl Engine {
             let made = config.disk.make_dir(&stores);
             made.map_err(|e| StorageError::io("create", &stores, e))
         };
-        if has_known_format(&*config.disk, &config.dir)? {
+        let is_known = has_known_format(&*config.disk, &config.dir)?;
+        agree_on_copies(&*config.disk, &config.dir, config.copies, !is_known)?;
+        if is_known {
             // Who wrote it may have been killed before its name was durable; no store may outlive it.
             let synced = config.disk.sync_dir(&config.dir);
             synced.map_err(|e| StorageError::io("sync", &config.dir, e))?;
@@ -209,6 +212,11 @@ impl Engine {
             (false, false) if method == "threads" => method,
             (false, false) => "io_uring, threads",
         }
+    }
+
+    /// Whether its stores are copies ([`EngineConfig::copies`]).
+    pub fn holds_copies(&self) -> bool {
+        self.inner.config.copies
     }
 
     /// The disk and folder of the stores.

@@ -160,3 +160,24 @@ async fn a_directory_without_the_folder_of_its_stores_is_no_empty_one() {
     Engine::open(EngineConfig::new(new.path())).unwrap().close().await;
     Engine::open(EngineConfig::new(new.path())).unwrap().close().await;
 }
+
+#[tokio::test]
+async fn a_folder_of_copies_is_never_opened_as_stores_of_its_own_nor_the_other_way_round() {
+    let of_copies = |dir: &Path| EngineConfig {
+        copies: true,
+        ..EngineConfig::new(dir)
+    };
+    let dir = written().await;
+    let refused = Engine::open(of_copies(dir.path())).err();
+    assert!(matches!(refused, Some(OpenError::HoldsStores(_))), "{refused:?}");
+    Engine::open(EngineConfig::new(dir.path())).unwrap().close().await;
+    let dir = tempfile::tempdir().unwrap();
+    Engine::open(of_copies(dir.path())).unwrap().close().await;
+    let refused = Engine::open(EngineConfig::new(dir.path())).err();
+    assert!(matches!(refused, Some(OpenError::HoldsCopies(_))), "{refused:?}");
+    // Also one whose first opening was cut short.
+    std::fs::remove_file(dir.path().join("format")).unwrap();
+    let refused = Engine::open(EngineConfig::new(dir.path())).err();
+    assert!(matches!(refused, Some(OpenError::HoldsCopies(_))), "{refused:?}");
+    Engine::open(of_copies(dir.path())).unwrap().close().await;
+}

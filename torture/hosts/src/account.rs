@@ -94,7 +94,10 @@ pub fn fresh_host(emulator: &Emulator, folder: &Path) -> Result<SharedStores, Tr
         ..AccountSettings::from_connection_string(&Secret::new(text))?
     };
     let account = Arc::new(Account::new(&settings)?);
-    let engine = Engine::open(EngineConfig::new(folder.join("copies")))?;
+    let engine = Engine::open(EngineConfig {
+        copies: true,
+        ..EngineConfig::new(folder.join("copies"))
+    })?;
     let media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
     let config = SharedConfig::new(Uuid::new_v4());
     Ok(SharedStores::new(config, engine, folder.join("bookmarks"), media)?)

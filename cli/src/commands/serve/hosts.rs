@@ -82,6 +82,15 @@ pub(super) struct HostOptions {
     bus: Option<String>,
 }
 
+/// What a link to other hosts is made of.
+pub(super) struct LinkSettings {
+    listen: SocketAddr,
+    address: Option<String>,
+    secret: HostSecret,
+    certificates: Option<Certificates>,
+    tls: Tls,
+}
+
 impl HostOptions {
     /// Whether any is given.
     pub(super) fn are_given(&self) -> bool {
@@ -103,16 +112,60 @@ impl HostOptions {
         Ok(Arc::new(SharedBus::begin(settings)))
     }
 
-    /// Takes the place where other hosts reach this one, and its place among them; `None`: there is none.
+    /// Reads the files that a link to other hosts needs; `None`: there is none.
     ///
     /// # Errors
-    /// The options are wrong, or the place is taken.
-    pub(super) async fn link(&self, own: Uuid, register: TableRegister) -> Result<Option<LinkPlace>, Failure> {
+    /// The options are wrong, or a file is.
+    pub(super) fn read(self) -> Result<Option<LinkSettings>, Failure> {
         let (Some(listen), Some(file)) = (self.host_listen, &self.host_secret_file) else {
             return Ok(None);
         };
         let secret = secret(file)?;
         let (certificates, tls) = self.tls()?;
+        Ok(Some(LinkSettings {
+            listen,
+            address: self.host_address,
+            secret,
+            certificates,
+            tls,
+        }))
+    }
+
+    fn tls(&self) -> Result<(Option<Certificates>, Tls), Failure> {
+        let (Some(chain), Some(key), Some(authority)) = (&self.host_tls_cert, &self.host_tls_key, &self.host_tls_ca)
+        else {
+            return Ok((None, Tls::default()));
+        };
+        let files = CertificateFiles {
+            chain: chain.clone(),
+            key: key.clone(),
+            client_authorities: Some(authority.clone()),
+            client_certificates: ClientCertificates::Required,
+        };
+        let certificates = Certificates::open(files).map_err(|error| Failure::new(error.to_string()))?;
+        let tls = Tls::default()
+            .trust_file(authority)
+            .and_then(|tls| tls.show_files(chain, key));
+        Ok((
+            Some(certificates),
+            tls.map_err(|error| Failure::new(error.to_string()))?,
+        ))
+    }
+}
+
+impl LinkSettings {
+    /// Takes the place where other hosts reach this one, and its place among them.
+    ///
+    /// # Errors
+    /// The options are wrong, or the place is taken.
+    pub(super) async fn listen(self, own: Uuid, register: TableRegister) -> Result<LinkPlace, Failure> {
+        let Self {
+            listen,
+            address,
+            secret,
+            certificates,
+            tls,
+        } = self;
         let listener = TcpListener::bind(listen).await.map_err(|error| {
             Failure::from(error)
                 .during(format!("cannot listen on {listen}"))
@@ -120,8 +173,8 @@ impl HostOptions {
         })?;
         let bound = listener.local_addr()?;
         let scheme = if certificates.is_some() { "wss" } else { "ws" };
-        let address = match &self.host_address {
-            Some(address) => address.clone(),
+        let address = match address {
+            Some(address) => address,
             None if bound.ip().is_unspecified() => {
                 return Err(Failure::arguments(format!(
                     "other hosts cannot reach {bound}; say how they do with --host-address {scheme}://NAME:{}",
@@ -146,33 +199,12 @@ impl HostOptions {
             tls,
             ..ForwardingSettings::new(id, secret)
         };
-        Ok(Some(LinkPlace {
+        Ok(LinkPlace {
             listener,
             certificates,
             forwarding,
             presence: Presence::begin(Arc::new(register), host),
-        }))
-    }
-
-    fn tls(&self) -> Result<(Option<Certificates>, Tls), Failure> {
-        let (Some(chain), Some(key), Some(authority)) = (&self.host_tls_cert, &self.host_tls_key, &self.host_tls_ca)
-        else {
-            return Ok((None, Tls::default()));
-        };
-        let files = CertificateFiles {
-            chain: chain.clone(),
-            key: key.clone(),
-            client_authorities: Some(authority.clone()),
-            client_certificates: ClientCertificates::Required,
-        };
-        let certificates = Certificates::open(files).map_err(|error| Failure::new(error.to_string()))?;
-        let tls = Tls::default()
-            .trust_file(authority)
-            .and_then(|tls| tls.show_files(chain, key));
-        Ok((
-            Some(certificates),
-            tls.map_err(|error| Failure::new(error.to_string()))?,
-        ))
+        })
     }
 }
 

@@ -149,7 +149,7 @@ impl Serve {
         let config = self.engine();
         let certificates = self.tls.open()?;
         let limits: Limits = self.limits.into();
-        let ready = match self.storage.reach().await? {
+        let ready = match self.storage.reach(&self.place.data).await? {
             Some(reached) => {
                 let ready = Ready::open(self.place.listen, reached.copies(config)?).await?;
                 let data = &self.place.data;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamkit_azure::account::{Account, ProbeError};
+use streamkit_azure::account::{Account, CallError, ProbeError};
 use streamkit_azure::archive::{self, Archiving};
 use streamkit_azure::log::Settings;
 use streamkit_azure::medium::azure::AzureMedium;
@@ -15,11 +15,13 @@ use streamkit_hosts::presence::TableRegister;
 use streamkit_server_core::{Limits, MessageBus};
 use uuid::Uuid;
 
-use super::hosts::HostOptions;
+use super::hosts::{HostOptions, LinkSettings};
 use crate::arguments::account::AccountOptions;
 use crate::arguments::{count, some_time};
 use crate::failure::Failure;
-use crate::serving::{Ready, Served, Together};
+use crate::output::note;
+use crate::serving::{Ready, Served, Together, folder};
+use crate::terminal::log as own_log;
 
 /// How long an account is tried that does not answer.
 const TRIED_FOR: Duration = Duration::from_secs(300);
@@ -69,7 +71,7 @@ pub(super) struct Reached {
     cache_bytes: u64,
     archiving: Archiving,
     log: Settings,
-    hosts: HostOptions,
+    hosts: Option<LinkSettings>,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,11 +82,11 @@ enum Kind {
 }
 
 impl StorageOptions {
-    /// Reaches the account, if that is where stores are.
+    /// Reaches the account, if that is where stores are. `data` is the folder of this host.
     ///
     /// # Errors
-    /// The options are wrong, or the account is none that can be trusted.
-    pub(super) async fn reach(self) -> Result<Option<Reached>, Failure> {
+    /// The options are wrong, the folder holds other stores, or the account is none that can be trusted.
+    pub(super) async fn reach(self, data: &Path) -> Result<Option<Reached>, Failure> {
         if self.storage == Kind::Local {
             let has_effect = !self.account.names_one() && !self.hosts.are_given();
             return match has_effect {
@@ -96,7 +98,10 @@ impl StorageOptions {
         }
         let settings = self.account.settings()?;
         let account = Account::new(&settings).map_err(|error| Failure::arguments(error.to_string()))?;
+        folder::refuse_stores(data)?;
         let bus = self.hosts.bus()?;
+        // What is wrong with a file is told at once, not when the account answers.
+        let hosts = self.hosts.read()?;
         try_out(&account).await?;
         let account = Arc::new(account);
         let meter = Arc::<MediumMeter>::default();
@@ -121,7 +126,7 @@ impl StorageOptions {
                 extent_slots: self.extent_groups as u64,
                 ..Settings::default()
             },
-            hosts: self.hosts,
+            hosts,
         }))
     }
 }
@@ -132,10 +137,11 @@ impl Reached {
     /// # Errors
     /// The folder cannot be used.
     pub(super) fn copies(&self, config: EngineConfig) -> Result<EngineConfig, Failure> {
-        let dir = config.dir.join("copies");
+        let dir = folder::copies(&config.dir);
         let disk = archive::cache(config.disk.clone(), &dir, self.media.clone(), self.cache_bytes)?;
         Ok(EngineConfig {
             disk: Arc::new(disk),
+            copies: true,
             extent_bytes: archive::EXTENT_BYTES,
             // Some are closing while others open.
             open_stores: config.open_stores.saturating_add(64),
@@ -174,8 +180,11 @@ impl Reached {
             ..SharedConfig::new(own)
         };
         let register = TableRegister::new(account.table().clone());
-        let link = hosts.link(own, register).await?;
-        let bookmarks = data.join("bookmarks");
+        let link = match hosts {
+            Some(settings) => Some(settings.listen(own, register).await?),
+            None => None,
+        };
+        let bookmarks = folder::bookmarks(data);
         ready.with(|engine| {
             let shared = SharedStores::new(config, engine.clone(), bookmarks, media)?;
             let direct = Arc::new(shared.clone());
@@ -185,17 +194,31 @@ impl Reached {
     }
 }
 
-/// Makes sure that the account does what is relied on.
+/// Makes sure that the account does what is relied on. One that does not answer yet is tried for a while, and whoever waits is told.
 async fn try_out(account: &Account) -> Result<(), Failure> {
     let began = std::time::Instant::now();
+    let mut is_told = false;
     loop {
-        match account.probe().await {
+        let error = match account.probe().await {
             Ok(()) => return Ok(()),
-            Err(ProbeError::Call(error)) if began.elapsed() < TRIED_FOR => {
-                tracing::warn!(%error, "the storage account does not answer yet");
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => return Err(Failure::new(format!("the storage account cannot be used: {error}"))),
+            Err(ProbeError::Call(error @ CallError::Denied(_))) => return Err(Failure::token(cannot_be_used(&error))),
+            Err(ProbeError::Call(error)) if began.elapsed() < TRIED_FOR => error,
+            Err(error) => return Err(Failure::new(cannot_be_used(&error))),
+        };
+        if !is_told {
+            is_told = true;
+            note(format_args!(
+                "streamkit: the storage account does not answer yet; it is tried for {} s",
+                TRIED_FOR.as_secs()
+            ));
+            // Nobody reads an address from what is said before it: the server is not up.
+            own_log::release();
         }
+        tracing::warn!(%error, "the storage account does not answer yet");
+        tokio::time::sleep(PAUSE).await;
     }
+}
+
+fn cannot_be_used(error: &dyn std::fmt::Display) -> String {
+    format!("the storage account cannot be used: {error}")
 }

@@ -1,0 +1,115 @@
+//! `serve --storage azure`: what a host refuses before it serves, and what it says while it cannot.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::azure::OnEmulator;
+use crate::program::*;
+
+fn serve(dir: &Path, data: &Path) -> Command {
+    let key = dir.join("key");
+    std::fs::write(&key, "a key of thirty-two bytes or more\n").unwrap();
+    let mut command = streamkit();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.arg("--jwt-key-file").arg(key);
+    command
+}
+
+fn on_account(mut command: Command, connection_string: &str) -> Command {
+    command.args(["--storage", "azure", "--azure-allow-http"]);
+    command.env("AZURE_STORAGE_CONNECTION_STRING", connection_string);
+    command
+}
+
+/// What it says as it refuses to serve.
+fn refused(mut command: Command, exit: i32) -> String {
+    let done = command.output().unwrap();
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(exit), "{said}");
+    said
+}
+
+#[test]
+fn a_folder_holds_copies_or_stores_of_its_own_and_is_never_served_as_the_other() {
+    let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());
+    let (copies, stores) = (dir.path().join("copies"), dir.path().join("stores"));
+    let string = account.connection_string();
+    let variables = [
+        ("STREAMKIT_STORAGE", "azure"),
+        ("STREAMKIT_AZURE_ALLOW_HTTP", "true"),
+        ("STREAMKIT_AZURE_TABLE", &account.name),
+        ("STREAMKIT_AZURE_CONTAINER", &account.name),
+        ("STREAMKIT_AZURE_TABLE_DEADLINE", "60s"),
+        ("AZURE_STORAGE_CONNECTION_STRING", &string),
+    ];
+    let mut host = Served::start_in(dir.path(), &copies, &variables);
+    let produced = host.run_with(&["produce", "orders/a"], "one\n");
+    assert!(produced.status.success(), "{}", text(&produced.stderr));
+    host.kill();
+    let said = refused(serve(dir.path(), &copies), 1);
+    assert!(said.contains("add --storage azure"), "{said}");
+    let said = refused(serve(dir.path(), &copies.join("copies")), 1);
+    assert!(said.contains("what is written to a copy nobody else sees"), "{said}");
+    let mut dev = streamkit();
+    dev.args(["dev", "--listen", "127.0.0.1:0", "--data"]).arg(&copies);
+    let said = refused(dev, 1);
+    assert!(said.contains("holds copies"), "{said}");
+
+    let mut local = Served::start_on(dir.path(), &stores);
+    local.kill();
+    let said = refused(on_account(serve(dir.path(), &stores), &string), 1);
+    assert!(said.contains("holds stores of its own"), "{said}");
+}
+
+#[test]
+fn whoever_starts_a_host_is_told_at_once_that_the_account_does_not_answer() {
+    let (dir, port) = (tempfile::tempdir().unwrap(), nobody_listens());
+    let mut command = on_account(serve(dir.path(), &dir.path().join("data")), &elsewhere(port));
+    let mut host = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(host.stderr.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    assert!(first.contains("does not answer yet"), "{first}");
+    // Why is in the log. Whoever gives up may stop it.
+    let mut lines = said.by_ref().lines().map_while(Result::ok);
+    let why = lines.find(|line| line.contains("nobody knows whether the storage did it"));
+    signal(host.id(), "TERM");
+    host.wait().unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(why.is_some() && !rest.contains("serving on"), "{rest}");
+}
+
+#[test]
+fn what_no_wait_mends_ends_the_start_at_once() {
+    let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());
+    let data = dir.path().join("data");
+    let (start, end) = account.connection_string().split_once("AccountKey=").map_or_else(
+        || panic!("no key"),
+        |(start, rest)| (start.to_owned(), rest.split_once(';').unwrap().1.to_owned()),
+    );
+    let wrong = format!("{start}AccountKey=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=;{end}");
+    let mut command = on_account(serve(dir.path(), &data), &wrong);
+    command.args(["--azure-table-deadline", "60s"]);
+    let said = refused(command, 4);
+    assert!(said.contains("refuses the credential"), "{said}");
+
+    let mut command = on_account(serve(dir.path(), &data), &elsewhere(nobody_listens()));
+    command.args(["--host-listen", "127.0.0.1:0", "--host-secret-file", "/nowhere"]);
+    let said = refused(command, 2);
+    assert!(said.contains("--host-secret-file /nowhere"), "{said}");
+}
+
+/// A port that refuses.
+fn nobody_listens() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn elsewhere(port: u16) -> String {
+    format!(
+        "AccountName=nobody;AccountKey=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=;\
+         BlobEndpoint=http://127.0.0.1:{port}/nobody;TableEndpoint=http://127.0.0.1:{port}/nobody;"
+    )
+}
