@@ -71,6 +71,9 @@ pub enum StorageError {
     /// restored or repaired to less.
     #[error("the cursor is of another log: its transaction is not in this one")]
     OtherLog,
+    /// The whole store was deleted from the storage that several hosts share.
+    #[error("store {0} was deleted, and no other will have its id")]
+    StoreDeleted(StoreId),
     /// The storage that several hosts share has not answered in time.
     #[error("the shared storage has not answered: {0}")]
     Unanswered(String),

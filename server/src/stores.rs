@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use streamkit_engine::{OpenError, Store, StoreId, Stores};
+use streamkit_engine::{OpenError, StorageError, Store, StoreId, Stores};
 
 use crate::circuit::Circuits;
 use crate::limits::Limits;
@@ -48,7 +48,8 @@ impl OpenStores {
                 trial.succeeded();
                 Ok(store)
             }
-            Err(error) if error.is_transient() => {
+            // To ask for a store that was deleted is nothing that goes wrong here.
+            Err(error) if error.is_transient() || is_deleted(&error) => {
                 tracing::warn!(store = %id, %error, "a store is not to be had now");
                 Err(error.into())
             }
@@ -59,4 +60,8 @@ impl OpenStores {
             }
         }
     }
+}
+
+fn is_deleted(error: &OpenError) -> bool {
+    matches!(error, OpenError::Storage(StorageError::StoreDeleted(_)))
 }

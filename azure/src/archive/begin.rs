@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use crate::ledger::{Bookmark, Content};
-use crate::log::{Call, Checkpoint, CheckpointAt, Said, StoreRoot};
+use crate::log::{Call, Checkpoint, CheckpointAt, Said, StoreRoot, is_tombstone};
 use crate::medium::Medium;
 
 /// How often a call is made before whoever opens the store is told to come again.
@@ -57,6 +57,9 @@ async fn last_checkpoint(medium: &dyn Medium, store: StoreId) -> Result<Option<C
         unreachable!("calls are answered by their kind");
     };
     let Some(root) = root else { return Ok(None) };
+    if is_tombstone(&root.bytes) {
+        return Err(StorageError::StoreDeleted(store).into());
+    }
     let root = StoreRoot::decode(&root.bytes).map_err(|why| damaged(store, "root".to_owned(), &why.to_string()))?;
     Ok(root.checkpoint)
 }

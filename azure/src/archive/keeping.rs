@@ -15,7 +15,7 @@ use super::meter::ArchiveMeter;
 use super::naming::blob_name;
 use crate::collector::{Collector, CollectorAction, CollectorEvent, CollectorSettings};
 use crate::ledger::{Bookmark, Content};
-use crate::log::{Boot, Call, Checkpoint, Now, Place, Said, StoreRoot};
+use crate::log::{Boot, Call, Checkpoint, Now, Place, Said, StoreRoot, is_tombstone};
 use crate::medium::{Medium, Unanswered};
 
 /// A round that takes longer is given up; the next one begins anew.
@@ -97,6 +97,9 @@ impl Archiver {
             unreachable!("calls are answered by their kind");
         };
         let Some(root) = root else { return Ok(false) };
+        if is_tombstone(&root.bytes) {
+            return Ok(false);
+        }
         let root = StoreRoot::decode(&root.bytes).map_err(|why| why.to_string())?;
         if !self.is_due(&root, bookmark.place, replica.tail()) {
             self.last = Some(bookmark.place);

@@ -114,4 +114,7 @@ pub enum Failure {
     /// There is no such store.
     #[error("there is no such store")]
     NoStore,
+    /// The store was deleted.
+    #[error("the store was deleted")]
+    Deleted,
 }

@@ -48,7 +48,7 @@ impl LogMeter {
             Failure::WentBack => &mut failures.went_back,
             Failure::Host(_) => &mut failures.host,
             // Nothing failed: somebody asked for what nobody has made.
-            Failure::NoStore => return,
+            Failure::NoStore | Failure::Deleted => return,
         } += 1;
     }
 

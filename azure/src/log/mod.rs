@@ -43,6 +43,7 @@ mod spare;
 mod sparing;
 mod stage;
 mod tail;
+mod tombstone;
 mod waiting;
 mod watch;
 
@@ -59,3 +60,4 @@ pub use meter::LogMeter;
 pub use place::Place;
 pub use root::{CheckpointAt, HistoryExtent, LiveExtent, ManifestPage, OlderHistory, StoreRoot, Whereabouts};
 pub use settings::Settings;
+pub(crate) use tombstone::{is_tombstone, tombstone};

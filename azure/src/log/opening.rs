@@ -16,6 +16,7 @@ use super::place::Place;
 use super::root::{CheckpointAt, HistoryExtent, ManifestPage, StoreRoot, Whereabouts};
 use super::stage::{Opening, Stage};
 use super::tail::Tail;
+use super::tombstone::is_tombstone;
 use crate::medium::{ExtentId, Root, Rows, RowsEnd, SlotNumber, Swapped, Unanswered};
 
 /// How often in a row the root may name an extent without a header. A collector names another one before it takes the header away.
@@ -137,6 +138,9 @@ impl<L: Ledger> SharedLog<L> {
                 (false, false) => Err(Failure::NoStore),
             };
         };
+        if is_tombstone(&root.bytes) {
+            return Err(Failure::Deleted);
+        }
         let root = StoreRoot::decode(&root.bytes).map_err(damaged)?;
         if self.tail.is_none() {
             self.tail = Tail::found(&self.home)?;
@@ -256,6 +260,9 @@ impl<L: Ledger> SharedLog<L> {
 /// Who made the first root. Once it is there, no late call can make another.
 fn beaten(extent: ExtentId, root: Option<Root>) -> Result<Stage, Failure> {
     let root = root.ok_or(Failure::NoStore)?;
+    if is_tombstone(&root.bytes) {
+        return Ok(Stage::Abandon(extent));
+    }
     let root = StoreRoot::decode(&root.bytes).map_err(damaged)?;
     match root.live.extent == extent {
         true => Ok(Stage::Root),

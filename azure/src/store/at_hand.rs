@@ -175,17 +175,21 @@ impl AtHand {
         let mut state = self.state();
         if state.driver.as_ref().is_some_and(|own| Arc::ptr_eq(own, driver)) && state.failed.is_none() {
             self.meter.failed(failure);
-            if *failure != Failure::NoStore {
-                tracing::error!(store = %self.store, %failure, "the shared log of a store cannot go on");
+            match failure {
+                Failure::NoStore => {}
+                Failure::Deleted => tracing::warn!(store = %self.store, "a store was deleted from the account"),
+                failure => {
+                    tracing::error!(store = %self.store, %failure, "the shared log of a store cannot go on");
+                }
             }
             state.failed = Some((self.clock.uptime(), failure.clone()));
         }
     }
 
-    /// Why it takes no writes now.
+    /// Why it takes no writes now, if something is wrong.
     pub(super) fn failure(&self) -> Option<Failure> {
         let failed = self.state().failed.as_ref().map(|(_, failure)| failure.clone());
-        failed.filter(|failure| *failure != Failure::NoStore)
+        failed.filter(|failure| !matches!(failure, Failure::NoStore | Failure::Deleted))
     }
 
     /// Leaves the log: what is pinned is resolved, and nothing else is taken.

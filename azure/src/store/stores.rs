@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use streamkit_engine::boundary::figures::{Figures, SharedFigures};
 use streamkit_engine::clock::{Clock, SystemClock};
-use streamkit_engine::{Dice, Engine, OpenError, StorageError, Store, StoreId, Stores};
+use streamkit_engine::{Dice, Engine, OpenError, ReadError, StorageError, Store, StoreId, Stores};
 use uuid::Uuid;
 
 use super::at_hand::AtHand;
@@ -297,6 +297,9 @@ fn watch(store: &Arc<SharedStore>) {
                 && let Err(error) = store.catch_up().await
             {
                 tracing::debug!(%error, "a look at a shared log failed");
+                if matches!(error, ReadError::Storage(StorageError::StoreDeleted(_))) {
+                    store.copy.wake_followers();
+                }
             }
         }
     });

@@ -51,6 +51,7 @@ pub(super) fn failed(store: StoreId, failure: &Failure) -> StorageError {
             found: failure.to_string(),
             segments: SegmentsHit::Unknown,
         },
+        Failure::Deleted => StorageError::StoreDeleted(store),
         Failure::Refused(_) | Failure::Host(_) | Failure::NoStore => StorageError::Halted {
             store,
             cause: failure.to_string(),

@@ -1,8 +1,9 @@
 //! Tools beside the log of a store: they look at an account and at what stands in it, and change nothing there but what they made
-//! themselves. They share no code with the log's own reader beyond the codecs of what is stored.
+//! themselves; only [`delete`] removes a store. They share no code with the log's own reader beyond the codecs of what is stored.
 
 mod cost;
 mod damage;
+mod delete;
 mod history;
 mod latency;
 mod patience;
@@ -16,10 +17,11 @@ mod walk;
 
 pub use cost::{CostEstimate, CostItem, CostSample, Prices, Workload, estimate, sample};
 pub use damage::{LogDamage, LogPlace};
+pub use delete::{Removed, delete};
 pub use latency::{LatencyRow, Trial, measure};
 pub use recent::HostSeen;
 pub use report::{Bodies, BodyCount, LogReport, LogUnread, VerifyProgress};
 pub use standing::{BlobCount, StoreStanding, standing};
-pub use stores::{FoundStore, FoundStores, stores};
+pub use stores::{FoundStore, FoundStores, StoreState, stores};
 pub use transactions::Transactions;
 pub use verify::verify;

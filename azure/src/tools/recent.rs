@@ -6,7 +6,7 @@ use streamkit_engine::Timestamp;
 
 use super::patience::patiently;
 use super::report::LogUnread;
-use crate::log::{Boot, Group, GroupBody, StoreRoot};
+use crate::log::{Boot, Group, GroupBody, StoreRoot, is_tombstone};
 use crate::medium::{Medium, RowsEnd, SlotNumber, Unanswered};
 
 /// Bytes that a read of an extent asks for.
@@ -58,6 +58,9 @@ pub(super) async fn root(medium: &dyn Medium) -> Result<StoreRoot, LogUnread> {
         Err(Unanswered::Refused(why) | Unanswered::Damaged(why)) => return Err(LogUnread::Damaged(why)),
         root => root?.ok_or(LogUnread::NoStore)?,
     };
+    if is_tombstone(&root.bytes) {
+        return Err(LogUnread::Deleted);
+    }
     StoreRoot::decode(&root.bytes).map_err(|why| LogUnread::Damaged(why.to_string()))
 }
 

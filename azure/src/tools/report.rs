@@ -84,6 +84,9 @@ pub enum LogUnread {
     /// There is no root.
     #[error("the account has no such store; `streamkit azure status` lists those it has")]
     NoStore,
+    /// The store was deleted.
+    #[error("the store was deleted")]
+    Deleted,
     /// The root is damaged.
     #[error("the root is damaged: {0}; `streamkit azure verify` tells what else is")]
     Damaged(String),

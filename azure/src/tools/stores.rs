@@ -1,10 +1,15 @@
 //! Which stores an account has.
 
+use std::sync::Arc;
+
 use streamkit_engine::StoreId;
 use uuid::Uuid;
 
+use crate::account::Account;
 use crate::account::table::TableKey;
-use crate::account::{Account, CallError};
+use crate::log::is_tombstone;
+use crate::medium::Unanswered;
+use crate::medium::azure::AzureMedium;
 
 /// Most partitions that belong to no store and are passed over.
 const OTHERS_MAX: usize = 10_000;
@@ -14,8 +19,30 @@ const OTHERS_MAX: usize = 10_000;
 pub struct FoundStore {
     /// Its id.
     pub store: StoreId,
-    /// Whether it has a root. Of a store that was deleted, only tombstones are left.
-    pub has_root: bool,
+    /// What its root says.
+    pub state: StoreState,
+}
+
+/// Whether a store is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreState {
+    /// It has a root.
+    There,
+    /// It was deleted.
+    Deleted,
+    /// It has none: hosts were about to make it, or the root was lost.
+    Rootless,
+}
+
+impl StoreState {
+    /// Its word where it is told.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::There => "there",
+            Self::Deleted => "deleted",
+            Self::Rootless => "rootless",
+        }
+    }
 }
 
 /// The stores that were found.
@@ -27,12 +54,12 @@ pub struct FoundStores {
     pub is_cut: bool,
 }
 
-/// Finds at most so many stores of an account, with one request for each: it asks for the first partition, then for the first behind all
-/// partitions of that store.
+/// Finds at most so many stores of an account, with two requests for each: it asks for the first partition and what the root says, then for the first
+/// behind all partitions of that store.
 ///
 /// # Errors
-/// [`CallError`].
-pub async fn stores(account: &Account, most: usize) -> Result<FoundStores, CallError> {
+/// [`Unanswered`].
+pub async fn stores(account: &Arc<Account>, most: usize) -> Result<FoundStores, Unanswered> {
     let mut found = FoundStores::default();
     let mut behind = None;
     let mut others = 0;
@@ -44,10 +71,12 @@ pub async fn stores(account: &Account, most: usize) -> Result<FoundStores, CallE
         };
         behind = match Uuid::parse_str(name) {
             Ok(id) if found.stores.len() < most => {
-                found.stores.push(FoundStore {
-                    store: StoreId(id),
-                    has_root: extent.is_none(),
-                });
+                let store = StoreId(id);
+                let state = match extent {
+                    None => state(account, store).await?,
+                    Some(_) => StoreState::Rootless,
+                };
+                found.stores.push(FoundStore { store, state });
                 // Behind all that may follow the name.
                 TableKey::new(format!("{name}~"))
             }
@@ -62,4 +91,14 @@ pub async fn stores(account: &Account, most: usize) -> Result<FoundStores, CallE
         };
     }
     Ok(found)
+}
+
+async fn state(account: &Arc<Account>, store: StoreId) -> Result<StoreState, Unanswered> {
+    match AzureMedium::new(account.clone(), store).root_row().await {
+        Ok(Some(root)) if is_tombstone(&root.bytes) => Ok(StoreState::Deleted),
+        // What is wrong with one is told by whoever looks at it.
+        Ok(Some(_)) | Err(Unanswered::Damaged(_)) => Ok(StoreState::There),
+        Ok(None) => Ok(StoreState::Rootless),
+        Err(why) => Err(why),
+    }
 }

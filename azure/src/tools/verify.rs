@@ -9,7 +9,7 @@ use super::history::whole_history;
 use super::patience::patiently;
 use super::report::{Bodies, LogReport, LogUnread, VerifyProgress};
 use super::walk::{Last, SlotSays, Walk};
-use crate::log::{Checkpoint, CheckpointAt, HistoryExtent, Place, SealedExtent, Settings, StoreRoot};
+use crate::log::{Checkpoint, CheckpointAt, HistoryExtent, Place, SealedExtent, Settings, StoreRoot, is_tombstone};
 use crate::medium::{ExtentId, Medium, RowsEnd, SlotNumber, Unanswered};
 
 /// Bytes that a read of an extent asks for.
@@ -85,6 +85,9 @@ impl Walk<'_> {
             }
             Err(why) => return Err(why.into()),
         };
+        if is_tombstone(&root.bytes) {
+            return Err(LogUnread::Deleted);
+        }
         match StoreRoot::decode(&root.bytes) {
             Ok(root) if root.live.ordinal > 0 => Ok(Some(root)),
             Ok(_) => {

@@ -4,6 +4,7 @@ mod archive;
 mod blobs;
 mod conformance;
 mod credentials;
+mod deletion;
 mod driver;
 mod emulator;
 mod gone;

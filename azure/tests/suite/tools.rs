@@ -14,7 +14,7 @@ use streamkit_azure::medium::{
     RootVersion, Rows, SlotNumber, Swapped, Unanswered,
 };
 use streamkit_azure::tools::{Bodies, BodyCount, LogPlace, LogReport, LogUnread, Trial};
-use streamkit_azure::tools::{measure, sample, standing, stores, verify};
+use streamkit_azure::tools::{FoundStores, StoreState, delete, measure, sample, standing, stores, verify};
 use streamkit_engine::{StoreId, Timestamp};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -372,9 +372,13 @@ async fn the_stores_of_an_account_are_found_one_by_one_whatever_stands_between_t
 
     let found = stores(&on.account, 10).await.unwrap();
     assert!(!found.is_cut);
-    let with_root = found.stores.iter().filter(|found| found.has_root);
-    assert_eq!(with_root.map(|found| found.store).collect::<Vec<_>>(), laid);
-    assert!(found.stores.iter().any(|found| found.store == gone && !found.has_root));
+    let there = found.stores.iter().filter(|found| found.state == StoreState::There);
+    assert_eq!(there.map(|found| found.store).collect::<Vec<_>>(), laid);
+    let state = |found: &FoundStores, store| found.stores.iter().find(|found| found.store == store).unwrap().state;
+    assert_eq!(state(&found, gone), StoreState::Rootless);
+    delete(&on.account, laid[1], &mut |_| ()).await.unwrap();
+    let found = stores(&on.account, 10).await.unwrap();
+    assert_eq!(state(&found, laid[1]), StoreState::Deleted);
     assert_eq!(found.stores.len(), 4);
     let cut = stores(&on.account, 3).await.unwrap();
     assert!(cut.is_cut);

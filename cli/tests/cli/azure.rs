@@ -54,7 +54,7 @@ impl OnEmulator {
     }
 
     /// Runs a command that may say nothing of the key.
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub fn run(&self, arguments: &[&str]) -> Output {
         let done = self.command(arguments).output().unwrap();
         for said in [&done.stdout, &done.stderr] {
             assert!(!text(said).contains(&KEY[..20]), "{arguments:?} tells the key");
@@ -62,7 +62,7 @@ impl OnEmulator {
         done
     }
 
-    fn line(&self, arguments: &[&str]) -> serde_json::Value {
+    pub fn line(&self, arguments: &[&str]) -> serde_json::Value {
         let done = self.run(arguments);
         assert!(done.status.success(), "{arguments:?}: {}", text(&done.stderr));
         lines(&done.stdout).remove(0)
@@ -140,8 +140,8 @@ fn an_account_is_made_ready_and_its_stores_are_listed_described_checked_and_reck
     tokio(async { extent = Some(lay_out(on.account(), store, [1, 2]).await) });
     let listed = on.line(&["status"]);
     assert_eq!(
-        (&listed["store"], &listed["has_root"]),
-        (&name(store).into(), &true.into())
+        (&listed["store"], &listed["state"]),
+        (&name(store).into(), &"there".into())
     );
     let stands = on.line(&["status", &name(store)]);
     assert_eq!(

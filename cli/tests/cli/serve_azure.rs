@@ -23,6 +23,19 @@ fn on_account(mut command: Command, connection_string: &str) -> Command {
     command
 }
 
+/// A host of the account that serves.
+fn host(account: &OnEmulator, dir: &Path, data: &Path) -> Served {
+    let variables = [
+        ("STREAMKIT_STORAGE", "azure"),
+        ("STREAMKIT_AZURE_ALLOW_HTTP", "true"),
+        ("STREAMKIT_AZURE_TABLE", &account.name),
+        ("STREAMKIT_AZURE_CONTAINER", &account.name),
+        ("STREAMKIT_AZURE_TABLE_DEADLINE", "60s"),
+        ("AZURE_STORAGE_CONNECTION_STRING", &account.connection_string()),
+    ];
+    Served::start_in(dir, data, &variables)
+}
+
 /// What it says as it refuses to serve.
 fn refused(mut command: Command, exit: i32) -> String {
     let done = command.output().unwrap();
@@ -36,15 +49,7 @@ fn a_folder_holds_copies_or_stores_of_its_own_and_is_never_served_as_the_other()
     let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());
     let (copies, stores) = (dir.path().join("copies"), dir.path().join("stores"));
     let string = account.connection_string();
-    let variables = [
-        ("STREAMKIT_STORAGE", "azure"),
-        ("STREAMKIT_AZURE_ALLOW_HTTP", "true"),
-        ("STREAMKIT_AZURE_TABLE", &account.name),
-        ("STREAMKIT_AZURE_CONTAINER", &account.name),
-        ("STREAMKIT_AZURE_TABLE_DEADLINE", "60s"),
-        ("AZURE_STORAGE_CONNECTION_STRING", &string),
-    ];
-    let mut host = Served::start_in(dir.path(), &copies, &variables);
+    let mut host = host(&account, dir.path(), &copies);
     let produced = host.run_with(&["produce", "orders/a"], "one\n");
     assert!(produced.status.success(), "{}", text(&produced.stderr));
     host.kill();
@@ -61,6 +66,41 @@ fn a_folder_holds_copies_or_stores_of_its_own_and_is_never_served_as_the_other()
     local.kill();
     let said = refused(on_account(serve(dir.path(), &stores), &string), 1);
     assert!(said.contains("holds stores of its own"), "{said}");
+}
+
+#[test]
+fn whoever_follows_a_store_that_is_deleted_is_told_and_so_is_whoever_asks_any_host_later() {
+    let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());
+    let hosts = ["one", "two"].map(|name| host(&account, dir.path(), &dir.path().join(name)));
+    let produced = hosts[0].run_with(&["produce", "orders/a"], "one\n");
+    assert!(produced.status.success(), "{}", text(&produced.stderr));
+    let mut follow = hosts[1].command(&["consume", "orders/a", "--follow"]);
+    let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut entries = BufReader::new(follow.stdout.take().unwrap());
+    let mut first = String::new();
+    entries.read_line(&mut first).unwrap();
+
+    let asked = account.run(&["delete", STORE]);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(
+        text(&asked.stderr).contains("nothing was done"),
+        "{}",
+        text(&asked.stderr)
+    );
+    assert_eq!(account.line(&["delete", STORE, "--yes"])["extents"], 1);
+    let told = |done: std::process::Output| {
+        let said = text(&done.stderr);
+        assert!(said.contains("was deleted") && !said.contains("try again"), "{said}");
+        assert_eq!(done.status.code(), Some(1), "{said}");
+    };
+    told(follow.wait_with_output().unwrap());
+    let fresh = host(&account, dir.path(), &dir.path().join("fresh"));
+    for host in hosts.iter().chain([&fresh]) {
+        told(host.run(&["consume", "orders/a"]));
+        told(host.run_with(&["produce", "orders/a"], "two\n"));
+        assert!(host.get("/readyz").contains("200 OK"));
+    }
+    assert_eq!(account.line(&["status"])["state"], "deleted");
 }
 
 #[test]

@@ -17,6 +17,11 @@ use crate::limits::{BLOCK_BYTES, EXTENT_BYTES_MAX};
 use streamkit_record::StoreId;
 
 impl Engine {
+    /// Whether its stores are copies ([`EngineConfig::copies`](crate::EngineConfig::copies)).
+    pub fn holds_copies(&self) -> bool {
+        self.inner.config.copies
+    }
+
     /// Whether anything of a store is on the disk.
     ///
     /// # Errors

@@ -214,11 +214,6 @@ impl Engine {
         }
     }
 
-    /// Whether its stores are copies ([`EngineConfig::copies`]).
-    pub fn holds_copies(&self) -> bool {
-        self.inner.config.copies
-    }
-
     /// The disk and folder of the stores.
     pub(crate) fn place(&self) -> (&Arc<dyn Disk>, &std::path::Path) {
         (&self.inner.config.disk, &self.inner.config.dir)

@@ -109,6 +109,11 @@ impl LocalStore {
         self.log().tail.receiver_count() > 0
     }
 
+    /// Wakes all who follow its durable tail, although that is where it was: they look, and hear what is wrong.
+    pub fn wake_followers(&self) {
+        self.log().tail.send_modify(|_| ());
+    }
+
     /// Whether nothing was ever stored in it.
     pub fn is_new(&self) -> bool {
         self.log().writer().state.trx_number == 0

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use streamkit_engine::{Filter, Name, SegmentStatus, TailMark, Wanted};
+use streamkit_engine::{Filter, Name, ReadError, SegmentStatus, StorageError, TailMark, Wanted};
 use tokio::sync::watch;
 
 use super::bus::Hint;
@@ -209,7 +209,8 @@ pub(super) async fn follow(
         let Some(own) = follower.upgrade() else { return };
         let (mut looked_at, mut pace) = (None, PACE);
         // A store that is closed does not change. To open it for a look now and then would keep it open.
-        if is_hinted || mark < *tail.borrow_and_update() {
+        let seen = *tail.borrow_and_update();
+        if is_hinted || mark < seen {
             let Ok(store) = own.store.open().await else {
                 return own.lose();
             };
@@ -225,6 +226,7 @@ pub(super) async fn follow(
                     mark = mark.max(changes.until);
                     is_hinted = false;
                 }
+                Err(ReadError::Storage(StorageError::StoreDeleted(_))) => return own.lose(),
                 // Nobody is told less: the next look tells it all.
                 Err(error) => {
                     tracing::warn!(store = %own.store.id, %error, "a store that is followed cannot be looked at")
@@ -237,12 +239,16 @@ pub(super) async fn follow(
         // So far it stayed open for those who were told.
         drop(looked_at);
         tokio::select! {
-            changed = tail.changed() => if changed.is_err() {
-                if let Some(own) = follower.upgrade() {
-                    own.lose();
+            changed = tail.changed() => {
+                if changed.is_err() {
+                    if let Some(own) = follower.upgrade() {
+                        own.lose();
+                    }
+                    return;
                 }
-                return;
-            },
+                // Who is woken although the tail is where it was has something else to hear.
+                is_hinted |= *tail.borrow() == seen;
+            }
             // A bus that is dead says nothing.
             Ok(()) = hints.changed() => {
                 let hint = *hints.borrow_and_update();

@@ -163,13 +163,13 @@ impl Channel {
         };
         opened.map_err(|error| {
             // What is not tried again yet was counted when it was.
-            if let StoreUnavailable::Open(error) = error {
+            if let StoreUnavailable::Open(error) = &error {
                 self.shared.metrics.stores.open_failed();
                 if let OpenError::TooManyStores(_) | OpenError::TooManyFiles(_) = error {
                     self.shared.metrics.peers.limit_hit(Limit::OpenStores);
                 }
             }
-            Failure::StoreUnavailable.into()
+            Failure::not_open(error).into()
         })
     }
 

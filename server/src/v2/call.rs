@@ -158,13 +158,13 @@ impl Begun {
             ended = self.endings.ended() => return Err(ended),
         };
         opened.map_err(|error| {
-            if let StoreUnavailable::Open(error) = error {
+            if let StoreUnavailable::Open(error) = &error {
                 self.shared.metrics.stores.open_failed();
                 if let OpenError::TooManyStores(_) | OpenError::TooManyFiles(_) = error {
                     self.shared.metrics.peers.limit_hit(Limit::OpenStores);
                 }
             }
-            Failure::StoreUnavailable.into()
+            Failure::not_open(error).into()
         })
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use streamkit_engine::{AppendError, Entry, ReadError, Rejection, SegmentPath, Sequence, StorageError};
+use streamkit_engine::{AppendError, Entry, OpenError, ReadError, Rejection, SegmentPath, Sequence, StorageError};
 
 use crate::budgets::Ended;
 use crate::live::{PresenceRefused, StoreLost};
 use crate::metrics::{Limit, Metrics, Outcome};
+use crate::stores::StoreUnavailable;
 
 /// Why a verb did not finish.
 #[derive(Debug)]
@@ -109,6 +110,16 @@ impl Failure {
             Failure::ReservedName | Failure::AnotherWorker | Failure::TooManyEntries(_) => Outcome::Invalid,
             Failure::StoreUnavailable => Outcome::Unavailable,
             Failure::NotHeardOf(_) | Failure::PeerEnded | Failure::Ending => Outcome::Ended,
+        }
+    }
+
+    /// Why a store is not to be had.
+    pub(crate) fn not_open(error: StoreUnavailable) -> Self {
+        match error {
+            StoreUnavailable::Open(OpenError::Storage(deleted @ StorageError::StoreDeleted(_))) => {
+                Failure::Read(deleted.into())
+            }
+            StoreUnavailable::Open(_) | StoreUnavailable::CircuitOpen => Failure::StoreUnavailable,
         }
     }
 

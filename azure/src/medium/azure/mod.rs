@@ -15,6 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use streamkit_engine::{StoreId, Timestamp};
+use uuid::Uuid;
 
 use self::gathered::Gathered;
 use self::rows::{BEHIND_SLOTS, Begun, HEADER, ROW_BYTES, SLOT_BYTES, slot_key, write};
@@ -106,8 +107,42 @@ impl AzureMedium {
             .await
     }
 
+    /// The first extent behind this one, or of all, that is not retired, or not to its end.
+    pub(crate) async fn extent_behind(&self, behind: Option<ExtentId>) -> Result<Option<ExtentId>, Unanswered> {
+        let behind = match behind {
+            Some(extent) => self.partition(extent)?,
+            None => self.key(format!("{}!", self.store))?,
+        };
+        let partitions = (&behind, &self.key(format!("{}~", self.store))?);
+        let rows = (
+            &self.key(slot_key(SlotNumber::FIRST))?,
+            &self.key(format!("{HEADER}~"))?,
+        );
+        let found = self.account.table().partition_with(partitions, rows).await?;
+        let extent = |partition: TableKey| {
+            let name = partition.as_str().split_once('!').map(|(_, name)| name);
+            let id = name.and_then(|name| Uuid::parse_str(name).ok());
+            id.map(ExtentId)
+                .ok_or_else(|| damaged(format!("{partition} is no extent")))
+        };
+        found.map(extent).transpose()
+    }
+
+    /// The names of at most so many blobs of the store.
+    pub(crate) async fn all_blobs(&self, most: usize) -> Result<Vec<String>, Unanswered> {
+        Ok(self.account.blobs().list(&format!("{}.", self.store), most).await?)
+    }
+
+    /// Removes a blob by one of these names.
+    pub(crate) async fn delete_any_blob(&self, name: &str) -> Result<(), Unanswered> {
+        match self.account.blobs().delete(name).await? {
+            Conditional::Applied(()) | Conditional::Not(Refusal::Missing) => Ok(()),
+            Conditional::Not(refusal) => Err(strange(refusal)),
+        }
+    }
+
     /// Something that only a store with a root has: a slot with a group, or a blob. What hosts leave that lost the race for the first root is none.
-    async fn remains(&self) -> Result<Option<String>, Unanswered> {
+    pub(crate) async fn remains(&self) -> Result<Option<String>, Unanswered> {
         let partitions = (
             &self.key(format!("{}!", self.store))?,
             &self.key(format!("{}~", self.store))?,
@@ -116,8 +151,20 @@ impl AzureMedium {
         if let Some(partition) = self.account.table().partition_with(partitions, slots).await? {
             return Ok(Some(format!("a slot in {partition}")));
         }
-        let blobs = self.account.blobs().list(&format!("{}.", self.store), 1).await?;
+        let blobs = self.all_blobs(1).await?;
         Ok(blobs.into_iter().next().map(|blob| format!("the blob {blob}")))
+    }
+
+    /// The root, if it is there, whatever else is.
+    pub(crate) async fn root_row(&self) -> Result<Option<Root>, Unanswered> {
+        let (partition, key) = (self.key(self.store.clone())?, self.key(ROOT)?);
+        let Some(row) = self.account.table().get(&partition, &key).await? else {
+            return Ok(None);
+        };
+        let bytes = Begun::new(&row).and_then(|begun| begun.finish(partition.as_str()));
+        let bytes = bytes.map_err(|why| damaged(format!("the root of {partition}: {why}")))?;
+        let version = RootVersion(row.version.as_str().to_owned());
+        Ok(Some(Root { bytes, version }))
     }
 
     async fn forget(&self, partition: TableKey, key: TableKey) -> Result<(), Unanswered> {
@@ -247,24 +294,20 @@ impl Medium for AzureMedium {
     }
 
     async fn read_root(&self) -> Result<Option<Root>, Unanswered> {
-        let (partition, key) = (self.key(self.store.clone())?, self.key(ROOT)?);
-        let table = self.account.table();
-        let row = match table.get(&partition, &key).await? {
-            Some(row) => row,
-            None => match self.remains().await? {
-                None => return Ok(None),
-                // Whatever is written is written behind the root, so it is there by now if it ever was.
-                Some(remains) => table.get(&partition, &key).await?.ok_or_else(|| {
-                    damaged(format!(
-                        "the root of {partition} is not there, but {remains} is; put the root back, or remove what is left of the store"
-                    ))
-                })?,
-            },
+        if let Some(root) = self.root_row().await? {
+            return Ok(Some(root));
+        }
+        let Some(remains) = self.remains().await? else {
+            return Ok(None);
         };
-        let bytes = Begun::new(&row).and_then(|begun| begun.finish(partition.as_str()));
-        let bytes = bytes.map_err(|why| damaged(format!("the root of {partition}: {why}")))?;
-        let version = RootVersion(row.version.as_str().to_owned());
-        Ok(Some(Root { bytes, version }))
+        // Whatever is written is written behind the root, so it is there by now if it ever was.
+        match self.root_row().await? {
+            Some(root) => Ok(Some(root)),
+            None => Err(damaged(format!(
+                "the root of {} is not there, but {remains} is; put the root back, or remove what is left with `streamkit azure delete`",
+                self.store
+            ))),
+        }
     }
 
     async fn swap_root(&self, expected: Option<RootVersion>, bytes: Bytes) -> Result<Swapped, Unanswered> {
@@ -304,10 +347,7 @@ impl Medium for AzureMedium {
     }
 
     async fn delete_blob(&self, name: BlobName) -> Result<(), Unanswered> {
-        match self.account.blobs().delete(&self.blob(name)).await? {
-            Conditional::Applied(()) | Conditional::Not(Refusal::Missing) => Ok(()),
-            Conditional::Not(refusal) => Err(strange(refusal)),
-        }
+        self.delete_any_blob(&self.blob(name)).await
     }
 
     async fn service_time(&self) -> Result<Timestamp, Unanswered> {

@@ -1,6 +1,7 @@
 //! `azure`: look after an Azure storage account and the stores in it.
 
 mod cost;
+mod delete;
 mod init;
 mod probe;
 mod reached;
@@ -27,6 +28,8 @@ enum What {
     Verify(Box<verify::Verify>),
     /// Estimate what a store costs a month, at its present rate
     Cost(Box<cost::Cost>),
+    /// Delete a store, for all hosts
+    Delete(Box<delete::Delete>),
     /// Measure the account: latency by size, and what a log relies on
     Probe(Box<probe::Probe>),
 }
@@ -38,6 +41,7 @@ impl Azure {
             What::Status(status) => status.run().await,
             What::Verify(verify) => verify.run().await,
             What::Cost(cost) => cost.run().await,
+            What::Delete(delete) => delete.run().await,
             What::Probe(probe) => probe.run().await,
         }
     }

@@ -41,16 +41,13 @@ impl Status {
         let found = stores(&account, self.most).await?;
         if json {
             for found in &found.stores {
-                out.json(&json!({ "store": found.store.0, "has_root": found.has_root }))?;
+                out.json(&json!({ "store": found.store.0, "state": found.state.word() }))?;
             }
         } else {
             let rows: Vec<_> = found
                 .stores
                 .iter()
-                .map(|found| {
-                    let state = if found.has_root { "there" } else { "deleted" };
-                    vec![found.store.to_string(), state.to_owned()]
-                })
+                .map(|found| vec![found.store.to_string(), found.state.word().to_owned()])
                 .collect();
             out.table(&["store", "state"], &rows)?;
         }
