@@ -22,6 +22,6 @@ pub use latency::{LatencyRow, Trial, measure};
 pub use recent::HostSeen;
 pub use report::{Bodies, BodyCount, LogReport, LogUnread, VerifyProgress};
 pub use standing::{BlobCount, StoreStanding, standing};
-pub use stores::{FoundStore, FoundStores, StoreState, stores};
+pub use stores::{FoundStore, FoundStores, StoreState, has_root, stores};
 pub use transactions::Transactions;
 pub use verify::verify;

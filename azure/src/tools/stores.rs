@@ -5,11 +5,12 @@ use std::sync::Arc;
 use streamkit_engine::StoreId;
 use uuid::Uuid;
 
+use super::patience::patiently;
 use crate::account::Account;
 use crate::account::table::TableKey;
 use crate::log::is_tombstone;
-use crate::medium::Unanswered;
 use crate::medium::azure::AzureMedium;
+use crate::medium::{Medium as _, Unanswered};
 
 /// Most partitions that belong to no store and are passed over.
 const OTHERS_MAX: usize = 10_000;
@@ -52,6 +53,15 @@ pub struct FoundStores {
     pub stores: Vec<FoundStore>,
     /// Whether there may be more.
     pub is_cut: bool,
+}
+
+/// Whether a store has a root, which it has from its first entry on, also after it was deleted.
+///
+/// # Errors
+/// [`Unanswered`].
+pub async fn has_root(account: &Arc<Account>, store: StoreId) -> Result<bool, Unanswered> {
+    let medium = AzureMedium::new(Arc::clone(account), store);
+    Ok(patiently(|| medium.read_root()).await?.is_some())
 }
 
 /// Finds at most so many stores of an account, with two requests for each: it asks for the first partition and what the root says, then for the first

@@ -28,12 +28,17 @@ pub(crate) struct LogOptions {
 impl LogOptions {
     /// What the variables say. A value that means nothing is none: the command is about something else.
     pub(crate) fn of_variables() -> Self {
+        Self::of_variables_or(filter::DEFAULT)
+    }
+
+    /// The same; where they do not say what is logged, it is `unsaid`.
+    pub(crate) fn of_variables_or(unsaid: &str) -> Self {
         let log = std::env::var(FILTER_VARIABLE).ok();
         let format = std::env::var(FORMAT_VARIABLE).unwrap_or_default();
         Self {
             log: log
                 .filter(|log| filter::parse(log).is_ok())
-                .unwrap_or_else(|| filter::DEFAULT.to_owned()),
+                .unwrap_or_else(|| unsaid.to_owned()),
             log_format: clap::ValueEnum::from_str(&format, true).unwrap_or_default(),
         }
     }

@@ -35,6 +35,7 @@ use crate::arguments::log::LogOptions;
 use crate::failure::{Failure, exit_codes};
 use crate::signals;
 use crate::signals::interrupt::{interruptible, stoppable};
+use crate::terminal::filter;
 
 /// Ordered event streams, durable before they are acknowledged
 #[derive(clap::Parser)]
@@ -90,7 +91,7 @@ pub(crate) enum Command {
     /// Write entries to a file, which import --entries reads
     Export(export::Export),
     /// Copy a store or spaces of it into another one; run again, what is new
-    Copy(copy::Copy),
+    Copy(Box<copy::Copy>),
     /// Check every byte of a data directory that no server is using
     Verify(offline::Verify),
     /// Show the extents, groups, transactions and segments of a data directory
@@ -137,6 +138,8 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.log.clone(),
             Self::Dev(dev) => dev.log.clone(),
+            // It may open stores in this process.
+            Self::Copy(_) => LogOptions::of_variables_or(filter::OF_A_USER),
             _ => LogOptions::of_variables(),
         }
     }

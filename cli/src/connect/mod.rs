@@ -3,7 +3,9 @@
 pub(crate) mod contexts;
 pub(crate) mod ends;
 mod folders;
+mod in_process;
 pub(crate) mod profile;
+pub(crate) mod reached;
 pub(crate) mod readiness;
 mod token_command;
 mod tokens;

@@ -10,6 +10,10 @@ pub(crate) const DEFAULT: &str = "warn,streamkit=info";
 /// The same in full. What is wrong with a certificate, a command says itself.
 const DEFAULT_IN_FULL: &str = "warn,streamkit=info,rustls_platform_verifier=off";
 
+/// What a command logs that only uses what servers are made of: it says itself what fails.
+pub(crate) const OF_A_USER: &str =
+    "warn,streamkit_server_core=off,streamkit_azure=off,streamkit_engine=off,rustls_platform_verifier=off";
+
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Reads a filter, such as `warn` or `streamkit=debug`.

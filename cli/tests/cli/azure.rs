@@ -19,6 +19,7 @@ use crate::program::*;
 /// An account on the emulator, with a table and a container of its own that nobody has made yet.
 pub struct OnEmulator {
     emulator: Arc<Emulator>,
+    /// Of its table, and of its container.
     pub name: String,
 }
 

@@ -10,6 +10,7 @@ mod configuration;
 mod consume;
 mod context;
 mod copy;
+mod copy_account;
 mod development;
 mod doctor;
 mod documented;

@@ -5,8 +5,8 @@ use streamkit_azure::tools::{CostEstimate, Prices, Workload, estimate, sample};
 use streamkit_engine::StoreId;
 use uuid::Uuid;
 
-use super::reached::account;
 use crate::arguments::account::AccountOptions;
+use crate::connect::reached::account;
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};
 

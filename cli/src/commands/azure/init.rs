@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::reached::account;
 use crate::arguments::account::AccountOptions;
+use crate::connect::reached::account;
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};
 

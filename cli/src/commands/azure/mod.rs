@@ -4,7 +4,6 @@ mod cost;
 mod delete;
 mod init;
 mod probe;
-mod reached;
 mod status;
 mod verify;
 

@@ -6,8 +6,8 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use streamkit_azure::tools::{LatencyRow, Trial, measure};
 
-use super::reached::account;
 use crate::arguments::account::AccountOptions;
+use crate::connect::reached::account;
 use crate::failure::Failure;
 use crate::output::{Out, json_lines};
 

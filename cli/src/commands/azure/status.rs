@@ -5,8 +5,8 @@ use streamkit_azure::tools::{StoreStanding, standing, stores};
 use streamkit_engine::StoreId;
 use uuid::Uuid;
 
-use super::reached::account;
 use crate::arguments::account::AccountOptions;
+use crate::connect::reached::account;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, note, time};
 

@@ -9,8 +9,8 @@ use streamkit_azure::tools::{LogReport, Transactions, verify};
 use streamkit_engine::StoreId;
 use uuid::Uuid;
 
-use super::reached::account;
 use crate::arguments::account::AccountOptions;
+use crate::connect::reached::account;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, time};
 

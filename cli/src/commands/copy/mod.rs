@@ -10,6 +10,7 @@ use std::time::Instant;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use segment::{Difference, Segment};
 use streamkit_client::StoreClient;
+use tokio::sync::Semaphore;
 
 use crate::arguments::space;
 use crate::connect::ends::Ends;
@@ -17,8 +18,12 @@ use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines};
 use crate::terminal::bar::Bar;
 
-/// Segments copied at a time: each holds a few chunks of its entries.
-const SEGMENTS_AT_ONCE: usize = 16;
+/// Segments copied at a time, if they are short: each costs its round trips, and hardly any memory.
+const SHORT_AT_ONCE: usize = 64;
+/// A longer one takes the places of so many: it holds a few chunks of its entries.
+const PLACES: u32 = 4;
+/// Entries of a short one, at most.
+const SHORT: u64 = 4;
 
 /// Differences that the message names; all are in the result.
 const NAMED_MAX: usize = 3;
@@ -56,6 +61,41 @@ impl Copy {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (from, to) = self.ends.open().await?;
         let begun = Instant::now();
+        let done = self.copied(from.store(), to.store(), begun).await;
+        from.close().await;
+        to.close().await;
+        let done = done?;
+        let seconds = begun.elapsed().as_secs_f64();
+        Out::new().result("the copy is done", |out| {
+            if json_lines(self.json) {
+                return out.json(&serde_json::json!({
+                    "spaces": done.spaces,
+                    "segments": done.segments,
+                    "entries": done.entries,
+                    "copied": done.copied,
+                    "verified": done.differences.is_empty(),
+                    "differences": &done.differences,
+                    "seconds": seconds,
+                }));
+            }
+            out.text(format_args!(
+                "{} in {}: {} copied now in {seconds:.2} s",
+                counted(done.entries, "entry"),
+                counted(done.segments as u64, "segment"),
+                done.copied
+            ))?;
+            match done.differences.is_empty() {
+                true => out.text("all of them are the same in both stores: payload, metadata and sequence"),
+                false => Ok(()),
+            }
+        })?;
+        match done.differences.is_empty() {
+            true => Ok(()),
+            false => Err(failed(&done.differences)),
+        }
+    }
+
+    async fn copied(&self, from: &StoreClient, to: &StoreClient, begun: Instant) -> Result<Done, Failure> {
         let reading = |failure: streamkit_client::Error| Failure::from(failure).during("the source");
         let mut spaces = match self.spaces.is_empty() {
             true => from.spaces().await.map_err(reading)?,
@@ -66,7 +106,7 @@ impl Copy {
         spaces.dedup();
         let (mut segments, mut missing) = (Vec::new(), Vec::new());
         for space in &spaces {
-            let listed = listed(&from, &to, space).await?;
+            let listed = listed(from, to, space).await?;
             if listed.is_empty() {
                 // Of a store as a whole, it went since the spaces were listed.
                 missing.push(space.as_str());
@@ -86,11 +126,16 @@ impl Copy {
             there: AtomicU64::new(0),
             begun,
         };
+        let places = Semaphore::new(SHORT_AT_ONCE);
         let copies = segments.into_iter().map(|segment| {
-            let (from, to, progress) = (&from, &to, &progress);
-            async move { segment.copy(from, to, &|entries| progress.add(entries)).await }
+            let (progress, places) = (&progress, &places);
+            async move {
+                let takes = if segment.entries() <= SHORT { 1 } else { PLACES };
+                let _places = places.acquire_many(takes).await;
+                segment.copy(from, to, &|entries| progress.add(entries)).await
+            }
         });
-        let copied = stream::iter(copies).buffer_unordered(SEGMENTS_AT_ONCE);
+        let copied = stream::iter(copies).buffer_unordered(SHORT_AT_ONCE);
         let done = copied.try_fold((0, Vec::new()), async |(mut copied, mut differences), done| {
             copied += done.copied;
             differences.extend(done.difference);
@@ -102,34 +147,25 @@ impl Copy {
             failure.hint("what was copied stays: run the same command again, it goes on and adds nothing twice")
         })?;
         differences.sort_by(|one, other| (&one.space, &one.segment).cmp(&(&other.space, &other.segment)));
-        let seconds = begun.elapsed().as_secs_f64();
-        Out::new().result("the copy is done", |out| {
-            if json_lines(self.json) {
-                return out.json(&serde_json::json!({
-                    "spaces": spaces.len(),
-                    "segments": count,
-                    "entries": entries,
-                    "copied": copied,
-                    "verified": differences.is_empty(),
-                    "differences": &differences,
-                    "seconds": seconds,
-                }));
-            }
-            out.text(format_args!(
-                "{} in {}: {copied} copied now in {seconds:.2} s",
-                counted(entries, "entry"),
-                counted(count as u64, "segment")
-            ))?;
-            match differences.is_empty() {
-                true => out.text("all of them are the same in both stores: payload, metadata and sequence"),
-                false => Ok(()),
-            }
-        })?;
-        match differences.is_empty() {
-            true => Ok(()),
-            false => Err(failed(&differences)),
-        }
+        Ok(Done {
+            spaces: spaces.len(),
+            segments: count,
+            entries,
+            copied,
+            differences,
+        })
     }
+}
+
+/// What was done.
+struct Done {
+    spaces: usize,
+    segments: usize,
+    /// Of the source.
+    entries: u64,
+    /// Now.
+    copied: u64,
+    differences: Vec<Difference>,
 }
 
 /// The segments of a space of the source, and how far each is in the target.

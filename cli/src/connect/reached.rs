@@ -9,7 +9,7 @@ use streamkit_azure::tools::LogUnread;
 use crate::failure::Failure;
 
 /// The account that settings name. Nothing is sent yet.
-pub(super) fn account(settings: &AccountSettings) -> Result<Arc<Account>, Failure> {
+pub(crate) fn account(settings: &AccountSettings) -> Result<Arc<Account>, Failure> {
     let account = Account::new(settings).map_err(|error| Failure::arguments(error.to_string()))?;
     Ok(Arc::new(account))
 }
