@@ -91,6 +91,22 @@ fn what_is_wrong_with_an_account_is_told_and_nothing_is_left() {
 }
 
 #[test]
+fn a_store_that_was_deleted_is_neither_read_nor_made_again() {
+    let (server, on) = (Side::server(), Side::account());
+    produce(&server, STORE, "s/a", &records(1..=3));
+    produce(&on, STORE, "s/a", &records(1..=3));
+    on.account.as_ref().unwrap().line(&["delete", STORE, "--yes"]);
+    let told = said(&mut copy(&on, &server, &[]), 1);
+    assert!(told.contains("the source: ") && told.contains("was deleted"), "{told}");
+    let mut into = streamkit();
+    into.arg("copy").env("TMPDIR", on.scratch());
+    server.name(&mut into, "from", STORE);
+    on.name(&mut into, "to", STORE);
+    let told = said(&mut into, 1);
+    assert!(told.contains("the target: ") && told.contains("was deleted"), "{told}");
+}
+
+#[test]
 fn ends_that_contradict_themselves_or_each_other_are_refused() {
     let (server, on) = (Side::server(), Side::account());
     let mut itself = streamkit();
