@@ -10,7 +10,6 @@ use std::time::Instant;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use segment::{Difference, Segment};
 use streamkit_client::StoreClient;
-use tokio::sync::Semaphore;
 
 use crate::arguments::space;
 use crate::connect::ends::Ends;
@@ -18,12 +17,8 @@ use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines};
 use crate::terminal::bar::Bar;
 
-/// Segments copied at a time, if they are short: each costs its round trips, and hardly any memory.
-const SHORT_AT_ONCE: usize = 64;
-/// A longer one takes the places of so many: it holds a few chunks of its entries.
-const PLACES: u32 = 4;
-/// Entries of a short one, at most.
-const SHORT: u64 = 4;
+/// Segments copied at a time: each holds a few chunks of its entries.
+const SEGMENTS_AT_ONCE: usize = 16;
 
 /// Differences that the message names; all are in the result.
 const NAMED_MAX: usize = 3;
@@ -126,16 +121,11 @@ impl Copy {
             there: AtomicU64::new(0),
             begun,
         };
-        let places = Semaphore::new(SHORT_AT_ONCE);
         let copies = segments.into_iter().map(|segment| {
-            let (progress, places) = (&progress, &places);
-            async move {
-                let takes = if segment.entries() <= SHORT { 1 } else { PLACES };
-                let _places = places.acquire_many(takes).await;
-                segment.copy(from, to, &|entries| progress.add(entries)).await
-            }
+            let progress = &progress;
+            async move { segment.copy(from, to, &|entries| progress.add(entries)).await }
         });
-        let copied = stream::iter(copies).buffer_unordered(SHORT_AT_ONCE);
+        let copied = stream::iter(copies).buffer_unordered(SEGMENTS_AT_ONCE);
         let done = copied.try_fold((0, Vec::new()), async |(mut copied, mut differences), done| {
             copied += done.copied;
             differences.extend(done.difference);
