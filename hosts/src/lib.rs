@@ -6,6 +6,8 @@
 //!            forwarding/   choose/  presence/     link/
 //!  committed ─▶ bus ─▶ whoever follows the store on another host, who looks
 //!               bus/
+//!  workers of a store ─▶ rows ─▶ whoever looks at them on another host
+//!                        workers/
 //! ```
 #![forbid(unsafe_code)]
 
@@ -15,3 +17,4 @@ pub mod forwarding;
 pub mod host;
 pub mod link;
 pub mod presence;
+pub mod workers;

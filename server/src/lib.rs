@@ -42,7 +42,7 @@ pub use auth::{
 pub use calls::{Call, CallerTrace, continue_traces, with_current_call};
 pub use http::{CLOCK_BEHIND_HEADER, COMMIT_METHOD_HEADER, Server, backup};
 pub use limits::Limits;
-pub use live::{Hint, InProcess, MessageBus};
+pub use live::{Hint, HostedWorker, InProcess, MessageBus, SharedWorkers, WorkerRegister};
 pub use metrics::{BusFigures, LOG_LINES_DROPPED, SPANS_DROPPED};
 pub use threads::network_threads;
 pub use tls::{CertificateError, CertificateFiles, Certificates, ClientCertificates};

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budgets::Budgets;
 use crate::limits::Limits;
-use crate::live::{Live, MessageBus};
+use crate::live::{Live, MessageBus, WorkerRegister};
 use crate::metrics::Metrics;
 use crate::stores::OpenStores;
 
@@ -31,11 +31,16 @@ impl Shared {
         self.draining.is_cancelled() || self.stopping.is_cancelled()
     }
 
-    pub(crate) fn new(stores: Arc<dyn Stores>, limits: Limits, bus: Arc<dyn MessageBus>) -> Self {
+    pub(crate) fn new(
+        stores: Arc<dyn Stores>,
+        limits: Limits,
+        bus: Arc<dyn MessageBus>,
+        workers: Option<Arc<dyn WorkerRegister>>,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let stores = Arc::new(OpenStores::new(stores, &limits));
         Self {
-            live: Live::new(stores.clone(), bus.clone(), metrics.clone()),
+            live: Live::new(stores.clone(), bus.clone(), workers, metrics.clone()),
             bus,
             stores,
             budgets: Arc::new(Budgets::new(&limits)),

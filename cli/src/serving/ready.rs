@@ -76,7 +76,8 @@ impl Ready {
 
     /// Serves from now on; over TLS, if there are certificates.
     pub(crate) fn serve(self, auth: impl Authenticate, limits: Limits, certificates: Option<Certificates>) -> Running {
-        let server = Server::on_bus(self.served.stores(), auth, limits, self.served.bus.clone());
+        let (bus, workers) = (self.served.bus.clone(), self.served.workers.clone());
+        let server = Server::among_hosts(self.served.stores(), auth, limits, bus, workers);
         telemetry::watch(server.clone());
         let (accepting, listener) = (server.clone(), self.listener);
         tokio::spawn(async move {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streamkit_azure::store::SharedStores;
 use streamkit_engine::{Engine, Stores};
-use streamkit_server_core::{InProcess, MessageBus};
+use streamkit_server_core::{InProcess, MessageBus, WorkerRegister};
 use tokio::time::Instant;
 
 use super::together::Together;
@@ -14,6 +14,8 @@ use super::together::Together;
 pub(crate) struct Served {
     pub(crate) engine: Engine,
     pub(crate) bus: Arc<dyn MessageBus>,
+    /// Where other hosts are told of workers, and tell of theirs.
+    pub(crate) workers: Option<Arc<dyn WorkerRegister>>,
     shared: Option<SharedStores>,
     together: Option<Arc<Together>>,
 }
@@ -24,6 +26,7 @@ impl Served {
         Self {
             engine,
             bus: Arc::new(InProcess::default()),
+            workers: None,
             shared: None,
             together: None,
         }
@@ -33,12 +36,14 @@ impl Served {
     pub(crate) fn shared(
         engine: Engine,
         bus: Arc<dyn MessageBus>,
+        workers: Arc<dyn WorkerRegister>,
         stores: SharedStores,
         together: Option<Together>,
     ) -> Self {
         Self {
             engine,
             bus,
+            workers: Some(workers),
             shared: Some(stores),
             together: together.map(Arc::new),
         }

@@ -5,7 +5,10 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use uuid::Uuid;
+
 use crate::azure::OnEmulator;
+use crate::piped::Piped;
 use crate::program::*;
 
 fn serve(dir: &Path, data: &Path) -> Command {
@@ -101,6 +104,50 @@ fn whoever_follows_a_store_that_is_deleted_is_told_and_so_is_whoever_asks_any_ho
         assert!(host.get("/readyz").contains("200 OK"));
     }
     assert_eq!(account.line(&["status"])["state"], "deleted");
+}
+
+#[test]
+fn a_worker_at_one_host_is_there_for_whoever_looks_at_another_until_it_leaves_or_its_host_dies() {
+    let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());
+    let [mut one, other] = ["one", "two"].map(|name| host(&account, dir.path(), &dir.path().join(name)));
+    let mut followed = Piped::start(other.command(&["workers", "--follow"]));
+    assert_eq!(followed.json()["workers"], serde_json::json!([]));
+    let mut there = |ids: &[&str]| {
+        let is_so = |told: &serde_json::Value| {
+            let told = told["workers"].as_array().unwrap().iter();
+            told.map(|worker| worker["worker"].as_str().unwrap())
+                .eq(ids.iter().copied())
+        };
+        while !is_so(&followed.json()) {}
+    };
+    let (a, b) = (Uuid::from_u128(1).to_string(), Uuid::from_u128(2).to_string());
+    let join = |host: &Served, id: &str| Piped::start(host.command(&["workers", "--join", "--id", id, "-H", "role=x"]));
+    let first = join(&one, &a);
+    there(&[&a]);
+    let own = join(&other, &b);
+    there(&[&a, &b]);
+    // Whoever only asks once is told of all, by both, a second later at the latest.
+    let listed = |host: &Served| {
+        let listed = host.run(&["workers", "--json"]);
+        lines(&listed.stdout)
+    };
+    for host in [&one, &other] {
+        until("both are listed", || (listed(host).len() == 2).then_some(()));
+        assert_eq!(listed(host)[0]["metadata"]["role"], "x");
+    }
+    // It comes to the other host, and is there once.
+    let moved = join(&other, &a);
+    let said = first.ended().1;
+    assert!(said.contains("another worker of this id came"), "{said}");
+    assert_eq!(listed(&other).len(), 2);
+    drop(moved);
+    there(&[&b]);
+    let _lost = join(&one, &a);
+    there(&[&a, &b]);
+    one.kill();
+    there(&[&b]);
+    drop(own);
+    there(&[]);
 }
 
 #[test]

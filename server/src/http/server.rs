@@ -13,7 +13,7 @@ use super::sessions::Sessions;
 use super::{backup, health, streamz};
 use crate::auth::Authenticate;
 use crate::limits::Limits;
-use crate::live::{InProcess, MessageBus};
+use crate::live::{InProcess, MessageBus, WorkerRegister};
 use crate::metrics::Metrics;
 use crate::shared::Shared;
 
@@ -37,13 +37,24 @@ impl Server {
 
     /// The same of several hosts that serve the same stores: what is committed on one is told to those who follow it on another.
     pub fn on_bus(stores: Arc<dyn Stores>, auth: impl Authenticate, limits: Limits, bus: Arc<dyn MessageBus>) -> Self {
+        Self::among_hosts(stores, auth, limits, bus, None)
+    }
+
+    /// The same; who looks at the workers of a store is told of those of all hosts, if there is a register of them.
+    pub fn among_hosts(
+        stores: Arc<dyn Stores>,
+        auth: impl Authenticate,
+        limits: Limits,
+        bus: Arc<dyn MessageBus>,
+        workers: Option<Arc<dyn WorkerRegister>>,
+    ) -> Self {
         Self {
             sessions: Arc::new(Sessions::new(limits.connections)),
             places: Places::new(limits.handshakes, limits.handshakes_per_address),
             pace: Arc::new(HandshakePace::new(limits.handshake_rate)),
             backups: backup::BackupReads::default(),
             auth: Arc::new(auth),
-            shared: Arc::new(Shared::new(stores, limits, bus)),
+            shared: Arc::new(Shared::new(stores, limits, bus, workers)),
         }
     }
 

@@ -7,6 +7,7 @@ mod followed;
 mod follower;
 mod mailbox;
 mod presence;
+mod register;
 mod stores;
 
 pub use bus::{Hint, InProcess, MessageBus};
@@ -14,4 +15,5 @@ pub(crate) use common::{Common, Looking, Member, NextCommon};
 pub(crate) use followed::StoreLost;
 pub(crate) use mailbox::News;
 pub(crate) use presence::{PresenceRefused, Present, StoreWorkers, WorkerMetadata};
+pub use register::{HostedWorker, SharedWorkers, WorkerRegister};
 pub(crate) use stores::{Interest, Live, Subscription};

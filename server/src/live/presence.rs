@@ -1,13 +1,23 @@
-//! Which workers are there, of each store: for as long as this process serves it. Several hosts will have each their own, and will
-//! tell each other.
+//! Which workers are there, of each store: those of this host, and those that other hosts of the store tell of.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use streamkit_engine::{StoreId, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use super::register::{HostedWorker, SharedWorkers, WorkerRegister};
+
+/// Two hosts may have a worker that went from one to the other. For so long after it came it stays at the later one, whatever the other one says that has
+/// not heard of it yet.
+const SETTLES: Duration = Duration::from_secs(3);
+
+/// How long whoever looks waits at most until it is known whom other hosts have.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Workers of a store; each of them is told of all.
 const WORKERS_MAX: usize = 1000;
@@ -44,6 +54,8 @@ pub(crate) enum PresenceRefused {
 #[derive(Default)]
 pub(crate) struct Workers {
     stores: Mutex<HashMap<StoreId, Weak<StoreWorkers>>>,
+    /// Where other hosts are told, if there are any.
+    register: Option<Arc<dyn WorkerRegister>>,
 }
 
 /// The workers of one store, for as long as somebody looks or is there.
@@ -52,17 +64,27 @@ pub(crate) struct StoreWorkers {
     all: Mutex<All>,
     /// Counts changes.
     changes: watch::Sender<u64>,
+    /// What other hosts are told.
+    told: Option<watch::Sender<Vec<HostedWorker>>>,
+    /// Cancelled once it is known whom other hosts have, if there are any.
+    known: CancellationToken,
 }
 
 #[derive(Default)]
 struct All {
     present: BTreeMap<Uuid, Registered>,
+    /// Those of other hosts, and of no worker that this one has.
+    elsewhere: BTreeMap<Uuid, HostedWorker>,
+    /// Of all of these.
     metadata_bytes: usize,
 }
 
 struct Registered {
     metadata: WorkerMetadata,
     last_seen: Timestamp,
+    /// See [`HostedWorker::coming`].
+    coming: u64,
+    since: Instant,
     /// Cancelled when another takes its place.
     replaced: CancellationToken,
 }
@@ -77,7 +99,92 @@ fn bytes(metadata: &WorkerMetadata) -> usize {
     metadata.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
+impl All {
+    fn remove_elsewhere(&mut self, id: Uuid) -> Option<HostedWorker> {
+        let removed = self.elsewhere.remove(&id)?;
+        self.metadata_bytes -= bytes(&removed.metadata);
+        Some(removed)
+    }
+
+    /// What other hosts are told.
+    fn own(&self) -> Vec<HostedWorker> {
+        let own = self.present.iter().map(|(id, registered)| HostedWorker {
+            id: *id,
+            metadata: registered.metadata.clone(),
+            last_seen: registered.last_seen,
+            coming: registered.coming,
+        });
+        own.collect()
+    }
+
+    /// Other hosts have these workers. Whether who is there is another one now, and whether what others are told is.
+    fn heard(&mut self, others: Vec<HostedWorker>, now: Instant) -> (bool, bool) {
+        let before = std::mem::take(&mut self.elsewhere);
+        self.metadata_bytes = self.present.values().map(Registered::metadata_bytes).sum();
+        let (mut is_changed, mut is_told) = (false, false);
+        for other in others {
+            if let Some(own) = self.present.get_mut(&other.id) {
+                if other.coming < own.coming {
+                    continue;
+                }
+                if now.duration_since(own.since) < SETTLES {
+                    own.coming = other.coming.saturating_add(1);
+                    is_told = true;
+                    continue;
+                }
+                own.replaced.cancel();
+                self.metadata_bytes -= own.metadata_bytes();
+                self.present.remove(&other.id);
+                (is_changed, is_told) = (true, true);
+            }
+            if self
+                .elsewhere
+                .get(&other.id)
+                .is_some_and(|known| other.coming <= known.coming)
+            {
+                continue;
+            }
+            self.remove_elsewhere(other.id);
+            let metadata_bytes = self.metadata_bytes + bytes(&other.metadata);
+            // They may be too many together where each host took as many as it might.
+            if self.present.len() + self.elsewhere.len() < WORKERS_MAX && metadata_bytes <= METADATA_BYTES_MAX {
+                self.metadata_bytes = metadata_bytes;
+                self.elsewhere.insert(other.id, other);
+            }
+        }
+        let is_same =
+            |(one, other): (&HostedWorker, &HostedWorker)| one.id == other.id && one.metadata == other.metadata;
+        is_changed |=
+            before.len() != self.elsewhere.len() || !before.values().zip(self.elsewhere.values()).all(is_same);
+        (is_changed, is_told)
+    }
+}
+
+/// Takes in what other hosts tell, for as long as somebody looks or is there.
+async fn hear(workers: Weak<StoreWorkers>, mut others: watch::Receiver<Vec<HostedWorker>>) {
+    while others.changed().await.is_ok() {
+        let Some(workers) = workers.upgrade() else { return };
+        let heard = others.borrow_and_update().clone();
+        let (is_changed, is_told) = workers.lock().heard(heard, Instant::now());
+        workers.known.cancel();
+        if is_told {
+            workers.tell_others();
+        }
+        if is_changed {
+            workers.changed();
+        }
+    }
+}
+
 impl Workers {
+    /// Those that other hosts are told of, too.
+    pub(crate) fn shared(register: Arc<dyn WorkerRegister>) -> Self {
+        Self {
+            register: Some(register),
+            ..Self::default()
+        }
+    }
+
     /// Those of a store.
     pub(crate) fn of(&self, store: StoreId) -> Arc<StoreWorkers> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +195,22 @@ impl Workers {
         if stores.len().is_power_of_two() {
             stores.retain(|_, workers| workers.strong_count() > 0);
         }
-        let workers = Arc::new(StoreWorkers::default());
+        let workers = match &self.register {
+            None => {
+                let workers = StoreWorkers::default();
+                workers.known.cancel();
+                Arc::new(workers)
+            }
+            Some(register) => {
+                let SharedWorkers { own, others } = register.join(store);
+                let workers = Arc::new(StoreWorkers {
+                    told: Some(own),
+                    ..StoreWorkers::default()
+                });
+                tokio::spawn(hear(Arc::downgrade(&workers), others));
+                workers
+            }
+        };
         stores.insert(store, Arc::downgrade(&workers));
         workers
     }
@@ -106,21 +228,33 @@ impl StoreWorkers {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until it is known whom other hosts have, or that this takes long.
+    pub(crate) async fn known(&self) {
+        let _ = tokio::time::timeout(KNOWN_WITHIN, self.known.cancelled()).await;
+    }
+
     /// All that are there, by id.
     pub(crate) fn inventory(&self) -> Vec<Present> {
         let all = self.lock();
-        let present = all.present.iter().map(|(id, registered)| Present {
+        let own = all.present.iter().map(|(id, registered)| Present {
             id: *id,
             metadata: registered.metadata.clone(),
             last_seen: registered.last_seen,
         });
-        present.collect()
+        let elsewhere = all.elsewhere.values().map(|worker| Present {
+            id: worker.id,
+            metadata: worker.metadata.clone(),
+            last_seen: worker.last_seen,
+        });
+        let mut present: Vec<_> = own.chain(elsewhere).collect();
+        present.sort_unstable_by_key(|worker| worker.id);
+        present
     }
 
     /// Whether a list of them is small.
     pub(crate) fn are_few(&self) -> bool {
         let all = self.lock();
-        all.present.len() <= FEW_WORKERS && all.metadata_bytes <= FEW_BYTES
+        all.present.len() + all.elsewhere.len() <= FEW_WORKERS && all.metadata_bytes <= FEW_BYTES
     }
 
     /// Hears of each change. Of several, once.
@@ -139,28 +273,45 @@ impl StoreWorkers {
         now: Timestamp,
     ) -> Result<WorkerPlace, PresenceRefused> {
         let mut all = self.lock();
-        let before = all.present.get(&id).map_or(0, Registered::metadata_bytes);
+        let (own, other) = (all.present.get(&id), all.elsewhere.get(&id));
+        let before = own.map_or(0, Registered::metadata_bytes) + other.map_or(0, |other| bytes(&other.metadata));
         let metadata_bytes = all.metadata_bytes - before + bytes(&metadata);
-        if all.present.len() >= WORKERS_MAX && !all.present.contains_key(&id) {
+        let is_there = own.is_some() || other.is_some();
+        if all.present.len() + all.elsewhere.len() >= WORKERS_MAX && !is_there {
             return Err(PresenceRefused::TooMany);
         }
         if metadata_bytes > METADATA_BYTES_MAX {
             return Err(PresenceRefused::TooMuchMetadata);
         }
+        // Hosts' clocks need not agree: a host that has heard of the worker counts on.
+        let by_clock = u64::try_from(now.0).unwrap_or_default();
+        let last = own.map(|own| own.coming).max(other.map(|other| other.coming));
+        let coming = by_clock.max(last.map_or(0, |last| last.saturating_add(1)));
+        all.remove_elsewhere(id);
         all.metadata_bytes = metadata_bytes;
         let replaced = CancellationToken::new();
         let registered = Registered {
             metadata,
             last_seen: now,
+            coming,
+            since: Instant::now(),
             replaced: replaced.clone(),
         };
         if let Some(other) = all.present.insert(id, registered) {
             other.replaced.cancel();
         }
         drop(all);
+        self.tell_others();
         self.changed();
         let workers = self.clone();
         Ok(WorkerPlace { workers, id, replaced })
+    }
+
+    fn tell_others(&self) {
+        if let Some(told) = &self.told {
+            // Made while it is locked there, so that what is told last is what was so last.
+            told.send_modify(|told| *told = self.lock().own());
+        }
     }
 
     fn changed(&self) {
@@ -172,8 +323,20 @@ impl WorkerPlace {
     /// Its worker was heard of. Nobody is told.
     pub(crate) fn seen(&self, at: Timestamp) {
         let mut all = self.workers.lock();
-        if let Some(own) = all.present.get_mut(&self.id).filter(|_| !self.replaced.is_cancelled()) {
-            own.last_seen = at;
+        let own = all.present.get_mut(&self.id);
+        let Some(own) = own.filter(|_| !self.replaced.is_cancelled()) else {
+            return;
+        };
+        own.last_seen = at;
+        drop(all);
+        if let Some(told) = &self.workers.told {
+            told.send_if_modified(|told| {
+                let own = told.binary_search_by_key(&self.id, |worker| worker.id);
+                if let Ok(own) = own {
+                    told[own].last_seen = at;
+                }
+                false
+            });
         }
     }
 
@@ -193,65 +356,10 @@ impl Drop for WorkerPlace {
             all.metadata_bytes -= own.metadata_bytes();
         }
         drop(all);
+        self.workers.tell_others();
         self.workers.changed();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn metadata(bytes: usize) -> WorkerMetadata {
-        [("k".to_owned(), "v".repeat(bytes - 1))].into()
-    }
-
-    fn id(number: u128) -> Uuid {
-        Uuid::from_u128(number)
-    }
-
-    #[test]
-    fn a_worker_is_there_until_it_leaves_and_another_of_its_id_takes_its_place() {
-        let stores = Workers::default();
-        let (store, other) = (StoreId(id(1)), StoreId(id(2)));
-        let workers = stores.of(store);
-        let mut changes = workers.changes();
-        let ids = |workers: &StoreWorkers| {
-            workers
-                .inventory()
-                .iter()
-                .map(|one| one.id.as_u128())
-                .collect::<Vec<_>>()
-        };
-        let second = workers.join(id(2), metadata(3), Timestamp(7)).unwrap();
-        let first = workers.join(id(1), metadata(3), Timestamp(7)).unwrap();
-        assert!(changes.has_changed().unwrap() && ids(&stores.of(store)) == [1, 2]);
-        assert!(stores.of(other).inventory().is_empty(), "another store's are others");
-        changes.mark_unchanged();
-        second.seen(Timestamp(9));
-        assert_eq!(workers.inventory()[1].last_seen, Timestamp(9));
-        assert!(!changes.has_changed().unwrap());
-        let instead = workers.join(id(2), metadata(9), Timestamp(8)).unwrap();
-        assert!(second.replaced.is_cancelled() && !instead.replaced.is_cancelled());
-        second.seen(Timestamp(99));
-        drop(second);
-        assert_eq!(workers.inventory()[1].last_seen, Timestamp(8), "it is another's by now");
-        drop((first, instead));
-        assert!(workers.inventory().is_empty() && workers.lock().metadata_bytes == 0);
-    }
-
-    #[test]
-    fn workers_and_what_they_say_of_themselves_are_bounded() {
-        let workers = Workers::default().of(StoreId(id(1)));
-        let large = workers.join(id(0), metadata(METADATA_BYTES_MAX), Timestamp(0)).unwrap();
-        let refused = workers.join(id(1), metadata(1), Timestamp(0)).err();
-        assert_eq!(refused, Some(PresenceRefused::TooMuchMetadata));
-        drop(large);
-        let joined: Vec<WorkerPlace> = (0..WORKERS_MAX)
-            .map(|number| workers.join(id(number as u128), metadata(1), Timestamp(0)).unwrap())
-            .collect();
-        let more = |number| workers.join(id(number), metadata(1), Timestamp(0));
-        assert_eq!(more(1 << 40).err(), Some(PresenceRefused::TooMany));
-        assert!(more(7).is_ok(), "one that takes another's place");
-        drop(joined);
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use super::followed::{FollowedStore, StoreLost};
 use super::follower::{Follower, follow};
 use super::mailbox::{Mailbox, News};
 use super::presence::Workers;
+use super::register::WorkerRegister;
 use crate::budgets::Budget;
 use crate::metrics::Metrics;
 use crate::stores::OpenStores;
@@ -48,14 +49,19 @@ pub(crate) struct Subscription {
 }
 
 impl Live {
-    pub(crate) fn new(stores: Arc<OpenStores>, bus: Arc<dyn MessageBus>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        stores: Arc<OpenStores>,
+        bus: Arc<dyn MessageBus>,
+        workers: Option<Arc<dyn WorkerRegister>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             stores,
             bus,
             metrics,
             common: Budget::new(COMMON_BYTES_MAX),
             followers: Mutex::default(),
-            workers: Workers::default(),
+            workers: workers.map_or_else(Workers::default, Workers::shared),
         }
     }
 

@@ -95,7 +95,7 @@ pub(crate) async fn run<R: Records, A: Answers>(
             }
             Verb::Watch(watched) => {
                 let id = store.id();
-                // Workers are of this process alone: nothing of the store is needed for them.
+                // Nothing of the store is needed for its workers.
                 drop(store);
                 match Box::pin(workers::run(watched, id, live, records, out)).await? {}
             }

@@ -151,7 +151,7 @@ impl Call {
             store,
             out: Outgoing::new(id, lines.clone(), reads),
             lines,
-            live: Live::new(stores, Arc::new(InProcess::default()), metrics.clone()),
+            live: Live::new(stores, Arc::new(InProcess::default()), None, metrics.clone()),
             metrics,
             _dir: dir,
         }

@@ -50,6 +50,7 @@ async fn tell_all<A: Answers>(
     changes: &mut watch::Receiver<u64>,
     out: &Outgoing<A>,
 ) -> Result<Infallible, Failure> {
+    workers.known().await;
     loop {
         changes.borrow_and_update();
         tell(workers, out).await?;

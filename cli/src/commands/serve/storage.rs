@@ -11,7 +11,9 @@ use streamkit_azure::medium::azure::AzureMedium;
 use streamkit_azure::medium::{Media, MediumMeter, MeteredMedium};
 use streamkit_azure::store::{SharedConfig, SharedStores};
 use streamkit_engine::EngineConfig;
+use streamkit_hosts::host::HostId;
 use streamkit_hosts::presence::TableRegister;
+use streamkit_hosts::workers::{TableOfWorkers, Workers};
 use streamkit_server_core::{Limits, MessageBus};
 use uuid::Uuid;
 
@@ -180,6 +182,7 @@ impl Reached {
             ..SharedConfig::new(own)
         };
         let register = TableRegister::new(account.table().clone());
+        let workers = Arc::new(Workers::new(TableOfWorkers::new(account.table().clone(), HostId(own))));
         let link = match hosts {
             Some(settings) => Some(settings.listen(own, register).await?),
             None => None,
@@ -189,7 +192,7 @@ impl Reached {
             let shared = SharedStores::new(config, engine.clone(), bookmarks, media)?;
             let direct = Arc::new(shared.clone());
             let together = link.map(|link| Together::begin(link, direct, limits, bus.clone()));
-            Ok(Served::shared(engine, bus, shared, together))
+            Ok(Served::shared(engine, bus, workers, shared, together))
         })
     }
 }
