@@ -50,7 +50,7 @@ const ENGINE: &[&str] = &[
     "limits",
 ];
 
-const HOSTS: &[&str] = &["forwarding", "link", "presence", "choose", "bus", "host"];
+const HOSTS: &[&str] = &["workers", "forwarding", "link", "presence", "choose", "bus", "host"];
 
 const SERVER: &[&str] = &[
     "http",

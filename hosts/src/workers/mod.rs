@@ -4,10 +4,10 @@
 //! No two clocks have to agree: each host counts by its own, from the read in which it saw a row change. What a host that died has left is there a
 //! little longer than a worker that says nothing.
 
-mod keeper;
 mod known;
 mod row;
 mod table;
+mod told;
 
-pub use keeper::Workers;
 pub use table::TableOfWorkers;
+pub use told::Workers;

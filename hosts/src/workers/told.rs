@@ -37,7 +37,7 @@ impl Workers {
 impl WorkerRegister for Workers {
     fn join(&self, store: StoreId) -> SharedWorkers {
         let ((own, tells), (hears, others)) = (watch::channel(Vec::new()), watch::channel(Vec::new()));
-        let keeper = Keeper {
+        let teller = Teller {
             table: self.table.clone(),
             store,
             begun: Instant::now(),
@@ -46,12 +46,12 @@ impl WorkerRegister for Workers {
             written: None,
             is_reached: true,
         };
-        tokio::spawn(keeper.run(tells, hears));
+        tokio::spawn(teller.run(tells, hears));
         SharedWorkers { own, others }
     }
 }
 
-struct Keeper {
+struct Teller {
     table: TableOfWorkers,
     store: StoreId,
     begun: Instant,
@@ -64,7 +64,7 @@ struct Keeper {
     is_reached: bool,
 }
 
-impl Keeper {
+impl Teller {
     async fn run(mut self, mut own: watch::Receiver<Vec<HostedWorker>>, hears: watch::Sender<Vec<HostedWorker>>) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
