@@ -243,10 +243,10 @@ pub enum OpenError {
         /// `backup`, `restore` or `repair`.
         what: &'static str,
     },
-    /// The stores of this folder are copies of shared ones, and were to be opened as stores of its own.
+    /// The stores of this folder are copies of shared ones, and were to be opened as stores of its own, or others made of them.
     #[error(
         "{} holds copies of stores that several hosts share, and what is written to a copy nobody else sees; serve it with --storage azure, or \
-         choose another directory",
+         choose another directory. A damaged copy is removed, and made anew",
         .0.display()
     )]
     HoldsCopies(PathBuf),

@@ -45,7 +45,7 @@ impl BlobArchive {
 /// them again. Blocks for some disk accesses.
 ///
 /// # Errors
-/// What the operating system says, or a list of what is archived is damaged.
+/// What the operating system says.
 ///
 /// # Panics
 /// Outside of a tokio runtime.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::boundary::backup::{BackupError, ExtentPrefix, LogPrefix, Pieces, Source};
 use crate::directory::extent_file::open_extent;
 use crate::directory::folder::lock_dir;
-use crate::directory::{has_known_format, list_stores, store_dir};
+use crate::directory::{has_known_format, list_stores, refuse_copies, store_dir};
 use crate::disk::{Disk, DiskFile, DiskLock};
 use crate::error::corrupt;
 use crate::error::{OpenError, StorageError};
@@ -34,13 +34,14 @@ impl FolderSource {
     /// Takes the folder for this process.
     ///
     /// # Errors
-    /// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Unfinished`]; [`OpenError::Storage`], also if it is no
-    /// data directory.
+    /// [`OpenError::InUse`]; [`OpenError::NewerFormat`]; [`OpenError::Unfinished`]; [`OpenError::HoldsCopies`]; [`OpenError::Storage`], also if
+    /// it is no data directory.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, OpenError> {
         if !has_known_format(&*disk, dir)? {
             let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no data directory of streamkit");
             return Err(StorageError::io("open", dir, source).into());
         }
+        refuse_copies(&*disk, dir)?;
         let lock = lock_dir(&*disk, dir)?;
         Ok(Self {
             disk,

@@ -215,6 +215,11 @@ pub(crate) fn agree_on_copies(disk: &dyn Disk, dir: &Path, wanted: bool, is_new:
     }
 }
 
+/// Refuses a folder of copies: what is made of it would pass for stores of their own.
+pub(crate) fn refuse_copies(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    agree_on_copies(disk, dir, false, false)
+}
+
 /// Where the folder holds a backup, says durably that it was opened: what is written from now on no backup may replace.
 pub(crate) fn mark_opened(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
     let names = disk.list(dir).map_err(|e| StorageError::io("list", dir, e))?;

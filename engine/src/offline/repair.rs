@@ -12,7 +12,7 @@ use super::verify::verify_store;
 use super::{Damage, Directory, OfflineProgress, SequenceRange};
 use crate::directory::folder::lock_dir;
 use crate::directory::overlap::overlap;
-use crate::directory::{UNFINISHED, is_unused, read_format, replace_format, store_dir, write_format};
+use crate::directory::{UNFINISHED, is_unused, read_format, refuse_copies, replace_format, store_dir, write_format};
 use crate::disk::Disk;
 use crate::error::{OpenError, StorageError};
 use streamkit_record::{LogPosition, Sequence, StoreId};
@@ -122,6 +122,8 @@ pub fn repair_on(
     if overlap(&**disk, dir, target).map_err(|e| StorageError::io("find", target, e))? {
         return Err(refuse("it must not be in the damaged directory, nor around it"));
     }
+    // What is damaged of a copy is made anew from the log that it is a copy of.
+    refuse_copies(&**disk, dir)?;
     let mut directory = Directory::open(disk, dir)?;
     let refused = || refuse("it must be empty, or not exist");
     // Before the lock is made there, which is a file too; and again, since another may have had it.

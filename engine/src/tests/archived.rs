@@ -267,6 +267,20 @@ async fn damage_in_the_archive_is_told_with_its_name_and_is_not_kept() {
 
 /// Snapshots are of another host: nothing in them is taken for granted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_list_of_what_is_archived_concerns_its_store_and_no_other() {
+    let blobs = Arc::new(Blobs::default());
+    let (host, one, ..) = archived(&blobs, u64::MAX);
+    drop(one);
+    host.engine.close().await;
+    let list = Path::new(DIR).join("stores").join(STORE.to_string()).join("archived");
+    crate::disk::replace(&host.disk, &list, b"no list").unwrap();
+    let again = Host::new(host.disk.clone(), &blobs, u64::MAX);
+    let refused = again.engine.open_store(STORE).err();
+    assert!(refused.is_some_and(|error| !error.is_transient()));
+    again.engine.open_store(StoreId(uuid::Uuid::from_u128(77))).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_of_parts_that_do_not_belong_together_is_not_installed() {
     let blobs = Arc::new(Blobs::default());
     let (_first, one, snapshot, rest) = archived(&blobs, u64::MAX);

@@ -175,6 +175,12 @@ async fn a_folder_of_copies_is_never_opened_as_stores_of_its_own_nor_the_other_w
     Engine::open(of_copies(dir.path())).unwrap().close().await;
     let refused = Engine::open(EngineConfig::new(dir.path())).err();
     assert!(matches!(refused, Some(OpenError::HoldsCopies(_))), "{refused:?}");
+    // Nor is anything made of it that could be.
+    let (disk, target) = (Arc::new(Files) as Arc<dyn disk::Disk>, tempfile::tempdir().unwrap());
+    let refused = repair_on(&disk, dir.path(), target.path(), Keep::Newest, &mut |_| ()).err();
+    assert!(matches!(refused, Some(OpenError::HoldsCopies(_))), "{refused:?}");
+    let refused = backup::FolderSource::open(Arc::clone(&disk), dir.path()).err();
+    assert!(matches!(refused, Some(OpenError::HoldsCopies(_))), "{refused:?}");
     // Also one whose first opening was cut short.
     std::fs::remove_file(dir.path().join("format")).unwrap();
     let refused = Engine::open(EngineConfig::new(dir.path())).err();

@@ -72,7 +72,7 @@ impl ArchivedDisk {
     /// one file alone may take more.
     ///
     /// # Errors
-    /// What the operating system says; a list that is damaged.
+    /// What the operating system says of the folder. A list that is damaged is told to whoever opens its store.
     pub fn new(disk: Arc<dyn Disk>, archive: Arc<dyn Archive>, dir: &Path, most: u64) -> io::Result<Self> {
         let stores = list_stores(&*disk, dir).map_err(io::Error::other)?;
         let shared = Shared {
@@ -91,7 +91,10 @@ impl ArchivedDisk {
             files: Arc::default(),
         };
         for store in stores {
-            all.look(&store_dir(dir, store))?;
+            if let Err(error) = all.look(&store_dir(dir, store)) {
+                // Whoever opens it is told again; others are served.
+                tracing::error!(%store, %error, "what is archived of a store is not known here, and it is not served");
+            }
         }
         all.make_room(0, None);
         Ok(all)
