@@ -11,7 +11,7 @@ use streamkit_engine::disk::Disk;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use super::naming::blob_name;
+use crate::ledger::blob_name;
 use crate::log::Call;
 use crate::medium::{Media, Medium, Unanswered};
 

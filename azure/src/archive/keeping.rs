@@ -12,9 +12,8 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::meter::ArchiveMeter;
-use super::naming::blob_name;
 use crate::collector::{Collector, CollectorAction, CollectorEvent, CollectorSettings};
-use crate::ledger::{Bookmark, Content};
+use crate::ledger::{Bookmark, Content, blob_name};
 use crate::log::{Boot, Call, Checkpoint, Now, Place, Said, StoreRoot, is_tombstone};
 use crate::medium::{Medium, Unanswered};
 

@@ -11,7 +11,6 @@ mod begin;
 mod fetching;
 mod keeping;
 mod meter;
-mod naming;
 
 pub(crate) use begin::begin;
 pub use fetching::{BlobArchive, cache};

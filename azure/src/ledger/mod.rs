@@ -3,6 +3,7 @@
 
 mod bookmark;
 mod content;
+mod naming;
 mod turns;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub(crate) use self::bookmark::Bookmark;
 pub(crate) use self::content::Content;
+pub(crate) use self::naming::blob_name;
 use self::turns::Turn;
 pub use self::turns::Turns;
 use crate::log::{Found, GroupId, Ledger, NotApplied, Place, Ruling};

@@ -43,7 +43,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Groups that hosts have pinned at a time, unless they say otherwise.
-    pub(crate) const DEPTH: usize = 1;
+    pub const DEPTH: usize = 1;
 
     /// Whether a body of so many bytes fits into a slot.
     pub(super) fn fits_slot(&self, body: usize) -> bool {

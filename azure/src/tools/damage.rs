@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::medium::{ExtentId, SlotNumber};
+use crate::medium::{BlobName, ExtentId, SlotNumber};
 
 /// A place of a log as it stands in an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +15,8 @@ pub enum LogPlace {
     Manifest(Uuid),
     /// The checkpoint, by its blob.
     Checkpoint(Uuid),
+    /// A sealed extent of the copies or its index file, by its blob.
+    Archive(BlobName),
     /// An extent of the history, or a slot of it.
     History {
         /// Which extent of the log, from 1.
@@ -41,6 +43,7 @@ impl fmt::Display for LogPlace {
             Self::Root => return out.write_str("root"),
             Self::Manifest(blob) => return write!(out, "manifest blob {blob}"),
             Self::Checkpoint(blob) => return write!(out, "checkpoint blob {blob}"),
+            Self::Archive(blob) => return write!(out, "archive blob {blob}"),
             Self::History { ordinal, slot, .. } | Self::Live { ordinal, slot, .. } => (ordinal, slot),
         };
         write!(out, "extent {ordinal}")?;

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use streamkit_engine::Timestamp;
+use streamkit_engine::archive::ArchivedFile;
 
 use super::damage::LogDamage;
 use crate::log::Group;
 use crate::medium::Unanswered;
 
-/// Reads what groups say, from the first one on.
+/// Reads what groups say, from the first one on, and what a checkpoint holds of them.
 pub trait Bodies: Send {
     /// Reads the next group.
     ///
@@ -17,6 +18,12 @@ pub trait Bodies: Send {
 
     /// Groups are missing before the next one.
     fn hide(&mut self);
+
+    /// The archived files without which the state that a checkpoint holds is of no use.
+    ///
+    /// # Errors
+    /// What is wrong with the state.
+    fn archived(&self, state: &Bytes) -> Result<Vec<ArchivedFile>, String>;
 
     /// What was there so far.
     fn count(&self) -> BodyCount;
@@ -50,7 +57,9 @@ pub struct LogReport {
     pub unproven_groups: u64,
     /// Bodies in blobs.
     pub body_blobs: u64,
-    /// Bytes of slots and bodies.
+    /// Archived files of the copies that the checkpoint lists.
+    pub archived_files: u64,
+    /// Bytes of slots, bodies and archived files.
     pub bytes: u64,
     /// What stood in groups that count.
     pub count: BodyCount,
@@ -69,9 +78,9 @@ pub struct LogReport {
 /// How far a check is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VerifyProgress {
-    /// Extents that are checked.
-    pub extents: u64,
-    /// Extents of the history and one.
+    /// Extents and archived files that are checked.
+    pub checked: u64,
+    /// Extents of the history and one, and archived files.
     pub of: u64,
     /// Bytes read.
     pub bytes: u64,

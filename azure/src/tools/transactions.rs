@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use streamkit_engine::archive::ArchivedFile;
 use streamkit_engine::format::transaction::{
     Kind, Section, TransactionHeader, check_metadata, check_structure, open_transaction, sections,
 };
 
 use super::report::{Bodies, BodyCount};
+use crate::ledger::Content;
 use crate::log::Group;
 
 /// Segments whose heads are followed.
@@ -104,6 +106,11 @@ impl Bodies for Transactions {
     fn hide(&mut self) {
         self.next = None;
         self.heads.clear();
+    }
+
+    fn archived(&self, state: &Bytes) -> Result<Vec<ArchivedFile>, String> {
+        let content = Content::decode(state).map_err(|why| why.to_string())?;
+        Ok(content.snapshot.files().collect())
     }
 
     fn count(&self) -> BodyCount {

@@ -1,4 +1,5 @@
-//! Checks a whole log: root, history and live extents, each group and its body, and what the checkpoint says of its place.
+//! Checks a whole log: root, history and live extents, each group and its body, what the checkpoint says of its place, and the archived files
+//! that it lists.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +10,13 @@ use super::history::whole_history;
 use super::patience::patiently;
 use super::report::{Bodies, LogReport, LogUnread, VerifyProgress};
 use super::walk::{Last, SlotSays, Walk};
-use crate::log::{Checkpoint, CheckpointAt, HistoryExtent, Place, SealedExtent, Settings, StoreRoot, is_tombstone};
+use crate::log::{Checkpoint, CheckpointAt, HistoryExtent, Place, SealedExtent, StoreRoot, is_tombstone};
 use crate::medium::{ExtentId, Medium, RowsEnd, SlotNumber, Unanswered};
 
 /// Bytes that a read of an extent asks for.
 const READ: usize = 4 << 20;
 /// Slots behind one that cannot be read at which reading is tried again.
 const SKIPS: u64 = 64;
-/// Groups that a host has pinned at a time.
-const DEPTH: u64 = Settings::DEPTH as u64;
 /// How often collectors may move the extent that is being read to the history.
 const MOVES: u32 = 16;
 
@@ -29,7 +28,9 @@ enum Behind {
     Gone(ExtentId, SlotNumber),
 }
 
-/// Checks the whole log of a store, also while hosts write it and collectors move it: what is behind the last group of now is not looked at.
+/// Checks the whole log of a store and the archived files of its copies, also while hosts write it and collectors move it: what is behind the last
+/// group of now is not looked at. `depth` is the [`Settings::depth`](crate::log::Settings::depth) of the hosts that wrote it, which is written nowhere: it tells which slots may
+/// be missing for a while, and which groups may be void.
 ///
 /// # Errors
 /// [`LogUnread`]; damage is no error, and stands in the report.
@@ -38,19 +39,25 @@ enum Behind {
 /// It only reads.
 pub async fn verify(
     medium: &dyn Medium,
+    depth: usize,
     bodies: &mut dyn Bodies,
     progress: &mut (dyn FnMut(VerifyProgress) + Send),
 ) -> Result<LogReport, LogUnread> {
     let mut walk = Walk {
         medium,
         bodies,
+        depth,
         report: LogReport::default(),
         last: Last::Known(None),
         unproven: Vec::new(),
         time: Timestamp(i64::MIN),
+        archived: Vec::new(),
     };
     if let Some(root) = walk.root().await? {
         let checkpoint = walk.checkpoint(&root).await?;
+        if let Some((at, checkpoint)) = &checkpoint {
+            walk.list_archive(*at, checkpoint);
+        }
         let mut wanted = checkpoint.map(|(at, checkpoint)| Wanted {
             at,
             checkpoint,
@@ -63,6 +70,7 @@ pub async fn verify(
                 "it is of a place that the log does not have",
             );
         }
+        walk.archive(progress).await?;
     }
     walk.report.count = walk.bodies.count();
     Ok(walk.report)
@@ -142,8 +150,8 @@ impl Walk<'_> {
         loop {
             let of = root.live.ordinal;
             progress(VerifyProgress {
-                extents: ordinal - 1,
-                of: of.max(ordinal),
+                checked: ordinal - 1,
+                of: of.max(ordinal) + self.archived.len() as u64,
                 bytes: self.report.bytes,
             });
             let behind = match ordinal < of {
@@ -335,7 +343,7 @@ impl Walk<'_> {
             let mut is_missed = false;
             for (slot, bytes) in rows.rows {
                 // So few slots behind a missing one are not part of the log yet; more are never sent before it is there.
-                if slot != next && slot.0 - next.0 < DEPTH {
+                if slot != next && slot.0 - next.0 < self.depth as u64 {
                     break;
                 }
                 if slot != next {

@@ -1,6 +1,7 @@
 //! What a walk over a log knows: the place, the chain of groups behind it, and what was wrong.
 
 use streamkit_engine::Timestamp;
+use streamkit_engine::archive::ArchivedFile;
 
 use super::damage::{LogDamage, LogPlace};
 use super::patience::patiently;
@@ -37,11 +38,15 @@ pub(super) enum SlotSays {
 pub(super) struct Walk<'a> {
     pub medium: &'a dyn Medium,
     pub bodies: &'a mut dyn Bodies,
+    /// Groups that hosts have pinned at a time, at most.
+    pub depth: usize,
     pub report: LogReport,
     pub last: Last,
-    /// Groups since it is hidden.
+    /// Groups since it is hidden, and the last one before, where that may still count.
     pub unproven: Vec<GroupId>,
     pub time: Timestamp,
+    /// Archived files that are to be checked.
+    pub archived: Vec<ArchivedFile>,
 }
 
 impl Walk<'_> {
@@ -85,12 +90,14 @@ impl Walk<'_> {
         };
         let is_certain = match self.last {
             Last::Known(last) if group.predecessor != last => {
-                self.report.void_groups += 1;
-                // How many groups hosts had pinned at a time is written nowhere.
-                if !group.may_be_void(usize::MAX) {
-                    self.damage(place, "it was made behind a group that is not there any more");
+                if group.may_be_void(self.depth) {
+                    self.report.void_groups += 1;
+                    return Ok(SlotSays::GoOn);
                 }
-                return Ok(SlotSays::GoOn);
+                self.hide(place, "it was made behind a group that is not there any more");
+                // Those behind it name this one, or the last one before what is gone.
+                self.unproven.extend(last);
+                false
             }
             Last::Known(_) => true,
             Last::Hidden => group.predecessor.is_some_and(|before| self.unproven.contains(&before)),

@@ -8,8 +8,9 @@ use streamkit_azure::account::Account;
 use streamkit_azure::archive::{Archiving, cache};
 use streamkit_azure::log::Settings;
 use streamkit_azure::medium::azure::AzureMedium;
-use streamkit_azure::medium::{Media, Medium as _};
+use streamkit_azure::medium::{BlobKind, BlobName, Media, Medium as _};
 use streamkit_azure::store::{SharedConfig, SharedStores};
+use streamkit_azure::tools::{LogPlace, LogReport, Transactions, verify};
 use streamkit_engine::archive::ArchivedDisk;
 use streamkit_engine::limits::EXTENT_BYTES_MIN;
 use streamkit_engine::*;
@@ -256,4 +257,90 @@ async fn a_host_archives_while_others_and_itself_write() {
     assert_eq!(all(&one).await, wanted);
     let three = Host::new(&emulator.account, most);
     assert_eq!(all(&three).await, wanted);
+}
+
+async fn verified(account: &Arc<Account>) -> LogReport {
+    let medium = AzureMedium::new(account.clone(), STORE);
+    verify(&medium, Settings::DEPTH, &mut Transactions::default(), &mut |_| {})
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_of_the_account_finds_each_damage_of_an_archived_file() {
+    let emulator = OnEmulator::new().await;
+    let one = Host::new(&emulator.account, u64::MAX);
+    fill(&one, 60).await;
+    let one = one.restarted(&emulator.account, u64::MAX).await;
+    one.store().await.status().await.unwrap();
+    assert_eq!(one.stores.archive(STORE).await, Ok(true));
+    let blobs = emulator.account.blobs();
+    let names = blobs.list("", 1000).await.unwrap();
+    let is_archived = |name: &&String| name.contains(".extent.") || name.contains(".index.");
+    let names: Vec<_> = names.iter().filter(is_archived).collect();
+    let whole = verified(&emulator.account).await;
+    assert_eq!(whole.damage, []);
+    assert_eq!(whole.archived_files, names.len() as u64);
+    let [extent, index] = [".extent.", ".index."].map(|kind| *names.iter().find(|name| name.contains(kind)).unwrap());
+    let foreign = names.iter().rfind(|name| name.contains(".extent.")).unwrap();
+    for name in [extent, index] {
+        let good = blobs.get(name).await.unwrap().unwrap();
+        let mut flipped = good.to_vec();
+        flipped[5000] ^= 1;
+        let foreign = blobs.get(foreign).await.unwrap().unwrap();
+        let bad = [None, Some(good.slice(1..)), Some(flipped.into()), Some(foreign)];
+        for (case, bad) in bad.into_iter().enumerate() {
+            blobs.delete(name).await.unwrap();
+            if let Some(bad) = bad {
+                blobs.put(name, bad).await.unwrap();
+            }
+            let report = verified(&emulator.account).await;
+            let kind = match name == extent {
+                true => BlobKind::Extent,
+                false => BlobKind::Index,
+            };
+            let id = name.rsplit('.').next().unwrap().parse().unwrap();
+            let places: Vec<_> = report.damage.iter().map(|damage| damage.place).collect();
+            assert_eq!(
+                places,
+                [LogPlace::Archive(BlobName { kind, id })],
+                "{case}: {:?}",
+                report.damage
+            );
+            assert!(report.damage[0].to_string().contains(&id.to_string()));
+        }
+        blobs.delete(name).await.unwrap();
+        blobs.put(name, good).await.unwrap();
+    }
+    assert_eq!(verified(&emulator.account).await, whole);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_of_the_account_finds_no_damage_while_hosts_write_and_archive() {
+    let emulator = OnEmulator::new().await;
+    let one = Host::new(&emulator.account, u64::MAX);
+    let two = Host::new(&emulator.account, u64::MAX);
+    fill(&one, 1).await;
+    let (mut rounds, mut checked) = (0, 0);
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let archives = async {
+        while rounds < 2 {
+            rounds += usize::from(one.stores.archive(STORE).await.unwrap());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let checks = async {
+        loop {
+            let is_last = is_done.load(std::sync::atomic::Ordering::Relaxed);
+            let report = verified(&emulator.account).await;
+            assert_eq!(report.damage, []);
+            checked = report.archived_files;
+            if is_last {
+                break;
+            }
+        }
+    };
+    tokio::join!(fill(&one, 200), fill(&two, 200), archives, checks);
+    assert!(checked > 0);
 }

@@ -67,7 +67,7 @@ async fn refuses(host: &Host) -> String {
 
 async fn verify_finds(emulator: &OnEmulator) {
     let medium = AzureMedium::new(Arc::clone(&emulator.account), STORE);
-    let report = verify(&medium, &mut Transactions::default(), &mut |_| {})
+    let report = verify(&medium, Settings::DEPTH, &mut Transactions::default(), &mut |_| {})
         .await
         .unwrap();
     assert!(report.damaged > 0, "{report:?}");
@@ -143,6 +143,7 @@ async fn hosts_that_went_on_from_two_ends_of_a_log_are_told_as_soon_as_one_sees_
     append(&one, "behind what is gone".to_owned()).await.unwrap();
     let said = refuses(&two).await;
     assert!(said.contains("slot 11"), "{said}");
+    verify_finds(&emulator).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,6 +49,8 @@ pub struct Twist {
     pub other_predecessor: bool,
     /// The checkpoint names another group.
     pub other_checkpoint: bool,
+    /// The groups that do not count were made behind those of another start.
+    pub other_start: bool,
 }
 
 impl LaidOut {
@@ -98,7 +100,10 @@ impl LaidOut {
                     extent: *extent,
                     slot,
                     predecessor: match is_void {
-                        true => Some(GroupId { number: 9_999, ..id }),
+                        true => Some(GroupId {
+                            by: boots[(number as usize + usize::from(twist.other_start)) % 2],
+                            number: 9_999,
+                        }),
                         false => last,
                     },
                     time: Timestamp(if is_last && twist.time_goes_back { 5 } else { time }),

@@ -13,13 +13,14 @@ use streamkit_azure::medium::{
     BlobKind, BlobName, Created, ExtentId, Inserted, Medium, MediumCall, MediumMeter, MeteredMedium, Put, Root,
     RootVersion, Rows, SlotNumber, Swapped, Unanswered,
 };
-use streamkit_azure::tools::{Bodies, BodyCount, LogPlace, LogReport, LogUnread, Trial};
+use streamkit_azure::tools::{Bodies, BodyCount, LogPlace, LogReport, LogUnread, Transactions, Trial};
 use streamkit_azure::tools::{FoundStores, StoreState, delete, measure, sample, standing, stores, verify};
+use streamkit_engine::archive::ArchivedFile;
 use streamkit_engine::{StoreId, Timestamp};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::laid_out::{EXTENTS, HISTORY, LaidOut, SLOTS, Twist, large_body};
+use crate::laid_out::{EXTENTS, HISTORY, LaidOut, SLOTS, Twist, VOID, large_body};
 use crate::support::{OnEmulator, key};
 
 /// Counts groups, and refuses a body that says so.
@@ -40,13 +41,22 @@ impl Bodies for Counting {
         self.hidden += 1;
     }
 
+    fn archived(&self, _: &Bytes) -> Result<Vec<ArchivedFile>, String> {
+        Ok(Vec::new())
+    }
+
     fn count(&self) -> BodyCount {
         self.count
     }
 }
 
+/// What hosts have pinned that may lay such groups out as do not count.
+const DEPTH: usize = 2;
+
 async fn verified(medium: &dyn Medium) -> LogReport {
-    verify(medium, &mut Counting::default(), &mut |_| {}).await.unwrap()
+    verify(medium, DEPTH, &mut Counting::default(), &mut |_| {})
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -54,7 +64,7 @@ async fn a_whole_log_has_no_damage_and_is_counted_from_its_first_group_to_its_la
     let on = OnEmulator::new().await;
     let laid = LaidOut::new(&on).await;
     let mut told = Vec::new();
-    let report = verify(&laid.medium, &mut Counting::default(), &mut |progress| {
+    let report = verify(&laid.medium, DEPTH, &mut Counting::default(), &mut |progress| {
         told.push(progress)
     })
     .await
@@ -70,12 +80,12 @@ async fn a_whole_log_has_no_damage_and_is_counted_from_its_first_group_to_its_la
         (Some(Timestamp(2_000)), Some(Timestamp(21_000)))
     );
     assert!(
-        told.windows(2).all(|pair| pair[0].extents < pair[1].extents),
+        told.windows(2).all(|pair| pair[0].checked < pair[1].checked),
         "{told:?}"
     );
     // A store whose last slot is empty, and none at all.
     let none = AzureMedium::new(on.account.clone(), StoreId(Uuid::new_v4()));
-    let missing = verify(&none, &mut Counting::default(), &mut |_| {}).await;
+    let missing = verify(&none, DEPTH, &mut Counting::default(), &mut |_| {}).await;
     assert_eq!(missing.unwrap_err(), LogUnread::NoStore);
 }
 
@@ -218,6 +228,59 @@ async fn what_does_not_fit_together_is_told_by_its_place() {
             report.damage
         );
     }
+}
+
+#[tokio::test]
+async fn a_group_behind_one_that_is_not_there_is_damage_unless_hosts_may_have_pinned_both() {
+    let on = OnEmulator::new().await;
+    for (other_start, depth) in [(false, 1), (true, 1), (true, DEPTH)] {
+        let twist = Twist {
+            other_start,
+            ..Twist::default()
+        };
+        let laid = LaidOut::twisted(&on, twist).await;
+        let report = verify(&laid.medium, depth, &mut Counting::default(), &mut |_| {})
+            .await
+            .unwrap();
+        let slot = Some(SlotNumber(VOID));
+        let places: Vec<_> = (1..=EXTENTS)
+            .map(|ordinal| match laid.history.get(ordinal as usize - 1) {
+                Some(&listed) => LogPlace::History {
+                    ordinal,
+                    blob: listed.blob,
+                    slot,
+                },
+                None => LogPlace::Live {
+                    ordinal,
+                    extent: laid.extents[ordinal as usize - 1],
+                    slot,
+                },
+            })
+            .collect();
+        let told: Vec<_> = report.damage.iter().map(|damage| damage.place).collect();
+        assert_eq!(told, places, "{:?}", report.damage);
+        assert!(report.damage[0].what.contains("behind a group that is not there"));
+        // Those behind it name the last group before it.
+        assert_eq!(
+            (report.groups, report.unproven_groups, report.void_groups),
+            (16, EXTENTS, 0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_with_a_state_that_no_host_begins_with_is_damaged() {
+    let on = OnEmulator::new().await;
+    let laid = LaidOut::new(&on).await;
+    let report = verify(&laid.medium, DEPTH, &mut Transactions::default(), &mut |_| {})
+        .await
+        .unwrap();
+    let place = LogPlace::Checkpoint(laid.checkpoint_blob);
+    assert!(
+        report.damage.iter().any(|damage| damage.place == place),
+        "{:?}",
+        report.damage
+    );
 }
 
 fn partition(laid: &LaidOut, extent: usize) -> TableKey {

@@ -153,6 +153,7 @@ fn an_account_is_made_ready_and_its_stores_are_listed_described_checked_and_reck
     let whole = on.line(&["verify", &name(store)]);
     assert_eq!((&whole["transactions"], &whole["entries"]), (&2.into(), &2.into()));
     assert_eq!((&whole["damaged"], &whole["last_time"]), (&0.into(), &2000.into()));
+    assert_eq!(whole["archived_files"], 0);
     let cost = on.line(&["cost", &name(store), "--price-table-gb", "0", "--groups", "1"]);
     assert_eq!(cost["sampled_groups"], 1);
     assert!(cost["monthly_cost"].as_f64().unwrap() >= 0.0 && !cost["assumed"][0].is_null());

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::json;
+use streamkit_azure::log::Settings;
 use streamkit_azure::medium::azure::AzureMedium;
 use streamkit_azure::tools::{LogReport, Transactions, verify};
 use streamkit_engine::StoreId;
@@ -35,11 +36,16 @@ impl Verify {
             true => ProgressBar::new(0),
             false => ProgressBar::hidden(),
         };
-        let checked = verify(&medium, &mut Transactions::default(), &mut |progress| {
-            bar.set_length(progress.of);
-            bar.set_position(progress.extents);
-            bar.set_message(HumanBytes(progress.bytes).to_string());
-        })
+        let checked = verify(
+            &medium,
+            Settings::DEPTH,
+            &mut Transactions::default(),
+            &mut |progress| {
+                bar.set_length(progress.of);
+                bar.set_position(progress.checked);
+                bar.set_message(HumanBytes(progress.bytes).to_string());
+            },
+        )
         .await;
         bar.finish_and_clear();
         let report = checked?;
@@ -74,6 +80,7 @@ fn as_json(store: Uuid, report: &LogReport) -> serde_json::Value {
         "unproven_groups": report.unproven_groups,
         "transactions": report.count.transactions,
         "entries": report.count.entries,
+        "archived_files": report.archived_files,
         "bytes": report.bytes,
         "first_time": report.first_time.map(|time| time.0),
         "last_time": report.last_time.map(|time| time.0),
@@ -85,12 +92,13 @@ fn as_json(store: Uuid, report: &LogReport) -> serde_json::Value {
 
 fn print(out: &mut Out, store: Uuid, report: &LogReport) -> Result<(), Failure> {
     out.text(format_args!(
-        "store {store}: {}, {}, {}, {}, {} void",
+        "store {store}: {}, {}, {}, {}, {} void, {}",
         counted(report.extents, "extent"),
         counted(report.groups, "group"),
         counted(report.count.transactions, "transaction"),
         counted(report.count.entries, "entry"),
-        report.void_groups
+        report.void_groups,
+        counted(report.archived_files, "archived file")
     ))?;
     if let (Some(first), Some(last)) = (report.first_time, report.last_time) {
         out.text(format_args!("  committed from {} to {}", time(first.0), time(last.0)))?;

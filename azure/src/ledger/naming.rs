@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::medium::{BlobKind, BlobName};
 
 /// The blob of a file. Other bytes have another name: hosts that do not agree, by a mistake, harm none but themselves.
-pub(super) fn blob_name(file: &ArchivedFile) -> BlobName {
+pub(crate) fn blob_name(file: &ArchivedFile) -> BlobName {
     let kind = match file.part {
         FilePart::Groups => BlobKind::Extent,
         FilePart::Index => BlobKind::Index,
