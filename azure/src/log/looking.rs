@@ -229,6 +229,10 @@ impl<L: Ledger> SharedLog<L> {
             BacklogEnd::Early => {}
             BacklogEnd::Tail(began) => self.at_tail(began),
         }
+        // The rows may be older than the answer that the first pinned group has landed behind them.
+        if !matches!(self.phase, Phase::Failed(_)) {
+            self.commit_landed();
+        }
     }
 
     /// A read that began at this turn found the end of the log.

@@ -61,7 +61,8 @@ impl<L: Ledger> SharedLog<L> {
         }
     }
 
-    fn commit_landed(&mut self) {
+    /// Commits the first pinned groups, as far as they are in their slots.
+    pub(super) fn commit_landed(&mut self) {
         while let Some(Standing::Landed) = self.flight.0.front().map(|pinned| &pinned.standing) {
             if !self.commit_first() {
                 return;

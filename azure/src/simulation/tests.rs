@@ -426,3 +426,28 @@ fn a_seal_is_sent_once_the_extent_that_it_names_is_there() {
     assert_eq!(place, Place { ordinal: 3, ..place });
     assert!(rig.storage.extents.len() >= 3);
 }
+
+#[test]
+fn a_group_that_has_landed_is_acknowledged_as_soon_as_a_look_has_told_of_the_one_before_it() {
+    let mut rig = Rig::open(Settings {
+        depth: 2,
+        ..Settings::default()
+    });
+    rig.ask(1, 10_000);
+    rig.ask(2, 10_000);
+    let (second, first) = (rig.calls.pop().unwrap(), rig.calls.pop().unwrap());
+    rig.carry_out(first.1);
+    rig.said(first.0, Ok(Said::Inserted(Inserted::Taken)));
+    let (look, read) = rig.calls.pop().expect("a look");
+    let rows = rig.carry_out(read);
+    let landed = rig.carry_out(second.1);
+    rig.said(second.0, Ok(landed));
+    assert!(rig.told.is_empty());
+    rig.said(look, Ok(rows));
+    let told: Vec<_> = rig
+        .told
+        .iter()
+        .map(|(caller, told)| (caller.0, matches!(told, Told::Durable(_))))
+        .collect();
+    assert_eq!(told, [(1, true), (2, true)]);
+}
