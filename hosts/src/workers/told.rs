@@ -1,19 +1,27 @@
 //! Tells other hosts which workers this one has, and hears which they have.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use streamkit_azure::account::CallError;
 use streamkit_engine::StoreId;
 use streamkit_server_core::{HostedWorker, SharedWorkers, WorkerRegister};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::known::Known;
 use super::row;
 use super::table::TableOfWorkers;
 
-/// How often the rows of others are read.
+/// How often the rows of others are read, of one store.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Stores that are looked at so often. Of more, each is looked at less often: a host makes that many reads a second, whoever asks for however many stores.
+const STORES_A_LOOK: usize = 100;
+
+/// Stores of which a host shares the workers. Those of more are known to their own host alone; with more, a row would not be changed in time.
+const STORES_MAX: usize = 500;
 
 /// How often a host changes its row, though its workers are the same.
 const RENEW: Duration = Duration::from_secs(5);
@@ -25,19 +33,31 @@ const CALL: Duration = Duration::from_secs(4);
 #[derive(Clone, Debug)]
 pub struct Workers {
     table: TableOfWorkers,
+    /// How many stores are shared now.
+    stores: Arc<AtomicUsize>,
 }
 
 impl Workers {
     /// In a table that is there.
     pub fn new(table: TableOfWorkers) -> Self {
-        Self { table }
+        Self {
+            table,
+            stores: Arc::default(),
+        }
     }
 }
 
 impl WorkerRegister for Workers {
     fn join(&self, store: StoreId) -> SharedWorkers {
         let ((own, tells), (hears, others)) = (watch::channel(Vec::new()), watch::channel(Vec::new()));
+        let place = StorePlace(self.stores.clone());
+        if place.0.fetch_add(1, Ordering::Relaxed) >= STORES_MAX {
+            tracing::warn!(%store, "the workers of more than {STORES_MAX} stores are asked for: those of this one are known to this host alone");
+            // Both ends go: nobody is told, and nothing is heard.
+            return SharedWorkers { own, others };
+        }
         let teller = Teller {
+            place,
             table: self.table.clone(),
             store,
             begun: Instant::now(),
@@ -51,7 +71,25 @@ impl WorkerRegister for Workers {
     }
 }
 
+/// One of the stores that are shared, until it is dropped.
+struct StorePlace(Arc<AtomicUsize>);
+
+impl StorePlace {
+    /// How often the store is looked at now.
+    fn period(&self) -> Duration {
+        let stores = self.0.load(Ordering::Relaxed);
+        LOOK * u32::try_from(stores.div_ceil(STORES_A_LOOK).max(1)).unwrap_or(u32::MAX)
+    }
+}
+
+impl Drop for StorePlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 struct Teller {
+    place: StorePlace,
     table: TableOfWorkers,
     store: StoreId,
     begun: Instant,
@@ -66,8 +104,7 @@ struct Teller {
 
 impl Teller {
     async fn run(mut self, mut own: watch::Receiver<Vec<HostedWorker>>, hears: watch::Sender<Vec<HostedWorker>>) {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = Instant::now();
         loop {
             let is_look = tokio::select! {
                 changed = own.changed() => match changed {
@@ -75,8 +112,11 @@ impl Teller {
                     // Nobody looks any more, or is there.
                     Err(_) => break,
                 },
-                _ = looks.tick() => true,
+                () = sleep_until(next) => true,
             };
+            if is_look {
+                next = Instant::now() + self.place.period();
+            }
             let mut done = self.tell(&mut own, is_look).await;
             let is_read = is_look && done.is_ok();
             if is_read {
@@ -146,4 +186,18 @@ impl Teller {
 async fn within<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
     let done = timeout(CALL, call).await;
     done.unwrap_or_else(|_| Err(CallError::Unknown(format!("no answer within {CALL:?}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::known::GONE;
+    use super::*;
+
+    #[test]
+    fn a_host_reads_no_more_for_many_stores_and_changes_each_row_in_time() {
+        let period = |stores| StorePlace(Arc::new(AtomicUsize::new(stores))).period();
+        assert_eq!((period(1), period(100), period(101)), (LOOK, LOOK, LOOK * 2));
+        // A renewal may miss a look, and a look a renewal.
+        assert!(RENEW.max(period(STORES_MAX)) * 2 < GONE);
+    }
 }

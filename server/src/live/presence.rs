@@ -174,6 +174,10 @@ async fn hear(workers: Weak<StoreWorkers>, mut others: watch::Receiver<Vec<Hoste
             workers.changed();
         }
     }
+    // Nothing is to be heard of this store.
+    if let Some(workers) = workers.upgrade() {
+        workers.known.cancel();
+    }
 }
 
 impl Workers {
