@@ -20,6 +20,10 @@ use crate::medium::{Medium, Unanswered};
 /// A round that takes longer is given up; the next one begins anew.
 const ROUND: Duration = Duration::from_secs(300);
 
+/// What is said of a root that was replaced by an older one. Hosts that are at work go on, and those that start find neither history nor tail.
+const WENT_BACK: &str = "the root of the store is one of before: somebody has put it back, and no host that starts can read the store; put \
+                         the last one back, and keep a copy of this host's folder";
+
 /// When a host archives what is new in a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Archiving {
@@ -52,6 +56,8 @@ pub(crate) struct Archiver {
     last: Option<Place>,
     /// A checkpoint of the log, and how far the copy was when this host saw it first.
     seen: Option<(Place, LogPosition)>,
+    /// The live extent and the checkpoint of the last root.
+    root: (u64, Option<Place>),
 }
 
 impl Archiver {
@@ -70,6 +76,7 @@ impl Archiver {
             meter,
             last: None,
             seen: None,
+            root: (0, None),
         }
     }
 
@@ -100,6 +107,11 @@ impl Archiver {
             return Ok(false);
         }
         let root = StoreRoot::decode(&root.bytes).map_err(|why| why.to_string())?;
+        let now = (root.live.ordinal, root.checkpoint.map(|at| at.place));
+        if now.0 < self.root.0 || now.1 < self.root.1 {
+            return Err(WENT_BACK.to_owned());
+        }
+        self.root = now;
         if !self.is_due(&root, bookmark.place, replica.tail()) {
             self.last = Some(bookmark.place);
             return Ok(false);

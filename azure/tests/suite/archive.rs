@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use streamkit_azure::account::Account;
 use streamkit_azure::archive::{Archiving, cache};
-use streamkit_azure::log::Settings;
+use streamkit_azure::log::{Settings, StoreRoot};
 use streamkit_azure::medium::azure::AzureMedium;
-use streamkit_azure::medium::{BlobKind, BlobName, Media, Medium as _};
+use streamkit_azure::medium::{BlobKind, BlobName, Media, Medium as _, Root, Swapped};
 use streamkit_azure::store::{SharedConfig, SharedStores};
 use streamkit_azure::tools::{LogPlace, LogReport, Transactions, verify};
 use streamkit_engine::archive::ArchivedDisk;
@@ -34,6 +35,11 @@ impl Host {
     }
 
     fn again(account: &Arc<Account>, most: u64, dir: tempfile::TempDir) -> Self {
+        Self::every(Archiving::default().period, account, most, dir)
+    }
+
+    /// One that archives so often by itself.
+    fn every(period: Duration, account: &Arc<Account>, most: u64, dir: tempfile::TempDir) -> Self {
         let account = account.clone();
         let media: Media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
         let copies = dir.path().join("copies");
@@ -51,6 +57,7 @@ impl Host {
         let config = SharedConfig {
             log,
             archive: Some(Archiving {
+                period,
                 groups: 1,
                 ..Archiving::default()
             }),
@@ -134,6 +141,41 @@ async fn a_host_with_an_empty_disk_opens_a_store_of_many_extents_with_a_few_requ
     assert_eq!(all(&two).await, all(&one).await);
     let three = Host::new(&proxied.account, u64::MAX);
     assert_eq!(all(&three).await, all(&one).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_at_work_tells_that_the_root_was_put_back() {
+    let emulator = OnEmulator::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::every(Duration::from_millis(50), &emulator.account, u64::MAX, dir);
+    let medium = AzureMedium::new(emulator.account.clone(), STORE);
+    let checkpoint = |root: &Root| StoreRoot::decode(&root.bytes).unwrap().checkpoint.map(|at| at.place);
+    let mut roots: Vec<Root> = Vec::new();
+    // Each hundred and sixty entries, a bookmark is left.
+    while roots.len() < 2 {
+        fill(&host, 170).await;
+        let root = medium.read_root().await.unwrap().unwrap();
+        if checkpoint(&root).is_some() && roots.last().is_none_or(|last| checkpoint(last) < checkpoint(&root)) {
+            roots.push(root);
+        }
+    }
+    let failed = || host.stores.figures().unwrap().shared.unwrap().archive.unwrap().failed;
+    assert_eq!(failed(), 0);
+    let swap = || async {
+        let now = medium.read_root().await.unwrap().unwrap();
+        medium
+            .swap_root(Some(now.version), roots[0].bytes.clone())
+            .await
+            .unwrap()
+    };
+    while !matches!(swap().await, Swapped::Done(_)) {}
+    for _ in 0..100 {
+        fill(&host, 170).await;
+        if failed() > 0 {
+            return;
+        }
+    }
+    panic!("nobody was told");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
