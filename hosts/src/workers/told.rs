@@ -51,8 +51,14 @@ impl WorkerRegister for Workers {
     fn join(&self, store: StoreId) -> SharedWorkers {
         let ((own, tells), (hears, others)) = (watch::channel(Vec::new()), watch::channel(Vec::new()));
         let place = StorePlace(self.stores.clone());
-        if place.0.fetch_add(1, Ordering::Relaxed) >= STORES_MAX {
-            tracing::warn!(%store, "the workers of more than {STORES_MAX} stores are asked for: those of this one are known to this host alone");
+        let others_shared = place.0.fetch_add(1, Ordering::Relaxed);
+        if others_shared >= STORES_MAX {
+            // Whoever asks for many more writes no line for each.
+            if others_shared == STORES_MAX {
+                tracing::warn!(
+                    "the workers of more than {STORES_MAX} stores are asked for: those of further ones are known to this host alone"
+                );
+            }
             // Both ends go: nobody is told, and nothing is heard.
             return SharedWorkers { own, others };
         }
