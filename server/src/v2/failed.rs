@@ -133,7 +133,7 @@ fn not_written(error: &AppendError) -> CallError {
         Rejection::Busy(busy) => of(Code::Overloaded, Class::Transient).after(busy.retry_after),
         Rejection::TooManyLeases => of(Code::TooManyLeases, Class::Transient),
         Rejection::DiskFull => of(Code::DiskFull, Class::Transient),
-        Rejection::Storage(StorageError::StoreDeleted(_)) => of(Code::StoreUnavailable, Class::Permanent),
+        Rejection::Storage(StorageError::StoreDeleted(_)) => of(Code::StoreDeleted, Class::Permanent),
         Rejection::NotReady(_) | Rejection::Storage(_) => of(Code::NotWritable, Class::Transient),
         _ => of(Code::Invalid, Class::Permanent),
     }
@@ -154,7 +154,7 @@ fn not_read(error: &ReadError) -> CallError {
         ReadError::Storage(StorageError::Deleted(path)) => {
             of(Code::Removed, Class::Permanent).with(&Details::Removed(path.clone()))
         }
-        ReadError::Storage(StorageError::StoreDeleted(_)) => of(Code::StoreUnavailable, Class::Permanent),
+        ReadError::Storage(StorageError::StoreDeleted(_)) => of(Code::StoreDeleted, Class::Permanent),
         ReadError::Storage(StorageError::OtherLog) => of(Code::OtherLog, Class::Permanent),
         _ => of(Code::StoreUnavailable, Class::Transient),
     }

@@ -58,6 +58,7 @@ codes! {
     INVALID = 20 "invalid" 1 Nothing,
     UNKNOWN_FIELD = 21 "unknown_field" 1 Name,
     UNKNOWN_VERB = 22 "unknown_verb" 1 Byte,
+    STORE_DELETED = 23 "store_deleted" 1 Nothing,
     CONFLICT = 32 "conflict" 1 Heads,
     OTHER_RECORDS = 33 "other_records" 1 Number,
     FENCED_OFF = 34 "fenced_off" 1 Number,

@@ -85,6 +85,7 @@ impl Details {
             | Code::TooSlow
             | Code::AccessDenied
             | Code::StoreUnavailable
+            | Code::StoreDeleted
             | Code::Overloaded
             | Code::TooManyChannels
             | Code::Invalid

@@ -67,6 +67,8 @@ codes! {
     UnknownField = 21,
     /// The server does not know the verb.
     UnknownVerb = 22,
+    /// Somebody deleted the store, for all servers and for ever.
+    StoreDeleted = 23,
     /// A condition does not hold.
     Conflict = 32,
     /// The id of the transaction is that of one with other records.
