@@ -23,8 +23,8 @@ pub struct Plan {
     pub tricks: usize,
     /// How long they take.
     pub longest: Longest,
-    /// Attempts of each writer, and as many calls of the others in their way.
-    pub attempts: u32,
+    /// Attempts of each writer, and as many calls of the others in their way. `None`: everybody works until all has happened.
+    pub attempts: Option<u32>,
     /// Crews at each host: three writers each, two readers, three holders of leases.
     pub crews: usize,
     /// Options of `serve` beside those that it needs.
@@ -66,7 +66,7 @@ pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Troubl
     for at in &addresses {
         crew.follow(*at, *at)?;
         for _ in 0..plan.crews {
-            crew.work_for(*at, false, plan.attempts)?;
+            crew.work_for(*at, false, plan.attempts.unwrap_or(u32::MAX))?;
         }
     }
     let mut counts = Counts::default();
@@ -84,6 +84,9 @@ pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Troubl
         let victim = dice.below(hosts.len() as u64) as usize;
         hosts[victim].suffers(trick, &mut dice, plan.longest).await?;
         counts.tricks.push(trick);
+    }
+    if plan.attempts.is_none() {
+        crew.call_off();
     }
     if !is_done {
         crew.is_done().await?;

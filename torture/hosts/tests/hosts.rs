@@ -27,7 +27,7 @@ async fn hosts_that_are_killed_stopped_and_cut_off_lose_nothing_and_agree() {
             stop: Duration::from_secs(3),
             cut: Duration::from_secs(1),
         },
-        attempts: 30,
+        attempts: Some(30),
         crews: 1,
         options: Vec::new(),
     };

@@ -5,8 +5,10 @@ use streamkit_torture::history::{Append, History};
 
 use crate::follower::FollowSeen;
 use crate::grants::Grants;
+use crate::reads::{Acknowledged, Difference, difference, read_of};
+use crate::sightings::Places;
 use crate::truth::Truth;
-use crate::witness::{Attempt, Broken, Fate, ReadSeen, SEGMENTS, Witness, path, segment_of, written};
+use crate::witness::{Attempt, Broken, Fate, SEGMENTS, Witness, path, segment_of, written};
 
 /// Every promise, once all is over.
 pub(crate) fn check(witness: &Witness, truth: &Truth, follows: &[FollowSeen]) -> Vec<Broken> {
@@ -17,16 +19,17 @@ pub(crate) fn check(witness: &Witness, truth: &Truth, follows: &[FollowSeen]) ->
     broken.extend(histories(witness, &attempts, truth));
     broken.extend(witness.grants().broken());
     broken.extend(fenced(&witness.grants(), &attempts, truth));
-    for read in &*witness.reads() {
-        broken.extend(read_of(read, &attempts, truth));
+    let sightings = witness.sightings();
+    let seen = sightings.places(truth);
+    for entry in sightings.strange(&seen) {
+        broken.push(format!("{} {} was seen, and is not there", entry.path, entry.sequence));
     }
-    for entry in &*witness.glimpses() {
-        if truth.find(entry).is_none() {
-            broken.push(format!("{} {} was seen, and is not there", entry.path, entry.sequence));
-        }
+    let acknowledged = Acknowledged::new(truth, &attempts);
+    for read in &*witness.reads() {
+        broken.extend(read_of(read, truth, &seen, &acknowledged));
     }
     for follow in follows {
-        broken.extend(followed(follow, truth));
+        broken.extend(followed(follow, truth, &seen));
     }
     broken
 }
@@ -105,6 +108,7 @@ fn demands(attempts: &[Attempt], truth: &Truth) -> Vec<Broken> {
 fn fenced(grants: &Grants, attempts: &[Attempt], truth: &Truth) -> Vec<Broken> {
     let mut broken = Vec::new();
     let mut newest = 0;
+    let ends = grants.ends();
     for transaction in truth.entries.chunk_by(|a, b| a.trx == b.trx) {
         let Some((number, ..)) = transaction.first().and_then(|first| written(first, attempts)) else {
             continue;
@@ -117,7 +121,7 @@ fn fenced(grants: &Grants, attempts: &[Attempt], truth: &Truth) -> Vec<Broken> {
             ));
         }
         newest = newest.max(token);
-        if grants.was_over(token, attempt.called) {
+        if ends.was_over(token, attempt.called) {
             broken.push(format!("attempt {number} of token {token}, which was over, is there"));
         }
     }
@@ -150,87 +154,28 @@ fn histories(witness: &Witness, attempts: &[Attempt], truth: &Truth) -> Vec<Brok
         .collect()
 }
 
-/// A read brings a row of the entries of its mix, with no gap, from where it was to begin, up to some head of its time.
-fn read_of(read: &ReadSeen, attempts: &[Attempt], truth: &Truth) -> Option<Broken> {
-    let behind = match &read.behind {
-        None => 0,
-        Some((path, sequence)) => match truth.place(path, *sequence) {
-            Some(at) => at + 1,
-            None => return Some(format!("a cursor stands behind {path} {sequence}, which is not there")),
-        },
-    };
-    let of_mix: Vec<usize> = (behind..truth.entries.len())
-        .filter(|&at| read.mix.has(&truth.entries[at]))
-        .collect();
-    let told = || {
-        format!(
-            "a read of {:?} behind {:?}, newest first: {}, limit {}, at least {}, whole: {}",
-            read.mix, read.behind, read.newest_first, read.limit, read.at_least, read.is_whole
-        )
-    };
-    let mut places = Vec::new();
-    for entry in &read.entries {
-        match truth.find(entry) {
-            Some(at) => places.push(at),
-            None => return Some(format!("{}: {} {} is not there", told(), entry.path, entry.sequence)),
-        }
-    }
-    // What had to be told: all that was acknowledged before, and what was asked for.
-    let acknowledged = |at: &usize| {
-        let entry = &truth.entries[*at];
-        let is_old = written(entry, attempts).is_some_and(|(attempt, ..)| {
-            attempts[attempt]
-                .answered
-                .is_some_and(|answered| answered < read.called)
-        });
-        is_old || entry.trx.number <= read.at_least
-    };
-    let due = of_mix.iter().rposition(acknowledged).map_or(0, |last| last + 1);
-    let count = places.len();
-    if count as u64 > read.limit {
-        return Some(format!("{}: {count} entries", told()));
-    }
-    let is_row = match (read.newest_first, count) {
-        (_, 0) => true,
-        (false, _) => of_mix.starts_with(&places),
-        (true, _) => of_mix.windows(count).any(|row| row == places),
-    };
-    if !is_row {
-        return Some(format!("{}: {places:?} of {of_mix:?}", told()));
-    }
-    if !read.is_whole {
-        return None;
-    }
-    let is_full = count as u64 == read.limit;
-    let is_complete = match (read.newest_first, places.last()) {
-        (false, _) => is_full || count >= due,
-        (true, None) => due == 0,
-        // It ends at a head of its time; without a limit, it goes back to where it was to begin.
-        (true, Some(last)) => {
-            let end = of_mix.iter().position(|at| at == last).map_or(0, |at| at + 1);
-            end >= due && (is_full || count == end)
-        }
-    };
-    (!is_complete).then(|| format!("{}: it ends, {due} were due: {places:?} of {of_mix:?}", told()))
-}
-
 /// A follow has told all of its mix, once, in the order of the log.
-fn followed(follow: &FollowSeen, truth: &Truth) -> Option<Broken> {
-    let expected: Vec<&Entry> = truth.entries.iter().filter(|entry| follow.mix.has(entry)).collect();
-    let seen: Vec<&Entry> = follow.seen.iter().collect();
-    if seen == expected {
-        return None;
-    }
-    let at = seen.iter().zip(&expected).position(|(a, b)| a != b);
-    let at = at.unwrap_or(seen.len().min(expected.len()));
-    let name =
-        |of: Option<&&Entry>| of.map(|entry| format!("{} {} of {}", entry.path, entry.sequence, entry.trx.number));
+fn followed(follow: &FollowSeen, truth: &Truth, seen: &Places) -> Option<Broken> {
+    let expected = (0..truth.entries.len()).filter(|&at| follow.mix.has(&truth.entries[at]));
+    let came = follow.seen.iter().map(|entry| seen.of(*entry));
+    let Difference {
+        at,
+        one: came,
+        other: due,
+    } = difference(came, expected.map(Some))?;
+    let name = |place: Option<Option<usize>>| match place {
+        None => "nothing".to_owned(),
+        Some(None) => "what is not there".to_owned(),
+        Some(Some(at)) => {
+            let entry = &truth.entries[at];
+            format!("{} {} of {}", entry.path, entry.sequence, entry.trx.number)
+        }
+    };
     Some(format!(
-        "a follow of {:?} saw {} entries of {}; at {at} {:?} and not {:?}",
+        "a follow of {:?} saw {} entries; as number {at} came {} and not {}",
         follow.mix,
-        seen.len(),
-        expected.len(),
-        name(seen.get(at)),
-        name(expected.get(at))
+        follow.seen.len(),
+        name(came),
+        name(due)
     ))
 }

@@ -13,8 +13,9 @@ use crate::follower::{FollowSeen, Follower};
 use crate::holder::Holder;
 use crate::host::{Trouble, client};
 use crate::reader::Reader;
+use crate::shift::Shift;
 use crate::truth::Truth;
-use crate::witness::{Broken, Fate, Witness};
+use crate::witness::{Broken, Witness};
 use crate::writer::Writer;
 
 const WRITERS: u64 = 3;
@@ -31,6 +32,7 @@ pub struct Crew {
     workers: JoinSet<()>,
     followers: JoinSet<FollowSeen>,
     ending: CancellationToken,
+    called_off: CancellationToken,
 }
 
 impl Crew {
@@ -43,16 +45,14 @@ impl Crew {
             workers: JoinSet::new(),
             followers: JoinSet::new(),
             ending: CancellationToken::new(),
+            called_off: CancellationToken::new(),
         }
     }
 
     /// Transactions that somebody tried to append, those of them that were acknowledged, and reads.
     pub fn counts(&self) -> (usize, usize, usize) {
-        let attempts = self.witness.attempts();
-        let there = attempts
-            .iter()
-            .filter(|attempt| matches!(attempt.fate, Fate::There(..)));
-        (attempts.len(), there.count(), self.witness.reads().len())
+        let attempts = self.witness.attempts().len();
+        (attempts, self.witness.known().attempts, self.witness.reads().len())
     }
 
     /// Dice of somebody.
@@ -86,13 +86,14 @@ impl Crew {
     /// # Errors
     /// None that is known.
     pub fn work_for(&mut self, at: SocketAddr, may_come_twice: bool, attempts: u32) -> Result<(), Trouble> {
-        let others = attempts * 5 / 8;
+        let shift = |turns| Shift::new(turns, self.called_off.clone());
+        let others = (u64::from(attempts) * 5 / 8) as u32;
         let from = self.numbers + 1;
         self.numbers += WRITERS.max(READERS).max(HOLDERS);
         for number in from..from + WRITERS {
             let stores: Vec<StoreClient> = vec![client(at)?, client(at)?];
             let writer = Writer::new(stores, self.witness.clone(), self.dice(1, number), may_come_twice);
-            self.workers.spawn(writer.work(attempts));
+            self.workers.spawn(writer.work(shift(attempts)));
         }
         for number in from..from + READERS {
             let reader = Reader {
@@ -100,7 +101,7 @@ impl Crew {
                 witness: self.witness.clone(),
                 dice: self.dice(2, number),
             };
-            self.workers.spawn(reader.work(others));
+            self.workers.spawn(reader.work(shift(others)));
         }
         for number in from..from + HOLDERS {
             let holder = Holder {
@@ -112,9 +113,14 @@ impl Crew {
                 stored: None,
                 heads: Default::default(),
             };
-            self.workers.spawn(holder.work(others));
+            self.workers.spawn(holder.work(shift(others)));
         }
         Ok(())
+    }
+
+    /// Nobody but the followers begins anything more.
+    pub fn call_off(&self) {
+        self.called_off.cancel();
     }
 
     /// Waits for all but the followers.

@@ -1,16 +1,24 @@
 //! A consumer that follows a mix, loses its connection, and goes on from a cursor that it kept.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use streamkit_client::record::{Entry, LogCursor};
+use streamkit_client::record::LogCursor;
 use streamkit_client::{Follow, Followed, StoreClient};
 use streamkit_engine::Dice;
 use tokio_util::sync::CancellationToken;
 
 use crate::reader::is_of_the_network;
-use crate::witness::{Broken, Fate, Mix, Witness};
+use crate::sightings::Seen;
+use crate::witness::{Broken, Mix, SEGMENTS, Witness, path, segment_of};
+
+/// Cursors that a follower keeps.
+const KEPT: usize = 64;
+
+/// The last entry of each segment.
+type Heads = [u64; SEGMENTS.len()];
 
 /// A follower with a connection of its own.
 pub(crate) struct Follower {
@@ -19,15 +27,17 @@ pub(crate) struct Follower {
     pub dice: Dice,
     mix: Mix,
     /// What it has handled, in the order in which it came.
-    seen: Vec<Entry>,
-    /// Cursors that it kept, each with how much it had handled.
-    kept: Vec<(LogCursor, usize)>,
+    seen: Vec<Seen>,
+    /// The last entry of each segment that it has handled.
+    heads: Heads,
+    /// The latest cursors that it kept, each with how much it had handled.
+    kept: VecDeque<(LogCursor, usize, Heads)>,
 }
 
 /// What a follower has seen at the end.
 pub struct FollowSeen {
     pub(crate) mix: Mix,
-    pub(crate) seen: Vec<Entry>,
+    pub(crate) seen: Vec<Seen>,
 }
 
 impl Follower {
@@ -39,7 +49,8 @@ impl Follower {
             dice,
             mix,
             seen: Vec::new(),
-            kept: vec![(LogCursor::default(), 0)],
+            heads: Heads::default(),
+            kept: VecDeque::from([(LogCursor::default(), 0, Heads::default())]),
         }
     }
 
@@ -68,9 +79,10 @@ impl Follower {
     async fn life(&mut self, to_the_end: bool) -> Result<(), Broken> {
         let back = self.dice.below(3).min(self.kept.len() as u64 - 1) as usize;
         self.kept.truncate(self.kept.len() - back);
-        let (cursor, handled) = self.kept.last().cloned().unwrap_or_default();
+        let (cursor, handled, heads) = self.kept.back().cloned().unwrap_or_default();
         self.seen.truncate(handled);
-        let called = self.witness.now();
+        self.heads = heads;
+        let due = self.witness.known().heads;
         let mut follow = Follow::new(self.mix.parts.clone(), cursor);
         follow.filter = self.mix.filter.clone();
         follow.heartbeat = Duration::from_millis(1000);
@@ -87,23 +99,27 @@ impl Follower {
             match next {
                 Followed::Batch(entries, cursor) => {
                     if let Some(last) = entries.last() {
-                        let place = (last.path.clone(), last.sequence);
-                        self.witness.places().push((cursor.clone(), place));
+                        self.witness.has_come_to(cursor.clone(), last);
                     }
-                    self.seen.extend(entries);
-                    self.kept.push((cursor, self.seen.len()));
+                    for entry in &entries {
+                        if let Some(segment) = segment_of(&entry.path) {
+                            self.heads[segment] = entry.sequence.0;
+                        }
+                    }
+                    self.seen.extend(self.witness.sees(entries));
+                    self.keeps(cursor);
                 }
                 Followed::CaughtUp(cursor) => {
                     if std::mem::replace(&mut caught_up, true) {
                         return Err("a follow is caught up twice".to_owned());
                     }
-                    self.has_all_of_before(called)?;
-                    self.kept.push((cursor, self.seen.len()));
+                    self.has_come_to(&due)?;
+                    self.keeps(cursor);
                     if to_the_end {
                         return Ok(());
                     }
                 }
-                Followed::At(cursor) => self.kept.push((cursor, self.seen.len())),
+                Followed::At(cursor) => self.keeps(cursor),
             }
             left -= 1;
             if left == 0 && !to_the_end {
@@ -115,26 +131,20 @@ impl Follower {
         }
     }
 
-    /// Whoever is caught up has seen what was acknowledged before it asked.
-    fn has_all_of_before(&self, called: u64) -> Result<(), Broken> {
-        let attempts = self.witness.attempts();
+    fn keeps(&mut self, cursor: LogCursor) {
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((cursor, self.seen.len(), self.heads));
+    }
+
+    /// Whoever is caught up has seen what was acknowledged before it asked. The check at the end tells of gaps.
+    fn has_come_to(&self, due: &Heads) -> Result<(), Broken> {
         let passes_all = self.mix.filter.metadata.is_empty();
-        for (number, attempt) in attempts.iter().enumerate() {
-            let (Fate::There(_, _, firsts), Some(answered)) = (&attempt.fate, attempt.answered) else {
-                continue;
-            };
-            if answered > called || !passes_all {
-                continue;
-            }
-            for (part, first) in attempt.parts.iter().zip(firsts) {
-                let path = crate::witness::path(part.segment);
-                let is_of_it = |entry: &&Entry| entry.path == path && entry.sequence.0 == *first;
-                if self.mix.wants(&path) && !self.seen.iter().any(|entry| is_of_it(&entry)) {
-                    return Err(format!(
-                        "a follow of {:?} is caught up without {path} {first} of attempt {number}",
-                        self.mix
-                    ));
-                }
+        for (segment, (due, head)) in due.iter().zip(&self.heads).enumerate() {
+            let path = path(segment);
+            if passes_all && self.mix.wants(&path) && head < due {
+                return Err(format!("a follow of {:?} is caught up without {path} {due}", self.mix));
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use streamkit_engine::Dice;
 
 use crate::grants::Grant;
 use crate::reader::is_of_the_network;
+use crate::shift::Shift;
 use crate::witness::{Broken, Part, SEGMENTS, Witness, name, segment_of};
 use crate::writer::{nobody_knows, nothing_was_done};
 
@@ -37,10 +38,10 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// Wants the lease so many times, and appends with whatever token it has, also one that counts no longer.
-    pub async fn work(mut self, rounds: u32) {
+    /// Wants the lease each turn, and appends with whatever token it has, also one that counts no longer.
+    pub async fn work(mut self, mut shift: Shift) {
         let mut token = None;
-        for _ in 0..rounds {
+        while shift.goes_on() {
             if let Err(why) = self.round(&mut token).await {
                 self.witness.breaks(why);
             }

@@ -8,7 +8,14 @@ use streamkit_client::record::{Entry, Filter, LogCursor, ReadSource, Sequence, W
 use streamkit_client::{Batch, Error, Read, StoreClient};
 use streamkit_engine::Dice;
 
-use crate::witness::{Broken, Fate, Mix, ReadSeen, SEGMENTS, Witness, name, path};
+use crate::shift::Shift;
+use crate::witness::{Broken, Mix, ReadSeen, SEGMENTS, Witness, name, path};
+
+/// Entries of a log that is long.
+const LONG: u64 = 2_000;
+
+/// Of the cursors that somebody has, those that a read goes on from if the log is long.
+const LATEST: usize = 64;
 
 /// A consumer with a connection of its own.
 pub(crate) struct Reader {
@@ -53,9 +60,9 @@ pub(crate) fn is_of_the_network(error: &Error) -> bool {
 }
 
 impl Reader {
-    /// Reads so many times.
-    pub async fn work(mut self, reads: u32) {
-        for _ in 0..reads {
+    /// Reads each turn.
+    pub async fn work(mut self, mut shift: Shift) {
+        while shift.goes_on() {
             let done = match self.dice.below(4) {
                 0 => self.status().await,
                 1 => self.segment().await,
@@ -83,9 +90,10 @@ impl Reader {
 
     async fn segment(&mut self) -> Result<(), Broken> {
         let segment = self.dice.below(SEGMENTS.len() as u64) as usize;
-        let first = match self.dice.chance(1, 2) {
-            true => Sequence::FIRST,
-            false => Sequence(1 + self.dice.below(60)),
+        let first = match (self.dice.chance(1, 2), self.may_be_long()) {
+            (true, true) => Sequence::FIRST,
+            (false, true) => Sequence(1 + self.dice.below(60)),
+            (_, false) => Sequence(1 + self.witness.known().heads[segment].saturating_sub(self.dice.below(60))),
         };
         let read = Read::all(ReadSource::Segment(path(segment), first, Sequence(u64::MAX)));
         let called = self.witness.now();
@@ -99,26 +107,25 @@ impl Reader {
             let head = entries.last().map_or(0, |entry| entry.sequence.0);
             self.witness.saw(segment, head, called);
         }
-        self.witness.glimpses().extend(entries);
+        self.witness.sees(entries);
         Ok(())
     }
 
     async fn log(&mut self) -> Result<(), Broken> {
         let mix = mix(&mut self.dice);
-        let place = {
-            let places = self.witness.places();
-            match self.dice.chance(1, 2) && !places.is_empty() {
-                true => Some(places[self.dice.below(places.len() as u64) as usize].clone()),
-                false => None,
-            }
-        };
         let newest_first = self.dice.chance(1, 3);
-        let limit = match self.dice.chance(1, 3) {
+        let has_limit = self.dice.chance(1, 3);
+        let place = match (self.dice.chance(1, 2), has_limit || self.may_be_long()) {
+            (true, true) => self.witness.place(&mut self.dice, usize::MAX),
+            (false, true) => None,
+            (_, false) => self.witness.place(&mut self.dice, LATEST),
+        };
+        let limit = match has_limit {
             true => 1 + self.dice.below(40),
             false => u64::MAX,
         };
         let at_least = match self.dice.chance(1, 3) {
-            true => self.newest_known(),
+            true => self.witness.known().position,
             false => 0,
         };
         let cursor = place
@@ -138,9 +145,9 @@ impl Reader {
             && limit != u64::MAX
             && entries.len() as u64 == limit
         {
-            let place = (last.path.clone(), last.sequence);
-            self.witness.places().push((cursor.clone(), place));
+            self.witness.has_come_to(cursor.clone(), last);
         }
+        let entries = self.witness.sees(entries);
         self.witness.reads().push(ReadSeen {
             mix,
             behind: place.map(|(_, place)| place),
@@ -154,14 +161,10 @@ impl Reader {
         Ok(())
     }
 
-    /// The newest position that anybody was told.
-    fn newest_known(&self) -> u64 {
-        let attempts = self.witness.attempts();
-        let positions = attempts.iter().filter_map(|attempt| match attempt.fate {
-            Fate::There(position, ..) => Some(position),
-            _ => None,
-        });
-        positions.max().unwrap_or(0)
+    /// Whether a read may have all of the log: the longer that is, the more seldom, so that reading takes no more time.
+    fn may_be_long(&mut self) -> bool {
+        let length: u64 = self.witness.known().heads.iter().sum();
+        self.dice.below(1 + length / LONG) == 0
     }
 
     /// All entries of a read in the order of the log, and where it ended, if it did.

@@ -42,21 +42,28 @@ impl Truth {
             }
         }
         entries.sort_by_key(|(part, entry)| (entry.trx.number, *part, entry.sequence));
-        let entries: Vec<Entry> = entries.into_iter().map(|(_, entry)| entry).collect();
+        Ok(Ok(Self::of(entries.into_iter().map(|(_, entry)| entry).collect())))
+    }
+
+    /// These, in the order of the log.
+    pub fn of(entries: Vec<Entry>) -> Self {
         let at = entries
             .iter()
             .zip(0..)
-            .map(|(entry, at)| ((entry.path.clone(), entry.sequence), at));
-        Ok(Ok(Self {
-            at: at.collect(),
-            entries,
-        }))
+            .map(|(entry, at)| ((entry.path.clone(), entry.sequence), at))
+            .collect();
+        Self { at, entries }
     }
 
     /// Where an entry stands; `None`: there is none, or another.
     pub fn find(&self, entry: &Entry) -> Option<usize> {
         let at = self.place(&entry.path, entry.sequence)?;
         (self.entries[at] == *entry).then_some(at)
+    }
+
+    /// Behind the last entry of all transactions up to a position.
+    pub fn end_of(&self, position: u64) -> usize {
+        self.entries.partition_point(|entry| entry.trx.number <= position)
     }
 
     /// Where an entry of a sequence stands.

@@ -1,16 +1,19 @@
 //! What everybody was told, and when.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use streamkit_client::record::{
     Condition, Entry, Expected, Filter, LogCursor, Name, Record, SegmentAppend, SegmentPath, Sequence, Wanted,
 };
+use streamkit_engine::Dice;
 use streamkit_torture::history::{Moment, Observation};
 use streamkit_torture::record::{Origin, origin, record};
 use uuid::Uuid;
 
 use crate::grants::Grants;
+use crate::sightings::{Seen, Sightings};
 
 /// Why a promise is broken.
 pub type Broken = String;
@@ -115,13 +118,30 @@ pub(crate) struct ReadSeen {
     pub behind: Option<(SegmentPath, Sequence)>,
     pub newest_first: bool,
     /// In the order of the log.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Seen>,
     pub limit: u64,
     pub at_least: u64,
     pub called: Moment,
     /// It came to its end.
     pub is_whole: bool,
 }
+
+/// What was acknowledged up to some moment.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Known {
+    /// How many attempts.
+    pub attempts: usize,
+    /// The newest position.
+    pub position: u64,
+    /// The heads.
+    pub heads: [u64; SEGMENTS.len()],
+}
+
+/// A cursor, and the entry that it stands behind.
+type Stand = (LogCursor, (SegmentPath, Sequence));
+
+/// Cursors that are kept: older ones make reads of a long log long.
+const PLACES: usize = 5_000;
 
 /// All of it.
 #[derive(Default)]
@@ -130,10 +150,10 @@ pub(crate) struct Witness {
     attempts: Mutex<Vec<Attempt>>,
     observations: Mutex<Vec<(usize, Observation)>>,
     reads: Mutex<Vec<ReadSeen>>,
-    /// Entries that somebody saw, in passing.
-    glimpses: Mutex<Vec<Entry>>,
-    /// Cursors with the entry that they stand behind.
-    places: Mutex<Vec<(LogCursor, (SegmentPath, Sequence))>>,
+    sightings: Mutex<Sightings>,
+    /// Cursors with the entry that they stand behind, the latest ones.
+    places: Mutex<VecDeque<Stand>>,
+    acknowledged: Mutex<Known>,
     grants: Mutex<Grants>,
     broken: Mutex<Vec<Broken>>,
 }
@@ -160,12 +180,35 @@ impl Witness {
         locked(&self.reads)
     }
 
-    pub fn glimpses(&self) -> MutexGuard<'_, Vec<Entry>> {
-        locked(&self.glimpses)
+    pub fn sightings(&self) -> MutexGuard<'_, Sightings> {
+        locked(&self.sightings)
     }
 
-    pub fn places(&self) -> MutexGuard<'_, Vec<(LogCursor, (SegmentPath, Sequence))>> {
-        locked(&self.places)
+    /// Somebody saw entries.
+    pub fn sees(&self, entries: Vec<Entry>) -> Vec<Seen> {
+        let mut sightings = self.sightings();
+        entries.into_iter().map(|entry| sightings.keep(entry)).collect()
+    }
+
+    /// Somebody has a cursor, which stands behind an entry.
+    pub fn has_come_to(&self, cursor: LogCursor, behind: &Entry) {
+        let mut places = locked(&self.places);
+        if places.len() == PLACES {
+            places.pop_front();
+        }
+        places.push_back((cursor, (behind.path.clone(), behind.sequence)));
+    }
+
+    /// One of the cursors that somebody has; of the `latest` ones.
+    pub fn place(&self, dice: &mut Dice, latest: usize) -> Option<Stand> {
+        let places = locked(&self.places);
+        let back = dice.below(places.len().min(latest).max(1) as u64) as usize;
+        places.iter().rev().nth(back).cloned()
+    }
+
+    /// What was acknowledged up to now.
+    pub fn known(&self) -> Known {
+        locked(&self.acknowledged).clone()
     }
 
     pub fn grants(&self) -> MutexGuard<'_, Grants> {
@@ -262,6 +305,15 @@ impl Witness {
                     .map(|(part, first)| format!("demanded {part:?} and got {first}"))
             }
         };
+        {
+            let mut known = locked(&self.acknowledged);
+            known.attempts += usize::from(own.answered.is_none());
+            known.position = known.position.max(position);
+            for (part, first) in own.parts.iter().zip(firsts) {
+                let head = &mut known.heads[part.segment];
+                *head = (*head).max(first + u64::from(part.count) - 1);
+            }
+        }
         own.was_new |= !is_known;
         own.answered.get_or_insert(now);
         own.fate = told;

@@ -7,6 +7,7 @@ use streamkit_client::record::{Entry, Expected, SegmentPath, Sequence};
 use streamkit_client::{Append, Appended, Error, StoreClient};
 use streamkit_engine::Dice;
 
+use crate::shift::Shift;
 use crate::witness::{Broken, Part, SEGMENTS, Witness, segment_of};
 
 /// How often what nobody answered is sent again.
@@ -33,9 +34,9 @@ impl Writer {
         }
     }
 
-    /// Makes so many attempts.
-    pub async fn work(mut self, attempts: u32) {
-        for _ in 0..attempts {
+    /// Makes an attempt each turn.
+    pub async fn work(mut self, mut shift: Shift) {
+        while shift.goes_on() {
             let attempt = self.plan();
             if let Err(why) = self.try_it(attempt).await {
                 self.witness.breaks(why);
@@ -204,7 +205,7 @@ impl Writer {
                 }
             }
         }
-        self.witness.glimpses().extend(entries);
+        self.witness.sees(entries);
         Ok(())
     }
 

@@ -37,9 +37,9 @@ struct Options {
     /// Longest time that a way is cut, or a process is away.
     #[arg(long, default_value_t = 1_000)]
     cut_millis: u64,
-    /// Attempts of each writer.
-    #[arg(long, default_value_t = 40)]
-    attempts: u32,
+    /// Attempts of each writer. Without it: until all has happened; of a producer behind the balancer: 40.
+    #[arg(long)]
+    attempts: Option<u32>,
     /// Crews at each host: three writers each, two readers, three holders of leases.
     #[arg(long, default_value_t = 1)]
     crews: usize,
@@ -76,7 +76,7 @@ impl Options {
             hosts: self.hosts,
             rounds: ends.into_iter().flat_map(|end| vec![end; self.rounds]).collect(),
             producers: self.producers,
-            appends: self.attempts as usize,
+            appends: self.attempts.unwrap_or(40) as usize,
             away: Duration::from_millis(self.cut_millis),
             options: self.options.clone(),
         }
