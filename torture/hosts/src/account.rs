@@ -17,12 +17,16 @@ use crate::gate::Gate;
 /// What the hosts have in common.
 const SECRET: &str = "what all hosts of a torture have in common, and nobody else";
 
-/// The ways of one host to the account.
+/// The ways of one host to the account, and of the other hosts to it.
 pub struct Ways {
-    /// To its tables.
+    /// To the account's tables.
     pub tables: Gate,
     /// To its blobs.
     pub blobs: Gate,
+    /// To the host's link.
+    pub link: Gate,
+    /// Where the host is to listen behind that.
+    link_port: u16,
 }
 
 impl Ways {
@@ -31,16 +35,39 @@ impl Ways {
     /// # Errors
     /// No port is free.
     pub async fn to(emulator: &Emulator) -> Result<Self, Trouble> {
+        let link_port = free_port()?;
         Ok(Self {
             tables: Gate::before(emulator.tables).await?,
             blobs: Gate::before(emulator.blobs).await?,
+            link: Gate::before(link_port).await?,
+            link_port,
         })
     }
 
-    /// What a host is told to use.
+    /// The account, as the host is told of it.
     pub fn connection_string(&self) -> String {
         connection_string(self.blobs.port, self.tables.port)
     }
+
+    /// The host's link, as the host is told of it.
+    pub fn link(&self) -> Vec<String> {
+        vec![
+            "--host-listen".to_owned(),
+            format!("127.0.0.1:{}", self.link_port),
+            "--host-address".to_owned(),
+            format!("ws://127.0.0.1:{}", self.link.port),
+        ]
+    }
+}
+
+/// One that nobody listens on now.
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// The link of a host to which there is no gate.
+pub fn any_link() -> Vec<String> {
+    ["--host-listen", "127.0.0.1:0"].map(String::from).into()
 }
 
 /// What a host is told to use that nothing is to happen to.
@@ -55,17 +82,23 @@ fn connection_string(blobs: u16, tables: u16) -> String {
     )
 }
 
-/// Starts the program as a host that uses an account, in a folder that this makes.
+/// Starts the program as a host that uses an account, with a link to it for others, in a folder that this makes.
 ///
 /// # Errors
 /// It does not start.
-pub async fn host(program: &Path, folder: &Path, account: String, more: &[String]) -> Result<Process, Trouble> {
+pub async fn host(
+    program: &Path,
+    folder: &Path,
+    account: String,
+    link: Vec<String>,
+    more: &[String],
+) -> Result<Process, Trouble> {
     std::fs::create_dir_all(folder)?;
     let mut options: Vec<String> = ["--storage", "azure", "--azure-allow-http"].map(String::from).into();
     let secret = folder.join("secret");
     std::fs::write(&secret, SECRET)?;
-    options.extend(["--host-listen", "127.0.0.1:0", "--host-secret-file"].map(String::from));
-    options.push(secret.display().to_string());
+    options.extend(link);
+    options.extend(["--host-secret-file".to_owned(), secret.display().to_string()]);
     // Small ones, so that much is sealed, archived and retired meanwhile.
     options.extend(
         [

@@ -15,7 +15,7 @@ use streamkit_torture_wire::process::Process;
 use streamkit_torture_wire::witness::Broken;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::account::{host, past_no_gate};
+use crate::account::{any_link, host, past_no_gate};
 use crate::balancer::Balancer;
 use crate::emulator::Emulator;
 
@@ -109,7 +109,7 @@ pub async fn balanced(plan: &BalancedPlan) -> Result<(BalancedCounts, Vec<Broken
     let mut hosts = Vec::new();
     for number in 0..plan.hosts {
         let own = folder.path().join(number.to_string());
-        hosts.push(host(&plan.program, &own, past_no_gate(&emulator), &plan.options).await?);
+        hosts.push(host(&plan.program, &own, past_no_gate(&emulator), any_link(), &plan.options).await?);
     }
     let addresses: Vec<SocketAddr> = hosts.iter().map(|host| host.address).collect();
     let balancer = Balancer::before(addresses.clone()).await?;

@@ -38,17 +38,26 @@ pub enum Trick {
     Silence,
     /// What it asks is carried out, and it hears nothing.
     Mute,
+    /// The way of other hosts to it is cut.
+    CutLink,
+    /// Nothing moves on that.
+    SilenceLink,
+    /// What other hosts ask of it is carried out, and they hear nothing.
+    MuteLink,
 }
 
 impl Trick {
     /// Any of them.
     pub fn any(dice: &mut Dice) -> Self {
-        match dice.below(6) {
+        match dice.below(9) {
             0 | 1 => Self::Kill,
             2 => Self::Stop,
             3 => Self::Cut,
             4 => Self::Silence,
-            _ => Self::Mute,
+            5 => Self::Mute,
+            6 => Self::CutLink,
+            7 => Self::SilenceLink,
+            _ => Self::MuteLink,
         }
     }
 }
@@ -83,6 +92,9 @@ impl Victim {
                 let time = some(longest.cut);
                 tokio::join!(self.ways.tables.mute(time), self.ways.blobs.mute(time));
             }
+            Trick::CutLink => self.ways.link.cut(some(longest.cut)).await,
+            Trick::SilenceLink => self.ways.link.silence(some(longest.cut)).await,
+            Trick::MuteLink => self.ways.link.mute(some(longest.cut)).await,
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A way between a host and the storage that can be cut, or go silent.
+//! A way to the storage, or between hosts, that can be cut, or go silent.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -59,7 +59,14 @@ pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Troubl
     for number in 0..plan.hosts {
         let ways = Ways::to(&emulator).await?;
         let own = folder.path().join(number.to_string());
-        let process = host(&plan.program, &own, ways.connection_string(), &plan.options).await?;
+        let process = host(
+            &plan.program,
+            &own,
+            ways.connection_string(),
+            ways.link(),
+            &plan.options,
+        )
+        .await?;
         hosts.push(Victim { process, ways });
     }
     let addresses: Vec<_> = hosts.iter().map(|host| host.process.address).collect();
