@@ -14,11 +14,11 @@ use super::subscribe::Subscribe;
 use crate::call::Call;
 use crate::error::Error;
 
-/// The statuses of a segment, or of all segments of a space: first as they are, then as they change, for as long as it is polled. Whoever is
-/// slow is told the newest status of each segment, never an old one behind it; what waits is bounded. If its connection ends, it is made
-/// anew over the next one: then come the statuses as they are, so that nothing newer is missed. A status of a space may come twice, then and
-/// when two changes are close to each other. Trims and deletes are not told by themselves. Nothing is sent before it is polled, and no status is lost by waiting for the next again and again.
-/// It ends with an error alone. Dropping it ends it on the server.
+/// The statuses of a segment, or of all segments of a space: first as they are, then as they change, for as long as it is polled. Whoever
+/// is slow is told the newest status of each segment, never an old one behind it; what waits is bounded. If its connection ends, it is made
+/// anew over the next one: then come the statuses as they are, so that nothing newer is missed. A status of a space may come twice, then
+/// and when two changes are close to each other. Trims and deletes are not told by themselves. Nothing is sent before it is polled, and no
+/// status is lost by waiting for the next again and again. It ends with an error alone. Dropping it ends it on the server.
 pub struct Subscription {
     call: Call,
     of: Subscribe,
