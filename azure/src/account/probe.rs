@@ -78,8 +78,12 @@ impl Account {
         if self.table.write(partition, &missing).await? != Conditional::Not(Refusal::Missing) {
             return Err(ProbeError::Unfit("it changes a row that is not there"));
         }
+        let look = Write::Merge(a.clone(), Cells::new(), Condition::Exists);
+        let Conditional::Applied(Some(third)) = self.table.write(partition, &look).await? else {
+            return Err(ProbeError::Unfit("it does not look at a row that is there"));
+        };
         match self.table.get(partition, &a).await? {
-            Some(row) if row.cells == cells(3) && row.version == second => Ok(()),
+            Some(row) if row.cells == cells(3) && row.version == third => Ok(()),
             _ => Err(ProbeError::Unfit("it does not read a row as it was written")),
         }
     }

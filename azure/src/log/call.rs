@@ -6,7 +6,8 @@ use bytes::Bytes;
 use streamkit_engine::Timestamp;
 
 use crate::medium::{
-    BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotNumber, Swapped, Unanswered,
+    BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotBefore, SlotNumber, Swapped,
+    Unanswered,
 };
 
 /// Whoever makes a call for a log waits no longer for its answer. Then it is unknown.
@@ -22,7 +23,7 @@ pub enum Call {
     /// [`Medium::create_extent`].
     CreateExtent(ExtentId, Bytes),
     /// [`Medium::insert_at`].
-    InsertAt(ExtentId, SlotNumber, Bytes),
+    InsertAt(ExtentId, SlotNumber, Bytes, SlotBefore),
     /// [`Medium::read_from`].
     ReadFrom(ExtentId, SlotNumber, usize),
     /// [`Medium::retire_extent`].
@@ -77,7 +78,7 @@ impl Call {
     pub fn patience(&self) -> Duration {
         let bytes = match self {
             Self::CreateExtent(_, bytes)
-            | Self::InsertAt(_, _, bytes)
+            | Self::InsertAt(_, _, bytes, _)
             | Self::SwapRoot(_, bytes)
             | Self::PutBlob(_, bytes) => bytes.len(),
             Self::ReadFrom(_, _, most) => *most,
@@ -94,7 +95,9 @@ impl Call {
     pub async fn of(self, medium: &dyn Medium) -> Result<Said, Unanswered> {
         Ok(match self {
             Self::CreateExtent(extent, first) => Said::Created(medium.create_extent(extent, first).await?),
-            Self::InsertAt(extent, slot, bytes) => Said::Inserted(medium.insert_at(extent, slot, bytes).await?),
+            Self::InsertAt(extent, slot, bytes, before) => {
+                Said::Inserted(medium.insert_at(extent, slot, bytes, before).await?)
+            }
             Self::ReadFrom(extent, from, most) => Said::Rows(medium.read_from(extent, from, most).await?),
             Self::RetireExtent(extent) => medium.retire_extent(extent).await.map(|()| Said::Retired)?,
             Self::ReadRoot => Said::Root(medium.read_root().await?),

@@ -10,7 +10,7 @@ use super::machine::{Purpose, SharedLog};
 use super::spare::Spare;
 use super::waiting::Asked;
 use super::watch::ClockState;
-use crate::medium::{ExtentId, SlotNumber};
+use crate::medium::{ExtentId, SlotBefore, SlotNumber};
 
 /// Where a group would go.
 struct Next {
@@ -203,7 +203,12 @@ impl<L: Ledger> SharedLog<L> {
                         }
                         Send::Nothing => continue,
                     };
-                    let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone());
+                    // All before the first is applied, so the slot before it was seen. That of a later one is on its way.
+                    let before = match at {
+                        0 => SlotBefore::Known,
+                        _ => SlotBefore::Perhaps,
+                    };
+                    let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone(), before);
                     let call = self.call(Purpose::Insert(number), insert);
                     let turn = self.turn;
                     let pinned = &mut self.flight.0[at];

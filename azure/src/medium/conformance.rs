@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::{
-    BlobKind, BlobName, Created, ExtentId, Inserted, Medium, Put, Rows, RowsEnd, SlotNumber, Swapped, Unanswered,
+    BlobKind, BlobName, Created, ExtentId, Inserted, Medium, Put, Rows, RowsEnd, SlotBefore, SlotNumber, Swapped,
+    Unanswered,
 };
 
 /// How many try the same thing at once.
@@ -66,7 +67,9 @@ async fn made_once(medium: &dyn Medium) -> Result<(), Unanswered> {
     let id = extent();
     assert_eq!(read(medium, id, 0).await?.end, RowsEnd::Nothing, "it was never made");
     assert_eq!(
-        medium.insert_at(id, SlotNumber::FIRST, bytes(1, 0)).await?,
+        medium
+            .insert_at(id, SlotNumber::FIRST, bytes(1, 0), SlotBefore::Known)
+            .await?,
         Inserted::Retired
     );
     let made = join_all((0..RIVALS).map(|salt| medium.create_extent(id, bytes(10, salt)))).await;
@@ -90,16 +93,27 @@ async fn made_once(medium: &dyn Medium) -> Result<(), Unanswered> {
 async fn taken_once(medium: &dyn Medium) -> Result<(), Unanswered> {
     let id = made(medium).await?;
     let slot = SlotNumber::FIRST;
-    assert_eq!(medium.insert_at(id, slot, bytes(5, 1)).await?, Inserted::Done);
-    assert_eq!(medium.insert_at(id, slot, bytes(5, 2)).await?, Inserted::Taken);
     assert_eq!(
-        medium.insert_at(id, slot, bytes(5, 1)).await?,
+        medium.insert_at(id, slot, bytes(5, 1), SlotBefore::Known).await?,
+        Inserted::Done
+    );
+    assert_eq!(
+        medium.insert_at(id, slot, bytes(5, 2), SlotBefore::Known).await?,
+        Inserted::Taken
+    );
+    assert_eq!(
+        medium.insert_at(id, slot, bytes(5, 1), SlotBefore::Known).await?,
         Inserted::Taken,
         "also with the same bytes"
     );
     assert_eq!(read(medium, id, 1).await?.rows, [(slot, bytes(5, 1))]);
-    // It does not look at the slots before.
-    assert_eq!(medium.insert_at(id, SlotNumber(3), bytes(5, 3)).await?, Inserted::Done);
+    // It does not look at the slot before, if nobody knows that it is there.
+    assert_eq!(
+        medium
+            .insert_at(id, SlotNumber(3), bytes(5, 3), SlotBefore::Perhaps)
+            .await?,
+        Inserted::Done
+    );
     let rows = read(medium, id, 1).await?;
     assert_eq!(rows.rows.first(), Some(&(slot, bytes(5, 1))));
     assert_eq!(rows.end, RowsEnd::Header);
@@ -109,7 +123,8 @@ async fn taken_once(medium: &dyn Medium) -> Result<(), Unanswered> {
 async fn one_wins(medium: &dyn Medium) -> Result<(), Unanswered> {
     let id = made(medium).await?;
     for slot in (1..6).map(SlotNumber) {
-        let answers = join_all((0..RIVALS).map(|salt| medium.insert_at(id, slot, bytes(100, salt)))).await;
+        let answers =
+            join_all((0..RIVALS).map(|salt| medium.insert_at(id, slot, bytes(100, salt), SlotBefore::Known))).await;
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
         let won: Vec<usize> = (0..answers.len()).filter(|at| answers[*at] == Inserted::Done).collect();
         assert_eq!(won.len(), 1, "{answers:?}");
@@ -128,8 +143,16 @@ async fn holds(medium: &dyn Medium) -> Result<(), Unanswered> {
     let lengths: Vec<usize> = lengths.into_iter().filter(|length| *length <= most).collect();
     for (slot, length) in (1..).map(SlotNumber).zip(&lengths) {
         let salt = slot.0.to_le_bytes()[0];
-        assert_eq!(medium.insert_at(id, slot, bytes(*length, salt)).await?, Inserted::Done);
-        assert_eq!(medium.insert_at(id, slot, bytes(1, salt)).await?, Inserted::Taken);
+        assert_eq!(
+            medium
+                .insert_at(id, slot, bytes(*length, salt), SlotBefore::Known)
+                .await?,
+            Inserted::Done
+        );
+        assert_eq!(
+            medium.insert_at(id, slot, bytes(1, salt), SlotBefore::Known).await?,
+            Inserted::Taken
+        );
     }
     let mut from = 1;
     while from <= lengths.len() as u64 {
@@ -150,7 +173,9 @@ async fn holds(medium: &dyn Medium) -> Result<(), Unanswered> {
 async fn reads_from(medium: &dyn Medium) -> Result<(), Unanswered> {
     let id = made(medium).await?;
     for slot in 1..=40 {
-        medium.insert_at(id, SlotNumber(slot), bytes(50, 1)).await?;
+        medium
+            .insert_at(id, SlotNumber(slot), bytes(50, 1), SlotBefore::Known)
+            .await?;
     }
     for from in [0, 1, 17, 40, 41, 1000] {
         let rows = read(medium, id, from).await?;
@@ -164,7 +189,9 @@ async fn reads_from(medium: &dyn Medium) -> Result<(), Unanswered> {
 async fn reads_on(medium: &dyn Medium) -> Result<(), Unanswered> {
     let id = made(medium).await?;
     for slot in 1..=60 {
-        medium.insert_at(id, SlotNumber(slot), bytes(2000, 1)).await?;
+        medium
+            .insert_at(id, SlotNumber(slot), bytes(2000, 1), SlotBefore::Known)
+            .await?;
     }
     let mut from = 1;
     loop {
@@ -188,17 +215,19 @@ async fn retires(medium: &dyn Medium) -> Result<(), Unanswered> {
     let large = medium.slot_bytes_max().min(2_000_000);
     for slot in 1..=130 {
         let length = if slot == 70 { large } else { 10 };
-        medium.insert_at(id, SlotNumber(slot), bytes(length, 1)).await?;
+        medium
+            .insert_at(id, SlotNumber(slot), bytes(length, 1), SlotBefore::Known)
+            .await?;
     }
     medium.retire_extent(id).await?;
     let rows = read(medium, id, 0).await?;
     assert_eq!(rows.end, RowsEnd::Nothing);
     assert_eq!(rows.rows, [(SlotNumber::ZERO, bytes(3, 9))], "slot 0 is the tombstone");
     for slot in [1, 70, 131] {
-        assert_eq!(
-            medium.insert_at(id, SlotNumber(slot), bytes(1, 0)).await?,
-            Inserted::Retired
-        );
+        for before in [SlotBefore::Known, SlotBefore::Perhaps] {
+            let inserted = medium.insert_at(id, SlotNumber(slot), bytes(1, 0), before).await?;
+            assert_eq!(inserted, Inserted::Retired);
+        }
     }
     assert_eq!(
         medium.create_extent(id, bytes(3, 9)).await?,
@@ -206,7 +235,9 @@ async fn retires(medium: &dyn Medium) -> Result<(), Unanswered> {
         "a late create does not open it again"
     );
     assert_eq!(
-        medium.insert_at(id, SlotNumber::FIRST, bytes(1, 0)).await?,
+        medium
+            .insert_at(id, SlotNumber::FIRST, bytes(1, 0), SlotBefore::Known)
+            .await?,
         Inserted::Retired
     );
     medium.retire_extent(id).await
@@ -215,11 +246,13 @@ async fn retires(medium: &dyn Medium) -> Result<(), Unanswered> {
 async fn retires_together(medium: &dyn Medium) -> Result<(), Unanswered> {
     let id = made(medium).await?;
     for slot in 1..=250 {
-        medium.insert_at(id, SlotNumber(slot), bytes(10, 1)).await?;
+        medium
+            .insert_at(id, SlotNumber(slot), bytes(10, 1), SlotBefore::Known)
+            .await?;
     }
     let (ends, late) = futures_util::join!(
         join_all((0..4).map(|_| medium.retire_extent(id))),
-        join_all((251..260).map(|slot| medium.insert_at(id, SlotNumber(slot), bytes(10, 1)))),
+        join_all((251..260).map(|slot| medium.insert_at(id, SlotNumber(slot), bytes(10, 1), SlotBefore::Perhaps))),
     );
     ends.into_iter().collect::<Result<Vec<_>, _>>()?;
     late.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -10,7 +10,8 @@ use streamkit_engine::Timestamp;
 use streamkit_engine::boundary::figures::{CallFigures, Histogram};
 
 use super::{
-    BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotNumber, Swapped, Unanswered,
+    BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotBefore, SlotNumber, Swapped,
+    Unanswered,
 };
 
 /// Which call of a [`Medium`].
@@ -229,9 +230,15 @@ impl<M: Medium> Medium for MeteredMedium<M> {
         call.ended(answer, |created| *created == Created::Done, nothing)
     }
 
-    async fn insert_at(&self, extent: ExtentId, slot: SlotNumber, bytes: Bytes) -> Result<Inserted, Unanswered> {
+    async fn insert_at(
+        &self,
+        extent: ExtentId,
+        slot: SlotNumber,
+        bytes: Bytes,
+        before: SlotBefore,
+    ) -> Result<Inserted, Unanswered> {
         let call = self.meter.begin(MediumCall::InsertAt, bytes.len());
-        let answer = self.medium.insert_at(extent, slot, bytes).await;
+        let answer = self.medium.insert_at(extent, slot, bytes, before).await;
         call.ended(answer, |inserted| *inserted == Inserted::Done, nothing)
     }
 

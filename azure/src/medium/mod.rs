@@ -41,14 +41,24 @@ pub trait Medium: Send + Sync + 'static {
     /// [`Unanswered`]; likewise below.
     async fn create_extent(&self, extent: ExtentId, first: Bytes) -> Result<Created, Unanswered>;
 
-    /// Inserts a slot if it is not there and the extent is not retired, in one transaction with a look at the header. Does not look at
-    /// the slots before it.
-    async fn insert_at(&self, extent: ExtentId, slot: SlotNumber, bytes: Bytes) -> Result<Inserted, Unanswered>;
+    /// Inserts a slot if it is not there and the extent is not retired, in one transaction with a look at the header.
+    ///
+    /// If the slot before is known to be there, the same transaction may look at it, too: that it is gone is [`Unanswered::Damaged`], and the slot is not
+    /// inserted by this call. Does not look at the slots before it otherwise. A repeated call may know more than the first.
+    async fn insert_at(
+        &self,
+        extent: ExtentId,
+        slot: SlotNumber,
+        bytes: Bytes,
+        before: SlotBefore,
+    ) -> Result<Inserted, Unanswered>;
 
     /// Reads an extent's slots from one on, in ascending order, then its header. What it reads is not of one moment: an insert meanwhile may be
     /// among the rows although one before it is not.
     ///
-    /// It may leave out the rows behind the first missing slot, and it may end early once it holds `most` bytes and the row of `from`.
+    /// It may leave out the rows behind the first missing slot, and it may end early once it holds `most` bytes and the row of `from`, or if it finds
+    /// behind that row that a slot is gone. A read from the first slot that is gone may tell [`Unanswered::Damaged`]; an implementation that remembers which
+    /// slots were inserted does.
     async fn read_from(&self, extent: ExtentId, from: SlotNumber, most: usize) -> Result<Rows, Unanswered>;
 
     /// Removes the header, and only once it is gone the slots from 1 on. `Ok`: all of that is gone, whoever removed it. Any other answer: perhaps
@@ -84,6 +94,15 @@ pub enum Created {
     Done,
     /// Its slot 0 is there: some call made the extent before, and it may be retired since.
     Taken,
+}
+
+/// What whoever inserts a slot knows of the slot before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlotBefore {
+    /// It was there, as a read or an insert of it has said, or is slot 0.
+    Known,
+    /// It may be on its way.
+    Perhaps,
 }
 
 /// What became of an insert.

@@ -32,6 +32,12 @@ impl SlotNumber {
     pub fn next(self) -> Self {
         Self(self.0.checked_add(1).expect("extents end long before"))
     }
+
+    /// The slot before this one, if it is not the one that is made with its extent.
+    #[must_use]
+    pub fn before(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Self)
+    }
 }
 
 impl fmt::Display for SlotNumber {

@@ -10,7 +10,8 @@ use super::storage::{Step, Storage, Work};
 use crate::log::{Call, Said};
 use crate::medium::conformance::PROMISES;
 use crate::medium::{
-    BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotNumber, Swapped, Unanswered,
+    BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotBefore, SlotNumber, Swapped,
+    Unanswered,
 };
 
 /// Calls on a simulated storage, each a step at a time, between which the others take theirs.
@@ -57,8 +58,14 @@ impl Medium for Stepped {
         said!(self, Call::CreateExtent(extent, first), Said::Created(created) => created)
     }
 
-    async fn insert_at(&self, extent: ExtentId, slot: SlotNumber, bytes: Bytes) -> Result<Inserted, Unanswered> {
-        said!(self, Call::InsertAt(extent, slot, bytes), Said::Inserted(inserted) => inserted)
+    async fn insert_at(
+        &self,
+        extent: ExtentId,
+        slot: SlotNumber,
+        bytes: Bytes,
+        before: SlotBefore,
+    ) -> Result<Inserted, Unanswered> {
+        said!(self, Call::InsertAt(extent, slot, bytes, before), Said::Inserted(inserted) => inserted)
     }
 
     async fn read_from(&self, extent: ExtentId, from: SlotNumber, most: usize) -> Result<Rows, Unanswered> {

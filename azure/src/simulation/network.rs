@@ -119,7 +119,7 @@ impl World {
 
     /// A group has one content and one slot for ever; at depth 1, so has a slot of a host.
     fn watch_insert(&mut self, to: ReplyTo, call: &Call) {
-        let Call::InsertAt(extent, slot, bytes) = call else {
+        let Call::InsertAt(extent, slot, bytes, _) = call else {
             return;
         };
         let at = self.hosts[to.host].now(self.now).uptime;

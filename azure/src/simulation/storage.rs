@@ -8,7 +8,7 @@ use streamkit_engine::Timestamp;
 
 use crate::log::{Call, Said};
 use crate::medium::{
-    BlobName, Created, ExtentId, Inserted, Put, Root, RootVersion, Rows, RowsEnd, SlotNumber, Swapped,
+    BlobName, Created, ExtentId, Inserted, Put, Root, RootVersion, Rows, RowsEnd, SlotBefore, SlotNumber, Swapped,
 };
 
 /// An extent as it stands in the table.
@@ -86,7 +86,7 @@ impl Storage {
     fn once(&mut self, call: Call, time: Timestamp) -> Said {
         match call {
             Call::CreateExtent(extent, first) => Said::Created(self.create(extent, first)),
-            Call::InsertAt(extent, slot, bytes) => Said::Inserted(self.insert(extent, slot, bytes)),
+            Call::InsertAt(extent, slot, bytes, before) => Said::Inserted(self.insert(extent, slot, bytes, before)),
             Call::ReadRoot => Said::Root(self.root.clone()),
             Call::SwapRoot(expected, bytes) => Said::Swapped(self.swap(expected, bytes)),
             Call::PutBlob(name, bytes) => match self.blobs.contains_key(&name) {
@@ -116,11 +116,17 @@ impl Storage {
         Created::Done
     }
 
-    fn insert(&mut self, extent: ExtentId, slot: SlotNumber, bytes: Bytes) -> Inserted {
+    fn insert(&mut self, extent: ExtentId, slot: SlotNumber, bytes: Bytes, before: SlotBefore) -> Inserted {
         let table = self.extents.entry(extent).or_default();
         if !table.header {
             return Inserted::Retired;
         }
+        // Nobody deletes slots here, so whoever knows of one is right.
+        let known = slot.before().filter(|_| before == SlotBefore::Known);
+        assert!(
+            known.is_none_or(|known| table.slots.contains_key(&known)),
+            "slot {slot} of extent {extent}: the one before it is said to be there"
+        );
         if table.slots.contains_key(&slot) {
             return Inserted::Taken;
         }

@@ -1,6 +1,7 @@
 //! How long an account takes for what a log asks of it, by size.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use super::patience::patiently;
 use crate::account::Account;
 use crate::medium::azure::AzureMedium;
 use crate::medium::{
-    BlobKind, BlobName, Created, ExtentId, Inserted, Medium as _, Put, SlotNumber, Swapped, Unanswered,
+    BlobKind, BlobName, Created, ExtentId, Inserted, Medium as _, Put, SlotBefore, SlotNumber, Swapped, Unanswered,
 };
 
 /// Sizes of groups: up to one row, then up to what one transaction takes.
@@ -123,12 +124,20 @@ impl Measuring<'_> {
             if made != Created::Done {
                 return Err(Unanswered::Unknown("an extent of a fresh name is there".to_owned()));
             }
-            let mut slot = SlotNumber::ZERO;
+            let (mut slot, is_there) = (SlotNumber::ZERO, AtomicBool::new(true));
             let bytes = noise(size);
             let insert = || {
                 slot = slot.next();
-                let insert = medium.insert_at(extent, slot, bytes.clone());
-                async move { expect(insert.await? == Inserted::Done, "a slot of a fresh number is there") }
+                let before = match is_there.swap(false, Ordering::Relaxed) {
+                    true => SlotBefore::Known,
+                    false => SlotBefore::Perhaps,
+                };
+                let (insert, is_there) = (medium.insert_at(extent, slot, bytes.clone(), before), &is_there);
+                async move {
+                    expect(insert.await? == Inserted::Done, "a slot of a fresh number is there")?;
+                    is_there.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
             };
             self.timed("group transaction", size, insert).await;
             let read = || {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use streamkit_azure::account::table::{Condition, TableKey, Write};
-use streamkit_azure::log::Settings;
-use streamkit_azure::medium::Medium as _;
+use streamkit_azure::account::table::{Cell, Condition, TableKey, Write};
+use streamkit_azure::log::{Settings, StoreRoot};
 use streamkit_azure::medium::azure::AzureMedium;
+use streamkit_azure::medium::{Medium as _, SlotNumber};
 use streamkit_azure::tools::{Transactions, verify};
 use streamkit_engine::*;
 use uuid::Uuid;
@@ -56,6 +56,21 @@ async fn extent(emulator: &OnEmulator) -> TableKey {
 async fn take(emulator: &OnEmulator, partition: &TableKey, key: &str) {
     let delete = Write::Delete(TableKey::new(key).unwrap(), Condition::Exists);
     emulator.account.table().write(partition, &delete).await.unwrap();
+}
+
+async fn take_slots(emulator: &OnEmulator, slots: impl IntoIterator<Item = u64>) {
+    let extent = extent(emulator).await;
+    for slot in slots {
+        take(emulator, &extent, &format!("s{slot:020}")).await;
+    }
+}
+
+/// The header of the only extent becomes one of a host of before, which names no slot.
+async fn make_older(emulator: &OnEmulator) {
+    let cells = [("format".to_owned(), Cell::Number(1))].into();
+    let replace = Write::Replace(TableKey::new("z").unwrap(), cells, Condition::Exists);
+    let extent = extent(emulator).await;
+    emulator.account.table().write(&extent, &replace).await.unwrap();
 }
 
 /// Neither reads nor writes, and says what is wrong.
@@ -130,14 +145,118 @@ async fn an_extent_without_its_header_is_damage_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_slots_that_are_gone_are_damage_and_not_an_earlier_end() {
+    for first in [10, 8, 1] {
+        let emulator = OnEmulator::new().await;
+        let full = Host::start(&emulator.account, Settings::default());
+        for number in 0..5 {
+            append(&full, number.to_string()).await.unwrap();
+        }
+        let older = Host::start(&emulator.account, Settings::default());
+        assert_eq!(read(&older).await, Ok(5));
+        older.stores.close().await;
+        for number in 5..10 {
+            append(&full, number.to_string()).await.unwrap();
+        }
+        full.stores.close().await;
+        take_slots(&emulator, first..=10).await;
+        verify_finds(&emulator).await;
+        for host in [
+            Host::start(&emulator.account, Settings::default()),
+            Host::again(&emulator.account, Settings::default(), older.dir),
+            Host::again(&emulator.account, Settings::default(), full.dir),
+        ] {
+            let said = refuses(&host).await;
+            assert!(said.contains("slot 10"), "{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_at_work_whose_last_slot_is_gone_acknowledges_nothing_behind_it() {
+    let emulator = OnEmulator::new().await;
+    let hosts = [(); 2].map(|()| Host::start(&emulator.account, Settings::default()));
+    for number in 0..10 {
+        append(&hosts[0], number.to_string()).await.unwrap();
+    }
+    assert_eq!(read(&hosts[1]).await, Ok(10));
+    let (partition, last) = (extent(&emulator).await, TableKey::new("s00000000000000000010").unwrap());
+    let row = emulator.account.table().get(&partition, &last).await.unwrap().unwrap();
+    take_slots(&emulator, [10]).await;
+    for host in &hosts {
+        let store = host.stores.store(STORE).await.unwrap();
+        let appended = store.publish(&path(), vec![Record::new("behind it")]).await;
+        let found = match appended {
+            // Sent, and refused for what is missing.
+            Err(AppendError::Indeterminate(StorageError::Corrupt { found, .. })) => found,
+            // Not even sent by a host that looked before.
+            Err(AppendError::Rejected(Rejection::Storage(StorageError::Corrupt { found, .. }))) => found,
+            appended => panic!("{appended:?}"),
+        };
+        assert!(found.contains("slot 10"), "{found}");
+        assert!(matches!(store.writable(), Err(StorageError::Corrupt { .. })));
+        refuses(host).await;
+    }
+    verify_finds(&emulator).await;
+    let medium = AzureMedium::new(emulator.account.clone(), STORE);
+    let root = StoreRoot::decode(&medium.read_root().await.unwrap().unwrap().bytes).unwrap();
+    let behind = medium.read_from(root.live.extent, SlotNumber(11), usize::MAX).await;
+    assert_eq!(behind.unwrap().rows, [], "nothing was inserted behind the hole");
+    // Once it is put back, everybody goes on.
+    let put_back = Write::Insert(last, row.cells);
+    emulator.account.table().write(&partition, &put_back).await.unwrap();
+    for host in &hosts {
+        while append(host, "behind it".to_owned()).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+    assert_eq!(read(&hosts[0]).await, Ok(12));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_extent_whose_seal_is_gone_is_damage_and_not_the_end() {
+    let settings = Settings {
+        extent_slots: 4,
+        ..Settings::default()
+    };
+    let (emulator, old) = written(settings).await;
+    let medium = AzureMedium::new(emulator.account.clone(), STORE);
+    let root = StoreRoot::decode(&medium.read_root().await.unwrap().unwrap().bytes).unwrap();
+    let first = TableKey::new(format!("{}!{}", STORE.0, root.live.extent)).unwrap();
+    take(&emulator, &first, "s00000000000000000004").await;
+    verify_finds(&emulator).await;
+    let said = refuses(&Host::start(&emulator.account, settings)).await;
+    assert!(said.contains("slot 4"), "{said}");
+    // Who has it goes on in the last extent.
+    let old = Host::again(&emulator.account, settings, old);
+    append(&old, "more".to_owned()).await.unwrap();
+    assert_eq!(read(&old).await, Ok(11));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_of_before_claims_nothing_and_the_next_insert_says_more() {
+    let (emulator, old) = written(Settings::default()).await;
+    make_older(&emulator).await;
+    let fresh = Host::start(&emulator.account, Settings::default());
+    assert_eq!(read(&fresh).await, Ok(10));
+    let old = Host::again(&emulator.account, Settings::default(), old);
+    append(&old, "more".to_owned()).await.unwrap();
+    assert_eq!(read(&fresh).await, Ok(11));
+    take_slots(&emulator, [11]).await;
+    let said = refuses(&Host::start(&emulator.account, Settings::default())).await;
+    assert!(said.contains("slot 11"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_that_went_on_from_two_ends_of_a_log_are_told_as_soon_as_one_sees_the_other() {
     let emulator = OnEmulator::new().await;
     let one = Host::start(&emulator.account, Settings::default());
     for number in 0..10 {
         append(&one, number.to_string()).await.unwrap();
     }
-    // Who knows nothing else takes the slot before for the last one.
-    take(&emulator, &extent(&emulator).await, "s00000000000000000010").await;
+    // Who knows nothing else, also from the header, takes the slot before for the last one.
+    take_slots(&emulator, [10]).await;
+    make_older(&emulator).await;
     let two = Host::start(&emulator.account, Settings::default());
     append(&two, "again".to_owned()).await.unwrap();
     append(&one, "behind what is gone".to_owned()).await.unwrap();

@@ -8,7 +8,7 @@ use streamkit_azure::log::{
     Place, SealedExtent, StoreRoot, first_slot,
 };
 use streamkit_azure::medium::azure::AzureMedium;
-use streamkit_azure::medium::{BlobKind, BlobName, ExtentId, Medium as _, SlotNumber, Swapped};
+use streamkit_azure::medium::{BlobKind, BlobName, ExtentId, Medium as _, SlotBefore, SlotNumber, Swapped};
 use streamkit_engine::{StoreId, Timestamp};
 use uuid::Uuid;
 
@@ -202,7 +202,7 @@ impl LaidOut {
             .unwrap();
         for (slot, bytes) in (1..).map(SlotNumber).zip(&self.slots[at]) {
             self.medium
-                .insert_at(self.extents[at], slot, bytes.clone())
+                .insert_at(self.extents[at], slot, bytes.clone(), SlotBefore::Known)
                 .await
                 .unwrap();
         }

@@ -8,7 +8,8 @@ use streamkit_azure::account::table::{Condition, RowTransaction, Transacted, Wri
 use streamkit_azure::account::{CallError, Conditional, Refusal};
 use streamkit_azure::medium::azure::AzureMedium;
 use streamkit_azure::medium::{
-    BlobKind, BlobName, Created, ExtentId, Inserted, Medium as _, Put, RowsEnd, SlotNumber, Swapped, Unanswered,
+    BlobKind, BlobName, Created, ExtentId, Inserted, Medium as _, Put, RowsEnd, SlotBefore, SlotNumber, Swapped,
+    Unanswered,
 };
 use streamkit_engine::StoreId;
 use uuid::Uuid;
@@ -39,10 +40,16 @@ async fn an_answer_that_is_lost_after_the_commit_is_unknown_and_reading_tells() 
 
     let before = on.tables.seen();
     on.tables.next([Fate::LoseAnswer]);
-    is_unknown(medium.insert_at(id, SlotNumber(1), slot("mine")).await);
+    is_unknown(
+        medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await,
+    );
     assert_eq!(on.tables.seen(), before + 1, "nobody repeats a call but its caller");
     assert_eq!(
-        medium.insert_at(id, SlotNumber(1), slot("mine")).await,
+        medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await,
         Ok(Inserted::Taken)
     );
     let rows = medium.read_from(id, SlotNumber(1), usize::MAX).await.unwrap();
@@ -78,11 +85,17 @@ async fn a_request_that_is_lost_is_unknown_and_reading_tells() {
     let id = ExtentId(Uuid::new_v4());
     medium.create_extent(id, slot("0")).await.unwrap();
     on.tables.next([Fate::LoseRequest]);
-    is_unknown(medium.insert_at(id, SlotNumber(1), slot("mine")).await);
+    is_unknown(
+        medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await,
+    );
     let rows = medium.read_from(id, SlotNumber(1), usize::MAX).await.unwrap();
     assert_eq!((rows.rows.len(), rows.end), (0, RowsEnd::Header));
     assert_eq!(
-        medium.insert_at(id, SlotNumber(1), slot("mine")).await,
+        medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await,
         Ok(Inserted::Done)
     );
 }
@@ -95,9 +108,15 @@ async fn an_answer_that_is_cut_anywhere_is_unknown() {
     medium.create_extent(id, slot("0")).await.unwrap();
     for (number, bytes) in (1..).zip([1, 20, 200, 400, 600, 800]) {
         on.tables.next([Fate::CutAnswer(bytes)]);
-        is_unknown(medium.insert_at(id, SlotNumber(number), slot("mine")).await);
+        is_unknown(
+            medium
+                .insert_at(id, SlotNumber(number), slot("mine"), SlotBefore::Known)
+                .await,
+        );
         assert_eq!(
-            medium.insert_at(id, SlotNumber(number), slot("mine")).await,
+            medium
+                .insert_at(id, SlotNumber(number), slot("mine"), SlotBefore::Known)
+                .await,
             Ok(Inserted::Taken),
             "{bytes}"
         );
@@ -122,7 +141,7 @@ async fn a_service_that_asks_to_wait_is_heard_and_believed_in_nothing_else() {
     medium.create_extent(id, slot("0")).await.unwrap();
     let busy = |status: &str, header: &str| format!("HTTP/1.1 {status}\r\n{header}content-length: 0\r\n\r\n");
     let after = |after| Err(Unanswered::Throttled { after });
-    let insert = |number| medium.insert_at(id, SlotNumber(number), slot("mine"));
+    let insert = |number| medium.insert_at(id, SlotNumber(number), slot("mine"), SlotBefore::Known);
 
     let seen = on.tables.seen();
     on.tables
@@ -192,7 +211,9 @@ async fn what_a_broken_front_end_says_is_no_proof() {
         "\u{0}\u{1}\u{2}\r\n\r\n".to_owned(),
     ] {
         on.tables.next([Fate::Answer(answer.clone())]);
-        let result = medium.insert_at(id, SlotNumber(1), slot("mine")).await;
+        let result = medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await;
         assert!(matches!(&result, Err(Unanswered::Unknown(_))), "{answer:?}: {result:?}");
         on.tables.next([Fate::Answer(answer.clone())]);
         let result = medium.read_from(id, SlotNumber(1), usize::MAX).await;
@@ -212,16 +233,22 @@ async fn what_a_broken_front_end_says_is_no_proof() {
     }
     on.tables.next([Fate::Answer(whole("403 Forbidden", ""))]);
     assert!(matches!(
-        medium.insert_at(id, SlotNumber(1), slot("mine")).await,
+        medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await,
         Err(Unanswered::Denied(_))
     ));
     on.tables.next([Fate::Answer(whole("413 Too Large", ""))]);
     assert!(matches!(
-        medium.insert_at(id, SlotNumber(1), slot("mine")).await,
+        medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await,
         Err(Unanswered::Refused(_))
     ));
     assert_eq!(
-        medium.insert_at(id, SlotNumber(1), slot("mine")).await,
+        medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await,
         Ok(Inserted::Done)
     );
 }
@@ -236,14 +263,24 @@ async fn a_request_that_arrives_late_or_twice_changes_nothing() {
     assert_eq!(medium.create_extent(id, slot("0")).await, Ok(Created::Done));
     // An insert that arrives behind another one in its slot.
     on.tables.next([Fate::Keep]);
-    is_unknown(medium.insert_at(id, SlotNumber(1), slot("late")).await);
+    is_unknown(
+        medium
+            .insert_at(id, SlotNumber(1), slot("late"), SlotBefore::Known)
+            .await,
+    );
     assert_eq!(
-        medium.insert_at(id, SlotNumber(1), slot("first")).await,
+        medium
+            .insert_at(id, SlotNumber(1), slot("first"), SlotBefore::Known)
+            .await,
         Ok(Inserted::Done)
     );
     // One that arrives when the extent is retired.
     on.tables.next([Fate::Keep]);
-    is_unknown(medium.insert_at(id, SlotNumber(2), slot("late")).await);
+    is_unknown(
+        medium
+            .insert_at(id, SlotNumber(2), slot("late"), SlotBefore::Known)
+            .await,
+    );
     on.tables.deliver().await;
     on.tables.deliver().await;
     let rows = medium.read_from(id, SlotNumber(0), usize::MAX).await.unwrap().rows;
@@ -257,7 +294,9 @@ async fn a_request_that_arrives_late_or_twice_changes_nothing() {
     is_unknown(medium.create_extent(id, slot("0")).await);
     on.tables.deliver().await;
     assert_eq!(
-        medium.insert_at(id, SlotNumber(1), slot("late")).await,
+        medium
+            .insert_at(id, SlotNumber(1), slot("late"), SlotBefore::Known)
+            .await,
         Ok(Inserted::Retired)
     );
 
@@ -280,7 +319,9 @@ async fn a_request_that_arrives_late_or_twice_changes_nothing() {
     assert_eq!(medium.create_extent(id, slot("0")).await, Ok(Created::Taken));
     on.tables.next([Fate::Twice]);
     assert_eq!(
-        medium.insert_at(id, SlotNumber(1), slot("mine")).await,
+        medium
+            .insert_at(id, SlotNumber(1), slot("mine"), SlotBefore::Known)
+            .await,
         Ok(Inserted::Taken)
     );
     on.tables.next([Fate::Twice]);
@@ -296,7 +337,10 @@ async fn a_retirement_that_is_cut_short_anywhere_is_finished_by_the_next() {
         let id = ExtentId(Uuid::new_v4());
         medium.create_extent(id, slot("0")).await.unwrap();
         for number in 1..=3 {
-            medium.insert_at(id, SlotNumber(number), slot("x")).await.unwrap();
+            medium
+                .insert_at(id, SlotNumber(number), slot("x"), SlotBefore::Known)
+                .await
+                .unwrap();
         }
         on.tables
             .next((0..cut).map(|_| Fate::Through).chain([Fate::LoseAnswer]));

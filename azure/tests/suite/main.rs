@@ -7,6 +7,7 @@ mod credentials;
 mod deletion;
 mod driver;
 mod emulator;
+mod ends;
 mod gone;
 mod hosts;
 mod identities;

@@ -30,6 +30,7 @@ async fn a_storage_that_does_not_refuse_what_it_has_to_is_refused() {
         (3, answer("204 No Content", etag)), // a change; then the version is the same, or another one is not refused
         (4, answer("204 No Content", etag)), // a change of another version
         (5, answer("204 No Content", etag)), // a change of what is not there
+        (6, answer("204 No Content", etag)), // a look at what is there
     ] {
         let on = Proxied::new().await;
         // Its table is there; that is the first request.
@@ -44,7 +45,7 @@ async fn a_clock_that_is_off_is_told() {
     let on = Proxied::new().await;
     let date = "date: Fri, 26 Jun 2015 23:39:12 GMT\r\n";
     // The last answer that has a date is what counts: that to the last delete.
-    on.tables.next((0..11).map(|_| Fate::Through));
+    on.tables.next((0..12).map(|_| Fate::Through));
     on.tables.next([answer("204 No Content", date)]);
     let error = on.account.probe().await.unwrap_err();
     assert!(

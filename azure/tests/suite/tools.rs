@@ -11,7 +11,7 @@ use streamkit_azure::log::Group;
 use streamkit_azure::medium::azure::AzureMedium;
 use streamkit_azure::medium::{
     BlobKind, BlobName, Created, ExtentId, Inserted, Medium, MediumCall, MediumMeter, MeteredMedium, Put, Root,
-    RootVersion, Rows, SlotNumber, Swapped, Unanswered,
+    RootVersion, Rows, SlotBefore, SlotNumber, Swapped, Unanswered,
 };
 use streamkit_azure::tools::{Bodies, BodyCount, LogPlace, LogReport, LogUnread, Transactions, Trial};
 use streamkit_azure::tools::{FoundStores, StoreState, delete, measure, sample, standing, stores, verify};
@@ -323,6 +323,28 @@ async fn damage_of_rows_is_told_and_what_stands_behind_it_is_read() {
     let refused = standing(&on.account, laid.store).await.unwrap_err();
     assert!(matches!(refused, LogUnread::Damaged(_)), "{refused}");
 
+    // The last slots are gone, and then the seal of the extent before.
+    let laid = LaidOut::new(&on).await;
+    let mut told = Vec::new();
+    for (extent, slots) in [(EXTENTS - 1, SLOTS - 1..=SLOTS), (HISTORY, SLOTS..=SLOTS)] {
+        let first = *slots.start();
+        for slot in slots {
+            let delete = Write::Delete(key(format!("s{slot:020}")), Condition::Exists);
+            let partition = partition(&laid, extent as usize);
+            on.account.table().write(&partition, &delete).await.unwrap();
+        }
+        let report = verified(&laid.medium).await;
+        told.push((report.damaged, report.slots));
+        let place = LogPlace::Live {
+            ordinal: extent + 1,
+            extent: laid.extents[extent as usize],
+            slot: Some(SlotNumber(first)),
+        };
+        assert_eq!(report.damage[0].place, place);
+        assert!(report.damage[0].what.contains("slot 5"), "{}", report.damage[0]);
+    }
+    assert_eq!(told, [(1, EXTENTS * SLOTS - 2), (1, (HISTORY + 1) * SLOTS - 1)]);
+
     // Without its header an extent looks retired, and the history does not have it.
     let laid = LaidOut::new(&on).await;
     let header = Write::Delete(key("z"), Condition::Exists);
@@ -353,8 +375,14 @@ impl Medium for Moving {
         self.medium.create_extent(extent, first).await
     }
 
-    async fn insert_at(&self, extent: ExtentId, slot: SlotNumber, bytes: Bytes) -> Result<Inserted, Unanswered> {
-        self.medium.insert_at(extent, slot, bytes).await
+    async fn insert_at(
+        &self,
+        extent: ExtentId,
+        slot: SlotNumber,
+        bytes: Bytes,
+        before: SlotBefore,
+    ) -> Result<Inserted, Unanswered> {
+        self.medium.insert_at(extent, slot, bytes, before).await
     }
 
     async fn read_from(&self, extent: ExtentId, from: SlotNumber, most: usize) -> Result<Rows, Unanswered> {
@@ -518,10 +546,17 @@ async fn calls_of_a_medium_are_counted_by_what_came_of_them() {
     let bytes = Bytes::from_static(b"0123456789");
     assert_eq!(medium.create_extent(extent, bytes.clone()).await, Ok(Created::Done));
     for wanted in [Inserted::Done, Inserted::Taken] {
-        assert_eq!(medium.insert_at(extent, SlotNumber(1), bytes.clone()).await, Ok(wanted));
+        assert_eq!(
+            medium
+                .insert_at(extent, SlotNumber(1), bytes.clone(), SlotBefore::Known)
+                .await,
+            Ok(wanted)
+        );
     }
     let large = Bytes::from(vec![0; medium.slot_bytes_max() + 1]);
-    let refused = medium.insert_at(extent, SlotNumber(2), large.clone()).await;
+    let refused = medium
+        .insert_at(extent, SlotNumber(2), large.clone(), SlotBefore::Known)
+        .await;
     assert!(matches!(refused, Err(Unanswered::Refused(_))));
     medium.read_from(extent, SlotNumber(1), 100).await.unwrap();
     // Given up before there is an answer.

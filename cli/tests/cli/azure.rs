@@ -8,7 +8,7 @@ use streamkit_azure::account::table::{Cell, Condition, TableKey, Write};
 use streamkit_azure::account::{Account, AccountSettings, Plaintext, Secret};
 use streamkit_azure::log::{Boot, Group, GroupBody, GroupId, StoreRoot, first_slot};
 use streamkit_azure::medium::azure::AzureMedium;
-use streamkit_azure::medium::{ExtentId, Medium as _, SlotNumber, Swapped};
+use streamkit_azure::medium::{ExtentId, Medium as _, SlotBefore, SlotNumber, Swapped};
 use streamkit_engine::format::transaction::Encoded;
 use streamkit_engine::{Record, SegmentPath, Sequence, StoreId, Timestamp, Transaction};
 use uuid::Uuid;
@@ -106,7 +106,10 @@ async fn lay_out(account: Arc<Account>, store: Uuid, first_numbers: [u64; 2]) ->
             seal: None,
             body: GroupBody::Inline(body.into()),
         };
-        medium.insert_at(extent, group.slot, group.encode()).await.unwrap();
+        medium
+            .insert_at(extent, group.slot, group.encode(), SlotBefore::Known)
+            .await
+            .unwrap();
         last = Some(id);
     }
     let root = StoreRoot::first(Uuid::new_v4(), extent).encode();

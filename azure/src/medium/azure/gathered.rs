@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::super::{Rows, RowsEnd, SlotNumber};
+use super::header::named;
 use super::rows::{Begun, HEADER, slot_of};
 use crate::account::table::Row;
 
@@ -15,6 +16,8 @@ pub struct Gathered<'a> {
     /// A slot of which rows are still to come.
     begun: Option<(SlotNumber, Begun)>,
     has_header: bool,
+    /// A slot that was inserted, as the header says.
+    named: Option<SlotNumber>,
     /// What is wrong with a slot. It counts only if the extent is not being retired, which deletes rows one after the other.
     damage: Option<String>,
 }
@@ -27,6 +30,7 @@ impl<'a> Gathered<'a> {
             bytes: 0,
             begun: None,
             has_header: false,
+            named: None,
             damage: None,
         }
     }
@@ -42,6 +46,10 @@ impl<'a> Gathered<'a> {
         }
         if row.key.as_str() == HEADER {
             self.has_header = true;
+            match named(row) {
+                Ok(named) => self.named = named,
+                Err(why) => drop(self.damage.get_or_insert_with(|| format!("{}: {why}", self.place))),
+            }
             return;
         }
         let Some(slot) = slot_of(&row.key) else {
@@ -88,6 +96,14 @@ impl<'a> Gathered<'a> {
     /// Whether the header was there, behind which is nothing.
     pub fn is_ended(&self) -> bool {
         self.has_header
+    }
+
+    /// The slot that the header names, if a read from this one on should have found it and did not. Whatever is damaged is told before.
+    pub fn missing(&self, from: SlotNumber) -> Option<SlotNumber> {
+        let named = self.named.filter(|named| *named >= from)?;
+        let is_whole = self.damage.is_none() && self.begun.is_none();
+        let is_there = self.slots.binary_search_by_key(&named, |(slot, _)| *slot).is_ok();
+        (is_whole && !is_there).then_some(named)
     }
 
     /// What was found up to the end.

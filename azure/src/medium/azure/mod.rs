@@ -3,11 +3,17 @@
 //! ```text
 //!  partition STORE          row root              the root, changed by its version
 //!  partition STORE!EXTENT   row s + 20 digits     a slot; a large one goes on in rows with .1, .2, .3 behind that
-//!                           row z                 the header: it sorts last
+//!                           row z                 the header: it sorts last, and names a slot that was inserted
 //!  blob STORE.KIND.ID                             what a checkpoint, a history, a manifest or a body is
 //! ```
+//!
+//! Slots are removed by a retirement alone, and behind the header. So a slot that is known to have been there, and is missing under a header that is
+//! there, was deleted by somebody else: [`Unanswered::Damaged`]. A read knows it of the slot that the header names, an insert of the slot before its own
+//! if it is told so. A look at a slot that seems to be missing is two reads more; nothing else costs a request.
 
 mod gathered;
+mod header;
+mod missing;
 mod rows;
 
 use std::sync::Arc;
@@ -18,13 +24,14 @@ use streamkit_engine::{StoreId, Timestamp};
 use uuid::Uuid;
 
 use self::gathered::Gathered;
+use self::header::header;
 use self::rows::{BEHIND_SLOTS, Begun, HEADER, ROW_BYTES, SLOT_BYTES, slot_key, write};
 use super::{
-    BlobKind, BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotNumber, Swapped,
-    Unanswered,
+    BlobKind, BlobName, Created, ExtentId, Inserted, Medium, Put, Root, RootVersion, Rows, SlotBefore, SlotNumber,
+    Swapped, Unanswered,
 };
 use crate::account::table::{
-    Cell, Cells, Condition, Range, RowTransaction, RowVersion, TableKey, Transacted, WRITES_MAX, Write,
+    Cells, Condition, Range, RowTransaction, RowVersion, TableKey, Transacted, WRITES_MAX, Write,
 };
 use crate::account::{Account, BLOB_MAX, CallError, Conditional, Refusal};
 
@@ -36,8 +43,6 @@ const PAGE_MOST: usize = 1000;
 const PAGE_SMALL: usize = 1024 * 1024;
 /// How often a retirement looks again because another one deleted what it was about to delete.
 const LOOKS: usize = 10_000;
-/// What the header holds: the version of this layout.
-const FORMAT: (&str, i64) = ("format", 1);
 
 /// One store in an account.
 #[derive(Clone, Debug)]
@@ -70,18 +75,17 @@ impl AzureMedium {
         format!("{}{}", self.blob_prefix(name.kind), name.id)
     }
 
-    /// A transaction that inserts a slot, behind another write.
+    /// A transaction with the insert of a slot, too.
     fn with_slot(
         &self,
+        mut transaction: RowTransaction,
         partition: &TableKey,
-        before: Write,
         slot: SlotNumber,
         bytes: &Bytes,
     ) -> Result<RowTransaction, Unanswered> {
         if bytes.len() > SLOT_BYTES {
             return Err(Unanswered::Refused(format!("a slot has at most {SLOT_BYTES} bytes")));
         }
-        let mut transaction = RowTransaction::new(partition.clone()).and(before);
         for (key, cells) in write(partition.as_str(), &slot_key(slot), bytes) {
             transaction = transaction.and(Write::Insert(self.key(key)?, cells));
         }
@@ -220,8 +224,9 @@ impl Medium for AzureMedium {
 
     async fn create_extent(&self, extent: ExtentId, first: Bytes) -> Result<Created, Unanswered> {
         let partition = self.partition(extent)?;
-        let header = Write::Insert(self.key(HEADER)?, header());
-        let transaction = self.with_slot(&partition, header, SlotNumber::ZERO, &first)?;
+        let header = Write::Insert(self.key(HEADER)?, header(SlotNumber::ZERO));
+        let transaction = RowTransaction::new(partition.clone()).and(header);
+        let transaction = self.with_slot(transaction, &partition, SlotNumber::ZERO, &first)?;
         match self.account.table().transact(&transaction).await? {
             Transacted::Applied(_) => Ok(Created::Done),
             // Slot 0 stays behind the header, so whichever of the two was refused: slot 0 is there.
@@ -233,21 +238,33 @@ impl Medium for AzureMedium {
         }
     }
 
-    async fn insert_at(&self, extent: ExtentId, slot: SlotNumber, bytes: Bytes) -> Result<Inserted, Unanswered> {
+    async fn insert_at(
+        &self,
+        extent: ExtentId,
+        slot: SlotNumber,
+        bytes: Bytes,
+        before: SlotBefore,
+    ) -> Result<Inserted, Unanswered> {
         let partition = self.partition(extent)?;
-        let look = Write::Merge(self.key(HEADER)?, header(), Condition::Exists);
-        let transaction = self.with_slot(&partition, look, slot, &bytes)?;
+        let look = Write::Merge(self.key(HEADER)?, header(slot), Condition::Exists);
+        let mut transaction = RowTransaction::new(partition.clone()).and(look);
+        let known = slot.before().filter(|_| before == SlotBefore::Known);
+        if let Some(known) = known {
+            // It changes no cell: it asks whether the row is there.
+            let look = Write::Merge(self.key(slot_key(known))?, Cells::new(), Condition::Exists);
+            transaction = transaction.and(look);
+        }
+        let transaction = self.with_slot(transaction, &partition, slot, &bytes)?;
         match self.account.table().transact(&transaction).await? {
             Transacted::Applied(_) => Ok(Inserted::Done),
             Transacted::Not {
                 refusal: Refusal::Exists,
                 ..
             } => Ok(Inserted::Taken),
-            // Nothing but the header has to be there.
             Transacted::Not {
                 refusal: Refusal::Missing,
                 ..
-            } => Ok(Inserted::Retired),
+            } => self.missing(&partition, known).await,
             Transacted::Not { refusal, .. } => Err(strange(refusal)),
         }
     }
@@ -273,7 +290,7 @@ impl Medium for AzureMedium {
                 gathered.take(row);
             }
             if gathered.is_ended() || page.next.is_none() {
-                return gathered.finish().map_err(damaged);
+                return self.end(&range.partition, from, gathered).await;
             }
             if gathered.bytes() >= most && gathered.may_end_early(from) {
                 return Ok(gathered.finish_early());
@@ -360,10 +377,6 @@ impl Medium for AzureMedium {
 
 /// The key of the root's row.
 const ROOT: &str = "root";
-
-fn header() -> Cells {
-    [(FORMAT.0.to_owned(), Cell::Number(FORMAT.1))].into()
-}
 
 /// A refusal that no call here can come to. It proves nothing.
 fn strange(refusal: Refusal) -> Unanswered {

@@ -99,17 +99,17 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "a hedge has other bytes",
         "azure/src/log/planning.rs",
-        "let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone());",
+        "let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone(), before);",
         "let mut group = pinned.group.clone();
                     if hedge.is_none() {
                         group.time.0 += 1;
                     }
-                    let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, group.encode());",
+                    let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, group.encode(), before);",
     ),
     mutant(
         "a hedge is another group",
         "azure/src/log/planning.rs",
-        "let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone());",
+        "let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone(), before);",
         "if hedge.is_none() {
                         self.groups += 1;
                         self.flight.0[at].group.id.number = self.groups;
@@ -117,7 +117,13 @@ const MUTANTS: &[Mutant] = &[
                         self.flight.0[at].bytes = bytes;
                     }
                     let (pinned, number) = (&self.flight.0[at], self.flight.0[at].group.id.number);
-                    let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone());",
+                    let insert = Call::InsertAt(pinned.group.extent, pinned.group.slot, pinned.bytes.clone(), before);",
+    ),
+    mutant(
+        "a slot that is on its way is said to be there",
+        "azure/src/log/planning.rs",
+        "                        _ => SlotBefore::Perhaps,",
+        "                        _ => SlotBefore::Known,",
     ),
     mutant(
         "a deadline frees what is pinned",
