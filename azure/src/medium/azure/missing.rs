@@ -56,8 +56,8 @@ impl AzureMedium {
         }
     }
 
-    /// Why a row was missing that an insert looks at: the header, or the slot before that is known to have been there. The answer names the row only in
-    /// some services, so the rows are asked.
+    /// Why a row was missing that an insert looks at: the header, or the slot before that is known to have been there. The answer may number the write that
+    /// failed, in a text for people; the rows themselves are proof.
     pub(super) async fn missing(
         &self,
         partition: &TableKey,
