@@ -26,7 +26,7 @@ pub enum CollectorEvent {
 pub enum CollectorAction {
     /// It makes a call of the medium.
     Call(CallId, Call),
-    /// The round is over: nothing is left to do, another collector was faster, or what it found is not right, for the reason given.
+    /// The round is over: nothing is left to do, other collectors were faster again and again, or what it found is not right, for the reason given.
     Over(Result<(), String>),
 }
 
@@ -57,12 +57,17 @@ pub struct Collector {
     last_call: u64,
     task: Task,
     errand: Errand,
-    /// What is not yet the store's checkpoint.
+    /// What is to be the store's checkpoint, if that is not further.
     checkpoint: Option<Checkpoint>,
     /// How far the host's log is.
     ordinal: u64,
+    /// How often another collector was faster in this round.
+    outrun: u32,
     done: CollectorFigures,
 }
+
+/// How often another collector may be faster before the round is over.
+const OUTRUN_MOST: u32 = 8;
 
 /// What comes next, or that the round is over.
 type Next = Result<Task, String>;
@@ -80,6 +85,7 @@ impl Collector {
             errand: Errand::default(),
             checkpoint: None,
             ordinal: 0,
+            outrun: 0,
             done: CollectorFigures::default(),
         }
     }
@@ -91,6 +97,7 @@ impl Collector {
             CollectorEvent::Begin(checkpoint) if matches!(self.task, Task::Over) => {
                 self.ordinal = checkpoint.place.ordinal;
                 self.checkpoint = Some(checkpoint);
+                self.outrun = 0;
                 self.task = Task::Root;
             }
             CollectorEvent::Begin(_) | CollectorEvent::Tick => {}
@@ -183,8 +190,9 @@ impl Collector {
             return Task::Copy(seen, Copied { slots, last });
         }
         let is_further = |checkpoint: &Checkpoint| seen.root.checkpoint.is_none_or(|at| at.place < checkpoint.place);
-        match self.checkpoint.take().filter(is_further) {
+        match self.checkpoint.as_ref().filter(|&checkpoint| is_further(checkpoint)) {
             Some(checkpoint) => {
+                let checkpoint = checkpoint.clone();
                 let (blob, place) = (self.name(), checkpoint.place);
                 let change = Change::Checkpoint(CheckpointAt { blob, place });
                 Task::Put(seen, Written::of(checkpoint.encode(), change))
@@ -219,6 +227,7 @@ impl Collector {
         match rows.end {
             RowsEnd::Early => Ok(Task::Copy(seen, copied)),
             // Another collector was faster.
+            RowsEnd::Nothing if self.goes_on() => Ok(Task::Root),
             RowsEnd::Nothing => Ok(Task::Over),
             RowsEnd::Header => Err(format!("extent {} has no seal", live.extent)),
         }
@@ -250,10 +259,20 @@ impl Collector {
         if found.root.change == root.change {
             return Ok(self.changed(before, root, change, found.version));
         }
-        match change.blob().filter(|_| change.is_unnamed_in(&found.root)) {
-            Some(blob) => Ok(Task::Remove(blob, None)),
-            None => Ok(Task::Over),
-        }
+        let blob = change.blob().filter(|_| change.is_unnamed_in(&found.root));
+        let then = self.goes_on().then_some(found);
+        Ok(match (blob, then) {
+            (Some(blob), then) => Task::Remove(blob, then),
+            (None, Some(found)) => self.decide(found),
+            (None, None) => Task::Over,
+        })
+    }
+
+    /// Whether to go on behind another collector that was faster. Who gave up at once would make no checkpoint where many collectors are at work:
+    /// that comes last. Who never gave up might do the same as another one for ever.
+    fn goes_on(&mut self) -> bool {
+        self.outrun += 1;
+        self.outrun <= OUTRUN_MOST
     }
 
     fn name(&mut self) -> Uuid {
@@ -266,4 +285,106 @@ fn see(root: Root) -> Result<Seen, String> {
     let version = root.version;
     let root = StoreRoot::decode(&root.bytes).map_err(|why| why.to_string())?;
     Ok(Seen { root, version })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use streamkit_engine::Timestamp;
+
+    use super::*;
+    use crate::log::{Place, StoreRoot};
+    use crate::medium::{ExtentId, Put};
+
+    const EXTENT: ExtentId = ExtentId(Uuid::from_u128(1));
+
+    /// A storage of one root and one blob, at which another collector changes something before each of so many changes of ours.
+    struct Contended {
+        root: StoreRoot,
+        version: u64,
+        others: u32,
+        blob: Option<Bytes>,
+    }
+
+    impl Contended {
+        fn said(&mut self, call: Call) -> Said {
+            let version = RootVersion(self.version.to_string());
+            match call {
+                Call::ReadRoot => Said::Root(Some(Root {
+                    bytes: self.root.encode(),
+                    version,
+                })),
+                Call::PutBlob(_, bytes) => {
+                    self.blob = Some(bytes);
+                    Said::Put(Put::Done)
+                }
+                Call::GetBlob(_) => Said::Blob(self.blob.clone()),
+                Call::DeleteBlob(_) => {
+                    self.blob = None;
+                    Said::Deleted
+                }
+                Call::SwapRoot(expected, bytes) => {
+                    self.version += 1;
+                    match self.others {
+                        0 if expected == Some(version) => {
+                            self.root = StoreRoot::decode(&bytes).unwrap();
+                            Said::Swapped(Swapped::Done(RootVersion(self.version.to_string())))
+                        }
+                        0 => Said::Swapped(Swapped::Lost),
+                        _ => {
+                            self.others -= 1;
+                            self.root.change = Uuid::new_v4();
+                            Said::Swapped(Swapped::Lost)
+                        }
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The checkpoint that a round makes.
+    fn round(others: u32) -> Contended {
+        let now = Now {
+            uptime: Duration::ZERO,
+            wall: Timestamp(0),
+        };
+        let boot = Boot {
+            host: Uuid::from_u128(7),
+            boot: Uuid::from_u128(8),
+        };
+        let mut collector = Collector::new(CollectorSettings::default(), boot, 1);
+        let mut storage = Contended {
+            root: StoreRoot::first(Uuid::from_u128(9), EXTENT),
+            version: 1,
+            others,
+            blob: None,
+        };
+        let checkpoint = Checkpoint {
+            place: Place::begin(1, EXTENT),
+            last: None,
+            time: Timestamp(0),
+            ledger: Bytes::from_static(b"all"),
+        };
+        let mut event = CollectorEvent::Begin(checkpoint);
+        loop {
+            match collector.step(now, event).remove(0) {
+                CollectorAction::Call(id, call) => event = CollectorEvent::Said(id, Ok(storage.said(call))),
+                CollectorAction::Over(result) => {
+                    result.unwrap();
+                    return storage;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_made_although_others_are_faster_and_one_who_is_always_outrun_gives_up_and_leaves_nothing() {
+        for others in [0, 1, OUTRUN_MOST] {
+            let left = round(others);
+            assert!(left.root.checkpoint.is_some() && left.blob.is_some(), "{others}");
+        }
+        let left = round(OUTRUN_MOST + 1);
+        assert!(left.root.checkpoint.is_none() && left.blob.is_none());
+    }
 }
