@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use streamkit_benches::Outcome;
+use streamkit_benches::azure::cached::cached;
 use streamkit_benches::azure::hosts::{Came, Far, opened, produce};
 use streamkit_engine::StoreId;
 use uuid::Uuid;
@@ -12,6 +13,9 @@ use uuid::Uuid;
 /// The allocator of the server's own program.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Reads of a history, in turn.
+const ROUNDS: usize = 7;
 
 /// Measures several hosts over an emulator of a storage account, through a proxy
 #[derive(Parser)]
@@ -25,6 +29,9 @@ struct Azure {
     /// Loads, each as HOSTS x PRODUCERS; with an f, the hosts forward to each other
     #[arg(long, value_delimiter = ',', default_value = "1x1,1x64,4x64,4x64f,8x8,8x8f")]
     loads: Vec<String>,
+    /// Entries of a history that a host has on its disk, and reads; 0: none
+    #[arg(long, default_value_t = 1_000_000)]
+    history: u64,
 }
 
 fn main() -> Outcome {
@@ -62,6 +69,17 @@ async fn measure(options: &Azure) -> Outcome {
         for host in hosts {
             host.close().await;
         }
+    }
+    if options.history > 0 {
+        let cached = cached(&far, &dir.path().join("cached"), options.history, ROUNDS).await?;
+        println!(
+            "  read of {} entries on a host's disk, each after the engine alone:",
+            options.history
+        );
+        for (shared, local) in cached.shared.iter().zip(&cached.local) {
+            println!("  {shared:>11.0} entries/s, and {local:>11.0}");
+        }
+        println!("  {:.2} × the engine (median)", cached.ratio());
     }
     Ok(())
 }

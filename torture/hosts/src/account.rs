@@ -116,17 +116,24 @@ pub async fn host(
     Process::with(program, folder, options, variables).await
 }
 
-/// A host in this process, which has nothing but what stands in the account.
+/// The account.
 ///
 /// # Errors
-/// The folder cannot be used.
-pub fn fresh_host(emulator: &Emulator, folder: &Path) -> Result<SharedStores, Trouble> {
+/// None that is known.
+pub fn account(emulator: &Emulator) -> Result<Arc<Account>, Trouble> {
     let text = past_no_gate(emulator);
     let settings = AccountSettings {
         plaintext: Plaintext::ToEmulator,
         ..AccountSettings::from_connection_string(&Secret::new(text))?
     };
-    let account = Arc::new(Account::new(&settings)?);
+    Ok(Arc::new(Account::new(&settings)?))
+}
+
+/// A host in this process, which has nothing but what stands in the account.
+///
+/// # Errors
+/// The folder cannot be used.
+pub fn fresh_host(account: Arc<Account>, folder: &Path) -> Result<SharedStores, Trouble> {
     let engine = Engine::open(EngineConfig {
         copies: true,
         ..EngineConfig::new(folder.join("copies"))

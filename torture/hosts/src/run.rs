@@ -1,14 +1,18 @@
 //! One seed: hosts over an account, everybody at work at all of them, and what happens meanwhile.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use streamkit_engine::{StoreId, Stores as _};
+use streamkit_azure::log::Settings;
+use streamkit_azure::medium::azure::AzureMedium;
+use streamkit_azure::tools::{Transactions, verify};
+use streamkit_engine::{ReadError, StoreId, Stores as _};
 use streamkit_torture_wire::crew::Crew;
+use streamkit_torture_wire::follower::FollowSeen;
 use streamkit_torture_wire::host::{STORE, Trouble};
 use streamkit_torture_wire::witness::Broken;
 
-use crate::account::{Ways, fresh_host, host};
+use crate::account::{Ways, account, fresh_host, host};
 use crate::chaos::{Longest, Trick, Victim};
 use crate::emulator::Emulator;
 
@@ -44,13 +48,23 @@ pub struct Counts {
     pub reads: usize,
     /// What happened, by name.
     pub tricks: Vec<Trick>,
+    /// Extents of the log at the end,
+    pub extents: u64,
+    /// and those of them that are history.
+    pub history: u64,
+    /// Until a host that knows nothing had opened the store.
+    pub opened: Duration,
 }
 
-/// Runs a seed. Returns what it did, and which promises were broken.
+/// Runs a seed, and tells each thing that happens. Returns what it did, and which promises were broken.
 ///
 /// # Errors
 /// Nothing could be tried.
-pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Trouble> {
+pub async fn run(
+    seed: u64,
+    plan: &Plan,
+    told: &mut (dyn FnMut(&Counts) + Send),
+) -> Result<(Counts, Vec<Broken>), Trouble> {
     let emulator = tokio::task::spawn_blocking(|| Emulator::start(&[])).await?;
     let folder = tempfile::tempdir()?;
     let mut crew = Crew::new(seed);
@@ -91,6 +105,8 @@ pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Troubl
         let victim = dice.below(hosts.len() as u64) as usize;
         hosts[victim].suffers(trick, &mut dice, plan.longest).await?;
         counts.tricks.push(trick);
+        (counts.attempts, counts.acknowledged, counts.reads) = crew.counts();
+        told(&counts);
     }
     if plan.attempts.is_none() {
         crew.call_off();
@@ -102,15 +118,42 @@ pub async fn run(seed: u64, plan: &Plan) -> Result<(Counts, Vec<Broken>), Troubl
     for host in &mut hosts {
         host.process.kill().await?;
     }
-    // What stands in the account, for one who knows nothing else.
-    let fresh = folder.path().join("fresh");
-    std::fs::create_dir_all(&fresh)?;
-    let stores = fresh_host(&emulator, &fresh)?;
-    let store = stores.store(StoreId(STORE)).await?;
     (counts.attempts, counts.acknowledged, counts.reads) = crew.counts();
-    let (entries, broken) = crew.judge(&*store, &follows).await?;
+    let broken = judged(&crew, &follows, &emulator, folder.path(), &mut counts).await?;
+    Ok((counts, broken))
+}
+
+/// What stands in the account, for one who knows nothing else, and for the tool that shares nothing with hosts.
+async fn judged(
+    crew: &Crew,
+    follows: &[FollowSeen],
+    emulator: &Emulator,
+    folder: &Path,
+    counts: &mut Counts,
+) -> Result<Vec<Broken>, Trouble> {
+    let account = account(emulator)?;
+    let medium = AzureMedium::new(account.clone(), StoreId(STORE));
+    let depth = Settings::default().depth;
+    let report = verify(&medium, depth, &mut Transactions::default(), &mut |_| ()).await?;
+    (counts.extents, counts.history) = (report.extents, report.history_extents);
+    let damage = report
+        .damage
+        .iter()
+        .map(|damage| format!("damage in the account: {damage:?}"));
+    let mut broken: Vec<Broken> = damage.collect();
+    let fresh = folder.join("fresh");
+    std::fs::create_dir_all(&fresh)?;
+    let stores = fresh_host(account, &fresh)?;
+    let store = stores.store(StoreId(STORE)).await?;
+    let began = Instant::now();
+    while let Err(ReadError::Busy(busy)) = store.status().await {
+        tokio::time::sleep(busy.retry_after).await;
+    }
+    counts.opened = began.elapsed();
+    let (entries, more) = crew.judge(&*store, follows).await?;
     counts.entries = entries;
+    broken.extend(more);
     drop(store);
     stores.close().await;
-    Ok((counts, broken))
+    Ok(broken)
 }

@@ -31,7 +31,7 @@ async fn hosts_that_are_killed_stopped_and_cut_off_lose_nothing_and_agree() {
         crews: 1,
         options: Vec::new(),
     };
-    let (counts, broken) = run(1, &plan).await.unwrap();
+    let (counts, broken) = run(1, &plan, &mut |_| ()).await.unwrap();
     assert_eq!(broken, Vec::<String>::new());
     assert!(counts.acknowledged > 0, "{counts:?}");
 }

@@ -16,7 +16,7 @@ pub mod bytes;
 mod check;
 pub mod crew;
 mod dial;
-mod follower;
+pub mod follower;
 mod grants;
 mod holder;
 pub mod host;

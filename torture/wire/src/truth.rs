@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use streamkit_client::record::{Entry, SegmentPath, Sequence};
-use streamkit_engine::{SegmentRead, Store};
+use streamkit_engine::{ReadError, SegmentRead, Store};
 
 use crate::host::Trouble;
 use crate::witness::{Attempt, Broken, SEGMENTS, path, written};
@@ -19,13 +19,27 @@ impl Truth {
     /// Reads it. Parts of a transaction stand in the order in which they were asked for.
     ///
     /// # Errors
-    /// It cannot be read, or holds what nobody wrote.
+    /// It cannot be read, or holds what nobody wrote. What is busy is asked again, without an end.
     pub async fn read(store: &dyn Store, attempts: &[Attempt]) -> Result<Result<Self, Broken>, Trouble> {
         let mut entries = Vec::new();
         for segment in 0..SEGMENTS.len() {
-            let mut reader = store.read_segment(SegmentRead::all(path(segment)));
             let mut next = Sequence::FIRST;
-            while let Some(batch) = reader.next_batch().await? {
+            let mut reader = store.read_segment(SegmentRead::all(path(segment)));
+            loop {
+                let batch = match reader.next_batch().await {
+                    Ok(None) => break,
+                    Ok(Some(batch)) => batch,
+                    // What it needs is on its way.
+                    Err(ReadError::Busy(busy)) => {
+                        tokio::time::sleep(busy.retry_after).await;
+                        reader = store.read_segment(SegmentRead {
+                            from: next,
+                            ..SegmentRead::all(path(segment))
+                        });
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 for entry in batch {
                     let Some((_, part, _)) = written(&entry, attempts) else {
                         return Ok(Err(format!("nobody wrote {} {}", entry.path, entry.sequence)));

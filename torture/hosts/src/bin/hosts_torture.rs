@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 use streamkit_torture_hosts::balanced::{BalancedPlan, End, balanced};
 use streamkit_torture_hosts::chaos::Longest;
-use streamkit_torture_hosts::run::{Plan, run};
+use streamkit_torture_hosts::run::{Counts, Plan, run};
 
 /// Lets hosts that share a store over an emulated storage account be killed, stopped and cut off while everybody is at work at
 /// all of them, and checks every promise that was made.
@@ -83,6 +83,18 @@ impl Options {
     }
 }
 
+/// How far a seed is.
+fn tell(counts: &Counts, tricks: usize) {
+    let Counts {
+        attempts,
+        acknowledged,
+        reads,
+        ..
+    } = counts;
+    let (done, last) = (counts.tricks.len(), counts.tricks.last());
+    eprintln!("  {done} of {tricks} ({last:?}): {attempts} attempts, {acknowledged} acknowledged, {reads} reads");
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -119,7 +131,7 @@ async fn main() -> ExitCode {
     let mut failed = 0;
     for seed in options.start..options.start + options.seeds {
         let began = Instant::now();
-        match run(seed, &plan).await {
+        match run(seed, &plan, &mut |counts| tell(counts, plan.tricks)).await {
             Ok((counts, broken)) => {
                 println!("seed {seed}: {counts:?}, {:.1?}", began.elapsed());
                 for why in &broken {
