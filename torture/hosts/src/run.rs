@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use streamkit_azure::log::Settings;
 use streamkit_azure::medium::azure::AzureMedium;
-use streamkit_azure::tools::{Transactions, verify};
+use streamkit_azure::tools::{Transactions, standing, verify};
 use streamkit_engine::{ReadError, StoreId, Stores as _};
 use streamkit_torture_wire::crew::Crew;
 use streamkit_torture_wire::follower::FollowSeen;
@@ -50,8 +50,10 @@ pub struct Counts {
     pub tricks: Vec<Trick>,
     /// Extents of the log at the end,
     pub extents: u64,
-    /// and those of them that are history.
+    /// those of them that are history,
     pub history: u64,
+    /// and those before the last checkpoint, from which a host goes on that knows nothing.
+    pub checkpointed: u64,
     /// Until a host that knows nothing had opened the store.
     pub opened: Duration,
 }
@@ -136,6 +138,8 @@ async fn judged(
     let depth = Settings::default().depth;
     let report = verify(&medium, depth, &mut Transactions::default(), &mut |_| ()).await?;
     (counts.extents, counts.history) = (report.extents, report.history_extents);
+    let checkpoint = standing(&account, StoreId(STORE)).await?.checkpoint;
+    counts.checkpointed = checkpoint.map_or(0, |at| at.place.ordinal);
     let damage = report
         .damage
         .iter()
