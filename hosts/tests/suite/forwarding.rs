@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamkit_client::{Client, NewRecord, Protocol};
 use streamkit_engine::{
     AppendError, Condition, Expected, Fence, FencingToken, Name, Record, SegmentAppend, SegmentPath, SegmentRead,
     Sequence, Store, StoreId, Stores as _, Transaction,
 };
 use streamkit_hosts::forwarding::{Contended, Forwarding, ForwardingSettings};
 use streamkit_hosts::host::HostId;
+use streamkit_server_core::{Key, Limits, Server};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::pair::{Pair, secret, store_of};
+use crate::pair::{Pair, SECRET, secret, store_of};
 
 fn path(segment: &str) -> SegmentPath {
     SegmentPath::new("s", segment).unwrap()
@@ -311,4 +313,28 @@ mod conformance {
     }
 
     streamkit_conformance::suite!(crate::forwarding::conformance::fixture);
+}
+
+/// The link tells what a transaction has made of a segment, not where that begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_over_v1_is_told_where_its_segment_begins_also_by_a_host_that_forwards() {
+    let pair = Pair::new().await;
+    let id = store_of(&pair.there);
+    let key = || Key::hs256(SECRET).unwrap();
+    let server = Server::new(Arc::new(pair.forwarding.clone()), key(), Limits::default());
+    let token = key().mint(&["streamkit::*".to_owned()], Duration::from_secs(3600));
+    let client = Client::builder("ws://in-process")
+        .transport(move || std::future::ready(server.in_process()))
+        .protocol(Protocol::V1)
+        .token(token.unwrap());
+    let store = client.build().store(id.0);
+    for first in [1, 3] {
+        let records = ["x", "y"].map(NewRecord::new);
+        let status = store.produce_all("s", "a", first, records).await.unwrap();
+        assert_eq!((status.first_sequence, status.last_sequence), (1, first + 1));
+    }
+    store.trim("s", "a", 2).await.unwrap();
+    let status = store.produce_all("s", "a", 5, [NewRecord::new("z")]).await.unwrap();
+    assert_eq!((status.first_sequence, status.last_sequence), (2, 5));
+    assert!(pair.appended_there() > 0);
 }

@@ -3,7 +3,7 @@
 //! was acknowledged stays.
 
 use streamkit_engine::limits::TRANSACTION_BYTES_MAX;
-use streamkit_engine::{Record, SegmentPath, Sequence, Store, Transaction};
+use streamkit_engine::{Committed, Record, SegmentPath, SegmentStatus, Sequence, Store, Timestamp, Transaction};
 
 use super::boundary::{Answers, Awaited, Batch as _, Next, ReceivedRecord, Records};
 use super::failure::Failure;
@@ -15,6 +15,9 @@ use crate::metrics::Metrics;
 
 /// What stands for all segments of a space where it is followed. A segment of this name that is there already goes on.
 pub(super) const EVERY: &str = "*";
+
+/// Where a segment begins, as it was read before something is appended.
+type Begin = Option<(Sequence, Timestamp)>;
 
 /// Records that will be committed together.
 #[derive(Default)]
@@ -33,7 +36,7 @@ pub(super) async fn run<R: Records, A: Answers>(
     out: &Outgoing<A>,
     around: (&Live, &Metrics),
 ) -> Result<(), R::Error> {
-    let mut awaited = None;
+    let (mut awaited, mut begin) = (None, None);
     let mut chunk = Chunk::default();
     loop {
         let next = records.next(Awaited {
@@ -44,15 +47,21 @@ pub(super) async fn run<R: Records, A: Answers>(
         let received = match next.await? {
             Next::Record(received) => received,
             Next::Crowded => {
-                commit(&path, std::mem::take(&mut chunk), store, out, around).await?;
+                commit(&path, std::mem::take(&mut chunk), &mut begin, store, out, around).await?;
                 continue;
             }
             Next::End if chunk.records.is_empty() => return Ok(()),
-            Next::End => return Ok(commit(&path, chunk, store, out, around).await?),
+            Next::End => return Ok(commit(&path, chunk, &mut begin, store, out, around).await?),
         };
         let next = match awaited {
             Some(next) => next,
-            None => first(&path, store, around.1).await?,
+            None => {
+                let status = status(&path, store, around.1).await?;
+                begin = status
+                    .as_ref()
+                    .map(|status| (status.first_sequence, status.first_timestamp));
+                status.map_or(Sequence::FIRST, |status| status.last_sequence.next())
+            }
         };
         if received.sequence != next {
             records.keep(next, received)?;
@@ -62,20 +71,31 @@ pub(super) async fn run<R: Records, A: Answers>(
         let is_full =
             chunk.records.len() == CHUNK_RECORDS_MAX || chunk.bytes + received.record.len() > TRANSACTION_BYTES_MAX;
         if is_full {
-            commit(&path, std::mem::take(&mut chunk), store, out, around).await?;
+            commit(&path, std::mem::take(&mut chunk), &mut begin, store, out, around).await?;
         }
         chunk.push(received);
         awaited = Some(next.next());
     }
 }
 
-/// What the first record has to be: behind the durable head of this moment. Whether that still holds is decided at commit.
-async fn first(path: &SegmentPath, store: &dyn Store, metrics: &Metrics) -> Result<Sequence, Failure> {
+/// The segment at this moment: the first record has to be behind its durable head. Whether that still holds is decided at commit.
+async fn status(path: &SegmentPath, store: &dyn Store, metrics: &Metrics) -> Result<Option<SegmentStatus>, Failure> {
     let status = store.segment_status(path).await.map_err(Failure::Read);
     match status.inspect_err(|failure| failure.count(metrics))? {
-        Some(status) => Ok(status.last_sequence.next()),
         None if path.segment.as_str() == EVERY => Err(Failure::ReservedName),
-        None => Ok(Sequence::FIRST),
+        status => Ok(status),
+    }
+}
+
+/// A store whose transactions others write may not know where a segment begins, and tell of the transaction alone.
+fn begins(committed: &mut Committed, own: Sequence, begin: &mut Begin) {
+    for status in &mut committed.segments {
+        if status.first_sequence == own
+            && let Some((sequence, timestamp)) = *begin
+        {
+            (status.first_sequence, status.first_timestamp) = (sequence, timestamp);
+        }
+        *begin = Some((status.first_sequence, status.first_timestamp));
     }
 }
 
@@ -95,6 +115,7 @@ impl Chunk {
 async fn commit<A: Answers>(
     path: &SegmentPath,
     chunk: Chunk,
+    begin: &mut Begin,
     store: &dyn Store,
     out: &Outgoing<A>,
     around: (&Live, &Metrics),
@@ -105,10 +126,11 @@ async fn commit<A: Answers>(
     let (live, metrics) = around;
     let count = records.len();
     let appended = store.append(Transaction::single(path.clone(), first, records)).await;
-    let committed = appended.map_err(|error| {
+    let mut committed = appended.map_err(|error| {
         metrics.stores.append_failed(&error);
         Failure::of_write("an append", error)
     })?;
+    begins(&mut committed, first, begin);
     metrics.stores.appended(count);
     live.committed(store);
     drop(room);
