@@ -34,11 +34,12 @@ impl Known {
     pub fn read(&mut self, now: Duration, rows: Vec<WorkersRow>) {
         let mut before = std::mem::take(&mut self.rows);
         for row in rows {
-            let since = match before.remove(&row.key) {
-                Some((known, since)) if known.version == row.version => since,
-                _ => now,
+            // One that was read before is kept as it was then: the sooner it was read, the better is known since when its workers are there.
+            let known = match before.remove(&row.key) {
+                Some(known) if known.0.version == row.version => known,
+                _ => (row, now),
             };
-            self.rows.insert(row.key.clone(), (row, since));
+            self.rows.insert(known.0.key.clone(), known);
         }
         self.last_read = now;
     }
@@ -77,6 +78,7 @@ mod tests {
                 metadata: BTreeMap::new(),
                 last_seen: Timestamp(1),
                 coming: 1,
+                since: tokio::time::Instant::now(),
             }],
         }
     }
@@ -97,9 +99,10 @@ mod tests {
         assert_eq!(there(&known, 15), [1], "one that says nothing any more");
         assert_eq!(there(&known, 30), [], "nobody was asked");
         known.read(at(59), vec![row("a", "9"), row("bb", "1")]);
-        assert_eq!((there(&known, 59), known.stale()), (vec![1], vec![]));
+        let stale = |known: &Known| known.stale().into_iter().map(|row| row.key).collect::<Vec<_>>();
+        assert_eq!((there(&known, 59), stale(&known)), (vec![1], vec![]));
         known.read(at(60), vec![row("a", "9"), row("bb", "1")]);
-        assert_eq!(known.stale(), [row("bb", "1")]);
+        assert_eq!(stale(&known), ["bb"]);
         known.read(at(61), vec![row("a", "10"), row("bb", "2")]);
         assert_eq!(there(&known, 61), [1, 2], "it was only slow");
     }

@@ -1,12 +1,14 @@
 //! A host's row of the workers of a store: JSON, cut into cells.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use streamkit_azure::account::table::{BINARY_MAX, Cell, Cells};
 use streamkit_engine::Timestamp;
 use streamkit_server_core::HostedWorker;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Most bytes of a row: the service takes 1 MiB with names and all.
@@ -19,6 +21,8 @@ struct Told {
     metadata: BTreeMap<String, String>,
     last_seen: i64,
     coming: u64,
+    /// Milliseconds since it came, when this was written.
+    here_for: u64,
 }
 
 /// The cells that tell of these workers; of the last ones nothing, if they are too many for a row.
@@ -30,6 +34,7 @@ pub(super) fn cells(workers: &[HostedWorker]) -> Cells {
             metadata: worker.metadata.clone(),
             last_seen: worker.last_seen.0,
             coming: worker.coming,
+            here_for: u64::try_from(worker.since.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         // Of strings and numbers there is always JSON.
         let Ok(json) = serde_json::to_vec(&told) else { continue };
@@ -60,11 +65,13 @@ pub(super) fn read(cells: &Cells) -> Option<Vec<HostedWorker>> {
         }
     }
     let told: Vec<Told> = serde_json::from_slice(&Bytes::from(bytes)).ok()?;
+    let now = Instant::now();
     let workers = told.into_iter().map(|told| HostedWorker {
         id: told.id,
         metadata: told.metadata,
         last_seen: Timestamp(told.last_seen),
         coming: told.coming,
+        since: now.checked_sub(Duration::from_millis(told.here_for)).unwrap_or(now),
     });
     Some(workers.collect())
 }
@@ -83,14 +90,22 @@ mod tests {
             metadata: [("k".to_owned(), "\"".repeat(bytes))].into(),
             last_seen: Timestamp(-7),
             coming: u64::MAX,
+            since: Instant::now(),
         }
     }
 
-    #[test]
-    fn a_row_reads_as_it_was_written_and_what_is_none_is_left_out() {
+    #[tokio::test(start_paused = true)]
+    async fn a_row_reads_as_it_was_written_and_what_is_none_is_left_out() {
         for workers in [vec![], vec![worker(1, 0)], (0..1000).map(|n| worker(n, 100)).collect()] {
             assert_eq!(read(&cells(&workers)), Some(workers));
         }
+        // Whoever reads it later knows no better than that.
+        let row = cells(&[worker(1, 0)]);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(read(&row).unwrap()[0].since, Instant::now());
+        let early = worker(1, 0);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(read(&cells(std::slice::from_ref(&early))), Some(vec![early]));
         let many: Vec<_> = (0..1000).map(|number| worker(number, 1000)).collect();
         let some = read(&cells(&many)).unwrap();
         assert!(

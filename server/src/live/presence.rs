@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::register::{HostedWorker, SharedWorkers, WorkerRegister};
 
-/// Two hosts may have a worker that went from one to the other. For so long after it came it stays at the later one, whatever the other one says that has
-/// not heard of it yet.
-const SETTLES: Duration = Duration::from_secs(3);
+/// Two hosts may have a worker that went from one to the other, and by their clocks it may have come to the wrong one last. For so long after it came
+/// here it stays, whatever the other one counts: by then that one has told for how long it has had it.
+const SETTLES: Duration = Duration::from_secs(8);
 
 /// How long whoever looks waits at most until it is known whom other hosts have.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -113,6 +113,7 @@ impl All {
             metadata: registered.metadata.clone(),
             last_seen: registered.last_seen,
             coming: registered.coming,
+            since: registered.since,
         });
         own.collect()
     }
@@ -127,9 +128,13 @@ impl All {
                 if other.coming < own.coming {
                     continue;
                 }
-                if now.duration_since(own.since) < SETTLES {
+                // It came to the other one before, which has not heard yet that it is here. Where both count the same, the next to be heard has it.
+                if other.since <= own.since || other.coming == own.coming {
                     own.coming = other.coming.saturating_add(1);
                     is_told = true;
+                    continue;
+                }
+                if now.duration_since(own.since) < SETTLES {
                     continue;
                 }
                 own.replaced.cancel();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use streamkit_engine::{StoreId, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A worker, as its host tells others of it.
@@ -17,6 +18,8 @@ pub struct HostedWorker {
     pub last_seen: Timestamp,
     /// Which coming of this worker it is: of two hosts that have it, the one with the greater number has it still.
     pub coming: u64,
+    /// When it came; of one at another host, it came then or before.
+    pub since: Instant,
 }
 
 /// Tells the hosts of a store which workers each of them has.

@@ -78,12 +78,15 @@ async fn a_worker_of_another_host_is_there_and_one_that_came_to_another_host_lat
     let register = Arc::new(Told::default());
     let workers = Workers::shared(register.clone()).of(StoreId(id(1)));
     let Ends { tells, hears } = register.0.lock().unwrap().pop().unwrap();
-    let other = |number, coming| HostedWorker {
+    let begun = Instant::now();
+    let other_since = |number, coming, since| HostedWorker {
         id: id(number),
         metadata: metadata(3),
         last_seen: Timestamp(7),
         coming,
+        since,
     };
+    let other = |number, coming| other_since(number, coming, begun);
     let ids = || {
         workers
             .inventory()
@@ -107,14 +110,64 @@ async fn a_worker_of_another_host_is_there_and_one_that_came_to_another_host_lat
     assert_eq!((ids(), tells.borrow()[0].coming), (vec![2], 100));
     // It goes there again.
     tokio::time::advance(SETTLES).await;
-    hears.send_replace(vec![other(2, 100)]);
+    hears.send_replace(vec![other_since(2, 101, Instant::now())]);
     changes.changed().await.unwrap();
     assert!(own.replaced.is_cancelled() && tells.borrow().is_empty());
     drop(own);
     assert_eq!(ids(), [2]);
     // And comes back.
     let back = workers.join(id(2), metadata(3), Timestamp(8)).unwrap();
-    assert_eq!((ids(), tells.borrow()[0].coming), (vec![2], 101));
+    assert_eq!((ids(), tells.borrow()[0].coming), (vec![2], 102));
     drop(back);
     assert!(ids().is_empty() && workers.lock().metadata_bytes == 0);
+}
+
+/// Each host reads what the other one has written, again and again, until nothing changes any more: who is still there.
+async fn settled(hosts: [(WorkerPlace, Ends); 2]) -> [bool; 2] {
+    let mut written = [(); 2].map(|()| (Vec::new(), Instant::now()));
+    for second in 0..30 {
+        for here in [0, 1] {
+            // A row is written when something changes, and every five seconds.
+            let own = hosts[here].1.tells.borrow().clone();
+            if second % 5 == 0 || written[here].0 != own {
+                written[here] = (own, Instant::now());
+            }
+            let (rows, at) = &written[1 - here];
+            let delay = Instant::now() - *at;
+            let heard = rows.iter().cloned().map(|mut worker| {
+                worker.since += delay;
+                worker
+            });
+            hosts[here].1.hears.send_replace(heard.collect());
+            tokio::time::advance(Duration::from_millis(500)).await;
+            tokio::task::yield_now().await;
+        }
+    }
+    [0, 1].map(|host| !hosts[host].0.replaced.is_cancelled())
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_hosts_to_which_a_worker_comes_soon_one_after_the_other_the_later_one_has_it() {
+    // How far the clock of the first is ahead, and how long after the first it comes to the second.
+    for (ahead, later) in [
+        (0, 1),
+        (0, 700),
+        (0, 2900),
+        (0, 60_000),
+        (2500, 1500),
+        (60_000, 4000),
+        (-60_000, 10),
+    ] {
+        let register = Arc::new(Told::default());
+        let hosts = [1_000_000 + ahead, 1_000_000 + later].map(|clock| {
+            let workers = Workers::shared(register.clone()).of(StoreId(id(1)));
+            (workers, register.0.lock().unwrap().pop().unwrap(), clock)
+        });
+        let [(first, of_first, then), (second, of_second, now)] = hosts;
+        let first = first.join(id(2), metadata(3), Timestamp(then)).unwrap();
+        tokio::time::advance(Duration::from_millis(later.unsigned_abs())).await;
+        let second = second.join(id(2), metadata(3), Timestamp(now)).unwrap();
+        let there = settled([(first, of_first), (second, of_second)]).await;
+        assert_eq!(there, [false, true], "{ahead} ms ahead, {later} ms later");
+    }
 }
