@@ -288,7 +288,7 @@ impl Composed {
             }
         }
         of.into_values()
-            .map(|subscribe| self.store.subscribe(subscribe))
+            .map(|subscribe| Subscription::of_what_has_begun(self.store.call().clone(), subscribe))
             .collect()
     }
 

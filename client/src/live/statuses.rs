@@ -47,7 +47,12 @@ pub(super) struct Statuses {
 
 impl Statuses {
     /// Of what is asked for; nothing is sent yet.
-    pub(super) fn new(call: Call, of: Subscribe, standing: Arc<Standing>) -> Result<Self, Error> {
+    pub(super) fn new(
+        call: Call,
+        of: Subscribe,
+        standing: Arc<Standing>,
+        resuming: impl FnOnce(Duration) -> Resuming,
+    ) -> Result<Self, Error> {
         let asked = match of.heartbeat {
             Duration::ZERO => call.timeout() / BEATS_MISSED,
             heartbeat => heartbeat,
@@ -69,7 +74,7 @@ impl Statuses {
             pending: Pending::default(),
             stopped: None,
             last: None,
-            resuming: Resuming::new(patience),
+            resuming: resuming(patience),
             standing,
         })
     }

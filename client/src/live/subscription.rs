@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use streamkit_protocol::SegmentStatus;
 
 use super::handlers::{Handlers, Running};
+use super::resuming::Resuming;
 use super::standing::{Standing, SubscriptionState};
 use super::statuses::{Statuses, failed_for_good};
 use super::subscribe::Subscribe;
@@ -28,8 +30,21 @@ pub struct Subscription {
 
 impl Subscription {
     pub(super) fn new(call: Call, of: Subscribe) -> Self {
+        Self::resuming(call, of, Resuming::new)
+    }
+
+    /// As part of something else that has begun: whatever breaks off before the server answers it passes by itself, too.
+    pub(crate) fn of_what_has_begun(call: Call, of: Subscribe) -> Self {
+        Self::resuming(call, of, |patience| {
+            let mut resuming = Resuming::new(patience);
+            resuming.has_begun();
+            resuming
+        })
+    }
+
+    fn resuming(call: Call, of: Subscribe, resuming: impl FnOnce(Duration) -> Resuming) -> Self {
         let standing = Arc::new(Standing::new());
-        let statuses = Statuses::new(call.clone(), of.clone(), standing.clone());
+        let statuses = Statuses::new(call.clone(), of.clone(), standing.clone(), resuming);
         let statuses = statuses.inspect_err(|error| failed_for_good(&call, &of, error, &standing));
         let told = match statuses {
             Ok(statuses) => stream::unfold(Some(statuses), next).boxed(),
