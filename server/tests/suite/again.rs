@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use streamkit_client::record::{LogCursor, SegmentPath, Wanted};
 use streamkit_client::*;
-use streamkit_protocol::{Control, FRAMES_HEADER, FRAMES_IN_ORDER, Frame, Request, Terminal};
+use streamkit_protocol::{Control, FRAMES_HEADER, FRAMES_IN_ORDER, Frame, Request, SegmentStatus, Terminal};
 use streamkit_server_core::Limits;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request as Handshake, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+use crate::fixture::{Listener, Via, over_both};
 use crate::peer::{Host, PATIENCE, STORE};
 use crate::scripts::{Socket, entry, head, next, send};
-use crate::via::{Listener, Via, over_both};
 
 /// A client's connection to a server that ends what it has begun before it says that the connection ends.
 async fn accept(listener: &mut Listener) -> Socket {
@@ -95,6 +96,57 @@ async fn a_slow_read_whose_connection_is_lost_ends_with_an_error(via: Via) {
     };
     assert!(matches!(error, Error::ConnectionLost(_)), "{error:?}");
     assert!(last < 20, "{last}");
+}
+
+/// What it reads is answered: that it loses its connection each time that it asks to be told of more ends it no sooner than its client's patience.
+#[tokio::test]
+async fn a_follow_over_v1_goes_on_though_its_subscription_does_not_come_about_for_long() {
+    let (mut listener, client) = Listener::new(Via::V1).await;
+    tokio::spawn(async move {
+        let mut subscribed = 0;
+        loop {
+            let mut socket = accept(&mut listener).await;
+            while let Some(request) = next(&mut socket).await {
+                let head = head(&request);
+                match Request::decode(&request.message()) {
+                    Ok(Request::ConsumeSegment(_)) => {
+                        if subscribed > 3 {
+                            send(&mut socket, head.data(&entry("s", "a", 1, 1, 1))).await;
+                        }
+                        send(&mut socket, head.data(&Terminal::Close.encode())).await;
+                    }
+                    Ok(Request::SubscribeToSegmentStatus(_)) => {
+                        subscribed += 1;
+                        if subscribed <= 3 {
+                            break;
+                        }
+                        let status = SegmentStatus {
+                            space: "s".to_owned(),
+                            segment: "a".to_owned(),
+                            first_sequence: 1,
+                            first_timestamp: 1,
+                            last_sequence: 1,
+                            last_timestamp: 1,
+                            heartbeat: false,
+                        };
+                        send(&mut socket, head.data(&status.encode())).await;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    });
+    let parts = vec![Wanted::Segment(SegmentPath::new("s", "a").unwrap())];
+    let store = client.timeout(PATIENCE).build().store(STORE);
+    let mut follows = store.follow(Follow::new(parts, LogCursor::default()));
+    let mut came = 0;
+    while came == 0 {
+        let told = tokio::time::timeout(PATIENCE, follows.next()).await.unwrap();
+        if let Followed::Batch(entries, _) = told.unwrap().unwrap() {
+            came += entries.len();
+        }
+    }
+    assert_eq!(came, 1);
 }
 
 /// It would be refused as often as it dials.

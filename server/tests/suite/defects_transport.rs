@@ -160,7 +160,7 @@ async fn no_read_creates_a_store() {
 #[tokio::test]
 async fn a_read_under_a_client_that_is_closed_ends_with_an_error() {
     let host = Host::start().await;
-    let client = crate::client::client(&host);
+    let client = crate::served::client::client(&host);
     let store = client.store(STORE);
     let big = NewRecord::new(vec![b'x'; 10_000]);
     store.produce_all("s", "a", 1, vec![big; 4000]).await.unwrap();

@@ -12,8 +12,8 @@ use streamkit_server_core::{Hint, Key, Limits, MessageBus, Server};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::client::client;
 use crate::peer::*;
+use crate::served::client::client;
 
 const OTHER: Uuid = Uuid::from_u128(0x0b5e_77ed);
 

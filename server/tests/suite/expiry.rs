@@ -1,18 +1,22 @@
 //! A session whose token expires: it begins no further calls, and those under way have a grace.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::request::Parts;
 use futures_util::TryStreamExt as _;
+use streamkit_client::projection::Failure;
+use streamkit_client::record::Entry;
 use streamkit_client::{Client, ConsumeSegment, NewRecord};
 use streamkit_engine::{Engine, EngineConfig};
 use streamkit_protocol::{Control, Request, SubscribeToSegmentStatus, Terminal};
 use streamkit_server_core::{Access, AccessError, Authenticate, Key, Limits, Scopes, Server};
 
+use crate::fixture::{Via, over_v2};
 use crate::peer::*;
+use crate::served::projections::{Handled, InMemory, SOON, append, projection, until};
 
 /// What a session that has expired answers a call with, of which it begins nothing.
 fn expired() -> Terminal {
@@ -184,4 +188,36 @@ async fn a_client_that_does_not_know_when_its_session_expires_loses_no_call() {
     all_publish(&client, &connections).await;
     serving.abort();
     server.shutdown().await;
+}
+
+/// Sessions end with their tokens, and the source of tokens is late with a fresh one.
+async fn a_token_that_expires_is_replaced_even_if_the_next_comes_late(via: Via) {
+    let host = with_grace(Duration::ZERO).await.by(via);
+    let store = host.client().build().store(STORE);
+    let source = Arc::new(Mutex::new(short_token(2)));
+    let asked = source.clone();
+    let client = host
+        .client()
+        .token_source(move || std::future::ready(Ok(asked.lock().unwrap().clone())))
+        .retry(SOON);
+    let handled = Handled::default();
+    let counting = handled.clone();
+    let handler = move |entry: Entry| {
+        counting.add(&entry);
+        std::future::ready(Ok::<(), Failure>(()))
+    };
+    append(&store, "a", &["1"]).await;
+    let running = projection(&client.build().store(STORE)).start(handler, InMemory::default());
+    until(&running, |progress| progress.handled == 1).await;
+    until(&running, |progress| progress.begun_again > 0).await;
+    append(&store, "a", &["2"]).await;
+    *source.lock().unwrap() = short_token(3600);
+    until(&running, |progress| progress.handled == 2).await;
+    assert_eq!(handled.of("a"), [1, 2]);
+    running.stop().await.unwrap();
+    host.stop().await;
+}
+
+over_v2! {
+    a_token_that_expires_is_replaced_even_if_the_next_comes_late
 }

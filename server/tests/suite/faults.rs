@@ -174,7 +174,7 @@ async fn a_failing_read_and_a_panic_end_their_channel_with_an_error() {
 }
 
 async fn a_client_is_told_what_is_known(host: &Host) {
-    let store = crate::client::client(host).store(crate::peer::STORE);
+    let store = crate::served::client::client(host).store(crate::peer::STORE);
     let publish = async |segment| {
         let record = streamkit_client::NewRecord::new("x");
         store.produce_all("s", segment, 1, [record]).await.unwrap_err()
@@ -192,9 +192,9 @@ async fn a_save_whose_outcome_is_unknown_looks_for_its_events(host: &Host) {
     use streamkit_client::Error;
     use streamkit_client::es::SaveError;
     // A store of its own for each way.
-    let store = crate::client::client(host).store(uuid::Uuid::new_v4());
-    let accounts = crate::es::accounts(&store);
-    let save = async |id| accounts.append(id, 0, &crate::es::deposits([1, 2])).await;
+    let store = crate::served::client::client(host).store(uuid::Uuid::new_v4());
+    let accounts = crate::served::es::accounts(&store);
+    let save = async |id| accounts.append(id, 0, &crate::served::es::deposits([1, 2])).await;
     assert_eq!(save("stored").await.unwrap(), 2);
     assert_eq!(store.status("accounts", "stored").await.unwrap().entry_count, 2);
     let overtaken = save("overtaken").await;

@@ -423,3 +423,14 @@ async fn an_empty_payload_comes_back_as_empty_text() {
         assert!(message.contains("\"payload\":\"\""), "{message}");
     }
 }
+
+#[tokio::test]
+async fn five_records_get_one_status() {
+    let host = Host::start().await;
+    let mut peer = host.connect().await;
+    let five: Vec<String> = (1..=5).map(record).collect();
+    let five: Vec<&str> = five.iter().map(String::as_str).collect();
+    let (statuses, _) = peer.produce("s", "a", &five).await;
+    assert_eq!(statuses.len(), 1, "{statuses:?}");
+    assert!(statuses[0].contains("\"last_sequence\":5"), "{}", statuses[0]);
+}

@@ -8,9 +8,9 @@ use streamkit_protocol::{Control, Frame, FrameHead, Request, SegmentStatus, Term
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
+use crate::fixture::{Via, over_both};
 use crate::handshake::get;
 use crate::peer::*;
-use crate::via::{Via, over_both};
 
 /// Frames that Go clients queue.
 const QUEUE: usize = 8192;
@@ -209,7 +209,7 @@ async fn a_record_behind_the_answer_is_refused_once_and_counted() {
 
 async fn a_client_that_says_its_frames_are_in_order_is_told_of_a_gap_at_once(via: Via) {
     let host = Host::via(via).await;
-    let client = crate::client::client(&host).store(STORE);
+    let client = crate::served::client::client(&host).store(STORE);
     let error = client
         .produce_all("s", "a", 2, [streamkit_client::NewRecord::new("x")])
         .await
@@ -269,7 +269,7 @@ async fn a_produce_whose_frames_overtake_each_other_as_a_go_clients_do_is_stored
 
 async fn a_client_of_ours_stores_all_in_order_while_many_produce_over_one_connection(via: Via) {
     let host = Host::via(via).await;
-    let store = crate::client::client(&host).store(STORE);
+    let store = crate::served::client::client(&host).store(STORE);
     let all = (0..8).map(|n| {
         let store = store.clone();
         async move {

@@ -1,5 +1,6 @@
 //! A server on a free port, and a peer that speaks raw frames to it.
 
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use streamkit_client::{Builder, Client};
 use streamkit_engine::{Engine, EngineConfig, Stores};
 use streamkit_protocol::{Control, Frame, FrameHead, Request, Terminal};
 use streamkit_server_core::{Authenticate, Key, Limits, Server};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
 
-use crate::via::{Door, Via, through};
+use crate::via::{Stream, Via};
 
 pub const STORE: Uuid = Uuid::from_u128(0x6f1c1e0e_3c0b_4e9e_9a51_0a6f3f2d9b10);
 pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -22,14 +24,43 @@ pub const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 /// Generous: for events that come, sooner or later.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where clients in this process find a server: none while it restarts.
+pub type Door = Arc<Mutex<Option<Server>>>;
+
+/// Through the door, to whichever server is behind it now.
+fn through(door: &Door) -> io::Result<DuplexStream> {
+    match &*door.lock().unwrap() {
+        Some(server) => server.in_process(),
+        None => Err(ErrorKind::ConnectionRefused.into()),
+    }
+}
+
+/// The way to a server, for what stands between it and a client.
+#[derive(Clone)]
+pub enum Way {
+    Socket(String),
+    Memory(Door),
+}
+
+impl Way {
+    pub async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Socket(address) => Box::new(TcpStream::connect(address).await?),
+            Self::Memory(door) => Box::new(through(door)?),
+        })
+    }
+}
+
 pub struct Host {
     pub url: String,
+    /// One that nothing else uses.
+    pub store: Uuid,
     pub server: Server,
     pub engine: Engine,
     serving: tokio::task::JoinHandle<()>,
     dir: Arc<tempfile::TempDir>,
     pub via: Via,
-    pub door: Door,
+    door: Door,
 }
 
 impl Host {
@@ -103,6 +134,7 @@ impl Host {
         let serving = tokio::spawn(async move { accepting.serve(listener).await });
         Self {
             url,
+            store: STORE,
             server,
             engine,
             serving,
@@ -122,6 +154,14 @@ impl Host {
             }
         };
         client.token(token(&["streamkit::*"])).protocol(self.via.protocol())
+    }
+
+    /// How one comes to it, also when it has started again.
+    pub fn way(&self) -> Way {
+        match self.via {
+            Via::Sockets | Via::V1 => Way::Socket(self.url.trim_start_matches("ws://").to_owned()),
+            Via::InProcess => Way::Memory(self.door.clone()),
+        }
     }
 
     /// Its data directory.

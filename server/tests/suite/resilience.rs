@@ -8,13 +8,13 @@ use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 use streamkit_protocol::{Frame, Terminal};
 use streamkit_server_core::{Key, Limits};
-use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{client, records};
+use crate::fixture::{Listener, Via, over_both};
 use crate::peer::{Host, SECRET, STORE, token};
-use crate::via::{Listener, Stream, Via, over_both, through};
+use crate::served::client::client;
+use crate::served::relay::Relay;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Fault {
@@ -151,157 +151,6 @@ async fn broken_read(via: Via, way: Read, fault: Fault) {
     host.stop().await;
 }
 
-/// Passes bytes on until it is told to drop the connections it has.
-pub struct Relay {
-    /// A client on the other side of it.
-    pub client: Builder,
-    cut: Arc<Notify>,
-    stall: Arc<Notify>,
-    shut: watch::Sender<bool>,
-}
-
-impl Relay {
-    pub async fn start(host: &Host) -> Self {
-        let (mut listener, client) = Listener::new(host.via).await;
-        let (via, door) = (host.via, host.door.clone());
-        let target = host.url.trim_start_matches("ws://").to_owned();
-        let cut = Arc::new(Notify::new());
-        let stall = Arc::new(Notify::new());
-        let (shut, shuts) = watch::channel(false);
-        let (cutting, stalling) = (cut.clone(), stall.clone());
-        tokio::spawn(async move {
-            loop {
-                let near = listener.accept().await;
-                let (target, door) = (target.clone(), door.clone());
-                let faults = (cutting.clone(), stalling.clone());
-                let mut shuts = shuts.clone();
-                tokio::spawn(async move {
-                    let _ = shuts.wait_for(|shut| !shut).await;
-                    match via {
-                        Via::Sockets | Via::V1 => relay(near, TcpStream::connect(target).await, faults).await,
-                        Via::InProcess => relay(near, through(&door), faults).await,
-                    }
-                });
-            }
-        });
-        Self {
-            client,
-            cut,
-            stall,
-            shut,
-        }
-    }
-
-    /// From now on nothing passes over the connections it has, and they stay.
-    pub fn stall(&self) {
-        self.stall.notify_waiters();
-    }
-
-    /// From now on nothing passes, over those it has nor over others, until it opens.
-    pub fn shut(&self) {
-        self.shut.send_replace(true);
-        self.stall();
-    }
-
-    /// Others pass from now on.
-    pub fn open(&self) {
-        self.shut.send_replace(false);
-    }
-
-    pub fn cut(&self) {
-        self.cut.notify_waiters();
-    }
-}
-
-async fn relay(mut near: Box<dyn Stream>, far: std::io::Result<impl Stream>, faults: (Arc<Notify>, Arc<Notify>)) {
-    let (cut, stall) = faults;
-    if let Ok(mut far) = far {
-        tokio::select! {
-            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-            () = cut.notified() => {}
-            () = stall.notified() => cut.notified().await,
-        }
-    }
-}
-
-/// A connection that carries nothing any more, and that nobody closes, costs a few calls their time, not all that come.
-#[tokio::test]
-async fn a_connection_that_has_gone_silent_is_left() {
-    let host = Host::start().await;
-    let relay = Relay::start(&host).await;
-    let client = relay.client.clone().token(token(&["streamkit::*"]));
-    let client = client.timeout(Duration::from_millis(500)).build();
-    let store = client.store(STORE);
-    store.publish("s", "a", NewRecord::new("x")).await.unwrap();
-    relay.stall();
-    let mut silent = 0;
-    while let Err(error) = store.spaces().await {
-        assert!(matches!(error, Error::Timeout(_)), "{error}");
-        silent += 1;
-        assert!(silent < 10, "it is not left");
-    }
-    assert!(silent > 0, "it was not silent");
-    host.stop().await;
-}
-
-async fn calls_that_find_no_connection_share_one_dial(via: Via) {
-    let host = Host::via(via).await;
-    let asked = Arc::new(AtomicU32::new(0));
-    let asking = asked.clone();
-    let client = host
-        .client()
-        .token_source(move || {
-            asking.fetch_add(1, Ordering::Relaxed);
-            async { Ok(token(&["streamkit::*"])) }
-        })
-        .build();
-    let store = client.store(STORE);
-    let peeks = (0..50).map(|_| store.peek("s", "a"));
-    let peeks = futures_util::future::join_all(peeks).await;
-    assert!(peeks.into_iter().all(|peek| peek.unwrap().is_none()));
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
-}
-
-async fn produces_under_a_stopping_server_end_and_keep_their_word(via: Via) {
-    let host = Host::via(via).await;
-    let client = host.client().retry(RetryPolicy::NEVER).build();
-    let stopped = Arc::new(AtomicBool::new(false));
-    let producers = (0..50).map(|n| {
-        let (store, stopped) = (client.store(STORE), stopped.clone());
-        tokio::spawn(async move {
-            let (segment, mut acknowledged) = (format!("seg-{n:02}"), 0);
-            while !stopped.load(Ordering::Relaxed) {
-                match store.produce_all("s", &segment, acknowledged + 1, records(3)).await {
-                    Ok(status) => acknowledged = status.last_sequence,
-                    Err(_) => break,
-                }
-            }
-            (segment, acknowledged)
-        })
-    });
-    let producers: Vec<_> = producers.collect();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let host = tokio::time::timeout(Duration::from_secs(20), host.restart())
-        .await
-        .unwrap();
-    stopped.store(true, Ordering::Relaxed);
-    let store = crate::client::client(&host).store(STORE);
-    for producer in producers {
-        let (segment, acknowledged) = tokio::time::timeout(Duration::from_secs(20), producer)
-            .await
-            .expect("a producer hangs")
-            .unwrap();
-        assert!(acknowledged > 0);
-        let read = store.consume_segment(ConsumeSegment::all("s", &segment));
-        let read: Vec<Entry> = read.try_collect().await.unwrap();
-        assert!(
-            read.len() as u64 >= acknowledged,
-            "{segment}: {acknowledged} acknowledged"
-        );
-        assert_eq!(read.len() % 3, 0, "{segment}: half a chunk");
-    }
-}
-
 /// A server that answers the first request with frames of its own.
 async fn scripted(via: Via, answers: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {
     let (mut listener, client) = Listener::new(via).await;
@@ -415,8 +264,6 @@ async fn a_handshake_that_never_ends_is_cut_off() {
 
 over_both! {
     a_broken_read_ends_with_an_error_and_goes_on_without_gap_or_repeat
-    calls_that_find_no_connection_share_one_dial
-    produces_under_a_stopping_server_end_and_keep_their_word
     what_arrived_before_the_end_is_read_first_and_nothing_after_it
     an_error_frame_is_an_error_and_no_end_of_stream
 }

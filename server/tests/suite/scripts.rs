@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::fixture::{Listener, Stream, Via, over_both};
 use crate::peer::{PATIENCE, STORE};
-use crate::via::{Listener, Stream, Via, over_both};
 
 /// A server that answers every frame with the frames of `answer`.
 pub async fn scripted(via: Via, answer: impl Fn(&Frame) -> Vec<Vec<u8>> + Send + 'static) -> StoreClient {

@@ -14,8 +14,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request as Handshake, Response};
 
+use crate::fixture::{Listener, Stream, Via, over_v2};
 use crate::peer::{PATIENCE, STORE};
-use crate::via::{Listener, Stream, Via, over_v2};
 
 /// A server's side of a connection of v2.
 pub struct Peer {

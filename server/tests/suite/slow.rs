@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 
-use crate::peer::{Host, STORE};
-use crate::via::{Via, over_both};
+use crate::fixture::{Host, Via, over_both};
+use crate::served::client::{client as quick, records};
 
 const SEGMENTS: [&str; 3] = ["a", "b", "c"];
 
@@ -51,7 +51,7 @@ async fn read_all(mut entries: Entries, mut meanwhile: impl AsyncFnMut()) -> Has
 
 async fn a_consumer_may_publish_over_the_connection_it_reads_from(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     fill(&store).await;
     let big = NewRecord::new(vec![b'x'; 10_000]);
     store.produce_all("s", "long", 1, vec![big; 4500]).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_consumer_may_publish_over_the_connection_it_reads_from(via: Via) {
 
 async fn a_read_ends_though_its_consumer_appends_to_what_it_reads(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let big = NewRecord::new(vec![b'x'; 100_000]);
     store.produce_all("s", "a", 1, vec![big.clone(); 400]).await.unwrap();
     let mut entries = store.consume_segment(ConsumeSegment::all("s", "a"));
@@ -88,7 +88,7 @@ async fn a_read_ends_though_its_consumer_appends_to_what_it_reads(via: Via) {
 async fn a_paused_consumer_holds_up_nobody_and_then_reads_the_rest(via: Via) {
     let host = Host::via(via).await;
     let client = client(&host);
-    let store = client.store(STORE);
+    let store = client.store(host.store);
     fill(&store).await;
     let limited = Consume {
         limit: 4000,
@@ -116,8 +116,87 @@ async fn a_paused_consumer_holds_up_nobody_and_then_reads_the_rest(via: Via) {
     assert_eq!(limited.try_collect::<Vec<_>>().await.unwrap().len(), 3999);
 }
 
+async fn dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on(via: Via) {
+    let host = Host::via(via).await;
+    let store = quick(&host).store(host.store);
+    let big = NewRecord::new(vec![b'x'; 10_000]);
+    store.produce_all("s", "a", 1, vec![big; 4000]).await.unwrap();
+    for _ in 0..20 {
+        let mut entries = store.consume_segment(ConsumeSegment::all("s", "a"));
+        entries.next().await.unwrap().unwrap();
+    }
+    assert_eq!(store.peek("s", "a").await.unwrap().unwrap().sequence, 4000);
+}
+
+async fn a_slow_read_of_what_is_removed_meanwhile_says_so_and_where_to_go_on(via: Via) {
+    let host = Host::via(via).await;
+    let store = quick(&host).store(host.store);
+    let big = NewRecord::new(vec![b'x'; 100_000]);
+    let segments = match via.protocol() {
+        Protocol::V1 => &["trimmed", "deleted", "anew"][..],
+        // What was there when a read began is read, though it is trimmed meanwhile.
+        Protocol::V2 => &["deleted", "anew"],
+    };
+    for &segment in segments {
+        // More than a client keeps of what was sent ahead, in transactions that are smaller than that.
+        for first in (1..=400).step_by(10) {
+            let records = vec![big.clone(); 10];
+            store.produce_all("s", segment, first, records).await.unwrap();
+        }
+        let mut entries = store.consume_segment(ConsumeSegment::all("s", segment));
+        entries.try_next().await.unwrap().unwrap();
+        // Over the same connection: what was asked for before is on its way.
+        for _ in 0..20 {
+            store.publish("log", segment, NewRecord::new("x")).await.unwrap();
+        }
+        let expected = match segment {
+            "trimmed" => {
+                store.trim("s", segment, 399).await.unwrap();
+                399
+            }
+            "deleted" => {
+                store.delete("s", segment).await.unwrap();
+                0
+            }
+            _ => {
+                store.delete("s", segment).await.unwrap();
+                store.produce_all("s", segment, 1, records(500)).await.unwrap();
+                1
+            }
+        };
+        let mut last = 1;
+        let error = loop {
+            match entries.try_next().await {
+                Ok(Some(entry)) if entry.sequence == last + 1 => last = entry.sequence,
+                Ok(other) => panic!("{segment}: {other:?} came after {last}"),
+                Err(error) => break error,
+            }
+        };
+        match &error {
+            Error::Removed { sequence, next, .. } => assert_eq!((*sequence, *next), (last + 1, expected), "{segment}"),
+            _ => panic!("{segment}: {error}"),
+        }
+        assert!(!error.is_transient());
+    }
+}
+
+async fn a_slow_read_of_a_space_tells_what_was_trimmed_from_what_is_missing(via: Via) {
+    let host = Host::via(via).await;
+    let store = quick(&host).store(host.store);
+    let big = NewRecord::new(vec![b'x'; 100_000]);
+    store.produce_all("s", "a", 1, vec![big; 400]).await.unwrap();
+    let mut entries = store.consume_space(ConsumeSpace::all("s"));
+    entries.try_next().await.unwrap().unwrap();
+    store.trim("s", "a", 399).await.unwrap();
+    let error = entries.try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(matches!(&error, Error::Removed { next: 399, .. }), "{error}");
+}
+
 over_both! {
     a_consumer_may_publish_over_the_connection_it_reads_from
     a_read_ends_though_its_consumer_appends_to_what_it_reads
     a_paused_consumer_holds_up_nobody_and_then_reads_the_rest
+    dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on
+    a_slow_read_of_what_is_removed_meanwhile_says_so_and_where_to_go_on
+    a_slow_read_of_a_space_tells_what_was_trimmed_from_what_is_missing
 }

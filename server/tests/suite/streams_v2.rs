@@ -14,10 +14,9 @@ use streamkit_protocol::v2::{
 };
 use uuid::Uuid;
 
+use crate::fixture::{Listener, Via, over_v2};
 use crate::peer::{Host, PATIENCE, STORE};
-use crate::resilience::Relay;
 use crate::scripts_v2::{CREDIT, Peer, path};
-use crate::via::{Listener, Via, over_v2};
 
 fn parts() -> Vec<Wanted> {
     vec![Wanted::Space(Name::new("s").unwrap())]
@@ -408,56 +407,50 @@ async fn a_call_that_a_leaving_server_does_not_answer_tells_why_it_left(via: Via
     );
 }
 
-/// The server tells no more often than each second where it stands, however short its client's patience is.
-async fn an_idle_follow_of_an_impatient_client_is_no_dead_one(via: Via) {
+async fn a_reader_that_pauses_holds_up_nobody(via: Via) {
     let host = Host::via(via).await;
-    let client = host.client().timeout(Duration::from_millis(400)).build();
-    let mut follow = client.store(STORE).follow(from_the_beginning());
-    assert!(matches!(follow.next().await, Some(Ok(Followed::CaughtUp(_)))));
-    for _ in 0..2 {
-        let told = follow.next().await;
-        assert!(matches!(told, Some(Ok(Followed::At(_)))), "{told:?}");
+    let store = host.client().build().store(STORE);
+    let large = vec![NewRecord::new(vec![b'x'; 100_000]); 100];
+    let mut next = 1;
+    for _ in 0..5 {
+        next = store
+            .produce_all("s", "a", next, large.clone())
+            .await
+            .unwrap()
+            .last_sequence
+            + 1;
+    }
+    // 50 MB each, and nobody takes more than the first batch.
+    let mut paused: Vec<_> = (0..8).map(|_| store.read(Read::segment(path()))).collect();
+    let mut counts = Vec::new();
+    for batches in &mut paused {
+        counts.push(count(&batches.next().await.unwrap().unwrap()));
+    }
+    for _ in 0..20 {
+        store
+            .append(Append::behind(
+                SegmentPath::new("s", "b").unwrap(),
+                vec![Record::new("x")],
+            ))
+            .await
+            .unwrap();
+    }
+    let whole: Vec<Batch> = store.read(Read::segment(path())).try_collect().await.unwrap();
+    assert_eq!(whole.iter().map(count).sum::<usize>(), 500);
+    for (mut batches, mut read) in paused.into_iter().zip(counts) {
+        while let Some(batch) = batches.try_next().await.unwrap() {
+            read += count(&batch);
+        }
+        assert_eq!(read, 500);
     }
     host.stop().await;
 }
 
-async fn a_follow_of_a_real_server_outlives_cuts_and_a_restart_and_tells_each_entry_once(via: Via) {
-    let mut host = Host::via(via).await;
-    let relay = Relay::start(&host).await;
-    let client = relay
-        .client
-        .clone()
-        .token(crate::peer::token(&["streamkit::*"]))
-        .build();
-    let mut follow = client.store(STORE).follow(from_the_beginning());
-    let append = async |host: &Host, n: u64| {
-        let store = host.client().build().store(STORE);
-        let section = SegmentAppend {
-            path: SegmentPath::new("s", "a").unwrap(),
-            first_sequence: Sequence(n),
-            records: vec![Record::new("x")],
-        };
-        store.append(Append::new(vec![section])).await.unwrap();
-    };
-    let (mut came, mut caught_up) = (Vec::new(), 0);
-    for n in 1..=6 {
-        append(&host, n).await;
-        while came.last() != Some(&n) || caught_up == 0 {
-            let told = tokio::time::timeout(PATIENCE, follow.next()).await.unwrap();
-            match told.unwrap().unwrap() {
-                Followed::Batch(entries, _) => came.extend(sequences(&entries)),
-                Followed::CaughtUp(_) => caught_up += 1,
-                Followed::At(_) => {}
-            }
-        }
-        match n {
-            4 => host = host.restart().await,
-            _ => relay.cut(),
-        }
+fn count(batch: &Batch) -> usize {
+    match batch {
+        Batch::Entries(entries) => entries.len(),
+        Batch::End(_) => 0,
     }
-    assert_eq!((came, caught_up), ((1..=6).collect(), 1));
-    client.close().await;
-    host.stop().await;
 }
 
 over_v2! {
@@ -470,6 +463,5 @@ over_v2! {
     no_chunk_overtakes_one_that_is_under_way_over_another_connection
     a_status_of_something_else_is_an_error
     a_call_that_a_leaving_server_does_not_answer_tells_why_it_left
-    an_idle_follow_of_an_impatient_client_is_no_dead_one
-    a_follow_of_a_real_server_outlives_cuts_and_a_restart_and_tells_each_entry_once
+    a_reader_that_pauses_holds_up_nobody
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 use streamkit_protocol::Terminal;
 
+use crate::fixture::{Listener, Via, over_both};
+use crate::peer::STORE;
 use crate::scripts::{entry, head, scripted};
-use crate::via::{Via, over_both};
 
 async fn what_is_refused_is_asked_once_and_an_empty_read_is_no_error(via: Via) {
     let asked = Arc::new(AtomicU32::new(0));
@@ -62,7 +64,57 @@ async fn an_entry_that_cannot_be_is_an_error_and_no_end(via: Via) {
     }
 }
 
+async fn calls_have_timeouts_and_errors_have_types(via: Via) {
+    // A peer that accepts and says nothing.
+    let (mut silent, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        let mut socket = tokio_tungstenite::accept_async(silent.accept().await).await.unwrap();
+        while socket.next().await.is_some() {}
+    });
+    let client = client.timeout(Duration::from_millis(200)).build();
+    assert!(matches!(
+        client.store(STORE).peek("s", "a").await,
+        Err(Error::Timeout(_))
+    ));
+    let nobody = Client::builder("ws://127.0.0.1:1")
+        .token("t")
+        .retry(RetryPolicy::NEVER)
+        .build();
+    assert!(matches!(
+        nobody.store(STORE).peek("s", "a").await,
+        Err(Error::Connect { .. })
+    ));
+    let bad = Client::builder("http//x").token("t").build();
+    assert!(matches!(
+        bad.connect().await,
+        Err(Error::Invalid(_) | Error::Connect { .. })
+    ));
+    client.close().await;
+    assert!(matches!(client.store(STORE).peek("s", "a").await, Err(Error::Closed)));
+}
+
+async fn a_produce_that_ends_without_a_status_is_an_error(via: Via) {
+    // A peer that ends every channel cleanly at its half-close.
+    let (mut careless, client) = Listener::new(via).await;
+    tokio::spawn(async move {
+        use futures_util::SinkExt as _;
+        let mut socket = tokio_tungstenite::accept_async(careless.accept().await).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text()
+                && String::from_utf8_lossy(&message.clone().into_data()).contains("eyJ0eXBlIjoibXV4OjpjbG9zZSJ9")
+            {
+                socket.send(message).await.unwrap();
+            }
+        }
+    });
+    let store = client.build().store(STORE);
+    let error = store.produce_all("s", "a", 1, [NewRecord::new("x")]).await.unwrap_err();
+    assert!(matches!(error, Error::Protocol(_)), "{error:?}");
+}
+
 over_both! {
     what_is_refused_is_asked_once_and_an_empty_read_is_no_error
     an_entry_that_cannot_be_is_an_error_and_no_end
+    calls_have_timeouts_and_errors_have_types
+    a_produce_that_ends_without_a_status_is_an_error
 }

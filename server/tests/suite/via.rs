@@ -1,11 +1,9 @@
 //! The ways from a client to a server: sockets, or memory within this process, and in which version of the protocol. What a client
 //! promises holds over all.
 
-use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex};
+use std::io::ErrorKind;
 
 use streamkit_client::{Builder, Client, Protocol};
-use streamkit_server_core::Server;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -25,50 +23,6 @@ impl Via {
             Self::V1 => Protocol::V1,
             Self::Sockets | Self::InProcess => Protocol::V2,
         }
-    }
-}
-
-/// Makes a test of each function that takes a [`Via`], for each way and both versions.
-macro_rules! over_both {
-    ($($name:ident)*) => {
-        crate::via::over_v2! { $($name)* }
-        mod in_v1 {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(crate::via::Via::V1).await;
-            })*
-        }
-    };
-}
-pub(crate) use over_both;
-
-/// The same of what only v2 can do.
-macro_rules! over_v2 {
-    ($($name:ident)*) => {
-        mod over_sockets {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(crate::via::Via::Sockets).await;
-            })*
-        }
-        mod in_process {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(crate::via::Via::InProcess).await;
-            })*
-        }
-    };
-}
-pub(crate) use over_v2;
-
-/// Where clients in this process find a server: none while it restarts.
-pub type Door = Arc<Mutex<Option<Server>>>;
-
-/// Through the door, to whichever server is behind it now.
-pub fn through(door: &Door) -> io::Result<DuplexStream> {
-    match &*door.lock().unwrap() {
-        Some(server) => server.in_process(),
-        None => Err(ErrorKind::ConnectionRefused.into()),
     }
 }
 

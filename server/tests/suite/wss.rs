@@ -10,8 +10,8 @@ use streamkit_server_core::{ClientCertificates, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::certificates::{Authority, Folder, Pair, Secure};
-use crate::client::records;
 use crate::peer::{STORE, token};
+use crate::served::client::records;
 
 fn trusting(secure: &Secure, authority: &Authority) -> Tls {
     let file = secure.folder.file("trusted.pem", &authority.pem());

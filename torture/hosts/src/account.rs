@@ -1,6 +1,6 @@
 //! The account that hosts share, the ways to it, and hosts that use it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use streamkit_azure::account::{Account, AccountSettings, Plaintext, Secret};
@@ -80,6 +80,19 @@ fn connection_string(blobs: u16, tables: u16) -> String {
         "AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{blobs}/{ACCOUNT};\
          TableEndpoint=http://127.0.0.1:{tables}/{ACCOUNT};"
     )
+}
+
+/// The program, as it was built beside what runs.
+///
+/// # Panics
+/// It was not built.
+pub fn program() -> PathBuf {
+    let own = std::env::current_exe().expect("the program that runs");
+    let found = own
+        .ancestors()
+        .map(|folder| folder.join("streamkit"))
+        .find(|path| path.is_file());
+    found.expect("the program: `cargo build -p streamkit-server --bin streamkit` builds it")
 }
 
 /// Starts the program as a host that uses an account, with a link to it for others, in a folder that this makes.

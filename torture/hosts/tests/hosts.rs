@@ -1,21 +1,11 @@
 //! Small runs of the torture, with the program as it was built beside this test.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use streamkit_torture_hosts::account::program;
 use streamkit_torture_hosts::balanced::{BalancedPlan, End, balanced};
 use streamkit_torture_hosts::chaos::Longest;
 use streamkit_torture_hosts::run::{Plan, run};
-
-/// The program, beside what was built.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let found = own
-        .ancestors()
-        .map(|folder| folder.join("streamkit"))
-        .find(|path| path.is_file());
-    found.expect("the program: `cargo build -p streamkit-server --bin streamkit` builds it")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_that_are_killed_stopped_and_cut_off_lose_nothing_and_agree() {

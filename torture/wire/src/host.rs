@@ -100,7 +100,16 @@ impl Host {
 /// # Errors
 /// None that is known.
 pub fn token() -> Result<String, Trouble> {
-    Ok(Key::hs256(SECRET)?.mint(&["streamkit::*".to_owned()], Duration::from_secs(3600))?)
+    token_for(&["streamkit::*"])
+}
+
+/// A token for some scopes.
+///
+/// # Errors
+/// They are none.
+pub fn token_for(scopes: &[&str]) -> Result<String, Trouble> {
+    let scopes: Vec<String> = scopes.iter().map(|&scope| scope.to_owned()).collect();
+    Ok(Key::hs256(SECRET)?.mint(&scopes, Duration::from_secs(3600))?)
 }
 
 /// A client of its own at an address.

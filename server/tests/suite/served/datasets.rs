@@ -7,27 +7,15 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 use streamkit_client::*;
 
-use crate::client::{client, records};
-use crate::peer::{Host, STORE, record};
-use crate::via::{Via, over_both};
+use super::client::{client, records};
+use crate::fixture::{Host, Via, over_both};
 
 const SPACES: [&str; 5] = ["space0", "space1", "space2", "space3", "space4"];
 const SEGMENTS: [&str; 5] = ["segment0", "segment1", "segment2", "segment3", "segment4"];
 
-#[tokio::test]
-async fn five_records_get_one_status() {
-    let host = Host::start().await;
-    let mut peer = host.connect().await;
-    let five: Vec<String> = (1..=5).map(record).collect();
-    let five: Vec<&str> = five.iter().map(String::as_str).collect();
-    let (statuses, _) = peer.produce("s", "a", &five).await;
-    assert_eq!(statuses.len(), 1, "{statuses:?}");
-    assert!(statuses[0].contains("\"last_sequence\":5"), "{}", statuses[0]);
-}
-
 async fn fifty_records_of_8_kib_come_back(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let payload = |n: usize| vec![n as u8; 8 << 10];
     let all = (0..50).map(|n| NewRecord::new(payload(n)));
     store.produce_all("s", "a", 1, all).await.unwrap();
@@ -39,7 +27,7 @@ async fn fifty_records_of_8_kib_come_back(via: Via) {
 
 async fn five_spaces_of_five_segments_are_listed_in_order_and_read_whole(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let fill = SPACES
         .iter()
         .flat_map(|space| SEGMENTS.iter().map(move |segment| (space, segment)));
@@ -64,7 +52,7 @@ async fn five_spaces_of_five_segments_are_listed_in_order_and_read_whole(via: Vi
 
 async fn a_limit_is_exact_none_means_all_and_it_counts_over_all_spaces(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     for space in SPACES {
         store.produce_all(space, "a", 1, records(10)).await.unwrap();
     }
@@ -93,7 +81,7 @@ async fn a_limit_is_exact_none_means_all_and_it_counts_over_all_spaces(via: Via)
 async fn of_much_produced_in_parallel_every_entry_is_read_exactly_once(via: Via) {
     const EACH: u64 = 3000;
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let producers = SEGMENTS[..4].iter().map(async |segment| {
         for first in (1..=EACH).step_by(250) {
             store.produce_all("s", segment, first, records(250)).await.unwrap();
@@ -117,7 +105,7 @@ async fn four_producers_of_the_same_25_sequences_leave_25_entries(via: Via) {
     let won = AtomicU32::new(0);
     let racers =
         clients.iter().map(
-            async |client| match client.store(STORE).produce_all("s", "a", 1, records(25)).await {
+            async |client| match client.store(host.store).produce_all("s", "a", 1, records(25)).await {
                 Ok(status) => {
                     assert_eq!(status.last_sequence, 25);
                     won.fetch_add(1, Ordering::Relaxed);
@@ -128,14 +116,16 @@ async fn four_producers_of_the_same_25_sequences_leave_25_entries(via: Via) {
         );
     join_all(racers).await;
     assert_eq!(won.load(Ordering::Relaxed), 1);
-    let read = clients[0].store(STORE).consume_segment(ConsumeSegment::all("s", "a"));
+    let read = clients[0]
+        .store(host.store)
+        .consume_segment(ConsumeSegment::all("s", "a"));
     let read: Vec<u64> = read.map_ok(|entry| entry.sequence).try_collect().await.unwrap();
     assert_eq!(read, (1..=25).collect::<Vec<u64>>());
 }
 
 async fn what_one_client_publishes_at_once_is_stored_one_after_the_other(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let publishes = (0..60).map(|n| {
         let segment = SEGMENTS[n % 3];
         let record = NewRecord::new(n.to_string()).with("n", n.to_string());

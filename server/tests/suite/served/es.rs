@@ -9,10 +9,9 @@ use streamkit_client::es::*;
 use streamkit_client::*;
 use uuid::Uuid;
 
-use crate::client::client;
-use crate::peer::{Host, STORE};
-use crate::resilience::Relay;
-use crate::via::{Via, over_both};
+use super::client::client;
+use super::relay::Relay;
+use crate::fixture::{Host, Via, WAYS, over_both};
 
 const ID: &str = "0d9c5f0e-8a36-4a55-8d36-f7a7e1f2a001";
 
@@ -81,7 +80,7 @@ pub fn deposits(cents: impl IntoIterator<Item = i64>) -> Vec<Moved> {
 
 async fn what_is_saved_is_loaded_with_its_causes(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let repository = accounts(&store);
     let mut account = repository.load(ID).await.unwrap();
     assert_eq!((account.sequence(), account.state()), (0, &Account::default()));
@@ -117,7 +116,7 @@ async fn what_is_saved_is_loaded_with_its_causes(via: Via) {
 
 async fn of_two_that_go_on_from_the_same_one_wins_and_the_other_learns_the_head(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let repository = accounts(&store);
     let mut first = repository.load(ID).await.unwrap();
     let mut second = first.clone();
@@ -150,7 +149,7 @@ async fn updates_at_once_all_happen_and_say_how_often_others_were_first(via: Via
         ..RetryPolicy::DEFAULT
     };
     let updates = (0..WRITERS).map(async |_| {
-        let store = client(&host).store(STORE);
+        let store = client(&host).store(host.store);
         let repository = snapped(&store, 7).conflicts(patient);
         let (mut decided, mut conflicts) = (0, 0);
         for _ in 0..UPDATES {
@@ -166,7 +165,7 @@ async fn updates_at_once_all_happen_and_say_how_often_others_were_first(via: Via
         assert_eq!(decided, UPDATES + conflicts);
     });
     futures_util::future::join_all(updates).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let account = accounts(&store).load(ID).await.unwrap();
     let count = i64::from(WRITERS * UPDATES);
     assert_eq!(
@@ -178,7 +177,7 @@ async fn updates_at_once_all_happen_and_say_how_often_others_were_first(via: Via
 
 async fn a_decision_may_refuse_and_may_be_that_nothing_happens(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let repository = accounts(&store);
     let refused = repository.update(ID, |_| Err("no")).await;
     assert!(matches!(refused, Err(UpdateError::Refused("no"))), "{refused:?}");
@@ -199,8 +198,8 @@ async fn a_decision_may_refuse_and_may_be_that_nothing_happens(via: Via) {
 async fn a_lost_answer_leaves_no_doubt_that_can_be_resolved(via: Via) {
     let host = Host::via(via).await;
     let relay = Relay::start(&host).await;
-    let store = relay.client.clone().token(crate::peer::token(&["streamkit::*"]));
-    let store = store.retry(RetryPolicy::AGGRESSIVE).build().store(STORE);
+    let store = relay.client.clone().token(crate::fixture::token(&["streamkit::*"]));
+    let store = store.retry(RetryPolicy::AGGRESSIVE).build().store(host.store);
     let repository = accounts(&store);
     let (mut told, mut open) = (Vec::new(), 0);
     let mut account = repository.load(ID).await.unwrap();
@@ -227,7 +226,7 @@ async fn a_lost_answer_leaves_no_doubt_that_can_be_resolved(via: Via) {
             );
         }
     }
-    let log = accounts(&client(&host).store(STORE))
+    let log = accounts(&client(&host).store(host.store))
         .load(ID)
         .await
         .unwrap()
@@ -256,9 +255,9 @@ over_both! {
 /// Each time it is decided, another writer is first.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_that_is_never_first_ends_and_says_so() {
-    for via in [Via::Sockets, Via::InProcess, Via::V1] {
+    for via in WAYS {
         let host = Host::via(via).await;
-        let (store, other) = (client(&host).store(STORE), client(&host).store(STORE));
+        let (store, other) = (client(&host).store(host.store), client(&host).store(host.store));
         let policy = RetryPolicy {
             attempts: 3,
             ..RetryPolicy::DEFAULT

@@ -11,8 +11,7 @@ use streamkit_client::projection::{
 use streamkit_client::record::{Entry, Name, Record, SegmentAppend, SegmentPath, Wanted};
 use streamkit_client::*;
 
-use crate::peer::{Host, PATIENCE, STORE};
-use crate::via::{Via, over_v2};
+use crate::fixture::{Host, PATIENCE, Via, over_v2};
 
 pub fn path(segment: &str) -> SegmentPath {
     SegmentPath::new("orders", segment).unwrap()
@@ -99,7 +98,7 @@ fn counting(handled: &Handled) -> impl Handler {
 
 async fn what_is_there_and_what_comes_is_handled_once_over_stops_and_restarts(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let (handled, folder) = (Handled::default(), tempfile::tempdir().unwrap());
     let file = folder.path().join("cursor");
     append(&store, "a", &["1", "2", "3"]).await;
@@ -139,7 +138,7 @@ async fn what_is_there_and_what_comes_is_handled_once_over_stops_and_restarts(vi
 
 async fn a_segment_that_keeps_failing_is_parked_alone_and_replayed_in_its_order(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let (handled, is_mended, cursors) = (
         Handled::default(),
         Arc::new(AtomicBool::new(false)),
@@ -220,7 +219,7 @@ async fn a_segment_that_keeps_failing_is_parked_alone_and_replayed_in_its_order(
 /// Steps of one entry: what is replayed while the follow stands before it does not come again.
 async fn a_replay_that_runs_ahead_of_the_follow_is_not_handled_again(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let (handled, fails) = (Handled::default(), Arc::new(AtomicBool::new(true)));
     let (reached, gate) = (
         Arc::new(tokio::sync::Notify::new()),
@@ -268,7 +267,7 @@ async fn a_replay_that_runs_ahead_of_the_follow_is_not_handled_again(via: Via) {
 /// Otherwise the entries of the segment that is there now would look handled.
 async fn a_parked_segment_that_was_deleted_and_begun_anew_is_told_and_can_be_passed_over(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let handled = Handled::default();
     let handler = {
         let handled = handled.clone();
@@ -307,7 +306,7 @@ async fn a_parked_segment_that_was_deleted_and_begun_anew_is_told_and_can_be_pas
 
 async fn more_segments_than_may_be_parked_stop_it_and_nothing_is_lost(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let cursors = InMemory::default();
     for segment in ["a", "b", "c"] {
         append(&store, segment, &["x"]).await;
@@ -334,7 +333,7 @@ async fn more_segments_than_may_be_parked_stop_it_and_nothing_is_lost(via: Via) 
 
 async fn what_does_not_pass_stops_it_with_that_error_and_other_parts_are_refused(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let cursors = InMemory::default();
     append(&store, "a", &["1"]).await;
     let (handled, folder) = (Handled::default(), tempfile::tempdir().unwrap());
@@ -347,10 +346,10 @@ async fn what_does_not_pass_stops_it_with_that_error_and_other_parts_are_refused
     let refused = ended(other.start(counting(&handled), cursors.clone())).await;
     assert!(matches!(refused, Err(ProjectionError::OtherFollow)), "{refused:?}");
     // A token that does not open the store.
-    let client = host
-        .client()
-        .token(crate::peer::token(&["streamkit::6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b11"]));
-    let denied = projection(&client.build().store(STORE)).start(counting(&handled), InMemory::default());
+    let client = host.client().token(crate::fixture::token(&[
+        "streamkit::6f1c1e0e-3c0b-4e9e-9a51-0a6f3f2d9b11",
+    ]));
+    let denied = projection(&client.build().store(host.store)).start(counting(&handled), InMemory::default());
     let denied = ended(denied).await;
     assert!(
         matches!(denied, Err(ProjectionError::Server(Error::AccessDenied))),
@@ -374,7 +373,7 @@ async fn what_does_not_pass_stops_it_with_that_error_and_other_parts_are_refused
 /// A stop waits for the handler under way, and for no other; what it did not handle comes again.
 async fn a_stop_finishes_what_is_under_way_within_its_grace(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     append(&store, "a", &["1", "2", "3"]).await;
     for (grace, is_handled) in [(PATIENCE, true), (Duration::from_millis(10), false)] {
         let (handled, cursors) = (Handled::default(), InMemory::default());
@@ -420,7 +419,7 @@ async fn a_stop_finishes_what_is_under_way_within_its_grace(via: Via) {
 /// What it needs is away for longer than a segment is retried: nothing is parked for that.
 async fn who_waits_for_what_is_away_parks_nothing(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     append(&store, "a", &["1", "2"]).await;
     let (handled, tries) = (Handled::default(), Arc::new(AtomicU32::new(0)));
     let handler = {
@@ -447,7 +446,7 @@ async fn who_waits_for_what_is_away_parks_nothing(via: Via) {
 
 async fn from_now_on_means_the_now_of_the_first_start(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let (handled, cursors) = (Handled::default(), InMemory::default());
     append(&store, "a", &["before"]).await;
     let start = || projection(&store).from_now().start(counting(&handled), cursors.clone());
@@ -465,7 +464,7 @@ async fn from_now_on_means_the_now_of_the_first_start(via: Via) {
 /// One transaction to several segments, of which each is a part of a projection or not, and a filter.
 async fn any_mix_of_parts_and_a_filter_are_handled_in_the_order_of_the_log(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let section = |path: SegmentPath, kind: &str| {
         let record = |n: u32| Record {
             payload: n.to_string().into(),
@@ -508,7 +507,7 @@ async fn any_mix_of_parts_and_a_filter_are_handled_in_the_order_of_the_log(via: 
 #[tokio::test]
 async fn a_server_that_speaks_v1_alone_has_no_follow_and_that_is_told() {
     let host = Host::via(Via::V1).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let mut running = projection(&store).start(counting(&Handled::default()), InMemory::default());
     let ended = tokio::time::timeout(PATIENCE, running.ended()).await.unwrap();
     let is_told = matches!(ended, Err(ProjectionError::Server(Error::NotInV1(_))));

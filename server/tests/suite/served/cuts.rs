@@ -12,9 +12,8 @@ use rand::RngExt as _;
 use streamkit_client::record::{Entry, LogCursor, Name, Record, SegmentPath, Wanted};
 use streamkit_client::{Append, Follow, Followed, RetryPolicy, StoreClient};
 
-use crate::peer::{Host, PATIENCE, STORE, token};
-use crate::resilience::Relay;
-use crate::via::Via;
+use super::relay::Relay;
+use crate::fixture::{Host, PATIENCE, Via, token};
 
 const CUTS: u64 = 25;
 
@@ -60,7 +59,7 @@ async fn a_follow_under_load_misses_and_repeats_nothing_however_often_it_is_cut(
     let client = relay.client.clone().token(token(&["streamkit::*"]));
     let client = client.retry(RetryPolicy::AGGRESSIVE).build();
     let is_over = Arc::new(AtomicBool::new(false));
-    let writer = host.client().build().store(STORE);
+    let writer = host.client().build().store(host.store);
     let mut producing = tokio::spawn(produce(writer, is_over.clone()));
     let told = Arc::new(AtomicU64::new(0));
     let cutting = tokio::spawn({
@@ -80,7 +79,9 @@ async fn a_follow_under_load_misses_and_repeats_nothing_however_often_it_is_cut(
         }
     });
     let parts = vec![Wanted::Space(Name::new("s").unwrap())];
-    let mut follow = client.store(STORE).follow(Follow::new(parts, LogCursor::default()));
+    let mut follow = client
+        .store(host.store)
+        .follow(Follow::new(parts, LogCursor::default()));
     let (mut came, mut all) = (Came::default(), None);
     while all.is_none_or(|all| came.entries < all) {
         tokio::select! {

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::*;
 
-use crate::peer::{Host, STORE, token};
-use crate::via::{Listener, Via, over_both};
+use crate::fixture::{Host, Via, over_both, token};
 
 pub fn client(host: &Host) -> Client {
     host.client().retry(RetryPolicy::AGGRESSIVE).build()
@@ -22,7 +20,7 @@ pub fn records(count: usize) -> Vec<NewRecord> {
 
 async fn what_is_produced_comes_back_with_payload_and_metadata(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let status = store.produce_all("s", "a", 1, records(25_000)).await.unwrap();
     assert_eq!((status.first_sequence, status.last_sequence), (1, 25_000));
     let entries: Vec<Entry> = store
@@ -46,7 +44,7 @@ async fn losers_of_a_race_are_told_the_head_and_each_sequence_has_one_winner(via
     let clients = [client(&host), client(&host)];
     let won = Arc::new(AtomicU32::new(0));
     let tasks = (0..64).map(|n| {
-        let (store, won) = (clients[n % 2].store(STORE), won.clone());
+        let (store, won) = (clients[n % 2].store(host.store), won.clone());
         tokio::spawn(async move {
             let mut next = 1;
             while next <= 50 {
@@ -75,7 +73,7 @@ async fn losers_of_a_race_are_told_the_head_and_each_sequence_has_one_winner(via
         .for_each(|done| done.unwrap());
     assert_eq!(won.load(Ordering::Relaxed), 50);
     let entries: Vec<Entry> = clients[0]
-        .store(STORE)
+        .store(host.store)
         .consume_segment(ConsumeSegment::all("s", "order-1"))
         .try_collect()
         .await
@@ -95,7 +93,7 @@ async fn a_lost_connection_ends_a_running_consume_with_an_error_and_the_rest_can
             count.fetch_add(1, Ordering::Relaxed);
         })
         .build();
-    let store = client.store(STORE);
+    let store = client.store(host.store);
     let big = NewRecord::new(vec![b'x'; 10_000]);
     store.produce_all("s", "a", 1, vec![big; 4000]).await.unwrap();
     let mut entries = store.consume_segment(ConsumeSegment::all("s", "a"));
@@ -165,25 +163,13 @@ async fn a_fresh_token_is_asked_for_at_every_dial_and_a_refused_one_is_permanent
         })
         .build();
     assert!(matches!(client.connect().await, Err(Error::Unauthorized)));
-    assert_eq!(client.store(STORE).peek("s", "a").await.unwrap(), None);
+    assert_eq!(client.store(host.store).peek("s", "a").await.unwrap(), None);
     assert_eq!((asked.load(Ordering::Relaxed), failed.load(Ordering::Relaxed)), (2, 1));
-}
-
-async fn dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on(via: Via) {
-    let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
-    let big = NewRecord::new(vec![b'x'; 10_000]);
-    store.produce_all("s", "a", 1, vec![big; 4000]).await.unwrap();
-    for _ in 0..20 {
-        let mut entries = store.consume_segment(ConsumeSegment::all("s", "a"));
-        entries.next().await.unwrap().unwrap();
-    }
-    assert_eq!(store.peek("s", "a").await.unwrap().unwrap().sequence, 4000);
 }
 
 async fn a_dropped_producer_leaves_nothing_behind(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let mut producer = store.produce("s", "a", 1).await.unwrap();
     // Enough for some to be sent.
     for record in vec![NewRecord::new(vec![b'x'; 10_000]); 50] {
@@ -195,61 +181,10 @@ async fn a_dropped_producer_leaves_nothing_behind(via: Via) {
     assert_eq!(store.peek("s", "a").await.unwrap(), None);
 }
 
-async fn calls_have_timeouts_and_errors_have_types(via: Via) {
-    // A peer that accepts and says nothing.
-    let (mut silent, client) = Listener::new(via).await;
-    tokio::spawn(async move {
-        let mut socket = tokio_tungstenite::accept_async(silent.accept().await).await.unwrap();
-        while socket.next().await.is_some() {}
-    });
-    let client = client.timeout(Duration::from_millis(200)).build();
-    assert!(matches!(
-        client.store(STORE).peek("s", "a").await,
-        Err(Error::Timeout(_))
-    ));
-    let nobody = Client::builder("ws://127.0.0.1:1")
-        .token("t")
-        .retry(RetryPolicy::NEVER)
-        .build();
-    assert!(matches!(
-        nobody.store(STORE).peek("s", "a").await,
-        Err(Error::Connect { .. })
-    ));
-    let bad = Client::builder("http//x").token("t").build();
-    assert!(matches!(
-        bad.connect().await,
-        Err(Error::Invalid(_) | Error::Connect { .. })
-    ));
-    client.close().await;
-    assert!(matches!(client.store(STORE).peek("s", "a").await, Err(Error::Closed)));
-}
-
-async fn a_produce_that_ends_without_a_status_is_an_error(via: Via) {
-    // A peer that ends every channel cleanly at its half-close.
-    let (mut careless, client) = Listener::new(via).await;
-    tokio::spawn(async move {
-        use futures_util::SinkExt as _;
-        let mut socket = tokio_tungstenite::accept_async(careless.accept().await).await.unwrap();
-        while let Some(Ok(message)) = socket.next().await {
-            if message.is_text()
-                && String::from_utf8_lossy(&message.clone().into_data()).contains("eyJ0eXBlIjoibXV4OjpjbG9zZSJ9")
-            {
-                socket.send(message).await.unwrap();
-            }
-        }
-    });
-    let store = client.build().store(STORE);
-    let error = store.produce_all("s", "a", 1, [NewRecord::new("x")]).await.unwrap_err();
-    assert!(matches!(error, Error::Protocol(_)), "{error:?}");
-}
-
 over_both! {
     what_is_produced_comes_back_with_payload_and_metadata
     losers_of_a_race_are_told_the_head_and_each_sequence_has_one_winner
     a_lost_connection_ends_a_running_consume_with_an_error_and_the_rest_can_be_read_after_reconnecting
     a_fresh_token_is_asked_for_at_every_dial_and_a_refused_one_is_permanent
-    dropping_a_stream_ends_it_on_the_server_and_the_connection_goes_on
     a_dropped_producer_leaves_nothing_behind
-    calls_have_timeouts_and_errors_have_types
-    a_produce_that_ends_without_a_status_is_an_error
 }

@@ -1,5 +1,7 @@
 //! What the client can do over v2 alone, against the server.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use streamkit_client::record::{
     Condition, Entry, Expected, Fence, Filter, LogCursor, Metadata, Name, ReadSource, Record, SegmentAppend,
@@ -7,8 +9,8 @@ use streamkit_client::record::{
 };
 use streamkit_client::*;
 
-use crate::peer::{Host, PATIENCE, STORE};
-use crate::via::{Via, over_v2};
+use super::relay::Relay;
+use crate::fixture::{Host, PATIENCE, Via, over_v2};
 
 fn path(segment: &str) -> SegmentPath {
     SegmentPath::new("orders", segment).unwrap()
@@ -44,7 +46,7 @@ fn payloads(entries: &[Entry]) -> Vec<&[u8]> {
 
 async fn one_transaction_of_several_segments_is_stored_as_a_whole_or_not_at_all(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let both = Append::new(vec![section("a", 1, &["x", "y"]), section("b", 0, &["z"])]);
     let appended = store.append(both.clone()).await.unwrap();
     assert_eq!(
@@ -75,7 +77,7 @@ async fn one_transaction_of_several_segments_is_stored_as_a_whole_or_not_at_all(
 
 async fn conditions_and_leases_are_checked_with_the_append(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let append = |expected| {
         let one = Append::behind(path("a"), vec![Record::new("x")]);
         one.under(Condition {
@@ -115,16 +117,28 @@ async fn conditions_and_leases_are_checked_with_the_append(via: Via) {
 async fn an_id_that_is_known_is_known_after_a_restart_and_over_another_connection(via: Via) {
     let host = Host::via(via).await;
     let append = Append::new(vec![section("a", 1, &["x"])]);
-    let first = host.client().build().store(STORE).append(append.clone()).await.unwrap();
+    let first = host
+        .client()
+        .build()
+        .store(host.store)
+        .append(append.clone())
+        .await
+        .unwrap();
     let host = host.restart().await;
-    let again = host.client().build().store(STORE).append(append.clone()).await.unwrap();
+    let again = host
+        .client()
+        .build()
+        .store(host.store)
+        .append(append.clone())
+        .await
+        .unwrap();
     assert!(again.is_known && again.position == first.position);
     host.stop().await;
 }
 
 async fn reads_choose_by_name_metadata_and_place_in_either_direction(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     for n in 0..30 {
         let record = Record {
             payload: n.to_string().into(),
@@ -178,7 +192,7 @@ async fn reads_choose_by_name_metadata_and_place_in_either_direction(via: Via) {
 /// The client checks each segment for holes and repetitions, in either direction.
 async fn a_log_of_many_batches_comes_whole_in_either_direction(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let records = |count: usize| vec![Record::new(vec![b'x'; 20_000]); count];
     let section = |segment: &str, count| SegmentAppend {
         path: path(segment),
@@ -208,7 +222,7 @@ async fn a_log_of_many_batches_comes_whole_in_either_direction(via: Via) {
 
 async fn a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cursor(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let append = async |n: u64| {
         let record = Record::new(n.to_string());
         store.append(Append::behind(path("a"), vec![record])).await.unwrap();
@@ -240,7 +254,7 @@ async fn a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cur
     drop(follow);
     append(21).await;
     let host = host.restart().await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let mut rest = store.follow(Follow::new(vec![space()], cursor));
     let told = tokio::time::timeout(PATIENCE, rest.next()).await.unwrap().unwrap();
     match told.unwrap() {
@@ -250,51 +264,9 @@ async fn a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cur
     host.stop().await;
 }
 
-async fn a_reader_that_pauses_holds_up_nobody(via: Via) {
-    let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
-    let large = vec![NewRecord::new(vec![b'x'; 100_000]); 100];
-    let mut next = 1;
-    for _ in 0..5 {
-        next = store
-            .produce_all("orders", "a", next, large.clone())
-            .await
-            .unwrap()
-            .last_sequence
-            + 1;
-    }
-    // 50 MB each, and nobody takes more than the first batch.
-    let mut paused: Vec<_> = (0..8).map(|_| store.read(Read::segment(path("a")))).collect();
-    let mut counts = Vec::new();
-    for batches in &mut paused {
-        counts.push(count(&batches.next().await.unwrap().unwrap()));
-    }
-    for _ in 0..20 {
-        store
-            .append(Append::behind(path("b"), vec![Record::new("x")]))
-            .await
-            .unwrap();
-    }
-    assert_eq!(read(&store, Read::segment(path("a"))).await.0.len(), 500);
-    for (mut batches, mut read) in paused.into_iter().zip(counts) {
-        while let Some(batch) = batches.try_next().await.unwrap() {
-            read += count(&batch);
-        }
-        assert_eq!(read, 500);
-    }
-    host.stop().await;
-}
-
-fn count(batch: &Batch) -> usize {
-    match batch {
-        Batch::Entries(entries) => entries.len(),
-        Batch::End(_) => 0,
-    }
-}
-
 async fn many_callers_of_one_connection_are_all_answered(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let writers = (0..64).map(|writer| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -317,7 +289,7 @@ async fn many_callers_of_one_connection_are_all_answered(via: Via) {
 /// An operator, or a test, may want the older one.
 async fn a_client_may_be_told_to_speak_v1(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().protocol(Protocol::V1).build().store(STORE);
+    let store = host.client().protocol(Protocol::V1).build().store(host.store);
     store.publish("orders", "a", NewRecord::new("x")).await.unwrap();
     let appended = store.append(Append::new(vec![section("a", 2, &["y"])])).await.unwrap();
     assert_eq!(appended.sections, [(Sequence(2), Sequence(2))]);
@@ -333,6 +305,58 @@ async fn a_client_may_be_told_to_speak_v1(via: Via) {
     host.stop().await;
 }
 
+/// The server tells no more often than each second where it stands, however short its client's patience is.
+async fn an_idle_follow_of_an_impatient_client_is_no_dead_one(via: Via) {
+    let host = Host::via(via).await;
+    let client = host.client().timeout(Duration::from_millis(400)).build();
+    let mut follow = client
+        .store(host.store)
+        .follow(Follow::new(vec![space()], LogCursor::default()));
+    assert!(matches!(follow.next().await, Some(Ok(Followed::CaughtUp(_)))));
+    for _ in 0..2 {
+        let told = follow.next().await;
+        assert!(matches!(told, Some(Ok(Followed::At(_)))), "{told:?}");
+    }
+    host.stop().await;
+}
+
+async fn a_follow_of_a_real_server_outlives_cuts_and_a_restart_and_tells_each_entry_once(via: Via) {
+    let mut host = Host::via(via).await;
+    let relay = Relay::start(&host).await;
+    let client = relay
+        .client
+        .clone()
+        .token(crate::fixture::token(&["streamkit::*"]))
+        .build();
+    let mut follow = client
+        .store(host.store)
+        .follow(Follow::new(vec![space()], LogCursor::default()));
+    let append = async |host: &Host, n: u64| {
+        let store = host.client().build().store(host.store);
+        let one = Append::new(vec![section("a", n, &["x"])]);
+        store.append(one).await.unwrap();
+    };
+    let (mut came, mut caught_up) = (Vec::new(), 0);
+    for n in 1..=6 {
+        append(&host, n).await;
+        while came.last() != Some(&n) || caught_up == 0 {
+            let told = tokio::time::timeout(PATIENCE, follow.next()).await.unwrap();
+            match told.unwrap().unwrap() {
+                Followed::Batch(entries, _) => came.extend(entries.iter().map(|entry| entry.sequence.0)),
+                Followed::CaughtUp(_) => caught_up += 1,
+                Followed::At(_) => {}
+            }
+        }
+        match n {
+            4 => host = host.restart().await,
+            _ => relay.cut(),
+        }
+    }
+    assert_eq!((came, caught_up), ((1..=6).collect(), 1));
+    client.close().await;
+    host.stop().await;
+}
+
 over_v2! {
     one_transaction_of_several_segments_is_stored_as_a_whole_or_not_at_all
     conditions_and_leases_are_checked_with_the_append
@@ -340,7 +364,8 @@ over_v2! {
     reads_choose_by_name_metadata_and_place_in_either_direction
     a_log_of_many_batches_comes_whole_in_either_direction
     a_follow_tells_what_is_there_then_what_comes_and_goes_on_behind_its_cursor
-    a_reader_that_pauses_holds_up_nobody
     many_callers_of_one_connection_are_all_answered
     a_client_may_be_told_to_speak_v1
+    an_idle_follow_of_an_impatient_client_is_no_dead_one
+    a_follow_of_a_real_server_outlives_cuts_and_a_restart_and_tells_each_entry_once
 }

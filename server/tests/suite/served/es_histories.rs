@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use streamkit_client::es::*;
 use streamkit_client::*;
+use uuid::Uuid;
 
-use crate::client::client;
-use crate::es::{Account, Moved, accounts, deposits, snapped};
-use crate::peer::{Host, STORE};
-use crate::via::{Via, over_both};
+use super::client::client;
+use super::es::{Account, Moved, accounts, deposits, snapped};
+use crate::fixture::{CASES, Host, Via, WAYS, over_both};
 
 /// Appends what another program might.
 async fn write(store: &StoreClient, segment: &str, payload: &str) {
@@ -19,18 +19,18 @@ async fn write(store: &StoreClient, segment: &str, payload: &str) {
 }
 
 /// As the Go system's `eskit` writes an event whose struct embeds the base of events.
-fn of_go(name: &str, id: &str, sequence: u64, own: &str) -> String {
+fn of_go(store: Uuid, name: &str, id: &str, sequence: u64, own: &str) -> String {
     format!(
-        r#"{{"$type":"{name}","content":{{"metadata":{{"entity":{{"id":"{id}","area":"accounts","tenant_id":"{STORE}","scope":1}},"event_id":"aaaaaaaa-aaaa-4aaa-8aaa-00000000000{sequence}","correlation_id":"bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb","causation_id":"cccccccc-cccc-4ccc-8ccc-cccccccccccc","timestamp":1700000000123,"sequence":{sequence}}}{own}}}}}"#
+        r#"{{"$type":"{name}","content":{{"metadata":{{"entity":{{"id":"{id}","area":"accounts","tenant_id":"{store}","scope":1}},"event_id":"aaaaaaaa-aaaa-4aaa-8aaa-00000000000{sequence}","correlation_id":"bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb","causation_id":"cccccccc-cccc-4ccc-8ccc-cccccccccccc","timestamp":1700000000123,"sequence":{sequence}}}{own}}}}}"#
     )
 }
 
 async fn what_the_go_system_wrote_is_read_and_gone_on_with_in_its_form(via: Via) {
     const ID: &str = "0d9c5f0e-8a36-4a55-8d36-f7a7e1f2a001";
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
-    write(&store, ID, &of_go("deposited", ID, 1, r#","euros":7"#)).await;
-    write(&store, ID, &of_go("closed", ID, 2, "")).await;
+    let store = client(&host).store(host.store);
+    write(&store, ID, &of_go(host.store, "deposited", ID, 1, r#","euros":7"#)).await;
+    write(&store, ID, &of_go(host.store, "closed", ID, 2, "")).await;
     let repository = snapped(&store, 2);
     let mut account = repository.load(ID).await.unwrap();
     assert_eq!(account.state().log, ["Deposited { cents: 700 }", "Closed"]);
@@ -70,7 +70,7 @@ async fn what_the_go_system_wrote_is_read_and_gone_on_with_in_its_form(via: Via)
             metadata.as_object_mut().unwrap().shift_remove(member);
         }
         let mut expected = json!({"$type": name, "content": {"metadata": {
-            "entity": {"id": ID, "area": "accounts", "tenant_id": STORE.to_string(), "scope": 1},
+            "entity": {"id": ID, "area": "accounts", "tenant_id": host.store.to_string(), "scope": 1},
             "correlation_id": "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb",
             "causation_id": "aaaaaaaa-aaaa-4aaa-8aaa-000000000002",
             "sequence": entry.sequence,
@@ -116,7 +116,7 @@ impl Aggregate for Tolerant {
 
 async fn what_a_program_does_not_know_is_an_error_that_names_it_or_kept(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let repository = accounts(&store);
     for (segment, payload) in [
         ("name", r#"{"$type":"frozen","content":{"why":"law"},"version":3}"#),
@@ -319,15 +319,15 @@ async fn run(store: &StoreClient, segment: &str, every: [u64; 3], steps: Vec<(us
 #[test]
 fn any_history_of_several_writers_loads_to_the_fold_of_its_events() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for via in [Via::InProcess, Via::Sockets, Via::V1] {
+    for via in WAYS {
         let (host, store) = runtime.block_on(async {
             let host = Host::via(via).await;
-            let store = client(&host).store(STORE);
+            let store = client(&host).store(host.store);
             (host, store)
         });
         let count = std::cell::Cell::new(0);
         let config = ProptestConfig {
-            cases: 16,
+            cases: CASES,
             failure_persistence: None,
             ..ProptestConfig::default()
         };
@@ -343,13 +343,13 @@ fn any_history_of_several_writers_loads_to_the_fold_of_its_events() {
     }
 }
 
-#[path = "../../../client/examples/aggregate.rs"]
+#[path = "../../../../client/examples/aggregate.rs"]
 #[expect(dead_code, reason = "its `main` is for people")]
 mod aggregate;
 
 async fn the_example_does_what_it_says(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     // It may be run as often as one likes.
     for left in [70, 140] {
         assert_eq!(aggregate::run(store.clone()).await.unwrap(), left);

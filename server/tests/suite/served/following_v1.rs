@@ -9,9 +9,8 @@ use futures_util::StreamExt as _;
 use streamkit_client::record::{Filter, LogCursor, Name, Record, SegmentPath, Wanted};
 use streamkit_client::*;
 
-use crate::peer::{Host, PATIENCE, STORE, token};
-use crate::resilience::Relay;
-use crate::via::Via;
+use super::relay::Relay;
+use crate::fixture::{Host, PATIENCE, Via, token};
 
 fn space(space: &str) -> Wanted {
     Wanted::Space(Name::new(space).unwrap())
@@ -106,7 +105,7 @@ const OF_MIX: [(&str, &str); 7] = [
 #[tokio::test]
 async fn a_mix_comes_from_history_to_live_each_entry_once_and_goes_on_from_a_cursor() {
     let host = Host::via(Via::V1).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let publish_all = async || {
         for (space, segment) in OF_MIX.into_iter().chain([("s", "other"), ("u", "b"), ("v", "a")]) {
             publish(&store, space, segment).await;
@@ -134,7 +133,7 @@ async fn a_mix_comes_from_history_to_live_each_entry_once_and_goes_on_from_a_cur
 
     // A server that has learnt v2 goes on from it, too.
     let of_v2 = host.by(Via::Sockets);
-    let newer = of_v2.client().build().store(STORE);
+    let newer = of_v2.client().build().store(of_v2.store);
     let mut came = Came(came.0.keys().map(|path| (path.clone(), 3)).collect(), Arc::default());
     came.until(&mut newer.follow(Follow::new(parts.clone(), behind)), 28)
         .await;
@@ -156,7 +155,7 @@ async fn a_mix_comes_from_history_to_live_each_entry_once_and_goes_on_from_a_cur
 #[tokio::test]
 async fn what_does_not_pass_the_filter_is_left_out() {
     let host = Host::via(Via::V1).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     for kind in ["x", "y", "x"] {
         let record = NewRecord::new(kind).with("kind", kind);
         store.publish("s", "a", record.clone()).await.unwrap();
@@ -183,7 +182,7 @@ async fn what_does_not_pass_the_filter_is_left_out() {
 #[tokio::test]
 async fn from_now_on_nothing_of_before_comes() {
     let host = Host::via(Via::V1).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     // Several of them within one moment.
     for n in 0..20 {
         publish(&store, "s", "a").await;
@@ -213,7 +212,7 @@ async fn from_now_on_nothing_of_before_comes() {
 #[tokio::test]
 async fn a_segment_that_is_begun_anew_or_trimmed_is_no_silent_gap() {
     let host = Host::via(Via::V1).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     for wanted in [segment("s", "a"), space("s")] {
         for removes in ["delete", "trim"] {
             for _ in 0..3 {
@@ -257,7 +256,7 @@ async fn nothing_is_missing_and_nothing_comes_twice_through_cuts_restarts_and_cu
     let mut host = Host::via(Via::V1).await;
     let relay = Arc::new(Relay::start(&host).await);
     let client = relay.client.clone().token(token(&["streamkit::*"]));
-    let store = client.retry(RetryPolicy::AGGRESSIVE).build().store(STORE);
+    let store = client.retry(RetryPolicy::AGGRESSIVE).build().store(host.store);
     let is_over = Arc::new(AtomicBool::new(false));
     let (mut came, mut behind, mut all) = (Came::default(), LogCursor::default(), 0);
     let cutting = tokio::spawn({
@@ -275,7 +274,7 @@ async fn nothing_is_missing_and_nothing_comes_twice_through_cuts_restarts_and_cu
         }
     });
     for round in 0..6 {
-        let writer = host.client().protocol(Protocol::V2).build().store(STORE);
+        let writer = host.client().protocol(Protocol::V2).build().store(host.store);
         let writes = async {
             for n in 0..40 {
                 let (space, segment) = OF_MIX[n % OF_MIX.len()];

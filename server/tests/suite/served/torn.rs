@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use streamkit_client::Builder;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
-use crate::peer::{Host, token};
-use crate::via::{Listener, Stream, Via, through};
+use crate::fixture::{Host, Listener, Stream, token};
 
 /// Most bytes that a connection passes on while it tears.
 const BYTES_MAX: u64 = 20_000;
@@ -18,6 +17,8 @@ const BYTES_MAX: u64 = 20_000;
 pub struct Torn {
     /// A client on the other side of it, which may do everything.
     pub client: Builder,
+    /// That of the host.
+    pub store: Uuid,
     shared: Arc<Shared>,
 }
 
@@ -34,8 +35,7 @@ impl Torn {
     /// One that does not tear yet.
     pub async fn start(host: &Host, seed: u64) -> Self {
         let (mut listener, client) = Listener::new(host.via).await;
-        let (via, door) = (host.via, host.door.clone());
-        let target = host.url.trim_start_matches("ws://").to_owned();
+        let way = host.way();
         let shared = Arc::new(Shared {
             seed: AtomicU64::new(seed),
             bytes_max: AtomicU64::new(0),
@@ -47,22 +47,13 @@ impl Torn {
         tokio::spawn(async move {
             loop {
                 let near = listener.accept().await;
-                let (target, door, shared) = (target.clone(), door.clone(), passing.clone());
+                let (way, shared) = (way.clone(), passing.clone());
                 tokio::spawn(async move {
                     let cut = shared.cut.notified();
                     if shared.is_shut.load(Ordering::Relaxed) {
                         return;
                     }
-                    let far: Box<dyn Stream> = match via {
-                        Via::Sockets | Via::V1 => match TcpStream::connect(target).await {
-                            Ok(far) => Box::new(far),
-                            Err(_) => return,
-                        },
-                        Via::InProcess => match through(&door) {
-                            Ok(far) => Box::new(far),
-                            Err(_) => return,
-                        },
-                    };
+                    let Ok(far) = way.connect().await else { return };
                     tokio::select! {
                         () = pass(near, far, shared.bytes()) => { shared.broken.fetch_add(1, Ordering::Relaxed); }
                         () = cut => {}
@@ -72,6 +63,7 @@ impl Torn {
         });
         Self {
             client: client.token(token(&["streamkit::*"])),
+            store: host.store,
             shared,
         }
     }

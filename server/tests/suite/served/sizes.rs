@@ -4,9 +4,8 @@ use futures_util::TryStreamExt as _;
 use streamkit_client::{ConsumeSegment, Entry, Error, NewRecord};
 use streamkit_engine::limits::{NAME_BYTES_MAX, RECORD_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_RECORDS_MAX};
 
-use crate::client::client;
-use crate::peer::{Host, STORE};
-use crate::via::{Via, over_both};
+use super::client::client;
+use crate::fixture::{Host, Via, over_both};
 
 fn filled(seed: usize, bytes: usize) -> NewRecord {
     let bytes: Vec<u8> = (0..bytes).map(|n| (n / 251 + n + seed) as u8).collect();
@@ -14,7 +13,7 @@ fn filled(seed: usize, bytes: usize) -> NewRecord {
 }
 
 async fn read(host: &Host, segment: &str) -> Vec<Entry> {
-    let store = client(host).store(STORE);
+    let store = client(host).store(host.store);
     let entries = store.consume_segment(ConsumeSegment::all("s", segment));
     entries.try_collect().await.unwrap()
 }
@@ -38,7 +37,7 @@ async fn chunks_of_every_size_are_one_transaction_and_come_back_as_they_went(via
     ];
     let mut host = Host::via(via).await;
     for (segment, records) in &sent {
-        let store = client(&host).store(STORE);
+        let store = client(&host).store(host.store);
         let status = store.produce_all("s", segment, 1, records.clone()).await.unwrap();
         assert_eq!(status.last_sequence, records.len() as u64);
     }
@@ -60,7 +59,7 @@ async fn chunks_of_every_size_are_one_transaction_and_come_back_as_they_went(via
 
 async fn a_byte_too_many_is_refused_and_nothing_is_stored(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let refused = store.produce_all("s", "a", 1, [filled(0, RECORD_BYTES_MAX + 1)]).await;
     match refused {
         Err(Error::Refused(why) | Error::Invalid(why)) => {
@@ -74,7 +73,7 @@ async fn a_byte_too_many_is_refused_and_nothing_is_stored(via: Via) {
 
 async fn one_more_than_a_transaction_takes_begins_the_next_one(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let mut bytes: Vec<NewRecord> = (0..TRANSACTION_BYTES_MAX / RECORD_BYTES_MAX)
         .map(|n| filled(n, RECORD_BYTES_MAX))
         .collect();
@@ -96,7 +95,7 @@ async fn the_longest_names_and_the_largest_metadata_are_stored_and_one_byte_more
     via: Via,
 ) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let name = |bytes| "n".repeat(bytes);
     let with_metadata = |bytes: usize| {
         let metadata = |value: usize| streamkit_engine::Metadata::from_pairs([("k", "v".repeat(value))]);

@@ -5,10 +5,9 @@ use serde_json::{Value, json};
 use streamkit_client::es::*;
 use streamkit_client::*;
 
-use crate::client::client;
-use crate::es::{Account, Moved, accounts, deposits, snapped};
-use crate::peer::{Host, STORE};
-use crate::via::{Via, over_both};
+use super::client::client;
+use super::es::{Account, Moved, accounts, deposits, snapped};
+use crate::fixture::{Host, Via, over_both};
 
 const BESIDE: &str = "accounts.snapshots";
 
@@ -26,7 +25,7 @@ async fn heads(store: &StoreClient) -> (u64, u64) {
 
 async fn a_snapshot_is_written_every_so_many_events_and_saves_reading_them(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let repository = snapped(&store, 5);
     let mut account = repository.load("a").await.unwrap();
     let mut written = Vec::new();
@@ -51,7 +50,7 @@ async fn a_snapshot_is_written_every_so_many_events_and_saves_reading_them(via: 
 
 async fn what_is_no_snapshot_of_these_events_is_not_used(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let repository = snapped(&store, 4);
     let mut account = repository.load("a").await.unwrap();
     repository.save(&mut account, &deposits(0..4)).await.unwrap();
@@ -100,7 +99,7 @@ async fn what_is_no_snapshot_of_these_events_is_not_used(via: Via) {
 
 async fn a_snapshot_of_a_history_that_was_begun_anew_is_not_used(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let repository = snapped(&store, 4);
     let mut account = repository.load("a").await.unwrap();
     repository.save(&mut account, &deposits(0..6)).await.unwrap();
@@ -121,7 +120,7 @@ async fn a_snapshot_of_a_history_that_was_begun_anew_is_not_used(via: Via) {
 
 async fn a_trimmed_history_is_loaded_from_a_snapshot_that_stands_for_all_that_is_gone(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let repository = snapped(&store, 4);
     let mut account = repository.load("a").await.unwrap();
     repository.save(&mut account, &deposits(0..4)).await.unwrap();
@@ -170,7 +169,7 @@ impl Snapshot for Hoard {
 
 async fn a_snapshot_that_cannot_be_written_fails_no_save(via: Via) {
     let host = Host::via(via).await;
-    let store = client(&host).store(STORE);
+    let store = client(&host).store(host.store);
     let every = std::num::NonZeroU64::MIN;
     let repository = Repository::<Hoard>::new(store.clone(), "hoards").unwrap();
     let repository = repository.snapshots(every).unwrap();

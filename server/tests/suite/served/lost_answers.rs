@@ -8,18 +8,17 @@ use futures_util::TryStreamExt as _;
 use streamkit_client::record::{Record, SegmentAppend, SegmentPath, Sequence};
 use streamkit_client::*;
 
-use crate::peer::{Host, PATIENCE, STORE, token};
-use crate::projections::SOON;
-use crate::resilience::Relay;
-use crate::torn::Torn;
-use crate::via::{Via, over_both};
+use super::projections::SOON;
+use super::relay::Relay;
+use super::torn::Torn;
+use crate::fixture::{Host, PATIENCE, Via, over_both, token};
 
 /// So few that most connections carry some calls, and break under one.
 const BYTES_MAX: u64 = 4000;
 
 /// The payloads of a segment, in order.
 async fn stored(host: &Host, segment: &str) -> Vec<String> {
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let entries = store.consume_segment(ConsumeSegment::all("s", segment));
     let entries: Vec<Entry> = entries.try_collect().await.unwrap();
     let text = |entry: &Entry| String::from_utf8(entry.payload.to_vec()).unwrap();
@@ -59,7 +58,7 @@ async fn appends_behind_the_head_are_stored_once(via: Via) {
     torn.tears_within(BYTES_MAX);
     let client = torn.client.clone().timeout(Duration::from_secs(5)).retry(SOON).build();
     let producers = (0..3).map(async |producer| {
-        let store = client.store(STORE);
+        let store = client.store(host.store);
         let mut told = Vec::new();
         for n in 0..40 {
             let payload = format!("{producer}-{n}");
@@ -89,7 +88,7 @@ async fn appends_at_a_sequence_are_stored_there_or_not_at_all(via: Via) {
     let client = torn.client.clone().timeout(Duration::from_secs(5)).retry(SOON).build();
     // Two who want the same sequences: one of them has each.
     let producers = (0..2).map(async |producer| {
-        let store = client.store(STORE);
+        let store = client.store(host.store);
         let (mut told, mut next) = (Vec::new(), 1);
         while next <= 60 {
             let payload = format!("{producer}-{next}");
@@ -141,7 +140,7 @@ async fn a_stream_of_records_survives_its_connections(via: Via) {
     let host = Host::via(via).await;
     let torn = Torn::start(&host, 6).await;
     let client = torn.client.clone().timeout(PATIENCE).retry(SOON).build();
-    let mut producer = client.store(STORE).produce("s", "a", 1).await.unwrap();
+    let mut producer = client.store(host.store).produce("s", "a", 1).await.unwrap();
     for n in 1..=RECORDS {
         let record = NewRecord::new(n.to_string()).with("n", n.to_string());
         assert_eq!(producer.send(&record).await.unwrap(), n);
@@ -164,11 +163,11 @@ async fn a_stream_that_others_overtake_while_it_has_no_connection_is_told_their_
     let host = Host::via(via).await;
     let torn = Torn::start(&host, 7).await;
     let client = torn.client.clone().timeout(PATIENCE).retry(SOON).build();
-    let mut producer = client.store(STORE).produce("s", "a", 1).await.unwrap();
+    let mut producer = client.store(host.store).produce("s", "a", 1).await.unwrap();
     producer.send(&NewRecord::new("ours")).await.unwrap();
     torn.shuts(true);
     torn.cut();
-    let others = host.client().build().store(STORE);
+    let others = host.client().build().store(host.store);
     others
         .produce_all("s", "a", 1, ["theirs", "too"].map(NewRecord::new))
         .await
@@ -187,11 +186,11 @@ async fn a_stream_of_which_some_may_be_stored_is_told_no_conflict(via: Via) {
     let relay = Relay::start(&host).await;
     let client = relay.client.clone().token(token(&["streamkit::*"]));
     let client = client.timeout(PATIENCE).retry(SOON).build();
-    let mut producer = client.store(STORE).produce("s", "a", 1).await.unwrap();
+    let mut producer = client.store(host.store).produce("s", "a", 1).await.unwrap();
     for n in 1..=CHUNK + 2000 {
         producer.send(&NewRecord::new(n.to_string())).await.unwrap();
     }
-    let others = host.client().build().store(STORE);
+    let others = host.client().build().store(host.store);
     while others
         .peek("s", "a")
         .await
@@ -218,7 +217,7 @@ async fn a_stream_of_which_some_may_be_stored_is_told_no_conflict(via: Via) {
 /// A transaction is stored as a whole or not at all, in either version: what one chunk does not hold is refused.
 async fn an_append_of_more_than_a_transaction_holds_is_refused(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let path = SegmentPath::new("s", "a").unwrap();
     let (many, large) = (
         vec![Record::new("x"); 10_001],
@@ -239,7 +238,7 @@ async fn what_is_decided_at_a_head_is_stored_behind_that_head(via: Via) {
     // Clients of their own, which do not wait for each other.
     let producers = (0..3).map(async |producer| {
         let client = torn.client.clone().timeout(Duration::from_secs(5)).retry(SOON).build();
-        let store = client.store(STORE);
+        let store = client.store(host.store);
         let mut told = Vec::new();
         for n in 0..20 {
             let mut decided = String::new();
@@ -261,7 +260,7 @@ async fn what_is_decided_at_a_head_is_stored_behind_that_head(via: Via) {
     }
     assert!(payloads.len() > 30, "{told:?}");
     // Who decides for nothing stores nothing.
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let none = store.publish_with("s", "a", |_| Vec::new()).await.unwrap();
     assert_eq!((none, stored(&host, "a").await.len()), (None, payloads.len()));
     host.stop().await;

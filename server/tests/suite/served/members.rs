@@ -7,9 +7,8 @@ use streamkit_client::*;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::peer::{Host, PATIENCE, STORE, token};
-use crate::resilience::Relay;
-use crate::via::{Via, over_both};
+use super::relay::Relay;
+use crate::fixture::{Host, PATIENCE, Via, over_both, token};
 
 fn worker(id: u128) -> NewWorker {
     let worker = NewWorker {
@@ -37,8 +36,8 @@ async fn until(workers: &mut Workers, ids: &[u128]) -> Vec<Worker> {
 async fn a_worker_is_there_until_it_leaves_however_it_does(via: Via) {
     let host = Host::via(via).await;
     let client = host.client().build();
-    let store = client.store(STORE);
-    let watching = host.client().build().store(STORE);
+    let store = client.store(host.store);
+    let watching = host.client().build().store(host.store);
     let mut workers = watching.workers();
     assert!(told(&mut workers).await.is_empty());
     let first = store.join(worker(1)).await.unwrap();
@@ -63,7 +62,7 @@ async fn a_worker_is_there_until_it_leaves_however_it_does(via: Via) {
 
 async fn it_says_again_and_again_that_it_is_there(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let _present = store.join(worker(1)).await.unwrap();
     let seen = async || told(&mut store.workers()).await[0].last_seen;
     let first = seen().await;
@@ -80,7 +79,7 @@ async fn it_comes_again_after_a_cut_a_stalled_link_and_a_restart(via: Via) {
     let client = relay.client.clone().token(token(&["streamkit::*"]));
     let client = client.retry(RetryPolicy::AGGRESSIVE);
     let client = client.on_live(move |event| _ = sender.send(event.clone())).build();
-    let present = client.store(STORE).join(worker(1)).await.unwrap();
+    let present = client.store(host.store).join(worker(1)).await.unwrap();
     let id = Uuid::from_u128(1);
     // The server may hear of it over the new connection before it hears that the old one is gone.
     let mut comes_again = async || {
@@ -98,11 +97,11 @@ async fn it_comes_again_after_a_cut_a_stalled_link_and_a_restart(via: Via) {
     comes_again().await;
     relay.stall();
     comes_again().await;
-    let observer = host.client().build().store(STORE);
+    let observer = host.client().build().store(host.store);
     until(&mut observer.workers(), &[1]).await;
     let host = host.restart().await;
     comes_again().await;
-    let observer = host.client().build().store(STORE);
+    let observer = host.client().build().store(host.store);
     let mut workers = observer.workers();
     until(&mut workers, &[1]).await;
     drop(present);
@@ -112,7 +111,10 @@ async fn it_comes_again_after_a_cut_a_stalled_link_and_a_restart(via: Via) {
 
 async fn whoever_comes_under_its_id_takes_its_place_and_it_is_told(via: Via) {
     let host = Host::via(via).await;
-    let (store, other) = (host.client().build().store(STORE), host.client().build().store(STORE));
+    let (store, other) = (
+        host.client().build().store(host.store),
+        host.client().build().store(host.store),
+    );
     let first = store.join(worker(1)).await.unwrap();
     let second = other.join(worker(1)).await.unwrap();
     let error = tokio::time::timeout(PATIENCE, first.ended())
@@ -126,7 +128,7 @@ async fn whoever_comes_under_its_id_takes_its_place_and_it_is_told(via: Via) {
 
 async fn one_that_is_not_taken_in_is_told_why(via: Via) {
     let host = Host::via(via).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let too_long = worker(1).with("k", "v".repeat(70_000));
     for invalid in [too_long, NewWorker::new(Uuid::nil())] {
         let error = store.join(invalid).await.err();
@@ -138,7 +140,7 @@ async fn one_that_is_not_taken_in_is_told_why(via: Via) {
     let denied = host
         .client()
         .token(token(&[&format!("streamkit::{}", Uuid::from_u128(7))]));
-    let denied = denied.build().store(STORE);
+    let denied = denied.build().store(host.store);
     assert!(matches!(denied.join(worker(1)).await.err(), Some(Error::AccessDenied)));
     let mut workers = denied.workers();
     assert!(matches!(workers.next().await, Some(Err(Error::AccessDenied))));

@@ -14,14 +14,12 @@ use streamkit_client::projection::{
 };
 use streamkit_client::record::{Entry, Record, SegmentAppend};
 use streamkit_client::*;
-use streamkit_server_core::{Key, Limits};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use crate::peer::{Host, PATIENCE, SECRET, STORE, token};
-use crate::projections::{Handled, InMemory, SOON, append, parts, path, projection, until};
-use crate::torn::Torn;
-use crate::via::{Via, over_v2};
+use super::projections::{Handled, InMemory, SOON, append, parts, path, projection, until};
+use super::torn::Torn;
+use crate::fixture::{Host, PATIENCE, Via, over_v2, token};
 
 /// Numbers that look random, the same for the same seed.
 #[derive(Clone)]
@@ -141,7 +139,7 @@ impl Projecting {
             .build()
             .unwrap();
         let client = torn.client.clone().timeout(Duration::from_secs(2)).retry(SOON);
-        let of = projection(&client.build().store(STORE))
+        let of = projection(&client.build().store(torn.store))
             .handler_timeout(Duration::from_millis(50))
             .grace(Duration::from_millis(200))
             .save_every(5, Duration::from_millis(20))
@@ -262,7 +260,7 @@ async fn whatever_fails_all_is_handled(via: Via, stores: Stores, seed: u64) {
         standing: Arc::default(),
         file: folder.path().join("cursor"),
     };
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let mut counts = BTreeMap::new();
     append_some(&store, &dice, &mut counts).await;
     let mut projecting = Projecting::start(stores, &torn, &world).await;
@@ -364,7 +362,7 @@ async fn whatever_fails_with_a_file_each_entry_is_handled_in_order(via: Via) {
 async fn an_outage_longer_than_the_timeout_passes(via: Via) {
     let host = Host::via(via).await;
     let torn = Torn::start(&host, 1).await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     append(&store, "a", &["1"]).await;
     let impatient = torn.client.clone().timeout(Duration::from_millis(100)).retry(SOON);
     let handled = Handled::default();
@@ -373,7 +371,7 @@ async fn an_outage_longer_than_the_timeout_passes(via: Via) {
         counting.add(&entry);
         std::future::ready(Ok::<(), Failure>(()))
     };
-    let running = projection(&impatient.build().store(STORE)).start(handler, InMemory::default());
+    let running = projection(&impatient.build().store(host.store)).start(handler, InMemory::default());
     until(&running, |progress| progress.is_caught_up).await;
     torn.shuts(true);
     torn.cut();
@@ -387,53 +385,14 @@ async fn an_outage_longer_than_the_timeout_passes(via: Via) {
     host.stop().await;
 }
 
-/// Sessions end with their tokens, and the source of tokens is late with a fresh one.
-async fn a_token_that_expires_is_replaced_even_if_the_next_comes_late(via: Via) {
-    let limits = Limits {
-        token_grace: Duration::ZERO,
-        ..Limits::default()
-    };
-    let host = Host::with_limits(limits).await.by(via);
-    let store = host.client().build().store(STORE);
-    let mint = |seconds| {
-        let scopes = ["streamkit::*".to_owned()];
-        Key::hs256(SECRET)
-            .unwrap()
-            .mint(&scopes, Duration::from_secs(seconds))
-            .unwrap()
-    };
-    let source = Arc::new(Mutex::new(mint(2)));
-    let asked = source.clone();
-    let client = host
-        .client()
-        .token_source(move || std::future::ready(Ok(asked.lock().unwrap().clone())))
-        .retry(SOON);
-    let handled = Handled::default();
-    let counting = handled.clone();
-    let handler = move |entry: Entry| {
-        counting.add(&entry);
-        std::future::ready(Ok::<(), Failure>(()))
-    };
-    append(&store, "a", &["1"]).await;
-    let running = projection(&client.build().store(STORE)).start(handler, InMemory::default());
-    until(&running, |progress| progress.handled == 1).await;
-    until(&running, |progress| progress.begun_again > 0).await;
-    append(&store, "a", &["2"]).await;
-    *source.lock().unwrap() = mint(3600);
-    until(&running, |progress| progress.handled == 2).await;
-    assert_eq!(handled.of("a"), [1, 2]);
-    running.stop().await.unwrap();
-    host.stop().await;
-}
-
 over_v2! {
     whatever_fails_a_transaction_of_the_handler_holds_each_entry_once
     whatever_fails_with_a_file_each_entry_is_handled_in_order
     an_outage_longer_than_the_timeout_passes
-    a_token_that_expires_is_replaced_even_if_the_next_comes_late
 }
 
 const SERVER: &str = "STREAMKIT_TEST_SERVER";
+const STORE: &str = "STREAMKIT_TEST_STORE";
 const FOLDER: &str = "STREAMKIT_TEST_FOLDER";
 const SAVED_EACH: u64 = 10;
 
@@ -443,6 +402,7 @@ const SAVED_EACH: u64 = 10;
 async fn a_process_that_is_killed() {
     let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
     let client = Client::builder(std::env::var(SERVER).unwrap()).token(token(&["streamkit::*"]));
+    let store = std::env::var(STORE).unwrap().parse().unwrap();
     let output = std::fs::File::options()
         .append(true)
         .create(true)
@@ -454,7 +414,7 @@ async fn a_process_that_is_killed() {
         async move { Ok::<(), Failure>(written?) }
     };
     let cursors = unlocked(&folder.join("cursor")).await;
-    let mut running = Projection::new(client.build().store(STORE), parts())
+    let mut running = Projection::new(client.build().store(store), parts())
         .save_every(SAVED_EACH, Duration::from_secs(3600))
         .start(handler, cursors);
     panic!("{:?}", running.ended().await);
@@ -484,13 +444,18 @@ impl Drop for Killed {
 #[tokio::test]
 async fn a_process_that_is_killed_again_and_again_repeats_what_it_had_not_saved_and_nothing_is_left_out() {
     let host = Host::start().await;
-    let store = host.client().build().store(STORE);
+    let store = host.client().build().store(host.store);
     let (folder, dice) = (tempfile::tempdir().unwrap(), Dice::new(7));
     let mut counts = BTreeMap::new();
     let start = || {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "projections_faults::a_process_that_is_killed"])
+            .args([
+                "--ignored",
+                "--exact",
+                "served::projections_faults::a_process_that_is_killed",
+            ])
             .env(SERVER, &host.url)
+            .env(STORE, host.store.to_string())
             .env(FOLDER, folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
