@@ -117,6 +117,8 @@ pub struct Busy {
 pub enum SegmentsHit {
     /// Unknown: no read met the damage, or the index is damaged too.
     Unknown,
+    /// Unknown: the place is in a storage account that hosts share, and no host has a tool for it.
+    InAccount,
     /// None: the file is an index file, which is derived from the log.
     None,
     /// These.
@@ -134,6 +136,7 @@ impl std::fmt::Display for SegmentsHit {
             "`streamkit verify` on the data directory tells what is lost, `streamkit repair` copies what is not";
         match self {
             Self::Unknown => write!(f, "{NEXT}"),
+            Self::InAccount => write!(f, "`streamkit azure verify` tells what is lost"),
             Self::None => write!(f, "no entry is damaged; remove that file and reopen, it is made anew"),
             Self::These { named, more } => {
                 write!(f, "it hits ")?;

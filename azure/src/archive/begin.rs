@@ -132,7 +132,7 @@ fn away(why: &str) -> OpenError {
 
 fn damaged(store: StoreId, place: String, found: &str) -> OpenError {
     let (place, found) = (DamagedPlace::Named(place), found.to_owned());
-    let segments = SegmentsHit::Unknown;
+    let segments = SegmentsHit::InAccount;
     StorageError::Corrupt {
         store,
         place,

@@ -49,7 +49,7 @@ pub(super) fn failed(store: StoreId, failure: &Failure) -> StorageError {
             store,
             place: DamagedPlace::Named("its log in the storage account".to_owned()),
             found: failure.to_string(),
-            segments: SegmentsHit::Unknown,
+            segments: SegmentsHit::InAccount,
         },
         Failure::Deleted => StorageError::StoreDeleted(store),
         Failure::Refused(_) | Failure::Host(_) | Failure::NoStore => StorageError::Halted {
@@ -67,5 +67,22 @@ fn busy(why: &Why) -> Busy {
     Busy {
         why: why.to_string(),
         retry_after,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn damage_in_an_account_names_the_tool_that_looks_there() {
+        let said = failed(StoreId(Uuid::nil()), &Failure::WentBack).to_string();
+        assert!(
+            said.ends_with("; `streamkit azure verify` tells what is lost"),
+            "{said}"
+        );
+        assert!(!said.contains("data directory"), "{said}");
     }
 }

@@ -147,7 +147,7 @@ fn not_read(error: &ReadError) -> CallError {
         ReadError::Storage(StorageError::Corrupt { segments, .. }) => {
             let named = match segments {
                 SegmentsHit::These { named, .. } => named.clone(),
-                SegmentsHit::Unknown | SegmentsHit::None => Vec::new(),
+                SegmentsHit::Unknown | SegmentsHit::InAccount | SegmentsHit::None => Vec::new(),
             };
             of(Code::Damaged, Class::Permanent).with(&Details::Damaged(named))
         }

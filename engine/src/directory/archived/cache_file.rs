@@ -165,7 +165,7 @@ impl OpenCacheFile {
             store: kept.file.store,
             place: DamagedPlace::Named(shared.archive.place(&kept.file)),
             found,
-            segments: SegmentsHit::Unknown,
+            segments: SegmentsHit::InAccount,
         };
         let bytes = shared.archive.fetch(&kept.file).map_err(|error| match error {
             FetchError::Away(why) => self.away(&why),
