@@ -19,13 +19,16 @@ fn on(command: &str, data: &Path, more: &[&str]) -> Output {
     streamkit().arg(command).arg(data).args(more).output().unwrap()
 }
 
-/// A directory with some extents, whose server was told to end.
+/// A directory with a store of three extents, whose server was told to end. The first two have index files, so that damage in them is met by reads, and
+/// not by the open.
 fn stored(dir: &Path) -> PathBuf {
     let mut served = Served::start(dir);
     for segment in ["orders/a", "orders/b", "orders/a"] {
-        let lines = "a line of some length\n".repeat(3000);
+        let lines = "a line of some length, enough for three extents\n".repeat(3000);
         assert!(served.run_with(&["produce", segment], &lines).status.success());
     }
+    let index = extent(&served.data, 2).with_extension("index");
+    until("extent 2 has its index file", || index.is_file().then_some(()));
     served.signal("TERM");
     served.wait();
     served.data.clone()
