@@ -1,5 +1,5 @@
 //! Tools beside the log of a store: they look at an account and at what stands in it, and change nothing there but what they made
-//! themselves; only [`delete`] removes a store. They share no code with the log's own reader beyond the codecs of what is stored.
+//! themselves; only [`delete()`] removes a store. They share no code with the log's own reader beyond the codecs of what is stored.
 
 mod archived;
 mod cost;
