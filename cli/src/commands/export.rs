@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 use streamkit_client::{ConsumeSegment, ConsumeSpace, StoreClient};
 use tokio::task::coop::consume_budget;
 
+use super::read::broken_off;
 use crate::arguments::space_or_path;
 use crate::connect::{Connect, unknown};
 use crate::failure::Failure;
@@ -35,13 +36,10 @@ impl Export {
             Some(segment) => store.consume_segment(ConsumeSegment::all(space, segment)),
             None => store.consume_space(ConsumeSpace::all(space)),
         };
-        let broken = |error: streamkit_client::Error| {
-            Failure::from(error).during("the stream broke off, there may be more entries")
-        };
         let mut count = 0;
         if self.file.as_os_str() == "-" {
             let mut out = Out::new();
-            while let Some(entry) = entries.try_next().await.map_err(broken)? {
+            while let Some(entry) = entries.try_next().await.map_err(|error| broken_off(error, count > 0))? {
                 out.json(&EntryLine(&entry))?;
                 if out.is_gone() {
                     return Ok(());
@@ -64,7 +62,7 @@ impl Export {
             // Until it is whole, nothing has its name.
             let (fresh, opened) = files::Fresh::beside(file).map_err(told)?;
             let mut out = BufWriter::with_capacity(256 << 10, opened);
-            while let Some(entry) = entries.try_next().await.map_err(broken)? {
+            while let Some(entry) = entries.try_next().await.map_err(|error| broken_off(error, count > 0))? {
                 serde_json::to_writer(&mut out, &EntryLine(&entry)).map_err(|error| told(error.into()))?;
                 out.write_all(b"\n").map_err(told)?;
                 count += 1;

@@ -99,7 +99,14 @@ fn whoever_follows_a_store_that_is_deleted_is_told_and_so_is_whoever_asks_any_ho
     told(follow.wait_with_output().unwrap());
     let fresh = host(&account, dir.path(), &dir.path().join("fresh"));
     for host in hosts.iter().chain([&fresh]) {
-        told(host.run(&["consume", "orders/a"]));
+        let consumed = host.run(&["consume", "orders/a"]);
+        // Nothing began, so nothing broke off.
+        assert!(
+            !text(&consumed.stderr).contains("broke off"),
+            "{}",
+            text(&consumed.stderr)
+        );
+        told(consumed);
         told(host.run_with(&["produce", "orders/a"], "two\n"));
         assert!(host.get("/readyz").contains("200 OK"));
     }

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use streamkit_azure::account::{Account, AccountSettings, Plaintext, Secret};
+use streamkit_azure::archive::{self, Archiving};
+use streamkit_azure::medium::Media;
 use streamkit_azure::medium::azure::AzureMedium;
 use streamkit_azure::store::{SharedConfig, SharedStores};
 use streamkit_engine::{Engine, EngineConfig};
@@ -142,16 +145,40 @@ pub fn account(emulator: &Emulator) -> Result<Arc<Account>, Trouble> {
     Ok(Arc::new(Account::new(&settings)?))
 }
 
+/// Where a fresh host begins.
+#[derive(Clone, Copy)]
+pub enum Beginning {
+    /// The first slot, as if nothing were archived.
+    FirstSlot,
+    /// The last checkpoint; what is before it comes out of the archive.
+    Checkpoint,
+}
+
+/// It only looks: it archives nothing itself.
+const NEVER: Duration = Duration::from_secs(365 * 86_400);
+/// Bytes of archived files that a fresh host keeps: of a long log it has to fetch some again.
+const CACHE_BYTES: u64 = 4 << 20;
+
 /// A host in this process, which has nothing but what stands in the account.
 ///
 /// # Errors
 /// The folder cannot be used.
-pub fn fresh_host(account: Arc<Account>, folder: &Path) -> Result<SharedStores, Trouble> {
-    let engine = Engine::open(EngineConfig {
+pub fn fresh_host(account: Arc<Account>, folder: &Path, beginning: Beginning) -> Result<SharedStores, Trouble> {
+    let media: Media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
+    let copies = folder.join("copies");
+    let mut engine = EngineConfig {
         copies: true,
-        ..EngineConfig::new(folder.join("copies"))
-    })?;
-    let media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
-    let config = SharedConfig::new(Uuid::new_v4());
+        ..EngineConfig::new(&copies)
+    };
+    let mut config = SharedConfig::new(Uuid::new_v4());
+    if let Beginning::Checkpoint = beginning {
+        engine.disk = Arc::new(archive::cache(engine.disk, &copies, media.clone(), CACHE_BYTES)?);
+        engine.extent_bytes = archive::EXTENT_BYTES;
+        config.archive = Some(Archiving {
+            period: NEVER,
+            ..Archiving::default()
+        });
+    }
+    let engine = Engine::open(engine)?;
     Ok(SharedStores::new(config, engine, folder.join("bookmarks"), media)?)
 }

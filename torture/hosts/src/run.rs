@@ -12,7 +12,7 @@ use streamkit_torture_wire::follower::FollowSeen;
 use streamkit_torture_wire::host::{STORE, Trouble};
 use streamkit_torture_wire::witness::Broken;
 
-use crate::account::{Ways, account, fresh_host, host};
+use crate::account::{Beginning, Ways, account, fresh_host, host};
 use crate::chaos::{Longest, Trick, Victim};
 use crate::emulator::Emulator;
 
@@ -54,8 +54,8 @@ pub struct Counts {
     pub history: u64,
     /// and those before the last checkpoint, from which a host goes on that knows nothing.
     pub checkpointed: u64,
-    /// Until a host that knows nothing had opened the store.
-    pub opened: Duration,
+    /// Until a host that knows nothing had opened the store: one that reads all slots, one that goes on from the checkpoint.
+    pub opened: Vec<Duration>,
 }
 
 /// Runs a seed, and tells each thing that happens. Returns what it did, and which promises were broken.
@@ -125,7 +125,7 @@ pub async fn run(
     Ok((counts, broken))
 }
 
-/// What stands in the account, for one who knows nothing else, and for the tool that shares nothing with hosts.
+/// What stands in the account, for two hosts that know nothing else, and for the tool that shares nothing with hosts.
 async fn judged(
     crew: &Crew,
     follows: &[FollowSeen],
@@ -145,19 +145,29 @@ async fn judged(
         .iter()
         .map(|damage| format!("damage in the account: {damage:?}"));
     let mut broken: Vec<Broken> = damage.collect();
-    let fresh = folder.join("fresh");
-    std::fs::create_dir_all(&fresh)?;
-    let stores = fresh_host(account, &fresh)?;
-    let store = stores.store(StoreId(STORE)).await?;
-    let began = Instant::now();
-    while let Err(ReadError::Busy(busy)) = store.status().await {
-        tokio::time::sleep(busy.retry_after).await;
+    let mut entries = Vec::new();
+    for (beginning, name) in [
+        (Beginning::FirstSlot, "first slot"),
+        (Beginning::Checkpoint, "checkpoint"),
+    ] {
+        let fresh = folder.join(name);
+        std::fs::create_dir_all(&fresh)?;
+        let stores = fresh_host(account.clone(), &fresh, beginning)?;
+        let began = Instant::now();
+        let store = stores.store(StoreId(STORE)).await?;
+        while let Err(ReadError::Busy(busy)) = store.status().await {
+            tokio::time::sleep(busy.retry_after).await;
+        }
+        counts.opened.push(began.elapsed());
+        let (found, more) = crew.judge(&*store, follows).await?;
+        entries.push(found);
+        broken.extend(more.into_iter().map(|why| format!("from the {name}: {why}")));
+        drop(store);
+        stores.close().await;
     }
-    counts.opened = began.elapsed();
-    let (entries, more) = crew.judge(&*store, follows).await?;
-    counts.entries = entries;
-    broken.extend(more);
-    drop(store);
-    stores.close().await;
+    counts.entries = entries[0];
+    if entries.iter().any(|found| *found != entries[0]) {
+        broken.push(format!("fresh hosts found {entries:?} entries"));
+    }
     Ok(broken)
 }

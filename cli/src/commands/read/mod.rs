@@ -241,7 +241,7 @@ impl Consume {
 }
 
 /// Why a read ended. One that was refused never began, so nothing broke off.
-fn broken_off(error: Error, began: bool) -> Failure {
+pub(super) fn broken_off(error: Error, began: bool) -> Failure {
     let refused = matches!(
         error,
         Error::Unauthorized
@@ -250,6 +250,7 @@ fn broken_off(error: Error, began: bool) -> Failure {
             | Error::Connect { .. }
             | Error::Tls { .. }
             | Error::Invalid(_)
+            | Error::Refused(_)
     );
     match refused && !began {
         true => Failure::from(error),
