@@ -147,6 +147,15 @@ impl AtHand {
         looked.map_err(|why| told::not_read(self.store, &why))
     }
 
+    /// The same for a read that begins before damage, too: it reads what the copy has, and where its end would be stands what is returned.
+    pub(super) async fn look_until_damage(&self) -> Result<Option<Failure>, ReadError> {
+        match self.try_look().await {
+            Ok(()) => Ok(None),
+            Err(Why::Failed(failure)) if told::is_damage(&failure) => Ok(Some(failure)),
+            Err(why) => Err(told::not_read(self.store, &why)),
+        }
+    }
+
     async fn try_look(&self) -> Result<(), Why> {
         let creates = self.state().creates;
         let driver = self.driver(creates).await?;

@@ -13,7 +13,7 @@ use streamkit_engine::{
 use tokio::sync::watch;
 
 use super::at_hand::AtHand;
-use super::reading::{LookingEntries, LookingPieces, Reads};
+use super::reading::{LookingEntries, LookingPieces};
 use super::told;
 
 /// A store whose log several hosts share. Cheap to clone.
@@ -33,13 +33,6 @@ impl SharedStore {
             Landed::Lease(lease) => Ok(lease),
             other => unreachable!("the answer to a change of a lease: {other:?}"),
         }
-    }
-
-    fn reads(&self, begin: impl FnOnce() -> Box<dyn EntryReader> + Send + 'static) -> Box<dyn EntryReader> {
-        Box::new(LookingEntries {
-            log: self.log.clone(),
-            reads: Reads::Waits(begin),
-        })
     }
 }
 
@@ -98,13 +91,15 @@ impl Store for SharedStore {
     }
 
     fn read_segment(&self, read: SegmentRead) -> Box<dyn EntryReader> {
-        let copy = self.copy.clone();
-        self.reads(move || copy.read_segment(read))
+        let (copy, limit, sequences) = (self.copy.clone(), read.limit, Some((read.from, read.to)));
+        let begin = move || copy.read_segment(read);
+        Box::new(LookingEntries::new(self.log.clone(), limit, sequences, begin))
     }
 
     fn read_spaces(&self, read: SpacesRead) -> Box<dyn EntryReader> {
-        let copy = self.copy.clone();
-        self.reads(move || copy.read_spaces(read))
+        let (copy, limit) = (self.copy.clone(), read.limit);
+        let begin = move || copy.read_spaces(read);
+        Box::new(LookingEntries::new(self.log.clone(), limit, None, begin))
     }
 
     fn read_pieces(&self, read: PiecesRead) -> Box<dyn PieceReader> {

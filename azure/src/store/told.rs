@@ -42,6 +42,11 @@ pub(super) fn not_read(store: StoreId, why: &Why) -> ReadError {
     }
 }
 
+/// Whether what stands before it can be read.
+pub(super) fn is_damage(failure: &Failure) -> bool {
+    matches!(failure, Failure::Damaged(_) | Failure::WentBack)
+}
+
 /// Why a log cannot go on.
 pub(super) fn failed(store: StoreId, failure: &Failure) -> StorageError {
     match failure {
