@@ -297,7 +297,8 @@ fn watch(store: &Arc<SharedStore>) {
                 && let Err(error) = store.catch_up().await
             {
                 tracing::debug!(%error, "a look at a shared log failed");
-                if matches!(error, ReadError::Storage(StorageError::StoreDeleted(_))) {
+                // What does not pass by itself. They look, and are told.
+                if matches!(error, ReadError::Storage(_)) {
                     store.copy.wake_followers();
                 }
             }

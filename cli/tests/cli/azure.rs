@@ -69,6 +69,19 @@ impl OnEmulator {
         lines(&done.stdout).remove(0)
     }
 
+    /// Takes a slot out of the only extent of a store.
+    pub fn take_slot(&self, store: Uuid, slot: u64) {
+        let account = self.account();
+        let taken = async {
+            let root = TableKey::new(store.to_string()).unwrap();
+            let extent = account.table().partition_behind(Some(&root)).await.unwrap().unwrap();
+            let slot = TableKey::new(format!("s{slot:020}")).unwrap();
+            let delete = Write::Delete(slot, Condition::Exists);
+            account.table().write(&extent, &delete).await.unwrap();
+        };
+        tokio::runtime::Runtime::new().unwrap().block_on(taken);
+    }
+
     fn account(&self) -> Arc<Account> {
         let secret = Secret::new(self.connection_string());
         let settings = AccountSettings {

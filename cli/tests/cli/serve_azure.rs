@@ -113,6 +113,43 @@ fn whoever_follows_a_store_that_is_deleted_is_told_and_so_is_whoever_asks_any_ho
     assert_eq!(account.line(&["status"])["state"], "deleted");
 }
 
+/// Nothing that a host can read comes behind damage, and nothing says that there is something but that the host looks.
+#[test]
+fn whoever_follows_a_store_until_damage_is_told_of_it_though_nothing_came_before() {
+    let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());
+    let [one, two] = ["one", "two"].map(|name| host(&account, dir.path(), &dir.path().join(name)));
+    let produce = |line: &str| {
+        let produced = one.run_with(&["produce", "orders/a"], line);
+        assert!(produced.status.success(), "{}", text(&produced.stderr));
+    };
+    produce("1\n");
+    let followers = [
+        &["consume", "orders/a", "--follow"][..],
+        &["consume", "orders", "--follow"],
+        &["subscribe", "orders/a", "--json"],
+    ];
+    let mut followers = followers.map(|arguments| Piped::start(two.command(arguments)));
+    for follower in &mut followers {
+        follower.json();
+    }
+    two.signal("STOP");
+    produce("2\n");
+    produce("3\n");
+    account.take_slot(STORE.parse().unwrap(), 2);
+    two.signal("CONT");
+    for mut follower in followers {
+        until("the follower is told", || follower.child.try_wait().unwrap());
+        let (rest, said, code) = follower.ended();
+        assert_eq!((&*rest, code), ("", Some(6)), "{said}");
+        assert!(said.contains("slot 2 of extent"), "{said}");
+    }
+    // What stands before it is there.
+    let consumed = two.run(&["consume", "orders/a"]);
+    assert_eq!((lines(&consumed.stdout).len(), consumed.status.code()), (1, Some(6)));
+    let first = two.run(&["consume", "orders/a", "--limit", "1"]);
+    assert!(first.status.success(), "{}", text(&first.stderr));
+}
+
 #[test]
 fn a_worker_at_one_host_is_there_for_whoever_looks_at_another_until_it_leaves_or_its_host_dies() {
     let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use streamkit_engine::{Filter, Name, ReadError, SegmentStatus, StorageError, TailMark, Wanted};
+use streamkit_engine::{Filter, Name, ReadError, SegmentStatus, SegmentsHit, StorageError, TailMark, Wanted};
 use tokio::sync::watch;
 
 use super::bus::Hint;
@@ -226,7 +226,10 @@ pub(super) async fn follow(
                     mark = mark.max(changes.until);
                     is_hinted = false;
                 }
-                Err(ReadError::Storage(StorageError::StoreDeleted(_))) => return own.lose(),
+                Err(error) if is_end(&error) => {
+                    tracing::warn!(store = %own.store.id, %error, "a store that is followed is at its end here");
+                    return own.lose();
+                }
                 // Nobody is told less: the next look tells it all.
                 Err(error) => {
                     tracing::warn!(store = %own.store.id, %error, "a store that is followed cannot be looked at")
@@ -258,6 +261,20 @@ pub(super) async fn follow(
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+/// Whether nothing comes behind what was told, however often it is looked: whoever waits for more would wait for ever.
+fn is_end(error: &ReadError) -> bool {
+    let ReadError::Storage(error) = error else { return false };
+    matches!(
+        error,
+        StorageError::StoreDeleted(_)
+            | StorageError::Halted { .. }
+            | StorageError::Corrupt {
+                segments: SegmentsHit::InAccount,
+                ..
+            }
+    )
 }
 
 #[cfg(test)]
