@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use streamkit_engine::{OpenError, StorageError, Store, StoreId, Stores};
+use streamkit_engine::{OpenError, SegmentsHit, StorageError, Store, StoreId, Stores};
 
 use crate::circuit::Circuits;
 use crate::limits::Limits;
@@ -17,6 +17,9 @@ pub(crate) struct OpenStores {
 /// Why a store is not to be had now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreUnavailable {
+    /// So says whichever host is asked.
+    #[error(transparent)]
+    OfStore(StorageError),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("the store failed to open repeatedly and is not tried again yet")]
@@ -48,8 +51,12 @@ impl OpenStores {
                 trial.succeeded();
                 Ok(store)
             }
-            // To ask for a store that was deleted is nothing that goes wrong here.
-            Err(error) if error.is_transient() || is_deleted(&error) => {
+            // Nothing that goes wrong here.
+            Err(OpenError::Storage(error)) if is_of_store(&error) => {
+                tracing::warn!(store = %id, %error, "a store is not to be had");
+                Err(StoreUnavailable::OfStore(error))
+            }
+            Err(error) if error.is_transient() => {
                 tracing::warn!(store = %id, %error, "a store is not to be had now");
                 Err(error.into())
             }
@@ -62,6 +69,14 @@ impl OpenStores {
     }
 }
 
-fn is_deleted(error: &OpenError) -> bool {
-    matches!(error, OpenError::Storage(StorageError::StoreDeleted(_)))
+/// Whether it is what the storage that hosts share holds of a store, and not this host: a retry meets the same, here and elsewhere.
+pub(crate) fn is_of_store(error: &StorageError) -> bool {
+    matches!(
+        error,
+        StorageError::StoreDeleted(_)
+            | StorageError::Corrupt {
+                segments: SegmentsHit::InAccount,
+                ..
+            }
+    )
 }

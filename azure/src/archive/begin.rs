@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::ledger::{Bookmark, Content};
 use crate::log::{Call, Checkpoint, CheckpointAt, Said, StoreRoot, is_tombstone};
-use crate::medium::Medium;
+use crate::medium::{Medium, Unanswered};
 
 /// How often a call is made before whoever opens the store is told to come again.
 const ATTEMPTS: u32 = 4;
@@ -40,7 +40,7 @@ pub(crate) async fn begin(
         let Some(at) = last_checkpoint(medium, store).await? else {
             return Ok(());
         };
-        if let Some(bytes) = blob(medium, at).await? {
+        if let Some(bytes) = blob(medium, store, at).await? {
             return install(engine, bookmarks.to_owned(), at, bytes, store).await;
         }
         // Another one took its place, or the root says the same again.
@@ -53,7 +53,7 @@ pub(crate) async fn begin(
 }
 
 async fn last_checkpoint(medium: &dyn Medium, store: StoreId) -> Result<Option<CheckpointAt>, OpenError> {
-    let Said::Root(root) = answer(medium, Call::ReadRoot).await? else {
+    let Said::Root(root) = answer(medium, store, Call::ReadRoot).await? else {
         unreachable!("calls are answered by their kind");
     };
     let Some(root) = root else { return Ok(None) };
@@ -64,8 +64,8 @@ async fn last_checkpoint(medium: &dyn Medium, store: StoreId) -> Result<Option<C
     Ok(root.checkpoint)
 }
 
-async fn blob(medium: &dyn Medium, at: CheckpointAt) -> Result<Option<Bytes>, OpenError> {
-    match answer(medium, Call::GetBlob(at.blob_name())).await? {
+async fn blob(medium: &dyn Medium, store: StoreId, at: CheckpointAt) -> Result<Option<Bytes>, OpenError> {
+    match answer(medium, store, Call::GetBlob(at.blob_name())).await? {
         Said::Blob(blob) => Ok(blob),
         _ => unreachable!("calls are answered by their kind"),
     }
@@ -102,11 +102,15 @@ async fn install(
 }
 
 /// The answer to a call that changes nothing.
-async fn answer(medium: &dyn Medium, call: Call) -> Result<Said, OpenError> {
+async fn answer(medium: &dyn Medium, store: StoreId, call: Call) -> Result<Said, OpenError> {
     let (mut pause, mut why) = (PAUSE, String::new());
     for _ in 0..ATTEMPTS {
         match timeout(call.patience(), call.clone().of(medium)).await {
             Ok(Ok(said)) => return Ok(said),
+            Ok(Err(Unanswered::Damaged(found))) => {
+                let place = "its log in the storage account".to_owned();
+                return Err(damaged(store, place, &found));
+            }
             Ok(Err(error)) => why = error.to_string(),
             Err(_) => "the storage does not answer".clone_into(&mut why),
         }

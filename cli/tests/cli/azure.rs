@@ -71,15 +71,21 @@ impl OnEmulator {
 
     /// Takes a slot out of the only extent of a store.
     pub fn take_slot(&self, store: Uuid, slot: u64) {
+        let extent = self.account().table().clone();
+        let behind = async move { extent.partition_behind(Some(&key(store))).await.unwrap().unwrap() };
+        let extent = tokio::runtime::Runtime::new().unwrap().block_on(behind);
+        self.take(&extent, &format!("s{slot:020}"));
+    }
+
+    pub fn take_root(&self, store: Uuid) {
+        self.take(&key(store), "root");
+    }
+
+    fn take(&self, partition: &TableKey, row: &str) {
         let account = self.account();
-        let taken = async {
-            let root = TableKey::new(store.to_string()).unwrap();
-            let extent = account.table().partition_behind(Some(&root)).await.unwrap().unwrap();
-            let slot = TableKey::new(format!("s{slot:020}")).unwrap();
-            let delete = Write::Delete(slot, Condition::Exists);
-            account.table().write(&extent, &delete).await.unwrap();
-        };
-        tokio::runtime::Runtime::new().unwrap().block_on(taken);
+        let delete = Write::Delete(TableKey::new(row).unwrap(), Condition::Exists);
+        let taken = account.table().write(partition, &delete);
+        tokio::runtime::Runtime::new().unwrap().block_on(taken).unwrap();
     }
 
     fn account(&self) -> Arc<Account> {
@@ -92,6 +98,11 @@ impl OnEmulator {
         };
         Arc::new(Account::new(&settings).unwrap())
     }
+}
+
+/// The partition of a store's root.
+fn key(store: Uuid) -> TableKey {
+    TableKey::new(store.to_string()).unwrap()
 }
 
 /// A store of one extent with two groups of one transaction each.

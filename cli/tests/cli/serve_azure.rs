@@ -151,6 +151,28 @@ fn whoever_follows_a_store_until_damage_is_told_of_it_though_nothing_came_before
 }
 
 #[test]
+fn a_host_that_cannot_begin_with_a_store_since_it_is_damaged_says_so() {
+    let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());
+    let one = host(&account, dir.path(), &dir.path().join("one"));
+    let produced = one.run_with(&["produce", "orders/a"], "1\n");
+    assert!(produced.status.success(), "{}", text(&produced.stderr));
+    account.take_root(STORE.parse().unwrap());
+    let fresh = host(&account, dir.path(), &dir.path().join("fresh"));
+    // As often as it is asked.
+    for _ in 0..5 {
+        for done in [
+            fresh.run(&["consume", "orders/a"]),
+            fresh.run(&["consume", "orders", "--follow"]),
+            fresh.run_with(&["produce", "orders/a"], "2\n"),
+        ] {
+            let said = text(&done.stderr);
+            assert_eq!(done.status.code(), Some(6), "{said}");
+            assert!(said.contains("root") && said.contains("azure verify"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_worker_at_one_host_is_there_for_whoever_looks_at_another_until_it_leaves_or_its_host_dies() {
     let (dir, account) = (tempfile::tempdir().unwrap(), OnEmulator::new());
     let [mut one, other] = ["one", "two"].map(|name| host(&account, dir.path(), &dir.path().join(name)));

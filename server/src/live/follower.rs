@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use streamkit_engine::{Filter, Name, ReadError, SegmentStatus, SegmentsHit, StorageError, TailMark, Wanted};
+use streamkit_engine::{Filter, Name, ReadError, SegmentStatus, StorageError, TailMark, Wanted};
 use tokio::sync::watch;
 
 use super::bus::Hint;
@@ -15,6 +15,7 @@ use super::common::{Common, Followed};
 use super::followed::FollowedStore;
 use super::mailbox::Mailbox;
 use crate::budgets::Budget;
+use crate::stores::is_of_store;
 
 /// How long a round waits for the next commits at least, and for each who was told of the same: what is committed meanwhile is told
 /// together. Who is told much later than others anyway is told more at once. The first commit after a pause waits for nothing.
@@ -266,15 +267,7 @@ pub(super) async fn follow(
 /// Whether nothing comes behind what was told, however often it is looked: whoever waits for more would wait for ever.
 fn is_end(error: &ReadError) -> bool {
     let ReadError::Storage(error) = error else { return false };
-    matches!(
-        error,
-        StorageError::StoreDeleted(_)
-            | StorageError::Halted { .. }
-            | StorageError::Corrupt {
-                segments: SegmentsHit::InAccount,
-                ..
-            }
-    )
+    is_of_store(error) || matches!(error, StorageError::Halted { .. })
 }
 
 #[cfg(test)]

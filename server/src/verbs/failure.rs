@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamkit_engine::{AppendError, Entry, OpenError, ReadError, Rejection, SegmentPath, Sequence, StorageError};
+use streamkit_engine::{AppendError, Entry, ReadError, Rejection, SegmentPath, Sequence, StorageError};
 
 use crate::budgets::Ended;
 use crate::live::{PresenceRefused, StoreLost};
@@ -116,9 +116,7 @@ impl Failure {
     /// Why a store is not to be had.
     pub(crate) fn not_open(error: StoreUnavailable) -> Self {
         match error {
-            StoreUnavailable::Open(OpenError::Storage(deleted @ StorageError::StoreDeleted(_))) => {
-                Failure::Read(deleted.into())
-            }
+            StoreUnavailable::OfStore(error) => Failure::Read(error.into()),
             StoreUnavailable::Open(_) | StoreUnavailable::CircuitOpen => Failure::StoreUnavailable,
         }
     }
