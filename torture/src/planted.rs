@@ -35,7 +35,8 @@ impl Mutant {
     }
 
     fn shows_by(&self, way: &Way<'_>) -> bool {
-        self.way.map_or(way.beside.is_none(), |word| word == way.word)
+        let is_usual = way.beside.is_none() && way.tests.is_none();
+        self.way.map_or(is_usual, |word| word == way.word)
     }
 
     /// In how many places it could be planted; one is right.
@@ -76,6 +77,8 @@ pub struct Way<'a> {
     word: &'a str,
     arguments: Vec<String>,
     beside: Option<(&'a str, &'a str)>,
+    /// The package whose tests are run, and no program.
+    tests: Option<&'a str>,
 }
 
 impl<'a> Way<'a> {
@@ -85,6 +88,19 @@ impl<'a> Way<'a> {
             word,
             arguments: arguments.split(' ').map(str::to_owned).collect(),
             beside: None,
+            tests: None,
+        }
+    }
+
+    /// The tests of a package, in its library and in its suite. Only faults that show in no other way are looked for in this one.
+    pub fn tests(word: &'a str, package: &'a str) -> Self {
+        Self {
+            word,
+            arguments: ["test", "--locked", "--quiet", "--lib", "--test", "suite", "-p", package]
+                .map(str::to_owned)
+                .into(),
+            beside: None,
+            tests: Some(package),
         }
     }
 
@@ -139,36 +155,77 @@ impl Search<'_> {
 
     /// Builds the copy and runs it.
     fn caught_by(&self, copy: &Path, ways: &[&Way<'_>]) -> Outcome<Option<String>> {
-        let target = copy.with_file_name("target");
-        let (package, program, profile) = self.program;
-        let beside = ways.iter().filter_map(|way| way.beside);
-        let programs = beside.chain([(package, program)]);
-        let build = Command::new("cargo")
-            .args(["build", "--locked", "--profile", profile])
-            .args(programs.flat_map(|(package, program)| ["-p", package, "--bin", program]))
-            .env("CARGO_TARGET_DIR", &target)
-            .current_dir(copy)
-            .output()?;
-        if !build.status.success() {
-            return Err(String::from_utf8_lossy(&build.stderr).into_owned().into());
-        }
-        // Cargo has another name for the folder of this one profile.
-        let folder = if profile == "dev" { "debug" } else { profile };
         for way in ways {
-            let run = Command::new(target.join(folder).join(program))
-                .args(&way.arguments)
-                .output()?;
-            let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
-            let failed = text
-                .lines()
-                .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
-            match failed {
-                Some((seed, _)) => return Ok(Some(format!("{} {seed}", way.word))),
-                None if run.status.success() => {}
-                None => return Err(text.into()),
+            let caught = match way.tests {
+                Some(package) => caught_by_tests(copy, way, package)?,
+                None => self.caught_by_program(copy, way)?,
+            };
+            if caught.is_some() {
+                return Ok(caught);
             }
         }
         Ok(None)
+    }
+
+    fn caught_by_program(&self, copy: &Path, way: &Way<'_>) -> Outcome<Option<String>> {
+        let (package, program, profile) = self.program;
+        let programs = way.beside.into_iter().chain([(package, program)]);
+        let mut build = cargo(copy);
+        build
+            .args(["build", "--locked", "--profile", profile])
+            .args(programs.flat_map(|(package, program)| ["-p", package, "--bin", program]));
+        built(build)?;
+        // Cargo has another name for the folder of this one profile.
+        let folder = if profile == "dev" { "debug" } else { profile };
+        let run = Command::new(target(copy).join(folder).join(program))
+            .args(&way.arguments)
+            .output()?;
+        let text = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
+        let failed = text
+            .lines()
+            .find_map(|line| line.strip_prefix("seed ")?.split_once(" fails"));
+        match failed {
+            Some((seed, _)) => Ok(Some(format!("{} {seed}", way.word))),
+            None if run.status.success() => Ok(None),
+            None => Err(text.into()),
+        }
+    }
+}
+
+/// The first test that fails.
+fn caught_by_tests(copy: &Path, way: &Way<'_>, package: &str) -> Outcome<Option<String>> {
+    let mut build = cargo(copy);
+    build.args(&way.arguments).arg("--no-run");
+    built(build)?;
+    let run = cargo(copy).args(&way.arguments).output()?;
+    if run.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&run.stdout);
+    let mut names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
+    let name = names
+        .next()
+        .ok_or_else(|| format!("the tests of {package} end without a result: {text}"))?;
+    Ok(Some(name.to_owned()))
+}
+
+fn cargo(copy: &Path) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.env("CARGO_TARGET_DIR", target(copy)).current_dir(copy);
+    cargo
+}
+
+fn target(copy: &Path) -> PathBuf {
+    copy.with_file_name("target")
+}
+
+fn built(mut build: Command) -> Outcome<()> {
+    let done = build.output()?;
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&done.stderr).into_owned().into()),
     }
 }
 

@@ -359,7 +359,132 @@ const MUTANTS: &[Mutant] = &[
         "        if self.root.as_ref().map(|root| &root.version) != expected.as_ref() {",
         "        if self.root.is_some() && expected.is_none() {",
     ),
+    // What the simulation has none of.
+    mutant(
+        "store: damage is an end",
+        "azure/src/store/reading.rs",
+        "(None, Some(failure)) if self.entries > 0 =>",
+        "(None, Some(failure)) if self.entries == 0 =>",
+    )
+    .only_by(AZURE),
+    mutant(
+        "store: a read of entries does not look",
+        "azure/src/store/reading.rs",
+        "                self.left.damage = self.log.look_until_damage().await?;
+                self.reads = Reads::Runs(begin());",
+        "                self.reads = Reads::Runs(begin());",
+    )
+    .only_by(AZURE),
+    mutant(
+        "store: one that somebody follows is closed to make room",
+        "azure/src/store/stores.rs",
+        " && !store.copy.is_followed()",
+        "",
+    )
+    .only_by(AZURE),
+    mutant(
+        "store: who follows is not told that there is no more",
+        "azure/src/store/stores.rs",
+        "                    store.copy.wake_followers();\n",
+        "",
+    )
+    .only_by(AZURE),
+    mutant(
+        "store: what nobody knows is told as not stored",
+        "azure/src/store/told.rs",
+        "Outcome::Unknown(_, why) => Err(AppendError::Indeterminate(StorageError::Unanswered(why.to_string()))),",
+        "Outcome::Unknown(_, why) => Err(Rejection::Busy(busy(&why)).into()),",
+    )
+    .only_by(AZURE),
+    mutant(
+        "ledger: the copy of another log is gone on with",
+        "azure/src/ledger/mod.rs",
+        "last > copied.number || last == copied.number && time != copied.timestamp",
+        "last > copied.number",
+    )
+    .only_by(AZURE),
+    mutant(
+        "ledger: a bookmark is believed that the copy does not reach",
+        "azure/src/ledger/mod.rs",
+        "ledger.replica.last().number >= bookmark.applied;",
+        "ledger.replica.last().number >= bookmark.applied || true;",
+    )
+    .only_by(AZURE),
+    mutant(
+        "ledger: a full disk is damage of the log",
+        "azure/src/ledger/mod.rs",
+        "_ => NotApplied::Host(error.to_string()),",
+        "_ => NotApplied::Damaged(error.to_string()),",
+    )
+    .only_by(AZURE),
+    mutant(
+        "archive: nobody reads back what was written",
+        "azure/src/archive/keeping.rs",
+        "Said::Blob(Some(found)) if found == bytes => Ok(bytes.len()),",
+        "Said::Blob(_) => Ok(bytes.len()),",
+    )
+    .only_by(AZURE),
+    mutant(
+        "archive: the checkpoint of another place is begun with",
+        "azure/src/archive/begin.rs",
+        "checkpoint.place != at.place || content.snapshot.store != store",
+        "content.snapshot.store != store",
+    )
+    .only_by(AZURE),
+    mutant(
+        "archive: a root of before is archived behind",
+        "azure/src/archive/keeping.rs",
+        "now.0 < self.root.0 || now.1 < self.root.1",
+        "now.0 < self.root.0 && now.1 < self.root.1",
+    )
+    .only_by(AZURE),
+    mutant(
+        "archive: a blob that is gone may come",
+        "azure/src/archive/fetching.rs",
+        "Err(FetchError::Damaged(\"nothing: the blob is gone\".to_owned()))",
+        "Err(FetchError::Away(\"nothing: the blob is gone\".to_owned()))",
+    )
+    .only_by(AZURE),
+    mutant(
+        "hosts: what another host may come to is stored here under another id",
+        "hosts/src/forwarding/store.rs",
+        "let again = self.direct.append(transaction.clone()).await;",
+        "let again = self.direct.append(Transaction { id: uuid::Uuid::new_v4(), ..transaction.clone() }).await;",
+    )
+    .only_by(HOSTS),
+    mutant(
+        "hosts: what another host may come to is told as refused",
+        "hosts/src/forwarding/store.rs",
+        "if !is_final(&rejection, &transaction) =>",
+        "if !is_final(&rejection, &transaction) && false =>",
+    )
+    .only_by(HOSTS),
+    mutant(
+        "hosts: an answer that nobody understands means not stored",
+        "hosts/src/link/answer.rs",
+        "Err(error) => Self::Unknown(error.to_string()),",
+        "Err(error) => Self::NotTaken(error.to_string()),",
+    )
+    .only_by(HOSTS),
+    mutant(
+        "hosts: a token opens each host",
+        "hosts/src/link/secret.rs",
+        "        rules.audiences = vec![host.to_string()];\n",
+        "        _ = host;\n",
+    )
+    .only_by(HOSTS),
+    mutant(
+        "hosts: one that does not answer is asked again at once",
+        "hosts/src/link/peer.rs",
+        "        let begins = self.rest().begins(self.begun.elapsed());",
+        "        let begins = true;",
+    )
+    .only_by(HOSTS),
 ];
+
+/// Tests that catch what the simulation has none of.
+const AZURE: &str = "a test of the shared stores";
+const HOSTS: &str = "a test of the hosts";
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -368,7 +493,11 @@ fn main() -> ExitCode {
         root: root(),
         dir: &options.dir,
         program: ("streamkit-torture-azure", "azure_torture", "quick"),
-        ways: vec![Way::new("seed", &format!("--threads 1 --seeds {}", options.seeds))],
+        ways: vec![
+            Way::new("seed", &format!("--threads 1 --seeds {}", options.seeds)),
+            Way::tests(AZURE, "streamkit-azure"),
+            Way::tests(HOSTS, "streamkit-hosts"),
+        ],
     };
     search.run(MUTANTS, &options.only)
 }
