@@ -8,6 +8,8 @@
 //!
 //! Read [`medium`] first: what is asked of storage, and what each of its answers proves. Everything above stands on these proofs alone.
 #![forbid(unsafe_code)]
+// The machine alone, for its simulation, has no use for what only an account needs.
+#![cfg_attr(not(feature = "account"), allow(dead_code, unused_imports))]
 
 #[cfg(feature = "account")]
 pub mod account;
