@@ -192,14 +192,22 @@ impl Search<'_> {
     }
 }
 
+/// Seconds that all tests of a package may take, many times what they need.
+const LONGEST_SECONDS: &str = "900";
+
 /// The first test that fails.
 fn caught_by_tests(copy: &Path, way: &Way<'_>, package: &str) -> Outcome<Option<String>> {
     let mut build = cargo(copy);
     build.args(&way.arguments).arg("--no-run");
     built(build)?;
-    let run = cargo(copy).args(&way.arguments).output()?;
-    if run.status.success() {
-        return Ok(None);
+    // What waits for something that never comes is caught, too.
+    let mut run = Command::new("timeout");
+    run.arg(LONGEST_SECONDS).arg("cargo").args(&way.arguments);
+    let run = run.env("CARGO_TARGET_DIR", target(copy)).current_dir(copy).output()?;
+    match run.status.code() {
+        Some(0) => return Ok(None),
+        Some(124) => return Ok(Some("a test that waits for ever".to_owned())),
+        _ => {}
     }
     let text = String::from_utf8_lossy(&run.stdout);
     let mut names = text

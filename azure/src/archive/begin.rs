@@ -19,8 +19,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often in a row a checkpoint may be gone when it is read, since another one took its place.
 const ROUNDS: u32 = 8;
 
-/// Makes a copy where this host has none that it knows the place of. Where the log has no checkpoint, there is nothing to do: it is read from its
-/// begin. The store must not be open.
+/// Makes a copy where this host has none that it knows the place of, and returns whether it did. Where the log has no checkpoint, there is nothing to
+/// do: it is read from its begin. The store must not be open.
 ///
 /// # Errors
 /// [`OpenError::Busy`]: the storage has not answered; others as for an open.
@@ -29,19 +29,20 @@ pub(crate) async fn begin(
     bookmarks: &Path,
     medium: &dyn Medium,
     store: StoreId,
-) -> Result<(), OpenError> {
+) -> Result<bool, OpenError> {
     let (own, folder) = (engine.clone(), bookmarks.to_owned());
     let is_here = move || Ok(Bookmark::read(&folder, store).is_some() && own.holds(store)?);
     if may_wait(is_here).await? {
-        return Ok(());
+        return Ok(false);
     }
     let mut missing = None;
     for _ in 0..ROUNDS {
         let Some(at) = last_checkpoint(medium, store).await? else {
-            return Ok(());
+            return Ok(false);
         };
         if let Some(bytes) = blob(medium, store, at).await? {
-            return install(engine, bookmarks.to_owned(), at, bytes, store).await;
+            install(engine, bookmarks.to_owned(), at, bytes, store).await?;
+            return Ok(true);
         }
         // Another one took its place, or the root says the same again.
         if missing.replace(at.blob) == Some(at.blob) {

@@ -7,6 +7,8 @@ mod naming;
 mod turns;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use streamkit_engine::format::transaction::open_transaction;
@@ -36,6 +38,8 @@ pub struct CopyHome {
     pub bookmarks: PathBuf,
     /// Who lands now, of all copies of this host.
     pub turns: Turns,
+    /// Whether what the copy holds is what this log began with. A copy that was here before may be of another log, until a group of this one fits behind it.
+    pub is_of_log: Arc<AtomicBool>,
 }
 
 /// The copy of a store's log on this host, and how far it is applied.
@@ -49,6 +53,8 @@ pub struct ReplicaLedger {
     unmarked: Option<Bookmark>,
     groups: u32,
     bytes: usize,
+    /// As in [`CopyHome`].
+    is_of_log: Arc<AtomicBool>,
     /// Nobody else lands in this copy.
     _turn: Turn,
 }
@@ -67,6 +73,7 @@ impl ReplicaLedger {
             unmarked: None,
             groups: 0,
             bytes: 0,
+            is_of_log: home.is_of_log.clone(),
             _turn: turn,
         })
     }
@@ -198,6 +205,7 @@ impl Ledger for ReplicaLedger {
             _ => NotApplied::Host(error.to_string()),
         })?;
         self.applied = self.replica.last().number;
+        self.is_of_log.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The log of one store at this host, begun when somebody needs it, and begun anew after it failed.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -147,11 +148,13 @@ impl AtHand {
         looked.map_err(|why| told::not_read(self.store, &why))
     }
 
-    /// The same for a read that begins before damage, too: it reads what the copy has, and where its end would be stands what is returned.
+    /// The same for a read that begins before damage, too: it reads what the copy has of this log, and where its end would be stands what is returned.
     pub(super) async fn look_until_damage(&self) -> Result<Option<Failure>, ReadError> {
         match self.try_look().await {
             Ok(()) => Ok(None),
-            Err(Why::Failed(failure)) if told::is_damage(&failure) => Ok(Some(failure)),
+            Err(Why::Failed(failure)) if told::is_damage(&failure) && self.home.is_of_log.load(Ordering::Acquire) => {
+                Ok(Some(failure))
+            }
             Err(why) => Err(told::not_read(self.store, &why)),
         }
     }
@@ -168,6 +171,10 @@ impl AtHand {
             Err(Why::Failed(failure)) => {
                 self.has_failed(&driver, &failure);
                 Err(Why::Failed(failure))
+            }
+            Ok(()) => {
+                self.home.is_of_log.store(true, Ordering::Release);
+                Ok(())
             }
             // Another log took its place meanwhile.
             Err(Why::Closed) if !self.state().is_closed && !self.is_at_work(&driver) => Box::pin(self.try_look()).await,

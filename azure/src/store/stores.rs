@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -152,9 +153,10 @@ impl SharedStores {
         }
         self.make_room().await?;
         let engine = self.inner.engine.clone();
-        if self.inner.config.archive.is_some() {
-            begin(&engine, &self.inner.bookmarks, &*(self.inner.media)(id), id).await?;
-        }
+        let begun = match self.inner.config.archive {
+            Some(_) => begin(&engine, &self.inner.bookmarks, &*(self.inner.media)(id), id).await?,
+            None => false,
+        };
         let copy = tokio::task::spawn_blocking(move || engine.open_store(id));
         let copy = copy.await.unwrap_or(Err(StorageError::Interrupted.into()))?;
         let config = &self.inner.config;
@@ -162,6 +164,7 @@ impl SharedStores {
             copy: copy.clone(),
             bookmarks: self.inner.bookmarks.clone(),
             turns: self.inner.turns.clone(),
+            is_of_log: Arc::new(AtomicBool::new(begun || copy.is_new())),
         };
         let log = AtHand::new(
             config.host,
