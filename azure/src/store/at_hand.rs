@@ -208,6 +208,11 @@ impl AtHand {
         failed.filter(|failure| !matches!(failure, Failure::NoStore | Failure::Deleted))
     }
 
+    /// Why this host cannot keep the copy, if it cannot: others can.
+    pub(super) fn host_failure(&self) -> Option<Failure> {
+        self.failure().filter(|failure| matches!(failure, Failure::Host(_)))
+    }
+
     /// Leaves the log: what is pinned is resolved, and nothing else is taken.
     pub(super) async fn close(&self) {
         self.state().is_closed = true;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::at_hand::AtHand;
 use super::health::Health;
 use super::shared::SharedStore;
+use super::told;
 use crate::archive::{ArchiveMeter, Archiver, Archiving, begin};
 use crate::ledger::{CopyHome, Turns};
 use crate::log::{LogMeter, Settings};
@@ -296,12 +297,13 @@ fn watch(store: &Arc<SharedStore>) {
         loop {
             tokio::time::sleep(LOOK).await;
             let Some(store) = store.upgrade() else { return };
-            if store.copy.is_followed()
+            // What this host could not do is tried again, also if nobody asks one that is not ready.
+            if (store.copy.is_followed() || store.log.host_failure().is_some())
                 && let Err(error) = store.catch_up().await
             {
                 tracing::debug!(%error, "a look at a shared log failed");
-                // What does not pass by itself. They look, and are told.
-                if matches!(error, ReadError::Storage(_)) {
+                // Others go on, or nobody does. They look, and are told.
+                if matches!(error, ReadError::Storage(_)) || store.log.host_failure().is_some() {
                     store.copy.wake_followers();
                 }
             }
@@ -363,7 +365,14 @@ impl Stores for SharedStores {
             return Err(StorageError::Closed);
         }
         self.inner.health.check()?;
-        self.inner.engine.ready()
+        let failed = |opened: &Opened| {
+            let log = &opened.store.log;
+            log.host_failure().map(|failure| told::failed(log.store, &failure))
+        };
+        match self.open().stores.values().find_map(failed) {
+            Some(error) => Err(error),
+            None => self.inner.engine.ready(),
+        }
     }
 
     async fn close(&self) {

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use crate::follow::numbers;
 use crate::program::*;
 
 #[test]
@@ -19,6 +20,44 @@ fn a_time_up_to_which_nothing_was_committed_is_not_taken_for_none() {
             text(&read.stderr)
         );
     }
+}
+
+#[test]
+fn an_offset_of_a_segment_that_was_deleted_since_is_refused_and_of_one_that_was_trimmed_is_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let file = dir.path().join("offset");
+    let of_file = ["s/a", "--offset-file", file.to_str().unwrap(), "--output", "raw"];
+    let consume = |more: &[&str]| served.run(&[&["consume"], &of_file[..], more].concat());
+    let read = || {
+        let done = consume(&[]);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    let produce = |lines: &str| assert!(served.run_with(&["produce", "s/a"], lines).status.success());
+    produce(&numbers(1..=10));
+    assert_eq!(read(), numbers(1..=10));
+    produce(&numbers(11..=15));
+    assert!(served.run(&["trim", "s/a", "--before", "12", "--yes"]).status.success());
+    assert_eq!(read(), numbers(12..=15));
+    assert_eq!(read(), "");
+    produce(&numbers(16..=17));
+    assert_eq!(read(), numbers(16..=17));
+    for grown_again in [30, 17, 5, 0] {
+        assert!(served.run(&["delete", "s/a", "--yes"]).status.success());
+        if grown_again > 0 {
+            produce(&numbers(101..=100 + grown_again));
+        }
+        for more in [&[][..], &["--follow"]] {
+            let refused = consume(more);
+            assert_eq!((text(&refused.stdout), refused.status.code()), (String::new(), Some(1)));
+            let said = text(&refused.stderr);
+            assert!(said.contains("s/a was deleted since 17 was read"), "{said}");
+        }
+    }
+    produce(&numbers(101..=103));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(read(), numbers(101..=103));
 }
 
 #[test]

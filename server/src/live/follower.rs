@@ -194,15 +194,25 @@ impl Follower {
     }
 }
 
-/// Tells followers of a store what changes in it from now on, until there are none. `tail` is the store's, `hints` are the bus'.
-/// `coalesced` hears how many statuses gave way to newer ones.
-pub(super) async fn follow(
+/// Tells followers of a store what changes in it from this call on, also before the future runs for the first time, until there are none. `tail` is
+/// the store's, `hints` are the bus'. `coalesced` hears how many statuses gave way to newer ones.
+pub(super) fn follow(
     follower: Weak<Follower>,
+    mut tail: watch::Receiver<TailMark>,
+    hints: watch::Receiver<Hint>,
+    coalesced: impl Fn(u64) + Send,
+) -> impl Future<Output = ()> + Send {
+    let from = *tail.borrow_and_update();
+    run(follower, from, tail, hints, coalesced)
+}
+
+async fn run(
+    follower: Weak<Follower>,
+    mut mark: TailMark,
     mut tail: watch::Receiver<TailMark>,
     mut hints: watch::Receiver<Hint>,
     coalesced: impl Fn(u64) + Send,
 ) {
-    let mut mark = *tail.borrow_and_update();
     // What was said before may be behind what this task finds: it looks once too often rather than not at all.
     let (mut is_hinted, mut looks) = (false, 0);
     loop {
@@ -227,8 +237,8 @@ pub(super) async fn follow(
                     mark = mark.max(changes.until);
                     is_hinted = false;
                 }
-                Err(error) if is_end(&error) => {
-                    tracing::warn!(store = %own.store.id, %error, "a store that is followed is at its end here");
+                Err(error) if is_end(&error) || store.writable().is_err() => {
+                    tracing::warn!(store = %own.store.id, %error, "a store that is followed cannot be followed here");
                     return own.lose();
                 }
                 // Nobody is told less: the next look tells it all.
@@ -275,7 +285,7 @@ mod tests {
     use std::sync::Arc;
 
     use futures_util::FutureExt as _;
-    use streamkit_engine::{Engine, EngineConfig, StoreId, Stores as _};
+    use streamkit_engine::{Engine, EngineConfig, Record, SegmentPath, StoreId, Stores as _};
 
     use super::*;
     use crate::limits::Limits;
@@ -310,6 +320,28 @@ mod tests {
         }
         // Of those who left, a number and a place without anything in it, and no more of those than of them who are here.
         assert!(follower.commons.lock().unwrap().len() <= 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_before_the_follower_runs_for_the_first_time_is_told() {
+        let (follower, engine, _dir) = followed().await;
+        let follower = Arc::new(follower);
+        let store = engine.store(StoreId(uuid::Uuid::from_u128(1))).await.unwrap();
+        let path = SegmentPath::new("s", "a").unwrap();
+        let mailbox = Arc::new(Mailbox::of_any());
+        let (_tell, hints) = watch::channel(Hint::default());
+        let following = follow(Arc::downgrade(&follower), store.durable_tail(), hints, |_| ());
+        follower.add(&path.space, None, mailbox.clone());
+        // The runtime has had no turn for it yet.
+        store.publish(&path, vec![Record::new("x")]).await.unwrap();
+        let told = async {
+            tokio::select! {
+                () = following => unreachable!("somebody follows"),
+                () = mailbox.filled() => {}
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+        told.expect("nobody tells of it");
     }
 
     #[tokio::test]

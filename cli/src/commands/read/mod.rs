@@ -8,6 +8,7 @@ mod source;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
+use futures_util::TryStreamExt as _;
 pub(crate) use peek::Peek;
 use printer::Printer;
 use source::{FromLog, Part, Source, Told};
@@ -191,7 +192,10 @@ impl Consume {
                     behind.segment
                 )));
             }
-            (Some(_), _, Some(behind)) => behind.sequence.saturating_add(1),
+            (Some(_), _, Some(behind)) => {
+                self.is_still_there(store, behind).await?;
+                behind.sequence.saturating_add(1)
+            }
             (Some(segment), Some(last), None) if self.hold().is_none() => {
                 let head = store.peek(&space, segment).await?.map_or(0, |entry| entry.sequence);
                 head.saturating_sub(last - 1).max(1)
@@ -237,6 +241,37 @@ impl Consume {
             true => Source::Log(log()?, Some(entries)),
             false => Source::Call(entries, Vec::new()),
         })
+    }
+}
+
+impl Consume {
+    /// Refuses to go on in a segment that was deleted since: its sequences began anew, and entries would be passed over.
+    async fn is_still_there(&self, store: &StoreClient, behind: &SpaceOffset) -> Result<(), Failure> {
+        let SpaceOffset { space, segment, .. } = behind;
+        let last_read = ConsumeSegment {
+            from: behind.sequence,
+            limit: 1,
+            ..ConsumeSegment::all(space, segment)
+        };
+        let found = store.consume_segment(last_read).try_next().await;
+        let is_still_there = match found.map_err(|error| broken_off(error, false))? {
+            Some(entry) if entry.sequence == behind.sequence => entry.timestamp == behind.timestamp,
+            // What was read is trimmed.
+            Some(entry) => entry.timestamp >= behind.timestamp,
+            None => store.status(space, segment).await?.last_sequence >= behind.sequence,
+        };
+        if is_still_there {
+            return Ok(());
+        }
+        let file = self
+            .offset_file
+            .as_deref()
+            .map_or_else(String::new, |file| file.display().to_string());
+        Err(Failure::new(format!(
+            "{space}/{segment} was deleted since {} was read of it",
+            behind.sequence
+        ))
+        .hint(format!("remove {file} to read what is there now from its first entry")))
     }
 }
 
