@@ -171,6 +171,20 @@ async fn a_host_that_does_not_answer_is_left_and_what_it_comes_to_late_is_stored
     assert!(entry.trx.number > committed.trx.number);
 }
 
+/// No sequence keeps the second time out: the id alone does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_behind_whatever_is_there_is_stored_once_though_two_hosts_come_to_it() {
+    let pair = Pair::with_patience(Duration::from_millis(300)).await;
+    let theirs = pair.store(store_of(&pair.there)).await;
+    pair.is_connected().await;
+    pair.there_waits();
+    theirs.publish(&path("a"), vec![Record::new("once")]).await.unwrap();
+    assert_eq!(pair.forwarding.forwarding().unanswered, 1);
+    pair.there_goes_on(1).await;
+    let direct = pair.direct(store_of(&pair.there)).await;
+    assert_eq!(payloads(&*direct, "a").await, ["once"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_later_commit_could_bring_about_is_not_called_refused() {
     let pair = Pair::with_patience(Duration::from_millis(300)).await;
