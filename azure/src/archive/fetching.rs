@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use streamkit_engine::EngineConfig;
 use streamkit_engine::archive::{Archive, ArchivedDisk, ArchivedFile, FetchError};
 use streamkit_engine::disk::Disk;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
+use super::EXTENT_BYTES;
 use crate::ledger::blob_name;
 use crate::log::Call;
 use crate::medium::{Media, Medium, Unanswered};
@@ -51,6 +53,23 @@ impl BlobArchive {
 /// Outside of a tokio runtime.
 pub fn cache(disk: Arc<dyn Disk>, dir: &Path, media: Media, most: u64) -> io::Result<ArchivedDisk> {
     ArchivedDisk::new(disk, Arc::new(BlobArchive::new(media)), dir, most)
+}
+
+/// The engine that keeps copies in the data directory of `config`, of archived files at most `most` bytes, as every host and whoever only looks needs it. Blocks
+/// for some disk accesses.
+///
+/// # Errors
+/// What the operating system says.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn copies(config: EngineConfig, media: Media, most: u64) -> io::Result<EngineConfig> {
+    Ok(EngineConfig {
+        disk: Arc::new(cache(config.disk.clone(), &config.dir, media, most)?),
+        copies: true,
+        extent_bytes: EXTENT_BYTES,
+        ..config
+    })
 }
 
 impl Archive for BlobArchive {

@@ -35,6 +35,11 @@ pub struct Archiving {
     pub bytes: u64,
 }
 
+impl Archiving {
+    /// A period that does not end: of a host that only looks, and leaves archiving to others.
+    pub const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+}
+
 impl Default for Archiving {
     fn default() -> Self {
         Self {

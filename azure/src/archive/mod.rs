@@ -13,7 +13,7 @@ mod keeping;
 mod meter;
 
 pub(crate) use begin::begin;
-pub use fetching::{BlobArchive, cache};
+pub use fetching::{BlobArchive, cache, copies};
 pub(crate) use keeping::Archiver;
 pub use keeping::Archiving;
 pub use meter::ArchiveMeter;

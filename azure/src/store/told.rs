@@ -12,6 +12,9 @@ use crate::log::{Failure, Outcome, Why};
 /// How long whoever is refused for a while should wait, if the storage says nothing.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// What is told of a host that cannot keep its copy. Not where on it anything is: peers hear this, and `/readyz` needs no token.
+const HOST: &str = "this host cannot keep its copy of the store, and what it logs says why; other hosts serve it";
+
 /// The answer to a proposal.
 pub(super) fn outcome(store: StoreId, outcome: Outcome<ReplicaLedger>) -> Result<Landed, AppendError> {
     match outcome {
@@ -22,8 +25,8 @@ pub(super) fn outcome(store: StoreId, outcome: Outcome<ReplicaLedger>) -> Result
         Outcome::NotStored(Why::Closed) => Err(Rejection::Storage(StorageError::Closed).into()),
         Outcome::NotStored(why) => Err(Rejection::Busy(busy(&why)).into()),
         // The log will tell, here or at another host.
-        Outcome::Unknown(_, Why::Failed(Failure::Host(why))) => {
-            Err(AppendError::Indeterminate(StorageError::Unanswered(why)))
+        Outcome::Unknown(_, Why::Failed(Failure::Host(_))) => {
+            Err(AppendError::Indeterminate(StorageError::Unanswered(HOST.to_owned())))
         }
         Outcome::Unknown(_, Why::Failed(failure)) => Err(AppendError::Indeterminate(failed(store, &failure))),
         Outcome::Unknown(_, Why::Closed) => Err(AppendError::Indeterminate(StorageError::Closed)),
@@ -57,7 +60,11 @@ pub(super) fn failed(store: StoreId, failure: &Failure) -> StorageError {
             segments: SegmentsHit::InAccount,
         },
         Failure::Deleted => StorageError::StoreDeleted(store),
-        Failure::Refused(_) | Failure::Host(_) | Failure::NoStore => StorageError::Halted {
+        Failure::Host(_) => StorageError::Halted {
+            store,
+            cause: HOST.to_owned(),
+        },
+        Failure::Refused(_) | Failure::NoStore => StorageError::Halted {
             store,
             cause: failure.to_string(),
         },
@@ -69,10 +76,11 @@ fn busy(why: &Why) -> Busy {
         Why::Full { after: Some(after) } => *after,
         _ => RETRY_AFTER,
     };
-    Busy {
-        why: why.to_string(),
-        retry_after,
-    }
+    let why = match why {
+        Why::Failed(Failure::Host(_)) => HOST.to_owned(),
+        why => why.to_string(),
+    };
+    Busy { why, retry_after }
 }
 
 #[cfg(test)]
@@ -80,6 +88,28 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn where_a_host_keeps_its_copy_is_told_to_nobody() {
+        let store = StoreId(Uuid::nil());
+        let failure = || Failure::Host("data/copies/1.extent cannot be written".to_owned());
+        let told = [
+            outcome(store, Outcome::NotStored(Why::Failed(failure())))
+                .unwrap_err()
+                .to_string(),
+            outcome(store, Outcome::Unknown(Uuid::nil(), Why::Failed(failure())))
+                .unwrap_err()
+                .to_string(),
+            not_read(store, &Why::Failed(failure())).to_string(),
+            failed(store, &failure()).to_string(),
+        ];
+        for said in told {
+            assert!(
+                said.contains("what it logs says why") && !said.contains("extent"),
+                "{said}"
+            );
+        }
+    }
 
     #[test]
     fn damage_in_an_account_names_the_tool_that_looks_there() {

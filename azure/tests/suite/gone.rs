@@ -106,33 +106,28 @@ fn space() -> Name {
     Name::new("orders").unwrap()
 }
 
-/// Entries until the read ended, or why it broke off.
-async fn entries(mut reader: Box<dyn EntryReader>) -> (usize, Option<String>) {
+/// How many entries came until the read ended, or why it broke off.
+async fn counted(mut next: impl AsyncFnMut() -> Result<Option<u64>, ReadError>) -> (u64, Option<String>) {
     let mut count = 0;
     loop {
-        match reader.next_batch().await {
-            Ok(Some(batch)) => count += batch.len(),
+        match next().await {
+            Ok(Some(entries)) => count += entries,
             Ok(None) => return (count, None),
             Err(error) => {
-                reader.next_batch().await.expect_err("every later call fails too");
+                next().await.expect_err("every later call fails too");
                 return (count, Some(error.to_string()));
             }
         }
     }
 }
 
+async fn entries(mut reader: Box<dyn EntryReader>) -> (u64, Option<String>) {
+    counted(async || Ok(reader.next_batch().await?.map(|batch| batch.len() as u64))).await
+}
+
 async fn pieces(store: &Arc<dyn Store>, read: PiecesRead) -> (u64, Option<String>) {
-    let (mut reader, mut count) = (store.read_pieces(read), 0);
-    loop {
-        match reader.next_batch().await {
-            Ok(Some(batch)) => count += batch.entries,
-            Ok(None) => return (count, None),
-            Err(error) => {
-                reader.next_batch().await.expect_err("every later call fails too");
-                return (count, Some(error.to_string()));
-            }
-        }
-    }
+    let mut reader = store.read_pieces(read);
+    counted(async || Ok(reader.next_batch().await?.map(|batch| batch.entries))).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,44 +142,34 @@ async fn what_stands_before_damage_is_read_and_then_the_damage_is_told_and_no_en
         assert!(said.contains("slot 4"), "{said}");
     };
     let whole = |(count, said): (u64, Option<String>), most: u64| assert_eq!((count, said), (most, None));
-    let of_entries = async |reader| {
-        let (count, said) = entries(reader).await;
-        (count as u64, said)
-    };
     let segment = |to, limit| SegmentRead {
         to: Sequence(to),
         limit,
         ..SegmentRead::all(path())
     };
     for read in [segment(u64::MAX, u64::MAX), segment(u64::MAX, 4), segment(4, u64::MAX)] {
-        broken_off(of_entries(store.read_segment(read)).await);
+        broken_off(entries(store.read_segment(read)).await);
     }
     // What was asked for is all there.
-    whole(of_entries(store.read_segment(segment(u64::MAX, 3))).await, 3);
-    whole(of_entries(store.read_segment(segment(2, u64::MAX))).await, 2);
+    whole(entries(store.read_segment(segment(u64::MAX, 3))).await, 3);
+    whole(entries(store.read_segment(segment(2, u64::MAX))).await, 2);
     let spaces = |limit| SpacesRead {
         spaces: [(space(), None)].into(),
         time: TimeRange::ALL,
         limit,
     };
-    broken_off(of_entries(store.read_spaces(spaces(4))).await);
-    whole(of_entries(store.read_spaces(spaces(3))).await, 3);
+    broken_off(entries(store.read_spaces(spaces(4))).await);
+    whole(entries(store.read_spaces(spaces(3))).await, 3);
 
     let log = PiecesRead::all(ReadSource::Log(vec![Wanted::Space(space())], LogCursor::default()));
     let one = PiecesRead::all(ReadSource::Segment(path(), Sequence(1), Sequence(3)));
     broken_off(pieces(&store, log.clone()).await);
     whole(pieces(&store, one).await, 3);
-    whole(
-        pieces(
-            &store,
-            PiecesRead {
-                entries: 2,
-                ..log.clone()
-            },
-        )
-        .await,
-        2,
-    );
+    let two = PiecesRead {
+        entries: 2,
+        ..log.clone()
+    };
+    whole(pieces(&store, two).await, 2);
     // The newest entry is not known.
     let newest = PiecesRead {
         is_backwards: true,

@@ -73,14 +73,8 @@ impl Far {
     pub async fn host(&self, dir: &Path, forwards: bool) -> Outcome<Host> {
         let account = self.account.clone();
         let media: Media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
-        let folder = dir.join("copies");
-        let plain = EngineConfig::new(&folder);
-        let engine = Engine::open(EngineConfig {
-            copies: true,
-            disk: Arc::new(archive::cache(plain.disk.clone(), &folder, media.clone(), 16 << 30)?),
-            extent_bytes: archive::EXTENT_BYTES,
-            ..plain
-        })?;
+        let copies = EngineConfig::new(dir.join("copies"));
+        let engine = Engine::open(archive::copies(copies, media.clone(), 16 << 30)?)?;
         let own = Uuid::new_v4();
         let config = SharedConfig {
             archive: Some(Archiving::default()),

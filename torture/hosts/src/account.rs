@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use streamkit_azure::account::{Account, AccountSettings, Plaintext, Secret};
 use streamkit_azure::archive::{self, Archiving};
@@ -154,8 +153,6 @@ pub enum Beginning {
     Checkpoint,
 }
 
-/// It only looks: it archives nothing itself.
-const NEVER: Duration = Duration::from_secs(365 * 86_400);
 /// Bytes of archived files that a fresh host keeps: of a long log it has to fetch some again.
 const CACHE_BYTES: u64 = 4 << 20;
 
@@ -165,20 +162,18 @@ const CACHE_BYTES: u64 = 4 << 20;
 /// The folder cannot be used.
 pub fn fresh_host(account: Arc<Account>, folder: &Path, beginning: Beginning) -> Result<SharedStores, Trouble> {
     let media: Media = Arc::new(move |store| Arc::new(AzureMedium::new(account.clone(), store)) as Arc<_>);
-    let copies = folder.join("copies");
-    let mut engine = EngineConfig {
-        copies: true,
-        ..EngineConfig::new(&copies)
-    };
+    let copies = EngineConfig::new(folder.join("copies"));
     let mut config = SharedConfig::new(Uuid::new_v4());
-    if let Beginning::Checkpoint = beginning {
-        engine.disk = Arc::new(archive::cache(engine.disk, &copies, media.clone(), CACHE_BYTES)?);
-        engine.extent_bytes = archive::EXTENT_BYTES;
-        config.archive = Some(Archiving {
-            period: NEVER,
-            ..Archiving::default()
-        });
-    }
+    let engine = match beginning {
+        Beginning::FirstSlot => EngineConfig { copies: true, ..copies },
+        Beginning::Checkpoint => {
+            config.archive = Some(Archiving {
+                period: Archiving::NEVER,
+                ..Archiving::default()
+            });
+            archive::copies(copies, media.clone(), CACHE_BYTES)?
+        }
+    };
     let engine = Engine::open(engine)?;
     Ok(SharedStores::new(config, engine, folder.join("bookmarks"), media)?)
 }

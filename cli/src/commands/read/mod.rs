@@ -242,9 +242,7 @@ impl Consume {
             false => Source::Call(entries, Vec::new()),
         })
     }
-}
 
-impl Consume {
     /// Refuses to go on in a segment that was deleted since: its sequences began anew, and entries would be passed over.
     async fn is_still_there(&self, store: &StoreClient, behind: &SpaceOffset) -> Result<(), Failure> {
         let SpaceOffset { space, segment, .. } = behind;

@@ -139,17 +139,13 @@ impl Reached {
     /// # Errors
     /// The folder cannot be used.
     pub(super) fn copies(&self, config: EngineConfig) -> Result<EngineConfig, Failure> {
-        let dir = folder::copies(&config.dir);
-        let disk = archive::cache(config.disk.clone(), &dir, self.media.clone(), self.cache_bytes)?;
-        Ok(EngineConfig {
-            disk: Arc::new(disk),
-            copies: true,
-            extent_bytes: archive::EXTENT_BYTES,
+        let config = EngineConfig {
+            dir: folder::copies(&config.dir),
             // Some are closing while others open.
             open_stores: config.open_stores.saturating_add(64),
-            dir,
             ..config
-        })
+        };
+        Ok(archive::copies(config, self.media.clone(), self.cache_bytes)?)
     }
 
     /// Serves what stands in the account. `data` is the folder of this host.

@@ -22,8 +22,6 @@ use crate::failure::Failure;
 const TRIALS: u32 = 5;
 /// Between two trials.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What is only read, other hosts archive.
-const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// What is written is archived that often, so that the disk need not keep it.
 const OFTEN: Duration = Duration::from_secs(5);
 
@@ -67,20 +65,13 @@ impl InAccount {
         let scratch = Scratch::make().map_err(of_scratch)?;
         let of_media = account.clone();
         let media: Media = Arc::new(move |store| Arc::new(AzureMedium::new(of_media.clone(), store)) as Arc<_>);
-        let dir = scratch.path().join("copies");
-        let (config, caches) = (EngineConfig::new(&dir), media.clone());
-        let disk = archive::cache(config.disk.clone(), &dir, caches, cache_bytes).map_err(of_scratch)?;
-        let config = EngineConfig {
-            disk: Arc::new(disk),
-            copies: true,
-            extent_bytes: archive::EXTENT_BYTES,
-            ..config
-        };
+        let config = EngineConfig::new(scratch.path().join("copies"));
+        let config = archive::copies(config, media.clone(), cache_bytes).map_err(of_scratch)?;
         let engine = tokio::task::spawn_blocking(move || Engine::open(config)).await;
         let engine = engine.map_err(|error| Failure::new(error.to_string()))??;
         let archiving = Archiving {
             period: match what_for {
-                Use::Read => NEVER,
+                Use::Read => Archiving::NEVER,
                 Use::Write => OFTEN,
             },
             ..Archiving::default()
