@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::here::here;
 use crate::progress::{Progress, Unsent};
 use crate::terms::Terms;
 
@@ -59,7 +60,7 @@ impl Inbox {
 
     /// What is already here; the outer `None` if nothing is, the inner once the connection is lost.
     pub(crate) fn try_recv(&mut self) -> Option<Option<Inbound>> {
-        match self.next.take().map_or_else(|| self.queue.try_recv(), Ok) {
+        match self.next.take().map_or_else(|| here(&mut self.queue), Ok) {
             Ok(inbound) => Some(self.taken(Some(inbound))),
             Err(mpsc::error::TryRecvError::Empty) => None,
             Err(mpsc::error::TryRecvError::Disconnected) => Some(None),
@@ -69,7 +70,7 @@ impl Inbox {
     /// Whether the connection ends and nothing of the channel was begun, as far as this inbox tells.
     pub(crate) fn is_left(&mut self) -> bool {
         if self.next.is_none() {
-            self.next = self.queue.try_recv().ok();
+            self.next = here(&mut self.queue).ok();
         }
         matches!(self.next, Some(Inbound::Left))
     }

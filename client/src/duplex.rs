@@ -92,6 +92,7 @@ mod tests {
 
     use super::*;
     use crate::connection::Outgoing;
+    use crate::here::here;
     use crate::wire::tests::socket;
 
     #[tokio::test]
@@ -115,7 +116,7 @@ mod tests {
             .unwrap();
         pings.await.unwrap();
         let mut bytes = 0;
-        while let Ok(outgoing) = queued.try_recv() {
+        while let Ok(outgoing) = here(&mut queued) {
             if let Outgoing::Frames { frames, .. } = outgoing {
                 bytes += frames.len();
             }

@@ -55,6 +55,7 @@ pub mod es;
 mod follows;
 mod found;
 mod handshake;
+mod here;
 mod hooks;
 mod leases;
 mod link;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::connection::{Connection, Outgoing};
+use crate::here::here;
 use crate::wire::Queue;
 
 /// The queue of a connection.
@@ -37,7 +38,7 @@ impl Queued {
     }
 
     fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Option<Outgoing>> {
-        match self.queued.try_recv() {
+        match here(&mut self.queued) {
             Ok(outgoing) => Poll::Ready(Some(outgoing)),
             Err(_) => self.queued.poll_recv(cx),
         }

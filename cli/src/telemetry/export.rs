@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
 use opentelemetry::KeyValue;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceProto;
@@ -15,6 +16,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use streamkit_server_core::SPANS_DROPPED;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::coop::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tracing::Subscriber;
 use tracing_subscriber::layer::Layer;
@@ -131,7 +133,7 @@ impl Sending {
             let is_ending = self.ending.run_until_cancelled(gathered).await.is_none();
             while is_ending
                 && batch.len() < most
-                && let Ok(span) = spans.try_recv()
+                && let Some(Some(span)) = unconstrained(spans.recv()).now_or_never()
             {
                 batch.push(span);
             }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -186,7 +186,7 @@ impl<K: Keeper> Run<K> {
         if self.stop.is_asked() {
             return Err(Halt::Stopped);
         }
-        while let Ok(command) = self.commands.try_recv() {
+        while let Some(Some(command)) = self.commands.recv().now_or_never() {
             self.answer(command).await?;
         }
         self.save_if_due().await

@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::fault::Fault;
 use super::patience::Patience;
 use super::route::Arrived;
+use crate::here::here;
 use crate::metrics::Counted;
 
 /// Bytes of messages that a server may send ahead to the consumer of a read. An inbox holds as much, and one frame.
@@ -86,7 +87,7 @@ impl Channel {
             return Err(Fault::protocol("nothing comes behind the end"));
         }
         // What is here needs no timer.
-        if let Ok(arrived) = self.arrives.try_recv() {
+        if let Ok(arrived) = here(&mut self.arrives) {
             return self.take(Some(arrived));
         }
         let comes = patience.wait(&self.connection, self.heard_up_to, self.arrives.recv());
@@ -100,7 +101,7 @@ impl Channel {
     /// # Errors
     /// [`Fault`]; the channel is then over.
     pub(crate) fn try_next(&mut self) -> Option<Result<Heard, Fault>> {
-        let arrived = self.arrives.try_recv().ok()?;
+        let arrived = here(&mut self.arrives).ok()?;
         Some(self.take(Some(arrived)))
     }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::route::{Arrived, Outcome, Route, Told};
 use super::state::{Begin, CONNECTION_BYTES, CREDIT_MAX, Opening, Phase, State, whole_frames};
+use crate::here::here;
 
 const STORE: StoreId = StoreId(Uuid::nil());
 
@@ -178,7 +179,7 @@ fn a_server_that_sends_beyond_its_credit_is_found_out() {
     let (channel, mut arrives) = open(&mut state, 20);
     // Above zero: it may send, and so go below.
     assert!(hear(&mut state, came(channel, Kind::Data, &[0; 30])));
-    assert!(matches!(arrives.try_recv(), Ok(Arrived::Message(..))));
+    assert!(matches!(here(&mut arrives), Ok(Arrived::Message(..))));
     assert!(!hear(&mut state, came(channel, Kind::Data, b"")));
     state.give_back(channel, 23);
     assert!(hear(&mut state, came(channel, Kind::Data, b"")));
@@ -261,8 +262,8 @@ fn a_call_that_an_expired_token_ends_begins_elsewhere_if_nothing_of_it_came() {
     let (channel, mut arrives) = open(&mut state, 100);
     assert!(hear(&mut state, came(channel, Kind::Data, b"x")));
     assert!(hear(&mut state, fails(channel, Code::TokenExpired)));
-    assert!(matches!(arrives.try_recv(), Ok(Arrived::Message(..))));
-    assert!(matches!(arrives.try_recv(), Ok(Arrived::Over(Err(Fault::Failed(_))))));
+    assert!(matches!(here(&mut arrives), Ok(Arrived::Message(..))));
+    assert!(matches!(here(&mut arrives), Ok(Arrived::Over(Err(Fault::Failed(_))))));
 }
 
 #[test]
@@ -305,7 +306,7 @@ fn a_frame_that_requires_what_is_not_known_ends_its_call_alone() {
     let (_, waits) = ask(&mut state);
     sent(&mut state);
     assert!(hear(&mut state, requires(reads, Kind::Data)));
-    assert!(matches!(arrives.try_recv(), Ok(Arrived::Over(Err(Fault::Protocol(why)))) if why.contains("later")));
+    assert!(matches!(here(&mut arrives), Ok(Arrived::Over(Err(Fault::Protocol(why)))) if why.contains("later")));
     assert_eq!(sent(&mut state), [(reads, Kind::Cancel)]);
     assert!(hear(&mut state, requires(2, Kind::End)));
     assert!(matches!(waits.unwrap().try_recv(), Ok(Err(Fault::Protocol(_)))));

@@ -7,12 +7,14 @@
 //! Whoever reads the socket queues frames too: pings, pongs, refusals. They have room of their own, so that a peer that
 //! takes entries slowly is still heard.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::coop::unconstrained;
 
 use crate::budgets::{Budgets, Ended, Share};
 use crate::limits::{Limits, SMALL_BYTES};
@@ -218,10 +220,15 @@ pub(crate) struct Queue {
 impl Queue {
     /// The next frames, in the order they were queued; `None` once all senders are gone.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Queued>> {
-        match self.next.take().ok_or(()).or_else(|()| self.queued.try_recv()) {
-            Ok(queued) => Poll::Ready(Some(queued)),
-            Err(_) => self.queued.poll_recv(cx),
+        match self.next.take() {
+            None => self.poll_queued(cx),
+            looked_at => Poll::Ready(looked_at),
         }
+    }
+
+    /// The same of what was not looked at. All that is here goes, however much it is: the socket says when it is enough.
+    fn poll_queued(&mut self, cx: &mut Context<'_>) -> Poll<Option<Queued>> {
+        pin!(unconstrained(self.queued.recv())).poll(cx)
     }
 
     /// The same, and with a small one all small ones that are queued behind it, as one message of several frames.
@@ -232,7 +239,7 @@ impl Queue {
         if first.frames.len() > SMALL_BYTES {
             return Poll::Ready(Some(first));
         }
-        let Ok(second) = self.queued.try_recv() else {
+        let Poll::Ready(Some(second)) = self.poll_queued(cx) else {
             return Poll::Ready(Some(first));
         };
         let (mut all, mut takes) = (Vec::with_capacity(MESSAGE_BYTES), vec![first.takes]);
@@ -241,7 +248,10 @@ impl Queue {
         while let Some(queued) = next.take_if(|next| all.len() + next.frames.len() <= MESSAGE_BYTES) {
             all.extend_from_slice(&queued.frames);
             takes.push(queued.takes);
-            next = self.queued.try_recv().ok();
+            next = match self.poll_queued(cx) {
+                Poll::Ready(queued) => queued,
+                Poll::Pending => None,
+            };
         }
         self.next = next;
         let ends = vec![all.len()];
@@ -338,13 +348,13 @@ mod tests {
         assert_eq!(outbound.send(frame(small)).now_or_never(), Some(Ok(())));
         assert!(outbound.send(frame(small)).now_or_never().is_none());
         assert!(!queue.is_in_the_way(), "nobody waits for what every connection has");
-        let Ok(sent) = queue.queued.try_recv() else { panic!() };
-        queue.sent(sent);
+        let taken = queue.queued.recv().now_or_never().flatten();
+        queue.sent(taken.unwrap());
         assert_eq!(outbound.send(frame(small)).now_or_never(), Some(Ok(())));
         drop(bulk);
         assert_eq!(outbound.send(frame(small)).now_or_never(), Some(Ok(())));
         assert!(budgets.outgoing.held() >= small && queue.is_in_the_way());
-        while let Ok(sent) = queue.queued.try_recv() {
+        while let Some(Some(sent)) = queue.queued.recv().now_or_never() {
             queue.sent(sent);
         }
         assert_eq!(budgets.outgoing.held(), 0);

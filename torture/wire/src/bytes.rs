@@ -31,6 +31,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// How often one call is made anew before that is a failure of its own.
 const CALLS_MAX: u32 = 20;
 
+/// A conversation that takes longer hangs: the longest waits a few times for a server that is silent.
+const HANGS: Duration = Duration::from_secs(60);
+
 /// A conversation that failed.
 pub struct Failed {
     /// Its number.
@@ -129,7 +132,10 @@ async fn conversation(
         store: client(proxy.address)?,
         path,
     };
-    let broken = talk.works(&store).await.err();
+    let broken = match tokio::time::timeout(HANGS, talk.works(&store)).await {
+        Ok(worked) => worked.err(),
+        Err(_) => Some(format!("it hangs: no end after {HANGS:?}")),
+    };
     Ok((proxy.moved(), broken))
 }
 
