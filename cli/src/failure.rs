@@ -204,12 +204,14 @@ impl From<Error> for Failure {
                 Exit::NoAnswer,
                 "; the server's log says why: unless that is damage, try again",
             ),
-            // It says itself that only a restart helps.
-            Error::Unavailable(why) if why.contains("restart to recover") => (Exit::NoAnswer, ""),
+            // It says itself that only a restart helps, or when to try again.
+            Error::TryLater { .. } => (Exit::NoAnswer, ""),
+            Error::Unavailable(why) if why.contains("restart to recover") || why.contains("; try again") => {
+                (Exit::NoAnswer, "")
+            }
             Error::ConnectionLost(_)
             | Error::Timeout(_)
             | Error::Unavailable(_)
-            | Error::TryLater { .. }
             | Error::NotThereYet { .. }
             | Error::NotBegun(_) => (Exit::NoAnswer, "; try again"),
             _ => (Exit::Failed, ""),

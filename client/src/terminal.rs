@@ -58,6 +58,14 @@ pub(crate) fn wait_in(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
+/// Such a text without how long it asks to wait.
+pub(crate) fn without_wait(text: &str) -> &str {
+    match (wait_in(text), text.rsplit_once(WAIT)) {
+        (Some(_), Some((why, _))) => why,
+        _ => text,
+    }
+}
+
 /// Whether such a text says that there is no room.
 pub(crate) fn is_overload(text: &str) -> bool {
     let why = text.strip_prefix(NOT_COMMITTED).unwrap_or(text);
@@ -127,6 +135,8 @@ mod tests {
             ("busy", None),
         ] {
             assert_eq!(wait_in(text).map(|wait| wait.as_millis()), millis, "{text}");
+            let why = if millis.is_some() { "busy" } else { text };
+            assert_eq!(without_wait(text), why);
         }
     }
 

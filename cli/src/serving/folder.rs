@@ -36,12 +36,34 @@ pub(crate) fn refuse_stores(data: &Path) -> Result<(), Failure> {
     )
 }
 
-/// `folder` is in use: an engine writes its file `format` before anything else.
-fn refuse(folder: &Path, why: std::fmt::Arguments) -> Result<(), Failure> {
-    let format = folder.join("format");
-    match format.try_exists() {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Failure::new(why.to_string())),
-        Err(error) => Err(Failure::from(error).during(format!("cannot look for {}", format.display()))),
+/// Whoever works on files finds none in the folder of a host of several: what it has stands elsewhere.
+pub(crate) fn refuse_host(data: &Path) -> Result<(), Failure> {
+    if is_in_use(data)? {
+        return Ok(());
     }
+    let copies = copies(data);
+    refuse(
+        &copies,
+        format_args!(
+            "{} is the folder of a host of several: its stores stand in a storage account, which `{} azure verify` looks through, and copies of them in {}",
+            data.display(),
+            crate::called::called(),
+            copies.display(),
+        ),
+    )
+}
+
+/// `folder` must not be in use.
+fn refuse(folder: &Path, why: std::fmt::Arguments) -> Result<(), Failure> {
+    match is_in_use(folder)? {
+        false => Ok(()),
+        true => Err(Failure::new(why.to_string())),
+    }
+}
+
+/// An engine writes its file `format` before anything else.
+fn is_in_use(folder: &Path) -> Result<bool, Failure> {
+    let format = folder.join("format");
+    let there = format.try_exists();
+    there.map_err(|error| Failure::from(error).during(format!("cannot look for {}", format.display())))
 }

@@ -65,6 +65,19 @@ fn a_folder_holds_copies_or_stores_of_its_own_and_is_never_served_as_the_other()
     let said = refused(dev, 1);
     assert!(said.contains("holds copies"), "{said}");
 
+    for verb in ["verify", "inspect", "repair", "backup"] {
+        let mut command = streamkit();
+        command.arg(verb).arg(&copies);
+        if matches!(verb, "repair" | "backup") {
+            command.arg(dir.path().join("target"));
+        }
+        let said = refused(command, 1);
+        assert!(
+            said.contains("azure verify") && said.contains("copies of them in"),
+            "{verb}: {said}"
+        );
+    }
+
     let mut local = Served::start_on(dir.path(), &stores);
     local.kill();
     let said = refused(on_account(serve(dir.path(), &stores), &string), 1);

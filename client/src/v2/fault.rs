@@ -5,7 +5,7 @@ use std::time::Duration;
 use streamkit_protocol::v2::{CallError, Class, Code, Details};
 
 use crate::error::Error;
-use crate::terminal::NOT_COMMITTED;
+use crate::terminal::{NOT_COMMITTED, without_wait};
 
 /// Why a call over one connection has no result.
 #[derive(Clone, Debug)]
@@ -75,7 +75,10 @@ fn by_class(error: CallError) -> Error {
             let why = error.text.strip_prefix("the outcome is unknown: ");
             Error::Unknown(why.map_or(error.text.clone(), str::to_owned))
         }
-        Class::Transient if !after.is_zero() => Error::TryLater { why: error.text, after },
+        Class::Transient if !after.is_zero() => {
+            let why = without_wait(&error.text).to_owned();
+            Error::TryLater { why, after }
+        }
         Class::Transient => Error::Unavailable(error.text),
         Class::Permanent => Error::Refused(error.text),
     }

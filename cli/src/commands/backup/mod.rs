@@ -16,6 +16,7 @@ use crate::arguments::address;
 use crate::connect::trust::Trust;
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, path_text};
+use crate::serving::folder;
 use remote::{Remote, RemoteError};
 
 #[derive(clap::Args)]
@@ -98,6 +99,9 @@ impl Backup {
             false => None,
         };
         let (from, target) = (PathBuf::from(&self.from), self.target.clone());
+        if !is_server {
+            folder::refuse_host(&from)?;
+        }
         let recheck = if self.recheck { Recheck::Bytes } else { Recheck::Header };
         let started = Instant::now();
         let done = blocking(move |progress| {

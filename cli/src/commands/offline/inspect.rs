@@ -11,6 +11,7 @@ use streamkit_engine::{
 use super::{damage, progress};
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines, path_text, time};
+use crate::serving::folder;
 
 /// Groups that `--hex` shows.
 const HEX_GROUPS: usize = 4;
@@ -38,6 +39,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        folder::refuse_host(&self.dir)?;
         let store = self.store.map(StoreId);
         if let (true, Some(extent)) = (self.hex, self.extent) {
             let (dir, json) = (self.dir, self.json);

@@ -7,6 +7,7 @@ use streamkit_engine::{Keep, RepairOptions, StoreRepair, repair_on};
 use super::{damage, progress};
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines};
+use crate::serving::folder;
 
 #[derive(clap::Args)]
 pub(crate) struct Repair {
@@ -35,6 +36,7 @@ enum KeepArgument {
 
 impl Repair {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        folder::refuse_host(&self.dir)?;
         let json = json_lines(self.json);
         let keep = match self.keep {
             KeepArgument::Newest => Keep::Newest,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{damage, progress};
 use crate::failure::Failure;
 use crate::output::{Out, counted, json_lines};
+use crate::serving::folder;
 
 #[derive(clap::Args)]
 pub(crate) struct Verify {
@@ -28,6 +29,7 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        folder::refuse_host(&self.dir)?;
         let json = json_lines(self.json);
         let dir = self.dir;
         let (wanted, store, place) = (self.at_least, self.store, dir.clone());
