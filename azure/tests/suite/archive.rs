@@ -145,33 +145,56 @@ async fn a_host_with_an_empty_disk_opens_a_store_of_many_extents_with_a_few_requ
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_at_work_tells_that_the_root_was_put_back() {
+    root_goes_back(|_, before| before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_at_work_tells_that_the_checkpoint_alone_was_put_back() {
+    root_goes_back(|now, before| StoreRoot {
+        checkpoint: before.checkpoint,
+        ..now
+    })
+    .await;
+}
+
+/// Puts back what is made of the root and one of before, and waits until the host tells so.
+async fn root_goes_back(back: impl Fn(StoreRoot, StoreRoot) -> StoreRoot) {
     let emulator = OnEmulator::new().await;
     let dir = tempfile::tempdir().unwrap();
     let host = Host::every(Duration::from_millis(50), &emulator.account, u64::MAX, dir);
     let medium = AzureMedium::new(emulator.account.clone(), STORE);
     let checkpoint = |root: &Root| StoreRoot::decode(&root.bytes).unwrap().checkpoint.map(|at| at.place);
     let mut roots: Vec<Root> = Vec::new();
-    // Each hundred and sixty entries, a bookmark is left.
-    while roots.len() < 2 {
+    // Each hundred and sixty entries, a bookmark is left. What a host has put there itself it sees at the next one.
+    while roots.len() < 3 {
         fill(&host, 170).await;
         let root = medium.read_root().await.unwrap().unwrap();
         if checkpoint(&root).is_some() && roots.last().is_none_or(|last| checkpoint(last) < checkpoint(&root)) {
             roots.push(root);
         }
     }
-    let failed = || host.stores.figures().unwrap().shared.unwrap().archive.unwrap().failed;
-    assert_eq!(failed(), 0);
+    let figures = || host.stores.figures().unwrap().shared.unwrap().archive.unwrap();
+    // A round that is under way has looked already.
+    let mut before = figures();
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = figures();
+        if now.archived == before.archived && now.idle > before.idle + 1 {
+            break;
+        }
+        before = now;
+    }
+    assert_eq!(before.failed, 0);
     let swap = || async {
         let now = medium.read_root().await.unwrap().unwrap();
-        medium
-            .swap_root(Some(now.version), roots[0].bytes.clone())
-            .await
-            .unwrap()
+        let [own, before] = [&now, &roots[0]].map(|root| StoreRoot::decode(&root.bytes).unwrap());
+        let root = back(own, before).encode();
+        medium.swap_root(Some(now.version), root).await.unwrap()
     };
     while !matches!(swap().await, Swapped::Done(_)) {}
-    for _ in 0..100 {
+    for _ in 0..20 {
         fill(&host, 170).await;
-        if failed() > 0 {
+        if figures().failed > 0 {
             return;
         }
     }
@@ -217,6 +240,76 @@ async fn several_hosts_archive_at_once_and_the_disk_of_each_stays_within_its_bou
     assert_eq!(all(&one).await, wanted);
 }
 
+/// What a read of everything ends with.
+async fn broken(store: &dyn Store) -> ReadError {
+    let mut reader = store.read_segment(SegmentRead::all(path()));
+    loop {
+        match reader.next_batch().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("damage is not the end"),
+            Err(error) => break error,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_archived_behind_a_blob_that_is_not_as_it_was_written() {
+    let emulator = OnEmulator::new().await;
+    let one = Host::new(&emulator.account, u64::MAX);
+    let two = Host::new(&emulator.account, u64::MAX);
+    // Both have a copy of their own, of which neither knows what the other has archived.
+    fill(&one, 60).await;
+    assert_eq!(all(&two).await.len(), 60);
+    let one = one.restarted(&emulator.account, u64::MAX).await;
+    one.store().await.status().await.unwrap();
+    assert_eq!(one.stores.archive(STORE).await, Ok(true));
+    let blobs = emulator.account.blobs();
+    let names = blobs.list("", 1000).await.unwrap();
+    let name = names.into_iter().find(|name| name.contains("extent.")).unwrap();
+    let good = blobs.get(&name).await.unwrap().unwrap();
+    let mut bad = good.to_vec();
+    bad[5000] ^= 1;
+    blobs.delete(&name).await.unwrap();
+    blobs.put(&name, bad.into()).await.unwrap();
+    fill(&two, 15).await;
+    let two = two.restarted(&emulator.account, u64::MAX).await;
+    two.store().await.status().await.unwrap();
+    let refused = two.stores.archive(STORE).await.unwrap_err();
+    assert!(refused.contains("not as it was written"), "{refused}");
+    blobs.delete(&name).await.unwrap();
+    blobs.put(&name, good).await.unwrap();
+    assert_eq!(two.stores.archive(STORE).await, Ok(true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_of_before_in_the_place_of_the_last_one_is_damage() {
+    let emulator = OnEmulator::new().await;
+    let mut host = Host::new(&emulator.account, u64::MAX);
+    let medium = AzureMedium::new(emulator.account.clone(), STORE);
+    let mut checkpoints = Vec::new();
+    for _ in 0..2 {
+        fill(&host, 60).await;
+        host = host.restarted(&emulator.account, u64::MAX).await;
+        host.store().await.status().await.unwrap();
+        assert_eq!(host.stores.archive(STORE).await, Ok(true));
+        let root = medium.read_root().await.unwrap().unwrap();
+        let at = StoreRoot::decode(&root.bytes).unwrap().checkpoint.unwrap();
+        let name = at.blob_name();
+        checkpoints.push((name, medium.get_blob(name).await.unwrap().unwrap()));
+    }
+    let [(_, before), (last, good)] = &checkpoints[..] else {
+        panic!()
+    };
+    medium.delete_blob(*last).await.unwrap();
+    medium.put_blob(*last, before.clone()).await.unwrap();
+    let fresh = Host::new(&emulator.account, u64::MAX);
+    let refused = fresh.stores.store(STORE).await.err().unwrap().to_string();
+    assert!(refused.contains("the checkpoint of another place"), "{refused}");
+    medium.delete_blob(*last).await.unwrap();
+    medium.put_blob(*last, good.clone()).await.unwrap();
+    assert_eq!(all(&fresh).await.len(), 120);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blob_that_is_damaged_is_named_and_one_that_does_not_come_may_be_asked_for_again() {
     let proxied = Proxied::new().await;
@@ -245,16 +338,16 @@ async fn a_blob_that_is_damaged_is_named_and_one_that_does_not_come_may_be_asked
     bad[5000] ^= 1;
     blobs.delete(&name).await.unwrap();
     blobs.put(&name, bad.into()).await.unwrap();
-    let mut reader = store.read_segment(SegmentRead::all(path()));
-    let error = loop {
-        match reader.next_batch().await {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("damage is not the end"),
-            Err(error) => break error.to_string(),
-        }
-    };
+    let error = broken(&*store).await.to_string();
     assert!(error.contains(second), "{error}");
     blobs.delete(&name).await.unwrap();
+    // Nothing makes it come again.
+    let error = broken(&*store).await;
+    let told = error.to_string();
+    assert!(
+        matches!(error, ReadError::Storage(_)) && told.contains(second),
+        "{told}"
+    );
     blobs.put(&name, good).await.unwrap();
     assert_eq!(all(&two).await, wanted);
 }
