@@ -303,7 +303,8 @@ async fn a_checkpoint_of_before_in_the_place_of_the_last_one_is_damage() {
     medium.delete_blob(*last).await.unwrap();
     medium.put_blob(*last, before.clone()).await.unwrap();
     let fresh = Host::new(&emulator.account, u64::MAX);
-    let refused = fresh.stores.store(STORE).await.err().unwrap().to_string();
+    let opened = tokio::time::timeout(Duration::from_secs(60), fresh.stores.store(STORE)).await;
+    let refused = opened.expect("it is told, not waited for").err().unwrap().to_string();
     assert!(refused.contains("the checkpoint of another place"), "{refused}");
     medium.delete_blob(*last).await.unwrap();
     medium.put_blob(*last, good.clone()).await.unwrap();
