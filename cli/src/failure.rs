@@ -206,7 +206,7 @@ impl From<Error> for Failure {
             ),
             // It says itself that only a restart helps, or when to try again.
             Error::TryLater { .. } => (Exit::NoAnswer, ""),
-            Error::Unavailable(why) if why.contains("restart to recover") || why.contains("; try again") => {
+            Error::Unavailable(why) if why.contains("restart to recover") || why.contains("try again") => {
                 (Exit::NoAnswer, "")
             }
             Error::ConnectionLost(_)

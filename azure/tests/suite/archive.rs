@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use streamkit_azure::account::Account;
+use streamkit_azure::account::{Account, Blobs};
 use streamkit_azure::archive::{Archiving, cache};
 use streamkit_azure::log::{Settings, StoreRoot};
 use streamkit_azure::medium::azure::AzureMedium;
@@ -240,6 +240,16 @@ async fn several_hosts_archive_at_once_and_the_disk_of_each_stays_within_its_bou
     assert_eq!(all(&one).await, wanted);
 }
 
+/// Changes a byte of a blob, and returns what it was.
+async fn damage(blobs: &Blobs, name: &str) -> Bytes {
+    let good = blobs.get(name).await.unwrap().unwrap();
+    let mut bad = good.to_vec();
+    bad[5000] ^= 1;
+    blobs.delete(name).await.unwrap();
+    blobs.put(name, bad.into()).await.unwrap();
+    good
+}
+
 /// What a read of everything ends with.
 async fn broken(store: &dyn Store) -> ReadError {
     let mut reader = store.read_segment(SegmentRead::all(path()));
@@ -266,11 +276,7 @@ async fn nothing_is_archived_behind_a_blob_that_is_not_as_it_was_written() {
     let blobs = emulator.account.blobs();
     let names = blobs.list("", 1000).await.unwrap();
     let name = names.into_iter().find(|name| name.contains("extent.")).unwrap();
-    let good = blobs.get(&name).await.unwrap().unwrap();
-    let mut bad = good.to_vec();
-    bad[5000] ^= 1;
-    blobs.delete(&name).await.unwrap();
-    blobs.put(&name, bad.into()).await.unwrap();
+    let good = damage(blobs, &name).await;
     fill(&two, 15).await;
     let two = two.restarted(&emulator.account, u64::MAX).await;
     two.store().await.status().await.unwrap();
@@ -334,11 +340,7 @@ async fn a_blob_that_is_damaged_is_named_and_one_that_does_not_come_may_be_asked
         .into_iter()
         .find(|name| name.contains(&format!("extent.{second}")))
         .unwrap();
-    let good = blobs.get(&name).await.unwrap().unwrap();
-    let mut bad = good.to_vec();
-    bad[5000] ^= 1;
-    blobs.delete(&name).await.unwrap();
-    blobs.put(&name, bad.into()).await.unwrap();
+    let good = damage(blobs, &name).await;
     let error = broken(&*store).await.to_string();
     assert!(error.contains(second), "{error}");
     blobs.delete(&name).await.unwrap();
